@@ -1,0 +1,144 @@
+/* Buf: see buf.h. */
+#include "base/buf.h"
+#include "base/result.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buf_init(struct buf *buf)
+{
+    *buf = (struct buf){ 0 };
+}
+
+void buf_deinit(struct buf *buf)
+{
+    free(buf->data);
+    buf_init(buf);
+}
+
+void buf_clear(struct buf *buf)
+{
+    buf->length = 0;
+    buf->failed = 0;
+}
+
+int buf_status(const struct buf *buf)
+{
+    return buf->failed ? fail(ERR_MEMORY, "no memory for a text of more than %zu bytes", buf->length) : 0;
+}
+
+static _Bool reserve(struct buf *buf, size_t more)
+{
+    if (buf->failed)
+        return 0;
+    if (buf->length + more < buf->capacity)
+        return 1;
+    size_t capacity = buf->capacity ? buf->capacity * 2 : 256;
+    while (capacity <= buf->length + more)
+        capacity *= 2;
+    char *data = realloc(buf->data, capacity);
+    if (!data) {
+        buf->failed = 1;
+        return 0;
+    }
+    buf->data = data;
+    buf->capacity = capacity;
+    return 1;
+}
+
+void buf_put(struct buf *buf, const void *data, size_t length)
+{
+    if (!reserve(buf, length))
+        return;
+    if (length > 0)
+        memcpy(buf->data + buf->length, data, length);
+    buf->length += length;
+    buf->data[buf->length] = '\0';
+}
+
+void buf_put_text(struct buf *buf, const char *text)
+{
+    buf_put(buf, text, strlen(text));
+}
+
+void buf_put_char(struct buf *buf, char c)
+{
+    buf_put(buf, &c, 1);
+}
+
+void buf_put_int(struct buf *buf, int64_t value)
+{
+    char digits[24];
+    char *first = digits + sizeof(digits);
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--first = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        *--first = '-';
+    buf_put(buf, first, (size_t)(digits + sizeof(digits) - first));
+}
+
+void buf_put_format(struct buf *buf, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (length < 0 || !reserve(buf, (size_t)length + 1)) {
+        buf->failed = 1;
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(buf->data + buf->length, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    buf->length += (size_t)length;
+}
+
+static void put_escaped(struct buf *buf, unsigned char c)
+{
+    switch (c) {
+    case '"':  buf_put(buf, "\\\"", 2); break;
+    case '\\': buf_put(buf, "\\\\", 2); break;
+    case '\n': buf_put(buf, "\\n", 2); break;
+    case '\r': buf_put(buf, "\\r", 2); break;
+    case '\t': buf_put(buf, "\\t", 2); break;
+    default:   buf_put_format(buf, "\\u%04x", c); break;
+    }
+}
+
+void buf_put_json(struct buf *buf, const char *text, size_t length)
+{
+    buf_put_char(buf, '"');
+    size_t start = 0;                     /* of the run that needs no escape */
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+            continue;
+        buf_put(buf, text + start, i - start);
+        put_escaped(buf, c);
+        start = i + 1;
+    }
+    buf_put(buf, text + start, length - start);
+    buf_put_char(buf, '"');
+}
+
+void buf_put_hex(struct buf *buf, const void *data, size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < length; i++) {
+        char pair[2] = { digits[bytes[i] >> 4], digits[bytes[i] & 15] };
+        buf_put(buf, pair, 2);
+    }
+}
+
+char *buf_take(struct buf *buf, size_t *ret_length)
+{
+    char *data = buf->data;
+    if (ret_length)
+        *ret_length = buf->length;
+    buf_init(buf);
+    return data;
+}

@@ -1,0 +1,72 @@
+/* Digest: see digest.h. */
+#include "base/digest.h"
+#include "base/result.h"
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t context_key;
+static EVP_MD *sha256;                    /* fetched once: an implicit fetch costs more than the hash */
+
+static void context_free(void *context)
+{
+    EVP_MD_CTX_free(context);
+}
+
+static void setup(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    pthread_key_create(&context_key, context_free);
+}
+
+int digest_of(const void *data, size_t length, struct digest *ret_digest)
+{
+    pthread_once(&once, setup);
+    EVP_MD_CTX *context = pthread_getspecific(context_key);
+    if (!context) {
+        context = EVP_MD_CTX_new();
+        if (!context || pthread_setspecific(context_key, context) != 0)
+            return fail(ERR_MEMORY, "no memory for a digest");
+    }
+    if (!EVP_DigestInit_ex(context, sha256, NULL) || !EVP_DigestUpdate(context, data, length) ||
+        !EVP_DigestFinal_ex(context, ret_digest->bytes, NULL))
+        return fail(ERR_INTERNAL, "libcrypto cannot make a SHA-256 digest");
+    return 0;
+}
+
+void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE])
+{
+    for (int i = 0; i < DIGEST_SIZE; i++) {
+        ret_hex[2 * i] = "0123456789abcdef"[digest->bytes[i] >> 4];
+        ret_hex[2 * i + 1] = "0123456789abcdef"[digest->bytes[i] & 15];
+    }
+    ret_hex[2 * DIGEST_SIZE] = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int digest_parse(const char *hex, struct digest *ret_digest)
+{
+    struct digest digest;
+    if (strlen(hex) != 2 * DIGEST_SIZE)
+        return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");
+    for (int i = 0; i < DIGEST_SIZE; i++) {
+        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");
+        digest.bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    *ret_digest = digest;
+    return 0;
+}
+
+_Bool digest_equal(const struct digest *a, const struct digest *b)
+{
+    return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
+}

@@ -1,0 +1,60 @@
+/* Ids: see id.h. Layout of RFC 9562, section 5.7: 48 bits of milliseconds, version, 12 bits of
+ * counter, variant, 62 random bits. */
+#include "base/id.h"
+#include <stdio.h>
+#include <sys/random.h>
+
+void id_source_init(struct id_source *source, uint64_t seed)
+{
+    *source = (struct id_source){ .seed = seed };
+}
+
+static uint64_t random_bits(struct id_source *source)
+{
+    uint64_t bits = 0;
+    if (source->seed == 0) {
+        while (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+            ;
+        return bits;
+    }
+    source->seed += 0x9e3779b97f4a7c15u;      /* splitmix64 */
+    bits = source->seed;
+    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
+    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
+    return bits ^ (bits >> 31);
+}
+
+static void put_hex(char *text, uint64_t value, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--, value >>= 4)
+        text[i] = "0123456789abcdef"[value & 15];
+}
+
+void uuid_make(struct id_source *source, int64_t wall_ms, char ret_text[UUID_SIZE])
+{
+    uint64_t bits = random_bits(source);
+    if (wall_ms > source->last_ms) {
+        source->last_ms = wall_ms;
+        source->counter = 0;
+    } else if (++source->counter > 0xfff) {   /* 4096 ids in a millisecond: borrow from the next one */
+        source->last_ms++;
+        source->counter = 0;
+    }
+    uint64_t ms = (uint64_t)source->last_ms;
+    put_hex(ret_text, ms >> 16, 8);
+    ret_text[8] = '-';
+    put_hex(ret_text + 9, ms & 0xffff, 4);
+    ret_text[13] = '-';
+    put_hex(ret_text + 14, 0x7000 | source->counter, 4);
+    ret_text[18] = '-';
+    put_hex(ret_text + 19, 0x8000 | ((bits >> 48) & 0x3fff), 4);
+    ret_text[23] = '-';
+    put_hex(ret_text + 24, bits & 0xffffffffffff, 12);
+    ret_text[36] = '\0';
+}
+
+void id_make(struct id_source *source, const char *prefix, int64_t wall_ms, char ret_id[ID_SIZE])
+{
+    int length = snprintf(ret_id, ID_SIZE - UUID_SIZE + 1, "%s", prefix);
+    uuid_make(source, wall_ms, ret_id + length);
+}

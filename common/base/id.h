@@ -1,0 +1,18 @@
+/* Ids: UUID version 7 (RFC 9562), so that ids made later sort later, with a prefix that says of
+ * what: "ord_019abc…". Random bits come from getrandom(2); a source is not thread-safe, each thread
+ * has its own. Under the simulation the random bits come from its seed. */
+#pragma once
+#include <stdint.h>
+
+#define UUID_SIZE 37                  /* 36 characters and the NUL */
+#define ID_SIZE 48                    /* prefix, uuid, NUL */
+
+struct id_source {
+    int64_t last_ms;                  /* ids never go back, even when the clock does */
+    uint32_t counter;                 /* orders the ids of one millisecond */
+    uint64_t seed;                    /* not 0: pseudo-random from here (simulation) */
+};
+
+void id_source_init(struct id_source *source, uint64_t seed);   /* seed 0: from the kernel */
+void uuid_make(struct id_source *source, int64_t wall_ms, char ret_text[UUID_SIZE]);
+void id_make(struct id_source *source, const char *prefix, int64_t wall_ms, char ret_id[ID_SIZE]);

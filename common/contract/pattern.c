@@ -1,0 +1,65 @@
+/* Pattern: see pattern.h. Thompson's construction, as in https://swtch.com/~rsc/regexp/regexp2.html. */
+#include "contract/pattern.h"
+#include <string.h>
+
+struct threads {
+    int count;
+    uint16_t at[PATTERN_LENGTH_MAX];
+    _Bool is_in[PATTERN_LENGTH_MAX];
+};
+
+/* Adds a thread and follows what needs no character. True when it reaches the match. */
+static _Bool add(const struct pattern *pattern, struct threads *threads, int at, _Bool is_start, _Bool is_end)
+{
+    if (threads->is_in[at])
+        return 0;
+    threads->is_in[at] = 1;
+    const struct pattern_step *step = &pattern->steps[at];
+    switch ((enum pattern_op)step->op) {
+    case PATTERN_MATCH: return 1;
+    case PATTERN_JUMP:  return add(pattern, threads, step->to, is_start, is_end);
+    case PATTERN_START: return is_start && add(pattern, threads, at + 1, is_start, is_end);
+    case PATTERN_END:   return is_end && add(pattern, threads, at + 1, is_start, is_end);
+    case PATTERN_SPLIT:
+        return add(pattern, threads, step->to, is_start, is_end) || add(pattern, threads, step->or_to, is_start, is_end);
+    case PATTERN_CLASS:
+        threads->at[threads->count++] = (uint16_t)at;
+    }
+    return 0;
+}
+
+static _Bool is_member(const struct pattern_class *class, unsigned char c)
+{
+    if (c >= 0x80)
+        return class->others;
+    return (c < 64 ? class->low >> c : class->high >> (c - 64)) & 1;
+}
+
+_Bool pattern_matches(const struct pattern *pattern, const char *text, size_t length)
+{
+    struct threads lists[2];
+    struct threads *now = &lists[0], *next = &lists[1];
+    now->count = 0;
+    memset(now->is_in, 0, (size_t)pattern->length);
+    if (add(pattern, now, 0, 1, length == 0))
+        return 1;
+    for (size_t i = 0; i < length;) {
+        size_t width = 1;                 /* a code point is one step, whatever its bytes */
+        while (i + width < length && ((unsigned char)text[i + width] & 0xc0) == 0x80)
+            width++;
+        _Bool is_end = i + width == length;
+        next->count = 0;
+        memset(next->is_in, 0, (size_t)pattern->length);
+        for (int t = 0; t < now->count; t++)
+            if (is_member(&pattern->steps[now->at[t]].class, (unsigned char)text[i]) &&
+                add(pattern, next, now->at[t] + 1, 0, is_end))
+                return 1;
+        i += width;
+        if (add(pattern, next, 0, 0, is_end))   /* it may also begin here */
+            return 1;
+        struct threads *swap = now;
+        now = next;
+        next = swap;
+    }
+    return 0;
+}

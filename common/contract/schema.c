@@ -1,0 +1,299 @@
+/* Schema: see schema.h. The only file that knows jansson. */
+#include "contract/schema.h"
+#include "base/refusal.h"
+#include "base/result.h"
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEPTH_MAX 32                      /* deeper than any contract of ours */
+
+struct path {                             /* from the value up to the root */
+    const struct path *parent;
+    const char *name;                     /* NULL: an element */
+    size_t index;
+    int depth;
+};
+
+struct decoding {
+    struct arena *arena;                  /* NULL: validate only */
+    struct invalid *invalid;
+};
+
+/* ---- Saying what is wrong ------------------------------------------------------------------- */
+
+static size_t put_path(const struct path *path, char *text, size_t size)
+{
+    if (!path->parent)
+        return 0;
+    size_t length = put_path(path->parent, text, size);
+    int added = path->name ? snprintf(text + length, size - length, "%s%s", length ? "." : "", path->name)
+                           : snprintf(text + length, size - length, "[%zu]", path->index);
+    length += (size_t)added;
+    return length < size ? length : size - 1;
+}
+
+/* A name from outside is shown only when it cannot do harm in a reply or a log. */
+static const char *shown(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+    return length == strlen(name) && length <= 64 ? name : "(a name with unusual characters)";
+}
+
+static int refuse(struct decoding *d, const struct path *path, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int refuse(struct decoding *d, const struct path *path, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(d->invalid->message, sizeof(d->invalid->message), format, arguments);
+    va_end(arguments);
+    d->invalid->field[0] = '\0';
+    put_path(path, d->invalid->field, sizeof(d->invalid->field));
+    return REFUSED_INVALID_REQUEST;
+}
+
+static const char *type_names(unsigned types)
+{
+    static const char *const names[] = { "null", "a boolean", "an integer", "a number", "a string", "an array", "an object" };
+    for (int i = 0; i < 7; i++)
+        if (types == 1u << i)
+            return names[i];
+    return "of another type";
+}
+
+/* ---- Validating and decoding ---------------------------------------------------------------- */
+
+static int decode(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out);
+
+static unsigned type_of(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_NULL:    return TYPE_NULL;
+    case JSON_TRUE:
+    case JSON_FALSE:   return TYPE_BOOLEAN;
+    case JSON_INTEGER: return TYPE_INTEGER | TYPE_NUMBER;
+    case JSON_REAL:    return rint(json_real_value(value)) == json_real_value(value) ? TYPE_INTEGER | TYPE_NUMBER : TYPE_NUMBER;
+    case JSON_STRING:  return TYPE_STRING;
+    case JSON_ARRAY:   return TYPE_ARRAY;
+    case JSON_OBJECT:  return TYPE_OBJECT;
+    }
+    return 0;
+}
+
+static size_t count_code_points(const char *text, size_t length)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++)
+        count += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return count;
+}
+
+static int decode_string(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out)
+{
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    int64_t points = schema->length_min >= 0 || schema->length_max >= 0 ? (int64_t)count_code_points(text, length) : 0;
+    if (schema->length_min >= 0 && points < schema->length_min)
+        return refuse(d, path, "must have at least %" PRId64 " characters", schema->length_min);
+    if (schema->length_max >= 0 && points > schema->length_max)
+        return refuse(d, path, "must have at most %" PRId64 " characters", schema->length_max);
+    if (schema->pattern && !pattern_matches(schema->pattern, text, length))
+        return refuse(d, path, "must match %s", schema->pattern->source);
+    if (!out || schema->shape != SHAPE_TEXT)
+        return 0;
+    const char *copy = arena_copy(d->arena, text, length);
+    if (!copy)
+        return fail(ERR_MEMORY, "no memory for a request");
+    *(const char **)out = copy;
+    return 0;
+}
+
+static int decode_number(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out)
+{
+    double number = json_number_value(value);
+    if (number < schema->minimum)
+        return refuse(d, path, "must be at least %.15g", schema->minimum);
+    if (number > schema->maximum)
+        return refuse(d, path, "must be at most %.15g", schema->maximum);
+    if (!out || schema->shape != SHAPE_INTEGER)
+        return 0;
+    if (json_is_real(value) && (number < -9007199254740992.0 || number > 9007199254740992.0))
+        return refuse(d, path, "is too large an integer");
+    *(int64_t *)out = json_is_integer(value) ? json_integer_value(value) : (int64_t)number;
+    return 0;
+}
+
+static int decode_list(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path,
+                       void *out, size_t *ret_count)
+{
+    size_t count = json_array_size(value);
+    if (schema->items_min >= 0 && (int64_t)count < schema->items_min)
+        return refuse(d, path, "must have at least %" PRId64 " elements", schema->items_min);
+    if (schema->items_max >= 0 && (int64_t)count > schema->items_max)
+        return refuse(d, path, "must have at most %" PRId64 " elements", schema->items_max);
+    char *elements = NULL;
+    if (out && schema->shape == SHAPE_LIST) {
+        elements = arena_alloc(d->arena, count * schema->items->size);
+        if (!elements)
+            return fail(ERR_MEMORY, "no memory for a request");
+        *(void **)out = elements;
+        *ret_count = count;
+    }
+    for (size_t i = 0; schema->items && i < count; i++) {
+        struct path element = { .parent = path, .index = i, .depth = path->depth + 1 };
+        int r = decode(d, schema->items, json_array_get(value, i), &element,
+                       elements ? elements + i * schema->items->size : NULL);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+static int decode_field(struct decoding *d, const struct schema_field *field, json_t *value, const struct path *path, char *out)
+{
+    struct path inner = { .parent = path, .name = field->name, .depth = path->depth + 1 };
+    void *place = out ? out + field->offset : NULL;
+    if (place && field->schema->shape == SHAPE_LIST && json_is_array(value))
+        return decode_list(d, field->schema, value, &inner, place, (size_t *)(out + field->extra_offset));
+    if (place && field->schema->shape == SHAPE_STRUCT && !field->required) {
+        void *embedded = arena_alloc(d->arena, field->schema->size);
+        if (!embedded)
+            return fail(ERR_MEMORY, "no memory for a request");
+        *(void **)place = embedded;
+        place = embedded;
+    }
+    if (out && field->extra_offset)
+        *(_Bool *)(out + field->extra_offset) = 1;
+    return decode(d, field->schema, value, &inner, place);
+}
+
+static int refuse_unknown(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path)
+{
+    const char *name;
+    json_t *ignored;
+    json_object_foreach(value, name, ignored) {
+        if (schema_field(schema, name))
+            continue;
+        struct path inner = { .parent = path, .name = shown(name) };
+        return refuse(d, &inner, "is not a field of this message");
+    }
+    return 0;
+}
+
+static int decode_object(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, char *out)
+{
+    int64_t count = (int64_t)json_object_size(value), known = 0;
+    for (const char *const *name = schema->required; name && *name; name++) {
+        struct path inner = { .parent = path, .name = *name };
+        if (!json_object_get(value, *name))
+            return refuse(d, &inner, "is required");
+    }
+    for (int i = 0; i < schema->field_count; i++) {
+        json_t *member = json_object_get(value, schema->fields[i].name);
+        if (!member)
+            continue;
+        known++;
+        int r = decode_field(d, &schema->fields[i], member, path, out);
+        if (r != 0)
+            return r;
+    }
+    if (schema->closed && known < count)
+        return refuse_unknown(d, schema, value, path);
+    if (schema->properties_min >= 0 && count < schema->properties_min)
+        return refuse(d, path, "must have at least %" PRId64 " fields", schema->properties_min);
+    if (schema->properties_max >= 0 && count > schema->properties_max)
+        return refuse(d, path, "must have at most %" PRId64 " fields", schema->properties_max);
+    return 0;
+}
+
+static _Bool is_listed(const struct schema *schema, const json_t *value)
+{
+    for (const char *const *v = schema->values; *v; v++)
+        if (json_is_string(value) && strcmp(json_string_value(value), *v) == 0 && strlen(*v) == json_string_length(value))
+            return 1;
+    return 0;
+}
+
+static int decode(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out)
+{
+    unsigned type = type_of(value);
+    if (path->depth > DEPTH_MAX)
+        return refuse(d, path, "is nested too deep");
+    if (schema->types && !(schema->types & type))
+        return refuse(d, path, "must be %s", type_names(schema->types));
+    if (schema->values && !is_listed(schema, value))
+        return refuse(d, path, "must be one of the values that the contract lists");
+    if (type & TYPE_STRING)
+        return decode_string(d, schema, value, path, out);
+    if (type & TYPE_NUMBER)
+        return decode_number(d, schema, value, path, out);
+    if (type & TYPE_ARRAY)
+        return decode_list(d, schema, value, path, NULL, NULL);
+    if (type & TYPE_OBJECT)
+        return decode_object(d, schema, value, path, out);
+    if (type == TYPE_BOOLEAN && out && schema->shape == SHAPE_BOOLEAN)
+        *(_Bool *)out = json_is_true(value);
+    return 0;
+}
+
+/* jansson's own text quotes the input; ours says where, and names at most a key. */
+static int refuse_text(struct invalid *ret_invalid, const json_error_t *error)
+{
+    struct decoding d = { .invalid = ret_invalid };
+    struct path root = { 0 };
+    const char *what = "is not valid JSON";
+    switch (json_error_code(error)) {
+    case json_error_invalid_utf8:       what = "is not valid UTF-8"; break;
+    case json_error_null_character:
+    case json_error_null_byte_in_key:   what = "has a NUL character"; break;
+    case json_error_stack_overflow:     what = "is nested too deep"; break;
+    case json_error_numeric_overflow:   what = "has a number that is too large"; break;
+    case json_error_duplicate_key: {
+        char key[64] = "";
+        const char *near = strstr(error->text, "near '\"");
+        if (near)
+            sscanf(near + 7, "%63[^\"]", key);
+        struct path inner = { .parent = &root, .name = shown(key) };
+        return refuse(&d, &inner, "appears twice");
+    }
+    default: break;
+    }
+    return refuse(&d, &root, "the body %s (line %d, column %d)", what, error->line, error->column);
+}
+
+int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+                  void **ret_value, struct invalid *ret_invalid)
+{
+    json_error_t error;
+    json_t *root = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!root && json_error_code(&error) == json_error_out_of_memory)
+        return fail(ERR_MEMORY, "no memory to read JSON");
+    if (!root)
+        return refuse_text(ret_invalid, &error);
+    struct decoding d = { .arena = arena, .invalid = ret_invalid };
+    struct path path = { 0 };
+    void *value = arena && schema->size ? arena_alloc(arena, schema->size) : NULL;
+    int r = arena && schema->size && !value ? fail(ERR_MEMORY, "no memory for a request")
+                                            : decode(&d, schema, root, &path, value);
+    json_decref(root);
+    if (r == 0 && ret_value)
+        *ret_value = value;
+    return trace(r);
+}
+
+const struct schema_field *schema_field(const struct schema *schema, const char *name)
+{
+    for (int i = 0; i < schema->field_count; i++)
+        if (strcmp(schema->fields[i].name, name) == 0)
+            return &schema->fields[i];
+    return NULL;
+}
+
+const char *schema_library_version(void)
+{
+    return jansson_version_str();
+}

@@ -1,0 +1,75 @@
+/* Loop: what the writer does with a batch: run each item, commit once, and say what to settle. It has
+ * no thread, no clock and no bus in it, so that the simulation and the tests run the very same code.
+ *
+ *     take  (writer.c)   whatever is in the inbox, up to a limit
+ *     run   (loop_run)   one transaction; each item whole or not at all
+ *     commit(loop_run)   one fsync for all                                     (rule 4)
+ *     settle(courier.c)  replies, acknowledgements, calls, and the relay is told
+ */
+#pragma once
+#include "runtime/context.h"
+#include "store/cursor.h"
+
+#define SOURCES_MAX 8
+
+/* Where a service stands: all that a rollback takes back in memory. */
+struct places {
+    struct log_head head;                 /* of our own log */
+    struct cursor cursors[SOURCES_MAX];   /* in others' logs, by source */
+    int64_t parked_count;
+};
+
+struct loop {
+    const struct service *service;
+    const char *const *option_values;
+    struct db *db;                        /* the one writing connection; borrowed */
+    struct id_source ids;
+    struct places at;                     /* within the transaction while one runs */
+    _Bool cursor_moved[SOURCES_MAX];
+    void *process_state;
+    _Bool process_runs;                   /* started, and its memory agrees with the tables */
+    _Bool process_wanted;                 /* loop_start_process was called */
+    int64_t process_due_ms;               /* wall time of its next step; INT64_MAX: none */
+    struct item *delayed;                 /* built-in answers, by due_ms */
+    int delayed_count;
+};
+
+struct committed_event {
+    struct committed_event *next;
+    struct event event;
+};
+
+/* What one run leaves behind. Owned by whoever settles it; batch_free takes all. */
+struct batch {
+    struct batch *next;
+    struct item *items;                   /* in the order in which they ran, with their outcomes */
+    struct item **last_item;
+    struct outbound_call *calls;          /* to make now, after the commit */
+    struct committed_event *events;       /* own ones, in order; their memory is the items' or the batch's */
+    struct committed_event **last_event;
+    struct arena arena;
+    struct places at;                     /* after this batch */
+    int own_event_count;
+    _Bool aborted;                        /* rolled back: items carry refusals, events must come again */
+    _Bool outcome_unknown;                /* the commit failed half way: nobody is told, the process ends (rule 4) */
+};
+struct batch *batch_new(void);
+void batch_free(struct batch *batch);
+
+/* Tables of the runtime and of the service, when they are not there; reads head and cursors. */
+int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
+              struct db *db, uint64_t seed);
+void loop_close(struct loop *loop);
+
+/* From now on the process runs: the tables are up to date with our own log. */
+void loop_start_process(struct loop *loop);
+
+/* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
+ * batch->aborted. */
+int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
+
+/* Moves a decision's calls to the batch, and built-in answers to where they wait (loop.c, run_item.c). */
+void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch);
+
+/* Wall time when loop_run wants to be called even without items; INT64_MAX: never. */
+int64_t loop_due_ms(const struct loop *loop);

@@ -1,0 +1,48 @@
+/* Status: see status.h. */
+#include "runtime/status.h"
+#include "runtime/relay.h"
+#include <stdio.h>
+
+const char *status_name(const struct status *status)
+{
+    if (atomic_load(&status->draining))
+        return "draining";
+    if (atomic_load(&status->disk) == DISK_CORRUPT)
+        return "corrupt";
+    if (atomic_load(&status->relay_state) == RELAY_FORKED)
+        return "forked";
+    if (atomic_load(&status->disk) == DISK_DEGRADED)
+        return "degraded";
+    if (!atomic_load(&status->caught_up))
+        return atomic_load(&status->replay_target) > 0 ? "replaying" : "starting";
+    return "ready";
+}
+
+enum refusal status_refuses(const struct status *status, int64_t backlog_max, const char **ret_message)
+{
+    static _Thread_local char message[160];
+    *ret_message = message;
+    if (atomic_load(&status->disk) == DISK_CORRUPT) {
+        snprintf(message, sizeof(message), "the service's database is damaged and is not written any more; see its log");
+        return REFUSED_INTERNAL;
+    }
+    if (atomic_load(&status->relay_state) == RELAY_FORKED) {
+        snprintf(message, sizeof(message), "the service's log and its stream have forked; an operator must choose, see its log");
+        return REFUSED_INTERNAL;
+    }
+    if (!atomic_load(&status->caught_up)) {
+        snprintf(message, sizeof(message), "the service is catching up on its own log: %lld of %lld events",
+                 (long long)atomic_load(&status->position), (long long)atomic_load(&status->replay_target));
+        return REFUSED_REPLAYING;
+    }
+    if (atomic_load(&status->draining)) {
+        snprintf(message, sizeof(message), "the service is stopping; try again");
+        return REFUSED_BUSY;
+    }
+    if (atomic_load(&status->position) - atomic_load(&status->published) >= backlog_max) {
+        snprintf(message, sizeof(message), "%lld events wait for the stream; try again later",
+                 (long long)(atomic_load(&status->position) - atomic_load(&status->published)));
+        return REFUSED_BUSY;
+    }
+    return 0;
+}

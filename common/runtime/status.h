@@ -1,0 +1,38 @@
+/* Status: what a service says of itself. Single numbers, each written by one thread and read by any,
+ * so that $SRV answers and refusals never wait for SQLite or for a lock. */
+#pragma once
+#include <stdatomic.h>
+#include "runtime/loop.h"
+
+enum disk_state { DISK_FINE, DISK_DEGRADED, DISK_CORRUPT };
+
+struct source_status {
+    atomic_llong position;            /* applied, committed */
+    atomic_llong leader_position;     /* newest that we know of */
+    atomic_llong complete_at_ms;      /* wall time when we last knew that nothing was missing; 0: never */
+    atomic_int feed_state;            /* enum feed_state */
+};
+
+struct status {
+    int64_t started_ms;
+    atomic_int disk;                  /* enum disk_state; the writer */
+    atomic_int relay_state;           /* enum relay_state; the courier */
+    atomic_bool caught_up;            /* our log agrees with our stream: the courier */
+    atomic_bool draining;             /* main */
+    atomic_llong position;            /* of our log, committed; the writer */
+    atomic_llong published;           /* known to be in the stream; the courier */
+    atomic_llong replay_target;       /* while we catch up on ourselves: the stream's last position */
+    atomic_llong last_commit_ms;
+    atomic_llong commits;
+    atomic_llong committed_items;
+    atomic_llong parked;
+    atomic_llong wal_bytes;
+    atomic_llong database_bytes;
+    struct source_status sources[SOURCES_MAX];
+};
+
+/* "starting", "replaying", "ready", "degraded", "forked", "corrupt", "draining": the worst that holds. */
+const char *status_name(const struct status *status);
+
+/* May a command be taken now? 0, or the refusal and its message (valid until the thread's next call). */
+enum refusal status_refuses(const struct status *status, int64_t backlog_max, const char **ret_message);

@@ -1,0 +1,55 @@
+/* Cursors: see cursor.h. */
+#include "store/cursor.h"
+#include "base/result.h"
+#include <string.h>
+
+int cursor_create_table(struct db *db)
+{
+    return trace(db_script(db,
+        "CREATE TABLE IF NOT EXISTS cursors ("
+        " log TEXT PRIMARY KEY, position INTEGER NOT NULL, chain BLOB NOT NULL, event_time_ms INTEGER NOT NULL"
+        ") STRICT, WITHOUT ROWID;"));
+}
+
+int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
+{
+    _deinit_(query) struct query query = { 0 };
+    struct cursor cursor = { 0 };
+    int r = query_open(&query, db, "SELECT position, chain, event_time_ms FROM cursors WHERE log = ?1", "s", log);
+    if (r == 0)
+        r = query_next(&query);
+    if (r < 0)
+        return trace(r);
+    if (r > 0) {
+        size_t length;
+        const void *chain = query_blob(&query, 1, &length);
+        if (length != DIGEST_SIZE)
+            return fail(ERR_CORRUPT, "a chain of %zu bytes in cursors", length);
+        cursor.position = query_int(&query, 0);
+        memcpy(cursor.chain.bytes, chain, DIGEST_SIZE);
+        cursor.event_time_ms = query_int(&query, 2);
+    }
+    *ret_cursor = cursor;
+    return 0;
+}
+
+int cursor_write(struct db *db, const char *log, const struct cursor *cursor)
+{
+    return trace(db_exec(db, "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)", "sibi", log, cursor->position,
+                         cursor->chain.bytes, (size_t)DIGEST_SIZE, cursor->event_time_ms));
+}
+
+enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position, const struct digest *chain,
+                           const struct digest *event_digest)
+{
+    struct digest expected;
+    if (position < cursor->position)
+        return CURSOR_REPEAT;
+    if (position == cursor->position)
+        return digest_equal(chain, &cursor->chain) ? CURSOR_REPEAT : CURSOR_FORK;
+    if (position > cursor->position + 1)
+        return CURSOR_GAP;
+    if (event_chain(&cursor->chain, event_digest, &expected) < 0)
+        return CURSOR_GAP;                /* no memory for a hash: let it come again */
+    return digest_equal(&expected, chain) ? CURSOR_NEXT : CURSOR_FORK;
+}

@@ -1,0 +1,400 @@
+/* Db: see db.h. The only file that knows SQLite's interface. */
+#include "store/db.h"
+#include "base/log.h"
+#include "base/result.h"
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define STATEMENTS_MAX 512                /* a power of two; a service has some sixty statements */
+
+
+struct statement {
+    const char *sql;                      /* the literal's address is the key */
+    sqlite3_stmt *prepared;
+    _Bool busy;                           /* a query walks over it */
+};
+
+struct db {
+    sqlite3 *handle;
+    _Bool read_only;
+    _Bool corrupt;                        /* seen once: never written again */
+    char *path;
+    struct statement statements[STATEMENTS_MAX];
+    int statement_count;
+};
+
+/* ---- Failures ------------------------------------------------------------------------------- */
+
+static enum failure failure_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:       return ERR_FULL;
+    case SQLITE_IOERR:      return code == SQLITE_IOERR_NOMEM ? ERR_MEMORY : ERR_IO;
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:       return ERR_READONLY;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:     return ERR_CORRUPT;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:     return ERR_CONSTRAINT;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:     return ERR_LOCKED;
+    case SQLITE_NOMEM:      return ERR_MEMORY;
+    default:                return ERR_INTERNAL;
+    }
+}
+
+#define db_fail(db, code, what) db_fail_at((db), (code), (what), __LINE__)
+static int db_fail_at(struct db *db, int code, const char *what, int line)
+{
+    enum failure failure = failure_of(code);
+    if (failure == ERR_CORRUPT)
+        db->corrupt = 1;
+    return failure_note(failure, __FILE__, line, "%s: %s", what, sqlite3_errmsg(db->handle));
+}
+
+/* ---- Statements ----------------------------------------------------------------------------- */
+
+static int prepare(struct db *db, const char *sql, unsigned flags, sqlite3_stmt **ret_prepared)
+{
+    int code = sqlite3_prepare_v3(db->handle, sql, -1, flags, ret_prepared, NULL);
+    return code == SQLITE_OK ? 0 : db_fail(db, code, sql);
+}
+
+static int statement_of(struct db *db, const char *sql, struct statement **ret_statement)
+{
+    size_t place = ((uintptr_t)sql >> 3) * 0x9e3779b97f4a7c15u >> 32;
+    for (;; place++) {
+        struct statement *statement = &db->statements[place & (STATEMENTS_MAX - 1)];
+        if (statement->sql == sql) {
+            *ret_statement = statement;
+            return 0;
+        }
+        if (statement->sql)
+            continue;
+        if (db->statement_count == STATEMENTS_MAX / 2)
+            return fail(ERR_INTERNAL, "more than %d statements; is an SQL text not a literal?", STATEMENTS_MAX / 2);
+        int r = prepare(db, sql, SQLITE_PREPARE_PERSISTENT, &statement->prepared);
+        if (r < 0)
+            return trace(r);
+        statement->sql = sql;
+        db->statement_count++;
+        *ret_statement = statement;
+        return 0;
+    }
+}
+
+static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va_list arguments)
+{
+    int code = SQLITE_OK;
+    for (int i = 1; *types && code == SQLITE_OK; types++, i++) {
+        if (*types == 'i') {
+            code = sqlite3_bind_int64(prepared, i, va_arg(arguments, int64_t));
+        } else if (*types == 's') {
+            code = sqlite3_bind_text(prepared, i, va_arg(arguments, const char *), -1, SQLITE_STATIC);
+        } else if (*types == 'b') {
+            const void *data = va_arg(arguments, const void *);
+            code = sqlite3_bind_blob64(prepared, i, data, va_arg(arguments, size_t), SQLITE_STATIC);
+        } else {
+            return fail(ERR_INTERNAL, "a parameter is i, s or b, not %c", *types);
+        }
+    }
+    return code == SQLITE_OK ? 0 : db_fail(db, code, sqlite3_sql(prepared));
+}
+
+static int query_start(struct query *query, struct db *db, const char *sql, const char *types, va_list arguments)
+{
+    struct statement *statement;
+    sqlite3_stmt *prepared;
+    int r = statement_of(db, sql, &statement);
+    if (r < 0)
+        return trace(r);
+    prepared = statement->prepared;
+    if (statement->busy) {
+        r = prepare(db, sql, 0, &prepared);
+        if (r < 0)
+            return trace(r);
+    }
+    r = bind_all(db, prepared, types, arguments);
+    if (r < 0) {
+        if (statement->busy)
+            sqlite3_finalize(prepared);
+        return trace(r);
+    }
+    *query = (struct query){
+        .statement = prepared, .db = db, .is_private = statement->busy, .busy = &statement->busy,
+    };
+    statement->busy = 1;
+    return 0;
+}
+
+int query_open(struct query *query, struct db *db, const char *sql, const char *types, ...)
+{
+    va_list arguments;
+    va_start(arguments, types);
+    int r = query_start(query, db, sql, types, arguments);
+    va_end(arguments);
+    return trace(r);
+}
+
+int query_next(struct query *query)
+{
+    int code = sqlite3_step(query->statement);
+    if (code == SQLITE_ROW)
+        return 1;
+    return code == SQLITE_DONE ? 0 : db_fail(query->db, code, sqlite3_sql(query->statement));
+}
+
+int64_t query_int(const struct query *query, int column)
+{
+    return sqlite3_column_int64(query->statement, column);
+}
+
+_Bool query_is_null(const struct query *query, int column)
+{
+    return sqlite3_column_type(query->statement, column) == SQLITE_NULL;
+}
+
+const char *query_text(const struct query *query, int column)
+{
+    return (const char *)sqlite3_column_text(query->statement, column);
+}
+
+const void *query_blob(const struct query *query, int column, size_t *ret_length)
+{
+    const void *blob = sqlite3_column_blob(query->statement, column);
+    *ret_length = (size_t)sqlite3_column_bytes(query->statement, column);
+    return blob;
+}
+
+void query_deinit(struct query *query)
+{
+    if (!query->statement)
+        return;
+    if (query->is_private) {
+        sqlite3_finalize(query->statement);
+    } else {
+        sqlite3_reset(query->statement);
+        *query->busy = 0;
+    }
+    query->statement = NULL;
+}
+
+int db_exec(struct db *db, const char *sql, const char *types, ...)
+{
+    _deinit_(query) struct query query = { 0 };
+    va_list arguments;
+    va_start(arguments, types);
+    int r = query_start(&query, db, sql, types, arguments);
+    va_end(arguments);
+    while (r >= 0 && (r = query_next(&query)) > 0)
+        ;
+    return trace(r);
+}
+
+int db_number(struct db *db, int64_t *ret_value, const char *sql, const char *types, ...)
+{
+    _deinit_(query) struct query query = { 0 };
+    va_list arguments;
+    va_start(arguments, types);
+    int r = query_start(&query, db, sql, types, arguments);
+    va_end(arguments);
+    if (r == 0)
+        r = query_next(&query);
+    if (r > 0)
+        *ret_value = query_int(&query, 0);
+    return trace(r);
+}
+
+int db_script(struct db *db, const char *sql)
+{
+    int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? 0 : db_fail(db, code, "script");
+}
+
+int64_t db_changed_rows(const struct db *db)
+{
+    return sqlite3_changes64(db->handle);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *set;
+    const char *read;
+    const char *expected;
+    _Bool writer_only;
+} pragmas[] = {
+    { "PRAGMA journal_mode=WAL",          "PRAGMA journal_mode",       "wal", 1 },
+    { "PRAGMA synchronous=FULL",          "PRAGMA synchronous",        "2",   0 },
+    { "PRAGMA foreign_keys=ON",           "PRAGMA foreign_keys",       "1",   0 },
+    { "PRAGMA trusted_schema=OFF",        "PRAGMA trusted_schema",     "0",   0 },
+    { "PRAGMA cell_size_check=ON",        "PRAGMA cell_size_check",    "1",   0 },
+    { "PRAGMA wal_autocheckpoint=0",      "PRAGMA wal_autocheckpoint", "0",   1 },
+    { "PRAGMA cache_size=-8000",          "PRAGMA cache_size",         "-8000", 0 },
+    { "PRAGMA journal_size_limit=67108864", "PRAGMA journal_size_limit", "67108864", 1 },
+};
+
+static int check_pragma(struct db *db, const char *read, const char *expected)
+{
+    sqlite3_stmt *prepared;
+    int r = prepare(db, read, 0, &prepared);
+    if (r < 0)
+        return trace(r);
+    const char *value = sqlite3_step(prepared) == SQLITE_ROW ? (const char *)sqlite3_column_text(prepared, 0) : "nothing";
+    _Bool memory = strcmp(expected, "wal") == 0 && value && strcmp(value, "memory") == 0;
+    if (!memory && (!value || strcmp(value, expected) != 0))
+        r = fail(ERR_CONFIG, "%s: %s says %s instead of %s", db->path, read, value ? value : "nothing", expected);
+    sqlite3_finalize(prepared);
+    return r;
+}
+
+static int set_up(struct db *db, const struct db_options *options)
+{
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_timeout(db->handle, options->lock_timeout_ms);
+    for (size_t i = 0; i < sizeof(pragmas) / sizeof(*pragmas); i++) {
+        if (options->read_only && pragmas[i].writer_only)
+            continue;
+        int r = db_script(db, pragmas[i].set);
+        if (r == 0)
+            r = check_pragma(db, pragmas[i].read, pragmas[i].expected);
+        if (r < 0)
+            return trace(r);
+    }
+    return 0;
+}
+
+int db_open(const struct db_options *options, struct db **ret_db)
+{
+    _free_(db) struct db *db = calloc(1, sizeof(*db));
+    if (!db || !(db->path = strdup(options->path)))
+        return fail(ERR_MEMORY, "no memory for a database connection");
+    db->read_only = options->read_only;
+    int flags = options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, options->vfs);
+    if (code != SQLITE_OK)
+        return db->handle ? db_fail(db, code, options->path) : fail(ERR_MEMORY, "no memory for a database connection");
+    int r = set_up(db, options);
+    if (r < 0)
+        return trace(r);
+    *ret_db = take(db);
+    return 0;
+}
+
+void db_free(struct db *db)
+{
+    if (!db)
+        return;
+    for (int i = 0; i < STATEMENTS_MAX; i++)
+        sqlite3_finalize(db->statements[i].prepared);
+    sqlite3_close(db->handle);
+    free(db->path);
+    free(db);
+}
+
+/* ---- Transactions --------------------------------------------------------------------------- */
+
+int db_begin(struct db *db)
+{
+    if (db->corrupt && !db->read_only)
+        return fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path);
+    return trace(db->read_only ? db_exec(db, "BEGIN", "") : db_exec(db, "BEGIN IMMEDIATE", ""));
+}
+
+int db_commit(struct db *db)
+{
+    return trace(db_exec(db, "COMMIT", ""));
+}
+
+int db_rollback(struct db *db)
+{
+    if (sqlite3_get_autocommit(db->handle))
+        return 0;
+    return trace(db_exec(db, "ROLLBACK", ""));
+}
+
+int db_savepoint(struct db *db)
+{
+    return trace(db_exec(db, "SAVEPOINT item", ""));
+}
+
+int db_release(struct db *db)
+{
+    return trace(db_exec(db, "RELEASE item", ""));
+}
+
+int db_rollback_to_savepoint(struct db *db)
+{
+    int r = db_exec(db, "ROLLBACK TO item", "");
+    return r < 0 ? trace(r) : trace(db_release(db));
+}
+
+/* ---- Care ----------------------------------------------------------------------------------- */
+
+int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
+{
+    int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+                                         NULL, NULL);
+    if (ret_wal_bytes)
+        *ret_wal_bytes = db_wal_bytes(db);
+    return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : db_fail(db, code, "checkpoint");
+}
+
+int64_t db_wal_bytes(const struct db *db)
+{
+    char path[4096];
+    struct stat status;
+    snprintf(path, sizeof(path), "%s-wal", db->path);
+    return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+int64_t db_file_bytes(const struct db *db)
+{
+    struct stat status;
+    return stat(db->path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+int db_integrity_check(struct db *db)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = query_open(&query, db, "PRAGMA integrity_check(1)", "");
+    if (r == 0)
+        r = query_next(&query);
+    if (r <= 0)
+        return r < 0 ? trace(r) : fail(ERR_CORRUPT, "%s: the integrity check says nothing", db->path);
+    const char *finding = query_text(&query, 0);
+    if (!finding || strcmp(finding, "ok") != 0)
+        return fail(ERR_CORRUPT, "%s: %s", db->path, finding ? finding : "no finding");
+    return 0;
+}
+
+#define BACKUP_PAGES_PER_STEP 256
+
+int db_backup(struct db *db, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0)
+        return fail(ERR_READONLY, "%s is there already; a backup does not overwrite", path);
+    sqlite3 *target = NULL;
+    int code = sqlite3_open(path, &target);
+    sqlite3_backup *backup = code == SQLITE_OK ? sqlite3_backup_init(target, "main", db->handle, "main") : NULL;
+    if (backup) {
+        do
+            code = sqlite3_backup_step(backup, BACKUP_PAGES_PER_STEP);
+        while (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED);
+        code = sqlite3_backup_finish(backup);
+    }
+    int r = backup && code == SQLITE_OK ? 0 : fail(failure_of(code), "backup to %s: %s", path, sqlite3_errmsg(target));
+    sqlite3_close(target);
+    return r;
+}
+
+const char *db_library_version(void)
+{
+    return sqlite3_libversion();
+}

@@ -1,0 +1,76 @@
+/* Db: the only door to SQLite. Statements are plain SQL, prepared once and kept by the address of
+ * their text, so pass string literals. A handle belongs to one thread at a time.
+ *
+ * A file opened here is set, and read back to be sure: WAL, synchronous FULL, foreign_keys on,
+ * trusted_schema off, cell_size_check on, journal_size_limit, no automatic checkpoint (the writer
+ * checkpoints by itself, off the hot path). One connection of a process writes and checkpoints; all
+ * others are read-only (SQLite before 3.51.3 can corrupt otherwise).
+ *
+ * Failures: ERR_FULL, ERR_IO, ERR_READONLY, ERR_CORRUPT, ERR_CONSTRAINT, ERR_LOCKED, ERR_MEMORY,
+ * ERR_INTERNAL (a mistake in the SQL).
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "base/cleanup.h"
+
+struct db;                            /* opaque: a sqlite3 connection and its statements */
+
+struct db_options {
+    const char *path;                 /* file; ":memory:" for tests */
+    _Bool read_only;
+    int lock_timeout_ms;              /* how long to wait for a foreign lock; 0: not at all */
+    const char *vfs;                  /* NULL: the default; fault fixtures name theirs */
+};
+
+int db_open(const struct db_options *options, struct db **ret_db);
+void db_free(struct db *db);
+DEFINE_FREE(db)
+
+/* Parameters are described by one letter each: i int64_t · s const char * (NULL binds NULL) ·
+ * b const void *, size_t (NULL binds NULL). They are borrowed until the statement ends. */
+int db_exec(struct db *db, const char *sql, const char *types, ...);   /* runs to the end, no rows */
+int db_script(struct db *db, const char *sql);                         /* several statements, no parameters */
+int64_t db_changed_rows(const struct db *db);                          /* of the newest db_exec */
+
+/* Rows, one after another:
+ *     _deinit_(query) struct query q = { 0 };
+ *     r = query_open(&q, db, "SELECT name FROM products WHERE sku = ?1", "s", sku);
+ *     while ((r = query_next(&q)) > 0) use(query_text(&q, 0));
+ */
+struct query {
+    void *statement;
+    struct db *db;
+    _Bool is_private;                 /* an own statement, because the shared one was in use */
+    _Bool *busy;                      /* the shared statement's mark */
+};
+int query_open(struct query *query, struct db *db, const char *sql, const char *types, ...);
+int query_next(struct query *query);                                   /* 1 a row, 0 the end, < 0 */
+int64_t query_int(const struct query *query, int column);
+_Bool query_is_null(const struct query *query, int column);
+const char *query_text(const struct query *query, int column);         /* valid until the next row; NULL for NULL */
+const void *query_blob(const struct query *query, int column, size_t *ret_length);
+void query_deinit(struct query *query);
+DEFINE_DEINIT(query)
+
+/* The first row's first column as a number: 1 and *ret_value, 0 no row (untouched), < 0. */
+int db_number(struct db *db, int64_t *ret_value, const char *sql, const char *types, ...);
+
+/* Transactions. A commit that fails with ERR_IO has an unknown outcome (rule 4). */
+int db_begin(struct db *db);              /* BEGIN IMMEDIATE on the writer, BEGIN on a reader */
+int db_commit(struct db *db);
+int db_rollback(struct db *db);           /* fine when SQLite has rolled back by itself */
+int db_savepoint(struct db *db);          /* they nest; the two below concern the innermost */
+int db_release(struct db *db);
+int db_rollback_to_savepoint(struct db *db);   /* undoes and releases */
+
+/* Moves what it can of the WAL into the file, without waiting for readers; truncates the WAL when
+ * `truncate` and nobody reads. Returns 0 or a failure; *ret_wal_bytes (may be NULL): size of the WAL. */
+int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
+
+int64_t db_wal_bytes(const struct db *db);
+int64_t db_file_bytes(const struct db *db);
+
+int db_integrity_check(struct db *db);    /* 0, or -ERR_CORRUPT with the first finding */
+int db_backup(struct db *db, const char *path);   /* SQLite's backup API; path must not exist */
+const char *db_library_version(void);

@@ -1,0 +1,204 @@
+/* Event log: see event_log.h. */
+#include "store/event_log.h"
+#include "base/buf.h"
+#include "base/result.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COLUMNS "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, traceparent, data"
+
+/* ---- The chain ------------------------------------------------------------------------------ */
+
+struct canonical {                        /* the canonical form, usually without an allocation */
+    char fixed[2048];
+    struct buf rest;
+    size_t length;
+};
+
+static void put(struct canonical *form, const void *data, size_t length)
+{
+    if (form->rest.data || form->length + length > sizeof(form->fixed)) {
+        if (!form->rest.data)
+            buf_put(&form->rest, form->fixed, form->length);
+        buf_put(&form->rest, data, length);
+    } else {
+        memcpy(form->fixed + form->length, data, length);
+    }
+    form->length += length;
+}
+
+static void put_field(struct canonical *form, const char *text, size_t length)
+{
+    uint32_t size = text ? (uint32_t)length : UINT32_MAX;
+    unsigned char header[4] = { (unsigned char)(size >> 24), (unsigned char)(size >> 16),
+                                (unsigned char)(size >> 8), (unsigned char)size };
+    put(form, header, sizeof(header));
+    if (text)
+        put(form, text, length);
+}
+
+static void put_text(struct canonical *form, const char *text)
+{
+    put_field(form, text, text ? strlen(text) : 0);
+}
+
+static void put_number(struct canonical *form, int64_t value)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof(digits), "%" PRId64, value);
+    put_field(form, digits, (size_t)length);
+}
+
+int event_digest(const struct event *event, struct digest *ret_digest)
+{
+    struct canonical form;
+    form.length = 0;
+    buf_init(&form.rest);
+    put_text(&form, event->log);
+    put_number(&form, event->position);
+    put_text(&form, event->id);
+    put_text(&form, event->type);
+    put_text(&form, event->entity);
+    put_number(&form, event->time_ms);
+    put_text(&form, event->correlation);
+    put_text(&form, event->causation);
+    put_text(&form, event->cause);
+    put_text(&form, event->cause_digest);
+    put_text(&form, event->traceparent);
+    put_field(&form, event->data, event->data_length);
+    int r = buf_status(&form.rest);
+    if (r == 0)
+        r = digest_of(form.rest.data ? form.rest.data : form.fixed, form.length, ret_digest);
+    buf_deinit(&form.rest);
+    return trace(r);
+}
+
+int event_chain(const struct digest *previous, const struct digest *event_digest, struct digest *ret_chain)
+{
+    struct digest both[2] = { *previous, *event_digest };
+    return trace(digest_of(both, sizeof(both), ret_chain));
+}
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+int event_log_create(struct db *db)
+{
+    return trace(db_script(db,
+        "CREATE TABLE IF NOT EXISTS event_log ("
+        " position INTEGER PRIMARY KEY, chain BLOB NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,"
+        " entity TEXT NOT NULL, time_ms INTEGER NOT NULL, correlation TEXT, causation TEXT, cause TEXT,"
+        " cause_digest TEXT, traceparent TEXT, data TEXT NOT NULL) STRICT;"
+        "CREATE INDEX IF NOT EXISTS event_log_by_cause ON event_log (cause) WHERE cause IS NOT NULL;"));
+}
+
+static int read_chain(const struct query *query, int column, struct digest *ret_chain)
+{
+    size_t length;
+    const void *chain = query_blob(query, column, &length);
+    if (length != DIGEST_SIZE)
+        return fail(ERR_CORRUPT, "a chain of %zu bytes in event_log", length);
+    memcpy(ret_chain->bytes, chain, DIGEST_SIZE);
+    return 0;
+}
+
+int event_log_head(struct db *db, struct log_head *ret_head)
+{
+    _deinit_(query) struct query query = { 0 };
+    struct log_head head = { 0 };
+    int r = query_open(&query, db, "SELECT position, chain FROM event_log ORDER BY position DESC LIMIT 1", "");
+    if (r == 0)
+        r = query_next(&query);
+    if (r > 0) {
+        head.position = query_int(&query, 0);
+        r = read_chain(&query, 1, &head.chain);
+    }
+    if (r == 0)
+        *ret_head = head;
+    return trace(r);
+}
+
+int event_log_append(struct db *db, const struct event *event)
+{
+    return trace(db_exec(db, "INSERT INTO event_log (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "ibsssissssss", event->position, event->chain.bytes, (size_t)DIGEST_SIZE, event->id, event->type, event->entity,
+        event->time_ms, event->correlation, event->causation, event->cause, event->cause_digest, event->traceparent,
+        event->data));
+}
+
+int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = query_open(&query, db, "SELECT chain FROM event_log WHERE position = ?1", "i", position);
+    if (r == 0)
+        r = query_next(&query);
+    if (r <= 0)
+        return trace(r);
+    r = read_chain(&query, 0, ret_chain);
+    return r < 0 ? trace(r) : 1;
+}
+
+int event_log_has_cause(struct db *db, const char *cause)
+{
+    int64_t one;
+    return trace(db_number(db, &one, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+int event_reader_open(struct event_reader *reader, struct db *db, const char *log, int64_t after_position, int64_t limit)
+{
+    reader->log = log;
+    return trace(query_open(&reader->query, db,
+        "SELECT " COLUMNS " FROM event_log WHERE position > ?1 ORDER BY position LIMIT ?2", "ii", after_position, limit));
+}
+
+int event_reader_open_cause(struct event_reader *reader, struct db *db, const char *log, const char *cause)
+{
+    reader->log = log;
+    return trace(query_open(&reader->query, db,
+        "SELECT " COLUMNS " FROM event_log WHERE cause = ?1 ORDER BY position", "s", cause));
+}
+
+int event_reader_next(struct event_reader *reader, struct event *ret_event)
+{
+    const struct query *query = &reader->query;
+    int r = query_next(&reader->query);
+    if (r <= 0)
+        return trace(r);
+    struct event event = {
+        .log = reader->log, .position = query_int(query, 0), .id = query_text(query, 2), .type = query_text(query, 3),
+        .entity = query_text(query, 4), .time_ms = query_int(query, 5), .correlation = query_text(query, 6),
+        .causation = query_text(query, 7), .cause = query_text(query, 8), .cause_digest = query_text(query, 9),
+        .traceparent = query_text(query, 10), .data = query_text(query, 11),
+    };
+    if (!event.id || !event.type || !event.entity || !event.data)
+        return fail(ERR_MEMORY, "no memory to read event_log");
+    r = read_chain(query, 1, &event.chain);
+    if (r < 0)
+        return trace(r);
+    event.data_length = strlen(event.data);
+    *ret_event = event;
+    return 1;
+}
+
+void event_reader_deinit(struct event_reader *reader)
+{
+    query_deinit(&reader->query);
+}
+
+int event_copy(const struct event *event, struct arena *arena, struct event *ret_copy)
+{
+    struct event copy = *event;
+    const char **texts[] = { &copy.log, &copy.id, &copy.type, &copy.entity, &copy.correlation, &copy.causation,
+                             &copy.cause, &copy.cause_digest, &copy.traceparent };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        if (*texts[i] && !(*texts[i] = arena_copy(arena, *texts[i], strlen(*texts[i]))))
+            return fail(ERR_MEMORY, "no memory for an event");
+    copy.data = arena_copy(arena, event->data, event->data_length);
+    copy.value = NULL;
+    if (!copy.data)
+        return fail(ERR_MEMORY, "no memory for an event");
+    *ret_copy = copy;
+    return 0;
+}

@@ -1,0 +1,83 @@
+/* Migration: see migrate.h. */
+#include "store/migrate.h"
+#include "base/result.h"
+#include "store/cursor.h"
+#include "store/event_log.h"
+#include "store/parked.h"
+#include "store/refusals.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+static int create_meta(struct db *db)
+{
+    return trace(db_script(db, "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"));
+}
+
+/* Step n brings a file from version n to n + 1. Steps are only ever added. */
+static int (*const first_step[])(struct db *) = {
+    create_meta, event_log_create, cursor_create_table, refusals_create_table, parked_create_table,
+};
+
+static int step_0(struct db *db)
+{
+    for (size_t i = 0; i < sizeof(first_step) / sizeof(*first_step); i++) {
+        int r = first_step[i](db);
+        if (r < 0)
+            return trace(r);
+    }
+    return 0;
+}
+
+static int (*const steps[])(struct db *) = { step_0 };
+#define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
+
+static int take_step(struct db *db, int64_t version)
+{
+    char marks[96];
+    snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";", STORE_APPLICATION_ID,
+             version + 1);
+    int r = db_begin(db);
+    if (r < 0)
+        return trace(r);
+    r = steps[version](db);
+    if (r == 0)
+        r = db_script(db, marks);
+    if (r == 0)
+        r = db_commit(db);
+    if (r < 0)
+        db_rollback(db);
+    return trace(r);
+}
+
+int store_migrate(struct db *db)
+{
+    int64_t application = 0, version = 0, tables = 0;
+    int r = db_number(db, &application, "PRAGMA application_id", "");
+    if (r >= 0)
+        r = db_number(db, &version, "PRAGMA user_version", "");
+    if (r >= 0)
+        r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
+    if (r < 0)
+        return trace(r);
+    if (application != STORE_APPLICATION_ID && (application != 0 || tables != 0))
+        return fail(ERR_CONFIG, "the file is an SQLite database of another program; choose another --data-dir");
+    if (version > STORE_VERSION)
+        return fail(ERR_CONFIG, "the file has version %" PRId64 ", this program knows up to %" PRId64 "; use the newer program",
+                    version, STORE_VERSION);
+    for (; version < STORE_VERSION; version++) {
+        r = take_step(db, version);
+        if (r < 0)
+            return trace(r);
+    }
+    return 0;
+}
+
+int meta_read(struct db *db, const char *name, int64_t *ret_value)
+{
+    return trace(db_number(db, ret_value, "SELECT value FROM meta WHERE name = ?1", "s", name));
+}
+
+int meta_write(struct db *db, const char *name, int64_t value)
+{
+    return trace(db_exec(db, "INSERT OR REPLACE INTO meta VALUES (?1, ?2)", "si", name, value));
+}

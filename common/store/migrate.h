@@ -1,0 +1,14 @@
+/* Migration: brings a database file of an older version to this one, step by step, each step in its own
+ * transaction. The application id tells our files from others'; user_version counts the steps done. */
+#pragma once
+#include "store/db.h"
+
+#define STORE_APPLICATION_ID 0x4a4d5348      /* "JMSH" */
+
+/* Makes the runtime's own tables, or upgrades them. ERR_CONFIG, naming both versions, for a file of a
+ * newer program, and for one that is not ours. */
+int store_migrate(struct db *db);
+
+/* A number of the file's own, e.g. "tables_version": 1 found, 0 not, < 0. */
+int meta_read(struct db *db, const char *name, int64_t *ret_value);
+int meta_write(struct db *db, const char *name, int64_t value);

@@ -1,0 +1,25 @@
+/* Parked events: those that could not be applied, and every later one of the same entity, in order
+ * (rule 6). Kept by reference (log and position), because an event may hold fields that this service
+ * must not store; a redrive fetches it again from its leader. */
+#pragma once
+#include "base/arena.h"
+#include "store/db.h"
+
+struct parked {
+    const char *log;
+    int64_t position;
+    const char *entity;
+    const char *type;
+    const char *error;
+    int64_t since_ms;
+};
+
+int parked_create_table(struct db *db);
+int parked_count(struct db *db, int64_t *ret_count);
+int parked_has(struct db *db, const char *log, const char *entity);      /* 1, 0, < 0 */
+int parked_add(struct db *db, const struct parked *parked);
+int parked_remove(struct db *db, const char *log, int64_t position);
+
+/* The parked after (log, position), in this order; text copied to the arena. */
+int parked_list(struct db *db, const char *after_log, int64_t after_position, struct arena *arena,
+                struct parked *ret_parked, int max, int *ret_count);
