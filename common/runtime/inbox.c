@@ -25,7 +25,7 @@ void inbox_deinit(struct inbox *inbox)
 
 static _Bool is_request(const struct item *item)
 {
-    return item->kind == ITEM_COMMAND || item->kind == ITEM_ADMIN;
+    return item->kind == ITEM_COMMAND;
 }
 
 int inbox_push(struct inbox *inbox, struct item *item)

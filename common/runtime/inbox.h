@@ -12,7 +12,7 @@ struct inbox {
     struct item *first;
     struct item **last;
     int length;                   /* items of all kinds */
-    int request_count;            /* of them commands and admin requests */
+    int request_count;            /* of them commands */
     int queue_max;
     _Bool closed;                 /* no more requests; what is there is still taken */
     _Bool woken;                  /* inbox_wake since the last take */

@@ -10,7 +10,6 @@ enum item_kind {
     ITEM_QUERY,          /* a request that reads: goes to the readers, not to the loop */
     ITEM_EVENT,          /* an event of another's log, or of our own when we catch up on ourselves */
     ITEM_ANSWER,         /* the answer to a call of the process */
-    ITEM_ADMIN,          /* an operator's request: runs `admin` in the loop's transaction */
 };
 
 enum item_outcome {
@@ -32,8 +31,7 @@ struct origin {
     const char *traceparent;      /* NULL */
 };
 
-struct loop;
-struct endpoint;
+struct micro_endpoint;
 
 struct item {
     struct item *next;            /* in whatever list it is */
@@ -41,16 +39,15 @@ struct item {
     struct arena arena;
     struct origin origin;
 
-    /* requests: ITEM_COMMAND, ITEM_QUERY, ITEM_ADMIN */
+    /* requests: ITEM_COMMAND, ITEM_QUERY */
     const struct command *command;
     const struct query_type *query;
     int64_t *min_positions;       /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
     int64_t give_up_ms;           /* monotonic: until when it waits for them */
-    int (*admin)(struct loop *loop, struct item *item);   /* fills body, or refuses; 0, refusal, < 0 */
     const void *request;          /* struct of the request's schema */
     const char *key;              /* idempotency key; NULL */
     const char *reply_to;         /* inbox of the requester; NULL: nobody waits */
-    struct endpoint *endpoint;    /* for its counters; NULL in tests */
+    struct micro_endpoint *counters;   /* of its endpoint; NULL in tests */
     int64_t received_ns;          /* monotonic, when the callback saw it */
 
     /* ITEM_EVENT */

@@ -4,8 +4,8 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "runtime/run_item.h"
+#include "store/migrate.h"
 #include "store/parked.h"
-#include "store/refusals.h"
 #include <stdint.h>
 #include <string.h>
 
@@ -51,20 +51,23 @@ static int read_places(struct loop *loop)
     return trace(parked_count(loop->db, &loop->at.parked_count));
 }
 
+/* The service's own tables. A change of tables_version is noticed here; rebuild.c folds them anew. */
 static int create_tables(struct loop *loop)
 {
-    int r = event_log_create(loop->db);
-    if (r == 0)
-        r = cursor_create_table(loop->db);
-    if (r == 0)
-        r = refusals_create_table(loop->db);
-    if (r == 0)
-        r = parked_create_table(loop->db);
+    int64_t version = 0;
+    int r = meta_read(loop->db, "tables_version", &version);
+    if (r < 0)
+        return trace(r);
+    if (r > 0 && version != loop->service->tables_version)
+        return fail(ERR_CONFIG, "the tables have version %lld, this program makes version %d; fold them anew with `%s rebuild`",
+                    (long long)version, loop->service->tables_version, loop->service->name);
     if (r == 0)
         r = db_script(loop->db, loop->service->tables);
-    if (r == 0 && loop->service->scratch_tables)
+    if (r == 0)
+        r = meta_write(loop->db, "tables_version", loop->service->tables_version);
+    if (r >= 0 && loop->service->scratch_tables)
         r = db_script(loop->db, loop->service->scratch_tables);
-    return trace(r);
+    return r < 0 ? trace(r) : 0;
 }
 
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
@@ -74,7 +77,9 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         .service = service, .option_values = option_values, .db = db, .process_due_ms = INT64_MAX,
     };
     id_source_init(&loop->ids, seed);
-    int r = db_begin(db);
+    int r = store_migrate(db);
+    if (r == 0)
+        r = db_begin(db);
     if (r < 0)
         return trace(r);
     r = create_tables(loop);

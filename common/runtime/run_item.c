@@ -337,7 +337,6 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     int r = 0;
     switch (item->kind) {
     case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
-    case ITEM_ADMIN:   r = item->admin(loop, item); break;
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
     case ITEM_ANSWER:  r = run_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
@@ -346,7 +345,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     }
     if (r >= 0 || !is_own_fault(r))
         return r < 0 ? trace(r) : 0;
-    if (item->kind != ITEM_COMMAND && item->kind != ITEM_ADMIN)
+    if (item->kind != ITEM_COMMAND)
         return trace(r);
     log_error("request_failed", LOG_TEXT("reason", failure_text()),
               LOG_TEXT("correlation", item->origin.correlation));

@@ -1,0 +1,187 @@
+/* Bus on nats.c, receiving: subscriptions and messages. See bus.h. */
+#include "bus/bus_nats.h"
+#include "base/result.h"
+#include <string.h>
+
+/* ---- Messages ------------------------------------------------------------------------------- */
+
+struct bus_message {
+    natsMsg *raw;
+    struct bus_header *headers;           /* read when first asked for; text is the raw message's */
+    int header_count;
+    int header_result;                    /* 1: not read yet; else of reading them */
+};
+
+void bus_message_free(struct bus_message *message)
+{
+    if (!message)
+        return;
+    natsMsg_Destroy(message->raw);
+    free(message->headers);
+    free(message);
+}
+
+const char *bus_message_subject(const struct bus_message *message)
+{
+    return natsMsg_GetSubject(message->raw);
+}
+
+const char *bus_message_reply(const struct bus_message *message)
+{
+    return natsMsg_GetReply(message->raw);
+}
+
+const char *bus_message_data(const struct bus_message *message)
+{
+    const char *data = natsMsg_GetData(message->raw);
+    return data ? data : "";
+}
+
+size_t bus_message_length(const struct bus_message *message)
+{
+    return (size_t)natsMsg_GetDataLength(message->raw);
+}
+
+/* Appends all values of one key. */
+static int read_values(natsMsg *raw, const char *key, struct bus_header *headers, int *count)
+{
+    const char **values = NULL;
+    int value_count = 0, r = 0;
+    if (natsMsgHeader_Values(raw, key, &values, &value_count) != NATS_OK)
+        return fail(ERR_MEMORY, "no memory for headers");
+    if (*count + value_count > BUS_HEADERS_MAX)
+        r = fail(ERR_INVALID, "more than %d headers", BUS_HEADERS_MAX);
+    for (int i = 0; r == 0 && i < value_count; i++)
+        headers[(*count)++] = (struct bus_header){ key, values[i] ? values[i] : "" };
+    free((void *)values);
+    return r;
+}
+
+static int read_headers(struct bus_message *message)
+{
+    struct bus_header headers[BUS_HEADERS_MAX];
+    const char **keys = NULL;
+    int key_count = 0, count = 0, r = 0;
+    natsStatus s = natsMsgHeader_Keys(message->raw, &keys, &key_count);
+    if (s == NATS_NOT_FOUND)
+        return 0;
+    if (s != NATS_OK)
+        return bus_fail(s, "read headers");
+    for (int i = 0; r == 0 && i < key_count; i++)
+        r = read_values(message->raw, keys[i], headers, &count);
+    free((void *)keys);
+    if (r < 0)
+        return trace(r);
+    message->headers = malloc(sizeof(*headers) * (size_t)count + 1);
+    if (!message->headers)
+        return fail(ERR_MEMORY, "no memory for headers");
+    memcpy(message->headers, headers, sizeof(*headers) * (size_t)count);
+    message->header_count = count;
+    return 0;
+}
+
+int bus_message_view(struct bus_message *message, struct bus_view *ret_view)
+{
+    if (message->header_result > 0)       /* once: nats.c reads a malformed block differently each time */
+        message->header_result = read_headers(message);
+    *ret_view = (struct bus_view){
+        .subject = bus_message_subject(message), .headers = message->headers, .header_count = message->header_count,
+        .data = bus_message_data(message), .data_length = bus_message_length(message),
+    };
+    return message->header_result;
+}
+
+const char *bus_message_header(struct bus_message *message, const char *key)
+{
+    struct bus_view view;
+    return bus_message_view(message, &view) == 0 ? bus_header_find(&view, key) : NULL;
+}
+
+int bus_message_status(struct bus_message *message)
+{
+    if (bus_message_length(message) > 0)
+        return 0;
+    const char *code = bus_message_header(message, "Status");   /* nats.c makes it from the first line */
+    return code ? (int)strtol(code, NULL, 10) : 0;
+}
+
+const char *bus_message_status_text(struct bus_message *message)
+{
+    const char *text = bus_message_header(message, "Description");
+    return text ? text : "";
+}
+
+/* ---- Subscriptions -------------------------------------------------------------------------- */
+
+struct bus_subscription {
+    natsSubscription *raw;
+    bus_handler handler;
+    void *context;
+    atomic_int holders;                   /* the owner, and nats.c until its last call of the handler */
+};
+
+static void release(void *closure)
+{
+    struct bus_subscription *subscription = closure;
+    if (atomic_fetch_sub(&subscription->holders, 1) == 1)
+        free(subscription);
+}
+
+static void on_message(natsConnection *connection, natsSubscription *raw, natsMsg *raw_message, void *closure)
+{
+    const struct bus_subscription *subscription = closure;
+    (void)connection, (void)raw;
+    struct bus_message *message = malloc(sizeof(*message));
+    if (!message) {
+        natsMsg_Destroy(raw_message);     /* as if it had been lost on the way */
+        return;
+    }
+    *message = (struct bus_message){ .raw = raw_message, .header_result = 1 };
+    subscription->handler(subscription->context, message);
+}
+
+static natsStatus subscribe_raw(struct bus *bus, const char *subject, const char *queue, struct bus_subscription *to)
+{
+    natsConnection *connection = bus->links[BUS_URGENT].connection;
+    if (queue)
+        return natsConnection_QueueSubscribe(&to->raw, connection, subject, queue, on_message, to);
+    return natsConnection_Subscribe(&to->raw, connection, subject, on_message, to);
+}
+
+int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
+                  void *context, struct bus_subscription **ret_subscription)
+{
+    if (!bus_subject_is_safe(subject, 1) || (queue && !bus_header_key_is_safe(queue)))
+        return fail(ERR_INVALID, "not a subject and queue to subscribe to");
+    struct bus_subscription *subscription = malloc(sizeof(*subscription));
+    if (!subscription)
+        return fail(ERR_MEMORY, "no memory for a subscription");
+    *subscription = (struct bus_subscription){ .handler = handler, .context = context, .holders = 1 };
+    natsStatus s = subscribe_raw(bus, subject, queue, subscription);
+    if (s != NATS_OK) {
+        free(subscription);
+        return bus_fail(s, "subscribe");
+    }
+    atomic_fetch_add(&subscription->holders, 1);
+    if (natsSubscription_SetOnCompleteCB(subscription->raw, release, subscription) != NATS_OK)
+        atomic_fetch_sub(&subscription->holders, 1);   /* it has been closed already, and is not called any more */
+    natsSubscription_SetPendingLimits(subscription->raw, BUS_PENDING_MAX, BUS_PENDING_BYTES_MAX);
+    *ret_subscription = subscription;
+    return 0;
+}
+
+int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms)
+{
+    natsStatus s = natsSubscription_DrainTimeout(subscription->raw, timeout_ms);
+    if (s == NATS_OK)
+        s = natsSubscription_WaitForDrainCompletion(subscription->raw, timeout_ms);
+    return s == NATS_OK ? 0 : bus_fail(s, "drain a subscription");
+}
+
+void bus_subscription_free(struct bus_subscription *subscription)
+{
+    if (!subscription)
+        return;
+    natsSubscription_Destroy(subscription->raw);
+    release(subscription);
+}

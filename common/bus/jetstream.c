@@ -1,0 +1,395 @@
+/* JetStream: see jetstream.h. Requests are written by hand, because they are few and hold only names
+ * and numbers that were checked; replies are read by the contracts in schemas/nats. */
+#include "bus/jetstream.h"
+#include "base/result.h"
+#include "contracts.h"
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS 1000000
+#define DUPLICATE_WINDOW_MIN_MS 100       /* the server's own lower bound */
+#define ACK_WAIT_MS 30000
+
+/* ---- Requests ------------------------------------------------------------------------------- */
+
+void js_request_init(struct js_request *request, const char *api)
+{
+    *request = (struct js_request){ .api = api ? api : JS_API_PREFIX };
+}
+
+void js_request_deinit(struct js_request *request)
+{
+    buf_deinit(&request->body);
+}
+
+static int check_name(const char *name)
+{
+    if (!bus_header_key_is_safe(name))    /* the same characters and bound */
+        return fail(ERR_INVALID, "not a name of a stream or consumer");
+    return 0;
+}
+
+/* "$JS.API.<verb>.<stream>" or "….<stream>.<consumer>" into the subject; empties the body. */
+static int begin(struct js_request *request, const char *verb, const char *stream, const char *consumer)
+{
+    int r = check_name(stream);
+    if (r == 0 && consumer)
+        r = check_name(consumer);
+    if (r < 0)
+        return trace(r);
+    int length = snprintf(request->subject, sizeof(request->subject), "%s.%s.%s%s%s", request->api, verb, stream,
+                          consumer ? "." : "", consumer ? consumer : "");
+    if (length < 0 || (size_t)length >= sizeof(request->subject))
+        return fail(ERR_INVALID, "an API subject of %d bytes", length);
+    buf_clear(&request->body);
+    return 0;
+}
+
+static int check_subject(const char *subject)
+{
+    return bus_subject_is_safe(subject, 1) ? 0 : fail(ERR_INVALID, "not a subject that a stream may have");
+}
+
+int js_stream_create(struct js_request *request, const struct js_stream_config *config)
+{
+    int r = begin(request, "STREAM.CREATE", config->name, NULL);
+    if (r == 0)
+        r = check_subject(config->subject);
+    if (r < 0)
+        return trace(r);
+    int64_t window_ms = config->duplicate_window_ms > 0 ? config->duplicate_window_ms : DUPLICATE_WINDOW_MIN_MS;
+    buf_put_format(&request->body,
+        "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"limits\",\"discard\":\"new\",\"storage\":\"file\","
+        "\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":%" PRId64 ",\"max_age\":0,\"max_msg_size\":-1,"
+        "\"num_replicas\":%d,\"duplicate_window\":%" PRId64 "}",
+        config->name, config->subject, config->max_bytes > 0 ? config->max_bytes : -1,
+        config->replicas > 0 ? config->replicas : 1, window_ms * NS_PER_MS);
+    return trace(buf_status(&request->body));
+}
+
+int js_stream_info(struct js_request *request, const char *stream)
+{
+    return trace(begin(request, "STREAM.INFO", stream, NULL));
+}
+
+int js_stream_delete(struct js_request *request, const char *stream)
+{
+    return trace(begin(request, "STREAM.DELETE", stream, NULL));
+}
+
+int js_message_get(struct js_request *request, const char *stream, int64_t sequence)
+{
+    int r = begin(request, "STREAM.MSG.GET", stream, NULL);
+    if (r < 0)
+        return trace(r);
+    buf_put_format(&request->body, "{\"seq\":%" PRId64 "}", sequence);
+    return trace(buf_status(&request->body));
+}
+
+int js_message_get_last(struct js_request *request, const char *stream, const char *subject)
+{
+    int r = begin(request, "STREAM.MSG.GET", stream, NULL);
+    if (r == 0)
+        r = check_subject(subject);
+    if (r < 0)
+        return trace(r);
+    buf_put_format(&request->body, "{\"last_by_subj\":\"%s\"}", subject);
+    return trace(buf_status(&request->body));
+}
+
+int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence, const char *subject)
+{
+    int r = begin(request, "STREAM.MSG.GET", stream, NULL);
+    if (r == 0)
+        r = check_subject(subject);
+    if (r < 0)
+        return trace(r);
+    buf_put_format(&request->body, "{\"seq\":%" PRId64 ",\"next_by_subj\":\"%s\"}", sequence, subject);
+    return trace(buf_status(&request->body));
+}
+
+int js_consumer_create(struct js_request *request, const struct js_consumer_config *config)
+{
+    int r = begin(request, "CONSUMER.CREATE", config->stream, config->name);
+    if (r < 0)
+        return trace(r);
+    struct buf *body = &request->body;
+    buf_put_format(body, "{\"stream_name\":\"%s\",\"action\":\"create\",\"config\":{\"name\":\"%s\",\"durable_name\":\"%s\",",
+                   config->stream, config->name, config->name);
+    if (config->start_sequence > 1)
+        buf_put_format(body, "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%" PRId64 ",", config->start_sequence);
+    else
+        buf_put_text(body, "\"deliver_policy\":\"all\",");
+    buf_put_format(body, "\"ack_policy\":\"all\",\"ack_wait\":%" PRId64 ",\"max_deliver\":-1,\"replay_policy\":\"instant\",",
+                   (config->ack_wait_ms > 0 ? config->ack_wait_ms : ACK_WAIT_MS) * NS_PER_MS);
+    buf_put_format(body, "\"max_ack_pending\":%d,\"num_replicas\":%d}}", config->max_ack_pending,
+                   config->replicas > 0 ? config->replicas : 0);
+    return trace(buf_status(body));
+}
+
+int js_consumer_info(struct js_request *request, const char *stream, const char *consumer)
+{
+    return trace(begin(request, "CONSUMER.INFO", stream, consumer));
+}
+
+int js_consumer_delete(struct js_request *request, const char *stream, const char *consumer)
+{
+    return trace(begin(request, "CONSUMER.DELETE", stream, consumer));
+}
+
+int js_consumer_next(struct js_request *request, const char *stream, const char *consumer, const struct js_pull *pull)
+{
+    int r = begin(request, "CONSUMER.MSG.NEXT", stream, consumer);
+    if (r < 0)
+        return trace(r);
+    struct buf *body = &request->body;
+    buf_put_format(body, "{\"batch\":%d", pull->batch);
+    if (pull->expires_ms > 0)
+        buf_put_format(body, ",\"expires\":%" PRId64, pull->expires_ms * NS_PER_MS);
+    else
+        buf_put_text(body, ",\"no_wait\":true");
+    if (pull->expires_ms > 0 && pull->idle_heartbeat_ms > 0)
+        buf_put_format(body, ",\"idle_heartbeat\":%" PRId64, pull->idle_heartbeat_ms * NS_PER_MS);
+    if (pull->max_bytes > 0)
+        buf_put_format(body, ",\"max_bytes\":%" PRId64, pull->max_bytes);
+    buf_put_char(body, '}');
+    return trace(buf_status(body));
+}
+
+/* ---- Replies -------------------------------------------------------------------------------- */
+
+static int decode(const struct schema *schema, const char *data, size_t length, struct arena *arena, void *ret_value)
+{
+    struct invalid invalid;
+    void *value = NULL;
+    int r = schema_decode(schema, data, length, arena, &value, &invalid);
+    if (r > 0)
+        return fail(ERR_INVALID, "a reply of JetStream: %s %s", invalid.field, invalid.message);
+    if (r == 0)
+        memcpy(ret_value, &value, sizeof(value));
+    return trace(r);
+}
+
+static int clamp_int(int64_t value)
+{
+    return value < 0 || value > INT_MAX ? INT_MAX : (int)value;
+}
+
+/* Every reply's schema has an error of the same shape, but each has a struct of its own. */
+#define READ_ERROR(reply) ((struct js_error){ \
+    .code = (reply)->error ? clamp_int((reply)->error->code) : 0, \
+    .error_code = (reply)->error ? clamp_int((reply)->error->err_code) : 0, \
+    .description = (reply)->error && (reply)->error->description ? (reply)->error->description : "" })
+
+int js_parse_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack)
+{
+    const struct js_pub_ack *reply;
+    int r = decode(&js_pub_ack_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    if (!reply->error && (!reply->stream || reply->seq < 1))
+        return fail(ERR_INVALID, "an acknowledgement without a stream or a sequence");
+    *ret_ack = (struct js_puback){
+        .error = READ_ERROR(reply), .stream = reply->stream, .sequence = reply->seq, .duplicate = reply->duplicate,
+    };
+    return reply->error ? JS_REFUSED : 0;
+}
+
+int js_parse_stream_info(const char *data, size_t length, struct arena *arena, struct js_stream_state *ret_state)
+{
+    const struct js_stream_info *reply;
+    int r = decode(&js_stream_info_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    struct js_stream_state state = { .error = READ_ERROR(reply) };
+    if (reply->error) {
+        *ret_state = state;
+        return JS_REFUSED;
+    }
+    if (!reply->state || !reply->config || !reply->created)
+        return fail(ERR_INVALID, "a stream without its state, configuration or birthday");
+    if (reply->state->messages < 0 || reply->state->first_seq < 0 || reply->state->last_seq < 0)
+        return fail(ERR_INVALID, "a stream with negative numbers");
+    state.created = reply->created;
+    state.messages = reply->state->messages;
+    state.bytes = reply->state->bytes;
+    state.first_sequence = reply->state->first_seq;
+    state.last_sequence = reply->state->last_seq;
+    state.deleted_count = reply->state->num_deleted;
+    state.subject = reply->config->subjects_count > 0 ? reply->config->subjects[0] : NULL;
+    state.subject_count = (int64_t)reply->config->subjects_count;
+    state.max_bytes = reply->config->max_bytes;
+    state.max_age_ns = reply->config->max_age;
+    state.discard = reply->config->discard ? reply->config->discard : "";
+    state.replicas = reply->config->num_replicas;
+    *ret_state = state;
+    return 0;
+}
+
+int js_parse_consumer_info(const char *data, size_t length, struct arena *arena, struct js_consumer_state *ret_state)
+{
+    const struct js_consumer_info *reply;
+    int r = decode(&js_consumer_info_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    struct js_consumer_state state = { .error = READ_ERROR(reply) };
+    if (reply->error) {
+        *ret_state = state;
+        return JS_REFUSED;
+    }
+    if (!reply->delivered || !reply->ack_floor || !reply->config || !reply->name)
+        return fail(ERR_INVALID, "a consumer without its name, state or configuration");
+    if (reply->delivered->stream_seq < 0 || reply->ack_floor->stream_seq < 0)
+        return fail(ERR_INVALID, "a consumer with negative numbers");
+    state.name = reply->name;
+    state.created = reply->created ? reply->created : "";
+    state.delivered_sequence = reply->delivered->stream_seq;
+    state.acked_sequence = reply->ack_floor->stream_seq;
+    state.pending_count = reply->num_pending;
+    state.ack_pending_count = reply->num_ack_pending;
+    state.waiting_count = reply->num_waiting;
+    state.ack_policy = reply->config->ack_policy ? reply->config->ack_policy : "";
+    state.start_sequence = reply->config->opt_start_seq;
+    state.max_ack_pending = reply->config->max_ack_pending;
+    *ret_state = state;
+    return 0;
+}
+
+int js_parse_success(const char *data, size_t length, struct arena *arena, struct js_error *ret_error)
+{
+    const struct js_done *reply;
+    int r = decode(&js_done_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    if (!reply->error && !reply->success)
+        return fail(ERR_INVALID, "a reply of JetStream with neither success nor error");
+    *ret_error = READ_ERROR(reply);
+    return reply->error ? JS_REFUSED : 0;
+}
+
+/* ---- A stored message ----------------------------------------------------------------------- */
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Standard alphabet with padding, as Go writes it; NULL text is empty. The result has a NUL behind it. */
+static int base64_decode(const char *text, struct arena *arena, char **ret_data, size_t *ret_length)
+{
+    size_t size = text ? strlen(text) : 0, length = 0;
+    char *data = arena_alloc(arena, size / 4 * 3 + 1);
+    if (!data)
+        return fail(ERR_MEMORY, "no memory for a stored message");
+    if (size % 4 != 0)
+        return fail(ERR_INVALID, "base64 of an odd length");
+    for (size_t i = 0; i < size; i += 4) {
+        int padding = i + 4 < size ? 0 : (text[i + 3] == '=') + (text[i + 3] == '=' && text[i + 2] == '=');
+        uint32_t bits = 0;
+        for (int j = 0; j < 4; j++) {
+            int value = j >= 4 - padding ? 0 : base64_value(text[i + (size_t)j]);
+            if (value < 0)
+                return fail(ERR_INVALID, "base64 with a foreign character");
+            bits = bits << 6 | (uint32_t)value;
+        }
+        for (int j = 0; j < 3 - padding; j++)
+            data[length++] = (char)(bits >> (16 - 8 * j));
+    }
+    data[length] = '\0';
+    *ret_data = data;
+    *ret_length = length;
+    return 0;
+}
+
+int js_parse_message(const char *data, size_t length, struct arena *arena, struct js_stored_message *ret_message)
+{
+    const struct js_message *reply;
+    int r = decode(&js_message_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    struct js_stored_message message = { .error = READ_ERROR(reply) };
+    if (reply->error) {
+        *ret_message = message;
+        return JS_REFUSED;
+    }
+    if (!reply->message || reply->message->seq < 1)
+        return fail(ERR_INVALID, "a stored message without a sequence");
+    char *body, *block;
+    size_t block_length;
+    struct bus_header *headers = NULL;
+    r = base64_decode(reply->message->data, arena, &body, &message.view.data_length);
+    if (r == 0)
+        r = base64_decode(reply->message->hdrs, arena, &block, &block_length);
+    if (r == 0 && block_length > 0)
+        r = bus_headers_parse(block, block_length, arena, &headers, &message.view.header_count);
+    if (r < 0)
+        return trace(r);
+    message.sequence = reply->message->seq;
+    message.view.subject = reply->message->subject;
+    message.view.headers = headers;
+    message.view.data = body;
+    *ret_message = message;
+    return 0;
+}
+
+/* ---- Deliveries ----------------------------------------------------------------------------- */
+
+#define DELIVERY_TOKENS_MAX 12
+
+struct token { const char *text; size_t length; };
+
+static int read_number(struct token token, int64_t *ret_value)
+{
+    int64_t value = 0;
+    for (size_t i = 0; i < token.length; i++) {
+        char c = token.text[i];
+        if (c < '0' || c > '9' || value > (INT64_MAX - 9) / 10)
+            return -ERR_INVALID;
+        value = value * 10 + (c - '0');
+    }
+    *ret_value = value;
+    return token.length > 0 ? 0 : -ERR_INVALID;
+}
+
+static int read_name(struct token token, char ret_name[65])
+{
+    if (token.length == 0 || token.length > 64)
+        return -ERR_INVALID;
+    memcpy(ret_name, token.text, token.length);
+    ret_name[token.length] = '\0';
+    return 0;
+}
+
+int js_parse_delivery(const char *reply, struct js_delivery *ret_delivery)
+{
+    struct token tokens[DELIVERY_TOKENS_MAX];
+    int count = 0;
+    for (const char *at = reply; reply && count < DELIVERY_TOKENS_MAX; at += tokens[count - 1].length + 1) {
+        tokens[count++] = (struct token){ at, strcspn(at, ".") };
+        if (at[tokens[count - 1].length] == '\0')
+            break;
+    }
+    /* $JS.ACK.<stream>.<consumer> and five numbers; newer servers may put <domain>.<account hash> before the
+     * stream and a random token behind the numbers. */
+    int first = count == 9 ? 2 : count >= 11 ? 4 : 0;
+    struct js_delivery delivery;
+    if (first == 0 || strncmp(reply, "$JS.ACK.", 8) != 0 || read_name(tokens[first], delivery.stream) < 0 ||
+        read_name(tokens[first + 1], delivery.consumer) < 0 ||
+        read_number(tokens[first + 2], &delivery.delivered_count) < 0 ||
+        read_number(tokens[first + 3], &delivery.stream_sequence) < 0 ||
+        read_number(tokens[first + 4], &delivery.consumer_sequence) < 0 ||
+        read_number(tokens[first + 5], &delivery.time_ns) < 0 ||
+        read_number(tokens[first + 6], &delivery.pending_count) < 0)
+        return fail(ERR_INVALID, "not the reply subject of a delivery");
+    *ret_delivery = delivery;
+    return 0;
+}

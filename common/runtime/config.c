@@ -1,0 +1,237 @@
+/* Config: see config.h. One table says everything about an option: its flag, its environment, its help. */
+#include "runtime/config.h"
+#include "bus/bus.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+enum kind { TEXT, NUMBER, SWITCH, LEVEL, FORMAT };
+
+struct row {
+    const char *flag;                     /* NULL: from the environment only, because argv is public */
+    const char *variable;
+    enum kind kind;
+    size_t offset;
+    const char *value;                    /* the default */
+    int64_t min, max;
+    const char *help;
+    _Bool secret;
+};
+
+#define AT(member) offsetof(struct config, member)
+static const struct row rows[] = {
+    { "server", "NATS_URL", TEXT, AT(server), "nats://127.0.0.1:4222", 0, 0, "the NATS server, several with commas", 0 },
+    { "data-dir", "JOURNEY_DATA_DIR", TEXT, AT(data_dir), ".", 0, 0, "folder of the database; made when it is not there", 0 },
+    { "creds", "NATS_CREDS", TEXT, AT(credentials_file), NULL, 0, 0, "credentials file (JWT and seed)", 0 },
+    { "nkey", "NATS_NKEY", TEXT, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed", 0 },
+    { "tlscert", "NATS_CERT", TEXT, AT(certificate_file), NULL, 0, 0, "TLS client certificate", 0 },
+    { "tlskey", "NATS_KEY", TEXT, AT(key_file), NULL, 0, 0, "its private key", 0 },
+    { "tlsca", "NATS_CA", TEXT, AT(ca_file), NULL, 0, 0, "certificate authorities to trust", 0 },
+    { "user", "NATS_USER", TEXT, AT(user), NULL, 0, 0, "user name", 0 },
+    { NULL, "NATS_PASSWORD", TEXT, AT(password), NULL, 0, 0, "its password", 1 },
+    { NULL, "NATS_TOKEN", TEXT, AT(token), NULL, 0, 0, "a token instead of user and password", 1 },
+    { "log-level", "JOURNEY_LOG_LEVEL", LEVEL, AT(log_level), "info", 0, 0, "debug, info, warn or error", 0 },
+    { "log-format", "JOURNEY_LOG_FORMAT", FORMAT, AT(log_format), "logfmt", 0, 0, "logfmt or json", 0 },
+    { "stream-replicas", "JOURNEY_STREAM_REPLICAS", NUMBER, AT(stream_replicas), "1", 1, 5, "copies of our stream, when we make it", 0 },
+    { "stream-max-bytes", "JOURNEY_STREAM_MAX_BYTES", NUMBER, AT(stream_max_bytes), "0", 0, INT64_MAX, "limit of our stream, when we make it; 0: none", 0 },
+    { "batch-max", "JOURNEY_BATCH_MAX", NUMBER, AT(batch_max), "512", 1, 4096, "items that share one commit", 0 },
+    { "queue-max", "JOURNEY_QUEUE_MAX", NUMBER, AT(queue_max), "8192", 1, 1000000, "requests that may wait; beyond it: busy", 0 },
+    { "backlog-max", "JOURNEY_BACKLOG_MAX", NUMBER, AT(backlog_max), "1000000", 1, INT64_MAX, "events that may wait for the stream; beyond it: busy", 0 },
+    { "reader-threads", "JOURNEY_READER_THREADS", NUMBER, AT(reader_threads), "2", 1, 8, "threads that answer queries", 0 },
+    { "no-retry", "JOURNEY_NO_RETRY", SWITCH, AT(no_retry), NULL, 0, 0, "end with 69 when no server is there at the start", 0 },
+};
+#define ROWS (sizeof(rows) / sizeof(*rows))
+
+/* ---- One value ------------------------------------------------------------------------------ */
+
+static int parse_number(const char *text, int64_t min, int64_t max, int64_t *ret_value)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || *end || end == text || value < min || value > max)
+        return fail(ERR_CONFIG, "must be a number from %lld to %lld", (long long)min, (long long)max);
+    *ret_value = value;
+    return 0;
+}
+
+static int set(struct config *config, const struct row *row, const char *text, const char *from)
+{
+    char *place = (char *)config + row->offset;
+    int r = 0;
+    switch (row->kind) {
+    case TEXT:   *(const char **)place = text; break;
+    case NUMBER: r = parse_number(text, row->min, row->max, (int64_t *)place); break;
+    case SWITCH: *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
+    case LEVEL:  r = log_level_parse(text, (enum log_level *)place); break;
+    case FORMAT: r = log_format_parse(text, (enum log_format *)place); break;
+    }
+    if (r < 0)
+        fprintf(stderr, "%s: %s\n", from, failure_text());
+    return r;
+}
+
+static int set_option(struct config *config, const struct service *service, int i, const char *text, const char *from)
+{
+    int64_t number;
+    if (service->options[i].is_number && parse_number(text, 0, INT64_MAX, &number) < 0) {
+        fprintf(stderr, "%s: %s\n", from, failure_text());
+        return -ERR_CONFIG;
+    }
+    config->option_values[i] = text;
+    return 0;
+}
+
+/* payment-deadline-s of order-svc -> ORDER_PAYMENT_DEADLINE_S */
+static void variable_of(const struct service *service, const char *option, char *ret_name, size_t size)
+{
+    snprintf(ret_name, size, "%s_%s", service->prefix, option);
+    for (char *c = ret_name; *c; c++)
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+/* ---- Help ----------------------------------------------------------------------------------- */
+
+static void print_help(const struct service *service)
+{
+    char left[64], variable[64];
+    printf("%s - %s\n\nUsage: %s [OPTIONS]\n       %s [OPTIONS] backup FILE   copy the database while the service runs\n"
+           "       %s [OPTIONS] verify        check that log, chain and tables agree\n\n"
+           "A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, publishes its events to the\n"
+           "stream %s and runs until SIGTERM. It may be started before its server.\n\nOptions, and the environment that sets them:\n",
+           service->name, service->description, service->name, service->name, service->name, service->name, service->log);
+    for (size_t i = 0; i < ROWS; i++) {
+        snprintf(left, sizeof(left), rows[i].kind == SWITCH ? "--%s" : rows[i].flag ? "--%s VALUE" : "  (environment only)",
+                 rows[i].flag);
+        printf("  %-26s %-26s %s%s%s%s\n", left, rows[i].variable, rows[i].help, rows[i].value ? " [" : "",
+               rows[i].value ? rows[i].value : "", rows[i].value ? "]" : "");
+    }
+    for (int i = 0; service->options && service->options[i].name; i++) {
+        variable_of(service, service->options[i].name, variable, sizeof(variable));
+        snprintf(left, sizeof(left), "--%s VALUE", service->options[i].name);
+        printf("  %-26s %-26s %s [%s]\n", left, variable, service->options[i].help, service->options[i].value);
+    }
+    printf("  --check-config             check the configuration and end\n"
+           "  --print-config             print it, without secrets, and end\n"
+           "  --version                  versions of the service and its libraries\n"
+           "  --help                     this text\n\n"
+           "Requests: nats micro info %s\n\n"
+           "Exit codes: 0 fine, 1 failure, 2 usage, 69 server not reachable (--no-retry), 70 internal, 74 disk I/O (start it\n"
+           "again: it checks itself), 78 configuration.\n", service->name);
+}
+
+static void print_version(const struct service *service)
+{
+    printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\n", service->name, JOURNEY_VERSION, bus_library_version(),
+           db_library_version(), schema_library_version());
+}
+
+static void print_config(const struct config *config, const struct service *service)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        const char *place = (const char *)config + rows[i].offset;
+        printf("%s=", rows[i].variable);
+        if (rows[i].kind == TEXT && *(const char *const *)place)
+            printf("%s", rows[i].secret ? "(set)" : *(const char *const *)place);
+        else if (rows[i].kind == NUMBER)
+            printf("%lld", (long long)*(const int64_t *)place);
+        else if (rows[i].kind == SWITCH)
+            printf("%d", *(const _Bool *)place);
+        else if (rows[i].kind == LEVEL)
+            printf("%s", (const char *[]){ "debug", "info", "warn", "error" }[*(const enum log_level *)place]);
+        else if (rows[i].kind == FORMAT)
+            printf("%s", *(const enum log_format *)place == LOG_JSON ? "json" : "logfmt");
+        printf("\n");
+    }
+    for (int i = 0; service->options && service->options[i].name; i++) {
+        char variable[64];
+        variable_of(service, service->options[i].name, variable, sizeof(variable));
+        printf("%s=%s\n", variable, config->option_values[i]);
+    }
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static int read_defaults_and_environment(struct config *config, const struct service *service)
+{
+    char variable[64];
+    for (size_t i = 0; i < ROWS; i++) {
+        const char *text = getenv(rows[i].variable);
+        int r = rows[i].value ? set(config, &rows[i], rows[i].value, rows[i].variable) : 0;
+        if (r == 0 && text && *text)
+            r = set(config, &rows[i], text, rows[i].variable);
+        if (r < 0)
+            return r;
+    }
+    for (int i = 0; service->options && service->options[i].name; i++) {
+        variable_of(service, service->options[i].name, variable, sizeof(variable));
+        const char *text = getenv(variable);
+        int r = set_option(config, service, i, text && *text ? text : service->options[i].value, variable);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* One flag, as --flag VALUE or --flag=VALUE. Returns how many arguments it took, 0: unknown, < 0. */
+static int read_flag(struct config *config, const struct service *service, const char *argument, const char *next)
+{
+    const char *equals = strchr(argument, '=');
+    size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+    const char *value = equals ? equals + 1 : next;
+    int taken = equals ? 1 : 2, r;
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!rows[i].flag || strlen(rows[i].flag) != length || strncmp(rows[i].flag, argument, length) != 0)
+            continue;
+        if (rows[i].kind == SWITCH)
+            return set(config, &rows[i], equals ? value : "1", argument) < 0 ? -ERR_CONFIG : 1;
+        if (!value)
+            return fail(ERR_INVALID, "--%s wants a value", argument);
+        r = set(config, &rows[i], value, argument);
+        return r < 0 ? r : taken;
+    }
+    for (int i = 0; service->options && service->options[i].name; i++) {
+        if (strlen(service->options[i].name) != length || strncmp(service->options[i].name, argument, length) != 0)
+            continue;
+        if (!value)
+            return fail(ERR_INVALID, "--%s wants a value", argument);
+        r = set_option(config, service, i, value, argument);
+        return r < 0 ? r : taken;
+    }
+    return 0;
+}
+
+int config_read(struct config *config, const struct service *service, int argc, char **argv)
+{
+    *config = (struct config){ 0 };
+    _Bool check = 0, print = 0;
+    int r = read_defaults_and_environment(config, service), i = 1;
+    for (; r >= 0 && i < argc && strncmp(argv[i], "--", 2) == 0; i += r) {
+        const char *flag = argv[i] + 2;
+        r = 1;
+        if (strcmp(flag, "help") == 0)
+            return print_help(service), 1;
+        if (strcmp(flag, "version") == 0)
+            return print_version(service), 1;
+        if (strcmp(flag, "check-config") == 0)
+            check = 1;
+        else if (strcmp(flag, "print-config") == 0)
+            print = 1;
+        else
+            r = read_flag(config, service, flag, i + 1 < argc ? argv[i + 1] : NULL);
+        if (r == 0 || r == -ERR_INVALID) {
+            fprintf(stderr, r ? "%s: --%s wants a value\n" : "%s: --%s is not an option; see --help\n", service->name, flag);
+            return -ERR_INVALID;
+        }
+    }
+    if (r < 0)
+        return r;
+    config->arguments = (const char *const *)argv + i;
+    config->argument_count = argc - i;
+    if (print)
+        print_config(config, service);
+    else if (check)
+        printf("%s: the configuration is fine\n", service->name);
+    return check || print;
+}

@@ -1,0 +1,39 @@
+/* Config: what an operator may set. A flag goes before the environment, the environment before the default.
+ * Names of the environment are those of the nats CLI where it has them. */
+#pragma once
+#include <stdint.h>
+#include <stdio.h>
+#include "base/log.h"
+#include "journey.h"
+
+#define EXIT_FINE 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+#define EXIT_UNREACHABLE 69               /* no server, and --no-retry */
+#define EXIT_INTERNAL 70
+#define EXIT_IO 74                        /* the disk: see rule 4 */
+#define EXIT_CONFIG 78
+#define SERVICE_OPTIONS_MAX 16
+
+struct config {
+    const char *server;                   /* "nats://127.0.0.1:4222" */
+    const char *user, *password, *token, *credentials_file, *nkey_file;
+    const char *ca_file, *certificate_file, *key_file;
+    const char *data_dir;
+    enum log_level log_level;
+    enum log_format log_format;
+    int64_t stream_replicas;
+    int64_t stream_max_bytes;             /* 0: no limit */
+    int64_t batch_max;                    /* items in one commit */
+    int64_t queue_max;                    /* requests that wait for the writer, and queries for the readers */
+    int64_t backlog_max;                  /* events that wait for the stream; beyond it commands are `busy` */
+    int64_t reader_threads;
+    _Bool no_retry;
+    const char *option_values[SERVICE_OPTIONS_MAX];   /* beside service->options */
+    const char *const *arguments;         /* what is left after the options: a sub-command; ends with NULL */
+    int argument_count;
+};
+
+/* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0: ERR_INVALID (a
+ * usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed from argv and environ. */
+int config_read(struct config *config, const struct service *service, int argc, char **argv);

@@ -1,0 +1,100 @@
+/* Feed: the state machine that brings another service's log to our inbox (rule 3), through a durable pull
+ * consumer of its stream. It does no I/O: it is told what happened and the time, and feed_next says what
+ * to do. The cursor in our database says where we are; what the broker thinks is only a convenience.
+ *
+ *                  connected               fine                       gap
+ *     OFFLINE ───────────────► ASKING ───────────────► PULLING ───────────────► FILLING
+ *        ▲                     ▲ │ │                      │                        │
+ *        │ disconnected        │ │ └─ no durable, or one  │ stalled, overflow,     │ filled
+ *        │                     │ │    that is wrong ──► MAKING ─► ASKING           │
+ *        └─────────────────────┤ └─ no stream ─► WAITING ◄┴────────────────────────┘
+ *                                               FORKED: its chain does not follow what we have
+ *
+ * A durable is made at sequence cursor + 1. That never misses anything: a stream's sequence may run ahead
+ * of the position (repeats), never behind it (the relay sees to that), so position cursor + 1 stands
+ * there or later; what comes before it is a repeat and skipped. It is deleted and made anew when it is
+ * ahead of the cursor or of its stream, when it holds deliveries that we do not have any more, and when it
+ * shows nothing to come while the stream's last position is beyond the cursor.
+ * A gap means that the stream has lost what we need: it is fetched from the leader's own log (FILL).
+ */
+#pragma once
+#include <stdint.h>
+
+enum feed_state { FEED_OFFLINE, FEED_ASKING, FEED_MAKING, FEED_PULLING, FEED_FILLING, FEED_WAITING, FEED_FORKED };
+
+struct feed_config {
+    int64_t window_max;                   /* asked for or delivered, and not settled */
+    int64_t pull_batch;
+    int64_t pull_expires_ms, heartbeat_ms;
+    int64_t answer_timeout_ms;
+    int64_t backoff_min_ms, backoff_max_ms;
+    int64_t fill_limit;
+    int64_t idle_rounds_max;              /* pulls without a message before it asks */
+};
+extern const struct feed_config feed_defaults;
+
+struct feed_info {                        /* what a look at stream and durable found */
+    _Bool stream_exists;
+    int64_t last_sequence;                /* of the stream */
+    int64_t last_position;                /* of its last message; 0: empty */
+    _Bool durable_exists;
+    int64_t acked_sequence, delivered_sequence;
+    int64_t pending, ack_pending;
+};
+
+enum feed_action_kind {
+    FEED_NOTHING,
+    FEED_ASK,                             /* answer: feed_info or feed_failed */
+    FEED_DELETE_DURABLE,                  /* answer: feed_made or feed_failed */
+    FEED_MAKE_DURABLE,                    /* at `sequence`; likewise */
+    FEED_PULL,                            /* `count` messages, under the number `pull` */
+    FEED_FILL,                            /* fetch up to `count` events after `position`; answer: feed_filled or feed_failed */
+};
+struct feed_action {
+    enum feed_action_kind kind;
+    int64_t epoch;
+    int64_t sequence, count, position, pull;
+};
+
+#define FEED_PULLS 2
+struct feed_pull { int64_t number, left, expires_ms; _Bool empty; };
+
+struct feed {
+    struct feed_config config;
+    enum feed_state state;
+    int64_t cursor;                       /* committed */
+    int64_t leader_position;              /* newest that we know of */
+    int64_t epoch;
+    int64_t deadline_ms, backoff_ms;
+    int64_t unsettled;                    /* delivered to the inbox, not settled */
+    int64_t heard_ms;                     /* last sign of life while pulling */
+    int64_t complete_ms;                  /* monotonic; when nothing was known to be missing; 0: never */
+    int64_t fill_until;                   /* FILLING: position up to which the leader is asked */
+    int64_t pull_number;
+    int64_t idle_rounds;
+    struct feed_pull pulls[FEED_PULLS];
+    _Bool acted, delete_first, must_remake;
+    const char *reason;                   /* static text */
+    int64_t remade, gaps;                 /* counters */
+};
+
+void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor);
+
+void feed_connected(struct feed *feed);
+void feed_disconnected(struct feed *feed);
+void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms);
+void feed_made(struct feed *feed, int64_t now_ms);
+void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
+void feed_delivered(struct feed *feed, int64_t pull, int64_t position, int64_t pending, int64_t now_ms);
+void feed_heartbeat(struct feed *feed, int64_t now_ms);
+void feed_pull_ended(struct feed *feed, int64_t pull, _Bool is_error, int64_t now_ms);
+void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms);   /* count of delivered ones that the loop has run */
+void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms);     /* met this position, not cursor + 1 */
+void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms);            /* a page of the leader's log is in the inbox */
+void feed_fork(struct feed *feed, int64_t epoch);
+void feed_reset(struct feed *feed, const char *reason, int64_t now_ms);                /* deliveries were dropped: they must come again */
+
+struct feed_action feed_next(struct feed *feed, int64_t now_ms);
+int64_t feed_due_ms(const struct feed *feed);
+
+const char *feed_state_name(enum feed_state state);

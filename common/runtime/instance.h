@@ -1,0 +1,36 @@
+/* Instance: one running service: its table, its configuration, and the parts that the threads share.
+ * service.c makes it and takes it apart; the parts know each other through it. */
+#pragma once
+#include "bus/bus.h"
+#include "runtime/admin.h"
+#include "runtime/config.h"
+#include "runtime/courier.h"
+#include "runtime/inbox.h"
+#include "runtime/micro.h"
+#include "runtime/readers.h"
+#include "runtime/status.h"
+#include "runtime/writer.h"
+
+struct endpoint;
+
+struct instance {
+    const struct service *service;
+    const struct config *config;
+    const char *database_path;
+    struct status status;
+    struct bus *bus;
+    struct inbox inbox;
+    struct readers readers;
+    struct writer writer;
+    struct courier courier;
+    struct micro micro;
+    struct admin admin;
+    struct micro_endpoint *counters;      /* one an endpoint */
+    struct endpoint *endpoints;
+    int endpoint_count;
+    atomic_int exit_code;                 /* -1 while it runs */
+    int wake_fd;                          /* eventfd: main looks at exit_code */
+};
+
+/* Ends the process in order: any thread; the first reason counts. */
+void instance_exit(struct instance *instance, int exit_code);

@@ -1,0 +1,267 @@
+/* Relay: see relay.h. */
+#include "runtime/relay.h"
+#include <assert.h>
+#include <string.h>
+
+const struct relay_config relay_defaults = {
+    .window_max = 2048, .answer_timeout_ms = 4000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
+    .audit_interval_ms = 10000,
+};
+
+static const char *const names[] = {
+    "offline", "asking", "making", "recovering", "publishing", "waiting", "forked",
+};
+
+const char *relay_state_name(enum relay_state state)
+{
+    return names[state];
+}
+
+/* ---- Moves ---------------------------------------------------------------------------------- */
+
+#define FROM(state) (1u << (state))
+static const unsigned moves[] = {         /* from which states each state may be entered */
+    [RELAY_OFFLINE]    = ~FROM(RELAY_FORKED),
+    [RELAY_ASKING]     = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) | FROM(RELAY_PUBLISHING),
+    [RELAY_MAKING]     = FROM(RELAY_ASKING) | FROM(RELAY_MAKING),
+    [RELAY_RECOVERING] = FROM(RELAY_ASKING),
+    [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
+    [RELAY_WAITING]    = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) | FROM(RELAY_PUBLISHING),
+    [RELAY_FORKED]     = ~0u,
+};
+
+static void move(struct relay *relay, enum relay_state state)
+{
+    assert(moves[state] & FROM(relay->state));
+    relay->state = state;
+    relay->acted = 0;
+    relay->deadline_ms = INT64_MAX;
+    relay->epoch++;                       /* what was asked before is not waited for any more */
+}
+
+static void wait(struct relay *relay, const char *reason, int64_t now_ms)
+{
+    move(relay, RELAY_WAITING);
+    relay->reason = reason;
+    relay->deadline_ms = now_ms + relay->backoff_ms;
+    relay->backoff_ms *= 2;
+    if (relay->backoff_ms > relay->config.backoff_max_ms)
+        relay->backoff_ms = relay->config.backoff_max_ms;
+}
+
+void relay_init(struct relay *relay, const struct relay_config *config, int64_t head)
+{
+    *relay = (struct relay){
+        .config = *config, .head = head, .backoff_ms = config->backoff_min_ms, .deadline_ms = INT64_MAX,
+        .audit_ms = INT64_MAX,
+    };
+}
+
+/* ---- What happened -------------------------------------------------------------------------- */
+
+void relay_connected(struct relay *relay, int64_t now_ms)
+{
+    (void)now_ms;
+    if (relay->state == RELAY_OFFLINE)
+        move(relay, RELAY_ASKING);
+}
+
+void relay_disconnected(struct relay *relay)
+{
+    if (relay->state != RELAY_FORKED)
+        move(relay, RELAY_OFFLINE);
+}
+
+void relay_grew(struct relay *relay, int64_t head, int64_t now_ms)
+{
+    (void)now_ms;
+    if (head > relay->head)
+        relay->head = head;
+}
+
+void relay_fork(struct relay *relay, const char *reason)
+{
+    move(relay, RELAY_FORKED);
+    relay->reason = reason;
+}
+
+static void make(struct relay *relay, _Bool delete_first)
+{
+    move(relay, RELAY_MAKING);
+    relay->delete_first = delete_first;
+    relay->remade += delete_first;
+}
+
+static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence, int64_t now_ms)
+{
+    move(relay, RELAY_PUBLISHING);
+    relay->published = relay->sent = position;
+    relay->offset = last_sequence - position;
+    if (position > relay->high_water)
+        relay->high_water = position;
+    relay->backoff_ms = relay->config.backoff_min_ms;
+    relay->audit_ms = now_ms + relay->config.audit_interval_ms;
+}
+
+static _Bool is_damaged(const struct relay_tail *tail)
+{
+    int64_t span = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
+    return tail->deleted > 0 || tail->messages < span;
+}
+
+void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+{
+    if (relay->state != RELAY_ASKING)
+        return;
+    if (!tail->exists) {
+        make(relay, 0);
+    } else if (!tail->has_last) {
+        if (tail->last_sequence > 0)
+            make(relay, 1);
+        else
+            publish_after(relay, 0, 0, now_ms);
+    } else if (!tail->is_ours) {
+        relay_fork(relay, "the stream's last message is not ours");
+    } else if (tail->fit == TAIL_DIFFERENT) {
+        relay_fork(relay, "log and stream have different chains at the same position");
+    } else if (tail->fit == TAIL_AHEAD) {
+        move(relay, RELAY_RECOVERING);
+        relay->stream_position = tail->position;
+        relay->offset = tail->last_sequence - tail->position;
+    } else if (is_damaged(tail) || tail->last_sequence < tail->position) {
+        make(relay, 1);
+    } else {
+        publish_after(relay, tail->position, tail->last_sequence, now_ms);
+    }
+}
+
+void relay_made(struct relay *relay, int64_t now_ms)
+{
+    (void)now_ms;
+    if (relay->state != RELAY_MAKING)
+        return;
+    if (relay->delete_first) {
+        make(relay, 0);
+    } else {
+        relay->delete_first = 0;
+        move(relay, RELAY_ASKING);
+    }
+}
+
+void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
+{
+    if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING || relay->state == RELAY_RECOVERING)
+        wait(relay, reason, now_ms);
+}
+
+void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch || position <= relay->published)
+        return;
+    if (relay->high_water > relay->published)
+        relay->republished += (position < relay->high_water ? position : relay->high_water) - relay->published;
+    relay->published = position;
+    if (position > relay->high_water)
+        relay->high_water = position;
+    relay->backoff_ms = relay->config.backoff_min_ms;
+    relay->deadline_ms = relay->sent > position ? now_ms + relay->config.answer_timeout_ms : INT64_MAX;
+}
+
+void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch)
+        return;
+    relay->refusals++;
+    wait(relay, reason, now_ms);
+}
+
+void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
+{
+    relay_grew(relay, head, now_ms);
+    if (relay->state != RELAY_RECOVERING)
+        return;
+    relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+    relay->acted = 0;
+    if (head >= relay->stream_position)
+        move(relay, RELAY_ASKING);
+}
+
+void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING)
+        return;
+    if (!tail->exists || is_damaged(tail) || tail->last_sequence < relay->published + relay->offset)
+        wait(relay, "the audit found the stream damaged", now_ms);
+}
+
+/* ---- What to do ----------------------------------------------------------------------------- */
+
+static void look_at_clock(struct relay *relay, int64_t now_ms)
+{
+    if (now_ms < relay->deadline_ms)
+        return;
+    if (relay->state == RELAY_WAITING)
+        move(relay, RELAY_ASKING);
+    else if (relay->state == RELAY_PUBLISHING)
+        wait(relay, "no acknowledgement came", now_ms);
+    else
+        relay_failed(relay, "no answer came", now_ms);
+}
+
+static struct relay_action ask(struct relay *relay, enum relay_action_kind kind, int64_t now_ms)
+{
+    if (relay->acted)
+        return (struct relay_action){ .kind = RELAY_NOTHING };
+    relay->acted = 1;
+    relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+    return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
+}
+
+static struct relay_action publish(struct relay *relay, int64_t now_ms)
+{
+    struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
+    int64_t last = relay->published + relay->config.window_max;
+    if (last > relay->head)
+        last = relay->head;
+    if (relay->sent < last) {
+        action.kind = RELAY_PUBLISH;
+        action.first = relay->sent + 1;
+        action.last = last;
+        action.sequence = relay->sent + relay->offset;
+        if (relay->sent == relay->published)
+            relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+        relay->sent = last;
+    } else if (now_ms >= relay->audit_ms) {
+        action.kind = RELAY_AUDIT;
+        relay->audit_ms = now_ms + relay->config.audit_interval_ms;
+    }
+    return action;
+}
+
+struct relay_action relay_next(struct relay *relay, int64_t now_ms)
+{
+    look_at_clock(relay, now_ms);
+    switch (relay->state) {
+    case RELAY_ASKING:     return ask(relay, RELAY_ASK, now_ms);
+    case RELAY_MAKING:     return ask(relay, relay->delete_first ? RELAY_DELETE_STREAM : RELAY_MAKE_STREAM, now_ms);
+    case RELAY_PUBLISHING: return publish(relay, now_ms);
+    case RELAY_RECOVERING: {
+        struct relay_action action = ask(relay, RELAY_RECOVER, now_ms);
+        action.sequence = relay->head > 0 ? relay->head + relay->offset : 1;
+        action.last = relay->stream_position + relay->offset;
+        return action;
+    }
+    case RELAY_OFFLINE:
+    case RELAY_WAITING:
+    case RELAY_FORKED:     break;
+    }
+    return (struct relay_action){ .kind = RELAY_NOTHING };
+}
+
+int64_t relay_due_ms(const struct relay *relay)
+{
+    int64_t due_ms = relay->deadline_ms;
+    if (relay->state == RELAY_PUBLISHING && relay->audit_ms < due_ms)
+        due_ms = relay->audit_ms;
+    return due_ms;
+}

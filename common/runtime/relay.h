@@ -1,0 +1,106 @@
+/* Relay: the state machine that makes the stream a copy of our log (rule 1). It does no I/O: it is told
+ * what happened and the time, and relay_next says what to do. The courier carries it out; the simulation
+ * runs the very same code.
+ *
+ *                      connected                     tail agrees
+ *        OFFLINE ───────────────────► ASKING ──────────────────────────► PUBLISHING
+ *           ▲                         ▲ │ │ │                                │
+ *           │ disconnected,           │ │ │ └─ stream ahead ─► RECOVERING ─┐ │ refusal, time-out,
+ *           │ from any state          │ │ └─ no stream, empty ─► MAKING ───┤ │ hole found by the audit
+ *           └─────────────────────────┤ └─ other chain, intruder ─► FORKED │ │
+ *                                     └────────── WAITING ◄────────────────┴─┘
+ *
+ * One path serves start, reconnect and failure: ASKING reads the stream's last message and compares its
+ * position and chain with the log.
+ *   - no stream, or one that never held a message: make it, publish from 1
+ *   - purged (empty, but its sequence has run): delete it and make it anew, so that sequence = position
+ *   - last message is in our log, with the same chain: publish what follows it. Holes before it, or a
+ *     sequence behind the position: delete and make anew; a stream cannot be mended in the middle, and
+ *     the log is the truth
+ *   - its position is beyond our log: our database is older than the stream. Read the stream into the log
+ *     first (RECOVERING); whether the chain follows is seen at the first message
+ *   - same position and another chain, or a message that is not ours: FORKED. Nothing is published or
+ *     written any more until a person chooses
+ * Publishing is pipelined up to window_max, each message with the sequence that it must follow; an
+ * acknowledgement of one implies all before it. After any refusal or time-out the rest in flight is worth
+ * nothing (a new epoch), and it asks again.
+ */
+#pragma once
+#include <stdint.h>
+
+enum relay_state {
+    RELAY_OFFLINE, RELAY_ASKING, RELAY_MAKING, RELAY_RECOVERING, RELAY_PUBLISHING, RELAY_WAITING, RELAY_FORKED,
+};
+
+struct relay_config {
+    int64_t window_max;                   /* events in flight */
+    int64_t answer_timeout_ms;            /* for any answer of the server */
+    int64_t backoff_min_ms, backoff_max_ms;
+    int64_t audit_interval_ms;
+};
+extern const struct relay_config relay_defaults;
+
+enum tail_fit { TAIL_EQUAL, TAIL_DIFFERENT, TAIL_AHEAD };
+struct relay_tail {                       /* what a look at the stream found */
+    _Bool exists;
+    int64_t first_sequence, last_sequence, messages, deleted;
+    _Bool has_last;                       /* there is a last message; then: */
+    _Bool is_ours;                        /* subject, source, position and chain are such as we write */
+    int64_t position;
+    enum tail_fit fit;                    /* against our log, as the courier looked it up */
+};
+
+enum relay_action_kind {
+    RELAY_NOTHING,
+    RELAY_ASK,                            /* answer: relay_tail or relay_failed */
+    RELAY_MAKE_STREAM,                    /* answer: relay_made or relay_failed */
+    RELAY_DELETE_STREAM,                  /* likewise */
+    RELAY_RECOVER,                        /* read the own stream from `sequence` on; answer: relay_recovered, relay_fork, relay_failed */
+    RELAY_PUBLISH,                        /* events first..last, the first expecting `sequence` as the stream's last */
+    RELAY_AUDIT,                          /* answer: relay_audited; no answer is fine */
+};
+struct relay_action {
+    enum relay_action_kind kind;
+    int64_t first, last;
+    int64_t sequence;
+    int64_t epoch;
+};
+
+struct relay {
+    struct relay_config config;
+    enum relay_state state;
+    int64_t head;                         /* newest position in our log */
+    int64_t published;                    /* known to be in the stream */
+    int64_t sent;                         /* handed to the bus in this epoch */
+    int64_t offset;                       /* the stream's sequence minus position; 0 in a healthy stream */
+    int64_t epoch;                        /* answers of older epochs are ignored */
+    int64_t deadline_ms;                  /* of the state: time-out or end of the wait */
+    int64_t backoff_ms;
+    int64_t audit_ms;                     /* next audit */
+    int64_t stream_position;              /* RECOVERING: how far the stream goes */
+    int64_t high_water;                   /* newest position ever seen in the stream: what is below is republished */
+    _Bool acted;                          /* the state's question is out */
+    _Bool delete_first;                   /* MAKING */
+    const char *reason;                   /* of WAITING and FORKED; static text */
+    int64_t refusals, republished, remade;    /* counters */
+};
+
+void relay_init(struct relay *relay, const struct relay_config *config, int64_t head);
+
+void relay_connected(struct relay *relay, int64_t now_ms);
+void relay_disconnected(struct relay *relay);
+void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);          /* our log has new events, committed */
+void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
+void relay_made(struct relay *relay, int64_t now_ms);
+void relay_failed(struct relay *relay, const char *reason, int64_t now_ms);  /* the question of this state has no good answer */
+void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms);
+void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms);
+void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);     /* our log now reaches so far */
+void relay_fork(struct relay *relay, const char *reason);
+void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);   /* only the counts are looked at */
+
+/* The next thing to do, again and again until RELAY_NOTHING; also notices what time has run out. */
+struct relay_action relay_next(struct relay *relay, int64_t now_ms);
+int64_t relay_due_ms(const struct relay *relay);          /* monotonic time when relay_next wants to be asked; INT64_MAX */
+
+const char *relay_state_name(enum relay_state state);

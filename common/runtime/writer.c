@@ -1,0 +1,161 @@
+/* Writer: see writer.h. */
+#include "runtime/instance.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH_MAX_LIMIT 4096
+#define IDLE_MS 1000                        /* looks at the WAL so often when nothing comes */
+#define RETRY_MS 50                         /* after a batch that could not be written */
+#define WAL_IDLE_BYTES (1024 * 1024)        /* checkpointed when nothing waits */
+#define WAL_BUSY_BYTES (32 * 1024 * 1024)   /* checkpointed even under load: readers' WAL must not grow for ever */
+#define LOCK_TIMEOUT_MS 1000
+
+int writer_open(struct writer *writer, struct instance *instance)
+{
+    writer->instance = instance;
+    struct db_options options = { .path = instance->database_path, .lock_timeout_ms = LOCK_TIMEOUT_MS };
+    int r = db_open(&options, &writer->db);
+    if (r == 0)
+        r = loop_open(&writer->loop, instance->service, instance->config->option_values, writer->db, 0);
+    if (r < 0)
+        return trace(r);
+    atomic_store(&instance->status.position, writer->loop.at.head.position);
+    atomic_store(&instance->status.parked, writer->loop.at.parked_count);
+    for (int i = 0; i < SOURCES_MAX; i++)
+        atomic_store(&instance->status.sources[i].position, writer->loop.at.cursors[i].position);
+    return 0;
+}
+
+/* ---- State of the disk ---------------------------------------------------------------------- */
+
+static void set_disk(struct instance *instance, enum disk_state state, const char *reason)
+{
+    if (atomic_exchange(&instance->status.disk, state) == (int)state)
+        return;
+    if (state == DISK_FINE)
+        log_info("recovered", LOG_TEXT("state", status_name(&instance->status)));
+    else
+        log_error(state == DISK_CORRUPT ? "corrupt" : "degraded", LOG_TEXT("reason", reason));
+}
+
+/* Rule 4: what a commit that failed half way has done, only a restart can tell. */
+static void note_failure(struct writer *writer, const struct batch *batch, int r)
+{
+    struct instance *instance = writer->instance;
+    if (batch->outcome_unknown) {
+        log_error("commit_unknown", LOG_TEXT("reason", failure_text()));
+        _exit(EXIT_IO);
+    }
+    set_disk(instance, r == -ERR_CORRUPT ? DISK_CORRUPT : DISK_DEGRADED, failure_text());
+}
+
+static void checkpoint(struct writer *writer, _Bool idle)
+{
+    struct status *status = &writer->instance->status;
+    int64_t wal_bytes = db_wal_bytes(writer->db);
+    if (wal_bytes >= (idle ? WAL_IDLE_BYTES : WAL_BUSY_BYTES) && atomic_load(&status->disk) != DISK_CORRUPT) {
+        if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
+            log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));
+        atomic_store(&status->database_bytes, db_file_bytes(writer->db));
+    }
+    atomic_store(&status->wal_bytes, wal_bytes);
+}
+
+/* ---- The loop ------------------------------------------------------------------------------- */
+
+static void publish_status(struct writer *writer, const struct batch *batch, int count)
+{
+    struct status *status = &writer->instance->status;
+    atomic_store(&status->position, batch->at.head.position);
+    for (int i = 0; i < SOURCES_MAX; i++)
+        atomic_store(&status->sources[i].position, batch->at.cursors[i].position);
+    atomic_store(&status->parked, batch->at.parked_count);
+    if (batch->items || batch->events) {
+        atomic_store(&status->last_commit_ms, clock_wall_ms());
+        atomic_fetch_add(&status->commits, 1);
+        atomic_fetch_add(&status->committed_items, count);
+    }
+}
+
+/* When the inbox should let us go on without an item: the process's next step, in monotonic time. */
+static int64_t wait_until(const struct writer *writer, int64_t wall_ms)
+{
+    int64_t due_ms = loop_due_ms(&writer->loop), wait_ms = IDLE_MS;
+    if (due_ms < wall_ms + wait_ms)
+        wait_ms = due_ms > wall_ms ? due_ms - wall_ms : 0;
+    return clock_monotonic_ms() + wait_ms;
+}
+
+static void *writer_main(void *argument)
+{
+    struct writer *writer = argument;
+    struct instance *instance = writer->instance;
+    struct item *items[BATCH_MAX_LIMIT];
+    int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? instance->config->batch_max : BATCH_MAX_LIMIT;
+    _Bool failed = 0;
+    for (;;) {
+        /* take: all that is there, so that the batch grows with the load and one request never waits */
+        int64_t deadline = failed ? clock_monotonic_ms() : wait_until(writer, clock_wall_ms());
+        int count = inbox_take(&instance->inbox, items, batch_max, deadline);
+        if (count == 0 && atomic_load(&writer->stopping))
+            break;
+        if (atomic_load(&writer->start_process))
+            loop_start_process(&writer->loop);
+        int64_t wall_ms = clock_wall_ms();
+        if (count == 0 && loop_due_ms(&writer->loop) > wall_ms) {
+            checkpoint(writer, 1);
+            continue;
+        }
+        struct batch *batch = batch_new();
+        if (!batch) {
+            log_error("out_of_memory");
+            _exit(EXIT_INTERNAL);
+        }
+        /* run and commit, as one transaction */
+        int r = loop_run(&writer->loop, items, count, wall_ms, batch);
+        failed = r < 0;
+        if (failed) {
+            note_failure(writer, batch, r);
+        } else {
+            if (batch->items || batch->events)      /* an empty transaction says nothing of the disk */
+                set_disk(instance, DISK_FINE, "");
+            publish_status(writer, batch, count);
+        }
+        /* settle: on the courier's thread, while the next batch runs here */
+        courier_settle(&instance->courier, batch);
+        readers_committed(&instance->readers);
+        checkpoint(writer, 0);
+        if (failed)
+            nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000 }, NULL);
+    }
+    return NULL;
+}
+
+int writer_start(struct writer *writer)
+{
+    if (pthread_create(&writer->thread, NULL, writer_main, writer) != 0)
+        return fail(ERR_MEMORY, "no thread for the writer");
+    writer->runs = 1;
+    return 0;
+}
+
+void writer_stop(struct writer *writer)
+{
+    if (!writer->runs)
+        return;
+    atomic_store(&writer->stopping, 1);
+    inbox_close(&writer->instance->inbox);
+    pthread_join(writer->thread, NULL);
+    writer->runs = 0;
+}
+
+void writer_deinit(struct writer *writer)
+{
+    loop_close(&writer->loop);
+    if (writer->db)
+        db_checkpoint(writer->db, 1, NULL);
+    db_free(writer->db);
+    writer->db = NULL;
+}

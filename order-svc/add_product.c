@@ -1,0 +1,24 @@
+/* Add product: from now on it can be ordered. Its name and price stay; a product of the same sku is a
+ * conflict, because orders in the log carry that sku with the first one's price. */
+#include "journeys.h"
+#include "tables.h"
+
+int add_product(struct journey *j, const void *request)
+{
+    const struct order_add_product *add = request;
+    struct product product;
+    int r = product_find(j, add->sku, &product);
+    if (r < 0)
+        return trace(r);
+    if (r > 0)
+        return journey_refuse(j, REFUSED_CONFLICT, "sku: there is a product of this sku");
+    struct product_added added = { .sku = add->sku, .name = add->name, .price = add->price, .stock = add->stock };
+    return trace(journey_emit(j, &product_added_schema, add->sku, &added));
+}
+
+void add_product_answer(const struct event *event, void *ret_reply)
+{
+    struct order_add_product_reply *reply = ret_reply;
+    reply->sku = event->entity;
+    reply->position = event->position;
+}

@@ -1,0 +1,159 @@
+/* Asks: see asks.h. An array with a hash table over it for finding and a binary heap for time. */
+#include "asks.h"
+#include "base/log.h"
+#include "base/result.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int asks_init(struct asks *asks, const char *what, int max)
+{
+    int buckets = 16;
+    while (buckets < max)
+        buckets *= 2;
+    *asks = (struct asks){ .what = what, .max = max, .bucket_mask = buckets - 1, .free = max > 0 ? 0 : -1 };
+    asks->all = calloc((size_t)max + 1, sizeof(*asks->all));
+    asks->heap = calloc((size_t)max + 1, sizeof(*asks->heap));
+    asks->buckets = calloc((size_t)buckets, sizeof(*asks->buckets));
+    if (!asks->all || !asks->heap || !asks->buckets) {
+        asks_deinit(asks);
+        return fail(ERR_MEMORY, "no memory for %d payments", max);
+    }
+    for (int i = 0; i < buckets; i++)
+        asks->buckets[i] = -1;
+    for (int i = 0; i < max; i++)
+        asks->all[i].next = i + 1 < max ? i + 1 : -1;
+    return 0;
+}
+
+void asks_deinit(struct asks *asks)
+{
+    free(asks->all);
+    free(asks->heap);
+    free(asks->buckets);
+    *asks = (struct asks){ .free = -1 };
+}
+
+/* ---- By order and attempt: FNV-1a over both -------------------------------------------------- */
+
+static int *bucket_of(const struct asks *asks, const char *order_id, int64_t attempt)
+{
+    uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)attempt;
+    for (const char *c = order_id; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    return &asks->buckets[(hash >> 16 ^ hash) & (uint64_t)asks->bucket_mask];
+}
+
+struct ask *asks_find(const struct asks *asks, const char *order_id, int64_t attempt)
+{
+    for (int i = *bucket_of(asks, order_id, attempt); i >= 0; i = asks->all[i].next)
+        if (asks->all[i].attempt == attempt && strcmp(asks->all[i].order_id, order_id) == 0)
+            return &asks->all[i];
+    return NULL;
+}
+
+/* ---- By time --------------------------------------------------------------------------------- */
+
+static void heap_put(struct asks *asks, int place, int index)
+{
+    asks->heap[place] = index;
+    asks->all[index].heap_place = place;
+}
+
+static _Bool is_earlier(const struct asks *asks, int a, int b)
+{
+    return asks->all[asks->heap[a]].due_ms < asks->all[asks->heap[b]].due_ms;
+}
+
+static void heap_swap(struct asks *asks, int a, int b)
+{
+    int index = asks->heap[a];
+    heap_put(asks, a, asks->heap[b]);
+    heap_put(asks, b, index);
+}
+
+static void heap_settle(struct asks *asks, int place)
+{
+    for (; place > 0 && is_earlier(asks, place, (place - 1) / 2); place = (place - 1) / 2)
+        heap_swap(asks, place, (place - 1) / 2);
+    for (;;) {
+        int least = 2 * place + 1;
+        if (least >= asks->count)
+            return;
+        if (least + 1 < asks->count && is_earlier(asks, least + 1, least))
+            least++;
+        if (!is_earlier(asks, least, place))
+            return;
+        heap_swap(asks, place, least);
+        place = least;
+    }
+}
+
+/* ---- Coming, moving, going ------------------------------------------------------------------- */
+
+struct ask *asks_add(struct asks *asks, const char *order_id, int64_t attempt, int64_t due_ms)
+{
+    int index = asks->free;
+    if (index < 0)
+        return NULL;
+    struct ask *ask = &asks->all[index];
+    asks->free = ask->next;
+    int *bucket = bucket_of(asks, order_id, attempt);
+    *ask = (struct ask){ .attempt = attempt, .state = ASK_DUE, .due_ms = due_ms, .until_ms = INT64_MAX, .next = *bucket };
+    snprintf(ask->order_id, sizeof(ask->order_id), "%s", order_id);
+    *bucket = index;
+    heap_put(asks, asks->count, index);
+    asks->count++;
+    heap_settle(asks, ask->heap_place);
+    return ask;
+}
+
+void asks_remove(struct asks *asks, struct ask *ask)
+{
+    int index = (int)(ask - asks->all);
+    int *link = bucket_of(asks, ask->order_id, ask->attempt);
+    while (*link != index)
+        link = &asks->all[*link].next;
+    *link = ask->next;
+    if (ask->state == ASK_SENT)
+        asks->sent_count--;
+    int place = ask->heap_place;
+    asks->count--;
+    if (place < asks->count) {
+        heap_put(asks, place, asks->heap[asks->count]);
+        heap_settle(asks, place);
+    }
+    ask->next = asks->free;
+    asks->free = index;
+}
+
+void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t due_ms)
+{
+    static const char *const names[ASK_STATE_MAX] = { "due", "sent", "resting" };
+    static const _Bool moves[ASK_STATE_MAX][ASK_STATE_MAX] = {
+        [ASK_DUE] = { [ASK_DUE] = 1, [ASK_SENT] = 1, [ASK_RESTING] = 1 },     /* resting: no token yet */
+        [ASK_SENT] = { [ASK_RESTING] = 1 },
+        [ASK_RESTING] = { [ASK_DUE] = 1, [ASK_RESTING] = 1 },                 /* resting: an answer that came late */
+    };
+    assert(moves[ask->state][state]);
+    (void)moves;
+    log_debug("payment_ask", LOG_TEXT("what", asks->what), LOG_TEXT("order", ask->order_id),
+              LOG_INT("attempt", ask->attempt), LOG_TEXT("from", names[ask->state]), LOG_TEXT("to", names[state]));
+    asks->sent_count += (state == ASK_SENT) - (ask->state == ASK_SENT);
+    ask->state = state;
+    ask->due_ms = due_ms;
+    heap_settle(asks, ask->heap_place);
+}
+
+struct ask *asks_next_due(const struct asks *asks, int64_t now_ms)
+{
+    if (asks->count == 0 || asks->all[asks->heap[0]].due_ms > now_ms)
+        return NULL;
+    return &asks->all[asks->heap[0]];
+}
+
+int64_t asks_due_ms(const struct asks *asks)
+{
+    return asks->count > 0 ? asks->all[asks->heap[0]].due_ms : INT64_MAX;
+}

@@ -1,0 +1,49 @@
+/* Asks: what we want from the payment provider, found by order and attempt and by when it is due. The
+ * memory of take_payment.c; lost with the process and made again from the tables. Bounded: it is
+ * allocated once, and asks_add says no when it is full.
+ *
+ *                      sent                answered
+ *     add ──► ASK_DUE ───────► ASK_SENT ─────────────► remove
+ *               ▲  ▲              │
+ *      time is up  │ no room      │ no answer: time-out, nobody there, nonsense
+ *               │  └─── ASK_DUE   ▼
+ *               └───────────── ASK_RESTING
+ */
+#pragma once
+#include <stdint.h>
+#include "base/id.h"
+
+enum ask_state { ASK_DUE, ASK_SENT, ASK_RESTING, ASK_STATE_MAX };
+
+struct ask {
+    char order_id[ID_SIZE];
+    int64_t attempt;
+    enum ask_state state;
+    int tries;                        /* without an answer */
+    int64_t due_ms;                   /* when to look at it again, in every state */
+    int64_t until_ms;                 /* the order's deadline; INT64_MAX: none */
+    int heap_place;
+    int next;                         /* in its bucket, or among the free ones; -1 ends */
+};
+
+struct asks {
+    const char *what;                 /* "charge": for the log */
+    struct ask *all;
+    int *heap;                        /* indexes into all, the earliest due first */
+    int *buckets;
+    int max, count;
+    int sent_count;                   /* of them in ASK_SENT */
+    int bucket_mask;
+    int free;
+};
+
+int asks_init(struct asks *asks, const char *what, int max);            /* 0, or -ERR_MEMORY */
+void asks_deinit(struct asks *asks);
+
+struct ask *asks_find(const struct asks *asks, const char *order_id, int64_t attempt);
+struct ask *asks_add(struct asks *asks, const char *order_id, int64_t attempt, int64_t due_ms);   /* NULL: full */
+void asks_remove(struct asks *asks, struct ask *ask);
+void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t due_ms);   /* a move of the picture */
+
+struct ask *asks_next_due(const struct asks *asks, int64_t now_ms);     /* NULL: nothing is due */
+int64_t asks_due_ms(const struct asks *asks);                           /* INT64_MAX: empty */

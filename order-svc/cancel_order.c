@@ -1,0 +1,29 @@
+/* Cancel order: the customer does not want it any more. It can be had until it is paid; its stock
+ * returns at once. A charge may be under way: take_payment.c voids it, whatever becomes of it. */
+#include "journeys.h"
+#include "tables.h"
+
+int cancel_order(struct journey *j, const void *request)
+{
+    const struct order_cancel *cancel = request;
+    struct order_head order;
+    int r = order_find(j, cancel->order_id, &order);
+    if (r < 0)
+        return trace(r);
+    if (r == 0)
+        return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
+    if (!order_may_become(order.status, ORDER_CANCELLED))
+        return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s", order_status_name(order.status));
+    struct order_cancelled cancelled = {
+        .order_id = cancel->order_id, .account_id = order.account_id, .reason = "requested",
+    };
+    return trace(journey_emit(j, &order_cancelled_schema, cancel->order_id, &cancelled));
+}
+
+void cancel_order_answer(const struct event *event, void *ret_reply)
+{
+    struct order_cancel_reply *reply = ret_reply;
+    reply->order_id = event->entity;
+    reply->status = order_status_name(ORDER_CANCELLED);
+    reply->position = event->position;
+}

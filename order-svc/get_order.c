@@ -1,0 +1,12 @@
+/* Get order: where it stands, what is in it, and what has happened to it. */
+#include "journeys.h"
+#include "tables.h"
+
+int get_order(struct journey *j, const void *request, void *ret_reply)
+{
+    const struct order_get *get = request;
+    int r = order_read(j, get->order_id, ret_reply);
+    if (r < 0)
+        return trace(r);
+    return r > 0 ? 0 : journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
+}

@@ -1,0 +1,26 @@
+/* Journeys of order-svc, each in a file of its name. A command has a decision and an answer made from
+ * its event; a query has one function. The table in service.c says which subject leads to which. */
+#pragma once
+#include "journey.h"
+
+int add_product(struct journey *j, const void *request);
+void add_product_answer(const struct event *event, void *ret_reply);
+
+int receive_stock(struct journey *j, const void *request);
+void receive_stock_answer(const struct event *event, void *ret_reply);
+
+int place_order(struct journey *j, const void *request);
+void place_order_answer(const struct event *event, void *ret_reply);
+
+int cancel_order(struct journey *j, const void *request);
+void cancel_order_answer(const struct event *event, void *ret_reply);
+
+int ship_order(struct journey *j, const void *request);
+void ship_order_answer(const struct event *event, void *ret_reply);
+
+int list_products(struct journey *j, const void *request, void *ret_reply);
+int list_orders(struct journey *j, const void *request, void *ret_reply);
+int get_order(struct journey *j, const void *request, void *ret_reply);
+
+extern const struct event_type project_customers[];   /* what we read of account-svc's log */
+extern const struct process take_payment;

@@ -1,0 +1,23 @@
+/* List products: what there is, by sku, a page at a time. The last sku of a page leads to the next. */
+#include "journeys.h"
+#include "tables.h"
+
+#define PAGE_DEFAULT 50
+
+int list_products(struct journey *j, const void *request, void *ret_reply)
+{
+    const struct order_products *list = request;
+    struct order_products_reply *reply = ret_reply;
+    int limit = list->has_limit ? (int)list->limit : PAGE_DEFAULT;
+    struct order_products_reply_products_item *products =
+        arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*products));
+    if (!products)
+        return fail(ERR_MEMORY, "no memory for a list");
+    int count = products_list(j, list->after ? list->after : "", limit + 1, products);   /* one more tells of a next page */
+    if (count < 0)
+        return trace(count);
+    reply->products = products;
+    reply->products_count = (size_t)(count > limit ? limit : count);
+    reply->next = count > limit ? products[limit - 1].sku : NULL;
+    return 0;
+}

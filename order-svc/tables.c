@@ -1,0 +1,145 @@
+/* Tables of order-svc: what they are. Who reads and writes them: see tables.h. */
+#include "tables.h"
+#include "base/clock.h"
+#include <string.h>
+
+/* Orders have their id as key, without a rowid beside it: ids grow with time, so rows are appended.
+ * Every index but the first is partial and holds only what somebody will come back to; a paid order is
+ * in none of them. last_position is the order's newest event; a customer's orders sort by their id.
+ * Money and counts are checked here once more than by the decisions: a table that would go below zero
+ * stops the event that does it. */
+const char order_tables[] =
+    "CREATE TABLE IF NOT EXISTS products ("
+    "  sku TEXT PRIMARY KEY,"
+    "  name TEXT NOT NULL,"
+    "  amount INTEGER NOT NULL CHECK (amount >= 0),"
+    "  currency TEXT NOT NULL,"
+    "  stock INTEGER NOT NULL CHECK (stock >= 0),"
+    "  reserved INTEGER NOT NULL DEFAULT 0 CHECK (reserved >= 0),"
+    "  shipped INTEGER NOT NULL DEFAULT 0 CHECK (shipped >= 0)"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE IF NOT EXISTS orders ("
+    "  order_id TEXT PRIMARY KEY,"
+    "  account_id TEXT NOT NULL,"
+    "  status INTEGER NOT NULL,"              /* enum order_status */
+    "  amount INTEGER NOT NULL CHECK (amount >= 0),"
+    "  currency TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL,"             /* of the charge that is wanted, or was the last */
+    "  card_id TEXT,"                         /* charged by it; NULL: none is left */
+    "  last_position INTEGER NOT NULL,"
+    "  pay_until_ms INTEGER NOT NULL,"
+    "  placed_ms INTEGER NOT NULL,"
+    "  placed_position INTEGER NOT NULL,"
+    "  paid_ms INTEGER,"
+    "  paid_position INTEGER,"
+    "  ended_ms INTEGER,"                     /* shipped or cancelled */
+    "  ended_position INTEGER,"
+    "  ended_reason TEXT,"
+    "  ship_name TEXT NOT NULL,"
+    "  street TEXT NOT NULL,"
+    "  city TEXT NOT NULL,"
+    "  postal_code TEXT NOT NULL,"
+    "  country TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS orders_by_account ON orders (account_id, order_id);"
+    "CREATE INDEX IF NOT EXISTS orders_to_charge ON orders (last_position)"
+    "  WHERE status <= 2 AND card_id IS NOT NULL;"
+    "CREATE INDEX IF NOT EXISTS orders_waiting ON orders (account_id)"
+    "  WHERE status = 2 AND card_id IS NULL;"
+    "CREATE INDEX IF NOT EXISTS orders_waiting_until ON orders (pay_until_ms)"
+    "  WHERE status = 2 AND card_id IS NULL;"
+    "CREATE INDEX IF NOT EXISTS orders_cancelled ON orders (ended_position)"
+    "  WHERE status = 5;"
+
+    "CREATE TABLE IF NOT EXISTS order_lines ("
+    "  order_id TEXT NOT NULL,"
+    "  line INTEGER NOT NULL,"
+    "  sku TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  quantity INTEGER NOT NULL CHECK (quantity > 0),"
+    "  amount INTEGER NOT NULL,"              /* of one; in the order's currency */
+    "  PRIMARY KEY (order_id, line)"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE IF NOT EXISTS payment_failures ("
+    "  order_id TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  card_id TEXT NOT NULL,"
+    "  reason TEXT NOT NULL,"
+    "  failed_ms INTEGER NOT NULL,"
+    "  position INTEGER NOT NULL,"
+    "  PRIMARY KEY (order_id, attempt)"
+    ") STRICT, WITHOUT ROWID;"
+
+    /* The projection: what an order needs to know of a customer, and nothing else. */
+    "CREATE TABLE IF NOT EXISTS customers ("
+    "  account_id TEXT PRIMARY KEY,"
+    "  is_open INTEGER NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  street TEXT NOT NULL,"
+    "  city TEXT NOT NULL,"
+    "  postal_code TEXT NOT NULL,"
+    "  country TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE IF NOT EXISTS customer_cards ("
+    "  account_id TEXT NOT NULL,"
+    "  card_id TEXT NOT NULL,"
+    "  is_usable INTEGER NOT NULL,"
+    "  expires TEXT NOT NULL,"
+    "  token TEXT NOT NULL,"
+    "  PRIMARY KEY (account_id, card_id)"
+    ") STRICT, WITHOUT ROWID;";
+
+/* card_choices: the card for an attempt that no event names, because it came after the order had begun
+ * to wait. Kept, so that after a restart the same key is not charged to another card.
+ * void_mark: where take_payment.c goes on after a restart; without it, it voids once more. */
+const char order_scratch_tables[] =
+    "CREATE TABLE IF NOT EXISTS card_choices ("
+    "  order_id TEXT PRIMARY KEY,"
+    "  attempt INTEGER NOT NULL,"
+    "  card_id TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS void_mark ("
+    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+    "  position INTEGER NOT NULL"
+    ") STRICT;";
+
+int changed_one(struct db *db, int result)
+{
+    if (result < 0)
+        return trace(result);
+    int64_t changed = db_changed_rows(db);
+    return changed == 1 ? 0 : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one", (long long)changed);
+}
+
+const char *order_status_name(enum order_status status)
+{
+    static const char *const names[ORDER_STATUS_MAX] = {
+        [ORDER_PLACED] = "placed",
+        [ORDER_PAYMENT_FAILED] = "payment_failed",
+        [ORDER_PAID] = "paid",
+        [ORDER_SHIPPED] = "shipped",
+        [ORDER_CANCELLED] = "cancelled",
+    };
+    return status > 0 && status < ORDER_STATUS_MAX ? names[status] : "?";
+}
+
+_Bool order_may_become(enum order_status status, enum order_status next)
+{
+    static const _Bool moves[ORDER_STATUS_MAX][ORDER_STATUS_MAX] = {
+        [ORDER_PLACED] = { [ORDER_PAID] = 1, [ORDER_PAYMENT_FAILED] = 1, [ORDER_CANCELLED] = 1 },
+        [ORDER_PAYMENT_FAILED] = { [ORDER_PAID] = 1, [ORDER_PAYMENT_FAILED] = 1, [ORDER_CANCELLED] = 1 },
+        [ORDER_PAID] = { [ORDER_SHIPPED] = 1 },
+    };
+    return moves[status][next];
+}
+
+void month_format(int64_t wall_ms, char ret_month[MONTH_SIZE])
+{
+    char text[RFC3339_SIZE];
+    rfc3339_format(wall_ms, text);
+    memcpy(ret_month, text, MONTH_SIZE - 1);
+    ret_month[MONTH_SIZE - 1] = '\0';
+}
