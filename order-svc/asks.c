@@ -12,7 +12,7 @@ int asks_init(struct asks *asks, const char *what, int max)
     int buckets = 16;
     while (buckets < max)
         buckets *= 2;
-    *asks = (struct asks){ .what = what, .max = max, .bucket_mask = buckets - 1, .free = max > 0 ? 0 : -1 };
+    *asks = (struct asks){ .what = what, .max = max, .bucket_mask = buckets - 1, .free = -1 };
     asks->all = calloc((size_t)max + 1, sizeof(*asks->all));
     asks->heap = calloc((size_t)max + 1, sizeof(*asks->heap));
     asks->buckets = calloc((size_t)buckets, sizeof(*asks->buckets));
@@ -22,8 +22,6 @@ int asks_init(struct asks *asks, const char *what, int max)
     }
     for (int i = 0; i < buckets; i++)
         asks->buckets[i] = -1;
-    for (int i = 0; i < max; i++)
-        asks->all[i].next = i + 1 < max ? i + 1 : -1;
     return 0;
 }
 
@@ -94,11 +92,12 @@ static void heap_settle(struct asks *asks, int place)
 
 struct ask *asks_add(struct asks *asks, const char *order_id, int64_t attempt, int64_t due_ms)
 {
-    int index = asks->free;
-    if (index < 0)
+    if (asks->count == asks->max)
         return NULL;
+    int index = asks->free >= 0 ? asks->free : asks->fresh++;
     struct ask *ask = &asks->all[index];
-    asks->free = ask->next;
+    if (asks->free >= 0)
+        asks->free = ask->next;
     int *bucket = bucket_of(asks, order_id, attempt);
     *ask = (struct ask){ .attempt = attempt, .state = ASK_DUE, .due_ms = due_ms, .until_ms = INT64_MAX, .next = *bucket };
     snprintf(ask->order_id, sizeof(ask->order_id), "%s", order_id);
@@ -134,7 +133,7 @@ void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t
     static const _Bool moves[ASK_STATE_MAX][ASK_STATE_MAX] = {
         [ASK_DUE] = { [ASK_DUE] = 1, [ASK_SENT] = 1, [ASK_RESTING] = 1 },     /* resting: no token yet */
         [ASK_SENT] = { [ASK_RESTING] = 1 },
-        [ASK_RESTING] = { [ASK_DUE] = 1, [ASK_RESTING] = 1 },                 /* resting: an answer that came late */
+        [ASK_RESTING] = { [ASK_DUE] = 1 },
     };
     assert(moves[ask->state][state]);
     (void)moves;

@@ -34,7 +34,8 @@ struct asks {
     int max, count;
     int sent_count;                   /* of them in ASK_SENT */
     int bucket_mask;
-    int free;
+    int free;                         /* given back; -1: none */
+    int fresh;                        /* never used from here on, so that unused memory is never touched */
 };
 
 int asks_init(struct asks *asks, const char *what, int max);            /* 0, or -ERR_MEMORY */

@@ -68,13 +68,26 @@ int payments_chosen(struct journey *j, const char *after_order_id, int max, stru
     return trace(payments_read(j, &q, r, ret_payments));
 }
 
-int payments_waiting(struct journey *j, int max, struct payment *ret_payments)
+int payments_overdue(struct journey *j, int max, struct payment *ret_payments)
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
         "SELECT " PAYMENT_COLUMNS ", NULL, NULL, 0 FROM orders o INDEXED BY orders_waiting_until"
-        " WHERE o.status = 2 AND o.card_id IS NULL ORDER BY o.pay_until_ms LIMIT ?1", "i", (int64_t)max);
+        " WHERE o.status = 2 AND o.card_id IS NULL AND o.pay_until_ms <= ?1 LIMIT ?2", "ii",
+        journey_now_ms(j), (int64_t)max);
     return trace(payments_read(j, &q, r, ret_payments));
+}
+
+int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms)
+{
+    int64_t deadline_ms = INT64_MAX;
+    int r = db_number(journey_db(j), &deadline_ms,
+        "SELECT pay_until_ms FROM orders INDEXED BY orders_waiting_until"
+        " WHERE status = 2 AND card_id IS NULL ORDER BY pay_until_ms LIMIT 1", "");
+    if (r < 0)
+        return trace(r);
+    *ret_deadline_ms = deadline_ms;
+    return 0;
 }
 
 int payments_cancelled(struct journey *j, int64_t after_position, int max, struct payment *ret_payments)

@@ -97,8 +97,11 @@ int payment_find(struct journey *j, const char *order_id, struct payment *ret_pa
 /* These fill up to max and return the number, or < 0. */
 int payments_to_charge(struct journey *j, int64_t after_position, int max, struct payment *ret_payments);
 int payments_chosen(struct journey *j, const char *after_order_id, int max, struct payment *ret_payments);
-int payments_waiting(struct journey *j, int max, struct payment *ret_payments);           /* by pay_until_ms */
+int payments_overdue(struct journey *j, int max, struct payment *ret_payments);           /* wait past pay_until_ms */
 int payments_cancelled(struct journey *j, int64_t after_position, int max, struct payment *ret_payments);
+
+/* The earliest pay_until_ms of all that wait; INT64_MAX: none does. 0 or < 0. */
+int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms);
 
 /* Chooses a card for each order of the account that waits for one (NULL: of all accounts). */
 int payments_choose_cards(struct journey *j, const char *account_id);

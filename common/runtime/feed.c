@@ -1,6 +1,7 @@
 /* Feed: see feed.h. */
 #include "runtime/feed.h"
 #include <assert.h>
+#include <stddef.h>
 
 const struct feed_config feed_defaults = {
     .window_max = 2048, .pull_batch = 512, .pull_expires_ms = 5000, .heartbeat_ms = 1000, .answer_timeout_ms = 4000,

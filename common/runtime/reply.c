@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static void publish(struct bus *bus, enum bus_lane lane, const struct bus_outgoing *message)
+static void publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outgoing *message)
 {
-    if (bus_publish(bus, lane, message) < 0)
+    if (bus_publish(bus, urgency, message) < 0)
         log_debug("reply_lost", LOG_TEXT("reason", failure_text()));   /* the requester asks again under its key */
 }
 
-static void send_refusal(struct bus *bus, enum bus_lane lane, const char *reply_to, enum refusal refusal,
+static void send_refusal(struct bus *bus, enum bus_urgency urgency, const char *reply_to, enum refusal refusal,
                          const char *message)
 {
     char status[16];
@@ -28,7 +28,7 @@ static void send_refusal(struct bus *bus, enum bus_lane lane, const char *reply_
     struct bus_header headers[] = {
         { "Nats-Service-Error-Code", status }, { "Nats-Service-Error", message },
     };
-    publish(bus, lane, &(struct bus_outgoing){
+    publish(bus, urgency, &(struct bus_outgoing){
         .subject = reply_to, .headers = headers, .header_count = 2, .data = body.data, .length = body.length,
     });
 }
@@ -49,7 +49,7 @@ void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint 
         send_refusal(bus, BUS_URGENT, reply_to, refusal, message);
 }
 
-void reply_send(struct bus *bus, enum bus_lane lane, const struct item *item)
+void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *item)
 {
     if (item->outcome == OUTCOME_REFUSED) {
         char error[64];
@@ -58,12 +58,12 @@ void reply_send(struct bus *bus, enum bus_lane lane, const struct item *item)
         log_debug("refused", LOG_TEXT("code", refusal_code(item->refusal)), LOG_TEXT("correlation", item->origin.correlation),
                   LOG_TEXT("traceparent", item->origin.traceparent));
         if (item->reply_to)
-            send_refusal(bus, lane, item->reply_to, item->refusal, item->message ? item->message : "no memory");
+            send_refusal(bus, urgency, item->reply_to, item->refusal, item->message ? item->message : "no memory");
         return;
     }
     count(item->counters, item->received_ns, NULL);
     if (item->reply_to)
-        publish(bus, lane, &(struct bus_outgoing){
+        publish(bus, urgency, &(struct bus_outgoing){
             .subject = item->reply_to, .data = item->body.data, .length = item->body.length,
         });
 }

@@ -1,0 +1,47 @@
+/* Add card: a card to pay with, usable until the end of the month that it names. The event is about the
+ * account, not the card: events of one customer must stay in their order, whatever holds one up. */
+#include "base/clock.h"
+#include "journeys.h"
+#include "tables.h"
+#include <string.h>
+
+#define CARDS_MAX 20                  /* of one account, not counting removed ones */
+
+static _Bool has_expired(const char *expires, int64_t now_ms)
+{
+    char now[RFC3339_SIZE];
+    rfc3339_format(now_ms, now);
+    return strncmp(expires, now, strlen("YYYY-MM")) < 0;
+}
+
+int add_card(struct journey *j, const void *request)
+{
+    const struct account_add_card *add = request;
+    struct account account;
+    int r = account_find_open(j, add->account_id, &account);
+    if (r != 0)
+        return trace(r);
+    if (has_expired(add->expires, journey_now_ms(j)))
+        return journey_refuse(j, REFUSED_INVALID_REQUEST, "expires: the card has expired");
+    int64_t count = 0;
+    r = cards_count(j, add->account_id, &count);
+    if (r < 0)
+        return trace(r);
+    if (count >= CARDS_MAX)
+        return journey_refuse(j, REFUSED_WRONG_STATE, "account_id: the account has %d cards; remove one first", CARDS_MAX);
+    struct card_added added = {
+        .account_id = add->account_id, .card_id = journey_make_id(j, "crd_"), .card_token = add->card_token,
+        .brand = add->brand, .last4 = add->last4, .expires = add->expires,
+    };
+    if (!added.card_id)
+        return fail(ERR_MEMORY, "no memory for a card");
+    return trace(journey_emit(j, &card_added_schema, add->account_id, &added));
+}
+
+void add_card_answer(const struct event *event, void *ret_reply)
+{
+    const struct card_added *added = event->value;
+    struct account_add_card_reply *reply = ret_reply;
+    reply->card_id = added->card_id;
+    reply->position = event->position;
+}

@@ -1,0 +1,53 @@
+/* Get account: who the customer is, the cards, and what was bought: the newest and the totals. */
+#include "journeys.h"
+#include "tables.h"
+
+#define CARDS_SHOWN_MAX 100
+#define PURCHASES_SHOWN_MAX 20
+
+static int get_cards(struct journey *j, struct account_get_reply *reply)
+{
+    struct account_get_reply_cards_item *cards = arena_alloc(journey_arena(j), CARDS_SHOWN_MAX * sizeof(*cards));
+    if (!cards)
+        return fail(ERR_MEMORY, "no memory for cards");
+    int count = cards_list(j, reply->account_id, CARDS_SHOWN_MAX, cards);
+    if (count < 0)
+        return trace(count);
+    reply->cards = cards;
+    reply->cards_count = (size_t)count;
+    return 0;
+}
+
+static int get_purchases(struct journey *j, struct account_get_reply *reply)
+{
+    struct account_get_reply_purchases_item *purchases =
+        arena_alloc(journey_arena(j), PURCHASES_SHOWN_MAX * sizeof(*purchases));
+    if (!purchases)
+        return fail(ERR_MEMORY, "no memory for purchases");
+    int count = purchases_list(j, reply->account_id, PURCHASES_SHOWN_MAX, purchases);
+    if (count < 0)
+        return trace(count);
+    reply->purchases = purchases;
+    reply->purchases_count = (size_t)count;
+    return trace(purchases_total(j, reply->account_id, &reply->totals));
+}
+
+int get_account(struct journey *j, const void *request, void *ret_reply)
+{
+    const struct account_get *get = request;
+    struct account account;
+    int r = account_find(j, get->account_id, &account);
+    if (r < 0)
+        return trace(r);
+    if (r == 0)
+        return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account");
+    struct account_get_reply *reply = ret_reply;
+    *reply = (struct account_get_reply){
+        .account_id = get->account_id, .name = account.name, .email = account.email, .birthday = account.birthday,
+        .address = account.address, .status = account.is_open ? "open" : "closed",
+    };
+    r = get_cards(j, reply);
+    if (r == 0)
+        r = get_purchases(j, reply);
+    return trace(r);
+}

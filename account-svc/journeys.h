@@ -1,0 +1,28 @@
+/* Journeys of account-svc, each in a file of its name. A command has a decision and an answer made from
+ * its event; a query has one function. The table in service.c says which subject leads to which. */
+#pragma once
+#include "journey.h"
+
+int register_account(struct journey *j, const void *request);
+void register_account_answer(const struct event *event, void *ret_reply);
+
+int change_profile(struct journey *j, const void *request);
+void change_profile_answer(const struct event *event, void *ret_reply);
+
+int change_address(struct journey *j, const void *request);
+void change_address_answer(const struct event *event, void *ret_reply);
+
+int add_card(struct journey *j, const void *request);
+void add_card_answer(const struct event *event, void *ret_reply);
+
+int remove_card(struct journey *j, const void *request);
+void remove_card_answer(const struct event *event, void *ret_reply);
+
+int close_account(struct journey *j, const void *request);
+void close_account_answer(const struct event *event, void *ret_reply);
+
+int get_account(struct journey *j, const void *request, void *ret_reply);
+
+int decline_card(struct journey *j, const struct event *payment_failed);   /* a reaction */
+
+extern const struct event_type project_purchases[];   /* what we read of order-svc's log */

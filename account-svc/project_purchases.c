@@ -1,0 +1,118 @@
+/* Project purchases: of order-svc's log we keep what a customer wants to see: the order, its amount and
+ * where it stands. Never products, stock or addresses. A payment that failed also makes us decline the
+ * card (decline_card.c). */
+#include "base/clock.h"
+#include "journeys.h"
+#include "store/row.h"
+#include "tables.h"
+
+#define CURRENCIES_MAX 64             /* shown in the totals of one account */
+
+/* ---- What the journeys ask ------------------------------------------------------------------- */
+
+int purchases_list(struct journey *j, const char *account_id, int max, struct account_get_reply_purchases_item *ret_purchases)
+{
+    _deinit_(query) struct query q = { 0 };
+    int r = query_open(&q, journey_db(j),
+        "SELECT order_id, status, amount, currency, placed_ms FROM purchases WHERE account_id = ?1"
+        " ORDER BY order_id DESC LIMIT ?2", "si", account_id, (int64_t)max);
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    int count = 0;
+    while (r >= 0 && (r = query_next(&q)) > 0) {
+        char *placed_at = arena_alloc(journey_arena(j), RFC3339_SIZE);
+        if (!placed_at)
+            return fail(ERR_MEMORY, "no memory for purchases");
+        rfc3339_format(query_int(&q, 4), placed_at);
+        ret_purchases[count++] = (struct account_get_reply_purchases_item){
+            .order_id = row_text(&row, 0), .status = row_text(&row, 1),
+            .total = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) }, .placed_at = placed_at,
+        };
+    }
+    if (r == 0)
+        r = row_status(&row);
+    return r < 0 ? trace(r) : count;
+}
+
+int purchases_total(struct journey *j, const char *account_id, struct account_get_reply_totals *ret_totals)
+{
+    _deinit_(query) struct query q = { 0 };
+    struct money *paid = arena_alloc(journey_arena(j), CURRENCIES_MAX * sizeof(*paid));
+    if (!paid)
+        return fail(ERR_MEMORY, "no memory for purchases");
+    int r = query_open(&q, journey_db(j),
+        "SELECT currency, orders, paid FROM purchase_totals WHERE account_id = ?1 ORDER BY currency", "s", account_id);
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    struct account_get_reply_totals totals = { .paid = paid };
+    while (r >= 0 && (r = query_next(&q)) > 0) {
+        totals.orders += query_int(&q, 1);
+        if (query_int(&q, 2) > 0 && totals.paid_count < CURRENCIES_MAX)
+            paid[totals.paid_count++] = (struct money){ .amount = query_int(&q, 2), .currency = row_text(&row, 0) };
+    }
+    if (r == 0)
+        r = row_status(&row);
+    if (r < 0)
+        return trace(r);
+    *ret_totals = totals;
+    return 0;
+}
+
+/* ---- The projection -------------------------------------------------------------------------- */
+
+static int order_placed_apply(struct db *db, const struct event *event)
+{
+    const struct order_placed *placed = event->value;
+    int r = db_exec(db,
+        "INSERT INTO purchases (account_id, order_id, status, amount, currency, placed_ms)"
+        " VALUES (?1, ?2, 'placed', ?3, ?4, ?5)", "ssisi",
+        placed->account_id, placed->order_id, placed->total.amount, placed->total.currency, event->time_ms);
+    if (r == 0)
+        r = db_exec(db,
+            "INSERT INTO purchase_totals (account_id, currency, orders) VALUES (?1, ?2, 1)"
+            " ON CONFLICT (account_id, currency) DO UPDATE SET orders = orders + 1", "ss",
+            placed->account_id, placed->total.currency);
+    return trace(r);
+}
+
+static int move(struct db *db, const char *account_id, const char *order_id, const char *status)
+{
+    return trace(changed_one(db, db_exec(db,
+        "UPDATE purchases SET status = ?3 WHERE account_id = ?1 AND order_id = ?2", "sss", account_id, order_id, status)));
+}
+
+static int order_paid_apply(struct db *db, const struct event *event)
+{
+    const struct order_paid *paid = event->value;
+    int r = move(db, paid->account_id, paid->order_id, "paid");
+    if (r == 0)
+        r = changed_one(db, db_exec(db,
+            "UPDATE purchase_totals SET paid = paid + ?3 WHERE account_id = ?1 AND currency = ?2", "ssi",
+            paid->account_id, paid->amount.currency, paid->amount.amount));
+    return trace(r);
+}
+
+static int payment_failed_apply(struct db *db, const struct event *event)
+{
+    const struct payment_failed *failed = event->value;
+    return trace(move(db, failed->account_id, failed->order_id, "payment_failed"));
+}
+
+static int order_shipped_apply(struct db *db, const struct event *event)
+{
+    const struct order_shipped *shipped = event->value;
+    return trace(move(db, shipped->account_id, shipped->order_id, "shipped"));
+}
+
+static int order_cancelled_apply(struct db *db, const struct event *event)
+{
+    const struct order_cancelled *cancelled = event->value;
+    return trace(move(db, cancelled->account_id, cancelled->order_id, "cancelled"));
+}
+
+const struct event_type project_purchases[] = {
+    { &order_placed_schema,    "OrderPlaced",    order_placed_apply,    NULL },
+    { &order_paid_schema,      "OrderPaid",      order_paid_apply,      NULL },
+    { &payment_failed_schema,  "PaymentFailed",  payment_failed_apply,  decline_card },
+    { &order_shipped_schema,   "OrderShipped",   order_shipped_apply,   NULL },
+    { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
+    { 0 },
+};

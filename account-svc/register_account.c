@@ -1,0 +1,29 @@
+/* Register account: a new customer. Two open accounts with one e-mail are a conflict: the address is
+ * what a customer is written to and found by, and a request that was sent again without a key would
+ * make a second account unnoticed. Upper and lower case are one address; a closed account frees it. */
+#include "journeys.h"
+#include "tables.h"
+
+int register_account(struct journey *j, const void *request)
+{
+    const struct account_register *wish = request;
+    int r = account_email_is_taken(j, wish->email, NULL);
+    if (r < 0)
+        return trace(r);
+    if (r > 0)
+        return journey_refuse(j, REFUSED_CONFLICT, "email: an open account has this address");
+    struct account_registered registered = {
+        .account_id = journey_make_id(j, "acc_"), .name = wish->name, .email = wish->email,
+        .birthday = wish->birthday, .address = wish->address,
+    };
+    if (!registered.account_id)
+        return fail(ERR_MEMORY, "no memory for an account");
+    return trace(journey_emit(j, &account_registered_schema, registered.account_id, &registered));
+}
+
+void register_account_answer(const struct event *event, void *ret_reply)
+{
+    struct account_register_reply *reply = ret_reply;
+    reply->account_id = event->entity;
+    reply->position = event->position;
+}

@@ -1,0 +1,58 @@
+/* Tables of account-svc, and the only place with its SQL.
+ *
+ *     leading     accounts, cards                 folded from our own log
+ *     projection  purchases, purchase_totals      folded from order-svc's log
+ *
+ * The two are disjoint (rule 2): no apply of one reads or writes the other, so that the two logs can be
+ * folded in any interleaving. Text that a function returns lives in the journey's arena.
+ */
+#pragma once
+#include "contracts.h"
+#include "journey.h"
+
+extern const char account_tables[];
+
+/* What an apply returns for a statement that has to change one row: 0, or < 0. Anything else means
+ * that log and tables do not fit each other, which must not pass silently (rule 6). */
+int changed_one(struct db *db, int result);
+
+/* ---- Accounts (accounts_table.c) ------------------------------------------------------------- */
+
+struct account {
+    const char *name, *email, *birthday;         /* birthday may be NULL */
+    struct address address;
+    _Bool is_open;
+};
+int account_find(struct journey *j, const char *account_id, struct account *ret_account);   /* 1, 0, < 0 */
+
+/* The account of a command that changes one: 0, or the refusal (unknown, closed), or < 0. */
+int account_find_open(struct journey *j, const char *account_id, struct account *ret_account);
+
+/* Has another open account this e-mail? except may be NULL. 1, 0, < 0. */
+int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id);
+
+int account_registered_apply(struct db *db, const struct event *event);
+int profile_changed_apply(struct db *db, const struct event *event);
+int address_changed_apply(struct db *db, const struct event *event);
+int account_closed_apply(struct db *db, const struct event *event);
+
+/* ---- Cards (cards_table.c) ------------------------------------------------------------------- */
+
+enum card_status { CARD_USABLE = 1, CARD_DECLINED, CARD_REMOVED };
+
+int card_status_find(struct journey *j, const char *account_id, const char *card_id, enum card_status *ret_status);   /* 1, 0, < 0 */
+int cards_count(struct journey *j, const char *account_id, int64_t *ret_count);   /* not removed; 0 or < 0 */
+
+/* The newest `max`, in the order in which they were added; the number, or < 0. */
+int cards_list(struct journey *j, const char *account_id, int max, struct account_get_reply_cards_item *ret_cards);
+
+int card_added_apply(struct db *db, const struct event *event);
+int card_removed_apply(struct db *db, const struct event *event);
+int card_declined_apply(struct db *db, const struct event *event);
+int cards_remove_all(struct db *db, const char *account_id);
+
+/* ---- Purchases (project_purchases.c) --------------------------------------------------------- */
+
+/* The newest `max`, newest first; the number, or < 0. */
+int purchases_list(struct journey *j, const char *account_id, int max, struct account_get_reply_purchases_item *ret_purchases);
+int purchases_total(struct journey *j, const char *account_id, struct account_get_reply_totals *ret_totals);   /* 0 or < 0 */

@@ -1,0 +1,333 @@
+/* Courier: the thread, its mailbox, and settling. See courier.h. */
+#include "runtime/courier_parts.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "runtime/endpoint.h"
+#include "runtime/reply.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define URGENT_REPLIES_MAX 8              /* a write call each; more than that go gathered */
+#define TICK_MS 1000                      /* the longest sleep */
+
+/* ---- The mailbox ---------------------------------------------------------------------------- */
+
+void courier_note(struct courier *courier, struct note note)
+{
+    struct note *kept = malloc(sizeof(*kept));
+    if (!kept) {
+        log_error("out_of_memory");
+        abort();                          /* a note lost is a stall: better to be started again */
+    }
+    *kept = note;
+    kept->next = NULL;
+    pthread_mutex_lock(&courier->lock);
+    *courier->last = kept;
+    courier->last = &kept->next;
+    pthread_cond_signal(&courier->filled);
+    pthread_mutex_unlock(&courier->lock);
+}
+
+void courier_wake(struct courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    pthread_cond_signal(&courier->filled);
+    pthread_mutex_unlock(&courier->lock);
+}
+
+void courier_settle(struct courier *courier, struct batch *batch)
+{
+    courier_note(courier, (struct note){ .kind = NOTE_BATCH, .batch = batch });
+}
+
+void courier_connected(struct courier *courier)
+{
+    courier_note(courier, (struct note){ .kind = NOTE_CONNECTED });
+}
+
+void courier_disconnected(struct courier *courier)
+{
+    courier_note(courier, (struct note){ .kind = NOTE_DISCONNECTED });
+}
+
+static void on_answer(void *context, struct bus_message *message)
+{
+    courier_note(context, (struct note){ .kind = NOTE_ANSWER, .answer = message });
+}
+
+/* ---- Asking and being answered -------------------------------------------------------------- */
+
+int courier_ask(struct courier *courier, const char *asker, char step, int64_t epoch, int64_t n,
+                const char *subject, const void *body, size_t length)
+{
+    char reply[BUS_SUBJECT_MAX + 1];
+    snprintf(reply, sizeof(reply), "%s.q.%s.%c.%lld.%lld", courier->inbox, asker, step, (long long)epoch, (long long)n);
+    return trace(bus_publish(courier->instance->bus, BUS_URGENT,
+                             &(struct bus_outgoing){ .subject = subject, .reply = reply, .data = body, .length = length }));
+}
+
+static void take_answer(struct courier *courier, struct bus_message *answer, int64_t now_ms)
+{
+    _free_(bus_message) struct bus_message *message = answer;
+    const char *rest = bus_message_subject(message) + strlen(courier->inbox) + strlen(".q.");
+    char asker[8], step;
+    long long epoch, n;
+    if (sscanf(rest, "%7[^.].%c.%lld.%lld", asker, &step, &epoch, &n) != 4)
+        return;
+    if (asker[0] == 'r')
+        relay_part_answer(courier, step, epoch, n, message, now_ms);
+    else if (asker[0] == 'c')
+        call_part_answer(courier, n, message);
+    else
+        feed_part_answer(courier, atoi(asker), step, epoch, message, now_ms);
+}
+
+/* ---- Settling ------------------------------------------------------------------------------- */
+
+static int count_replies(const struct batch *batch)
+{
+    int count = 0;
+    for (const struct item *item = batch->items; item && count <= URGENT_REPLIES_MAX; item = item->next)
+        count += item->kind == ITEM_COMMAND;
+    return count;
+}
+
+static void settle(struct courier *courier, struct batch *batch, int64_t now_ms)
+{
+    /* First those who wait for us: the commit is done (rule 4). */
+    enum bus_urgency urgency = count_replies(batch) > URGENT_REPLIES_MAX ? BUS_BULK : BUS_URGENT;
+    crash_point("before_reply");
+    for (struct item *item = batch->items; item; item = item->next)
+        if (item->kind == ITEM_COMMAND)
+            reply_send(courier->instance->bus, urgency, item);
+    crash_point("after_reply");
+    /* Then the world outside, which may take its time. */
+    call_part_make(courier, batch, now_ms);
+    feed_part_settled(courier, batch, now_ms);
+    relay_part_settled(courier, batch, now_ms);
+    batch_free(batch);
+}
+
+/* ---- State ---------------------------------------------------------------------------------- */
+
+/* Our log agrees with our stream for the first time: now requests are taken and timers run. */
+static void announce(struct courier *courier)
+{
+    struct instance *instance = courier->instance;
+    atomic_store(&instance->status.caught_up, 1);
+    atomic_store(&instance->writer.start_process, 1);
+    inbox_wake(&instance->inbox);
+    if (endpoints_subscribe(instance) < 0 || bus_flush(instance->bus, 2000) < 0) {
+        log_error("not_ready", LOG_TEXT("reason", failure_text()));
+        return;                           /* tried again with the next note or tick */
+    }
+    courier->announced = 1;
+    log_info("ready", LOG_INT("position", courier->relay.head), LOG_INT("start_ms", clock_wall_ms() - instance->status.started_ms));
+}
+
+static void note_states(struct courier *courier, int64_t now_ms)
+{
+    struct instance *instance = courier->instance;
+    struct status *status = &instance->status;
+    enum relay_state state = courier->relay.state;
+    if (atomic_exchange(&status->relay_state, state) != (int)state) {
+        enum log_level level = state == RELAY_FORKED ? LOG_ERROR : state == RELAY_WAITING ? LOG_WARN : LOG_INFO;
+        log_at(level, "relay", LOG_TEXT("state", relay_state_name(state)), LOG_INT("published", courier->relay.published),
+               LOG_INT("position", courier->relay.head),
+               LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING ? courier->relay.reason : NULL));
+        if (state == RELAY_RECOVERING && endpoints_subscribe(instance) < 0)
+            log_error("not_ready", LOG_TEXT("reason", failure_text()));
+    }
+    atomic_store(&status->published, courier->relay.published);
+    atomic_store(&status->replay_target, state == RELAY_RECOVERING ? courier->relay.stream_position : 0);
+    if (state == RELAY_PUBLISHING && !courier->announced)
+        announce(courier);
+    const struct source *source = instance->service->sources;
+    for (int i = 0; source && source[i].log; i++) {
+        const struct feed *feed = &courier->feeds[i];
+        if (atomic_exchange(&status->sources[i].feed_state, feed->state) != (int)feed->state)
+            log_at(feed->state == FEED_FORKED ? LOG_ERROR : feed->state == FEED_FILLING ? LOG_WARN : LOG_DEBUG, "feed",
+                   LOG_TEXT("log", source[i].log), LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
+                   LOG_TEXT("reason", feed->state == FEED_FORKED || feed->state == FEED_WAITING ? feed->reason : NULL));
+        atomic_store(&status->sources[i].leader_position, feed->leader_position);
+        if (feed->complete_ms > 0)
+            atomic_store(&status->sources[i].complete_at_ms, clock_wall_ms() - (now_ms - feed->complete_ms));
+    }
+}
+
+/* ---- The thread ----------------------------------------------------------------------------- */
+
+static void take_note(struct courier *courier, struct note *note, int64_t now_ms)
+{
+    const struct source *source = courier->instance->service->sources;
+    switch (note->kind) {
+    case NOTE_BATCH:   settle(courier, note->batch, now_ms); break;
+    case NOTE_ANSWER:  take_answer(courier, note->answer, now_ms); break;
+    case NOTE_REFUSED: relay_refused(&courier->relay, note->epoch, note->status == 503 ? "the stream is not there" : "the stream refused an event", now_ms); break;
+    case NOTE_CONNECTED:
+        log_info("connected");
+        relay_connected(&courier->relay, now_ms);
+        for (int i = 0; source && source[i].log; i++)
+            feed_connected(&courier->feeds[i]);
+        break;
+    case NOTE_DISCONNECTED:
+        log_warn("disconnected");
+        relay_disconnected(&courier->relay);
+        for (int i = 0; source && source[i].log; i++)
+            feed_disconnected(&courier->feeds[i]);
+        break;
+    case NOTE_DELIVERED:
+    case NOTE_IGNORED:
+    case NOTE_PULL_STATUS:
+        feed_part_note(courier, note, now_ms);
+        break;
+    }
+    free(note);
+}
+
+static void act(struct courier *courier, int64_t now_ms)
+{
+    const struct source *source = courier->instance->service->sources;
+    relay_acked(&courier->relay, atomic_load(&courier->acked_epoch), atomic_load(&courier->acked_position), now_ms);
+    relay_part_act(courier, now_ms);
+    /* Others' logs only once our own is whole: a reaction must see what we have said before. */
+    for (int i = 0; source && source[i].log && courier->announced; i++)
+        feed_part_act(courier, i, now_ms);
+    call_part_look_at_clock(courier, now_ms);
+    note_states(courier, now_ms);
+}
+
+static int64_t due_ms(const struct courier *courier, int64_t now_ms)
+{
+    const struct source *source = courier->instance->service->sources;
+    int64_t due = now_ms + TICK_MS;
+    if (relay_due_ms(&courier->relay) < due)
+        due = relay_due_ms(&courier->relay);
+    for (int i = 0; source && source[i].log && courier->announced; i++)
+        if (feed_due_ms(&courier->feeds[i]) < due)
+            due = feed_due_ms(&courier->feeds[i]);
+    if (courier->calls && courier->calls->deadline_ms < due)
+        due = courier->calls->deadline_ms;
+    return due;
+}
+
+static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Bool *ret_stopping)
+{
+    struct timespec deadline = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
+    pthread_mutex_lock(&courier->lock);
+    if (!courier->first && !courier->stopping && atomic_load(&courier->acked_position) <= courier->relay.published)
+        pthread_cond_timedwait(&courier->filled, &courier->lock, &deadline);
+    struct note *notes = courier->first;
+    courier->first = NULL;
+    courier->last = &courier->first;
+    *ret_stopping = courier->stopping;
+    pthread_mutex_unlock(&courier->lock);
+    return notes;
+}
+
+static void *courier_main(void *argument)
+{
+    struct courier *courier = argument;
+    _Bool stopping = 0;
+    int64_t now_ms = clock_monotonic_ms();
+    for (;;) {
+        struct note *notes = take_mail(courier, due_ms(courier, now_ms), &stopping);
+        now_ms = clock_monotonic_ms();
+        if (!notes && stopping)
+            return NULL;
+        while (notes) {
+            struct note *next = notes->next;
+            take_note(courier, notes, now_ms);
+            notes = next;
+        }
+        act(courier, now_ms);
+    }
+}
+
+/* ---- Opening and closing -------------------------------------------------------------------- */
+
+int courier_open(struct courier *courier, struct instance *instance)
+{
+    const struct service *service = instance->service;
+    courier->instance = instance;
+    courier->last = &courier->first;
+    courier->self = (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
+    pthread_mutex_init(&courier->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&courier->filled, &attributes);
+    pthread_condattr_destroy(&attributes);
+    relay_init(&courier->relay, &relay_defaults, instance->writer.loop.at.head.position);
+    for (int i = 0; service->sources && service->sources[i].log; i++)
+        feed_init(&courier->feeds[i], &feed_defaults, instance->writer.loop.at.cursors[i].position);
+    struct db_options options = { .path = instance->database_path, .read_only = 1 };
+    return trace(db_open(&options, &courier->db));
+}
+
+int courier_subscribe(struct courier *courier)
+{
+    static const struct { const char *suffix; void (*handler)(void *, struct bus_message *); } inboxes[COURIER_SUBSCRIPTIONS] = {
+        { ".a.>", on_puback }, { ".f.>", on_delivery }, { ".q.>", on_answer },
+    };
+    int r = bus_new_inbox(courier->instance->bus, courier->inbox);
+    for (int i = 0; i < COURIER_SUBSCRIPTIONS && r == 0; i++) {
+        char subject[BUS_SUBJECT_MAX + 1];
+        snprintf(subject, sizeof(subject), "%s%s", courier->inbox, inboxes[i].suffix);
+        r = bus_subscribe(courier->instance->bus, subject, NULL, inboxes[i].handler, courier, &courier->subscriptions[i]);
+    }
+    return trace(r);
+}
+
+int courier_start(struct courier *courier)
+{
+    if (pthread_create(&courier->thread, NULL, courier_main, courier) != 0)
+        return fail(ERR_MEMORY, "no thread for the courier");
+    courier->runs = 1;
+    return 0;
+}
+
+void courier_stop(struct courier *courier)
+{
+    if (!courier->runs)
+        return;
+    pthread_mutex_lock(&courier->lock);
+    courier->stopping = 1;
+    pthread_cond_signal(&courier->filled);
+    pthread_mutex_unlock(&courier->lock);
+    pthread_join(courier->thread, NULL);
+    courier->runs = 0;
+}
+
+static void drop_notes(struct courier *courier)
+{
+    while (courier->first) {
+        struct note *note = courier->first;
+        courier->first = note->next;
+        bus_message_free(note->answer);
+        batch_free(note->batch);
+        free(note);
+    }
+}
+
+void courier_deinit(struct courier *courier)
+{
+    drop_notes(courier);
+    for (int i = 0; i < COURIER_SUBSCRIPTIONS; i++) {
+        bus_subscription_free(courier->subscriptions[i]);
+        courier->subscriptions[i] = NULL;
+    }
+    while (courier->calls) {
+        struct open_call *next = courier->calls->next;
+        outbound_call_free(courier->calls->call);
+        free(courier->calls);
+        courier->calls = next;
+    }
+    for (int i = 0; i < RECOVER_WINDOW; i++)
+        item_free(courier->recovery.items[i]);
+    db_free(courier->db);
+    courier->db = NULL;
+}

@@ -1,0 +1,85 @@
+/* Courier: the thread for everything outbound. It sends the replies of settled batches, acknowledges what
+ * was read, carries out what relay and feeds say, and makes the calls of the process. It never touches the
+ * writing connection; the log it reads through its own.
+ *
+ *   courier.c        the thread, its mailbox, settling
+ *   courier_relay.c  the relay's actions
+ *   courier_feed.c   the feeds' actions, and what they receive
+ *   courier_call.c   calls to the outside
+ *
+ * Answers come to subjects below one inbox of this process, and the subject says what is answered:
+ *   <inbox>.a.<epoch>.<position>            the stream took an event, or did not
+ *   <inbox>.f.<feed>.<epoch>.<pull>         a delivery, or a status of a pull
+ *   <inbox>.q.<asker>.<step>.<epoch>.<n>    all else; asker: r relay, c call, 0… feed
+ */
+#pragma once
+#include <pthread.h>
+#include "bus/bus.h"
+#include "runtime/feed.h"
+#include "runtime/relay.h"
+#include "runtime/status.h"
+
+#define RECOVER_WINDOW 256                /* own messages asked for at a time */
+#define COURIER_SUBSCRIPTIONS 3
+
+struct instance;
+
+enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_DELIVERED, NOTE_IGNORED, NOTE_PULL_STATUS, NOTE_ANSWER };
+struct note {                             /* what other threads tell the courier */
+    struct note *next;
+    enum note_kind kind;
+    struct batch *batch;
+    struct bus_message *answer;
+    int feed;
+    int64_t epoch, pull, position, pending;
+    int status;
+};
+
+struct recovery {                         /* reading our own stream back */
+    int64_t first_sequence;
+    int expected, received;
+    int unsettled;                        /* in the loop */
+    struct item *items[RECOVER_WINDOW];   /* by sequence, until all are there */
+};
+
+struct open_call {                        /* a call that waits for its answer */
+    struct open_call *next;
+    int64_t id, deadline_ms;
+    struct outbound_call *call;
+};
+
+struct courier {
+    struct instance *instance;
+    pthread_mutex_t lock;                 /* of the mailbox */
+    pthread_cond_t filled;
+    struct note *first, **last;
+    _Bool stopping;
+    pthread_t thread;
+    _Bool runs;
+
+    atomic_llong acked_epoch, acked_position;   /* written where acknowledgements arrive */
+
+    char inbox[BUS_INBOX_SIZE];
+    struct bus_subscription *subscriptions[COURIER_SUBSCRIPTIONS];
+    struct db *db;                        /* read-only */
+    struct source self;                   /* our own log, as others see it */
+    struct relay relay;
+    struct relay_tail tail;               /* the look at the stream that is under way */
+    struct recovery recovery;
+    struct feed feeds[SOURCES_MAX];
+    struct feed_info infos[SOURCES_MAX];  /* likewise */
+    struct open_call *calls;              /* by deadline */
+    int64_t call_id;
+    _Bool announced;                      /* that we are ready */
+};
+
+int courier_open(struct courier *courier, struct instance *instance);   /* after the writer's; no thread yet */
+int courier_subscribe(struct courier *courier);      /* once there is a bus */
+int courier_start(struct courier *courier);
+void courier_stop(struct courier *courier);          /* settles what has come, then joins */
+void courier_deinit(struct courier *courier);
+
+/* Takes the batch over. From the writer. */
+void courier_settle(struct courier *courier, struct batch *batch);
+void courier_connected(struct courier *courier);     /* from library threads, as the next */
+void courier_disconnected(struct courier *courier);

@@ -1,0 +1,363 @@
+/* Courier, the feeds' part: keeps the durables, pulls, decodes what is delivered and pushes it to the inbox,
+ * acknowledges what was committed, and fetches from the leader what its stream has lost. What to do is
+ * decided in feed.c. */
+#include "runtime/courier_parts.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "bus/jetstream.h"
+#include "contracts.h"
+#include "runtime/envelope.h"
+#include <stdio.h>
+#include <string.h>
+
+#define STATUS_HEARTBEAT 100
+#define STATUS_CONFLICT 409
+
+static const struct source *source_of(const struct courier *courier, int i)
+{
+    return &courier->instance->service->sources[i];
+}
+
+static void ask(struct courier *courier, int i, char step, int built, const struct js_request *request, int64_t now_ms)
+{
+    struct feed *feed = &courier->feeds[i];
+    char asker[8];
+    snprintf(asker, sizeof(asker), "%d", i);
+    if (built < 0 || courier_ask(courier, asker, step, feed->epoch, 0, request->subject, request->body.data, request->body.length) < 0)
+        feed_failed(feed, "the server cannot be asked", now_ms);
+}
+
+/* ---- Reading an event ----------------------------------------------------------------------- */
+
+void courier_set_type(struct item *item, const struct source *leader)
+{
+    struct invalid invalid;
+    void *value = NULL;
+    item->type = event_type_of_name(leader->events, item->event.type);
+    if (!item->type)
+        return;
+    int r = schema_decode(item->type->schema, item->event.data, item->event.data_length, &item->arena, &value, &invalid);
+    if (r == 0) {
+        item->event.value = value;
+        return;
+    }
+    char text[sizeof(invalid.field) + sizeof(invalid.message) + 2];
+    int length = r < 0 ? snprintf(text, sizeof(text), "no memory") : snprintf(text, sizeof(text), "%s %s", invalid.field, invalid.message);
+    item->invalid = arena_copy(&item->arena, text, (size_t)length);
+    if (!item->invalid)
+        item->invalid = "it does not fit its schema";
+}
+
+int courier_read_event(struct item *item, const struct bus_view *view, const struct source *leader, const char **ret_reason)
+{
+    int r = envelope_decode(view, leader, &item->arena, &item->event, &item->event_digest, ret_reason);
+    if (r == 0)
+        courier_set_type(item, leader);
+    return trace(r);
+}
+
+/* ---- Deliveries, on a library thread -------------------------------------------------------- */
+
+static struct item *item_of_delivery(struct courier *courier, int i, struct bus_message *message, const char **ret_reason)
+{
+    struct bus_view view;
+    _free_(item) struct item *item = item_new(ITEM_EVENT);
+    const char *ack_to = bus_message_reply(message);
+    *ret_reason = "no memory or no headers";
+    if (!item || !ack_to || bus_message_view(message, &view) < 0)
+        return NULL;
+    item->source = source_of(courier, i);
+    item->feed = i;
+    item->ack_to = arena_copy(&item->arena, ack_to, strlen(ack_to));
+    if (!item->ack_to || courier_read_event(item, &view, item->source, ret_reason) != 0)
+        return NULL;
+    return take(item);
+}
+
+void on_delivery(void *context, struct bus_message *received)
+{
+    struct courier *courier = context;
+    _free_(bus_message) struct bus_message *message = received;
+    int i;
+    long long epoch, pull;
+    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".f.%d.%lld.%lld", &i, &epoch, &pull) != 3)
+        return;
+    struct note note = { .feed = i, .epoch = epoch, .pull = pull, .status = bus_message_status(message) };
+    if (note.status) {
+        note.kind = NOTE_PULL_STATUS;
+        courier_note(courier, note);
+        return;
+    }
+    const char *reason;
+    struct js_delivery delivery = { 0 };
+    struct item *item = item_of_delivery(courier, i, message, &reason);
+    if (bus_message_reply(message))
+        js_parse_delivery(bus_message_reply(message), &delivery);
+    note.pending = delivery.pending_count;
+    note.kind = item ? NOTE_DELIVERED : NOTE_IGNORED;
+    note.position = item ? item->event.position : 0;
+    if (!item)   /* not an event of the leader: it is not in its log. If it stood in for one, the gap will show. */
+        log_error("foreign_message", LOG_TEXT("stream", source_of(courier, i)->log), LOG_INT("sequence", delivery.stream_sequence),
+                  LOG_TEXT("reason", reason));
+    courier_note(courier, note);
+    if (item) {
+        item->feed_epoch = epoch;
+        inbox_push(&courier->instance->inbox, item);
+    }
+}
+
+void feed_part_note(struct courier *courier, const struct note *note, int64_t now_ms)
+{
+    struct feed *feed = &courier->feeds[note->feed];
+    int64_t pull = note->epoch == feed->epoch ? note->pull : 0;   /* of an older epoch: only the count matters */
+    if (note->kind == NOTE_DELIVERED) {
+        feed_delivered(feed, pull, note->position, note->pending, now_ms);
+    } else if (note->kind == NOTE_IGNORED) {
+        feed_delivered(feed, pull, 0, note->pending, now_ms);
+        feed_settled(feed, 1, feed->cursor, now_ms);
+    } else if (note->status == STATUS_HEARTBEAT) {
+        feed_heartbeat(feed, now_ms);
+    } else {
+        feed_pull_ended(feed, pull, note->status == STATUS_CONFLICT || note->status == 503, now_ms);
+    }
+}
+
+/* ---- Settling ------------------------------------------------------------------------------- */
+
+static void acknowledge(struct courier *courier, const struct item *newest)
+{
+    crash_point("before_ack");
+    if (newest && bus_publish(courier->instance->bus, BUS_URGENT, &(struct bus_outgoing){
+            .subject = newest->ack_to, .data = JS_ACK, .length = strlen(JS_ACK) }) < 0)
+        log_debug("ack_lost", LOG_TEXT("reason", failure_text()));   /* it comes again and is a repeat */
+}
+
+static void settle_one(struct courier *courier, int i, const struct batch *batch, int64_t now_ms)
+{
+    struct feed *feed = &courier->feeds[i];
+    const struct item *newest = NULL;
+    int64_t count = 0;
+    for (const struct item *item = batch->items; item; item = item->next) {
+        if (item->kind != ITEM_EVENT || !item->source || item->feed != i)
+            continue;
+        count++;
+        if (item->outcome == OUTCOME_FORK) {
+            log_error("fork", LOG_TEXT("log", item->source->log), LOG_INT("position", item->event.position));
+            feed_fork(feed, item->ack_to ? item->feed_epoch : feed->epoch);
+        } else if (item->outcome == OUTCOME_GAP && item->ack_to) {
+            feed_gap(feed, item->feed_epoch, item->event.position, now_ms);
+        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP && item->feed_epoch == feed->epoch) {
+            newest = item;
+        }
+    }
+    if (count == 0)
+        return;
+    acknowledge(courier, newest);
+    if (batch->aborted)
+        feed_reset(feed, "the loop could not write", now_ms);
+    feed_settled(feed, count, batch->aborted ? feed->cursor : batch->at.cursors[i].position, now_ms);
+}
+
+void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms)
+{
+    const struct source *source = courier->instance->service->sources;
+    for (int i = 0; source && source[i].log; i++)
+        settle_one(courier, i, batch, now_ms);
+}
+
+/* ---- Asking stream and durable -------------------------------------------------------------- */
+
+static void take_stream(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    _deinit_(js_request) struct js_request request;
+    js_request_init(&request, NULL);
+    struct js_stream_state state;
+    struct feed_info *info = &courier->infos[i];
+    *info = (struct feed_info){ 0 };
+    int r = js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena, &state);
+    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
+        feed_failed(&courier->feeds[i], "JetStream does not answer", now_ms);
+        return;
+    }
+    info->stream_exists = r == 0;
+    info->last_sequence = r == 0 ? state.last_sequence : 0;
+    if (r != 0)
+        feed_info(&courier->feeds[i], info, now_ms);
+    else if (state.messages > 0)
+        ask(courier, i, 'l', js_message_get(&request, source_of(courier, i)->log, state.last_sequence), &request, now_ms);
+    else
+        ask(courier, i, 'c', js_consumer_info(&request, source_of(courier, i)->log, courier->self.service), &request, now_ms);
+}
+
+static void take_last(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    _deinit_(js_request) struct js_request request;
+    js_request_init(&request, NULL);
+    struct js_stored_message last;
+    struct event event;
+    struct digest digest;
+    const char *reason;
+    int r = js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
+    if (r == 0 && envelope_decode(&last.view, source_of(courier, i), &arena, &event, &digest, &reason) == 0)
+        courier->infos[i].last_position = event.position;   /* a foreign one is the leader's alarm, not ours */
+    if (r < 0)
+        feed_failed(&courier->feeds[i], "the stream's last message cannot be read", now_ms);
+    else
+        ask(courier, i, 'c', js_consumer_info(&request, source_of(courier, i)->log, courier->self.service), &request, now_ms);
+}
+
+static void take_durable(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_consumer_state state;
+    struct feed_info *info = &courier->infos[i];
+    int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena, &state);
+    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_CONSUMER_NOT_FOUND)) {
+        feed_failed(&courier->feeds[i], "the durable cannot be read", now_ms);
+        return;
+    }
+    if (r == 0) {
+        info->durable_exists = 1;
+        info->acked_sequence = state.acked_sequence;
+        info->delivered_sequence = state.delivered_sequence;
+        info->pending = state.pending_count;
+        info->ack_pending = state.ack_pending_count;
+    }
+    feed_info(&courier->feeds[i], info, now_ms);
+}
+
+static void take_made(struct courier *courier, int i, char step, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_consumer_state state;
+    struct js_error error;
+    const char *data = bus_message_data(message);
+    int r = step == 'd' ? js_parse_success(data, bus_message_length(message), &arena, &error)
+                        : js_parse_consumer_info(data, bus_message_length(message), &arena, &state);
+    if (r == 0 || (r == JS_REFUSED && step == 'd'))   /* not there any more: just as well */
+        feed_made(&courier->feeds[i], now_ms);
+    else
+        feed_failed(&courier->feeds[i], "the durable cannot be made", now_ms);
+}
+
+/* ---- Filling a gap from the leader ---------------------------------------------------------- */
+
+static struct item *item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row)
+{
+    _free_(item) struct item *item = item_new(ITEM_EVENT);
+    if (!item)
+        return NULL;
+    const struct event event = {
+        .log = source_of(courier, i)->log, .position = row->position, .id = row->id, .type = row->type, .entity = row->entity,
+        .time_ms = row->time_ms, .correlation = row->correlation, .causation = row->causation, .cause = row->cause,
+        .cause_digest = row->cause_digest, .traceparent = row->traceparent, .data = row->data, .data_length = strlen(row->data),
+    };
+    item->source = source_of(courier, i);
+    item->feed = i;
+    if (event_copy(&event, &item->arena, &item->event) < 0 || digest_parse(row->chain, &item->event.chain) < 0 ||
+        event_digest(&item->event, &item->event_digest) < 0)
+        return NULL;
+    courier_set_type(item, item->source);
+    return take(item);
+}
+
+static void take_page(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct feed *feed = &courier->feeds[i];
+    struct invalid invalid;
+    void *value = NULL;
+    if (schema_decode(&runtime_events_reply_schema, bus_message_data(message), bus_message_length(message), &arena, &value, &invalid) != 0) {
+        feed_failed(feed, "the leader refuses to give its events", now_ms);
+        return;
+    }
+    const struct runtime_events_reply *page = value;
+    if (page->events_count == 0) {
+        feed_failed(feed, "the leader does not have the missing events either", now_ms);
+        return;
+    }
+    for (size_t n = 0; n < page->events_count; n++) {
+        struct item *item = item_of_row(courier, i, &page->events[n]);
+        if (!item)
+            break;                        /* the rest comes with the next page */
+        feed_delivered(feed, 0, item->event.position, 0, now_ms);
+        inbox_push(&courier->instance->inbox, item);
+    }
+    feed_filled(feed, page->last_position, now_ms);
+}
+
+static void fill(struct courier *courier, int i, const struct feed_action *action, int64_t now_ms)
+{
+    _deinit_(js_request) struct js_request request;
+    js_request_init(&request, NULL);
+    snprintf(request.subject, sizeof(request.subject), "%s.events", source_of(courier, i)->prefix);
+    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}", (long long)action->position, (long long)action->count);
+    log_warn("gap", LOG_TEXT("log", source_of(courier, i)->log), LOG_INT("after_position", action->position));
+    ask(courier, i, 'f', buf_status(&request.body), &request, now_ms);
+}
+
+/* ---- The two tables ------------------------------------------------------------------------- */
+
+void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms)
+{
+    if (i < 0 || i >= SOURCES_MAX || epoch != courier->feeds[i].epoch)
+        return;
+    if (bus_message_status(message)) {
+        feed_failed(&courier->feeds[i], step == 'f' ? "the leader is away" : "JetStream is away", now_ms);
+        return;
+    }
+    switch (step) {
+    case 's': take_stream(courier, i, message, now_ms); break;
+    case 'l': take_last(courier, i, message, now_ms); break;
+    case 'c': take_durable(courier, i, message, now_ms); break;
+    case 'm':
+    case 'd': take_made(courier, i, step, message, now_ms); break;
+    case 'f': take_page(courier, i, message, now_ms); break;
+    }
+}
+
+static void pull(struct courier *courier, int i, const struct feed_action *action, int64_t now_ms)
+{
+    struct feed *feed = &courier->feeds[i];
+    _deinit_(js_request) struct js_request request;
+    char reply[BUS_SUBJECT_MAX + 1];
+    js_request_init(&request, NULL);
+    snprintf(reply, sizeof(reply), "%s.f.%d.%lld.%lld", courier->inbox, i, (long long)action->epoch, (long long)action->pull);
+    const struct js_pull wanted = {
+        .batch = (int)action->count, .expires_ms = feed->config.pull_expires_ms, .idle_heartbeat_ms = feed->config.heartbeat_ms,
+    };
+    int r = js_consumer_next(&request, source_of(courier, i)->log, courier->self.service, &wanted);
+    if (r == 0)
+        r = bus_publish(courier->instance->bus, BUS_URGENT, &(struct bus_outgoing){
+            .subject = request.subject, .reply = reply, .data = request.body.data, .length = request.body.length });
+    if (r < 0)
+        feed_pull_ended(feed, action->pull, 1, now_ms);
+}
+
+void feed_part_act(struct courier *courier, int i, int64_t now_ms)
+{
+    for (;;) {
+        struct feed_action action = feed_next(&courier->feeds[i], now_ms);
+        _deinit_(js_request) struct js_request request;
+        js_request_init(&request, NULL);
+        const char *stream = source_of(courier, i)->log, *durable = courier->self.service;
+        switch (action.kind) {
+        case FEED_NOTHING:        return;
+        case FEED_ASK:            ask(courier, i, 's', js_stream_info(&request, stream), &request, now_ms); break;
+        case FEED_DELETE_DURABLE: ask(courier, i, 'd', js_consumer_delete(&request, stream, durable), &request, now_ms); break;
+        case FEED_MAKE_DURABLE: {
+            const struct js_consumer_config config = {
+                .stream = stream, .name = durable, .start_sequence = action.sequence,
+                .max_ack_pending = (int)(2 * courier->feeds[i].config.window_max),
+            };
+            ask(courier, i, 'm', js_consumer_create(&request, &config), &request, now_ms);
+            break;
+        }
+        case FEED_PULL:           pull(courier, i, &action, now_ms); break;
+        case FEED_FILL:           fill(courier, i, &action, now_ms); break;
+        }
+    }
+}

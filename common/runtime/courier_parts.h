@@ -1,0 +1,31 @@
+/* Courier parts: what courier.c and its neighbours call of each other. Everything but the handlers runs on
+ * the courier's thread. */
+#pragma once
+#include "runtime/instance.h"
+
+void courier_note(struct courier *courier, struct note note);           /* any thread */
+void courier_wake(struct courier *courier);                             /* any thread */
+
+/* Sends a request whose answer comes to q.<asker>.<step>.<epoch>.<n>. */
+int courier_ask(struct courier *courier, const char *asker, char step, int64_t epoch, int64_t n,
+                const char *subject, const void *body, size_t length);
+
+/* Fills the item's event from a message of the leader: decoded envelope, type and value. 0, ENVELOPE_REFUSED with
+ * *ret_reason, < 0. */
+int courier_read_event(struct item *item, const struct bus_view *view, const struct source *leader, const char **ret_reason);
+void courier_set_type(struct item *item, const struct source *leader);  /* type, value, invalid of item->event */
+
+void relay_part_act(struct courier *courier, int64_t now_ms);           /* all that relay_next says */
+void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n, struct bus_message *message, int64_t now_ms);
+void relay_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
+void on_puback(void *context, struct bus_message *message);             /* library thread */
+
+void feed_part_act(struct courier *courier, int i, int64_t now_ms);
+void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms);
+void feed_part_note(struct courier *courier, const struct note *note, int64_t now_ms);
+void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
+void on_delivery(void *context, struct bus_message *message);           /* library thread */
+
+void call_part_make(struct courier *courier, struct batch *batch, int64_t now_ms);   /* takes batch->calls */
+void call_part_answer(struct courier *courier, int64_t id, struct bus_message *message);
+void call_part_look_at_clock(struct courier *courier, int64_t now_ms);

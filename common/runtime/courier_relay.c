@@ -1,0 +1,305 @@
+/* Courier, the relay's part: asks the stream, publishes the log, reads our own stream back. What to do is
+ * decided in relay.c. */
+#include "runtime/courier_parts.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "bus/jetstream.h"
+#include "runtime/envelope.h"
+#include <stdio.h>
+#include <string.h>
+
+#define NO_RESPONDERS 503
+
+static void ask(struct courier *courier, char step, int64_t epoch, int64_t n, int built, const struct js_request *request,
+                int64_t now_ms)
+{
+    if (built < 0 || courier_ask(courier, "r", step, epoch, n, request->subject, request->body.data, request->body.length) < 0)
+        relay_failed(&courier->relay, "the server cannot be asked", now_ms);
+}
+
+/* ---- Publishing ----------------------------------------------------------------------------- */
+
+static int publish_event(struct courier *courier, struct envelope *envelope, const struct event *event, int64_t sequence, int64_t epoch)
+{
+    char reply[BUS_SUBJECT_MAX + 1];
+    int r = envelope_encode(envelope, event, &courier->self, sequence);
+    if (r < 0)
+        return trace(r);
+    snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)epoch, (long long)event->position);
+    envelope->message.reply = reply;
+    return trace(bus_publish(courier->instance->bus, BUS_BULK, &envelope->message));
+}
+
+static void publish(struct courier *courier, const struct relay_action *action, int64_t now_ms)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    _deinit_(envelope) struct envelope envelope;
+    envelope_init(&envelope);
+    int64_t sequence = action->sequence;
+    struct event event;
+    int r = event_reader_open(&reader, courier->db, courier->self.log, action->first - 1, action->last - action->first + 1);
+    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
+        r = publish_event(courier, &envelope, &event, sequence++, action->epoch);
+    crash_point("after_publish");
+    if (r == 0 && sequence == action->sequence + action->last - action->first + 1)
+        return;
+    if (r >= 0)
+        fail(ERR_INTERNAL, "the log ends before position %lld", (long long)action->last);
+    log_warn("publish_failed", LOG_TEXT("reason", failure_text()));
+    relay_refused(&courier->relay, action->epoch, "an event could not be sent", now_ms);
+}
+
+/* On a library thread: an acknowledgement only moves a number; a refusal is a note. */
+void on_puback(void *context, struct bus_message *received)
+{
+    struct courier *courier = context;
+    _free_(bus_message) struct bus_message *message = received;
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_puback ack;
+    long long epoch, position;
+    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch, &position) != 2)
+        return;
+    int status = bus_message_status(message);
+    if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate) {
+        atomic_store(&courier->acked_position, position);
+        atomic_store(&courier->acked_epoch, epoch);
+        courier_wake(courier);
+        return;
+    }
+    courier_note(courier, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .position = position, .status = status });
+}
+
+/* ---- Looking at the stream ------------------------------------------------------------------ */
+
+/* The stream's last message against our log. */
+static int compare_last(struct courier *courier, const struct bus_view *view, struct relay_tail *tail)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct event event;
+    struct digest digest, chain;
+    const char *reason;
+    tail->has_last = 1;
+    int r = envelope_decode(view, &courier->self, &arena, &event, &digest, &reason);
+    if (r < 0)
+        return trace(r);
+    if (r > 0) {
+        log_error("foreign_message", LOG_TEXT("stream", courier->self.log), LOG_TEXT("reason", reason));
+        return 0;
+    }
+    tail->is_ours = 1;
+    tail->position = event.position;
+    if (event.position > courier->relay.head) {
+        tail->fit = TAIL_AHEAD;
+        return 0;
+    }
+    r = event_log_chain_at(courier->db, event.position, &chain);
+    tail->fit = r > 0 && digest_equal(&chain, &event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
+    return r < 0 ? trace(r) : 0;
+}
+
+static void take_info(struct courier *courier, int64_t epoch, struct bus_message *message, _Bool audit, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    _deinit_(js_request) struct js_request request;
+    struct js_stream_state state;
+    struct relay_tail *tail = &courier->tail;
+    js_request_init(&request, NULL);
+    *tail = (struct relay_tail){ 0 };
+    int r = bus_message_status(message) ? -ERR_NETWORK
+          : js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena, &state);
+    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
+        relay_failed(&courier->relay, "JetStream does not answer", now_ms);
+        return;
+    }
+    if (r == 0) {
+        tail->exists = 1;
+        tail->first_sequence = state.first_sequence;
+        tail->last_sequence = state.last_sequence;
+        tail->messages = state.messages;
+        tail->deleted = state.deleted_count;
+    }
+    if (audit)
+        relay_audited(&courier->relay, tail, now_ms);
+    else if (tail->messages == 0)
+        relay_tail(&courier->relay, tail, now_ms);
+    else
+        ask(courier, 'l', epoch, 0, js_message_get(&request, courier->self.log, tail->last_sequence), &request, now_ms);
+}
+
+static void take_last(struct courier *courier, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_stored_message last;
+    int r = bus_message_status(message) ? -ERR_NETWORK
+          : js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
+    if (r == 0)
+        r = compare_last(courier, &last.view, &courier->tail);
+    if (r == 0)
+        relay_tail(&courier->relay, &courier->tail, now_ms);
+    else
+        relay_failed(&courier->relay, "the stream's last message cannot be read", now_ms);
+}
+
+/* ---- Making the stream ---------------------------------------------------------------------- */
+
+static void make_stream(struct courier *courier, const struct relay_action *action, int64_t now_ms)
+{
+    _deinit_(js_request) struct js_request request;
+    js_request_init(&request, NULL);
+    char subject[BUS_SUBJECT_MAX + 1];
+    snprintf(subject, sizeof(subject), "evt.%s.>", courier->self.prefix);
+    const struct js_stream_config config = {
+        .name = courier->self.log, .subject = subject, .max_bytes = courier->instance->config->stream_max_bytes,
+        .replicas = (int)courier->instance->config->stream_replicas,
+    };
+    int r = action->kind == RELAY_DELETE_STREAM ? js_stream_delete(&request, config.name) : js_stream_create(&request, &config);
+    log_warn(action->kind == RELAY_DELETE_STREAM ? "stream_deleted_to_be_made_anew" : "stream_made", LOG_TEXT("stream", config.name));
+    ask(courier, action->kind == RELAY_DELETE_STREAM ? 'd' : 'm', action->epoch, 0, r, &request, now_ms);
+}
+
+static void take_made(struct courier *courier, char step, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_stream_state state;
+    struct js_error error;
+    const char *data = bus_message_data(message);
+    int r;
+    if (bus_message_status(message))
+        r = -ERR_NETWORK;
+    else if (step == 'd')
+        r = js_parse_success(data, bus_message_length(message), &arena, &error);
+    else
+        r = js_parse_stream_info(data, bus_message_length(message), &arena, &state);
+    if (r == JS_REFUSED)
+        log_error("stream_refused", LOG_TEXT("reason", step == 'd' ? error.description : state.error.description));
+    if (r == 0 || (r == JS_REFUSED && step == 'd' && error.error_code == JS_ERR_STREAM_NOT_FOUND))
+        relay_made(&courier->relay, now_ms);
+    else
+        relay_failed(&courier->relay, "the stream cannot be made", now_ms);
+}
+
+/* ---- Reading our own stream back ------------------------------------------------------------ */
+
+static void recover(struct courier *courier, const struct relay_action *action, int64_t now_ms)
+{
+    struct recovery *recovery = &courier->recovery;
+    for (int i = 0; i < RECOVER_WINDOW; i++) {
+        item_free(recovery->items[i]);
+        recovery->items[i] = NULL;
+    }
+    int64_t count = action->last - action->sequence + 1;
+    *recovery = (struct recovery){
+        .first_sequence = action->sequence, .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
+    };
+    for (int i = 0; i < recovery->expected; i++) {
+        _deinit_(js_request) struct js_request request;
+        js_request_init(&request, NULL);
+        int64_t sequence = action->sequence + i;
+        ask(courier, 'g', action->epoch, sequence, js_message_get(&request, courier->self.log, sequence), &request, now_ms);
+    }
+}
+
+/* All of the window is there: into the inbox, in order. A sequence without a message leaves its place empty:
+ * if a position is missing, the loop will see the gap. */
+static void push_recovered(struct courier *courier)
+{
+    struct recovery *recovery = &courier->recovery;
+    for (int i = 0; i < recovery->expected; i++) {
+        if (!recovery->items[i])
+            continue;
+        recovery->unsettled++;
+        inbox_push(&courier->instance->inbox, take(recovery->items[i]));
+    }
+    if (recovery->unsettled == 0)
+        relay_fork(&courier->relay, "the stream has lost events that our log has lost too");
+}
+
+static void take_own_message(struct courier *courier, int64_t sequence, struct bus_message *message, int64_t now_ms)
+{
+    struct recovery *recovery = &courier->recovery;
+    struct js_stored_message stored;
+    const char *reason = NULL;
+    int64_t place = sequence - recovery->first_sequence;
+    if (place < 0 || place >= recovery->expected || recovery->items[place])
+        return;
+    _free_(item) struct item *item = item_new(ITEM_EVENT);
+    int r = !item ? -ERR_MEMORY : bus_message_status(message) ? -ERR_NETWORK
+          : js_parse_message(bus_message_data(message), bus_message_length(message), &item->arena, &stored);
+    if (r == 0)
+        r = courier_read_event(item, &stored.view, &courier->self, &reason);
+    if (r < 0) {
+        relay_failed(&courier->relay, "our own stream cannot be read", now_ms);
+        return;
+    }
+    if (reason)
+        log_error("foreign_message", LOG_TEXT("stream", courier->self.log), LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
+    if (r == 0)
+        recovery->items[place] = take(item);
+    if (++recovery->received == recovery->expected)
+        push_recovered(courier);
+}
+
+void relay_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms)
+{
+    struct relay *relay = &courier->relay;
+    struct recovery *recovery = &courier->recovery;
+    _Bool recovering = recovery->unsettled > 0;
+    for (const struct item *item = batch->items; item; item = item->next) {
+        if (item->kind != ITEM_EVENT || item->source)
+            continue;
+        recovery->unsettled--;
+        if (item->outcome == OUTCOME_FORK)
+            relay_fork(relay, "log and stream have different chains at the same position");
+        else if (item->outcome == OUTCOME_GAP)
+            relay_fork(relay, "the stream has lost events that our log has lost too");
+    }
+    if (batch->aborted) {
+        if (recovering && recovery->unsettled == 0)
+            relay_failed(relay, "our own events cannot be applied", now_ms);
+        return;
+    }
+    int64_t head = batch->at.head.position;
+    if (recovering && recovery->unsettled == 0 && relay->state == RELAY_RECOVERING) {
+        if (head == relay->head)
+            relay_failed(relay, "catching up on our own stream makes no progress", now_ms);
+        relay_recovered(relay, head, now_ms);
+    }
+    relay_grew(relay, head, now_ms);
+}
+
+/* ---- The two tables ------------------------------------------------------------------------- */
+
+void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n, struct bus_message *message, int64_t now_ms)
+{
+    if (epoch != courier->relay.epoch)
+        return;
+    switch (step) {
+    case 'i': take_info(courier, epoch, message, 0, now_ms); break;
+    case 'u': take_info(courier, epoch, message, 1, now_ms); break;
+    case 'l': take_last(courier, message, now_ms); break;
+    case 'm':
+    case 'd': take_made(courier, step, message, now_ms); break;
+    case 'g': take_own_message(courier, n, message, now_ms); break;
+    }
+}
+
+void relay_part_act(struct courier *courier, int64_t now_ms)
+{
+    for (;;) {
+        struct relay_action action = relay_next(&courier->relay, now_ms);
+        _deinit_(js_request) struct js_request request;
+        js_request_init(&request, NULL);
+        switch (action.kind) {
+        case RELAY_NOTHING: return;
+        case RELAY_ASK:
+        case RELAY_AUDIT:
+            ask(courier, action.kind == RELAY_ASK ? 'i' : 'u', action.epoch, 0, js_stream_info(&request, courier->self.log), &request, now_ms);
+            break;
+        case RELAY_MAKE_STREAM:
+        case RELAY_DELETE_STREAM: make_stream(courier, &action, now_ms); break;
+        case RELAY_RECOVER:       recover(courier, &action, now_ms); break;
+        case RELAY_PUBLISH:       publish(courier, &action, now_ms); break;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+/* Service: the whole of a main(). Makes the parts of an instance, starts them in order, waits for a signal, and
+ * takes them apart in the opposite order. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "runtime/endpoint.h"
+#include "runtime/instance.h"
+#include "runtime/reply.h"
+#include "runtime/tools.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <poll.h>
+#include <unistd.h>
+
+#define STOP_FLUSH_MS 2000
+
+void instance_exit(struct instance *instance, int exit_code)
+{
+    int running = -1;
+    uint64_t one = 1;
+    if (atomic_compare_exchange_strong(&instance->exit_code, &running, exit_code) &&
+        write(instance->wake_fd, &one, sizeof(one)) < 0)
+        _exit(exit_code);
+}
+
+/* ---- What the bus tells --------------------------------------------------------------------- */
+
+static void on_connected(void *context)
+{
+    courier_connected(&((struct instance *)context)->courier);
+}
+
+static void on_disconnected(void *context)
+{
+    courier_disconnected(&((struct instance *)context)->courier);
+}
+
+/* nats.c has given up for good (see CONVENTIONS): a supervisor starts us again. */
+static void on_closed(void *context, const char *reason)
+{
+    log_error("connection_closed", LOG_TEXT("reason", reason));
+    instance_exit(context, EXIT_FAILED);
+}
+
+/* ---- $SRV.STATS ----------------------------------------------------------------------------- */
+
+static void put_source(const struct instance *instance, int i, struct buf *out)
+{
+    const struct source_status *source = &instance->status.sources[i];
+    int64_t position = atomic_load(&source->position), leader = atomic_load(&source->leader_position);
+    int64_t complete_ms = atomic_load(&source->complete_at_ms), now_ms = clock_wall_ms();
+    buf_put_format(out, "%s\"%s\":{\"cursor\":%lld,\"lag\":%lld,\"state\":\"%s\"", i ? "," : "", instance->service->sources[i].log,
+                   (long long)position, (long long)(leader > position ? leader - position : 0),
+                   feed_state_name((enum feed_state)atomic_load(&source->feed_state)));
+    if (complete_ms > 0)
+        buf_put_format(out, ",\"age_ms\":%lld", (long long)(now_ms > complete_ms ? now_ms - complete_ms : 0));
+    buf_put_char(out, '}');
+}
+
+static void put_data(void *context, int endpoint, struct buf *out)
+{
+    struct instance *instance = context;
+    const struct status *status = &instance->status;
+    (void)endpoint;                       /* the same for all: it is the service's */
+    int64_t position = atomic_load(&status->position), published = atomic_load(&status->published);
+    char last_commit[RFC3339_SIZE] = "";
+    if (atomic_load(&status->last_commit_ms) > 0)
+        rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
+    buf_put_format(out, "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,\"queue\":%d,"
+                   "\"readers_queue\":%d,\"parked\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
+                   "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"sources\":{",
+                   status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)), (long long)position,
+                   (long long)published, (long long)(position - published), inbox_length(&instance->inbox),
+                   readers_length(&instance->readers), (long long)atomic_load(&status->parked),
+                   (long long)atomic_load(&status->commits), (long long)atomic_load(&status->committed_items), last_commit,
+                   (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
+                   (long long)atomic_load(&status->replay_target));
+    for (int i = 0; instance->service->sources && instance->service->sources[i].log; i++)
+        put_source(instance, i, out);
+    buf_put_text(out, "}}");
+}
+
+static int start_micro(struct instance *instance)
+{
+    static char id[MICRO_ID_SIZE];
+    const struct service *service = instance->service;
+    int r = micro_make_id(instance->bus, id);
+    instance->micro = (struct micro){
+        .name = service->name, .id = id, .version = JOURNEY_VERSION, .description = service->description,
+        .started_ms = instance->status.started_ms, .endpoints = instance->counters,
+        .endpoint_count = instance->endpoint_count, .data = put_data, .context = instance,
+    };
+    if (r == 0)
+        r = micro_check(&instance->micro);
+    return r < 0 ? trace(r) : trace(micro_start(&instance->micro, instance->bus));
+}
+
+/* ---- Starting ------------------------------------------------------------------------------- */
+
+static void reply_from_reader(void *context, struct item *item)
+{
+    struct instance *instance = context;
+    reply_send(instance->bus, BUS_URGENT, item);
+    item_free(item);
+}
+
+static int open_bus(struct instance *instance)
+{
+    const struct config *config = instance->config;
+    const struct bus_options options = {
+        .url = config->server, .name = instance->service->name, .user = config->user, .password = config->password,
+        .token = config->token, .credentials_file = config->credentials_file, .nkey_file = config->nkey_file,
+        .tls_certificate_file = config->certificate_file, .tls_key_file = config->key_file, .tls_ca_file = config->ca_file,
+        .must_connect = config->no_retry,
+        .handlers = { .context = instance, .connected = on_connected, .disconnected = on_disconnected, .closed = on_closed },
+    };
+    int r = bus_open(&options, &instance->bus);
+    if (bus_library_is_old())
+        log_warn("old_library", LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("wanted", "3.9 or newer: it has fixes that matter"));
+    return trace(r);
+}
+
+/* Nothing here waits for the server: it may come later. */
+static int start(struct instance *instance)
+{
+    const struct config *config = instance->config;
+    int r = writer_open(&instance->writer, instance);
+    if (r == 0)
+        r = inbox_init(&instance->inbox, (int)config->queue_max);
+    if (r == 0)
+        r = endpoints_create(instance);
+    if (r == 0)
+        r = courier_open(&instance->courier, instance);
+    if (r < 0)
+        return trace(r);
+    instance->readers = (struct readers){
+        .service = instance->service, .option_values = config->option_values, .database_path = instance->database_path,
+        .status = &instance->status, .reply = reply_from_reader, .context = instance, .queue_max = (int)config->queue_max,
+    };
+    r = readers_start(&instance->readers, (int)config->reader_threads);
+    if (r == 0)
+        r = open_bus(instance);
+    if (r == 0)
+        r = courier_subscribe(&instance->courier);
+    if (r == 0)
+        r = start_micro(instance);
+    if (r == 0)
+        r = courier_start(&instance->courier);
+    if (r == 0)
+        r = writer_start(&instance->writer);
+    return trace(r);
+}
+
+/* ---- Stopping ------------------------------------------------------------------------------- */
+
+/* What has been taken in is finished and answered; natsConnection_Drain would lose replies that wait for a
+ * commit (CONVENTIONS). */
+static void stop(struct instance *instance)
+{
+    atomic_store(&instance->status.draining, 1);
+    endpoints_drain(instance);            /* no new requests */
+    writer_stop(&instance->writer);       /* those in the inbox are run and committed */
+    if (instance->readers.thread_count > 0)
+        readers_stop(&instance->readers);
+    courier_stop(&instance->courier);     /* their replies are sent */
+    if (instance->bus) {
+        micro_stop(&instance->micro);
+        bus_flush(instance->bus, STOP_FLUSH_MS);
+    }
+    endpoints_free(instance);
+    courier_deinit(&instance->courier);
+    bus_free(instance->bus);
+    writer_deinit(&instance->writer);
+    inbox_deinit(&instance->inbox);
+    bus_library_close();
+}
+
+/* ---- Running -------------------------------------------------------------------------------- */
+
+/* Until a signal or a part that cannot go on. A second signal ends the process at once. */
+static int wait_for_end(struct instance *instance, int signal_fd)
+{
+    struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN }, { .fd = instance->wake_fd, .events = POLLIN } };
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (fds[1].revents)
+        return atomic_load(&instance->exit_code);
+    struct signalfd_siginfo signal;
+    if (read(signal_fd, &signal, sizeof(signal)) == sizeof(signal))
+        log_info("stopping", LOG_TEXT("signal", strsignal((int)signal.ssi_signo)));
+    return EXIT_FINE;
+}
+
+static int exit_code_of(int r)
+{
+    switch (-r) {
+    case ERR_CONFIG:   return EXIT_CONFIG;
+    case ERR_NETWORK:  return EXIT_UNREACHABLE;
+    case ERR_IO:
+    case ERR_FULL:
+    case ERR_READONLY:
+    case ERR_CORRUPT:
+    case ERR_LOCKED:   return EXIT_IO;
+    default:           return EXIT_INTERNAL;
+    }
+}
+
+static int run(const struct service *service, const struct config *config, const char *database_path)
+{
+    static struct instance instance;      /* too large for a stack, and there is one a process */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);   /* inherited by all threads: main alone takes them */
+    signal(SIGPIPE, SIG_IGN);
+    instance.service = service;
+    instance.config = config;
+    instance.database_path = database_path;
+    instance.status.started_ms = clock_wall_ms();
+    atomic_store(&instance.exit_code, -1);
+    instance.wake_fd = eventfd(0, EFD_CLOEXEC);
+    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    log_info("starting", LOG_TEXT("version", JOURNEY_VERSION), LOG_TEXT("libnats", bus_library_version()),
+             LOG_TEXT("sqlite", db_library_version()), LOG_TEXT("database", database_path));
+    int r = start(&instance), exit_code;
+    if (r < 0) {
+        log_error("cannot_start", LOG_TEXT("reason", failure_text()));
+        exit_code = exit_code_of(r);
+    } else {
+        exit_code = wait_for_end(&instance, signal_fd);
+    }
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    stop(&instance);
+    log_info("stopped", LOG_INT("exit_code", exit_code));
+    close(signal_fd);
+    close(instance.wake_fd);
+    return exit_code;
+}
+
+static int make_folder(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        return 0;
+    if (mkdir(path, 0700) == 0)           /* it holds personal data */
+        return 0;
+    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, strerror(errno));
+    return -1;
+}
+
+int service_main(const struct service *service, int argc, char **argv)
+{
+    static struct config config;
+    char database_path[4096];
+    int r = config_read(&config, service, argc, argv);
+    if (r != 0)
+        return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    log_setup(service->name, config.log_level, config.log_format);
+    if ((size_t)snprintf(database_path, sizeof(database_path), "%s/%s.db", config.data_dir, service->name) >= sizeof(database_path)) {
+        fprintf(stderr, "%s: the path of --data-dir is too long\n", service->name);
+        return EXIT_CONFIG;
+    }
+    if (config.argument_count > 0)
+        return tool_run(service, &config, database_path);
+    if (make_folder(config.data_dir) < 0)
+        return EXIT_CONFIG;
+    return run(service, &config, database_path);
+}

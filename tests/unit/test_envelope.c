@@ -1,0 +1,353 @@
+/* Events as messages: what is written reads back the same to the last bit, and what is not the leader's is
+ * refused by name. And the micro services protocol, as text. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/result.h"
+#include "runtime/envelope.h"
+#include "runtime/micro.h"
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+static const struct source leader = { .log = "ORDER", .service = "order-svc", .prefix = "order" };
+
+static struct event sample_event(void)
+{
+    struct event event = {
+        .log = "ORDER", .position = 42, .id = "019abc12-3456-7def-8123-456789abcdef", .type = "OrderPlaced",
+        .entity = "ord_019abc12-3456-7def-8123-456789abcdef", .time_ms = 1795412400123,
+        .correlation = "019abc12-0000-7def-8123-456789abcdef", .causation = "key 1", .cause = "request/key 1",
+        .cause_digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", .data = "{\"a\":1}", .data_length = 7,
+    };
+    for (int i = 0; i < DIGEST_SIZE; i++)
+        event.chain.bytes[i] = (uint8_t)(i * 7);
+    return event;
+}
+
+static struct bus_view view_of(const struct envelope *envelope)
+{
+    return (struct bus_view){
+        .subject = envelope->message.subject, .headers = envelope->message.headers,
+        .header_count = envelope->message.header_count, .data = envelope->message.data, .data_length = envelope->message.length,
+    };
+}
+
+static void expect_same(const char *a, const char *b, const char *what)
+{
+    cr_expect((!a && !b) || (a && b && strcmp(a, b) == 0), "%s", what);
+}
+
+/* Encodes, decodes, and compares field by field and by digest. */
+static void expect_round_trip(const struct event *event)
+{
+    _deinit_(envelope) struct envelope envelope = { 0 };
+    _deinit_(arena) struct arena arena = { 0 };
+    struct event again;
+    struct digest before, after;
+    const char *reason = "";
+    cr_assert_eq(envelope_encode(&envelope, event, &leader, event->position - 1), 0, "%s", failure_text());
+    struct bus_view view = view_of(&envelope);
+    for (int i = 0; i < view.header_count; i++) {
+        cr_expect(bus_header_key_is_safe(view.headers[i].key));
+        for (const char *c = view.headers[i].value; *c; c++)
+            cr_expect(*c > 0x20 && *c < 0x7f && *c != '"', "%s", view.headers[i].key);
+    }
+    cr_assert_eq(envelope_decode(&view, &leader, &arena, &again, &after, &reason), 0, "%s", reason);
+    cr_assert_eq(event_digest(event, &before), 0);
+    cr_expect(digest_equal(&before, &after));
+    cr_expect(digest_equal(&event->chain, &again.chain));
+    cr_expect_eq(event->position, again.position);
+    cr_expect_eq(event->time_ms, again.time_ms);
+    cr_expect_eq(event->data_length, again.data_length);
+    expect_same(event->id, again.id, "id");
+    expect_same(event->type, again.type, "type");
+    expect_same(event->entity, again.entity, "entity");
+    expect_same(event->correlation, again.correlation, "correlation");
+    expect_same(event->causation, again.causation, "causation");
+    expect_same(event->cause, again.cause, "cause");
+    expect_same(event->cause_digest, again.cause_digest, "cause_digest");
+    expect_same(event->traceparent, again.traceparent, "traceparent");
+    expect_same(event->data, again.data, "data");
+}
+
+Test(envelope, any_text_comes_back_the_same)
+{
+    static const char *const texts[] = {
+        "plain", "with blank", " around ", "%", "%41", "\"quoted\"", "a:b", "a\r\nce-id: evil", "\t", "\x01\x1f\x7f",
+        "J\xc3\xb6rg", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "100%25", ",;=+&?#[]{}|\\^`<>~", NULL,
+    };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct event event = sample_event();
+        event.correlation = event.causation = event.cause = event.traceparent = texts[i];
+        if (texts[i])
+            event.entity = event.id = texts[i];
+        expect_round_trip(&event);
+    }
+}
+
+Test(envelope, numbers_times_and_data_come_back_the_same)
+{
+    static const int64_t times_ms[] = { 0, 1, 999, 1000, 951782400000, 1795412400120, 4102444799999, 253402300799999 };
+    static const int64_t positions[] = { 1, 9, 10, 4294967296, INT64_MAX / 16 };
+    struct event event = sample_event();
+    for (size_t i = 0; i < COUNT(times_ms); i++) {
+        event.time_ms = times_ms[i];
+        expect_round_trip(&event);
+    }
+    for (size_t i = 0; i < COUNT(positions); i++) {
+        event.position = positions[i];
+        expect_round_trip(&event);
+    }
+    static char data[70000];
+    memset(data, ' ', sizeof(data) - 1);
+    event.data = data;
+    event.data_length = sizeof(data) - 1;
+    expect_round_trip(&event);
+    event.cause_digest = event.correlation = event.causation = event.cause = event.traceparent = NULL;
+    expect_round_trip(&event);
+}
+
+Test(envelope, is_written_as_cloudevents_wants_it)
+{
+    static const struct { const char *key, *value; } expected[] = {
+        { "ce-specversion", "1.0" }, { "ce-id", "019abc12-3456-7def-8123-456789abcdef" }, { "ce-source", "/order-svc" },
+        { "ce-type", "order.OrderPlaced.v1" }, { "ce-subject", "ord_019abc12-3456-7def-8123-456789abcdef" },
+        { "ce-time", "2026-11-23T05:40:00.123Z" }, { "ce-datacontenttype", "application/json" },
+        { "ce-dataschema", "https://journey-mesh.example/schemas/evt.order.OrderPlaced.json" },
+        { "ce-correlationid", "019abc12-0000-7def-8123-456789abcdef" }, { "ce-causationid", "key%201" },
+        { "Nats-Msg-Id", "019abc12-3456-7def-8123-456789abcdef" }, { "Nats-Expected-Last-Sequence", "41" },
+        { "Journey-Position", "42" }, { "Journey-Cause", "request/key%201" },
+        { "Journey-Chain", "00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9" },
+        { "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+    };
+    _deinit_(envelope) struct envelope envelope = { 0 };
+    struct event event = sample_event();
+    event.time_ms = 1795412400123;
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, 41), 0);
+    struct bus_view view = view_of(&envelope);
+    cr_expect_str_eq(view.subject, "evt.order.OrderPlaced");
+    cr_expect_eq(view.header_count, (int)COUNT(expected) + 1);
+    for (size_t i = 0; i < COUNT(expected); i++) {
+        const char *value = bus_header_find(&view, expected[i].key);
+        cr_assert_not_null(value, "%s", expected[i].key);
+        cr_expect_str_eq(value, expected[i].value, "%s: %s", expected[i].key, value);
+    }
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, ENVELOPE_NO_FENCE), 0);
+    view = view_of(&envelope);
+    cr_expect_null(bus_header_find(&view, "Nats-Expected-Last-Sequence"));
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, 0), 0);
+    view = view_of(&envelope);
+    cr_expect_str_eq(bus_header_find(&view, "Nats-Expected-Last-Sequence"), "0");
+}
+
+Test(envelope, an_event_that_cannot_travel_is_refused)
+{
+    static char huge[ENVELOPE_TEXT_MAX + 2];
+    memset(huge, 'a', ENVELOPE_TEXT_MAX + 1);
+    static const char *const texts[] = { "", "\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", huge };
+    _deinit_(envelope) struct envelope envelope = { 0 };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct event event = sample_event();
+        event.correlation = texts[i];
+        cr_expect_eq(envelope_encode(&envelope, &event, &leader, 0), -ERR_INVALID, "case %zu", i);
+    }
+    static const struct { const char *type; int64_t position, time_ms; const char *data; size_t length; } others[] = {
+        { "Order.Placed", 1, 1, "{}", 2 }, { "", 1, 1, "{}", 2 }, { NULL, 1, 1, "{}", 2 }, { "X", 0, 1, "{}", 2 },
+        { "X", 1, -1, "{}", 2 }, { "X", 1, 253402300800000, "{}", 2 }, { "X", 1, 1, "", 0 }, { "X", 1, 1, "\0", 1 },
+    };
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct event event = sample_event();
+        event.type = others[i].type;
+        event.position = others[i].position;
+        event.time_ms = others[i].time_ms;
+        event.data = others[i].data;
+        event.data_length = others[i].length;
+        cr_expect_eq(envelope_encode(&envelope, &event, &leader, 0), -ERR_INVALID, "other %zu", i);
+    }
+}
+
+/* One header replaced (value), taken away (value NULL), or, with twice, added once more. */
+static int decode_changed(const char *key, const char *value, _Bool twice, char *ret_reason, size_t size)
+{
+    _deinit_(envelope) struct envelope envelope = { 0 };
+    _deinit_(arena) struct arena arena = { 0 };
+    struct event event = sample_event(), again;
+    struct bus_header headers[ENVELOPE_HEADERS_MAX + 1];
+    struct digest digest;
+    int count = 0;
+    const char *reason = "";
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, 41), 0);
+    struct bus_view view = view_of(&envelope);
+    for (int i = 0; i < view.header_count; i++)
+        if (twice || strcmp(view.headers[i].key, key) != 0)
+            headers[count++] = view.headers[i];
+    if (value)
+        headers[count++] = (struct bus_header){ key, value };
+    if (strcmp(key, "subject") == 0) {
+        view.subject = value;
+        count--;
+    }
+    view.headers = headers;
+    view.header_count = count;
+    int r = envelope_decode(&view, &leader, &arena, &again, &digest, &reason);
+    snprintf(ret_reason, size, "%s", reason);
+    return r;
+}
+
+Test(envelope, what_is_missing_malformed_or_foreign_is_named)
+{
+    static const struct { const char *key, *value; _Bool twice; const char *reason; } cases[] = {
+        { "ce-id", NULL, 0, "ce-id is missing" }, { "ce-source", NULL, 0, "ce-source is missing" },
+        { "ce-type", NULL, 0, "ce-type is missing" }, { "ce-time", NULL, 0, "ce-time is missing" },
+        { "ce-specversion", NULL, 0, "ce-specversion is missing" }, { "Nats-Msg-Id", NULL, 0, "Nats-Msg-Id is missing" },
+        { "Journey-Position", NULL, 0, "Journey-Position is missing" }, { "Journey-Chain", NULL, 0, "Journey-Chain is missing" },
+        { "ce-subject", NULL, 0, "ce-subject is missing" }, { "ce-datacontenttype", NULL, 0, "ce-datacontenttype is missing" },
+        { "CE-ID", "other", 1, "ce-id is there twice" }, { "traceparent", "x", 1, "traceparent is there twice" },
+        { "ce-specversion", "0.3", 0, "ce-specversion is not 1.0" },
+        { "ce-datacontenttype", "text/plain", 0, "ce-datacontenttype is not application/json" },
+        { "ce-source", "/account-svc", 0, "ce-source is not the leader" }, { "ce-source", "order-svc", 0, "ce-source is not the leader" },
+        { "ce-type", "order.OrderPaid.v1", 0, "ce-type does not fit the subject, or is of another version" },
+        { "ce-type", "order.OrderPlaced.v2", 0, "ce-type does not fit the subject, or is of another version" },
+        { "Nats-Msg-Id", "x", 0, "Nats-Msg-Id is not ce-id" },
+        { "Journey-Position", "0", 0, "Journey-Position is not a position" }, { "Journey-Position", "042", 0, "Journey-Position is not a position" },
+        { "Journey-Position", "-1", 0, "Journey-Position is not a position" }, { "Journey-Position", "1e3", 0, "Journey-Position is not a position" },
+        { "Journey-Position", "99999999999999999999", 0, "Journey-Position is not a position" },
+        { "Journey-Chain", "00", 0, "Journey-Chain is not a chain" },
+        { "Journey-Cause-Digest", "xyz", 0, "Journey-Cause-Digest is not a digest" },
+        { "ce-time", "2026-11-23T05:40:00Z", 0, "ce-time is not a time with milliseconds in UTC" },
+        { "ce-time", "2026-11-23T05:40:00.1230Z", 0, "ce-time is not a time with milliseconds in UTC" },
+        { "ce-time", "2026-02-30T05:40:00.123Z", 0, "ce-time is not a time with milliseconds in UTC" },
+        { "ce-time", "yesterday", 0, "ce-time is not a time with milliseconds in UTC" },
+        { "ce-causationid", "a b", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "%", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "%4", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "%zz", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "%00", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "%FF", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "J\xc3\xb6rg", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "subject", "evt.account.OrderPlaced", 0, "subject is not one of the leader's" },
+        { "subject", "evt.order.Order.Placed", 0, "subject is not one of the leader's" },
+        { "subject", "evt.order.", 0, "subject is not one of the leader's" }, { "subject", "evt.orderx", 0, "subject is not one of the leader's" },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char reason[200];
+        cr_expect_eq(decode_changed(cases[i].key, cases[i].value, cases[i].twice, reason, sizeof(reason)), ENVELOPE_REFUSED, "case %zu", i);
+        cr_expect_str_eq(reason, cases[i].reason, "case %zu: %s", i, reason);
+    }
+    char reason[200];
+    cr_expect_eq(decode_changed("Ce-TimE", NULL, 1, reason, sizeof(reason)), 0, "untouched it is fine");
+    cr_expect_eq(decode_changed("x-other", "a b", 1, reason, sizeof(reason)), 0, "other headers do not matter");
+    cr_expect_eq(decode_changed("ce-causationid", "key%201", 0, reason, sizeof(reason)), 0);
+}
+
+Test(envelope, keys_are_read_in_any_case)
+{
+    _deinit_(envelope) struct envelope envelope = { 0 };
+    _deinit_(arena) struct arena arena = { 0 };
+    struct event event = sample_event(), again;
+    struct bus_header headers[ENVELOPE_HEADERS_MAX];
+    char keys[ENVELOPE_HEADERS_MAX][BUS_HEADER_KEY_MAX + 1] = { 0 };
+    struct digest before, after;
+    const char *reason = "";
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, 41), 0);
+    struct bus_view view = view_of(&envelope);
+    for (int i = 0; i < view.header_count; i++) {
+        for (int j = 0; view.headers[i].key[j]; j++)
+            keys[i][j] = (char)((view.headers[i].key[j] >= 'a' && view.headers[i].key[j] <= 'z') ? view.headers[i].key[j] - 32
+                                                                                           : view.headers[i].key[j]);
+        headers[i] = (struct bus_header){ keys[i], view.headers[i].value };
+    }
+    view.headers = headers;
+    cr_assert_eq(envelope_decode(&view, &leader, &arena, &again, &after, &reason), 0, "%s", reason);
+    cr_assert_eq(event_digest(&event, &before), 0);
+    cr_expect(digest_equal(&before, &after));
+}
+
+Test(envelope, text_from_outside_is_checked_at_the_door)
+{
+    static char longest[ENVELOPE_TEXT_MAX - 16 + 2];
+    memset(longest, 'a', ENVELOPE_TEXT_MAX - 16 + 1);
+    static const struct { const char *text; _Bool safe; } cases[] = {
+        { "key-1", 1 }, { "a b", 1 }, { "J\xc3\xb6rg", 1 }, { "", 0 }, { "a\r\nb", 0 }, { "\x7f", 0 }, { "\xff", 0 },
+        { longest, 0 }, { longest + 1, 1 },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        cr_expect_eq(envelope_text_is_safe(cases[i].text), cases[i].safe, "case %zu", i);
+}
+
+/* ---- Micro ---------------------------------------------------------------------------------- */
+
+static void put_sample_data(void *context, int endpoint, struct buf *out)
+{
+    (void)context;
+    if (endpoint == 0)
+        buf_put_text(out, "{\"lag\":3}");
+}
+
+Test(micro, answers_are_what_adr_32_says)
+{
+    static const struct { enum micro_verb verb; const char *text; } cases[] = {
+        { MICRO_PING, "{\"type\":\"io.nats.micro.v1.ping_response\",\"name\":\"order-svc\",\"id\":\"X1\",\"version\":\"0.1.0\","
+          "\"metadata\":{\"log\":\"ORDER\"}}" },
+        { MICRO_INFO, "{\"type\":\"io.nats.micro.v1.info_response\",\"name\":\"order-svc\",\"id\":\"X1\",\"version\":\"0.1.0\","
+          "\"metadata\":{\"log\":\"ORDER\"},\"description\":\"a \\\"b\\\"\",\"endpoints\":["
+          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"metadata\":{}},"
+          "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"metadata\":{}}]}" },
+        { MICRO_STATS, "{\"type\":\"io.nats.micro.v1.stats_response\",\"name\":\"order-svc\",\"id\":\"X1\",\"version\":\"0.1.0\","
+          "\"metadata\":{\"log\":\"ORDER\"},\"started\":\"2026-11-23T05:40:00.123Z\",\"endpoints\":["
+          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"num_requests\":2,\"num_errors\":1,"
+          "\"last_error\":\"422:out_of_stock\",\"processing_time\":1000,\"average_processing_time\":500,\"data\":{\"lag\":3}},"
+          "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"num_requests\":0,\"num_errors\":0,"
+          "\"last_error\":\"\",\"processing_time\":0,\"average_processing_time\":0}]}" },
+    };
+    struct micro_endpoint endpoints[2];
+    micro_endpoint_init(&endpoints[0], "place", "order.place", "q");
+    micro_endpoint_init(&endpoints[1], "get", "order.get", "q");
+    micro_endpoint_count(&endpoints[0], 400, NULL);
+    micro_endpoint_count(&endpoints[0], 600, "422:out_of_stock");
+    struct micro micro = {
+        .name = "order-svc", .id = "X1", .version = "0.1.0", .description = "a \"b\"", .started_ms = 1795412400123,
+        .metadata = (struct micro_metadata[]){ { "log", "ORDER" }, { 0 } }, .endpoints = endpoints, .endpoint_count = 2,
+        .data = put_sample_data,
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        _deinit_(buf) struct buf out = { 0 };
+        cr_assert_eq(micro_write(&micro, cases[i].verb, &out), 0);
+        cr_expect_str_eq(out.data, cases[i].text, "%s", out.data);
+    }
+    micro_endpoint_deinit(&endpoints[0]);
+    micro_endpoint_deinit(&endpoints[1]);
+}
+
+Test(micro, nine_subjects)
+{
+    static const char *const subjects[MICRO_SUBJECTS] = {
+        "$SRV.PING", "$SRV.PING.order-svc", "$SRV.PING.order-svc.X1", "$SRV.INFO", "$SRV.INFO.order-svc",
+        "$SRV.INFO.order-svc.X1", "$SRV.STATS", "$SRV.STATS.order-svc", "$SRV.STATS.order-svc.X1",
+    };
+    struct micro micro = { .name = "order-svc", .id = "X1" };
+    for (int i = 0; i < MICRO_SUBJECTS; i++) {
+        char subject[BUS_SUBJECT_MAX + 1];
+        cr_assert_eq(micro_subject(&micro, i, subject), 0);
+        cr_expect_str_eq(subject, subjects[i]);
+    }
+}
+
+Test(micro, names_that_would_vanish_from_the_cli_are_refused)
+{
+    static const struct { const char *name, *version, *endpoint; int result; } cases[] = {
+        { "order-svc", "0.1.0", "place", 0 }, { "order-svc", "1.2.3-rc.1+b5", "add-product", 0 }, { "a", "10.20.30", "b_c", 0 },
+        { "order.svc", "0.1.0", "place", -ERR_CONFIG }, { "", "0.1.0", "place", -ERR_CONFIG },
+        { "order-svc", "0.1.0", "order.place", -ERR_CONFIG }, { "order-svc", "0.1", "place", -ERR_CONFIG },
+        { "order-svc", "v0.1.0", "place", -ERR_CONFIG }, { "order-svc", "0.1.0-", "place", -ERR_CONFIG },
+        { "order-svc", "0.1.0 x", "place", -ERR_CONFIG }, { "order-svc", "", "place", -ERR_CONFIG },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        _deinit_(micro_endpoint) struct micro_endpoint endpoint;
+        micro_endpoint_init(&endpoint, cases[i].endpoint, "x", "q");
+        struct micro micro = { .name = cases[i].name, .version = cases[i].version, .endpoints = &endpoint, .endpoint_count = 1 };
+        cr_expect_eq(micro_check(&micro), cases[i].result, "case %zu", i);
+    }
+}
