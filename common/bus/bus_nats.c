@@ -201,10 +201,8 @@ static int make_options(const struct bus_options *options, struct link *link, na
     const char *url = options->url ? options->url : URL_DEFAULT;
     natsOptions *to = NULL;
     natsStatus s = natsOptions_Create(&to);
-    if (s == NATS_OK && natsOptions_SetURL(to, url) != NATS_OK) {
-        natsOptions_Destroy(to);
-        return fail(ERR_CONFIG, "not the address of a NATS server");   /* it may hold a password: no echo */
-    }
+    if (s == NATS_OK)
+        s = natsOptions_SetURL(to, url);
     if (s == NATS_OK)
         s = natsOptions_SetName(to, bus->name);
     if (s == NATS_OK)
@@ -240,6 +238,8 @@ static int connect_link(struct link *link, const struct bus_options *options)
         set_up(link, 1);
     pthread_mutex_unlock(&link->bus->lock);
     natsOptions_Destroy(to);
+    if (s == NATS_INVALID_ARG)            /* nats.c reads the address only now; it may hold a password: no echo */
+        return fail(ERR_CONFIG, "not the address of a NATS server");
     if (s != NATS_OK && s != NATS_NOT_YET_CONNECTED)
         return bus_fail(s, "connect to NATS");
     return 0;

@@ -186,7 +186,7 @@ static int clamp_int(int64_t value)
 
 int js_parse_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack)
 {
-    const struct js_pub_ack *reply;
+    const struct js_pub_ack *reply = NULL;
     int r = decode(&js_pub_ack_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
@@ -200,7 +200,7 @@ int js_parse_puback(const char *data, size_t length, struct arena *arena, struct
 
 int js_parse_stream_info(const char *data, size_t length, struct arena *arena, struct js_stream_state *ret_state)
 {
-    const struct js_stream_info *reply;
+    const struct js_stream_info *reply = NULL;
     int r = decode(&js_stream_info_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
@@ -231,7 +231,7 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena, s
 
 int js_parse_consumer_info(const char *data, size_t length, struct arena *arena, struct js_consumer_state *ret_state)
 {
-    const struct js_consumer_info *reply;
+    const struct js_consumer_info *reply = NULL;
     int r = decode(&js_consumer_info_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
@@ -260,7 +260,7 @@ int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
 
 int js_parse_success(const char *data, size_t length, struct arena *arena, struct js_error *ret_error)
 {
-    const struct js_done *reply;
+    const struct js_done *reply = NULL;
     int r = decode(&js_done_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
@@ -312,7 +312,7 @@ static int base64_decode(const char *text, struct arena *arena, char **ret_data,
 
 int js_parse_message(const char *data, size_t length, struct arena *arena, struct js_stored_message *ret_message)
 {
-    const struct js_message *reply;
+    const struct js_message *reply = NULL;
     int r = decode(&js_message_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);

@@ -108,7 +108,7 @@ static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va
 
 static int query_start(struct query *query, struct db *db, const char *sql, const char *types, va_list arguments)
 {
-    struct statement *statement;
+    struct statement *statement = NULL;
     sqlite3_stmt *prepared;
     int r = statement_of(db, sql, &statement);
     if (r < 0)
