@@ -268,16 +268,27 @@ int courier_open(struct courier *courier, struct instance *instance)
     return trace(db_open(&options, &courier->db));
 }
 
+static int subscribe(struct courier *courier, const char *suffix, bus_handler handler, void *context,
+                     struct bus_subscription **ret_subscription)
+{
+    char subject[BUS_SUBJECT_MAX + 1];
+    snprintf(subject, sizeof(subject), "%s%s", courier->inbox, suffix);
+    return trace(bus_subscribe(courier->instance->bus, subject, NULL, handler, context, ret_subscription));
+}
+
 int courier_subscribe(struct courier *courier)
 {
-    static const struct { const char *suffix; void (*handler)(void *, struct bus_message *); } inboxes[COURIER_SUBSCRIPTIONS] = {
-        { ".a.>", on_puback }, { ".f.>", on_delivery }, { ".q.>", on_answer },
-    };
+    const struct source *source = courier->instance->service->sources;
     int r = bus_new_inbox(courier->instance->bus, courier->inbox);
-    for (int i = 0; i < COURIER_SUBSCRIPTIONS && r == 0; i++) {
-        char subject[BUS_SUBJECT_MAX + 1];
-        snprintf(subject, sizeof(subject), "%s%s", courier->inbox, inboxes[i].suffix);
-        r = bus_subscribe(courier->instance->bus, subject, NULL, inboxes[i].handler, courier, &courier->subscriptions[i]);
+    if (r == 0)
+        r = subscribe(courier, ".a.>", on_puback, courier, &courier->acks);
+    if (r == 0)
+        r = subscribe(courier, ".q.>", on_answer, courier, &courier->answers);
+    for (int i = 0; source && source[i].log && r == 0; i++) {
+        char suffix[16];
+        snprintf(suffix, sizeof(suffix), ".f.%d.>", i);
+        courier->places[i] = (struct delivery_place){ .courier = courier, .feed = i };
+        r = subscribe(courier, suffix, on_delivery, &courier->places[i], &courier->deliveries[i]);
     }
     return trace(r);
 }
@@ -316,10 +327,10 @@ static void drop_notes(struct courier *courier)
 void courier_deinit(struct courier *courier)
 {
     drop_notes(courier);
-    for (int i = 0; i < COURIER_SUBSCRIPTIONS; i++) {
-        bus_subscription_free(courier->subscriptions[i]);
-        courier->subscriptions[i] = NULL;
-    }
+    bus_subscription_free(courier->acks);
+    bus_subscription_free(courier->answers);
+    for (int i = 0; i < SOURCES_MAX; i++)
+        bus_subscription_free(courier->deliveries[i]);
     while (courier->calls) {
         struct open_call *next = courier->calls->next;
         outbound_call_free(courier->calls->call);

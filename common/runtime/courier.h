@@ -9,7 +9,7 @@
  *
  * Answers come to subjects below one inbox of this process, and the subject says what is answered:
  *   <inbox>.a.<epoch>.<position>            the stream took an event, or did not
- *   <inbox>.f.<feed>.<epoch>.<pull>         a delivery, or a status of a pull
+ *   <inbox>.f.<feed>.<epoch>.<pull>         a status of a pull; a delivery comes here too, but keeps its own subject
  *   <inbox>.q.<asker>.<step>.<epoch>.<n>    all else; asker: r relay, c call, 0… feed
  */
 #pragma once
@@ -20,7 +20,6 @@
 #include "runtime/status.h"
 
 #define RECOVER_WINDOW 256                /* own messages asked for at a time */
-#define COURIER_SUBSCRIPTIONS 3
 
 struct instance;
 
@@ -60,7 +59,9 @@ struct courier {
     atomic_llong acked_epoch, acked_position;   /* written where acknowledgements arrive */
 
     char inbox[BUS_INBOX_SIZE];
-    struct bus_subscription *subscriptions[COURIER_SUBSCRIPTIONS];
+    struct bus_subscription *acks, *answers, *deliveries[SOURCES_MAX];
+    struct delivery_place { struct courier *courier; int feed; } places[SOURCES_MAX];   /* what a delivery's handler is told */
+    atomic_llong feed_epochs[SOURCES_MAX];
     struct db *db;                        /* read-only */
     struct source self;                   /* our own log, as others see it */
     struct relay relay;

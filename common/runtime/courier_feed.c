@@ -77,15 +77,18 @@ static struct item *item_of_delivery(struct courier *courier, int i, struct bus_
 
 void on_delivery(void *context, struct bus_message *received)
 {
-    struct courier *courier = context;
+    const struct delivery_place *place = context;
+    struct courier *courier = place->courier;
+    int i = place->feed;
     _free_(bus_message) struct bus_message *message = received;
-    int i;
-    long long epoch, pull;
-    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".f.%d.%lld.%lld", &i, &epoch, &pull) != 3)
-        return;
-    struct note note = { .feed = i, .epoch = epoch, .pull = pull, .status = bus_message_status(message) };
+    struct note note = { .feed = i, .status = bus_message_status(message), .epoch = atomic_load(&courier->feed_epochs[i]) };
     if (note.status) {
+        long long epoch, pull;
         note.kind = NOTE_PULL_STATUS;
+        if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".f.%*d.%lld.%lld", &epoch, &pull) != 2)
+            return;
+        note.epoch = epoch;
+        note.pull = pull;
         courier_note(courier, note);
         return;
     }
@@ -102,7 +105,7 @@ void on_delivery(void *context, struct bus_message *received)
                   LOG_TEXT("reason", reason));
     courier_note(courier, note);
     if (item) {
-        item->feed_epoch = epoch;
+        item->feed_epoch = note.epoch;
         inbox_push(&courier->instance->inbox, item);
     }
 }
@@ -110,16 +113,15 @@ void on_delivery(void *context, struct bus_message *received)
 void feed_part_note(struct courier *courier, const struct note *note, int64_t now_ms)
 {
     struct feed *feed = &courier->feeds[note->feed];
-    int64_t pull = note->epoch == feed->epoch ? note->pull : 0;   /* of an older epoch: only the count matters */
     if (note->kind == NOTE_DELIVERED) {
-        feed_delivered(feed, pull, note->position, note->pending, now_ms);
+        feed_delivered(feed, note->position, note->pending, now_ms);
     } else if (note->kind == NOTE_IGNORED) {
-        feed_delivered(feed, pull, 0, note->pending, now_ms);
+        feed_delivered(feed, 0, note->pending, now_ms);
         feed_settled(feed, 1, feed->cursor, now_ms);
     } else if (note->status == STATUS_HEARTBEAT) {
         feed_heartbeat(feed, now_ms);
-    } else {
-        feed_pull_ended(feed, pull, note->status == STATUS_CONFLICT || note->status == 503, now_ms);
+    } else if (note->epoch == feed->epoch) {
+        feed_pull_ended(feed, note->pull, note->status == STATUS_CONFLICT || note->status == 503, now_ms);
     }
 }
 
@@ -283,7 +285,7 @@ static void take_page(struct courier *courier, int i, struct bus_message *messag
         struct item *item = item_of_row(courier, i, &page->events[n]);
         if (!item)
             break;                        /* the rest comes with the next page */
-        feed_delivered(feed, 0, item->event.position, 0, now_ms);
+        feed_delivered(feed, item->event.position, 0, now_ms);
         inbox_push(&courier->instance->inbox, item);
     }
     feed_filled(feed, page->last_position, now_ms);
@@ -341,6 +343,7 @@ void feed_part_act(struct courier *courier, int i, int64_t now_ms)
 {
     for (;;) {
         struct feed_action action = feed_next(&courier->feeds[i], now_ms);
+        atomic_store(&courier->feed_epochs[i], courier->feeds[i].epoch);
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
         const char *stream = source_of(courier, i)->log, *durable = courier->self.service;

@@ -151,9 +151,20 @@ static struct feed_pull *pull_of(struct feed *feed, int64_t number)
     return NULL;
 }
 
-void feed_delivered(struct feed *feed, int64_t number, int64_t position, int64_t pending, int64_t now_ms)
+/* A delivery keeps the stream's subject, so it does not say which pull it answers; the server serves them in
+ * order. */
+static struct feed_pull *oldest_pull(struct feed *feed)
 {
-    struct feed_pull *pull = pull_of(feed, number);
+    struct feed_pull *oldest = NULL;
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0 && (!oldest || feed->pulls[i].number < oldest->number))
+            oldest = &feed->pulls[i];
+    return oldest;
+}
+
+void feed_delivered(struct feed *feed, int64_t position, int64_t pending, int64_t now_ms)
+{
+    struct feed_pull *pull = oldest_pull(feed);
     feed->unsettled++;
     note_leader(feed, position);
     if (pending > 0)

@@ -1,0 +1,530 @@
+/* Harness: see harness.h. */
+#include "harness.h"
+#include "base/log.h"
+#include "runtime/query.h"
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAMES_MAX 32
+#define OPTIONS_MAX 16
+#define ITEMS_MAX 32
+#define SETTLE_MAX 64                 /* runs of the loop without time passing; more is a loop without end */
+
+struct bound { char name[32], value[128]; };
+
+struct happened {                     /* an event that was emitted, a call that was made, a given event */
+    struct happened *next;
+    const char *log;
+    struct event event;
+    const char *subject, *body;
+};
+
+struct stage {
+    const struct service *service;
+    const struct story *story;
+    const struct step *step;
+    const char *option_values[OPTIONS_MAX];
+    struct db *db;
+    struct loop loop;
+    _Bool is_open, is_together;
+    int64_t now_ms;
+    struct arena arena;
+    struct bound names[NAMES_MAX];
+    int name_count;
+    struct item *items[ITEMS_MAX];
+    int item_count;
+    struct happened *events, **last_event;       /* not named yet */
+    struct happened *calls, **last_call;
+    struct happened *given, **last_given;        /* others' events, for folding anew */
+    enum refusal refusal;             /* of the newest request; 0: it was answered */
+    const char *reply, *message;
+};
+
+#define check(stage, holds, ...) do { \
+        if (!(holds)) \
+            stage_fail((stage), __VA_ARGS__); \
+    } while (0)
+
+static void stage_fail(struct stage *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void stage_fail(struct stage *stage, const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    cr_assert_fail("%s: \"%s\", line %d: %s", stage->service->name, stage->story->name, stage->step->line, text);
+}
+
+static const char *keep(struct stage *stage, const char *text)
+{
+    return text ? arena_copy(&stage->arena, text, strlen(text)) : NULL;
+}
+
+/* ---- Texts with names ------------------------------------------------------------------------ */
+
+static struct bound *name_find(struct stage *stage, const char *name, size_t length)
+{
+    for (int i = 0; i < stage->name_count; i++)
+        if (strlen(stage->names[i].name) == length && strncmp(stage->names[i].name, name, length) == 0)
+            return &stage->names[i];
+    return NULL;
+}
+
+static size_t name_length(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+}
+
+static const char *fill_in(struct stage *stage, const char *text)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    while (*text) {
+        if (*text != '$') {
+            buf_put_char(&out, *text == '\'' ? '"' : *text);
+            text++;
+            continue;
+        }
+        size_t length = name_length(++text);
+        struct bound *bound = name_find(stage, text, length);
+        check(stage, bound, "$%.*s is not bound", (int)length, text);
+        buf_put_text(&out, bound->value);
+        text += length;
+    }
+    return out.data ? keep(stage, out.data) : "";
+}
+
+/* How much of actual a name or a * stands for. */
+static size_t value_length(const char *actual)
+{
+    return strcspn(actual, "\",]}");
+}
+
+static _Bool matches(struct stage *stage, const char *pattern, const char *actual)
+{
+    while (*pattern) {
+        if (*pattern == '*') {
+            pattern++;
+            actual += value_length(actual);
+            continue;
+        }
+        if (*pattern != '$') {
+            char wanted = *pattern == '\'' ? '"' : *pattern;
+            if (*actual != wanted)
+                return 0;
+            pattern++;
+            actual++;
+            continue;
+        }
+        size_t length = name_length(++pattern);
+        struct bound *bound = name_find(stage, pattern, length);
+        if (!bound) {
+            check(stage, stage->name_count < NAMES_MAX, "too many names");
+            bound = &stage->names[stage->name_count++];
+            snprintf(bound->name, sizeof(bound->name), "%.*s", (int)length, pattern);
+            snprintf(bound->value, sizeof(bound->value), "%.*s", (int)value_length(actual), actual);
+        }
+        if (strncmp(bound->value, actual, strlen(bound->value)) != 0)
+            return 0;
+        pattern += length;
+        actual += strlen(bound->value);
+    }
+    return *actual == '\0';
+}
+
+/* ---- The loop -------------------------------------------------------------------------------- */
+
+static struct happened *happened_new(struct stage *stage, struct happened ***last)
+{
+    struct happened *happened = arena_alloc(&stage->arena, sizeof(*happened));
+    **last = happened;
+    *last = &happened->next;
+    return happened;
+}
+
+static void take_batch(struct stage *stage, struct batch *batch)
+{
+    for (struct committed_event *e = batch->events; e; e = e->next) {
+        struct happened *happened = happened_new(stage, &stage->last_event);
+        cr_assert_eq(event_copy(&e->event, &stage->arena, &happened->event), 0);
+    }
+    for (struct outbound_call *call = batch->calls; call; call = call->next) {
+        struct happened *happened = happened_new(stage, &stage->last_call);
+        happened->subject = call->subject;
+        happened->body = keep(stage, call->body.data);
+    }
+    for (struct item *item = batch->items; item; item = item->next) {
+        if (item->kind == ITEM_EVENT)
+            check(stage, item->outcome == OUTCOME_DONE, "the event was not applied (outcome %d): %s", item->outcome,
+                  item->message ? item->message : "");
+        if (item->kind != ITEM_COMMAND)
+            continue;
+        stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
+        stage->message = keep(stage, item->message);
+        stage->reply = keep(stage, item->body.data);
+    }
+}
+
+static void run_once(struct stage *stage)
+{
+    struct batch *batch = batch_new();
+    int r = loop_run(&stage->loop, stage->items, stage->item_count, stage->now_ms, batch);
+    stage->item_count = 0;
+    check(stage, r == 0, "the batch failed: %s", failure_text());
+    take_batch(stage, batch);
+    batch_free(batch);
+}
+
+/* Until nothing is due at this moment. */
+static void settle(struct stage *stage)
+{
+    if (stage->is_together)
+        return;
+    run_once(stage);
+    int runs = 0;
+    for (; loop_due_ms(&stage->loop) <= stage->now_ms; runs++) {
+        check(stage, runs < SETTLE_MAX, "the loop does not come to rest");
+        run_once(stage);
+    }
+}
+
+static void push(struct stage *stage, struct item *item)
+{
+    check(stage, stage->item_count < ITEMS_MAX, "too many items in a batch");
+    stage->items[stage->item_count++] = item;
+    settle(stage);
+}
+
+static void stage_open(struct stage *stage)
+{
+    if (stage->is_open)
+        return;
+    stage->is_open = 1;
+    struct db_options options = { .path = ":memory:" };
+    cr_assert_eq(db_open(&options, &stage->db), 0, "%s", failure_text());
+    cr_assert_eq(loop_open(&stage->loop, stage->service, stage->option_values, stage->db, 42), 0, "%s", failure_text());
+    loop_start_process(&stage->loop);
+}
+
+static void all_was_named(struct stage *stage)
+{
+    check(stage, !stage->events, "an event that no step named: %s %s", stage->events->event.type, stage->events->event.data);
+    check(stage, !stage->calls, "a call that no step named: %s %s", stage->calls->subject, stage->calls->body);
+}
+
+/* ---- Steps that act -------------------------------------------------------------------------- */
+
+static void do_option(struct stage *stage, const struct step *step)
+{
+    for (int i = 0; stage->service->options[i].name; i++)
+        if (strcmp(stage->service->options[i].name, step->what) == 0)
+            stage->option_values[i] = step->json;
+}
+
+static const struct source *source_of(const struct service *service, const char *log, int *ret_feed)
+{
+    for (int i = 0; service->sources && service->sources[i].log; i++) {
+        *ret_feed = i;
+        if (strcmp(service->sources[i].log, log) == 0)
+            return &service->sources[i];
+    }
+    return NULL;
+}
+
+/* Where the item's event stands in its log, and its value. */
+static struct item *event_item(struct stage *stage, const struct loop *loop, const struct event *given, const char *log)
+{
+    struct item *item = item_new(ITEM_EVENT);
+    cr_assert_eq(event_copy(given, &item->arena, &item->event), 0);
+    item->source = source_of(loop->service, log, &item->feed);
+    item->type = event_type_of_name(item->source ? item->source->events : loop->service->events, given->type);
+    struct digest before = item->source ? loop->at.cursors[item->feed].chain : loop->at.head.chain;
+    item->event.position = 1 + (item->source ? loop->at.cursors[item->feed].position : loop->at.head.position);
+    cr_assert_eq(event_digest(&item->event, &item->event_digest), 0);
+    cr_assert_eq(event_chain(&before, &item->event_digest, &item->event.chain), 0);
+    struct invalid invalid = { 0 };
+    void *value = NULL;
+    if (item->type)
+        check(stage, schema_decode(item->type->schema, item->event.data, item->event.data_length, &item->arena, &value,
+                                   &invalid) == 0, "%s: %s %s", given->type, invalid.field, invalid.message);
+    item->event.value = value;
+    return item;
+}
+
+static void do_given(struct stage *stage, const struct step *step)
+{
+    char log[16];
+    snprintf(log, sizeof(log), "%.*s", (int)strcspn(step->what, " "), step->what);
+    const char *data = fill_in(stage, step->json);
+    char *id = arena_alloc(&stage->arena, UUID_SIZE);
+    uuid_make(&stage->loop.ids, stage->now_ms, id);
+    struct event event = {
+        .log = keep(stage, log), .id = id, .type = step->what + strlen(log) + 1, .entity = fill_in(stage, step->about),
+        .time_ms = stage->now_ms, .correlation = id, .data = data, .data_length = strlen(data),
+    };
+    if (strcmp(log, stage->service->log) != 0)
+        happened_new(stage, &stage->last_given)->event = event;
+    push(stage, event_item(stage, &stage->loop, &event, event.log));
+}
+
+static void give_key(struct item *item, const char *subject, const char *body, const char *key)
+{
+    struct digest digest;
+    char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE), *cause = arena_alloc(&item->arena, strlen(key) + 16);
+    char text[4096];
+    int length = snprintf(text, sizeof(text), "%s\n%s", subject, body);
+    cr_assert_eq(digest_of(text, (size_t)length, &digest), 0);
+    digest_format(&digest, hex);
+    sprintf(cause, CAUSE_REQUEST "%s", key);
+    item->key = key;
+    item->origin = (struct origin){ .cause = cause, .cause_digest = hex };
+}
+
+static void ask(struct stage *stage, struct item *item)
+{
+    struct status status = { 0 };
+    struct reader_place place = {
+        .service = stage->service, .option_values = stage->option_values, .status = &status, .db = stage->db,
+    };
+    query_run(&place, item, stage->now_ms);
+    stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
+    stage->message = keep(stage, item->message);
+    stage->reply = keep(stage, item->body.data);
+    char *as_of = stage->reply ? strstr(stage->reply, ",\"as_of\":") : NULL;
+    if (as_of)
+        strcpy(as_of, "}");           /* the runtime's, and no matter of the journeys */
+    item_free(item);
+}
+
+static struct item *request_item(struct stage *stage, const char *subject)
+{
+    for (const struct command *c = stage->service->commands; c->subject; c++)
+        if (strcmp(c->subject, subject) == 0) {
+            struct item *item = item_new(ITEM_COMMAND);
+            item->command = c;
+            return item;
+        }
+    for (const struct query_type *q = stage->service->queries; q->subject; q++)
+        if (strcmp(q->subject, subject) == 0) {
+            struct item *item = item_new(ITEM_QUERY);
+            item->query = q;
+            return item;
+        }
+    stage_fail(stage, "no such subject: %s", subject);
+    return NULL;
+}
+
+static void do_when(struct stage *stage, const struct step *step)
+{
+    const char *body = fill_in(stage, step->json);
+    struct item *item = request_item(stage, step->what);
+    const struct schema *schema = item->command ? item->command->request : item->query->request;
+    struct invalid invalid;
+    void *request = NULL;
+    int r = schema_decode(schema, body, strlen(body), &item->arena, &request, &invalid);
+    if (r > 0) {                      /* as endpoint.c says it */
+        stage->refusal = REFUSED_INVALID_REQUEST;
+        stage->message = keep(stage, invalid.field);
+        item_free(item);
+        return;
+    }
+    check(stage, r == 0, "the request was not decoded: %s", failure_text());
+    item->request = request;
+    if (step->about)
+        give_key(item, step->what, body, step->about);
+    if (item->kind == ITEM_QUERY)
+        ask(stage, item);
+    else
+        push(stage, item);
+}
+
+static void do_wait(struct stage *stage, int64_t wait_ms)
+{
+    const int64_t until_ms = stage->now_ms + wait_ms;
+    while (loop_due_ms(&stage->loop) <= until_ms) {
+        int64_t due_ms = loop_due_ms(&stage->loop);
+        if (due_ms > stage->now_ms)
+            stage->now_ms = due_ms;
+        settle(stage);
+    }
+    stage->now_ms = until_ms;
+}
+
+static void do_provider(struct stage *stage, const struct step *step)
+{
+    static const struct { const char *name; enum answer_outcome outcome; } outcomes[] = {
+        { "timeout", ANSWER_TIMEOUT }, { "unreachable", ANSWER_UNREACHABLE }, { "invalid", ANSWER_INVALID },
+    };
+    struct item *item = item_new(ITEM_ANSWER);
+    item->answer = (struct answer){ .tag = fill_in(stage, step->what), .number = step->number };
+    for (int i = 0; i < 3; i++)
+        if (strcmp(step->json, outcomes[i].name) == 0)
+            item->answer.outcome = outcomes[i].outcome;
+    if (item->answer.outcome == ANSWER_RECEIVED) {
+        extern const struct schema psp_charge_reply_schema, psp_void_reply_schema;
+        const char *body = fill_in(stage, step->json);
+        struct invalid invalid = { 0 };
+        void *value = NULL;
+        int r = schema_decode(step->number > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, body, strlen(body),
+                              &item->arena, &value, &invalid);
+        check(stage, r == 0, "the provider's answer breaks its contract: %s %s", invalid.field, invalid.message);
+        item->answer.body = value;
+    }
+    push(stage, item);
+}
+
+static void do_restart(struct stage *stage, const struct step *step)
+{
+    loop_close(&stage->loop);
+    if (step->json)
+        cr_assert_eq(db_script(stage->db, step->json), 0, "%s", failure_text());
+    cr_assert_eq(loop_open(&stage->loop, stage->service, stage->option_values, stage->db, 43), 0, "%s", failure_text());
+    loop_start_process(&stage->loop);
+    settle(stage);
+}
+
+/* ---- Steps that look ------------------------------------------------------------------------- */
+
+static void do_then(struct stage *stage, const struct step *step)
+{
+    struct happened *event = stage->events, *call = stage->calls;
+    char text[1024];
+    switch (step->kind) {
+    case STEP_THEN_REPLY:
+        check(stage, !stage->refusal, "refused: %s", stage->message);
+        check(stage, stage->reply && matches(stage, step->json, stage->reply), "the reply is %s", stage->reply);
+        break;
+    case STEP_THEN_REFUSED:
+        check(stage, stage->refusal, "not refused, but %s", stage->reply ? stage->reply : "without an answer");
+        check(stage, strcmp(refusal_code(stage->refusal), step->what) == 0 &&
+                     strncmp(stage->message, step->json, strlen(step->json)) == 0,
+              "refused: %s, %s", refusal_code(stage->refusal), stage->message);
+        break;
+    case STEP_THEN_EVENT:
+        check(stage, event, "no event, but %s was expected", step->what);
+        check(stage, strcmp(event->event.type, step->what) == 0 && matches(stage, step->json, event->event.data),
+              "the event is %s %s", event->event.type, event->event.data);
+        stage->events = event->next;
+        if (!stage->events)
+            stage->last_event = &stage->events;
+        break;
+    case STEP_THEN_CALL:
+        check(stage, call, "no call, but %s was expected", step->what);
+        check(stage, strcmp(call->subject, step->what) == 0 && matches(stage, step->json, call->body),
+              "the call is %s %s", call->subject, call->body);
+        stage->calls = call->next;
+        if (!stage->calls)
+            stage->last_call = &stage->calls;
+        break;
+    default: {
+        _deinit_(query) struct query q = { 0 };
+        cr_assert_eq(query_open(&q, stage->db, step->what, ""), 0, "%s", failure_text());
+        int rows = query_next(&q);
+        snprintf(text, sizeof(text), "%s", rows > 0 && query_text(&q, 0) ? query_text(&q, 0) : "(none)");
+        check(stage, matches(stage, step->json, text), "%s gives %s", step->what, text);
+    }
+    }
+}
+
+static void do_step(struct stage *stage, const struct step *step)
+{
+    if (step->kind == STEP_OPTION) {
+        do_option(stage, step);
+        return;
+    }
+    stage_open(stage);
+    if (step->kind < STEP_THEN_REPLY && !stage->is_together)
+        all_was_named(stage);
+    switch (step->kind) {
+    case STEP_GIVEN:    do_given(stage, step); break;
+    case STEP_WHEN:     do_when(stage, step); break;
+    case STEP_TOGETHER: stage->is_together = 1; break;
+    case STEP_RUN:      stage->is_together = 0; settle(stage); break;
+    case STEP_WAIT:     do_wait(stage, step->number); break;
+    case STEP_PROVIDER: do_provider(stage, step); break;
+    case STEP_RESTART:  do_restart(stage, step); break;
+    default:            do_then(stage, step); break;
+    }
+}
+
+/* ---- Folding anew (rule 2) ------------------------------------------------------------------- */
+
+static void fold_item(struct stage *stage, struct loop *loop, const struct event *event)
+{
+    struct item *item = event_item(stage, loop, event, event->log);
+    struct event_type quiet;
+    if (item->type) {                 /* a fold only applies: what was reacted is in our log */
+        quiet = *item->type;
+        quiet.react = NULL;
+        item->type = &quiet;
+    }
+    struct batch *batch = batch_new();
+    int r = loop_run(loop, &item, 1, stage->now_ms, batch);
+    check(stage, r == 0 && batch->items->outcome == OUTCOME_DONE, "folding anew fails at %s: %s", event->type, failure_text());
+    batch_free(batch);
+}
+
+static void fold_own(struct stage *stage, struct loop *loop)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event event;
+    cr_assert_eq(event_reader_open(&reader, stage->db, stage->service->log, 0, INT64_MAX), 0);
+    while (event_reader_next(&reader, &event) > 0)
+        fold_item(stage, loop, &event);
+}
+
+static void compare(struct stage *stage, struct db *folded, const char *sql)
+{
+    _deinit_(query) struct query before = { 0 }, after = { 0 };
+    cr_assert_eq(query_open(&before, stage->db, sql, ""), 0, "%s", failure_text());
+    cr_assert_eq(query_open(&after, folded, sql, ""), 0, "%s", failure_text());
+    check(stage, query_next(&before) == 1 && query_next(&after) == 1, "%s has no row", sql);
+    const char *a = query_text(&before, 0), *b = query_text(&after, 0);
+    check(stage, (!a && !b) || (a && b && strcmp(a, b) == 0), "folding anew gives\n  %s instead of\n  %s", b ? b : "nothing",
+          a ? a : "nothing");
+}
+
+static void fold_anew(struct stage *stage, _Bool own_first, const char *const *fold_checks)
+{
+    _free_(db) struct db *db = NULL;
+    struct db_options options = { .path = ":memory:" };
+    struct loop loop;
+    cr_assert_eq(db_open(&options, &db), 0);
+    cr_assert_eq(loop_open(&loop, stage->service, stage->option_values, db, 44), 0);
+    if (own_first)
+        fold_own(stage, &loop);
+    for (struct happened *given = stage->given; given; given = given->next)
+        fold_item(stage, &loop, &given->event);
+    if (!own_first)
+        fold_own(stage, &loop);
+    for (int i = 0; fold_checks[i]; i++)
+        compare(stage, db, fold_checks[i]);
+    loop_close(&loop);
+}
+
+static void story_run(const struct service *service, const struct story *story, const char *const *fold_checks)
+{
+    struct stage stage = { .service = service, .story = story, .step = story->steps, .now_ms = STORY_BEGIN_MS };
+    stage.last_event = &stage.events;
+    stage.last_call = &stage.calls;
+    stage.last_given = &stage.given;
+    arena_init(&stage.arena);
+    for (; stage.step->kind != STEP_END; stage.step++)
+        do_step(&stage, stage.step);
+    stage.step--;
+    all_was_named(&stage);
+    fold_anew(&stage, 0, fold_checks);
+    fold_anew(&stage, 1, fold_checks);
+    loop_close(&stage.loop);
+    db_free(stage.db);
+    arena_deinit(&stage.arena);
+}
+
+void stories_run(const struct service *service, const struct story *stories, int count, const char *const *fold_checks)
+{
+    log_setup("test", LOG_ERROR, LOG_LOGFMT);
+    for (int i = 0; i < count; i++)
+        story_run(service, &stories[i], fold_checks);
+}
