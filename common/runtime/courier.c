@@ -138,7 +138,7 @@ static void note_states(struct courier *courier, int64_t now_ms)
         log_at(level, "relay", LOG_TEXT("state", relay_state_name(state)), LOG_INT("published", courier->relay.published),
                LOG_INT("position", courier->relay.head),
                LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING ? courier->relay.reason : NULL));
-        if (state == RELAY_RECOVERING && endpoints_subscribe(instance) < 0)
+        if ((state == RELAY_RECOVERING || state == RELAY_FORKED) && endpoints_subscribe(instance) < 0)
             log_error("not_ready", LOG_TEXT("reason", failure_text()));
     }
     atomic_store(&status->published, courier->relay.published);

@@ -118,6 +118,7 @@ static void take_info(struct courier *courier, int64_t epoch, struct bus_message
         tail->last_sequence = state.last_sequence;
         tail->messages = state.messages;
         tail->deleted = state.deleted_count;
+        tail->expires = state.max_age_ns > 0;
     }
     if (audit)
         relay_audited(&courier->relay, tail, now_ms);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 const struct relay_config relay_defaults = {
-    .window_max = 2048, .answer_timeout_ms = 4000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
+    .window_max = 2048, .answer_timeout_ms = 2000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
     .audit_interval_ms = 10000,
 };
 
@@ -105,8 +105,10 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
 
 static _Bool is_damaged(const struct relay_tail *tail)
 {
-    int64_t span = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
-    return tail->deleted > 0 || tail->messages < span;
+    int64_t whole = tail->last_sequence;  /* nothing leaves a stream of ours but by an age limit */
+    if (tail->expires)
+        whole = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
+    return tail->deleted > 0 || tail->messages < whole;
 }
 
 void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
@@ -116,10 +118,10 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
     if (!tail->exists) {
         make(relay, 0);
     } else if (!tail->has_last) {
-        if (tail->last_sequence > 0)
+        if (is_damaged(tail))
             make(relay, 1);
-        else
-            publish_after(relay, 0, 0, now_ms);
+        else                              /* new, or all of it has expired */
+            publish_after(relay, tail->last_sequence < relay->head ? tail->last_sequence : relay->head, tail->last_sequence, now_ms);
     } else if (!tail->is_ours) {
         relay_fork(relay, "the stream's last message is not ours");
     } else if (tail->fit == TAIL_DIFFERENT) {

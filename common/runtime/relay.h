@@ -13,10 +13,10 @@
  * One path serves start, reconnect and failure: ASKING reads the stream's last message and compares its
  * position and chain with the log.
  *   - no stream, or one that never held a message: make it, publish from 1
- *   - purged (empty, but its sequence has run): delete it and make it anew, so that sequence = position
- *   - last message is in our log, with the same chain: publish what follows it. Holes before it, or a
- *     sequence behind the position: delete and make anew; a stream cannot be mended in the middle, and
- *     the log is the truth
+ *   - last message is in our log, with the same chain: publish what follows it
+ *   - something is missing before it (purged, deleted, damaged on the server's disk), or its sequence is
+ *     behind the position: delete it and make it anew, so that sequence = position; a stream cannot be
+ *     mended in the middle, and the log is the truth. What an age limit has dropped is not missing
  *   - its position is beyond our log: our database is older than the stream. Read the stream into the log
  *     first (RECOVERING); whether the chain follows is seen at the first message
  *   - same position and another chain, or a message that is not ours: FORKED. Nothing is published or
@@ -44,6 +44,7 @@ enum tail_fit { TAIL_EQUAL, TAIL_DIFFERENT, TAIL_AHEAD };
 struct relay_tail {                       /* what a look at the stream found */
     _Bool exists;
     int64_t first_sequence, last_sequence, messages, deleted;
+    _Bool expires;                        /* an operator has set an age limit: the oldest may be gone */
     _Bool has_last;                       /* there is a last message; then: */
     _Bool is_ours;                        /* subject, source, position and chain are such as we write */
     int64_t position;

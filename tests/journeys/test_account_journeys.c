@@ -46,7 +46,7 @@ static const char *const folds[] = {
 
 Test(account, register_)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("a new customer",
             WHEN("account.register", "{'name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME "}"),
             THEN_EVENT("AccountRegistered", "{'account_id':'$id','name':'Anna','email':'anna@example.com',"
@@ -95,7 +95,7 @@ Test(account, register_)
 
 Test(account, change_profile)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("the event carries all, also what stays",
             REGISTERED(ANNA, "anna@example.com"),
             WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'Anna B'}"),
@@ -119,7 +119,7 @@ Test(account, change_profile)
 
 Test(account, change_address)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("a new address",
             REGISTERED(ANNA, "anna@example.com"),
             WHEN("account.change-address", "{'account_id':'" ANNA "','address':"
@@ -137,7 +137,7 @@ Test(account, change_address)
 
 Test(account, cards)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("a card is added",
             REGISTERED(ANNA, "anna@example.com"),
             WHEN("account.add-card", ADD_VISA),
@@ -178,7 +178,7 @@ Test(account, cards)
 
 Test(account, has_a_limit_of_cards)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("twenty cards, not counting removed ones",
             REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), CARD_ADDED(OTHER_CARD),
             GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
@@ -190,7 +190,7 @@ Test(account, has_a_limit_of_cards)
 
 Test(account, close)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("closing removes the cards",
             REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA),
             WHEN("account.close", THE_ACCOUNT),
@@ -209,7 +209,7 @@ Test(account, close)
 
 Test(account, decline_card)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("a failed payment declines the card",
             REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"),
             FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA),
@@ -237,7 +237,7 @@ Test(account, decline_card)
 
 Test(account, get)
 {
-    static const struct story stories[] = {
+    const struct story stories[] = {
         STORY("unknown", GET, THEN_REFUSED("unknown_account", "account_id")),
         STORY("a new account", REGISTERED(ANNA, "anna@example.com"), GET,
             THEN_REPLY(ANNA_IS ",'status':'open','cards':[],'purchases':[],'totals':{'orders':0,'paid':[]}}")),
