@@ -20,11 +20,12 @@ enum step_kind {
     STEP_RUN,               /* … until here */
     STEP_WAIT,              /* number: milliseconds pass, and what is due happens in time */
     STEP_PROVIDER,          /* what: order id, number: attempt (a void: negative), json: reply, or an outcome's name */
-    STEP_RESTART,           /* the process forgets; json "scratch": its tables as well */
+    STEP_RESTART,           /* the process forgets; json: SQL that runs meanwhile, or NULL */
     STEP_THEN_REPLY,        /* json */
     STEP_THEN_REFUSED,      /* what: code, json: how the message begins */
     STEP_THEN_EVENT,        /* what: type, json: data */
     STEP_THEN_CALL,         /* what: subject, json: body */
+    STEP_THEN_WHATEVER,     /* forgets the events and calls so far: a story that is about something else */
     STEP_THEN_ROW,          /* what: SQL of one text, json: it; one literal each */
 };
 
@@ -45,11 +46,12 @@ struct step {
 #define WAIT(ms) STEP(WAIT, .number = (ms))
 #define PROVIDER(order, attempt, reply) STEP(PROVIDER, .what = (order), .number = (attempt), .json = (reply))
 #define RESTART STEP(RESTART)
-#define RESTART_WITHOUT_SCRATCH(sql) STEP(RESTART, .json = (sql))
+#define RESTART_AFTER(sql) STEP(RESTART, .json = (sql))
 #define THEN_REPLY(body) STEP(THEN_REPLY, .json = (body))
 #define THEN_REFUSED(code, message) STEP(THEN_REFUSED, .what = (code), .json = (message))
 #define THEN_EVENT(type, data) STEP(THEN_EVENT, .what = (type), .json = (data))
 #define THEN_CALL(subject, body) STEP(THEN_CALL, .what = (subject), .json = (body))
+#define THEN_WHATEVER STEP(THEN_WHATEVER)
 #define THEN_ROW(sql, text) STEP(THEN_ROW, .what = (sql), .json = (text))
 
 struct story {
