@@ -63,5 +63,5 @@ struct story {
 #define STORY_BEGIN_MS INT64_C(1795000000000)    /* 2026-11-18T13:06:40Z: when every story begins */
 
 /* Runs each; a step that does not hold fails the Criterion test, naming story and line. fold_checks:
- * SQL texts of one text each, NULL ends; they must say the same after folding anew. */
+ * SQL texts of one text each, NULL ends; they must say the same after folding anew; NULL for stories that meddle with tables. */
 void stories_run(const struct service *service, const struct story *stories, int count, const char *const *fold_checks);

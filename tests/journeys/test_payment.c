@@ -81,13 +81,11 @@ Test(payment, a_card_that_goes)
             ANSWER(1, SAYS_DECLINED), FAILED(CARD_2, "1", NO_NEXT)),
         STORY("not in the projection, because that is being read anew: it is charged when it comes",
             CHARGED, RESTART_AFTER("DELETE FROM customer_cards"), WAIT(100),
-            CARD_ADDED(CARD_1, "tok_1"), WAIT(60000), CHARGE("1", "tok_1"), WAIT(1000), ANSWER(1, SAYS_PAID), PAID(CARD_1, "1"),
-            RESTART_AFTER("INSERT INTO customer_cards SELECT account_id, '" CARD_1 "', 1, '2030-12', 'tok_1' FROM customers"
-                          " WHERE 1 ON CONFLICT DO NOTHING")),
+            CARD_ADDED(CARD_1, "tok_1"), WAIT(400), CHARGE("1", "tok_1"), ANSWER(1, SAYS_PAID), PAID(CARD_1, "1")),
     };
     stories_run(&order_service, stories, 3, order_folds);
-    /* The last one plays a projection that is not what the log says: nothing to fold anew. */
-    stories_run(&order_service, stories + 3, 1, (const char *const[]){ NULL });
+    /* The last one plays a projection that is not what the log says: it cannot be folded anew. */
+    stories_run(&order_service, stories + 3, 1, NULL);
 }
 
 Test(payment, no_answer)
@@ -156,7 +154,7 @@ Test(payment, cancelled_orders)
             CANCELLED_IN_FLIGHT, ANSWER(-1, SAYS_VOIDED), RESTART_AFTER("DROP TABLE void_mark"), VOID("1"), ANSWER(-1, SAYS_VOIDED)),
         STORY("placed and cancelled in one batch is never charged",
             PROVIDED, ANNA_WITH("tok_1"), PLACE, PLACED, CHARGE("1", "tok_1"), TOGETHER, CANCEL, CARD_ADDED(CARD_2, "tok_2"), RUN,
-            CANCELLED("requested"), VOID("1"), WAIT(60000)),
+            CANCELLED("requested"), VOID("1"), WAIT(5000)),
     };
     RUN_ALL(stories);
 }
@@ -166,7 +164,7 @@ Test(payment, deadline)
     const struct story stories[] = {
         STORY("ends the waiting, stock returns",
             WAITING, WAIT(HOURS(72) - 1), STATUS("payment_failed"), WAIT(1), CANCELLED("payment_deadline"), VOID("2"),
-            STATUS("cancelled"), STOCK("10/0/0"), CARD_ADDED(CARD_2, "tok_2"), WAIT(60000), STATUS("cancelled")),
+            ANSWER(-2, SAYS_VOIDED), STATUS("cancelled"), STOCK("10/0/0"), CARD_ADDED(CARD_2, "tok_2"), WAIT(60000), STATUS("cancelled")),
         STORY("ends what nobody knows the outcome of, and takes it back",
             CHARGED, ANSWER(1, "timeout"), WAIT(HOURS(71)), THEN_WHATEVER, WAIT(HOURS(2)), THEN_WHATEVER,
             STATUS("cancelled"), STOCK("10/0/0"), ANSWER(1, SAYS_PAID)),
@@ -185,7 +183,7 @@ Test(payment, deadline)
     };
     /* The fifth one's clock is set back by hand, which no log knows. */
     stories_run(&order_service, stories, 4, order_folds);
-    stories_run(&order_service, stories + 4, 1, (const char *const[]){ NULL });
+    stories_run(&order_service, stories + 4, 1, NULL);
     stories_run(&order_service, stories + 5, 1, order_folds);
 }
 
@@ -225,11 +223,12 @@ Test(payment, bounds)
                 "'amount':{'amount':1000,'currency':'EUR'}}"),
             PROVIDER("$second", 1, SAYS_PAID), THEN_WHATEVER, THEN_ROW(STATUSES, "3x2")),
         STORY("more silent charges than the memory holds do not keep others from being paid",
-            OPTION("payment-inflight-max", "1"), REGISTERED(ANNA), CARD_ADDED(CARD_1, "tok_timeout"), BERT_WITH("tok_ok"), MANY_TEAS,
+            OPTION("payment-inflight-max", "1"), OPTION("payment-deadline-s", "3600"),
+            REGISTERED(ANNA), CARD_ADDED(CARD_1, "tok_timeout"), BERT_WITH("tok_ok"), MANY_TEAS,
             TOGETHER, TEN(PLACE), TEN(PLACE), RUN, THEN_WHATEVER,
             WHEN("order.place", "{'account_id':'" BERT "','lines':[{'sku':'tea','quantity':1}]}"), THEN_WHATEVER,
-            WAIT(HOURS(2)), THEN_WHATEVER, THEN_ROW(STATUSES, "1x20,3x1"),
-            WAIT(HOURS(72)), THEN_WHATEVER, THEN_ROW(STATUSES, "3x1,5x20"),
+            WAIT(1800000), THEN_WHATEVER, THEN_ROW(STATUSES, "1x20,3x1"),
+            WAIT(1800000), THEN_WHATEVER, THEN_ROW(STATUSES, "3x1,5x20"),
             THEN_ROW("SELECT stock || '/' || reserved FROM products", "99999/1")),
         STORY("the provider is away, then all are paid",
             OPTION("payment-inflight-max", "2"), REGISTERED(ANNA), CARD_ADDED(CARD_1, "tok_flaky"), MANY_TEAS,

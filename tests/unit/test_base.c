@@ -1,0 +1,195 @@
+/* Base: memory, buffers, results, refusals, time, ids, digests, log lines. */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/refusal.h"
+#include "base/result.h"
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+Test(arena, memory_is_zeroed_aligned_and_kept)
+{
+    struct arena arena;
+    arena_init(&arena);
+    char *texts[500];
+    for (size_t i = 0; i < 500; i++) {
+        char *memory = arena_alloc(&arena, i);
+        cr_assert(memory && (uintptr_t)memory % _Alignof(max_align_t) == 0);
+        for (size_t b = 0; b < i; b++)
+            cr_assert(memory[b] == 0);
+        texts[i] = arena_copy(&arena, "some text", i % 9);
+    }
+    for (size_t i = 0; i < 500; i++)
+        cr_assert(strlen(texts[i]) == i % 9);
+    cr_assert(arena_alloc(&arena, 1024 * 1024));
+    cr_assert_null(arena_alloc(&arena, SIZE_MAX));
+    arena_deinit(&arena);
+    cr_assert_null(arena.blocks);
+}
+
+Test(buf, writes_what_json_wants)
+{
+    static const struct { const char *text; size_t length; const char *json; } cases[] = {
+        { "plain", 5, "\"plain\"" }, { "", 0, "\"\"" }, { "a\"b\\c", 5, "\"a\\\"b\\\\c\"" },
+        { "line\nreturn\rtab\t", 16, "\"line\\nreturn\\rtab\\t\"" }, { "\x01\x1f\x7f", 3, "\"\\u0001\\u001f\\u007f\"" },
+        { "Köln", 5, "\"Köln\"" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        _deinit_(buf) struct buf buf = { 0 };
+        buf_put_json(&buf, cases[i].text, cases[i].length);
+        cr_assert_str_eq(buf.data, cases[i].json);
+    }
+}
+
+Test(buf, numbers_hex_and_growth)
+{
+    _deinit_(buf) struct buf buf = { 0 };
+    buf_put_int(&buf, INT64_MIN);
+    buf_put_char(&buf, ' ');
+    buf_put_int(&buf, 0);
+    buf_put_format(&buf, " %s ", "x");
+    buf_put_hex(&buf, "\xde\xad", 2);
+    cr_assert_str_eq(buf.data, "-9223372036854775808 0 x dead");
+    for (int i = 0; i < 10000; i++)
+        buf_put_text(&buf, "0123456789");
+    cr_assert(buf_status(&buf) == 0 && buf.length == strlen(buf.data));
+    size_t length;
+    char *taken = buf_take(&buf, &length);
+    cr_assert(length == strlen(taken) && buf.data == NULL);
+    free(taken);
+}
+
+static int inner(void) { return fail(ERR_FULL, "no room for %d", 3); }
+static int outer(void) { return trace(inner()); }
+
+Test(result, a_failure_says_where_it_came_from)
+{
+    cr_assert_eq(outer(), -ERR_FULL);
+    cr_assert(strncmp(failure_text(), "full: no room for 3 (test_base.c:", 33) == 0, "%s", failure_text());
+    cr_assert_not_null(strstr(failure_text(), " < test_base.c:"));
+    cr_assert_eq(trace(7), 7);
+    cr_assert_str_eq(failure_name(-ERR_CORRUPT), "corrupt");
+}
+
+Test(refusal, codes_of_the_wire)
+{
+    static const struct { enum refusal refusal; const char *code; int status; } cases[] = {
+        { REFUSED_INVALID_REQUEST, "invalid_request", 400 }, { REFUSED_NOT_FOUND, "not_found", 404 },
+        { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404 }, { REFUSED_CONFLICT, "conflict", 409 },
+        { REFUSED_TOO_LARGE, "too_large", 413 }, { REFUSED_NO_VALID_CARD, "no_valid_card", 422 },
+        { REFUSED_OUT_OF_STOCK, "out_of_stock", 422 }, { REFUSED_ACCOUNT_CLOSED, "account_closed", 422 },
+        { REFUSED_WRONG_STATE, "wrong_state", 422 }, { REFUSED_INTERNAL, "internal", 500 },
+        { REFUSED_BUSY, "busy", 503 }, { REFUSED_REPLAYING, "replaying", 503 },
+    };
+    cr_assert_eq(sizeof(cases) / sizeof(*cases), REFUSAL_MAX - 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        cr_assert_str_eq(refusal_code(cases[i].refusal), cases[i].code);
+        cr_assert_eq(refusal_status(cases[i].refusal), cases[i].status);
+        cr_assert_eq(refusal_is_transient(cases[i].refusal), cases[i].status >= 500);
+    }
+}
+
+Test(clock, times_read_back)
+{
+    static const struct { int64_t ms; const char *text; } cases[] = {
+        { 0, "1970-01-01T00:00:00.000Z" }, { 1795412400123, "2026-11-23T05:40:00.123Z" }, { -1, "1969-12-31T23:59:59.999Z" },
+        { 951782400000, "2000-02-29T00:00:00.000Z" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[RFC3339_SIZE];
+        int64_t ms = 42;
+        rfc3339_format(cases[i].ms, text);
+        cr_assert_str_eq(text, cases[i].text);
+        cr_assert(rfc3339_parse(text, &ms) == 0 && ms == cases[i].ms);
+    }
+    static const char *const wrong[] = { "", "2026-11-23", "2026-11-23T05:40:00", "2026-13-01T00:00:00Z", "2026-11-23T05:40:00+01:00", "x" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        int64_t ms = 42;
+        cr_assert(rfc3339_parse(wrong[i], &ms) == -ERR_INVALID && ms == 42, "%s", wrong[i]);
+    }
+}
+
+Test(id, sorted_unique_and_of_version_7)
+{
+    struct id_source source;
+    char last[ID_SIZE] = "", id[ID_SIZE];
+    id_source_init(&source, 0);
+    for (int i = 0; i < 20000; i++) {
+        int64_t now_ms = 1795412400000 + i / 10000 - (i > 15000) * 5000;   /* the clock stands, then goes back */
+        id_make(&source, "ord_", now_ms, id);
+        cr_assert(strlen(id) == 40 && id[18] == '7' && strchr("89ab", id[23]), "%s", id);
+        cr_assert(strcmp(last, id) < 0, "%s then %s", last, id);
+        strcpy(last, id);
+    }
+}
+
+Test(id, a_seed_makes_the_same_ids_again)
+{
+    struct id_source a, b;
+    char x[ID_SIZE], y[ID_SIZE];
+    id_source_init(&a, 7);
+    id_source_init(&b, 7);
+    for (int i = 0; i < 100; i++) {
+        id_make(&a, "", i, x);
+        id_make(&b, "", i, y);
+        cr_assert_str_eq(x, y);
+    }
+}
+
+Test(digest, known_vectors)
+{
+    static const struct { const char *text, *hex; } cases[] = {   /* FIPS 180-2, appendix B */
+        { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+        { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct digest digest, parsed;
+        char hex[DIGEST_HEX_SIZE];
+        cr_assert(digest_of(cases[i].text, strlen(cases[i].text), &digest) == 0);
+        digest_format(&digest, hex);
+        cr_assert_str_eq(hex, cases[i].hex);
+        cr_assert(digest_parse(hex, &parsed) == 0 && digest_equal(&digest, &parsed));
+    }
+    struct digest digest;
+    cr_assert(digest_parse("ba78", &digest) == -ERR_INVALID);
+    cr_assert(digest_parse("Ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", &digest) == -ERR_INVALID);
+}
+
+/* What log_write puts on stderr. */
+static void captured(enum log_format format, const char *value, char *text, size_t size)
+{
+    int ends[2], kept = dup(STDERR_FILENO);
+    cr_assert(pipe(ends) == 0);
+    dup2(ends[1], STDERR_FILENO);
+    log_setup("test-svc", LOG_INFO, format);
+    log_debug("hidden");
+    log_info("thing", LOG_TEXT("name", value), LOG_INT("n", -5), LOG_TEXT("none", NULL));
+    dup2(kept, STDERR_FILENO);
+    close(ends[1]);
+    ssize_t length = read(ends[0], text, size - 1);
+    text[length > 0 ? length : 0] = '\0';
+    close(ends[0]);
+    close(kept);
+}
+
+Test(log, one_line_that_nothing_can_forge)
+{
+    static const struct { const char *value, *logfmt, *json; } cases[] = {
+        { "plain", "name=plain n=-5\n", "\"name\":\"plain\",\"n\":-5}\n" },
+        { "a b\nlevel=error", "name=\"a b\\nlevel=error\" n=-5\n", "\"name\":\"a b\\nlevel=error\",\"n\":-5}\n" },
+        { "\"}\x1b[2J", "name=\"\\\"}\\u001b[2J\" n=-5\n", "\"name\":\"\\\"}\\u001b[2J\",\"n\":-5}\n" },
+        { "", "name=\"\" n=-5\n", "\"name\":\"\",\"n\":-5}\n" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[512];
+        captured(LOG_LOGFMT, cases[i].value, text, sizeof(text));
+        cr_assert(strstr(text, cases[i].logfmt) && strchr(text, '\n') == text + strlen(text) - 1, "%s", text);
+        cr_assert(strstr(text, "level=info service=test-svc event=thing") && !strstr(text, "hidden"));
+        captured(LOG_JSON, cases[i].value, text, sizeof(text));
+        cr_assert(strstr(text, cases[i].json) && text[0] == '{', "%s", text);
+    }
+}

@@ -1,0 +1,132 @@
+/* Contracts: every example of every schema, and what a request can get wrong. */
+#include "contract/schema.h"
+#include "contracts_examples.h"
+#include "base/refusal.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static int decode(const struct schema *schema, const char *text, size_t length, struct arena *arena, void **value, struct invalid *invalid)
+{
+    *invalid = (struct invalid){ 0 };
+    return schema_decode(schema, text, length, arena, value, invalid);
+}
+
+Test(contract, every_example_is_valid_and_comes_back)
+{
+    for (size_t i = 0; i < sizeof(contract_examples) / sizeof(*contract_examples); i++) {
+        const struct schema *schema = contract_examples[i].schema;
+        const char *text = contract_examples[i].text;
+        _deinit_(arena) struct arena arena = { 0 };
+        _deinit_(buf) struct buf out = { 0 };
+        struct invalid invalid;
+        void *value;
+        cr_assert(decode(schema, text, strlen(text), &arena, &value, &invalid) == 0, "%s: %s %s", schema->name, invalid.field, invalid.message);
+        cr_assert(schema_encode(schema, value, &out) == 0);
+        cr_assert_str_eq(out.data, text, "%s", schema->name);
+    }
+}
+
+#define ACC "acc_019abc12-3456-7def-8123-456789abcdef"
+#define PLACE(lines) "{\"account_id\":\"" ACC "\",\"lines\":" lines "}"
+
+Test(contract, what_is_wrong_is_named)
+{
+    static const struct { const char *text, *field, *message; } cases[] = {
+        { "", "", "not valid JSON" },
+        { "nonsense", "", "not valid JSON" },
+        { "[]", "", "must be an object" },
+        { "{}", "account_id", "is required" },
+        { "{\"account_id\":\"" ACC "\",\"account_id\":\"" ACC "\",\"lines\":[]}", "account_id", "appears twice" },
+        { PLACE("[]"), "lines", "at least 1 elements" },
+        { PLACE("\"x\""), "lines", "must be an array" },
+        { PLACE("[{\"sku\":\"tea\"}]"), "lines[0].quantity", "is required" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1},{\"sku\":\"tea\",\"quantity\":0}]"), "lines[1].quantity", "at least 1" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":-3}]"), "lines[0].quantity", "at least 1" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1000001}]"), "lines[0].quantity", "at most 1000000" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1.5}]"), "lines[0].quantity", "must be an integer" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":\"1\"}]"), "lines[0].quantity", "must be an integer" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":99999999999999999999999}]"), "", "a number that is too large" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1e300}]"), "lines[0].quantity", "at most 1000000" },
+        { PLACE("[{\"sku\":\"'; DROP TABLE orders;--\",\"quantity\":1}]"), "lines[0].sku", "must match" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1,\"price\":0}]"), "lines[0].price", "is not a field" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1,\"\\u001b[2J\":0}]"), "lines[0].(a name with unusual characters)", "is not a field" },
+        { PLACE("[{\"sku\":\"te\xff\",\"quantity\":1}]"), "", "not valid UTF-8" },
+        { PLACE("[{\"sku\":\"te\\u0000a\",\"quantity\":1}]"), "", "a NUL character" },
+        { "{\"account_id\":\"acc_\\r\\nPUB evil\",\"lines\":[]}", "account_id", "must match" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        _deinit_(arena) struct arena arena = { 0 };
+        struct invalid invalid;
+        void *value = NULL;
+        cr_assert_eq(decode(&order_place_schema, cases[i].text, strlen(cases[i].text), &arena, &value, &invalid), REFUSED_INVALID_REQUEST, "%s", cases[i].text);
+        cr_assert_str_eq(invalid.field, cases[i].field, "%s: field %s", cases[i].text, invalid.field);
+        cr_assert(strstr(invalid.message, cases[i].message), "%s: %s", cases[i].text, invalid.message);
+        cr_assert_null(value);
+    }
+}
+
+Test(contract, nesting_without_end_is_refused)
+{
+    char text[5000];
+    for (int i = 0; i < 2500; i++) {
+        text[i] = '[';
+        text[2500 + i] = ']';
+    }
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *value;
+    cr_assert_eq(decode(&order_place_schema, text, sizeof(text), &arena, &value, &invalid), REFUSED_INVALID_REQUEST);
+    cr_assert_str_eq(invalid.message, "the body is nested too deep (line 1, column 2049)");
+}
+
+Test(contract, a_name_may_have_any_letters_but_no_control_characters)
+{
+    static const struct { const char *name; int r; } cases[] = {
+        { "Robert'); DROP TABLE accounts;--", 0 }, { "Björn Çelik 李", 0 }, { "", REFUSED_INVALID_REQUEST }, { "a\\u000db", REFUSED_INVALID_REQUEST },
+        { "a\\nb", REFUSED_INVALID_REQUEST }, { "\\u007f", REFUSED_INVALID_REQUEST },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "{\"account_id\":\"" ACC "\",\"name\":\"%s\"}", cases[i].name);
+        _deinit_(arena) struct arena arena = { 0 };
+        struct invalid invalid;
+        void *value;
+        cr_assert_eq(decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), cases[i].r, "%s", text);
+    }
+}
+
+Test(contract, lengths_count_code_points)
+{
+    char text[2000] = "{\"account_id\":\"" ACC "\",\"name\":\"";
+    for (int i = 0; i < 200; i++)
+        strcat(text, "ö");
+    strcat(text, "\"}");
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *value;
+    cr_assert_eq(decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), 0, "%s", invalid.message);
+    text[strlen(text) - 2] = '\0';
+    strcat(text, "x\"}");
+    cr_assert_eq(decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), REFUSED_INVALID_REQUEST);
+}
+
+Test(contract, events_are_open_and_requests_closed)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *value;
+    const char *event = "{\"account_id\":\"" ACC "\",\"from_the_future\":{\"x\":[1]}}";
+    cr_assert_eq(decode(&account_closed_schema, event, strlen(event), &arena, &value, &invalid), 0);
+    cr_assert_eq(decode(&account_close_schema, event, strlen(event), &arena, &value, &invalid), REFUSED_INVALID_REQUEST);
+}
+
+Test(contract, an_integer_may_be_written_as_1_0)
+{
+    const char *text = PLACE("[{\"sku\":\"tea\",\"quantity\":3.0}]");
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *value;
+    cr_assert_eq(decode(&order_place_schema, text, strlen(text), &arena, &value, &invalid), 0);
+    cr_assert_eq(((struct order_place *)value)->lines[0].quantity, 3);
+}

@@ -1,0 +1,299 @@
+/* Loop: one transaction for many items, keys that are answered once, others' events in order, and what happens when
+ * an event cannot be applied or the disk says no. A service of two tables stands in for the shipped ones. */
+#include "base/clock.h"
+#include "contracts.h"
+#include "runtime/loop.h"
+#include "runtime/run_item.h"
+#include "store/parked.h"
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- The service ----------------------------------------------------------------------------- */
+
+static int add(struct journey *j, const void *request)
+{
+    const struct order_add_product *wanted = request;
+    if (strcmp(wanted->sku, "never") == 0)
+        return journey_refuse(j, REFUSED_OUT_OF_STOCK, "never");
+    struct product_added added = { .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock };
+    int r = journey_emit(j, &product_added_schema, wanted->sku, &added);
+    if (r == 0 && strcmp(wanted->sku, "late") == 0)      /* refuses after it has emitted: nothing may stay */
+        return journey_refuse(j, REFUSED_CONFLICT, "late");
+    return trace(r);
+}
+
+static void add_answer(const struct event *event, void *ret_reply)
+{
+    struct order_add_product_reply *reply = ret_reply;
+    reply->sku = event->entity;
+    reply->position = event->position;
+}
+
+static int apply_added(struct db *db, const struct event *event)
+{
+    const struct product_added *added = event->value;
+    return trace(db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
+}
+
+static int apply_received(struct db *db, const struct event *event)
+{
+    (void)event;
+    return trace(db_exec(db, "INSERT INTO reactions VALUES (?1)", "i", event->position));
+}
+
+static int apply_closed(struct db *db, const struct event *event)
+{
+    return trace(db_exec(db, "INSERT INTO closed VALUES (?1, ?2)", "si", event->entity, event->position));
+}
+
+static int react_closed(struct journey *j, const struct event *event)
+{
+    (void)event;
+    struct stock_received received = { .sku = "x", .quantity = 1, .stock = 1 };
+    return trace(journey_emit(j, &stock_received_schema, "x", &received));
+}
+
+static const struct event_type own_events[] = {
+    { &product_added_schema, "ProductAdded", apply_added, NULL }, { &stock_received_schema, "StockReceived", apply_received, NULL }, { 0 },
+};
+static const struct event_type other_events[] = { { &account_closed_schema, "AccountClosed", apply_closed, react_closed }, { 0 } };
+static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events }, { 0 } };
+static const struct command commands[] = {
+    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer }, { 0 },
+};
+static const struct service service = {
+    .name = "test-svc", .log = "TEST", .prefix = "test", .tables_version = 1, .events = own_events, .sources = sources, .commands = commands,
+    .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER) STRICT;"
+              "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
+              "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;",
+};
+
+/* ---- Driving it ------------------------------------------------------------------------------ */
+
+static struct loop loop;
+static struct db *db;
+
+static void open_loop(void)
+{
+    struct db_options options = { .path = ":memory:" };
+    cr_assert(db_open(&options, &db) == 0 && loop_open(&loop, &service, NULL, db, 1) == 0, "%s", failure_text());
+}
+
+static void close_loop(void)
+{
+    loop_close(&loop);
+    db_free(db);
+}
+
+TestSuite(loop, .init = open_loop, .fini = close_loop);
+
+static struct item *command(const char *sku, const char *key)
+{
+    char body[200], hex[DIGEST_HEX_SIZE];
+    struct item *item = item_new(ITEM_COMMAND);
+    struct invalid invalid;
+    struct digest digest;
+    void *request;
+    int length = snprintf(body, sizeof(body), "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}", sku);
+    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request, &invalid) == 0);
+    item->command = &commands[0];
+    item->request = request;
+    if (key) {
+        cr_assert(digest_of(body, (size_t)length, &digest) == 0);
+        digest_format(&digest, hex);
+        char cause[64];
+        snprintf(cause, sizeof(cause), CAUSE_REQUEST "%s", key);
+        item->key = arena_copy(&item->arena, key, strlen(key));
+        item->origin.cause = arena_copy(&item->arena, cause, strlen(cause));
+        item->origin.cause_digest = arena_copy(&item->arena, hex, strlen(hex));
+    }
+    return item;
+}
+
+static struct batch *run(int count, struct item **items)
+{
+    struct batch *batch = batch_new();
+    loop_run(&loop, items, count, clock_wall_ms(), batch);
+    return batch;
+}
+
+static int64_t rows(const char *sql)
+{
+    int64_t count = -1;
+    db_number(db, &count, sql, "");
+    return count;
+}
+
+static void answers(const char *sku, const char *key, enum item_outcome outcome, const char *body)
+{
+    struct item *item = command(sku, key);
+    struct batch *batch = run(1, &item);
+    cr_assert_eq(item->outcome, outcome, "%s %s: outcome %d", sku, key ? key : "", item->outcome);
+    cr_assert_str_eq(outcome == OUTCOME_DONE ? item->body.data : refusal_code(item->refusal), body);
+    batch_free(batch);
+}
+
+Test(loop, a_key_is_answered_once)
+{
+    answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+    answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+    answers("b", "k1", OUTCOME_REFUSED, "conflict");
+    answers("never", "k2", OUTCOME_REFUSED, "out_of_stock");
+    answers("never", "k2", OUTCOME_REFUSED, "out_of_stock");
+    answers("a", "k2", OUTCOME_REFUSED, "conflict");
+    answers("late", "k3", OUTCOME_REFUSED, "conflict");
+    answers("a", NULL, OUTCOME_REFUSED, "internal");      /* the table refuses it; nothing of it stays */
+    answers("c", NULL, OUTCOME_DONE, "{\"sku\":\"c\",\"position\":2}");
+    cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM products") == 2);
+}
+
+Test(loop, many_items_share_a_commit_and_none_disturbs_another)
+{
+    struct item *items[100];
+    for (int i = 0; i < 100; i++) {
+        char sku[16];
+        snprintf(sku, sizeof(sku), i % 10 == 3 ? "same" : "s%d", i);
+        items[i] = command(sku, NULL);
+    }
+    struct batch *batch = run(100, items);
+    int done = 0;
+    for (struct item *item = batch->items; item; item = item->next)
+        done += item->outcome == OUTCOME_DONE;
+    cr_assert(done == 91 && batch->own_event_count == 91 && batch->at.head.position == 91, "%d done", done);
+    int64_t expected = 1;
+    for (struct committed_event *e = batch->events; e; e = e->next)
+        cr_assert_eq(e->event.position, expected++);
+    cr_assert(expected == 92 && rows("SELECT max(position) FROM event_log") == 91);
+    batch_free(batch);
+}
+
+/* ---- Another's log --------------------------------------------------------------------------- */
+
+static struct digest other_chain[64];
+
+static struct item *other_event(int64_t position, const char *entity, const char *data)
+{
+    struct item *item = item_new(ITEM_EVENT);
+    char id[32], acc[48];
+    snprintf(id, sizeof(id), "id-%" PRId64, position);
+    snprintf(acc, sizeof(acc), "%s", entity);
+    struct event event = {
+        .log = "OTHER", .position = position, .id = id, .type = "AccountClosed", .entity = acc, .time_ms = position,
+        .data = data, .data_length = strlen(data),
+    };
+    cr_assert(event_copy(&event, &item->arena, &item->event) == 0 && event_digest(&item->event, &item->event_digest) == 0);
+    cr_assert(event_chain(&other_chain[position - 1], &item->event_digest, &other_chain[position]) == 0);
+    item->event.chain = other_chain[position];
+    item->source = &sources[0];
+    item->type = &other_events[0];
+    item->event.value = item->event.data;
+    if (strcmp(data, "bad") == 0) {
+        item->event.value = NULL;
+        item->invalid = "account_id is required";
+    }
+    return item;
+}
+
+static enum item_outcome run_other(int64_t position, const char *entity, const char *data)
+{
+    struct item *item = other_event(position, entity, data);
+    struct batch *batch = run(1, &item);
+    enum item_outcome outcome = item->outcome;
+    batch_free(batch);
+    return outcome;
+}
+
+Test(loop, others_events_are_taken_in_order_and_once)
+{
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_REPEAT);
+    cr_assert_eq(run_other(3, "e1", "{}"), OUTCOME_GAP);
+    cr_assert_eq(run_other(2, "e2", "{}"), OUTCOME_DONE);
+    struct item *fork = other_event(3, "e3", "{}");
+    fork->event.chain.bytes[0] ^= 1;
+    struct batch *batch = run(1, &fork);
+    cr_assert_eq(fork->outcome, OUTCOME_FORK);
+    batch_free(batch);
+    cr_assert(loop.at.cursors[0].position == 2 && rows("SELECT position FROM cursors") == 2);
+    cr_assert(rows("SELECT count(*) FROM closed") == 2 && rows("SELECT count(*) FROM reactions") == 2);
+}
+
+Test(loop, a_reaction_happens_once_even_when_the_cursor_has_forgotten)
+{
+    run_other(1, "e1", "{}");
+    db_script(db, "DELETE FROM cursors; DELETE FROM closed");       /* a projection that is folded anew */
+    loop.at.cursors[0] = (struct cursor){ 0 };
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
+    cr_assert(rows("SELECT count(*) FROM closed") == 1 && rows("SELECT count(*) FROM event_log") == 1);
+}
+
+Test(loop, what_cannot_be_applied_is_parked_with_what_follows_of_its_entity)
+{
+    cr_assert_eq(run_other(1, "e1", "bad"), OUTCOME_PARKED);        /* does not fit its schema */
+    cr_assert_eq(run_other(2, "e2", "{}"), OUTCOME_DONE);           /* another entity flows on */
+    cr_assert_eq(run_other(3, "e1", "{}"), OUTCOME_PARKED);         /* behind the first */
+    db_script(db, "INSERT INTO closed VALUES ('x', 4)");
+    cr_assert_eq(run_other(4, "e3", "{}"), OUTCOME_PARKED);         /* breaks a constraint; its reaction does not happen either */
+    cr_assert(loop.at.parked_count == 3 && rows("SELECT count(*) FROM parked") == 3 && loop.at.cursors[0].position == 4);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 1 && rows("SELECT count(*) FROM closed WHERE entity = 'e1'") == 0);
+}
+
+/* ---- Catching up on ourselves ----------------------------------------------------------------- */
+
+Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
+{
+    answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+    run_other(1, "e1", "{}");
+    struct event_reader reader = { 0 };
+    struct event event;
+    struct item *items[2];
+    int count = 0;
+    cr_assert(event_reader_open(&reader, db, "TEST", 0, 10) == 0);
+    while (event_reader_next(&reader, &event) > 0) {
+        struct item *item = items[count++] = item_new(ITEM_EVENT);
+        struct invalid invalid;
+        void *value;
+        cr_assert(event_copy(&event, &item->arena, &item->event) == 0 && event_digest(&item->event, &item->event_digest) == 0);
+        item->type = event_type_of_name(own_events, event.type);
+        cr_assert(schema_decode(item->type->schema, event.data, event.data_length, &item->arena, &value, &invalid) == 0);
+        item->event.value = value;
+    }
+    event_reader_deinit(&reader);
+    cr_assert_eq(count, 2);
+    close_loop();
+    open_loop();
+    struct batch *batch = run(2, items);
+    cr_assert(items[0]->outcome == OUTCOME_DONE && items[1]->outcome == OUTCOME_DONE && batch->events == NULL);
+    batch_free(batch);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM products") == 1);
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);           /* its projection comes back; it has reacted before */
+    cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM closed") == 1);
+    answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+}
+
+/* ---- When the disk says no -------------------------------------------------------------------- */
+
+Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
+{
+    answers("a", NULL, OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+    int64_t pages = rows("PRAGMA page_count");
+    char limit[64];
+    snprintf(limit, sizeof(limit), "PRAGMA max_page_count=%" PRId64, pages);
+    db_script(db, limit);
+    struct item *items[400];
+    for (int i = 0; i < 400; i++) {
+        char sku[16];
+        snprintf(sku, sizeof(sku), "s%d", i);
+        items[i] = command(sku, NULL);
+    }
+    struct batch *batch = run(400, items);
+    cr_assert(batch->aborted && !batch->outcome_unknown && batch->events == NULL);
+    for (struct item *item = batch->items; item; item = item->next)
+        cr_assert(item->outcome == OUTCOME_REFUSED && item->refusal == REFUSED_BUSY);
+    batch_free(batch);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 1 && loop.at.head.position == 1);
+    db_script(db, "PRAGMA max_page_count=1000000");
+    answers("b", NULL, OUTCOME_DONE, "{\"sku\":\"b\",\"position\":2}");   /* and goes on when it can */
+}
