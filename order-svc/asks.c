@@ -1,4 +1,4 @@
-/* Asks: see asks.h. An array with a hash table over it for finding and a binary heap for time. */
+/* Asks: see asks.h. An array with a hash table over it for finding and binary heaps for time. */
 #include "asks.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -14,9 +14,10 @@ int asks_init(struct asks *asks, const char *what, int max)
         buckets *= 2;
     *asks = (struct asks){ .what = what, .max = max, .bucket_mask = buckets - 1, .free = -1 };
     asks->all = calloc((size_t)max + 1, sizeof(*asks->all));
-    asks->heap = calloc((size_t)max + 1, sizeof(*asks->heap));
+    asks->waiting.heap = calloc((size_t)max + 1, sizeof(*asks->waiting.heap));
+    asks->sent.heap = calloc((size_t)max + 1, sizeof(*asks->sent.heap));
     asks->buckets = calloc((size_t)buckets, sizeof(*asks->buckets));
-    if (!asks->all || !asks->heap || !asks->buckets) {
+    if (!asks->all || !asks->waiting.heap || !asks->sent.heap || !asks->buckets) {
         asks_deinit(asks);
         return fail(ERR_MEMORY, "no memory for %d payments", max);
     }
@@ -28,7 +29,8 @@ int asks_init(struct asks *asks, const char *what, int max)
 void asks_deinit(struct asks *asks)
 {
     free(asks->all);
-    free(asks->heap);
+    free(asks->waiting.heap);
+    free(asks->sent.heap);
     free(asks->buckets);
     *asks = (struct asks){ .free = -1 };
 }
@@ -53,39 +55,62 @@ struct ask *asks_find(const struct asks *asks, const char *order_id, int64_t att
 
 /* ---- By time --------------------------------------------------------------------------------- */
 
-static void heap_put(struct asks *asks, int place, int index)
+static struct ask_queue *queue_of(struct asks *asks, enum ask_state state)
 {
-    asks->heap[place] = index;
-    asks->all[index].heap_place = place;
+    return state == ASK_SENT ? &asks->sent : &asks->waiting;
 }
 
-static _Bool is_earlier(const struct asks *asks, int a, int b)
+static void queue_put(struct asks *asks, struct ask_queue *queue, int place, int index)
 {
-    return asks->all[asks->heap[a]].due_ms < asks->all[asks->heap[b]].due_ms;
+    queue->heap[place] = index;
+    asks->all[index].place = place;
 }
 
-static void heap_swap(struct asks *asks, int a, int b)
+static _Bool is_earlier(const struct asks *asks, const struct ask_queue *queue, int a, int b)
 {
-    int index = asks->heap[a];
-    heap_put(asks, a, asks->heap[b]);
-    heap_put(asks, b, index);
+    return asks->all[queue->heap[a]].due_ms < asks->all[queue->heap[b]].due_ms;
 }
 
-static void heap_settle(struct asks *asks, int place)
+static void queue_swap(struct asks *asks, struct ask_queue *queue, int a, int b)
 {
-    for (; place > 0 && is_earlier(asks, place, (place - 1) / 2); place = (place - 1) / 2)
-        heap_swap(asks, place, (place - 1) / 2);
+    int index = queue->heap[a];
+    queue_put(asks, queue, a, queue->heap[b]);
+    queue_put(asks, queue, b, index);
+}
+
+static void queue_settle(struct asks *asks, struct ask_queue *queue, int place)
+{
+    for (; place > 0 && is_earlier(asks, queue, place, (place - 1) / 2); place = (place - 1) / 2)
+        queue_swap(asks, queue, place, (place - 1) / 2);
     for (;;) {
         int least = 2 * place + 1;
-        if (least >= asks->count)
+        if (least >= queue->count)
             return;
-        if (least + 1 < asks->count && is_earlier(asks, least + 1, least))
+        if (least + 1 < queue->count && is_earlier(asks, queue, least + 1, least))
             least++;
-        if (!is_earlier(asks, least, place))
+        if (!is_earlier(asks, queue, least, place))
             return;
-        heap_swap(asks, place, least);
+        queue_swap(asks, queue, place, least);
         place = least;
     }
+}
+
+static void queue_enter(struct asks *asks, struct ask *ask)
+{
+    struct ask_queue *queue = queue_of(asks, ask->state);
+    queue_put(asks, queue, queue->count++, (int)(ask - asks->all));
+    queue_settle(asks, queue, ask->place);
+}
+
+static void queue_leave(struct asks *asks, struct ask *ask)
+{
+    struct ask_queue *queue = queue_of(asks, ask->state);
+    int place = ask->place;
+    queue->count--;
+    if (place == queue->count)
+        return;
+    queue_put(asks, queue, place, queue->heap[queue->count]);
+    queue_settle(asks, queue, place);
 }
 
 /* ---- Coming, moving, going ------------------------------------------------------------------- */
@@ -102,9 +127,8 @@ struct ask *asks_add(struct asks *asks, const char *order_id, int64_t attempt, i
     *ask = (struct ask){ .attempt = attempt, .state = ASK_DUE, .due_ms = due_ms, .until_ms = INT64_MAX, .next = *bucket };
     snprintf(ask->order_id, sizeof(ask->order_id), "%s", order_id);
     *bucket = index;
-    heap_put(asks, asks->count, index);
     asks->count++;
-    heap_settle(asks, ask->heap_place);
+    queue_enter(asks, ask);
     return ask;
 }
 
@@ -115,14 +139,8 @@ void asks_remove(struct asks *asks, struct ask *ask)
     while (*link != index)
         link = &asks->all[*link].next;
     *link = ask->next;
-    if (ask->state == ASK_SENT)
-        asks->sent_count--;
-    int place = ask->heap_place;
+    queue_leave(asks, ask);
     asks->count--;
-    if (place < asks->count) {
-        heap_put(asks, place, asks->heap[asks->count]);
-        heap_settle(asks, place);
-    }
     ask->next = asks->free;
     asks->free = index;
 }
@@ -131,7 +149,7 @@ void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t
 {
     static const char *const names[ASK_STATE_MAX] = { "due", "sent", "resting" };
     static const _Bool moves[ASK_STATE_MAX][ASK_STATE_MAX] = {
-        [ASK_DUE] = { [ASK_DUE] = 1, [ASK_SENT] = 1, [ASK_RESTING] = 1 },     /* resting: no token yet */
+        [ASK_DUE] = { [ASK_SENT] = 1, [ASK_RESTING] = 1 },     /* resting: no token yet */
         [ASK_SENT] = { [ASK_RESTING] = 1 },
         [ASK_RESTING] = { [ASK_DUE] = 1 },
     };
@@ -139,20 +157,18 @@ void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t
     (void)moves;
     log_debug("payment_ask", LOG_TEXT("what", asks->what), LOG_TEXT("order", ask->order_id),
               LOG_INT("attempt", ask->attempt), LOG_TEXT("from", names[ask->state]), LOG_TEXT("to", names[state]));
-    asks->sent_count += (state == ASK_SENT) - (ask->state == ASK_SENT);
+    queue_leave(asks, ask);
     ask->state = state;
     ask->due_ms = due_ms;
-    heap_settle(asks, ask->heap_place);
+    queue_enter(asks, ask);
 }
 
-struct ask *asks_next_due(const struct asks *asks, int64_t now_ms)
+struct ask *asks_first_due(const struct asks *asks, const struct ask_queue *queue, int64_t now_ms)
 {
-    if (asks->count == 0 || asks->all[asks->heap[0]].due_ms > now_ms)
-        return NULL;
-    return &asks->all[asks->heap[0]];
+    return asks_due_ms(asks, queue) <= now_ms ? &asks->all[queue->heap[0]] : NULL;
 }
 
-int64_t asks_due_ms(const struct asks *asks)
+int64_t asks_due_ms(const struct asks *asks, const struct ask_queue *queue)
 {
-    return asks->count > 0 ? asks->all[asks->heap[0]].due_ms : INT64_MAX;
+    return queue->count > 0 ? asks->all[queue->heap[0]].due_ms : INT64_MAX;
 }

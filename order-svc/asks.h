@@ -4,11 +4,13 @@
  *
  *                      sent                answered
  *     add ──► ASK_DUE ───────► ASK_SENT ─────────────► remove
- *               ▲  ▲              │
- *      time is up  │ no room      │ no answer: time-out, nobody there, nonsense
- *               │  └─── ASK_DUE   ▼
- *               └───────────── ASK_RESTING
- */
+ *                ▲                │
+ *     time is up │                │ no answer: time-out, nobody there, nonsense
+ *                │                ▼
+ *                └─────────── ASK_RESTING
+ *
+ * Those that are sent stand in a queue of their own, so that the others can be left alone while no more
+ * may be sent. */
 #pragma once
 #include <stdint.h>
 #include "base/id.h"
@@ -22,17 +24,22 @@ struct ask {
     int tries;                        /* without an answer */
     int64_t due_ms;                   /* when to look at it again, in every state */
     int64_t until_ms;                 /* the order's deadline; INT64_MAX: none */
-    int heap_place;
+    int place;                        /* in the queue of its state */
     int next;                         /* in its bucket, or among the free ones; -1 ends */
+};
+
+struct ask_queue {
+    int *heap;                        /* indexes into asks.all, the earliest due first */
+    int count;
 };
 
 struct asks {
     const char *what;                 /* "charge": for the log */
     struct ask *all;
-    int *heap;                        /* indexes into all, the earliest due first */
+    struct ask_queue waiting;         /* ASK_DUE, ASK_RESTING */
+    struct ask_queue sent;            /* ASK_SENT */
     int *buckets;
     int max, count;
-    int sent_count;                   /* of them in ASK_SENT */
     int bucket_mask;
     int free;                         /* given back; -1: none */
     int fresh;                        /* never used from here on, so that unused memory is never touched */
@@ -46,5 +53,6 @@ struct ask *asks_add(struct asks *asks, const char *order_id, int64_t attempt, i
 void asks_remove(struct asks *asks, struct ask *ask);
 void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t due_ms);   /* a move of the picture */
 
-struct ask *asks_next_due(const struct asks *asks, int64_t now_ms);     /* NULL: nothing is due */
-int64_t asks_due_ms(const struct asks *asks);                           /* INT64_MAX: empty */
+/* The first of a queue, when it is due; else NULL. */
+struct ask *asks_first_due(const struct asks *asks, const struct ask_queue *queue, int64_t now_ms);
+int64_t asks_due_ms(const struct asks *asks, const struct ask_queue *queue);   /* INT64_MAX: empty */

@@ -106,28 +106,22 @@ static int charge_answered(struct payments *p, struct journey *j, const struct a
     return trace(r);
 }
 
-/* The mark moves when nothing is open before it, so what a restart forgets is asked for once more. */
-static int void_answered(struct payments *p, struct journey *j, const struct answer *answer)
+static void void_answered(struct payments *p, struct journey *j, const struct answer *answer)
 {
     struct ask *ask = asks_find(&p->voids, answer->tag, -answer->number);
-    if (!ask)
-        return 0;
-    if (answer->outcome != ANSWER_RECEIVED) {
-        if (ask->state == ASK_SENT)
-            payments_rest(p, &p->voids, ask, journey_now_ms(j));
-        return 0;
-    }
-    asks_remove(&p->voids, ask);
-    if (p->voids.count > 0 || p->voids_more || p->void_cursor == p->void_mark)
-        return 0;
-    p->void_mark = p->void_cursor;
-    return trace(void_mark_write(j, p->void_mark));
+    if (ask && answer->outcome == ANSWER_RECEIVED)
+        asks_remove(&p->voids, ask);
+    else if (ask && ask->state == ASK_SENT)
+        payments_rest(p, &p->voids, ask, journey_now_ms(j));
 }
 
 static int answered(void *state, struct journey *j, const struct answer *answer)
 {
     note_provider(state, answer);
-    return trace(answer->number > 0 ? charge_answered(state, j, answer) : void_answered(state, j, answer));
+    if (answer->number > 0)
+        return trace(charge_answered(state, j, answer));
+    void_answered(state, j, answer);
+    return 0;
 }
 
 /* ---- Beginning, watching, ending ------------------------------------------------------------- */

@@ -6,7 +6,6 @@
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 30000
 #define GRACE_MS 5000                 /* past the time-out, before we think that an answer got lost */
-#define NO_ROOM_MS 50                 /* when as many as may be are in flight */
 #define AGAIN_MS 10                   /* to see what a step's own decisions left */
 #define RESCAN_MS 1000
 
@@ -81,7 +80,7 @@ static int cancel_unpaid(struct journey *j, const struct payment *payment)
 
 static int room_for_charges(const struct payments *p)
 {
-    int room = p->inflight_max - p->charges.sent_count;
+    int room = p->inflight_max - p->charges.sent.count;
     if (room > p->charges.max - p->charges.count)
         room = p->charges.max - p->charges.count;
     return room < STEP_MAX ? room : STEP_MAX;
@@ -170,6 +169,15 @@ static int scan_voids(struct payments *p, struct journey *j)
     return count < 0 ? trace(count) : 0;
 }
 
+/* The mark moves when no void is open before it, so a restart asks for a few once more, never for fewer. */
+static int move_void_mark(struct payments *p, struct journey *j)
+{
+    if (p->voids.count > 0 || p->voids_more || p->void_cursor == p->void_mark)
+        return 0;
+    p->void_mark = p->void_cursor;
+    return trace(void_mark_write(j, p->void_mark));
+}
+
 /* ---- What is due ----------------------------------------------------------------------------- */
 
 static int work_on_waiting(struct payments *p, struct journey *j)
@@ -211,21 +219,24 @@ static int work_on_charge(struct payments *p, struct journey *j, struct ask *ask
         payments_rest(p, &p->charges, ask, now_ms);
         return 0;
     }
-    if (p->charges.sent_count >= p->inflight_max) {
-        asks_move(&p->charges, ask, ASK_DUE, now_ms + NO_ROOM_MS);
-        return 0;
-    }
     if (ask->state == ASK_RESTING)
         asks_move(&p->charges, ask, ASK_DUE, now_ms);
     return trace(send_charge(p, j, ask, &payment));
 }
 
+/* First what was sent and got lost, or is past its deadline; then, while more may be sent, the others. */
 static int work_on_charges(struct payments *p, struct journey *j)
 {
+    int64_t now_ms = journey_now_ms(j);
     int r = 0;
-    struct ask *ask;
-    for (int i = 0; i < STEP_MAX && r == 0 && (ask = asks_next_due(&p->charges, journey_now_ms(j))); i++)
+    for (int i = 0; i < STEP_MAX && r == 0; i++) {
+        struct ask *ask = asks_first_due(&p->charges, &p->charges.sent, now_ms);
+        if (!ask && p->charges.sent.count < p->inflight_max)
+            ask = asks_first_due(&p->charges, &p->charges.waiting, now_ms);
+        if (!ask)
+            return 0;
         r = work_on_charge(p, j, ask);
+    }
     return trace(r);
 }
 
@@ -234,16 +245,29 @@ static int work_on_voids(struct payments *p, struct journey *j)
     int64_t now_ms = journey_now_ms(j);
     int r = 0;
     struct ask *ask;
-    for (int i = 0; i < STEP_MAX && r == 0 && (ask = asks_next_due(&p->voids, now_ms)); i++) {
-        if (ask->state == ASK_SENT) {
-            payments_rest(p, &p->voids, ask, now_ms);
-            continue;
-        }
+    for (int i = 0; i < STEP_MAX && (ask = asks_first_due(&p->voids, &p->voids.sent, now_ms)); i++)
+        payments_rest(p, &p->voids, ask, now_ms);
+    for (int i = 0; i < STEP_MAX && r == 0 && (ask = asks_first_due(&p->voids, &p->voids.waiting, now_ms)); i++) {
         if (ask->state == ASK_RESTING)
             asks_move(&p->voids, ask, ASK_DUE, now_ms);
         r = send_void(p, j, ask);
     }
     return trace(r);
+}
+
+/* When there is something to do without anybody telling; what waits for room is told by an answer. */
+static int64_t next_step_ms(const struct payments *p, int64_t now_ms)
+{
+    if ((p->charges_more || p->chosen_more) && room_for_charges(p) > 0)
+        return now_ms;
+    if (p->voids_more && p->voids.count < p->voids.max)
+        return now_ms;
+    int64_t due_ms = earlier(p->waiting_due_ms, p->rescan_ms);
+    due_ms = earlier(due_ms, asks_due_ms(&p->charges, &p->charges.sent));
+    if (p->charges.sent.count < p->inflight_max)
+        due_ms = earlier(due_ms, asks_due_ms(&p->charges, &p->charges.waiting));
+    due_ms = earlier(due_ms, asks_due_ms(&p->voids, &p->voids.sent));
+    return earlier(due_ms, asks_due_ms(&p->voids, &p->voids.waiting));
 }
 
 int payments_step(void *state, struct journey *j, int64_t *ret_due_ms)
@@ -255,6 +279,8 @@ int payments_step(void *state, struct journey *j, int64_t *ret_due_ms)
     if (r == 0)
         r = scan_voids(p, j);
     if (r == 0)
+        r = move_void_mark(p, j);
+    if (r == 0)
         r = work_on_waiting(p, j);
     if (r == 0)
         r = work_on_charges(p, j);
@@ -262,12 +288,6 @@ int payments_step(void *state, struct journey *j, int64_t *ret_due_ms)
         r = work_on_voids(p, j);
     if (r < 0)
         return trace(r);
-    int64_t due_ms = earlier(asks_due_ms(&p->charges), asks_due_ms(&p->voids));
-    due_ms = earlier(due_ms, earlier(p->waiting_due_ms, p->rescan_ms));
-    if ((p->charges_more || p->chosen_more) && room_for_charges(p) > 0)
-        due_ms = journey_now_ms(j);
-    if (p->voids_more && p->voids.count < p->voids.max)
-        due_ms = journey_now_ms(j);
-    *ret_due_ms = due_ms;
+    *ret_due_ms = next_step_ms(p, journey_now_ms(j));
     return 0;
 }

@@ -65,7 +65,7 @@ wait_until() {
 # ---- Versions, ports -----------------------------------------------------------------------------
 
 # version_at_least HAVE WANT
-version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p) == "$2" ]]; }
 
 # The version of a nats-server program: "2.10.27"; empty when it is none.
 server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//p' || true; }

@@ -101,15 +101,15 @@ class Mesh:
         return sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=10)
 
     def log(self, log):
-        """The event log as Events, and the chain of each computed again from its columns."""
-        events, chains, chain = [], [], bytes(32)
+        """The event log as Events, and the chain that each must have after the one before it."""
+        events, chains, before = [], [], bytes(32)
         database = self.database(log)
         for row in database.execute(f"SELECT {COLUMNS} FROM event_log ORDER BY position"):
             position, stored = row[:2]
             fields = (log, str(position)) + row[2:5] + (str(row[5]),) + row[6:]
             form = b"".join(self.field(value) for value in fields)
-            chain = hashlib.sha256(chain + hashlib.sha256(form).digest()).digest()
-            chains.append(chain.hex())
+            chains.append(hashlib.sha256(before + hashlib.sha256(form).digest()).hexdigest())
+            before = stored
             events.append(Event(position, stored.hex(), row[2], row[3], row[4], row[8], row[11]))
         database.close()
         return events, chains

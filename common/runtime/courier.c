@@ -179,11 +179,7 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
         for (int i = 0; source && source[i].log; i++)
             feed_disconnected(&courier->feeds[i]);
         break;
-    case NOTE_DELIVERED:
-    case NOTE_IGNORED:
-    case NOTE_PULL_STATUS:
-        feed_part_note(courier, note, now_ms);
-        break;
+    case NOTE_PULL_STATUS: feed_part_status(courier, note, now_ms); break;
     }
     free(note);
 }
@@ -193,6 +189,10 @@ static void act(struct courier *courier, int64_t now_ms)
     const struct source *source = courier->instance->service->sources;
     relay_acked(&courier->relay, atomic_load(&courier->acked_epoch), atomic_load(&courier->acked_position), now_ms);
     relay_part_act(courier, now_ms);
+    /* Wake up for the last of what is in flight, or for enough of it to keep the window open. */
+    const struct relay *relay = &courier->relay;
+    int64_t half = relay->published + relay->config.window_max / 2;
+    atomic_store(&courier->ack_wake_position, relay->sent < half ? relay->sent : half);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. */
     for (int i = 0; source && source[i].log && courier->announced; i++)
         feed_part_act(courier, i, now_ms);
@@ -218,7 +218,9 @@ static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Boo
 {
     struct timespec deadline = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
     pthread_mutex_lock(&courier->lock);
-    if (!courier->first && !courier->stopping && atomic_load(&courier->acked_position) <= courier->relay.published)
+    _Bool acked = courier->relay.sent > courier->relay.published &&
+                  atomic_load(&courier->acked_position) >= atomic_load(&courier->ack_wake_position);
+    if (!courier->first && !courier->stopping && !acked)
         pthread_cond_timedwait(&courier->filled, &courier->lock, &deadline);
     struct note *notes = courier->first;
     courier->first = NULL;
@@ -238,6 +240,8 @@ static void *courier_main(void *argument)
         now_ms = clock_monotonic_ms();
         if (!notes && stopping)
             return NULL;
+        /* Arrivals before batches: what a batch settles has arrived before. */
+        feed_part_arrivals(courier, now_ms);
         while (notes) {
             struct note *next = notes->next;
             take_note(courier, notes, now_ms);

@@ -23,14 +23,14 @@
 
 struct instance;
 
-enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_DELIVERED, NOTE_IGNORED, NOTE_PULL_STATUS, NOTE_ANSWER };
+enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_PULL_STATUS, NOTE_ANSWER };
 struct note {                             /* what other threads tell the courier */
     struct note *next;
     enum note_kind kind;
     struct batch *batch;
     struct bus_message *answer;
     int feed;
-    int64_t epoch, pull, position, pending;
+    int64_t epoch, pull;
     int status;
 };
 
@@ -56,7 +56,14 @@ struct courier {
     pthread_t thread;
     _Bool runs;
 
-    atomic_llong acked_epoch, acked_position;   /* written where acknowledgements arrive */
+    /* What comes in thousands a second is a number that library threads write and the courier looks at, and not
+     * a note each. */
+    atomic_llong acked_epoch, acked_position;
+    atomic_llong ack_wake_position;       /* an acknowledgement of this position or later is worth waking up for */
+    struct arrivals {
+        atomic_llong delivered, ignored;  /* since the courier looked */
+        atomic_llong position, pending;   /* of the newest */
+    } arrivals[SOURCES_MAX];
 
     char inbox[BUS_INBOX_SIZE];
     struct bus_subscription *acks, *answers, *deliveries[SOURCES_MAX];

@@ -94,35 +94,43 @@ void on_delivery(void *context, struct bus_message *received)
     }
     const char *reason;
     struct js_delivery delivery = { 0 };
+    struct arrivals *arrivals = &courier->arrivals[i];
     struct item *item = item_of_delivery(courier, i, message, &reason);
     if (bus_message_reply(message))
         js_parse_delivery(bus_message_reply(message), &delivery);
-    note.pending = delivery.pending_count;
-    note.kind = item ? NOTE_DELIVERED : NOTE_IGNORED;
-    note.position = item ? item->event.position : 0;
-    if (!item)   /* not an event of the leader: it is not in its log. If it stood in for one, the gap will show. */
+    if (!item) {   /* not an event of the leader: it is not in its log. If it stood in for one, the gap will show. */
         log_error("foreign_message", LOG_TEXT("stream", source_of(courier, i)->log), LOG_INT("sequence", delivery.stream_sequence),
                   LOG_TEXT("reason", reason));
-    courier_note(courier, note);
-    if (item) {
-        item->feed_epoch = note.epoch;
-        inbox_push(&courier->instance->inbox, item);
+        atomic_fetch_add(&arrivals->ignored, 1);
+        return;
+    }
+    atomic_store(&arrivals->position, item->event.position);
+    atomic_store(&arrivals->pending, delivery.pending_count);
+    atomic_fetch_add(&arrivals->delivered, 1);
+    item->feed_epoch = note.epoch;
+    inbox_push(&courier->instance->inbox, item);
+}
+
+void feed_part_arrivals(struct courier *courier, int64_t now_ms)
+{
+    for (int i = 0; i < SOURCES_MAX; i++) {
+        struct arrivals *arrivals = &courier->arrivals[i];
+        int64_t delivered = atomic_exchange(&arrivals->delivered, 0), ignored = atomic_exchange(&arrivals->ignored, 0);
+        if (delivered + ignored == 0)
+            continue;
+        feed_delivered(&courier->feeds[i], delivered + ignored, atomic_load(&arrivals->position), atomic_load(&arrivals->pending), now_ms);
+        if (ignored > 0)
+            feed_settled(&courier->feeds[i], ignored, courier->feeds[i].cursor, now_ms);
     }
 }
 
-void feed_part_note(struct courier *courier, const struct note *note, int64_t now_ms)
+void feed_part_status(struct courier *courier, const struct note *note, int64_t now_ms)
 {
     struct feed *feed = &courier->feeds[note->feed];
-    if (note->kind == NOTE_DELIVERED) {
-        feed_delivered(feed, note->position, note->pending, now_ms);
-    } else if (note->kind == NOTE_IGNORED) {
-        feed_delivered(feed, 0, note->pending, now_ms);
-        feed_settled(feed, 1, feed->cursor, now_ms);
-    } else if (note->status == STATUS_HEARTBEAT) {
+    if (note->status == STATUS_HEARTBEAT)
         feed_heartbeat(feed, now_ms);
-    } else if (note->epoch == feed->epoch) {
+    else if (note->epoch == feed->epoch)
         feed_pull_ended(feed, note->pull, note->status == STATUS_CONFLICT || note->status == 503, now_ms);
-    }
 }
 
 /* ---- Settling ------------------------------------------------------------------------------- */
@@ -285,7 +293,7 @@ static void take_page(struct courier *courier, int i, struct bus_message *messag
         struct item *item = item_of_row(courier, i, &page->events[n]);
         if (!item)
             break;                        /* the rest comes with the next page */
-        feed_delivered(feed, item->event.position, 0, now_ms);
+        feed_delivered(feed, 1, item->event.position, 0, now_ms);
         inbox_push(&courier->instance->inbox, item);
     }
     feed_filled(feed, page->last_position, now_ms);

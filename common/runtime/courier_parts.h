@@ -22,7 +22,8 @@ void on_puback(void *context, struct bus_message *message);             /* libra
 
 void feed_part_act(struct courier *courier, int i, int64_t now_ms);
 void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms);
-void feed_part_note(struct courier *courier, const struct note *note, int64_t now_ms);
+void feed_part_arrivals(struct courier *courier, int64_t now_ms);       /* looks at what on_delivery counted */
+void feed_part_status(struct courier *courier, const struct note *note, int64_t now_ms);
 void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
 void on_delivery(void *context, struct bus_message *message);           /* library thread */
 

@@ -64,10 +64,11 @@ void on_puback(void *context, struct bus_message *received)
     if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate) {
         atomic_store(&courier->acked_position, position);
         atomic_store(&courier->acked_epoch, epoch);
-        courier_wake(courier);
+        if (position >= atomic_load(&courier->ack_wake_position))
+            courier_wake(courier);
         return;
     }
-    courier_note(courier, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .position = position, .status = status });
+    courier_note(courier, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .status = status });
 }
 
 /* ---- Looking at the stream ------------------------------------------------------------------ */

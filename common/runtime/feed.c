@@ -162,20 +162,23 @@ static struct feed_pull *oldest_pull(struct feed *feed)
     return oldest;
 }
 
-void feed_delivered(struct feed *feed, int64_t position, int64_t pending, int64_t now_ms)
+void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending, int64_t now_ms)
 {
-    struct feed_pull *pull = oldest_pull(feed);
-    feed->unsettled++;
-    note_leader(feed, position);
-    if (pending > 0)
-        note_leader(feed, position + pending);
-    if (!pull)
-        return;
-    feed->heard_ms = now_ms;
-    feed->idle_rounds = 0;
-    pull->empty = 0;
-    if (--pull->left == 0)
-        *pull = (struct feed_pull){ 0 };
+    struct feed_pull *pull;
+    feed->unsettled += count;
+    note_leader(feed, position + pending);
+    if (feed->state == FEED_PULLING) {
+        feed->heard_ms = now_ms;
+        feed->idle_rounds = 0;
+    }
+    while (count > 0 && (pull = oldest_pull(feed))) {
+        int64_t taken = count < pull->left ? count : pull->left;
+        count -= taken;
+        pull->left -= taken;
+        pull->empty = 0;
+        if (pull->left == 0)
+            *pull = (struct feed_pull){ 0 };
+    }
 }
 
 void feed_heartbeat(struct feed *feed, int64_t now_ms)

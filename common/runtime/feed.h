@@ -85,7 +85,7 @@ void feed_disconnected(struct feed *feed);
 void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms);
 void feed_made(struct feed *feed, int64_t now_ms);
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
-void feed_delivered(struct feed *feed, int64_t position, int64_t pending, int64_t now_ms);
+void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending, int64_t now_ms);   /* so many, up to position; pending more follow */
 void feed_heartbeat(struct feed *feed, int64_t now_ms);
 void feed_pull_ended(struct feed *feed, int64_t pull, _Bool is_error, int64_t now_ms);
 void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms);   /* count of delivered ones that the loop has run */

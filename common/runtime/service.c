@@ -7,6 +7,7 @@
 #include "runtime/reply.h"
 #include "runtime/tools.h"
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
+#define ALLOCATOR_ARENAS 2                /* items pass from thread to thread: one arena a thread would keep all their peaks */
 
 void instance_exit(struct instance *instance, int exit_code)
 {
@@ -218,6 +220,8 @@ static int run(const struct service *service, const struct config *config, const
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);   /* inherited by all threads: main alone takes them */
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
+    mallopt(M_MXFAST, 0);                 /* fast bins are consolidated over and over by that hand-over */
     instance.service = service;
     instance.config = config;
     instance.database_path = database_path;

@@ -10,7 +10,6 @@
 
 #define STATEMENTS_MAX 512                /* a power of two; a service has some sixty statements */
 
-
 struct statement {
     const char *sql;                      /* the literal's address is the key */
     sqlite3_stmt *prepared;
@@ -235,7 +234,7 @@ static const struct {
     { "PRAGMA trusted_schema=OFF",        "PRAGMA trusted_schema",     "0",   0 },
     { "PRAGMA cell_size_check=ON",        "PRAGMA cell_size_check",    "1",   0 },
     { "PRAGMA wal_autocheckpoint=0",      "PRAGMA wal_autocheckpoint", "0",   1 },
-    { "PRAGMA cache_size=-8000",          "PRAGMA cache_size",         "-8000", 0 },
+    { "PRAGMA cache_size=-4000",          "PRAGMA cache_size",         "-4000", 1 },
     { "PRAGMA journal_size_limit=67108864", "PRAGMA journal_size_limit", "67108864", 1 },
 };
 

@@ -1,18 +1,16 @@
 /* Harness: see harness.h. */
 #include "harness.h"
 #include "base/log.h"
+#include "names.h"
 #include "runtime/query.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NAMES_MAX 32
 #define OPTIONS_MAX 16
 #define ITEMS_MAX 32
 #define SETTLE_MAX 64                 /* runs of the loop without time passing; more is a loop without end */
-
-struct bound { char name[32], value[128]; };
 
 struct happened {                     /* an event that was emitted, a call that was made, a given event */
     struct happened *next;
@@ -31,8 +29,7 @@ struct stage {
     _Bool is_open, is_together;
     int64_t now_ms;
     struct arena arena;
-    struct bound names[NAMES_MAX];
-    int name_count;
+    struct names names;
     struct item *items[ITEMS_MAX];
     int item_count;
     struct happened *events, **last_event;       /* not named yet */
@@ -63,75 +60,16 @@ static const char *keep(struct stage *stage, const char *text)
     return text ? arena_copy(&stage->arena, text, strlen(text)) : NULL;
 }
 
-/* ---- Texts with names ------------------------------------------------------------------------ */
-
-static struct bound *name_find(struct stage *stage, const char *name, size_t length)
-{
-    for (int i = 0; i < stage->name_count; i++)
-        if (strlen(stage->names[i].name) == length && strncmp(stage->names[i].name, name, length) == 0)
-            return &stage->names[i];
-    return NULL;
-}
-
-static size_t name_length(const char *text)
-{
-    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
-}
-
 static const char *fill_in(struct stage *stage, const char *text)
 {
-    _deinit_(buf) struct buf out = { 0 };
-    while (*text) {
-        if (*text != '$') {
-            buf_put_char(&out, *text == '\'' ? '"' : *text);
-            text++;
-            continue;
-        }
-        size_t length = name_length(++text);
-        struct bound *bound = name_find(stage, text, length);
-        check(stage, bound, "$%.*s is not bound", (int)length, text);
-        buf_put_text(&out, bound->value);
-        text += length;
-    }
-    return out.data ? keep(stage, out.data) : "";
-}
-
-/* How much of actual a name or a * stands for. */
-static size_t value_length(const char *actual)
-{
-    return strcspn(actual, "\",]}");
+    const char *unbound = NULL, *filled = names_fill_in(&stage->names, text, &stage->arena, &unbound);
+    check(stage, filled, "a name is not bound: $%s", unbound);
+    return filled;
 }
 
 static _Bool matches(struct stage *stage, const char *pattern, const char *actual)
 {
-    while (*pattern) {
-        if (*pattern == '*') {
-            pattern++;
-            actual += value_length(actual);
-            continue;
-        }
-        if (*pattern != '$') {
-            char wanted = *pattern == '\'' ? '"' : *pattern;
-            if (*actual != wanted)
-                return 0;
-            pattern++;
-            actual++;
-            continue;
-        }
-        size_t length = name_length(++pattern);
-        struct bound *bound = name_find(stage, pattern, length);
-        if (!bound) {
-            check(stage, stage->name_count < NAMES_MAX, "too many names");
-            bound = &stage->names[stage->name_count++];
-            snprintf(bound->name, sizeof(bound->name), "%.*s", (int)length, pattern);
-            snprintf(bound->value, sizeof(bound->value), "%.*s", (int)value_length(actual), actual);
-        }
-        if (strncmp(bound->value, actual, strlen(bound->value)) != 0)
-            return 0;
-        pattern += length;
-        actual += strlen(bound->value);
-    }
-    return *actual == '\0';
+    return names_match(&stage->names, pattern, actual);
 }
 
 /* ---- The loop -------------------------------------------------------------------------------- */

@@ -228,7 +228,7 @@ Test(payment, bounds)
             TOGETHER, TEN(PLACE), TEN(PLACE), RUN, THEN_WHATEVER,
             WHEN("order.place", "{'account_id':'" BERT "','lines':[{'sku':'tea','quantity':1}]}"), THEN_WHATEVER,
             WAIT(1800000), THEN_WHATEVER, THEN_ROW(STATUSES, "1x20,3x1"),
-            WAIT(1800000), THEN_WHATEVER, THEN_ROW(STATUSES, "3x1,5x20"),
+            WAIT(1860000), THEN_WHATEVER, THEN_ROW(STATUSES, "3x1,5x20"),
             THEN_ROW("SELECT stock || '/' || reserved FROM products", "99999/1")),
         STORY("the provider is away, then all are paid",
             OPTION("payment-inflight-max", "2"), REGISTERED(ANNA), CARD_ADDED(CARD_1, "tok_flaky"), MANY_TEAS,

@@ -61,13 +61,13 @@ Test(feed, a_gap_is_fetched_from_the_leader_and_the_durable_made_anew)
 {
     struct feed feed = feed_pulling(3);
     cr_assert_eq(feed_next(&feed, 0).kind, FEED_PULL);
-    feed_delivered(&feed, 10, 0, 1);
+    feed_delivered(&feed, 1, 10, 0, 1);
     feed_gap(&feed, feed.epoch, 10, 1);
     feed_settled(&feed, 1, 3, 1);
     struct feed_action fill = feed_next(&feed, 1);
     cr_assert(feed.state == FEED_FILLING && fill.kind == FEED_FILL && fill.position == 3);
     for (int64_t p = 4; p <= 9; p++)
-        feed_delivered(&feed, p, 0, 2);
+        feed_delivered(&feed, 1, p, 0, 2);
     feed_filled(&feed, 12, 2);
     feed_settled(&feed, 6, 9, 3);
     cr_assert(feed.state == FEED_ASKING && feed.leader_position == 12);
@@ -109,7 +109,7 @@ Test(feed, a_window_bounds_what_is_not_settled)
         if (asked == 0)
             break;
         asked--;
-        feed_delivered(&feed, p, 10000 - p, 0);
+        feed_delivered(&feed, 1, p, 10000 - p, 0);
         cr_assert(feed.unsettled <= feed_defaults.window_max);
     }
     cr_assert(feed.unsettled > feed_defaults.window_max / 2, "%lld", (long long)feed.unsettled);
@@ -124,12 +124,12 @@ Test(feed, freshness_is_known_only_when_nothing_is_missing)
     feed_heartbeat(&feed, 50);
     cr_assert_eq(feed.complete_ms, 50);
     feed_next(&feed, 50);
-    feed_delivered(&feed, 4, 5, 60);
+    feed_delivered(&feed, 1, 4, 5, 60);
     feed_settled(&feed, 1, 4, 70);
     feed_heartbeat(&feed, 80);
     cr_assert_eq(feed.complete_ms, 50);                  /* five more are known to come */
     for (int64_t p = 5; p <= 9; p++)
-        feed_delivered(&feed, p, 9 - p, 90);
+        feed_delivered(&feed, 1, p, 9 - p, 90);
     feed_settled(&feed, 5, 9, 100);
     cr_assert_eq(feed.complete_ms, 100);
 }
@@ -182,7 +182,7 @@ static void carry_out(struct world *world, struct feed *feed, const struct feed_
     case FEED_PULL: world->asked += action->count; break;
     case FEED_FILL:
         for (int64_t p = action->position + 1; p <= world->log && p <= action->position + 7; p++) {
-            feed_delivered(feed, p, 0, now);
+            feed_delivered(feed, 1, p, 0, now);
             settle(world, feed, feed->epoch, p, now);
         }
         feed_filled(feed, world->log, now);
@@ -201,7 +201,7 @@ static void deliver(struct world *world, struct feed *feed, int64_t now)
         int64_t epoch = feed->epoch;
         world->asked--;
         world->delivered++;
-        feed_delivered(feed, world->delivered, world->stream_last - world->delivered, now);
+        feed_delivered(feed, 1, world->delivered, world->stream_last - world->delivered, now);
         if (draw(world, 200) == 0) {
             feed_settled(feed, 1, world->cursor, now);   /* the loop could not write */
             feed_reset(feed, "drawn", now);
