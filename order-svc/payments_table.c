@@ -1,5 +1,6 @@
 /* Payments: the orders as the payment process sees them, and its two scratch tables. All questions
- * walk a partial index, so they cost what they find, however many orders there are. */
+ * walk a partial index or a scratch table, so they cost what they find, however many orders there are.
+ * INDEXED BY and CROSS JOIN (which keeps the order of the tables) hold SQLite to that. */
 #include "tables.h"
 #include "store/row.h"
 
@@ -61,7 +62,7 @@ int payments_chosen(struct journey *j, const char *after_order_id, int max, stru
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
         "SELECT " PAYMENT_COLUMNS ", x.card_id, c.token, 1"
-        " FROM card_choices x JOIN orders o ON o.order_id = x.order_id AND o.attempt = x.attempt"
+        " FROM card_choices x CROSS JOIN orders o ON o.order_id = x.order_id AND o.attempt = x.attempt"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = x.card_id"
         " WHERE x.order_id > ?1 AND o.status = 2 AND o.card_id IS NULL"
         " ORDER BY x.order_id LIMIT ?2", "si", after_order_id, (int64_t)max);
@@ -107,7 +108,7 @@ int payments_cancelled(struct journey *j, int64_t after_position, int max, struc
 #define CHOICE_OF_CARD \
     "INSERT INTO card_choices (order_id, attempt, card_id)" \
     " SELECT o.order_id, o.attempt, max(c.card_id)" \
-    " FROM orders o JOIN customer_cards c ON c.account_id = o.account_id" \
+    " FROM orders o INDEXED BY orders_waiting CROSS JOIN customer_cards c ON c.account_id = o.account_id" \
     " WHERE o.status = 2 AND o.card_id IS NULL AND c.is_usable AND c.expires >= ?1" \
     " AND c.card_id NOT IN (SELECT f.card_id FROM payment_failures f WHERE f.order_id = o.order_id)"
 #define CHOICE_STAYS \

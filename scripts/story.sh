@@ -68,11 +68,17 @@ story_tidy() {
     for pid in "${HELPERS[@]}"; do kill "$pid" 2>/dev/null; done
     [[ ! -d $DIR/run ]] || "$ROOT/scripts/mesh" --dir "$DIR" down 2>/dev/null
     wait
+    # A sanitizer speaks in the log of a service, some of it only when that ends.
+    if grep -E 'runtime error:|(Address|Leak)Sanitizer' "$DIR"/log/*.log >&2 2>/dev/null; then
+        warn "a sanitizer found something"
+        code=1
+    fi
     if ((FINISHED && code == 0 && !KEEP)); then
         rm -rf "$DIR"
     else
         say "The data and the logs of this mesh are in $DIR"
     fi
+    exit "$code"
 }
 
 # story_end: the check from outside; its result is the story's.

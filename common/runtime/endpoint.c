@@ -95,15 +95,14 @@ static int fill_item(struct item *item, const struct endpoint *endpoint, const s
 {
     void *request = NULL;
     _Bool empty = view->data_length == 0;     /* `nats req order.products ''` */
-    int r = schema_decode(endpoint->request, empty ? "{}" : view->data, empty ? 2 : view->data_length, &item->arena,
-                          &request, ret_invalid);
-    if (r != 0)
-        return trace(r);
-    item->request = request;
     item->command = endpoint->command;
     item->query = endpoint->query;
     item->counters = endpoint->counters;
-    r = take_headers(item, endpoint, view, ret_invalid);
+    int r = take_headers(item, endpoint, view, ret_invalid);
+    if (r == 0)
+        r = schema_decode(endpoint->request, empty ? "{}" : view->data, empty ? 2 : view->data_length, &item->arena,
+                          &request, ret_invalid);
+    item->request = request;
     if (r == 0 && item->kind == ITEM_QUERY)
         r = take_min_positions(item, endpoint);
     return trace(r);

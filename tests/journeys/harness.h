@@ -60,7 +60,7 @@ struct story {
 };
 #define STORY(text, ...) { .name = (text), .steps = (const struct step[]){ __VA_ARGS__, { .kind = STEP_END } } }
 
-#define STORY_BEGIN_MS INT64_C(1795000000000)    /* 2026-11-18T13:06:40Z: when every story begins */
+#define STORY_BEGIN_MS INT64_C(1795000000000)    /* 2026-11-18T11:06:40Z: when every story begins */
 
 /* Runs each; a step that does not hold fails the Criterion test, naming story and line. fold_checks:
  * SQL texts of one text each, NULL ends; they must say the same after folding anew; NULL for stories that meddle with tables. */

@@ -257,6 +257,11 @@ Test(account, get)
                 "{'order_id':'" ORDER_2 "','status':'shipped','total':{'amount':700,'currency':'CHF'},'placed_at':'*'},"
                 "{'order_id':'" ORDER_1 "','status':'paid','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
                 "'totals':{'orders':2,'paid':[{'amount':700,'currency':'CHF'},{'amount':500,'currency':'EUR'}]}}")),
+        STORY("totals add up",
+            REGISTERED(ANNA, "anna@example.com"),
+            PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "700", "EUR"), PAID(ORDER_1, "500", "EUR"), PAID(ORDER_2, "700", "EUR"),
+            THEN_ROW("SELECT account_id || ' ' || currency || ' ' || orders || ' ' || paid FROM purchase_totals",
+                     ANNA " EUR 2 1200")),
         STORY("a cancelled one, and a closed account; products and stock are nobody's business here",
             REGISTERED(ANNA, "anna@example.com"),
             GIVEN("ORDER ProductAdded", "tea", "{'sku':'tea','name':'Tea','price':{'amount':1,'currency':'EUR'},'stock':1}"),

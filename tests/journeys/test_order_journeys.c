@@ -222,14 +222,16 @@ Test(order, cancel_and_ship)
 Test(order, get_order)
 {
     const struct story stories[] = {
-        STORY("shipped, with all that happened",
-            REGISTERED(ANNA), CARD_ADDED(CARD_1, "tok_ok"), CARD_ADDED(CARD_2, "tok_declined"), TEA,
-            PLACE, PLACED_BY(CARD_2), FAILED(CARD_2, "1", NEXT(CARD_1)), PAID(CARD_1, "2"), SHIP, SHIPPED,
+        STORY("shipped, with all that happened and when",
+            OPTION("payment", "nats"), REGISTERED(ANNA), CARD_ADDED(CARD_1, "tok_1"), CARD_ADDED(CARD_2, "tok_2"), TEA,
+            PLACE, PLACED_BY(CARD_2), CHARGE("1", "tok_2"),
+            WAIT(1000), PROVIDER("$order", 1, SAYS_DECLINED), FAILED(CARD_2, "1", NEXT(CARD_1)), CHARGE("2", "tok_1"),
+            WAIT(1000), PROVIDER("$order", 2, SAYS_PAID), PAID(CARD_1, "2"), WAIT(1000), SHIP, SHIPPED,
             WHEN("order.get", "{'order_id':'$order'}"),
             THEN_REPLY(THE_ORDER("shipped") ","
-                "{'what':'PaymentFailed','at':'*','position':3,'attempt':1,'card_id':'" CARD_2 "','reason':'card_declined'},"
-                "{'what':'OrderPaid','at':'*','position':4,'attempt':2,'card_id':'" CARD_1 "'},"
-                "{'what':'OrderShipped','at':'*','position':5}]}")),
+                "{'what':'PaymentFailed','at':'2026-11-18T11:06:41.000Z','position':3,'attempt':1,'card_id':'" CARD_2 "','reason':'card_declined'},"
+                "{'what':'OrderPaid','at':'2026-11-18T11:06:42.000Z','position':4,'attempt':2,'card_id':'" CARD_1 "'},"
+                "{'what':'OrderShipped','at':'2026-11-18T11:06:43.000Z','position':5}]}")),
         STORY("cancelled, with the reason; and as it was placed, whatever the customer changed since",
             OPTION("payment", "nats"), ANNA_WITH("tok_ok"), PLACE, PLACED, CHARGE("1", "tok_ok"),
             GIVEN("ACCOUNT ProfileChanged", ANNA, "{'account_id':'" ANNA "','name':'Bea','email':'b@example.com'}"),

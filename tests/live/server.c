@@ -98,6 +98,21 @@ static _Bool answers(void *context)
     return 1;
 }
 
+/* Every connection begins with INFO {"server_id":…,"version":"2.10.27",…}. An old server, such as Debian 12's,
+ * would fail tests in ways that say nothing of why. */
+static void check_version(const struct server *server)
+{
+    char info[4096];
+    int major = 0, minor = 0, patch = 0, connection = server_dial(server);
+    ssize_t length = recv(connection, info, sizeof(info) - 1, 0);
+    close(connection);
+    info[length > 0 ? length : 0] = '\0';
+    const char *version = strstr(info, "\"version\":\"");
+    cr_assert(version && sscanf(version, "\"version\":\"%d.%d.%d", &major, &minor, &patch) == 3);
+    cr_assert_geq(major * 1000000 + minor * 1000 + patch, 2010027, "nats-server %d.%d.%d is too old: 2.10.27 is wanted",
+                  major, minor, patch);
+}
+
 void server_start(struct server *server)
 {
     write_config(server);
@@ -106,6 +121,7 @@ void server_start(struct server *server)
     if (server->pid == 0)
         run(server);
     cr_assert(wait_until(answers, server, START_TIMEOUT_MS), "no nats-server: is it on PATH, or in NATS_SERVER?");
+    check_version(server);
 }
 
 void server_kill(struct server *server)

@@ -1,0 +1,181 @@
+/* Service: see service.h. */
+#include "service.h"
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/clock.h"
+
+#define PATIENCE_MS 20000
+#define ANSWER_MS 5000
+
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+void process_init(struct process *process, const struct server *server, const char *variable, const char *name)
+{
+    *process = (struct process){ .variable = variable };
+    snprintf(process->folder, sizeof(process->folder), "%s/%s", server->folder, name);
+    cr_assert_not_null(getenv(variable), "%s is not set: run this through meson test", variable);
+}
+
+void process_start(struct process *process, const struct server *server)
+{
+    char log[128];
+    snprintf(log, sizeof(log), "%s.log", process->folder);
+    process->pid = fork();
+    cr_assert_geq(process->pid, 0);
+    if (process->pid > 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int file = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    dup2(file, STDOUT_FILENO);
+    dup2(file, STDERR_FILENO);
+    const char *program = getenv(process->variable);
+    execl(program, program, "--server", server->url, "--data-dir", process->folder, (char *)NULL);
+    _exit(127);
+}
+
+void process_kill(struct process *process)
+{
+    if (process->pid <= 0)
+        return;
+    kill(process->pid, SIGKILL);
+    waitpid(process->pid, NULL, 0);
+    process->pid = 0;
+}
+
+int process_stop(struct process *process)
+{
+    int status = -1;
+    kill(process->pid, SIGTERM);
+    waitpid(process->pid, &status, 0);
+    process->pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* ---- The customer ---------------------------------------------------------------------------- */
+
+static struct bus *bus;
+static struct bus_subscription *answers;
+static char inbox[BUS_INBOX_SIZE];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char newest[256 * 1024];
+static int newest_number, asked;
+
+static void nothing(void *context) { (void)context; }
+static void closed(void *context, const char *reason) { (void)context; (void)reason; }
+
+static void on_answer(void *context, struct bus_message *message)
+{
+    (void)context;
+    pthread_mutex_lock(&lock);
+    snprintf(newest, sizeof(newest), "%s", bus_message_status(message) ? "nobody listens" : bus_message_data(message));
+    newest_number = atoi(strrchr(bus_message_subject(message), '.') + 1);
+    pthread_mutex_unlock(&lock);
+    bus_message_free(message);
+}
+
+static _Bool is_answered(void *context)
+{
+    (void)context;
+    pthread_mutex_lock(&lock);
+    _Bool answered = newest_number == asked;
+    pthread_mutex_unlock(&lock);
+    return answered;
+}
+
+static _Bool is_connected(void *context) { (void)context; return bus_is_connected(bus); }
+
+void customer_open(const struct server *server)
+{
+    char subject[BUS_SUBJECT_MAX + 1];
+    struct bus_options options = {
+        .url = server->url, .name = "customer", .reconnect_wait_ms = 20,
+        .handlers = { .connected = nothing, .disconnected = nothing, .closed = closed },
+    };
+    cr_assert(bus_open(&options, &bus) == 0 && bus_new_inbox(bus, inbox) == 0);
+    snprintf(subject, sizeof(subject), "%s.*", inbox);
+    cr_assert_eq(bus_subscribe(bus, subject, NULL, on_answer, NULL, &answers), 0);
+}
+
+void customer_close(void)
+{
+    bus_subscription_free(answers);
+    bus_free(bus);
+    bus_library_close();
+}
+
+struct bus *customer_bus(void) { return bus; }
+
+const char *ask(const char *subject, const void *body, size_t length, const char *key)
+{
+    char reply[BUS_SUBJECT_MAX + 1];
+    cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
+    asked++;
+    snprintf(reply, sizeof(reply), "%s.%d", inbox, asked);
+    struct bus_header header = { "Idempotency-Key", key };
+    struct bus_outgoing message = {
+        .subject = subject, .reply = reply, .headers = &header, .header_count = key != NULL, .data = body, .length = length,
+    };
+    cr_assert_eq(bus_publish(bus, BUS_URGENT, &message), 0);
+    return wait_until(is_answered, NULL, ANSWER_MS) ? newest : NULL;
+}
+
+const char *ask_text(const char *subject, const char *body)
+{
+    return ask(subject, body, strlen(body), NULL);
+}
+
+_Bool says(const char *answer, const char *part)
+{
+    return answer && strstr(answer, part);
+}
+
+static const char *value_of(const char *answer, const char *name)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof(wanted), "\"%s\":", name);
+    const char *found = answer ? strstr(answer, wanted) : NULL;
+    return found ? found + strlen(wanted) : NULL;
+}
+
+const char *field(const char *answer, const char *name)
+{
+    static char kept[4][64];
+    static int next;
+    const char *value = value_of(answer, name);
+    cr_assert(value && *value == '"', "no %s in %s", name, answer ? answer : "no answer");
+    next = (next + 1) % 4;
+    snprintf(kept[next], sizeof(kept[next]), "%.*s", (int)strcspn(value + 1, "\""), value + 1);
+    return kept[next];
+}
+
+int64_t number(const char *answer, const char *name)
+{
+    const char *value = value_of(answer, name);
+    return value ? strtoll(value, NULL, 10) : -1;
+}
+
+struct wanted_stats { const char *service, *part; };
+
+static _Bool stats_say(void *context)
+{
+    const struct wanted_stats *wanted = context;
+    char subject[64];
+    snprintf(subject, sizeof(subject), "$SRV.STATS.%s", wanted->service);
+    return says(ask_text(subject, ""), wanted->part);
+}
+
+void wait_for_stats(const char *service, const char *part)
+{
+    struct wanted_stats wanted = { service, part };
+    cr_assert(wait_until(stats_say, &wanted, PATIENCE_MS), "%s does not say %s but %s", service, part, newest);
+}

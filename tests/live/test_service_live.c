@@ -1,0 +1,228 @@
+/* The shipped services on a real nats-server: what a customer, an operator and an attacker see. */
+#include "service.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/clock.h"
+
+static struct server server;
+static struct process account_svc, order_svc;
+
+static void setup(void)
+{
+    server_init(&server, NULL);
+    process_init(&account_svc, &server, "ACCOUNT_SVC", "account");
+    process_init(&order_svc, &server, "ORDER_SVC", "order");
+    customer_open(&server);
+}
+
+static void teardown(void)
+{
+    customer_close();
+    process_kill(&account_svc);
+    process_kill(&order_svc);
+    server_deinit(&server);
+}
+
+TestSuite(service_live, .init = setup, .fini = teardown, .timeout = 120);
+
+static void up(void)
+{
+    server_start(&server);
+    process_start(&account_svc, &server);
+    process_start(&order_svc, &server);
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+}
+
+#define PERSON "{\"name\":\"Ada Lovelace\",\"email\":\"%s\",\"birthday\":\"1815-12-10\",\"address\":" \
+               "{\"street\":\"1 Rue\",\"city\":\"Paris\",\"postal_code\":\"75002\",\"country\":\"FR\"}}"
+
+/* A customer with a card, and a product; order-svc has heard of both. */
+static const char *customer(const char *token)
+{
+    static char account[64];
+    char body[400];
+    snprintf(body, sizeof(body), PERSON, "ada@example.org");
+    snprintf(account, sizeof(account), "%s", field(ask_text("account.register", body), "account_id"));
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"card_token\":\"%s\",\"brand\":\"visa\",\"last4\":\"4242\",\"expires\":\"2099-01\"}", account, token);
+    cr_assert(says(ask_text("account.add-card", body), "card_id"));
+    cr_assert(says(ask_text("order.add-product", "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"), "position"));
+    wait_for_stats("order-svc", "\"cursor\":2,\"lag\":0");
+    return account;
+}
+
+static const char *place(const char *account, const char *key)
+{
+    char body[200];
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}", account);
+    return ask("order.place", body, strlen(body), key);
+}
+
+Test(service_live, broken_requests_are_refused_by_name_and_store_nothing)
+{
+    up();
+    const char *account = customer("tok_ok");
+    static const struct { const char *subject, *body, *code, *message; } cases[] = {
+        { "order.place", "nonsense", "invalid_request", "not valid JSON" },
+        { "order.place", "{\"account_id\":1,\"lines\":[]}", "invalid_request", "account_id must be a string" },
+        { "order.place", "{\"lines\":[],\"lines\":[]}", "invalid_request", "lines appears twice" },
+        { "order.place", "{\"account_id\":\"acc_019abc12-3456-7def-8123-456789abcdef\",\"lines\":[{\"sku\":\"tea\",\"quantity\":-1}]}", "invalid_request", "lines[0].quantity" },
+        { "order.place", "{\"account_id\":\"acc_019abc12-3456-7def-8123-456789abcdef\",\"lines\":[{\"sku\":\"tea\",\"quantity\":9000000000000000000}]}", "invalid_request", "lines[0].quantity" },
+        { "order.place", "{\"account_id\":\"acc_019abc12-3456-7def-8123-456789abcdef\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}],\"discount\":100}", "invalid_request", "discount" },
+        { "account.register", "{\"name\":\"a\xff\",\"email\":\"a@b\"}", "invalid_request", "UTF-8" },
+        { "account.register", "{\"name\":\"a\\r\\nb\",\"email\":\"a@b\",\"address\":{\"street\":\"s\",\"city\":\"c\",\"postal_code\":\"1\",\"country\":\"FR\"}}", "invalid_request", "name" },
+        { "account.get", "{}", "invalid_request", "account_id is required" },
+        { "order.cancel", "{\"order_id\":\"ord_019abc12-3456-7def-8123-456789abcdef\"}", "not_found", "" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const char *answer = ask_text(cases[i].subject, cases[i].body);
+        cr_expect(says(answer, cases[i].code) && says(answer, cases[i].message), "%s: %s", cases[i].body, answer ? answer : "no answer");
+    }
+    static char large[512 * 1024], deep[2000];
+    memset(large, 'x', sizeof(large));
+    memset(deep, '[', 1000);
+    memset(deep + 1000, ']', 1000);
+    cr_expect(says(ask("order.place", large, sizeof(large), NULL), "too_large"));
+    cr_expect(says(ask("order.place", deep, sizeof(deep), NULL), "invalid_request"));
+    cr_expect(says(ask("order.place", "{}", 2, "a\x01key"), "Idempotency-Key"));
+    char sql[400];
+    snprintf(sql, sizeof(sql), PERSON, "bob@example.org");
+    memcpy(strstr(sql, "Ada Lovelace"), "a'); DROP --", 12);
+    cr_expect(says(ask_text("account.register", sql), "account_id"), "SQL in a name is a name");
+    cr_expect(says(place(account, NULL), "placed"), "and all goes on");
+    wait_for_stats("order-svc", "\"position\":3,");      /* the product, the order, its payment: nothing else */
+    wait_for_stats("account-svc", "\"position\":3,");
+}
+
+Test(service_live, an_order_goes_its_way_through_both_services)
+{
+    up();
+    const char *account = customer("tok_ok");
+    char body[200], order[64];
+    snprintf(order, sizeof(order), "%s", field(place(account, "k1"), "order_id"));
+    cr_assert(says(place(account, "k1"), order), "the same key, the same answer");
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\"}", account);
+    const char *answer = ask_text("account.get", body);
+    cr_assert(says(answer, order) && says(answer, "\"status\":\"paid\"") && says(answer, "\"as_of\":{"), "%s", answer);
+    snprintf(body, sizeof(body), "{\"order_id\":\"%s\"}", order);
+    cr_assert(says(ask_text("order.ship", body), "shipped"));
+    cr_assert(says(ask_text("order.cancel", body), "wrong_state"));
+    char command[200];
+    snprintf(command, sizeof(command), "! grep -rqa '1815-12-10' '%s'", order_svc.folder);
+    cr_assert(system(command) == 0, "the birthday is in order-svc's files");
+}
+
+Test(service_live, services_start_before_their_server_and_in_any_order)
+{
+    process_start(&order_svc, &server);
+    process_start(&account_svc, &server);
+    server_start(&server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    const char *account = customer("tok_ok");
+    cr_assert(says(place(account, NULL), "placed"));
+}
+
+Test(service_live, a_key_outlives_kill_9_of_service_and_server)
+{
+    up();
+    char account[64], order[64];
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    snprintf(order, sizeof(order), "%s", field(place(account, "k1"), "order_id"));
+    process_kill(&order_svc);
+    server_kill(&server);
+    server_start(&server);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(says(place(account, "k1"), order));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,\"outbox\":0");
+}
+
+Test(service_live, a_lost_database_comes_back_from_the_streams)
+{
+    up();
+    char account[64], order[64], command[300];
+    snprintf(account, sizeof(account), "%s", customer("tok_declined"));
+    snprintf(order, sizeof(order), "%s", field(place(account, "k1"), "order_id"));
+    wait_for_stats("account-svc", "\"position\":3,");    /* it has reacted: CardDeclined */
+    process_kill(&order_svc);
+    process_kill(&account_svc);
+    snprintf(command, sizeof(command), "rm -r '%s' '%s'", order_svc.folder, account_svc.folder);
+    cr_assert_eq(system(command), 0);
+    process_start(&order_svc, &server);
+    process_start(&account_svc, &server);
+    wait_for_stats("order-svc", "\"cursor\":3,\"lag\":0");
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    cr_assert(says(place(account, "k1"), order), "the key is known again");
+    wait_for_stats("account-svc", "\"position\":3,");    /* and it has not reacted twice */
+}
+
+Test(service_live, a_deleted_stream_heals_with_the_same_sequences)
+{
+    up();
+    char account[64];
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    for (int i = 0; i < 5; i++)
+        cr_assert(says(place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":11,\"published\":11,\"outbox\":0");
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    cr_assert(says(place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":13,\"published\":13,\"outbox\":0");
+    const char *info = ask_text("$JS.API.STREAM.INFO.ORDER", "");
+    cr_assert(says(info, "\"messages\":13") && number(info, "last_seq") == 13 && number(info, "first_seq") == 1, "%s", info);
+    wait_for_stats("account-svc", "\"cursor\":13,\"lag\":0");
+}
+
+Test(service_live, nobody_makes_a_service_publish_elsewhere)
+{
+    up();
+    const char *account = customer("tok_ok");
+    char body[200];
+    static const char *const forged[] = { "evt.order.OrderPaid", "$JS.API.STREAM.DELETE.ORDER", "order.place" };
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}", account);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &(struct bus_outgoing){
+            .subject = "order.place", .reply = forged[i], .data = body, .length = strlen(body) }), 0);
+    cr_assert(says(place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,\"outbox\":0");
+    cr_assert(says(ask_text("$JS.API.STREAM.INFO.ORDER", ""), "\"messages\":3"));
+}
+
+Test(service_live, an_answer_may_demand_a_position)
+{
+    up();
+    const char *account = customer("tok_ok");
+    char body[200];
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"min_position\":{\"ORDER\":1,\"ACCOUNT\":2}}", account);
+    cr_assert(says(ask_text("order.list", body), "\"orders\":[]"));
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"min_position\":{\"ORDER\":99}}", account);
+    cr_assert(says(ask_text("order.list", body), "replaying"));
+}
+
+Test(service_live, the_micro_protocol_answers)
+{
+    up();
+    cr_assert(says(ask_text("$SRV.PING.order-svc", ""), "\"type\":\"io.nats.micro.v1.ping_response\""));
+    cr_assert(says(ask_text("$SRV.INFO.order-svc", ""), "\"subject\":\"order.place\""));
+    const char *stats = ask_text("$SRV.STATS.account-svc", "");
+    static const char *const parts[] = { "\"num_requests\"", "\"outbox\"", "\"queue\"", "\"last_commit\"", "\"state\"", "\"lag\"" };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+        cr_assert(says(stats, parts[i]), "no %s in %s", parts[i], stats);
+}
+
+Test(service_live, sigterm_ends_in_order_and_all_that_was_answered_is_there)
+{
+    up();
+    char account[64];
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    for (int i = 0; i < 20; i++)
+        cr_assert(says(place(account, NULL), "placed"));
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(process_stop(&account_svc), 0);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"position\":41,\"published\":41,\"outbox\":0");   /* a product, 20 orders, 20 payments */
+}
