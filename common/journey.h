@@ -129,6 +129,7 @@ struct option {
     const char *value;                                      /* the default */
     const char *help;
     _Bool is_number;                                        /* checked at start: a number of at least 0 */
+    const char *const *choices;                             /* likewise: one of these, NULL ends; NULL: anything */
 };
 
 struct service {

@@ -36,11 +36,13 @@ static const struct source sources[] = {
     { 0 },
 };
 
+static const char *const providers[] = { "sandbox", "nats", NULL };
+
 static const struct option options[] = {
-    { "payment", "sandbox", "who takes the money: sandbox (built in; the card's token decides) or nats (whoever answers psp.charge)", 0 },
-    { "payment-timeout-ms", "5000", "how long to wait for the provider's answer before asking again", 1 },
-    { "payment-deadline-s", "259200", "an order that is not paid after so many seconds is cancelled", 1 },
-    { "payment-inflight-max", "1024", "at most so many charges wait for an answer at a time", 1 },
+    { "payment", "sandbox", "who takes the money: sandbox (built in; the card's token decides) or nats (whoever answers psp.charge)", 0, providers },
+    { "payment-timeout-ms", "5000", "how long to wait for the provider's answer before asking again", 1, NULL },
+    { "payment-deadline-s", "259200", "an order that is not paid after so many seconds is cancelled", 1, NULL },
+    { "payment-inflight-max", "1024", "at most so many charges wait for an answer at a time", 1, NULL },
     { 0 },
 };
 

@@ -48,6 +48,14 @@ usage_error() {
 # option_value NAME COUNT: complains unless a value follows the option.
 option_value() { (($2 >= 2)) || usage_error "$1 needs a value"; }
 
+# need_tools NAME…: says what to do when a program is missing.
+need_tools() {
+    local name
+    for name in "$@"; do
+        command -v "$name" >/dev/null || die "$name is missing; run scripts/setup"
+    done
+}
+
 # ---- Waiting -------------------------------------------------------------------------------------
 
 now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }

@@ -7,6 +7,7 @@
 static _Thread_local char record[512];
 static _Thread_local size_t record_length;
 static _Thread_local char shown[514];
+static _Thread_local char reason[300];
 
 static const char *const names[] = {
     [ERR_MEMORY] = "memory", [ERR_IO] = "io", [ERR_FULL] = "full", [ERR_READONLY] = "readonly",
@@ -37,13 +38,12 @@ static const char *file_name(const char *path)
 
 int failure_note(enum failure code, const char *file, int line, const char *format, ...)
 {
-    char message[300];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof(message), format, arguments);
+    vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
     record_length = 0;
-    add(snprintf(record, sizeof(record), "%s: %s (%s:%d", failure_name(code), message, file_name(file), line));
+    add(snprintf(record, sizeof(record), "%s: %s (%s:%d", failure_name(code), reason, file_name(file), line));
     return -(int)code;
 }
 
@@ -52,6 +52,11 @@ int failure_trace(int result, const char *file, int line)
     if (__builtin_expect(result < 0, 0))
         add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
     return result;
+}
+
+const char *failure_reason(void)
+{
+    return reason;
 }
 
 const char *failure_text(void)

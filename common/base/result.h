@@ -39,5 +39,8 @@ int failure_trace(int result, const char *file, int line);
  * the thread's next fail(). */
 const char *failure_text(void);
 
+/* Its message alone, for a person who did not write the code. */
+const char *failure_reason(void);
+
 /* "memory", "io", "full" …; accepts the code with either sign. */
 const char *failure_name(int code);

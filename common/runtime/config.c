@@ -68,15 +68,27 @@ static int set(struct config *config, const struct row *row, const char *text, c
     case FORMAT: r = log_format_parse(text, (enum log_format *)place); break;
     }
     if (r < 0)
-        fprintf(stderr, "%s: %s\n", from, failure_text());
+        fprintf(stderr, "%s: %s\n", from, failure_reason());
     return r;
+}
+
+static int check_choice(const struct option *option, const char *text)
+{
+    for (const char *const *choice = option->choices; choice && *choice; choice++)
+        if (strcmp(*choice, text) == 0)
+            return 0;
+    return option->choices ? fail(ERR_CONFIG, "%s is not one of its values; see --help", text) : 0;
 }
 
 static int set_option(struct config *config, const struct service *service, int i, const char *text, const char *from)
 {
     int64_t number;
+    if (check_choice(&service->options[i], text) < 0) {
+        fprintf(stderr, "%s: %s\n", from, failure_reason());
+        return -ERR_CONFIG;
+    }
     if (service->options[i].is_number && parse_number(text, 0, INT64_MAX, &number) < 0) {
-        fprintf(stderr, "%s: %s\n", from, failure_text());
+        fprintf(stderr, "%s: %s\n", from, failure_reason());
         return -ERR_CONFIG;
     }
     config->option_values[i] = text;
@@ -93,32 +105,38 @@ static void variable_of(const struct service *service, const char *option, char 
 
 /* ---- Help ----------------------------------------------------------------------------------- */
 
+static void print_option(const char *flag, const char *value, const char *variable, const char *help, const char *preset)
+{
+    if (flag)
+        printf("  --%s%s, or %s in the environment\n", flag, value, variable);
+    else
+        printf("  %s in the environment only, because arguments are public\n", variable);
+    printf("        %s%s%s%s\n", help, preset ? " [" : "", preset ? preset : "", preset ? "]" : "");
+}
+
 static void print_help(const struct service *service)
 {
-    char left[64], variable[64];
-    printf("%s - %s\n\nUsage: %s [OPTIONS]\n       %s [OPTIONS] backup FILE   copy the database while the service runs\n"
-           "       %s [OPTIONS] verify        check that log, chain and tables agree\n\n"
-           "A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, publishes its events to the\n"
-           "stream %s and runs until SIGTERM. It may be started before its server.\n\nOptions, and the environment that sets them:\n",
-           service->name, service->description, service->name, service->name, service->name, service->name, service->log);
-    for (size_t i = 0; i < ROWS; i++) {
-        snprintf(left, sizeof(left), rows[i].kind == SWITCH ? "--%s" : rows[i].flag ? "--%s VALUE" : "  (environment only)",
-                 rows[i].flag);
-        printf("  %-26s %-26s %s%s%s%s\n", left, rows[i].variable, rows[i].help, rows[i].value ? " [" : "",
-               rows[i].value ? rows[i].value : "", rows[i].value ? "]" : "");
-    }
+    char variable[64];
+    const char *name = service->name;
+    printf("%s - %s\n\nUSAGE\n  %s [OPTIONS]                run the service\n"
+           "  %s [OPTIONS] backup FILE    copy its database, while it runs or not\n"
+           "  %s [OPTIONS] verify         check that file, log and chain are whole\n\n", name, service->description, name, name, name);
+    printf("WHAT IT DOES\n  A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, publishes its events\n"
+           "  to the stream %s, and runs until SIGTERM. It may be started before its server.\n\nOPTIONS\n", name, service->log);
+    for (size_t i = 0; i < ROWS; i++)
+        print_option(rows[i].flag, rows[i].kind == SWITCH ? "" : " VALUE", rows[i].variable, rows[i].help, rows[i].value);
     for (int i = 0; service->options && service->options[i].name; i++) {
         variable_of(service, service->options[i].name, variable, sizeof(variable));
-        snprintf(left, sizeof(left), "--%s VALUE", service->options[i].name);
-        printf("  %-26s %-26s %s [%s]\n", left, variable, service->options[i].help, service->options[i].value);
+        print_option(service->options[i].name, " VALUE", variable, service->options[i].help, service->options[i].value);
     }
-    printf("  --check-config             check the configuration and end\n"
-           "  --print-config             print it, without secrets, and end\n"
-           "  --version                  versions of the service and its libraries\n"
-           "  --help                     this text\n\n"
-           "Requests: nats micro info %s\n\n"
-           "Exit codes: 0 fine, 1 failure, 2 usage, 69 server not reachable (--no-retry), 70 internal, 74 disk I/O (start it\n"
-           "again: it checks itself), 78 configuration.\n", service->name);
+    printf("  --check-config\n        check the configuration and end\n"
+           "  --print-config\n        print the configuration, without secrets, and end\n"
+           "  --version\n        versions of the service and of its libraries\n"
+           "  --help\n        this text\n\n"
+           "REQUESTS\n  `nats micro info %s` lists them; `nats micro stats %s` shows state, lag, outbox and queue.\n\n", name, name);
+    printf("EXIT CODES\n  0   fine\n  1   failure\n  2   usage\n  69  no server, and --no-retry\n  70  internal\n"
+           "  74  disk I/O: start it again, it checks itself\n  78  configuration\n\n"
+           "EXAMPLE\n  %s --server nats://127.0.0.1:4222 --data-dir ./%s\n", name, name);
 }
 
 static void print_version(const struct service *service)

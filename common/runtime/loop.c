@@ -92,7 +92,7 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
     return trace(read_places(loop));
 }
 
-static void stop_process(struct loop *loop)
+void loop_stop_process(struct loop *loop)
 {
     if (loop->process_runs && loop->service->process->free)
         loop->service->process->free(loop->process_state);
@@ -106,7 +106,7 @@ static void stop_process(struct loop *loop)
 
 void loop_close(struct loop *loop)
 {
-    stop_process(loop);
+    loop_stop_process(loop);
 }
 
 void loop_start_process(struct loop *loop)
@@ -248,7 +248,7 @@ static void abort_batch(struct loop *loop, struct batch *batch, int reason)
         item->refusal = reason == -ERR_CORRUPT ? REFUSED_INTERNAL : REFUSED_BUSY;
         item->message = "the service cannot write at the moment; nothing was done, try again";
     }
-    stop_process(loop);
+    loop_stop_process(loop);
 }
 
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch)
@@ -279,7 +279,7 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
     batch->at = loop->at;
     if (loop->process_runs && observe_batch(loop, batch, wall_ms) < 0) {
         log_error("process_restarted", LOG_TEXT("reason", failure_text()));
-        stop_process(loop);
+        loop_stop_process(loop);
     }
     return 0;
 }

@@ -64,6 +64,9 @@ void loop_close(struct loop *loop);
 /* From now on the process runs: the tables are up to date with our own log. */
 void loop_start_process(struct loop *loop);
 
+/* Throws the process's memory away; it starts again from the tables with the next run. */
+void loop_stop_process(struct loop *loop);
+
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
  * batch->aborted. */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);

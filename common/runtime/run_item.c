@@ -308,6 +308,7 @@ static int settle_process(struct loop *loop, struct journey *j, struct batch *ba
     if (r >= 0 || !is_own_fault(r))
         return r < 0 ? trace(r) : 0;
     log_error("process_failed", LOG_TEXT("reason", failure_text()));
+    loop_stop_process(loop);
     return 0;
 }
 

@@ -1,0 +1,73 @@
+/* Configuration: what wins, what is refused, and what is printed. */
+#include "runtime/config.h"
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const colours[] = { "red", "blue", NULL };
+static const struct option options[] = {
+    { "colour", "red", "the colour", 0, colours }, { "size-max", "7", "the size", 1, NULL }, { 0 },
+};
+static const struct service service = { .name = "test-svc", .log = "TEST", .prefix = "test", .description = "A test", .options = options };
+
+static int read_config(struct config *config, const char *a, const char *b)
+{
+    char *argv[] = { (char *)service.name, (char *)a, (char *)b, NULL };
+    return config_read(config, &service, b ? 3 : a ? 2 : 1, argv);
+}
+
+Test(config, flag_before_environment_before_default)
+{
+    struct config config;
+    cr_assert_eq(read_config(&config, NULL, NULL), 0);
+    cr_assert(strcmp(config.server, "nats://127.0.0.1:4222") == 0 && config.batch_max == 512 && strcmp(config.option_values[1], "7") == 0);
+    setenv("NATS_URL", "nats://there:1", 1);
+    setenv("JOURNEY_BATCH_MAX", "9", 1);
+    setenv("TEST_SIZE_MAX", "8", 1);
+    cr_assert_eq(read_config(&config, NULL, NULL), 0);
+    cr_assert(strcmp(config.server, "nats://there:1") == 0 && config.batch_max == 9 && strcmp(config.option_values[1], "8") == 0);
+    cr_assert_eq(read_config(&config, "--batch-max", "11"), 0);
+    cr_assert_eq(config.batch_max, 11);
+    cr_assert_eq(read_config(&config, "--size-max=12", NULL), 0);
+    cr_assert_str_eq(config.option_values[1], "12");
+}
+
+Test(config, what_is_wrong_is_named, .init = cr_redirect_stderr)
+{
+    static const struct { const char *flag, *value; int r; } cases[] = {
+        { "--nonsense", NULL, -ERR_INVALID }, { "--server", NULL, -ERR_INVALID }, { "--batch-max", "0", -ERR_CONFIG },
+        { "--batch-max", "many", -ERR_CONFIG }, { "--log-level", "loud", -ERR_CONFIG }, { "--colour", "green", -ERR_CONFIG },
+        { "--size-max", "-1", -ERR_CONFIG },
+    };
+    struct config config;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        cr_expect_eq(read_config(&config, cases[i].flag, cases[i].value), cases[i].r, "%s", cases[i].flag);
+}
+
+Test(config, a_sub_command_comes_after_the_options)
+{
+    struct config config;
+    char flag[] = "--no-retry", command[] = "backup", file[] = "file";
+    char *argv[] = { (char *)service.name, flag, command, file, NULL };
+    cr_assert_eq(config_read(&config, &service, 4, argv), 0);
+    cr_assert(config.no_retry && config.argument_count == 2 && strcmp(config.arguments[0], "backup") == 0);
+}
+
+static void redirect(void)
+{
+    cr_redirect_stdout();
+}
+
+Test(config, secrets_are_not_printed, .init = redirect)
+{
+    struct config config;
+    setenv("NATS_PASSWORD", "hunter2", 1);
+    cr_assert_eq(read_config(&config, "--print-config", NULL), 1);
+    fflush(stdout);
+    FILE *out = cr_get_redirected_stdout();
+    char text[4096] = "";
+    size_t length = fread(text, 1, sizeof(text) - 1, out);
+    text[length] = '\0';
+    cr_assert(strstr(text, "NATS_PASSWORD=(set)") && !strstr(text, "hunter2") && strstr(text, "TEST_SIZE_MAX=7"), "%s", text);
+}
