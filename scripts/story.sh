@@ -63,10 +63,12 @@ story() {
 }
 
 story_tidy() {
-    local code=$? pid
+    local code=$? pid folder
     set +e
     for pid in "${HELPERS[@]}"; do kill "$pid" 2>/dev/null; done
-    [[ ! -d $DIR/run ]] || "$ROOT/scripts/mesh" --dir "$DIR" down 2>/dev/null
+    for folder in "$DIR"/* "$DIR"; do  # a test may have more than one mesh there
+        [[ ! -d $folder/run ]] || "$ROOT/scripts/mesh" --dir "$folder" down 2>/dev/null
+    done
     wait
     # A sanitizer speaks in the log of a service, some of it only when that ends.
     if grep -E 'runtime error:|(Address|Leak)Sanitizer' "$DIR"/log/*.log >&2 2>/dev/null; then

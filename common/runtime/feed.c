@@ -22,17 +22,19 @@ const char *feed_state_name(enum feed_state state)
 #define FROM(state) (1u << (state))
 static const unsigned moves[] = {
     [FEED_OFFLINE] = ~FROM(FEED_FORKED),
-    [FEED_ASKING]  = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_MAKING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
+    [FEED_ASKING]  = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
     [FEED_MAKING]  = FROM(FEED_ASKING) | FROM(FEED_MAKING),
     [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_MAKING),
-    [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_WAITING) | FROM(FEED_FILLING),
+    [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_WAITING),
     [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_MAKING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
     [FEED_FORKED]  = ~0u,
 };
 
 static void move(struct feed *feed, enum feed_state state)
 {
-    assert(moves[state] & FROM(feed->state));
+    const unsigned from = moves[state];
+    assert(from & FROM(feed->state));
+    (void)from;                           /* without assertions */
     feed->state = state;
     feed->acted = 0;
     feed->deadline_ms = INT64_MAX;
@@ -45,26 +47,26 @@ static void wait(struct feed *feed, const char *reason, int64_t now_ms)
 {
     move(feed, FEED_WAITING);
     feed->reason = reason;
-    feed->deadline_ms = now_ms + feed->backoff_ms;
-    feed->backoff_ms *= 2;
-    if (feed->backoff_ms > feed->config.backoff_max_ms)
-        feed->backoff_ms = feed->config.backoff_max_ms;
+    feed->deadline_ms = now_ms + backoff_take_ms(&feed->backoff);
 }
 
 void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor)
 {
+    assert(config->pull_batch <= config->window_max);
     *feed = (struct feed){
-        .config = *config, .cursor = cursor, .leader_position = cursor, .backoff_ms = config->backoff_min_ms,
-        .deadline_ms = INT64_MAX,
+        .config = *config, .cursor = cursor, .leader_position = cursor, .deadline_ms = INT64_MAX,
     };
+    backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
 }
 
 /* ---- What happened -------------------------------------------------------------------------- */
 
 void feed_connected(struct feed *feed)
 {
-    if (feed->state == FEED_OFFLINE)
-        move(feed, FEED_ASKING);
+    if (feed->state != FEED_OFFLINE)
+        return;
+    backoff_reset(&feed->backoff);        /* a server that came back: the old waits say nothing of it */
+    move(feed, FEED_ASKING);
 }
 
 void feed_disconnected(struct feed *feed)
@@ -84,9 +86,9 @@ static void pull(struct feed *feed, int64_t now_ms)
 {
     move(feed, FEED_PULLING);
     feed->must_remake = 0;
+    feed->fill_until = 0;
     feed->idle_rounds = 0;
     feed->heard_ms = now_ms;
-    feed->backoff_ms = feed->config.backoff_min_ms;
 }
 
 static void note_leader(struct feed *feed, int64_t position)
@@ -117,7 +119,9 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
         wait(feed, "the stream is not there", now_ms);
         return;
     }
-    note_leader(feed, info->last_position);
+    /* Exact, while what is counted at a delivery is too high when the stream holds repeats. */
+    if (info->last_position > 0)
+        feed->leader_position = info->last_position > feed->cursor ? info->last_position : feed->cursor;
     note_complete(feed, now_ms);
     if (!info->durable_exists)
         make(feed, 0);
@@ -184,8 +188,19 @@ void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t 
 void feed_heartbeat(struct feed *feed, int64_t now_ms)
 {
     feed->heard_ms = now_ms;
-    if (feed->state == FEED_PULLING)
-        note_complete(feed, now_ms);
+    if (feed->state != FEED_PULLING)
+        return;
+    backoff_reset(&feed->backoff);
+    note_complete(feed, now_ms);
+}
+
+/* A pull is over, whether the server said so or not. */
+static void end_pull(struct feed *feed, struct feed_pull *pull)
+{
+    feed->idle_rounds = pull->empty ? feed->idle_rounds + 1 : 0;
+    *pull = (struct feed_pull){ 0 };
+    if (feed->idle_rounds >= feed->config.idle_rounds_max)
+        move(feed, FEED_ASKING);
 }
 
 void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms)
@@ -193,31 +208,42 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
     struct feed_pull *pull = pull_of(feed, number);
     if (!pull)
         return;
-    feed->heard_ms = now_ms;
-    feed->idle_rounds = pull->empty ? feed->idle_rounds + 1 : 0;
-    *pull = (struct feed_pull){ 0 };
-    if (is_error)
+    if (is_error) {
         wait(feed, "the durable refused a pull", now_ms);
-    else if (feed->idle_rounds >= feed->config.idle_rounds_max)
+        return;
+    }
+    feed->heard_ms = now_ms;
+    backoff_reset(&feed->backoff);
+    note_complete(feed, now_ms);
+    end_pull(feed, pull);
+}
+
+/* FILLING: enough, or the next page when the one that came was run. */
+static void go_on_filling(struct feed *feed, int64_t now_ms)
+{
+    if (feed->cursor >= feed->fill_until) {
+        feed->must_remake = 1;            /* what the durable delivered behind the gap is gone */
         move(feed, FEED_ASKING);
-    else
-        note_complete(feed, now_ms);
+    } else if (feed->page_is_in && feed->unsettled == 0) {
+        if (feed->cursor > feed->fill_after)
+            feed->acted = 0;
+        else
+            wait(feed, "the leader's events do not fill the gap", now_ms);
+    }
 }
 
 void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms)
 {
     feed->unsettled -= count;
-    if (cursor > feed->cursor)
+    if (cursor > feed->cursor) {
         feed->cursor = cursor;
-    note_complete(feed, now_ms);
-    if (feed->state != FEED_FILLING)
-        return;
-    feed->acted = 0;                      /* the page is in; the next one, or enough */
-    if (feed->cursor >= feed->fill_until) {
-        feed->fill_until = 0;
-        feed->must_remake = 1;
-        move(feed, FEED_ASKING);
+        backoff_reset(&feed->backoff);
+        note_leader(feed, cursor);
     }
+    if (feed->state == FEED_PULLING)
+        note_complete(feed, now_ms);
+    else if (feed->state == FEED_FILLING)
+        go_on_filling(feed, now_ms);
 }
 
 void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms)
@@ -235,8 +261,9 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     if (feed->state != FEED_FILLING)
         return;
     note_leader(feed, last_position);
-    feed->backoff_ms = feed->config.backoff_min_ms;
+    feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
+    go_on_filling(feed, now_ms);          /* it may be run already, or empty */
 }
 
 void feed_fork(struct feed *feed, int64_t epoch)
@@ -256,13 +283,26 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
 
 /* ---- What to do ----------------------------------------------------------------------------- */
 
+static _Bool has_pull(const struct feed *feed)
+{
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0)
+            return 1;
+    return 0;
+}
+
+static int64_t silence_ms(const struct feed *feed)    /* from then on */
+{
+    return has_pull(feed) ? feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 : INT64_MAX;
+}
+
 static void look_at_clock(struct feed *feed, int64_t now_ms)
 {
-    if (feed->state == FEED_PULLING && now_ms > feed->heard_ms + 3 * feed->config.heartbeat_ms)
-        move(feed, FEED_ASKING);          /* silence: perhaps the durable is gone */
+    if (now_ms >= silence_ms(feed))
+        move(feed, FEED_ASKING);          /* perhaps the durable is gone */
     for (int i = 0; i < FEED_PULLS; i++)
         if (feed->pulls[i].number > 0 && now_ms > feed->pulls[i].expires_ms + feed->config.heartbeat_ms)
-            feed_pull_ended(feed, feed->pulls[i].number, 0, now_ms);
+            end_pull(feed, &feed->pulls[i]);
     if (now_ms < feed->deadline_ms)
         return;
     if (feed->state != FEED_WAITING)
@@ -283,6 +323,16 @@ static struct feed_action ask(struct feed *feed, enum feed_action_kind kind, int
     };
 }
 
+static struct feed_action fill(struct feed *feed, int64_t now_ms)
+{
+    struct feed_action action = ask(feed, FEED_FILL, now_ms);
+    if (action.kind == FEED_FILL) {
+        feed->fill_after = feed->cursor;
+        feed->page_is_in = 0;
+    }
+    return action;
+}
+
 static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
 {
     int64_t asked = 0;
@@ -296,6 +346,8 @@ static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
     if (!free_pull || asked > feed->config.pull_batch / 2 ||
         feed->unsettled + asked + feed->config.pull_batch > feed->config.window_max)
         return (struct feed_action){ .kind = FEED_NOTHING };
+    if (!has_pull(feed))
+        feed->heard_ms = now_ms;          /* silence counts from here */
     *free_pull = (struct feed_pull){
         .number = ++feed->pull_number, .left = feed->config.pull_batch,
         .expires_ms = now_ms + feed->config.pull_expires_ms, .empty = 1,
@@ -311,7 +363,7 @@ struct feed_action feed_next(struct feed *feed, int64_t now_ms)
     switch (feed->state) {
     case FEED_ASKING:  return ask(feed, FEED_ASK, now_ms);
     case FEED_MAKING:  return ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
-    case FEED_FILLING: return ask(feed, FEED_FILL, now_ms);
+    case FEED_FILLING: return fill(feed, now_ms);
     case FEED_PULLING: return next_pull(feed, now_ms);
     case FEED_OFFLINE:
     case FEED_WAITING:
@@ -323,7 +375,5 @@ struct feed_action feed_next(struct feed *feed, int64_t now_ms)
 int64_t feed_due_ms(const struct feed *feed)
 {
     int64_t due_ms = feed->deadline_ms;
-    if (feed->state == FEED_PULLING && feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 < due_ms)
-        due_ms = feed->heard_ms + 3 * feed->config.heartbeat_ms + 1;
-    return due_ms;
+    return silence_ms(feed) < due_ms ? silence_ms(feed) : due_ms;
 }

@@ -5,20 +5,27 @@
  *                  connected               fine                       gap
  *     OFFLINE ───────────────► ASKING ───────────────► PULLING ───────────────► FILLING
  *        ▲                     ▲ │ │                      │                        │
- *        │ disconnected        │ │ └─ no durable, or one  │ stalled, overflow,     │ filled
- *        │                     │ │    that is wrong ──► MAKING ─► ASKING           │
+ *        │ disconnected, from  │ │ └─ no durable, or one  │ refused, overflow      │ filled ─► ASKING
+ *        │ any but FORKED      │ │    that is wrong ─► MAKING ─► PULLING           │ leader away
  *        └─────────────────────┤ └─ no stream ─► WAITING ◄┴────────────────────────┘
- *                                               FORKED: its chain does not follow what we have
+ *                              │                  │ over: ASKING, or FILLING while there is a gap
+ *                              └──────────────────┘ FORKED: its chain does not follow what we have
  *
  * A durable is made at sequence cursor + 1. That never misses anything: a stream's sequence may run ahead
  * of the position (repeats), never behind it (the relay sees to that), so position cursor + 1 stands
  * there or later; what comes before it is a repeat and skipped. It is deleted and made anew when it is
  * ahead of the cursor or of its stream, when it holds deliveries that we do not have any more, and when it
  * shows nothing to come while the stream's last position is beyond the cursor.
- * A gap means that the stream has lost what we need: it is fetched from the leader's own log (FILL).
+ * A gap means that the stream has lost what we need, or holds something else in its place: it is fetched from
+ * the leader's own log page by page (FILL), the next page when the one before was run. What the durable
+ * delivers meanwhile is behind the gap, so the loop does not apply it (rule 3), and the durable is made anew
+ * when the gap is filled.
+ * It asks after a few empty rounds and after silence, because a durable that was deleted looks like an idle
+ * one. Only a pull that is out can be silent: while the loop is a window behind there is none.
  */
 #pragma once
 #include <stdint.h>
+#include "runtime/backoff.h"
 
 enum feed_state { FEED_OFFLINE, FEED_ASKING, FEED_MAKING, FEED_PULLING, FEED_FILLING, FEED_WAITING, FEED_FORKED };
 
@@ -30,6 +37,7 @@ struct feed_config {
     int64_t backoff_min_ms, backoff_max_ms;
     int64_t fill_limit;
     int64_t idle_rounds_max;              /* pulls without a message before it asks */
+    uint64_t seed;                        /* of the random part of the waits; 0: none */
 };
 extern const struct feed_config feed_defaults;
 
@@ -65,11 +73,14 @@ struct feed {
     int64_t cursor;                       /* committed */
     int64_t leader_position;              /* newest that we know of */
     int64_t epoch;
-    int64_t deadline_ms, backoff_ms;
+    int64_t deadline_ms;
+    struct backoff backoff;
     int64_t unsettled;                    /* delivered to the inbox, not settled */
     int64_t heard_ms;                     /* last sign of life while pulling */
     int64_t complete_ms;                  /* monotonic; when nothing was known to be missing; 0: never */
     int64_t fill_until;                   /* FILLING: position up to which the leader is asked */
+    int64_t fill_after;                   /* where the page begins that it was asked for */
+    _Bool page_is_in;                     /* the inbox has that page */
     int64_t pull_number;
     int64_t idle_rounds;
     struct feed_pull pulls[FEED_PULLS];

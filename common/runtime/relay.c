@@ -1,7 +1,6 @@
 /* Relay: see relay.h. */
 #include "runtime/relay.h"
 #include <assert.h>
-#include <string.h>
 
 const struct relay_config relay_defaults = {
     .window_max = 2048, .answer_timeout_ms = 2000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
@@ -22,8 +21,8 @@ const char *relay_state_name(enum relay_state state)
 #define FROM(state) (1u << (state))
 static const unsigned moves[] = {         /* from which states each state may be entered */
     [RELAY_OFFLINE]    = ~FROM(RELAY_FORKED),
-    [RELAY_ASKING]     = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) | FROM(RELAY_PUBLISHING),
-    [RELAY_MAKING]     = FROM(RELAY_ASKING) | FROM(RELAY_MAKING),
+    [RELAY_ASKING]     = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING),
+    [RELAY_MAKING]     = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_FORKED),
     [RELAY_RECOVERING] = FROM(RELAY_ASKING),
     [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
     [RELAY_WAITING]    = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) | FROM(RELAY_PUBLISHING),
@@ -32,10 +31,13 @@ static const unsigned moves[] = {         /* from which states each state may be
 
 static void move(struct relay *relay, enum relay_state state)
 {
-    assert(moves[state] & FROM(relay->state));
+    const unsigned from = moves[state];
+    assert(from & FROM(relay->state));
+    (void)from;                           /* without assertions */
     relay->state = state;
     relay->acted = 0;
     relay->deadline_ms = INT64_MAX;
+    relay->sent = relay->published;       /* nobody counts on what is in flight */
     relay->epoch++;                       /* what was asked before is not waited for any more */
 }
 
@@ -43,18 +45,15 @@ static void wait(struct relay *relay, const char *reason, int64_t now_ms)
 {
     move(relay, RELAY_WAITING);
     relay->reason = reason;
-    relay->deadline_ms = now_ms + relay->backoff_ms;
-    relay->backoff_ms *= 2;
-    if (relay->backoff_ms > relay->config.backoff_max_ms)
-        relay->backoff_ms = relay->config.backoff_max_ms;
+    relay->deadline_ms = now_ms + backoff_take_ms(&relay->backoff);
 }
 
 void relay_init(struct relay *relay, const struct relay_config *config, int64_t head)
 {
     *relay = (struct relay){
-        .config = *config, .head = head, .backoff_ms = config->backoff_min_ms, .deadline_ms = INT64_MAX,
-        .audit_ms = INT64_MAX,
+        .config = *config, .head = head, .deadline_ms = INT64_MAX, .audit_ms = INT64_MAX,
     };
+    backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
 }
 
 /* ---- What happened -------------------------------------------------------------------------- */
@@ -62,8 +61,10 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
 void relay_connected(struct relay *relay, int64_t now_ms)
 {
     (void)now_ms;
-    if (relay->state == RELAY_OFFLINE)
-        move(relay, RELAY_ASKING);
+    if (relay->state != RELAY_OFFLINE)
+        return;
+    backoff_reset(&relay->backoff);       /* a server that came back: the old waits say nothing of it */
+    move(relay, RELAY_ASKING);
 }
 
 void relay_disconnected(struct relay *relay)
@@ -92,6 +93,12 @@ static void make(struct relay *relay, _Bool delete_first)
     relay->remade += delete_first;
 }
 
+void relay_resolved(struct relay *relay)
+{
+    if (relay->state == RELAY_FORKED)
+        make(relay, 1);
+}
+
 static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence, int64_t now_ms)
 {
     move(relay, RELAY_PUBLISHING);
@@ -99,7 +106,8 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     relay->offset = last_sequence - position;
     if (position > relay->high_water)
         relay->high_water = position;
-    relay->backoff_ms = relay->config.backoff_min_ms;
+    if (position >= relay->head)          /* else the next acknowledgement will say that all is well */
+        backoff_reset(&relay->backoff);
     relay->audit_ms = now_ms + relay->config.audit_interval_ms;
 }
 
@@ -111,29 +119,37 @@ static _Bool is_damaged(const struct relay_tail *tail)
     return tail->deleted > 0 || tail->messages < whole;
 }
 
+static int64_t message_sequence(const struct relay_tail *tail)
+{
+    return tail->message_sequence > 0 ? tail->message_sequence : tail->last_sequence;
+}
+
+/* The newest position that was ever in the stream, as its sequence tells. */
+static int64_t newest_ever(const struct relay_tail *tail)
+{
+    return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) : tail->last_sequence;
+}
+
 void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
         return;
     if (!tail->exists) {
         make(relay, 0);
-    } else if (!tail->has_last) {
-        if (is_damaged(tail))
-            make(relay, 1);
-        else                              /* new, or all of it has expired */
-            publish_after(relay, tail->last_sequence < relay->head ? tail->last_sequence : relay->head, tail->last_sequence, now_ms);
-    } else if (!tail->is_ours) {
+    } else if (tail->has_last && !tail->is_ours) {
         relay_fork(relay, "the stream's last message is not ours");
-    } else if (tail->fit == TAIL_DIFFERENT) {
+    } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
         relay_fork(relay, "log and stream have different chains at the same position");
-    } else if (tail->fit == TAIL_AHEAD) {
+    } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
         move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
-        relay->offset = tail->last_sequence - tail->position;
-    } else if (is_damaged(tail) || tail->last_sequence < tail->position) {
+        relay->offset = message_sequence(tail) - tail->position;
+    } else if (newest_ever(tail) > relay->head) {
+        relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
+    } else if (is_damaged(tail) || (tail->has_last && tail->last_sequence < tail->position)) {
         make(relay, 1);
-    } else {
-        publish_after(relay, tail->position, tail->last_sequence, now_ms);
+    } else {                              /* without a message: new, or all of it has expired */
+        publish_after(relay, tail->has_last ? tail->position : tail->last_sequence, tail->last_sequence, now_ms);
     }
 }
 
@@ -142,12 +158,10 @@ void relay_made(struct relay *relay, int64_t now_ms)
     (void)now_ms;
     if (relay->state != RELAY_MAKING)
         return;
-    if (relay->delete_first) {
+    if (relay->delete_first)
         make(relay, 0);
-    } else {
-        relay->delete_first = 0;
+    else
         move(relay, RELAY_ASKING);
-    }
 }
 
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
@@ -156,16 +170,23 @@ void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
         wait(relay, reason, now_ms);
 }
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms)
 {
-    if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch || position <= relay->published)
+    if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch || position <= relay->published ||
+        position > relay->sent)
         return;
     if (relay->high_water > relay->published)
-        relay->republished += (position < relay->high_water ? position : relay->high_water) - relay->published;
+        relay->republished += smaller(position, relay->high_water) - relay->published;
     relay->published = position;
     if (position > relay->high_water)
         relay->high_water = position;
-    relay->backoff_ms = relay->config.backoff_min_ms;
+    relay->probing = 0;
+    backoff_reset(&relay->backoff);
     relay->deadline_ms = relay->sent > position ? now_ms + relay->config.answer_timeout_ms : INT64_MAX;
 }
 
@@ -174,11 +195,14 @@ void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64
     if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch)
         return;
     relay->refusals++;
+    relay->probing = 1;
     wait(relay, reason, now_ms);
 }
 
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
 {
+    if (head > relay->head)
+        backoff_reset(&relay->backoff);
     relay_grew(relay, head, now_ms);
     if (relay->state != RELAY_RECOVERING)
         return;
@@ -192,8 +216,11 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 {
     if (relay->state != RELAY_PUBLISHING)
         return;
-    if (!tail->exists || is_damaged(tail) || tail->last_sequence < relay->published + relay->offset)
+    /* Acknowledgements may overtake the audit's answer: it is held against what was known when it asked. */
+    if (!tail->exists || is_damaged(tail) || tail->last_sequence < relay->audit_published + relay->offset)
         wait(relay, "the audit found the stream damaged", now_ms);
+    else if (tail->last_sequence > relay->sent + relay->offset)
+        wait(relay, "the audit found more in the stream than was published", now_ms);
 }
 
 /* ---- What to do ----------------------------------------------------------------------------- */
@@ -202,12 +229,14 @@ static void look_at_clock(struct relay *relay, int64_t now_ms)
 {
     if (now_ms < relay->deadline_ms)
         return;
-    if (relay->state == RELAY_WAITING)
+    if (relay->state == RELAY_WAITING) {
         move(relay, RELAY_ASKING);
-    else if (relay->state == RELAY_PUBLISHING)
+    } else if (relay->state == RELAY_PUBLISHING) {
+        relay->probing = 1;
         wait(relay, "no acknowledgement came", now_ms);
-    else
+    } else {
         relay_failed(relay, "no answer came", now_ms);
+    }
 }
 
 static struct relay_action ask(struct relay *relay, enum relay_action_kind kind, int64_t now_ms)
@@ -222,9 +251,7 @@ static struct relay_action ask(struct relay *relay, enum relay_action_kind kind,
 static struct relay_action publish(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
-    int64_t last = relay->published + relay->config.window_max;
-    if (last > relay->head)
-        last = relay->head;
+    int64_t last = smaller(relay->published + (relay->probing ? 1 : relay->config.window_max), relay->head);
     if (relay->sent < last) {
         action.kind = RELAY_PUBLISH;
         action.first = relay->sent + 1;
@@ -236,6 +263,7 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
     } else if (now_ms >= relay->audit_ms) {
         action.kind = RELAY_AUDIT;
         relay->audit_ms = now_ms + relay->config.audit_interval_ms;
+        relay->audit_published = relay->published;
     }
     return action;
 }
@@ -249,7 +277,7 @@ struct relay_action relay_next(struct relay *relay, int64_t now_ms)
     case RELAY_PUBLISHING: return publish(relay, now_ms);
     case RELAY_RECOVERING: {
         struct relay_action action = ask(relay, RELAY_RECOVER, now_ms);
-        action.sequence = relay->head > 0 ? relay->head + relay->offset : 1;
+        action.sequence = relay->head + relay->offset > 0 && relay->head > 0 ? relay->head + relay->offset : 1;
         action.last = relay->stream_position + relay->offset;
         return action;
     }

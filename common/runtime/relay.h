@@ -5,8 +5,8 @@
  *                      connected                     tail agrees
  *        OFFLINE ───────────────────► ASKING ──────────────────────────► PUBLISHING
  *           ▲                         ▲ │ │ │                                │
- *           │ disconnected,           │ │ │ └─ stream ahead ─► RECOVERING ─┐ │ refusal, time-out,
- *           │ from any state          │ │ └─ no stream, empty ─► MAKING ───┤ │ hole found by the audit
+ *           │ disconnected, from      │ │ │ └─ stream ahead ─► RECOVERING ─┐ │ refusal, time-out,
+ *           │ any state but FORKED    │ │ └─ no stream, holes ─► MAKING ───┤ │ the audit found damage
  *           └─────────────────────────┤ └─ other chain, intruder ─► FORKED │ │
  *                                     └────────── WAITING ◄────────────────┴─┘
  *
@@ -21,12 +21,21 @@
  *     first (RECOVERING); whether the chain follows is seen at the first message
  *   - same position and another chain, or a message that is not ours: FORKED. Nothing is published or
  *     written any more until a person chooses
+ *   - its sequence has run beyond our log, and what stood there is gone from both (our database is older,
+ *     and the stream was purged): FORKED too. The positions would be used twice, and a reader that knows
+ *     the first use would skip the second as a repeat
+ * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who chooses the
+ * stream moves the database away and starts the service, which then recovers from the stream.
+ *
  * Publishing is pipelined up to window_max, each message with the sequence that it must follow; an
  * acknowledgement of one implies all before it. After any refusal or time-out the rest in flight is worth
- * nothing (a new epoch), and it asks again.
+ * nothing (a new epoch), and it asks again; then one message goes alone until it is taken, and the waits
+ * grow until then, so that a full stream costs one message a try. A message that is still on its way from
+ * an older epoch does no harm: it holds what belongs at the sequence that it expects, or it is refused.
  */
 #pragma once
 #include <stdint.h>
+#include "runtime/backoff.h"
 
 enum relay_state {
     RELAY_OFFLINE, RELAY_ASKING, RELAY_MAKING, RELAY_RECOVERING, RELAY_PUBLISHING, RELAY_WAITING, RELAY_FORKED,
@@ -37,6 +46,7 @@ struct relay_config {
     int64_t answer_timeout_ms;            /* for any answer of the server */
     int64_t backoff_min_ms, backoff_max_ms;
     int64_t audit_interval_ms;
+    uint64_t seed;                        /* of the random part of the waits; 0: none */
 };
 extern const struct relay_config relay_defaults;
 
@@ -46,6 +56,7 @@ struct relay_tail {                       /* what a look at the stream found */
     int64_t first_sequence, last_sequence, messages, deleted;
     _Bool expires;                        /* an operator has set an age limit: the oldest may be gone */
     _Bool has_last;                       /* there is a last message; then: */
+    int64_t message_sequence;             /* its own, when what followed it was deleted; 0: last_sequence */
     _Bool is_ours;                        /* subject, source, position and chain are such as we write */
     int64_t position;
     enum tail_fit fit;                    /* against our log, as the courier looked it up */
@@ -76,12 +87,14 @@ struct relay {
     int64_t offset;                       /* the stream's sequence minus position; 0 in a healthy stream */
     int64_t epoch;                        /* answers of older epochs are ignored */
     int64_t deadline_ms;                  /* of the state: time-out or end of the wait */
-    int64_t backoff_ms;
+    struct backoff backoff;
     int64_t audit_ms;                     /* next audit */
+    int64_t audit_published;              /* `published` when the audit asked */
     int64_t stream_position;              /* RECOVERING: how far the stream goes */
     int64_t high_water;                   /* newest position ever seen in the stream: what is below is republished */
     _Bool acted;                          /* the state's question is out */
     _Bool delete_first;                   /* MAKING */
+    _Bool probing;                        /* nothing was taken since the last refusal or time-out */
     const char *reason;                   /* of WAITING and FORKED; static text */
     int64_t refusals, republished, remade;    /* counters */
 };
@@ -98,6 +111,7 @@ void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t n
 void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms);
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);     /* our log now reaches so far */
 void relay_fork(struct relay *relay, const char *reason);
+void relay_resolved(struct relay *relay);                                    /* FORKED, and a person says: our log is right */
 void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);   /* only the counts are looked at */
 
 /* The next thing to do, again and again until RELAY_NOTHING; also notices what time has run out. */
