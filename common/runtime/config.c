@@ -1,12 +1,14 @@
 /* Config: see config.h. One table says everything about an option: its flag, its environment, its help. */
 #include "runtime/config.h"
 #include "bus/bus.h"
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
-enum kind { TEXT, NUMBER, SWITCH, LEVEL, FORMAT };
+enum kind { TEXT, FILE_NAME, NUMBER, SWITCH, LEVEL, FORMAT };
 
 struct row {
     const char *flag;                     /* NULL: from the environment only, because argv is public */
@@ -23,11 +25,11 @@ struct row {
 static const struct row rows[] = {
     { "server", "NATS_URL", TEXT, AT(server), "nats://127.0.0.1:4222", 0, 0, "the NATS server, several with commas", 0 },
     { "data-dir", "JOURNEY_DATA_DIR", TEXT, AT(data_dir), ".", 0, 0, "folder of the database; made when it is not there", 0 },
-    { "creds", "NATS_CREDS", TEXT, AT(credentials_file), NULL, 0, 0, "credentials file (JWT and seed)", 0 },
-    { "nkey", "NATS_NKEY", TEXT, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed", 0 },
-    { "tlscert", "NATS_CERT", TEXT, AT(certificate_file), NULL, 0, 0, "TLS client certificate", 0 },
-    { "tlskey", "NATS_KEY", TEXT, AT(key_file), NULL, 0, 0, "its private key", 0 },
-    { "tlsca", "NATS_CA", TEXT, AT(ca_file), NULL, 0, 0, "certificate authorities to trust", 0 },
+    { "creds", "NATS_CREDS", FILE_NAME, AT(credentials_file), NULL, 0, 0, "credentials file (JWT and seed)", 0 },
+    { "nkey", "NATS_NKEY", FILE_NAME, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed", 0 },
+    { "tlscert", "NATS_CERT", FILE_NAME, AT(certificate_file), NULL, 0, 0, "TLS client certificate", 0 },
+    { "tlskey", "NATS_KEY", FILE_NAME, AT(key_file), NULL, 0, 0, "its private key", 0 },
+    { "tlsca", "NATS_CA", FILE_NAME, AT(ca_file), NULL, 0, 0, "certificate authorities to trust", 0 },
     { "user", "NATS_USER", TEXT, AT(user), NULL, 0, 0, "user name", 0 },
     { NULL, "NATS_PASSWORD", TEXT, AT(password), NULL, 0, 0, "its password", 1 },
     { NULL, "NATS_TOKEN", TEXT, AT(token), NULL, 0, 0, "a token instead of user and password", 1 },
@@ -61,7 +63,8 @@ static int set(struct config *config, const struct row *row, const char *text, c
     char *place = (char *)config + row->offset;
     int r = 0;
     switch (row->kind) {
-    case TEXT:   *(const char **)place = text; break;
+    case TEXT:
+    case FILE_NAME: *(const char **)place = text; break;
     case NUMBER: r = parse_number(text, row->min, row->max, (int64_t *)place); break;
     case SWITCH: *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
     case LEVEL:  r = log_level_parse(text, (enum log_level *)place); break;
@@ -83,6 +86,7 @@ static int check_choice(const struct option *option, const char *text)
 static int set_option(struct config *config, const struct service *service, int i, const char *text, const char *from)
 {
     int64_t number;
+    assert(i < SERVICE_OPTIONS_MAX);
     if (check_choice(&service->options[i], text) < 0) {
         fprintf(stderr, "%s: %s\n", from, failure_reason());
         return -ERR_CONFIG;
@@ -145,13 +149,29 @@ static void print_version(const struct service *service)
            db_library_version(), schema_library_version());
 }
 
+/* A server's address may hold a password or a token: nats://user:password@host. */
+static void print_without_secrets(const char *text)
+{
+    const char *start;
+    while ((start = strstr(text, "://"))) {
+        start += strlen("://");
+        size_t length = strcspn(start, ",/");
+        const char *at = memrchr(start, '@', length);
+        printf("%.*s%s", (int)(start - text), text, at ? "***" : "");
+        text = at ? at : start;
+    }
+    printf("%s", text);
+}
+
 static void print_config(const struct config *config, const struct service *service)
 {
     for (size_t i = 0; i < ROWS; i++) {
         const char *place = (const char *)config + rows[i].offset;
         printf("%s=", rows[i].variable);
-        if (rows[i].kind == TEXT && *(const char *const *)place)
-            printf("%s", rows[i].secret ? "(set)" : *(const char *const *)place);
+        if (rows[i].secret && *(const char *const *)place)
+            printf("(set)");
+        else if ((rows[i].kind == TEXT || rows[i].kind == FILE_NAME) && *(const char *const *)place)
+            print_without_secrets(*(const char *const *)place);
         else if (rows[i].kind == NUMBER)
             printf("%lld", (long long)*(const int64_t *)place);
         else if (rows[i].kind == SWITCH)
@@ -220,18 +240,46 @@ static int read_flag(struct config *config, const struct service *service, const
     return 0;
 }
 
+/* These answer also when the environment is wrong: who asks may be looking for just that. */
+static _Bool answer_help(const struct service *service, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0)
+            return print_help(service), 1;
+        if (strcmp(argv[i], "--version") == 0)
+            return print_version(service), 1;
+    }
+    return 0;
+}
+
+/* What can be known to fail is said now, and not by a service that cannot log in later. */
+static int check_files(const struct config *config)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].kind != FILE_NAME)
+            continue;
+        const char *path = *(const char *const *)((const char *)config + rows[i].offset);
+        if (!path || access(path, R_OK) == 0)
+            continue;
+        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, strerror(errno));
+        return -ERR_CONFIG;
+    }
+    if (!config->certificate_file == !config->key_file)
+        return 0;
+    fprintf(stderr, "NATS_CERT (--tlscert) and NATS_KEY (--tlskey) go together\n");
+    return -ERR_CONFIG;
+}
+
 int config_read(struct config *config, const struct service *service, int argc, char **argv)
 {
     *config = (struct config){ 0 };
     _Bool check = 0, print = 0;
+    if (answer_help(service, argc, argv))
+        return 1;
     int r = read_defaults_and_environment(config, service), i = 1;
     for (; r >= 0 && i < argc && strncmp(argv[i], "--", 2) == 0; i += r) {
         const char *flag = argv[i] + 2;
         r = 1;
-        if (strcmp(flag, "help") == 0)
-            return print_help(service), 1;
-        if (strcmp(flag, "version") == 0)
-            return print_version(service), 1;
         if (strcmp(flag, "check-config") == 0)
             check = 1;
         else if (strcmp(flag, "print-config") == 0)
@@ -243,6 +291,8 @@ int config_read(struct config *config, const struct service *service, int argc, 
             return -ERR_INVALID;
         }
     }
+    if (r >= 0)
+        r = check_files(config);
     if (r < 0)
         return r;
     config->arguments = (const char *const *)argv + i;

@@ -188,7 +188,7 @@ static void act(struct courier *courier, int64_t now_ms)
 {
     const struct source *source = courier->instance->service->sources;
     relay_acked(&courier->relay, atomic_load(&courier->acked_epoch), atomic_load(&courier->acked_position), now_ms);
-    relay_part_act(courier, now_ms);
+    courier->more = relay_part_act(courier, now_ms);
     /* Wake up for the last of what is in flight, or for enough of it to keep the window open. */
     const struct relay *relay = &courier->relay;
     int64_t half = relay->published + relay->config.window_max / 2;
@@ -220,7 +220,7 @@ static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Boo
     pthread_mutex_lock(&courier->lock);
     _Bool acked = courier->relay.sent > courier->relay.published &&
                   atomic_load(&courier->acked_position) >= atomic_load(&courier->ack_wake_position);
-    if (!courier->first && !courier->stopping && !acked)
+    if (!courier->first && !courier->stopping && !acked && !courier->more)
         pthread_cond_timedwait(&courier->filled, &courier->lock, &deadline);
     struct note *notes = courier->first;
     courier->first = NULL;

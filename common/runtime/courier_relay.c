@@ -286,14 +286,14 @@ void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_
     }
 }
 
-void relay_part_act(struct courier *courier, int64_t now_ms)
+_Bool relay_part_act(struct courier *courier, int64_t now_ms)
 {
     for (;;) {
         struct relay_action action = relay_next(&courier->relay, now_ms);
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
         switch (action.kind) {
-        case RELAY_NOTHING: return;
+        case RELAY_NOTHING: return 0;
         case RELAY_ASK:
         case RELAY_AUDIT:
             ask(courier, action.kind == RELAY_ASK ? 'i' : 'u', action.epoch, 0, js_stream_info(&request, courier->self.log), &request, now_ms);
@@ -301,7 +301,7 @@ void relay_part_act(struct courier *courier, int64_t now_ms)
         case RELAY_MAKE_STREAM:
         case RELAY_DELETE_STREAM: make_stream(courier, &action, now_ms); break;
         case RELAY_RECOVER:       recover(courier, &action, now_ms); break;
-        case RELAY_PUBLISH:       publish(courier, &action, now_ms); break;
+        case RELAY_PUBLISH:       publish(courier, &action, now_ms); return 1;
         }
     }
 }

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 const struct relay_config relay_defaults = {
-    .window_max = 2048, .answer_timeout_ms = 2000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
+    .window_max = 1024, .publish_max = 128, .answer_timeout_ms = 2000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
     .audit_interval_ms = 10000,
 };
 

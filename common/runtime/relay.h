@@ -43,6 +43,7 @@ enum relay_state {
 
 struct relay_config {
     int64_t window_max;                   /* events in flight */
+    int64_t publish_max;                  /* events of one action: replies wait no longer than these take */
     int64_t answer_timeout_ms;            /* for any answer of the server */
     int64_t backoff_min_ms, backoff_max_ms;
     int64_t audit_interval_ms;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
-#define ALLOCATOR_ARENAS 2                /* items pass from thread to thread: one arena a thread would keep all their peaks */
+#define ALLOCATOR_ARENAS 1                /* items pass from thread to thread: one arena a thread would keep all their peaks */
 
 void instance_exit(struct instance *instance, int exit_code)
 {

@@ -59,15 +59,51 @@ static void redirect(void)
     cr_redirect_stdout();
 }
 
+static void read_output(char *text, size_t size)
+{
+    fflush(stdout);
+    size_t length = fread(text, 1, size - 1, cr_get_redirected_stdout());
+    text[length] = '\0';
+}
+
+Test(config, help_and_version_answer_also_when_the_environment_is_wrong, .init = redirect)
+{
+    struct config config;
+    char text[16384] = "";
+    setenv("JOURNEY_BATCH_MAX", "many", 1);
+    cr_assert_eq(read_config(&config, "--no-retry", "--help"), 1);
+    cr_assert_eq(read_config(&config, "--version", NULL), 1);
+    cr_assert_eq(read_config(&config, "backup", "--help"), 1);
+    read_output(text, sizeof(text));
+    cr_assert(strstr(text, "--colour") && strstr(text, "TEST_COLOUR") && strstr(text, "EXIT CODES") && strstr(text, "libnats"), "%s", text);
+}
+
+Test(config, files_that_cannot_be_read_are_named_at_once, .init = cr_redirect_stderr)
+{
+    struct config config;
+    cr_assert_eq(read_config(&config, "--creds", "/does/not/exist"), -ERR_CONFIG);
+    cr_assert_eq(read_config(&config, "--tlsca", "/dev/null"), 0);
+    cr_assert_eq(read_config(&config, "--tlscert", "/dev/null"), -ERR_CONFIG);   /* without its key */
+    setenv("NATS_KEY", "/dev/null", 1);
+    cr_assert_eq(read_config(&config, "--tlscert", "/dev/null"), 0);
+}
+
+Test(config, an_address_is_printed_without_its_password, .init = redirect)
+{
+    struct config config;
+    char text[4096] = "";
+    setenv("NATS_URL", "nats://me:hunter2@a:1,tls://t0ken@b:2,nats://c:3", 1);
+    cr_assert_eq(read_config(&config, "--print-config", NULL), 1);
+    read_output(text, sizeof(text));
+    cr_assert(strstr(text, "NATS_URL=nats://***@a:1,tls://***@b:2,nats://c:3\n"), "%s", text);
+}
+
 Test(config, secrets_are_not_printed, .init = redirect)
 {
     struct config config;
     setenv("NATS_PASSWORD", "hunter2", 1);
     cr_assert_eq(read_config(&config, "--print-config", NULL), 1);
-    fflush(stdout);
-    FILE *out = cr_get_redirected_stdout();
     char text[4096] = "";
-    size_t length = fread(text, 1, sizeof(text) - 1, out);
-    text[length] = '\0';
+    read_output(text, sizeof(text));
     cr_assert(strstr(text, "NATS_PASSWORD=(set)") && !strstr(text, "hunter2") && strstr(text, "TEST_SIZE_MAX=7"), "%s", text);
 }

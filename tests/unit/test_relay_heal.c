@@ -7,7 +7,7 @@
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 static const struct relay_config config = {
-    .window_max = 10, .answer_timeout_ms = 100, .backoff_min_ms = 10, .backoff_max_ms = 80,
+    .window_max = 10, .publish_max = 10, .answer_timeout_ms = 100, .backoff_min_ms = 10, .backoff_max_ms = 80,
     .audit_interval_ms = 1000, .seed = 7,
 };
 

@@ -45,7 +45,7 @@ struct world {
 };
 
 static const struct relay_config config = {
-    .window_max = WINDOW, .answer_timeout_ms = 400, .backoff_min_ms = 10, .backoff_max_ms = 500,
+    .window_max = WINDOW, .publish_max = WINDOW / 3, .answer_timeout_ms = 400, .backoff_min_ms = 10, .backoff_max_ms = 500,
     .audit_interval_ms = 700,
 };
 
@@ -219,7 +219,7 @@ static void act(struct world *world)
     struct relay_action action;
     int actions = 0;
     while ((action = relay_next(&world->relay, world->now_ms)).kind != RELAY_NOTHING) {
-        cr_assert_lt(actions++, 4, "no rest in state %s", relay_state_name(world->relay.state));
+        cr_assert_lt(actions++, 8, "no rest in state %s", relay_state_name(world->relay.state));
         carry_out(world, &action);
     }
     cr_assert_gt(relay_due_ms(&world->relay), world->now_ms - 1);
