@@ -169,7 +169,7 @@ def run(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(add_help=False, usage="scripts/test [OPTION…], see --help")
+    parser = argparse.ArgumentParser(prog="test", add_help=False, usage="scripts/test [OPTION…], see --help")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--suite", action="append", choices=SUITES)
     parser.add_argument("--variant", action="append", choices=VARIANTS + ("debug", "coverage"))

@@ -252,6 +252,7 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
     int64_t last = smaller(relay->published + (relay->probing ? 1 : relay->config.window_max), relay->head);
+    last = smaller(last, relay->sent + relay->config.publish_max);
     if (relay->sent < last) {
         action.kind = RELAY_PUBLISH;
         action.first = relay->sent + 1;
