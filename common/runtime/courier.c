@@ -166,7 +166,7 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
     switch (note->kind) {
     case NOTE_BATCH:   settle(courier, note->batch, now_ms); break;
     case NOTE_ANSWER:  take_answer(courier, note->answer, now_ms); break;
-    case NOTE_REFUSED: relay_refused(&courier->relay, note->epoch, note->status == 503 ? "the stream is not there" : "the stream refused an event", now_ms); break;
+    case NOTE_REFUSED: relay_refused(&courier->relay, note->epoch, relay_part_reason(note->status), now_ms); break;
     case NOTE_CONNECTED:
         log_info("connected");
         relay_connected(&courier->relay, now_ms);
@@ -218,7 +218,7 @@ static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Boo
 {
     struct timespec deadline = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
     pthread_mutex_lock(&courier->lock);
-    _Bool acked = courier->relay.sent > courier->relay.published &&
+    _Bool acked = courier->relay.sent > courier->relay.published && atomic_load(&courier->acked_epoch) == courier->relay.epoch &&
                   atomic_load(&courier->acked_position) >= atomic_load(&courier->ack_wake_position);
     if (!courier->first && !courier->stopping && !acked && !courier->more)
         pthread_cond_timedwait(&courier->filled, &courier->lock, &deadline);

@@ -16,6 +16,7 @@ int courier_read_event(struct item *item, const struct bus_view *view, const str
 void courier_set_type(struct item *item, const struct source *leader);  /* type, value, invalid of item->event */
 
 _Bool relay_part_act(struct courier *courier, int64_t now_ms);          /* what relay_next says, but one publish; true: there may be more */
+const char *relay_part_reason(int code);                                 /* of a NOTE_REFUSED */
 void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n, struct bus_message *message, int64_t now_ms);
 void relay_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
 void on_puback(void *context, struct bus_message *message);             /* library thread */

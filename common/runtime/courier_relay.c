@@ -56,19 +56,35 @@ void on_puback(void *context, struct bus_message *received)
     struct courier *courier = context;
     _free_(bus_message) struct bus_message *message = received;
     _deinit_(arena) struct arena arena = { 0 };
-    struct js_puback ack;
+    struct js_puback ack = { 0 };
     long long epoch, position;
     if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch, &position) != 2)
         return;
     int status = bus_message_status(message);
     if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate) {
+        if (epoch < atomic_load(&courier->acked_epoch))
+            return;                       /* late; read with the newer epoch it would be believed */
         atomic_store(&courier->acked_position, position);
         atomic_store(&courier->acked_epoch, epoch);
         if (position >= atomic_load(&courier->ack_wake_position))
             courier_wake(courier);
         return;
     }
-    courier_note(courier, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .status = status });
+    int code = status ? status : ack.error.error_code;
+    courier_note(courier, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .status = code });
+}
+
+/* All of them are handled alike (CONVENTIONS); a person wants to know which it was. */
+const char *relay_part_reason(int code)
+{
+    switch (code) {
+    case NO_RESPONDERS:                return "the stream is not there";
+    case JS_ERR_STREAM_FULL:           return "the stream is full: raise its max_bytes";
+    case JS_ERR_ACCOUNT_LIMIT:         return "the server's limit for this account is reached";
+    case JS_ERR_TOO_LARGE:             return "the stream does not take events of this size";
+    case JS_ERR_WRONG_LAST_SEQUENCE:   return "the stream expected another sequence";
+    default:                           return "the stream refused an event";
+    }
 }
 
 /* ---- Looking at the stream ------------------------------------------------------------------ */
@@ -129,14 +145,32 @@ static void take_info(struct courier *courier, int64_t epoch, struct bus_message
         ask(courier, 'l', epoch, 0, js_message_get(&request, courier->self.log, tail->last_sequence), &request, now_ms);
 }
 
-static void take_last(struct courier *courier, struct bus_message *message, int64_t now_ms)
+static void ask_newest(struct courier *courier, int64_t epoch, int64_t now_ms)
+{
+    _deinit_(js_request) struct js_request request;
+    char subject[BUS_SUBJECT_MAX + 1];
+    js_request_init(&request, NULL);
+    snprintf(subject, sizeof(subject), "evt.%s.>", courier->self.prefix);
+    ask(courier, 'l', epoch, 1, js_message_get_last(&request, courier->self.log, subject), &request, now_ms);
+}
+
+/* The message at the stream's last sequence; or, when that was deleted, the newest of ours that is still there. */
+static void take_last(struct courier *courier, int64_t epoch, _Bool is_second_try, struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
-    struct js_stored_message last;
+    struct js_stored_message last = { 0 };
     int r = bus_message_status(message) ? -ERR_NETWORK
           : js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
-    if (r == 0)
+    if (r == JS_REFUSED && last.error.error_code == JS_ERR_MESSAGE_NOT_FOUND) {
+        if (!is_second_try) {
+            ask_newest(courier, epoch, now_ms);
+            return;
+        }
+        r = 0;                            /* nothing of ours is left */
+    } else if (r == 0) {
+        courier->tail.message_sequence = last.sequence;
         r = compare_last(courier, &last.view, &courier->tail);
+    }
     if (r == 0)
         relay_tail(&courier->relay, &courier->tail, now_ms);
     else
@@ -193,6 +227,7 @@ static void recover(struct courier *courier, const struct relay_action *action, 
     int64_t count = action->last - action->sequence + 1;
     *recovery = (struct recovery){
         .first_sequence = action->sequence, .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
+        .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
     };
     for (int i = 0; i < recovery->expected; i++) {
         _deinit_(js_request) struct js_request request;
@@ -279,7 +314,7 @@ void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_
     switch (step) {
     case 'i': take_info(courier, epoch, message, 0, now_ms); break;
     case 'u': take_info(courier, epoch, message, 1, now_ms); break;
-    case 'l': take_last(courier, message, now_ms); break;
+    case 'l': take_last(courier, epoch, n > 0, message, now_ms); break;
     case 'm':
     case 'd': take_made(courier, step, message, now_ms); break;
     case 'g': take_own_message(courier, n, message, now_ms); break;
