@@ -125,6 +125,7 @@ static void announce(struct courier *courier)
         return;                           /* tried again with the next note or tick */
     }
     courier->announced = 1;
+    courier->more = 1;                    /* the feeds may begin, now */
     log_info("ready", LOG_INT("position", courier->relay.head), LOG_INT("start_ms", clock_wall_ms() - instance->status.started_ms));
 }
 

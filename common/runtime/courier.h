@@ -78,7 +78,7 @@ struct courier {
     struct feed_info infos[SOURCES_MAX];  /* likewise */
     struct open_call *calls;              /* by deadline */
     int64_t call_id;
-    _Bool more;                           /* the relay has more to publish: look into the mailbox, but do not sleep */
+    _Bool more;                           /* there is more to do: look into the mailbox, but do not sleep */
     _Bool announced;                      /* that we are ready */
 };
 

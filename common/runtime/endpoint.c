@@ -240,11 +240,15 @@ int endpoints_subscribe(struct instance *instance)
     return 0;
 }
 
+/* One bound for all of them: a server that is paused answers none. Without a server there is nothing to drain. */
 void endpoints_drain(struct instance *instance)
 {
-    for (int i = 0; i < instance->endpoint_count; i++)
-        if (instance->endpoints[i].subscription)
-            bus_subscription_drain(instance->endpoints[i].subscription, DRAIN_TIMEOUT_MS);
+    int64_t deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
+    for (int i = 0; i < instance->endpoint_count && bus_is_connected(instance->bus); i++) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (instance->endpoints[i].subscription && left_ms > 0)
+            bus_subscription_drain(instance->endpoints[i].subscription, (int)left_ms);
+    }
 }
 
 void endpoints_free(struct instance *instance)

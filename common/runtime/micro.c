@@ -242,8 +242,12 @@ int micro_start(struct micro *micro, struct bus *bus)
 
 void micro_stop(struct micro *micro)
 {
-    for (int i = 0; i < MICRO_SUBJECTS; i++)
-        if (micro->subscriptions[i] && bus_subscription_drain(micro->subscriptions[i], MICRO_DRAIN_MS) < 0)
+    int64_t deadline_ms = clock_monotonic_ms() + MICRO_DRAIN_MS;   /* one bound for all: the server may be paused */
+    for (int i = 0; i < MICRO_SUBJECTS; i++) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (micro->subscriptions[i] && left_ms > 0 && bus_is_connected(micro->bus) &&
+            bus_subscription_drain(micro->subscriptions[i], (int)left_ms) < 0)
             log_debug("micro_not_drained", LOG_TEXT("reason", failure_text()));
+    }
     unsubscribe(micro);
 }

@@ -1,6 +1,7 @@
 /* The shipped services on a real nats-server: what a customer, an operator and an attacker see. */
 #include "service.h"
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,4 +226,20 @@ Test(service_live, sigterm_ends_in_order_and_all_that_was_answered_is_there)
     cr_assert_eq(process_stop(&account_svc), 0);
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"position\":41,\"published\":41,\"outbox\":0");   /* a product, 20 orders, 20 payments */
+}
+
+#define STOP_MAX_MS 15000
+
+Test(service_live, sigterm_ends_it_also_when_the_server_is_away_or_paused)
+{
+    up();
+    kill(server.pid, SIGSTOP);
+    int64_t start_ms = clock_monotonic_ms();
+    cr_assert_eq(process_stop(&order_svc), 0);
+    kill(server.pid, SIGCONT);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, STOP_MAX_MS);
+    server_kill(&server);
+    start_ms = clock_monotonic_ms();
+    cr_assert_eq(process_stop(&account_svc), 0);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, STOP_MAX_MS);
 }
