@@ -1,7 +1,6 @@
 /* Clock: see clock.h. */
 #include "base/clock.h"
 #include "base/result.h"
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -42,24 +41,61 @@ void rfc3339_format(int64_t wall_ms, char ret_text[RFC3339_SIZE])
     put_digits(ret_text + 20, 3, millis);
 }
 
+/* Exactly `count` digits; moves on behind them. */
+static _Bool take_digits(const char **text, int count, int *ret_value)
+{
+    int value = 0;
+    for (; count > 0; count--, (*text)++) {
+        if (**text < '0' || **text > '9')
+            return 0;
+        value = value * 10 + (**text - '0');
+    }
+    *ret_value = value;
+    return 1;
+}
+
+static _Bool take_char(const char **text, char c)
+{
+    if (**text != c)
+        return 0;
+    (*text)++;
+    return 1;
+}
+
+/* ".5", ".123456789": at least one digit, of which milliseconds are kept. None at all is fine too. */
+static _Bool take_fraction(const char **text, int *ret_millis)
+{
+    int millis = 0, digits = 0;
+    if (take_char(text, '.')) {
+        for (int scale = 100; **text >= '0' && **text <= '9'; (*text)++, scale /= 10, digits++)
+            millis += (**text - '0') * scale;
+        if (digits == 0)
+            return 0;
+    }
+    *ret_millis = millis;
+    return 1;
+}
+
 int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
 {
     struct tm tm = { 0 };
-    int year, month, millis = 0, read = 0;
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &read) != 6 || month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+    int year, month, millis;
+    if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &month) || !take_char(&text, '-') ||
+        !take_digits(&text, 2, &tm.tm_mday) || !take_char(&text, 'T') || !take_digits(&text, 2, &tm.tm_hour) ||
+        !take_char(&text, ':') || !take_digits(&text, 2, &tm.tm_min) || !take_char(&text, ':') ||
+        !take_digits(&text, 2, &tm.tm_sec) || !take_fraction(&text, &millis))
         return fail(ERR_INVALID, "not an RFC 3339 time");
-    const char *rest = text + read;
-    if (*rest == '.') {
-        int scale = 100;
-        for (rest++; *rest >= '0' && *rest <= '9'; rest++, scale /= 10)
-            millis += (*rest - '0') * scale;
-    }
-    if (strcmp(rest, "Z") != 0)
+    if (strcmp(text, "Z") != 0)
         return fail(ERR_INVALID, "not an RFC 3339 time in UTC");
+    if (month < 1 || tm.tm_mday < 1 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+        return fail(ERR_INVALID, "not a time that exists");
     tm.tm_year = year - 1900;
     tm.tm_mon = month - 1;
-    *ret_wall_ms = (int64_t)timegm(&tm) * 1000 + millis;
+    int second = tm.tm_sec, day = tm.tm_mday;
+    tm.tm_sec = 0;                            /* apart: a leap second would move the rest */
+    int64_t minute = (int64_t)timegm(&tm);
+    if (tm.tm_mon != month - 1 || tm.tm_mday != day)
+        return fail(ERR_INVALID, "not a day that exists");
+    *ret_wall_ms = (minute + second) * 1000 + millis;
     return 0;
 }

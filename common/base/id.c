@@ -1,7 +1,7 @@
 /* Ids: see id.h. Layout of RFC 9562, section 5.7: 48 bits of milliseconds, version, 12 bits of
  * counter, variant, 62 random bits. */
 #include "base/id.h"
-#include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 
 void id_source_init(struct id_source *source, uint64_t seed)
@@ -11,14 +11,16 @@ void id_source_init(struct id_source *source, uint64_t seed)
 
 static uint64_t random_bits(struct id_source *source)
 {
-    uint64_t bits = 0;
     if (source->seed == 0) {
-        while (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
-            ;
-        return bits;
+        if (source->pool_left == 0) {         /* up to 256 bytes come whole (getrandom(2)) */
+            while (getrandom(source->pool, sizeof(source->pool), 0) != sizeof(source->pool))
+                ;
+            source->pool_left = ID_POOL;
+        }
+        return source->pool[--source->pool_left];
     }
     source->seed += 0x9e3779b97f4a7c15u;      /* splitmix64 */
-    bits = source->seed;
+    uint64_t bits = source->seed;
     bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
     bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
     return bits ^ (bits >> 31);
@@ -55,6 +57,7 @@ void uuid_make(struct id_source *source, int64_t wall_ms, char ret_text[UUID_SIZ
 
 void id_make(struct id_source *source, const char *prefix, int64_t wall_ms, char ret_id[ID_SIZE])
 {
-    int length = snprintf(ret_id, ID_SIZE - UUID_SIZE + 1, "%s", prefix);
+    size_t length = strnlen(prefix, ID_PREFIX_MAX);
+    memcpy(ret_id, prefix, length);
     uuid_make(source, wall_ms, ret_id + length);
 }

@@ -3,8 +3,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
+
+#define LINE_MAX_BYTES 4096               /* PIPE_BUF: up to here a pipe takes a line as a whole */
+#define VALUE_MAX_BYTES 600               /* more than a failure's text; the rest is cut */
+#define CUT_BYTES 16                      /* room for the mark of a line that was cut, and its end */
 
 static const char *log_service = "journey";
 static enum log_level log_threshold = LOG_INFO;
@@ -40,16 +45,58 @@ int log_format_parse(const char *text, enum log_format *ret_format)
     return 0;
 }
 
+/* Bytes of the UTF-8 character that starts here; 0 when it is none, or one with which a line could be
+ * forged: C1 controls (a terminal obeys them), line separators, marks that turn the direction. */
+static size_t shown_bytes(const unsigned char *text)
+{
+    static const uint32_t shortest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    size_t length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
+    uint32_t point = *text & (0xffu >> (length + 1));
+    if (*text < 0x80)
+        return 1;                         /* what JSON escapes, it escapes */
+    if (*text < 0xc0 || *text > 0xf4)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (text[i] & 0x3f);
+    }
+    if (point < shortest[length] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
+        return 0;
+    _Bool forges = point < 0xa0 || (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+    return forges ? 0 : length;
+}
+
+/* At most VALUE_MAX_BYTES of the text, with U+FFFD for what is not shown and an ellipsis for what is cut. */
+static void put_quoted(struct buf *line, const char *text)
+{
+    char clean[VALUE_MAX_BYTES + 3];
+    size_t length = 0;
+    while (*text) {
+        size_t bytes = shown_bytes((const unsigned char *)text), wanted = bytes ? bytes : 3;
+        if (length + wanted > VALUE_MAX_BYTES) {
+            memcpy(clean + length, "…", 3);
+            length += 3;
+            break;
+        }
+        memcpy(clean + length, bytes ? text : "\xef\xbf\xbd", wanted);
+        length += wanted;
+        text += bytes ? bytes : 1;
+    }
+    buf_put_json(line, clean, length);
+}
+
 /* A value that could be misread is quoted as a JSON string: control characters cannot get through. */
 static void put_value(struct buf *line, const char *text)
 {
-    _Bool plain = *text != '\0';
-    for (const unsigned char *c = (const unsigned char *)text; *c && plain; c++)
-        plain = *c > 0x20 && *c < 0x7f && *c != '"' && *c != '=' && *c != '\\';
-    if (plain && log_shape == LOG_LOGFMT)
-        buf_put_text(line, text);
+    const unsigned char *c = (const unsigned char *)text;
+    while (*c > 0x20 && *c < 0x7f && *c != '"' && *c != '=' && *c != '\\')
+        c++;
+    size_t length = (size_t)(c - (const unsigned char *)text);
+    if (*c == '\0' && length > 0 && length <= VALUE_MAX_BYTES && log_shape == LOG_LOGFMT)
+        buf_put(line, text, length);
     else
-        buf_put_json(line, text, strlen(text));
+        put_quoted(line, text);
 }
 
 static void put_key(struct buf *line, const char *key)
@@ -70,6 +117,16 @@ static void put_text(struct buf *line, const char *key, const char *text)
     put_value(line, text);
 }
 
+static void put_field(struct buf *line, const struct log_field *field)
+{
+    if (!field->is_text) {
+        put_key(line, field->key);
+        buf_put_int(line, field->number);
+    } else if (field->text) {
+        put_text(line, field->key, field->text);
+    }
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
     if (level < log_threshold)
@@ -82,14 +139,15 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     put_text(&line, "service", log_service);
     put_text(&line, "event", event);
     for (; fields->key; fields++) {
-        if (!fields->is_text) {
-            put_key(&line, fields->key);
-            buf_put_int(&line, fields->number);
-        } else if (fields->text) {
-            put_text(&line, fields->key, fields->text);
+        size_t before = line.length;
+        put_field(&line, fields);
+        if (line.length > LINE_MAX_BYTES - CUT_BYTES) {
+            line.length = before;
+            put_text(&line, "cut", "yes");
+            break;
         }
     }
     buf_put_text(&line, log_shape == LOG_JSON ? "}\n" : "\n");
-    if (!line.failed && write(STDERR_FILENO, line.data, line.length) < 0)
-        return;         /* nowhere left to say it */
+    while (!line.failed && write(STDERR_FILENO, line.data, line.length) < 0 && errno == EINTR)
+        ;               /* any other failure: nowhere left to say it */
 }

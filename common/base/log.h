@@ -1,6 +1,7 @@
 /* Log: lines on stderr, logfmt by default or JSON. Each line is one write(2). Values are escaped, so
  * that nothing from outside can forge a line. No personal data, no card tokens: pass ids.
- * Thread-safe.
+ * Thread-safe. A value has at most 600 bytes and a line at most 4096, which a pipe takes as a whole:
+ * a longer value ends in an ellipsis, fields that do not fit any more are left out and cut=yes says so.
  *
  *     log_info("relay_resumed", LOG_TEXT("stream", name), LOG_INT("position", position));
  *     time=2026-11-23T05:40:00.123Z level=info service=order-svc event=relay_resumed stream=ORDER position=7

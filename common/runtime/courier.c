@@ -1,6 +1,7 @@
 /* Courier: the thread, its mailbox, and settling. See courier.h. */
 #include "runtime/courier_parts.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "runtime/endpoint.h"
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define URGENT_REPLIES_MAX 8              /* a write call each; more than that go gathered */
 #define TICK_MS 1000                      /* the longest sleep */
@@ -217,12 +217,11 @@ static int64_t due_ms(const struct courier *courier, int64_t now_ms)
 
 static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Bool *ret_stopping)
 {
-    struct timespec deadline = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
     pthread_mutex_lock(&courier->lock);
     _Bool acked = courier->relay.sent > courier->relay.published && atomic_load(&courier->acked_epoch) == courier->relay.epoch &&
                   atomic_load(&courier->acked_position) >= atomic_load(&courier->ack_wake_position);
     if (!courier->first && !courier->stopping && !acked && !courier->more)
-        pthread_cond_timedwait(&courier->filled, &courier->lock, &deadline);
+        condition_wait(&courier->filled, &courier->lock, deadline_ms);
     struct note *notes = courier->first;
     courier->first = NULL;
     courier->last = &courier->first;
@@ -261,11 +260,7 @@ int courier_open(struct courier *courier, struct instance *instance)
     courier->last = &courier->first;
     courier->self = (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
     pthread_mutex_init(&courier->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&courier->filled, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&courier->filled);
     relay_init(&courier->relay, &relay_defaults, instance->writer.loop.at.head.position);
     for (int i = 0; service->sources && service->sources[i].log; i++)
         feed_init(&courier->feeds[i], &feed_defaults, instance->writer.loop.at.cursors[i].position);

@@ -1,17 +1,13 @@
 /* Inbox: see inbox.h. */
 #include "runtime/inbox.h"
-#include <time.h>
+#include "base/condition.h"
 
 int inbox_init(struct inbox *inbox, int queue_max)
 {
     *inbox = (struct inbox){ .queue_max = queue_max };
     inbox->last = &inbox->first;
     pthread_mutex_init(&inbox->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&inbox->filled, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&inbox->filled);
     return 0;
 }
 
@@ -72,14 +68,10 @@ int inbox_length(struct inbox *inbox)
 
 int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms)
 {
-    struct timespec deadline = {
-        .tv_sec = deadline_ms / 1000,
-        .tv_nsec = deadline_ms % 1000 * 1000000,
-    };
     int count = 0;
     pthread_mutex_lock(&inbox->lock);
     while (inbox->length == 0 && !inbox->closed && !inbox->woken)
-        if (pthread_cond_timedwait(&inbox->filled, &inbox->lock, &deadline) != 0)
+        if (condition_wait(&inbox->filled, &inbox->lock, deadline_ms) != 0)
             break;
     inbox->woken = 0;
     while (count < max && inbox->first) {

@@ -1,8 +1,8 @@
 /* Readers: see readers.h. */
 #include "runtime/readers.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
-#include <time.h>
 
 static _Bool positions_reached(const struct status *status, const struct service *service, const int64_t *min)
 {
@@ -39,13 +39,13 @@ static void look_at_waiting(struct readers *readers, int64_t now_ms)
     }
 }
 
-static struct timespec next_deadline(const struct readers *readers, int64_t now_ms)
+static int64_t next_deadline_ms(const struct readers *readers, int64_t now_ms)
 {
     int64_t deadline_ms = now_ms + 60000;
     for (const struct item *item = readers->waiting; item; item = item->next)
         if (item->give_up_ms < deadline_ms)
             deadline_ms = item->give_up_ms;
-    return (struct timespec){ .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
+    return deadline_ms;
 }
 
 static struct item *take_ready(struct readers *readers)
@@ -58,8 +58,7 @@ static struct item *take_ready(struct readers *readers)
         item = readers->first;
         if (item || readers->stopping)
             break;
-        struct timespec deadline = next_deadline(readers, now_ms);
-        pthread_cond_timedwait(&readers->changed, &readers->lock, &deadline);
+        condition_wait(&readers->changed, &readers->lock, next_deadline_ms(readers, now_ms));
     }
     if (item) {
         readers->first = item->next;
@@ -114,11 +113,7 @@ int readers_start(struct readers *readers, int thread_count)
 {
     readers->last = &readers->first;
     pthread_mutex_init(&readers->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&readers->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&readers->changed);
     for (int i = 0; i < thread_count && i < READERS_MAX; i++) {
         if (pthread_create(&readers->threads[i], NULL, reader_main, readers) != 0)
             return fail(ERR_MEMORY, "no thread for the readers");

@@ -2,11 +2,14 @@
 #include "store/db.h"
 #include "base/log.h"
 #include "base/result.h"
+#include <assert.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define STATEMENTS_MAX 512                /* a power of two; a service has some sixty statements */
 
@@ -20,6 +23,7 @@ struct db {
     sqlite3 *handle;
     _Bool read_only;
     _Bool corrupt;                        /* seen once: never written again */
+    int lock_timeout_ms;
     char *path;
     struct statement statements[STATEMENTS_MAX];
     int statement_count;
@@ -29,9 +33,14 @@ struct db {
 
 static enum failure failure_of(int code)
 {
+    switch (code) {                       /* those whose extended code means something else than its family */
+    case SQLITE_IOERR_NOMEM:     return ERR_MEMORY;
+    case SQLITE_IOERR_DATA:
+    case SQLITE_IOERR_CORRUPTFS: return ERR_CORRUPT;
+    }
     switch (code & 0xff) {
     case SQLITE_FULL:       return ERR_FULL;
-    case SQLITE_IOERR:      return code == SQLITE_IOERR_NOMEM ? ERR_MEMORY : ERR_IO;
+    case SQLITE_IOERR:      return ERR_IO;
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:       return ERR_READONLY;
@@ -41,7 +50,8 @@ static enum failure failure_of(int code)
     case SQLITE_MISMATCH:
     case SQLITE_TOOBIG:     return ERR_CONSTRAINT;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:     return ERR_LOCKED;
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:   return ERR_LOCKED;    /* gave up a race for the WAL's locks */
     case SQLITE_NOMEM:      return ERR_MEMORY;
     default:                return ERR_INTERNAL;
     }
@@ -54,6 +64,11 @@ static int db_fail_at(struct db *db, int code, const char *what, int line)
     if (failure == ERR_CORRUPT)
         db->corrupt = 1;
     return failure_note(failure, __FILE__, line, "%s: %s", what, sqlite3_errmsg(db->handle));
+}
+
+static int refuse_damaged(const struct db *db)
+{
+    return fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path);
 }
 
 /* ---- Statements ----------------------------------------------------------------------------- */
@@ -70,6 +85,9 @@ static int statement_of(struct db *db, const char *sql, struct statement **ret_s
     for (;; place++) {
         struct statement *statement = &db->statements[place & (STATEMENTS_MAX - 1)];
         if (statement->sql == sql) {
+#ifndef __OPTIMIZE__                      /* debug builds: has the text at this address changed? */
+            assert(strcmp(sqlite3_sql(statement->prepared), sql) == 0);
+#endif
             *ret_statement = statement;
             return 0;
         }
@@ -89,7 +107,9 @@ static int statement_of(struct db *db, const char *sql, struct statement **ret_s
 
 static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va_list arguments)
 {
-    int code = SQLITE_OK;
+    int code = SQLITE_OK, wanted = sqlite3_bind_parameter_count(prepared);
+    if ((int)strlen(types) != wanted)     /* what was bound the last time is gone */
+        return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types), wanted, sqlite3_sql(prepared));
     for (int i = 1; *types && code == SQLITE_OK; types++, i++) {
         if (*types == 'i') {
             code = sqlite3_bind_int64(prepared, i, va_arg(arguments, int64_t));
@@ -142,10 +162,13 @@ int query_open(struct query *query, struct db *db, const char *sql, const char *
 
 int query_next(struct query *query)
 {
+    if (query->ended)                     /* SQLite would start anew */
+        return 0;
     int code = sqlite3_step(query->statement);
     if (code == SQLITE_ROW)
         return 1;
-    return code == SQLITE_DONE ? 0 : db_fail(query->db, code, sqlite3_sql(query->statement));
+    query->ended = code == SQLITE_DONE;
+    return query->ended ? 0 : db_fail(query->db, code, sqlite3_sql(query->statement));
 }
 
 int64_t query_int(const struct query *query, int column)
@@ -220,6 +243,11 @@ int64_t db_changed_rows(const struct db *db)
     return sqlite3_changes64(db->handle);
 }
 
+int64_t db_inserted_row(const struct db *db)
+{
+    return sqlite3_last_insert_rowid(db->handle);
+}
+
 /* ---- Opening -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -252,10 +280,28 @@ static int check_pragma(struct db *db, const char *read, const char *expected)
     return r;
 }
 
+/* Our files are in WAL mode from their first moment on. One with tables that is not, and does not carry
+ * our mark, is another program's: it is left as it is, not a byte of it is changed. */
+static int refuse_foreign(struct db *db)
+{
+    int64_t mark = 0, tables = 0;
+    int r = db_number(db, &mark, "PRAGMA application_id", "");
+    if (r >= 0)
+        r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
+    if (r < 0)
+        return trace(r);
+    if (mark == DB_APPLICATION_ID || (mark == 0 && tables == 0) || check_pragma(db, "PRAGMA journal_mode", "wal") == 0)
+        return 0;
+    return fail(ERR_CONFIG, "%s is an SQLite database of another program; choose another --data-dir", db->path);
+}
+
 static int set_up(struct db *db, const struct db_options *options)
 {
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, options->lock_timeout_ms);
+    int refused = options->read_only ? 0 : refuse_foreign(db);
+    if (refused < 0)
+        return trace(refused);
     for (size_t i = 0; i < sizeof(pragmas) / sizeof(*pragmas); i++) {
         if (options->read_only && pragmas[i].writer_only)
             continue;
@@ -268,12 +314,21 @@ static int set_up(struct db *db, const struct db_options *options)
     return 0;
 }
 
+/* SQLite counts its memory under one lock for all connections, and nobody reads the count. */
+static void configure(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int db_open(const struct db_options *options, struct db **ret_db)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure);
     _free_(db) struct db *db = calloc(1, sizeof(*db));
     if (!db || !(db->path = strdup(options->path)))
         return fail(ERR_MEMORY, "no memory for a database connection");
     db->read_only = options->read_only;
+    db->lock_timeout_ms = options->lock_timeout_ms;
     int flags = options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, options->vfs);
     if (code != SQLITE_OK)
@@ -291,6 +346,8 @@ void db_free(struct db *db)
         return;
     for (int i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(db->statements[i].prepared);
+    if (db->corrupt)                      /* the last one to close would write the WAL into the file */
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(db->handle);
     free(db->path);
     free(db);
@@ -301,12 +358,14 @@ void db_free(struct db *db)
 int db_begin(struct db *db)
 {
     if (db->corrupt && !db->read_only)
-        return fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path);
+        return refuse_damaged(db);
     return trace(db->read_only ? db_exec(db, "BEGIN", "") : db_exec(db, "BEGIN IMMEDIATE", ""));
 }
 
 int db_commit(struct db *db)
 {
+    if (db->corrupt && !db->read_only)    /* seen since the transaction began */
+        return refuse_damaged(db);
     return trace(db_exec(db, "COMMIT", ""));
 }
 
@@ -337,8 +396,12 @@ int db_rollback_to_savepoint(struct db *db)
 
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
 {
-    int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
-                                         NULL, NULL);
+    if (db->corrupt)
+        return refuse_damaged(db);
+    int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    sqlite3_busy_timeout(db->handle, 0);  /* truncating would wait for the readers */
+    int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, db->lock_timeout_ms);
     if (ret_wal_bytes)
         *ret_wal_bytes = db_wal_bytes(db);
     return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : db_fail(db, code, "checkpoint");
@@ -372,8 +435,8 @@ int db_integrity_check(struct db *db)
     return 0;
 }
 
-#define BACKUP_PAGES_PER_STEP 256
-
+/* All pages in one step, under one snapshot: between two steps a writer beside us would make the copy
+ * start anew, for ever under load. */
 int db_backup(struct db *db, const char *path)
 {
     struct stat status;
@@ -381,15 +444,15 @@ int db_backup(struct db *db, const char *path)
         return fail(ERR_READONLY, "%s is there already; a backup does not overwrite", path);
     sqlite3 *target = NULL;
     int code = sqlite3_open(path, &target);
-    sqlite3_backup *backup = code == SQLITE_OK ? sqlite3_backup_init(target, "main", db->handle, "main") : NULL;
-    if (backup) {
-        do
-            code = sqlite3_backup_step(backup, BACKUP_PAGES_PER_STEP);
-        while (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED);
-        code = sqlite3_backup_finish(backup);
+    if (code == SQLITE_OK) {
+        sqlite3_backup *backup = sqlite3_backup_init(target, "main", db->handle, "main");
+        code = backup ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(target);
+        sqlite3_backup_finish(backup);
     }
-    int r = backup && code == SQLITE_OK ? 0 : fail(failure_of(code), "backup to %s: %s", path, sqlite3_errmsg(target));
+    int r = code == SQLITE_DONE ? 0 : fail(failure_of(code), "backup to %s: %s", path, sqlite3_errstr(code));
     sqlite3_close(target);
+    if (r < 0)
+        unlink(path);                     /* half a copy is none */
     return r;
 }
 

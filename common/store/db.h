@@ -4,7 +4,9 @@
  * A file opened here is set, and read back to be sure: WAL, synchronous FULL, foreign_keys on,
  * trusted_schema off, cell_size_check on, journal_size_limit, no automatic checkpoint (the writer
  * checkpoints by itself, off the hot path). One connection of a process writes and checkpoints; all
- * others are read-only (SQLite before 3.51.3 can corrupt otherwise).
+ * others are read-only (SQLite before 3.51.3 can corrupt otherwise). Where one of them does not hold,
+ * opening is ERR_CONFIG. A connection that meets damage (ERR_CORRUPT) never writes to the file again,
+ * not even on closing.
  *
  * Failures: ERR_FULL, ERR_IO, ERR_READONLY, ERR_CORRUPT, ERR_CONSTRAINT, ERR_LOCKED, ERR_MEMORY,
  * ERR_INTERNAL (a mistake in the SQL).
@@ -13,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cleanup.h"
+
+#define DB_APPLICATION_ID 0x4a4d5348  /* "JMSH": PRAGMA application_id of our files */
 
 struct db;                            /* opaque: a sqlite3 connection and its statements */
 
@@ -23,15 +27,18 @@ struct db_options {
     const char *vfs;                  /* NULL: the default; fault fixtures name theirs */
 };
 
+/* For writing: makes the file when it is not there; ERR_CONFIG for another program's, which stays as it is. */
 int db_open(const struct db_options *options, struct db **ret_db);
 void db_free(struct db *db);
 DEFINE_FREE(db)
 
 /* Parameters are described by one letter each: i int64_t · s const char * (NULL binds NULL) ·
- * b const void *, size_t (NULL binds NULL). They are borrowed until the statement ends. */
+ * b const void *, size_t (NULL binds NULL). They are borrowed until the statement ends. Each parameter
+ * of the statement needs its letter, or the failure is ERR_INTERNAL. */
 int db_exec(struct db *db, const char *sql, const char *types, ...);   /* runs to the end, no rows */
 int db_script(struct db *db, const char *sql);                         /* several statements, no parameters */
 int64_t db_changed_rows(const struct db *db);                          /* of the newest db_exec */
+int64_t db_inserted_row(const struct db *db);                          /* rowid of the newest INSERT */
 
 /* Rows, one after another:
  *     _deinit_(query) struct query q = { 0 };
@@ -43,9 +50,10 @@ struct query {
     struct db *db;
     _Bool is_private;                 /* an own statement, because the shared one was in use */
     _Bool *busy;                      /* the shared statement's mark */
+    _Bool ended;                      /* the end was told */
 };
 int query_open(struct query *query, struct db *db, const char *sql, const char *types, ...);
-int query_next(struct query *query);                                   /* 1 a row, 0 the end, < 0 */
+int query_next(struct query *query);                                   /* 1 a row, 0 the end (and stays there), < 0 */
 int64_t query_int(const struct query *query, int column);
 _Bool query_is_null(const struct query *query, int column);
 const char *query_text(const struct query *query, int column);         /* valid until the next row; NULL for NULL */
@@ -72,5 +80,8 @@ int64_t db_wal_bytes(const struct db *db);
 int64_t db_file_bytes(const struct db *db);
 
 int db_integrity_check(struct db *db);    /* 0, or -ERR_CORRUPT with the first finding */
-int db_backup(struct db *db, const char *path);   /* SQLite's backup API; path must not exist */
+
+/* A copy by SQLite's backup API, while others write: one snapshot, for which the WAL grows meanwhile. The
+ * path must not exist; after a failure it does not either. */
+int db_backup(struct db *db, const char *path);
 const char *db_library_version(void);

@@ -118,12 +118,22 @@ int event_log_head(struct db *db, struct log_head *ret_head)
     return trace(r);
 }
 
+/* SQLite itself gives the position, the highest plus one, which costs nothing more than a given one; it
+ * must be the event's. */
 int event_log_append(struct db *db, const struct event *event)
 {
-    return trace(db_exec(db, "INSERT INTO event_log (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        "ibsssissssss", event->position, event->chain.bytes, (size_t)DIGEST_SIZE, event->id, event->type, event->entity,
+    int r = db_exec(db, "INSERT INTO event_log (" COLUMNS ") VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "bsssissssss", event->chain.bytes, (size_t)DIGEST_SIZE, event->id, event->type, event->entity,
         event->time_ms, event->correlation, event->causation, event->cause, event->cause_digest, event->traceparent,
-        event->data));
+        event->data);
+    if (r < 0)
+        return trace(r);
+    int64_t given = db_inserted_row(db);
+    if (given == event->position)
+        return 0;
+    r = db_exec(db, "DELETE FROM event_log WHERE position = ?1", "i", given);
+    return r < 0 ? trace(r) : fail(ERR_CONSTRAINT, "position %" PRId64 " does not follow the log's head at %" PRId64,
+                                   event->position, given - 1);
 }
 
 int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain)

@@ -44,7 +44,9 @@ int event_chain(const struct digest *previous, const struct digest *event_digest
 
 int event_log_create(struct db *db);                       /* tables, when they are not there */
 int event_log_head(struct db *db, struct log_head *ret_head);
-int event_log_append(struct db *db, const struct event *event);   /* position and chain already set; ERR_CONSTRAINT on a gap */
+/* Position and chain are already set. ERR_CONSTRAINT, and nothing is appended, for any position but the
+ * log's highest + 1; that the chain follows is for the caller to see to. */
+int event_log_append(struct db *db, const struct event *event);
 int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain);   /* 1 found, 0 no such position */
 
 /* The events after a position, in order. event_reader_next copies nothing: the event's text is valid

@@ -31,17 +31,25 @@ static int step_0(struct db *db)
 static int (*const steps[])(struct db *) = { step_0 };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
-static int take_step(struct db *db, int64_t version)
+static int run_step(struct db *db, int64_t version)
 {
     char marks[96];
-    snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";", STORE_APPLICATION_ID,
+    int64_t now = version;
+    int r = db_number(db, &now, "PRAGMA user_version", "");
+    if (r < 0 || now != version)              /* another process has taken it while we waited for the lock */
+        return r < 0 ? trace(r) : 0;
+    snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";", DB_APPLICATION_ID,
              version + 1);
+    r = steps[version](db);
+    return r < 0 ? trace(r) : trace(db_script(db, marks));
+}
+
+static int take_step(struct db *db, int64_t version)
+{
     int r = db_begin(db);
     if (r < 0)
         return trace(r);
-    r = steps[version](db);
-    if (r == 0)
-        r = db_script(db, marks);
+    r = run_step(db, version);
     if (r == 0)
         r = db_commit(db);
     if (r < 0)
@@ -59,7 +67,7 @@ int store_migrate(struct db *db)
         r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r < 0)
         return trace(r);
-    if (application != STORE_APPLICATION_ID && (application != 0 || tables != 0))
+    if (application != DB_APPLICATION_ID && (application != 0 || tables != 0))
         return fail(ERR_CONFIG, "the file is an SQLite database of another program; choose another --data-dir");
     if (version > STORE_VERSION)
         return fail(ERR_CONFIG, "the file has version %" PRId64 ", this program knows up to %" PRId64 "; use the newer program",

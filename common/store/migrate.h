@@ -3,8 +3,6 @@
 #pragma once
 #include "store/db.h"
 
-#define STORE_APPLICATION_ID 0x4a4d5348      /* "JMSH" */
-
 /* Makes the runtime's own tables, or upgrades them. ERR_CONFIG, naming both versions, for a file of a
  * newer program, and for one that is not ours. */
 int store_migrate(struct db *db);

@@ -8,6 +8,9 @@
 #include "base/refusal.h"
 #include "base/result.h"
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -106,7 +109,20 @@ Test(clock, times_read_back)
         cr_assert_str_eq(text, cases[i].text);
         cr_assert(rfc3339_parse(text, &ms) == 0 && ms == cases[i].ms);
     }
-    static const char *const wrong[] = { "", "2026-11-23", "2026-11-23T05:40:00", "2026-13-01T00:00:00Z", "2026-11-23T05:40:00+01:00", "x" };
+    static const struct { const char *text; int64_t ms; } others[] = {
+        { "2026-11-23T05:40:00Z", 1795412400000 }, { "2026-11-23T05:40:00.5Z", 1795412400500 },
+        { "2026-11-23T05:40:00.123999999999999999Z", 1795412400123 }, { "2016-12-31T23:59:60Z", 1483228800000 },
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        int64_t ms = 42;
+        cr_assert(rfc3339_parse(others[i].text, &ms) == 0 && ms == others[i].ms, "%s", others[i].text);
+    }
+    static const char *const wrong[] = {
+        "", "x", "2026-11-23", "2026-11-23T05:40:00", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-11-23T05:40:00+01:00",
+        "2026-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-11-00T00:00:00Z", "2026-11-23T24:00:00Z", "2026-11-23T05:60:00Z",
+        "2026-11-23T05:40:61Z", "2026-11-23T05:40:00.Z", "2026-11-23T-1:40:00Z", " 026-11-23T05:40:00Z", "+026-11-23T05:40:00Z",
+        "2026-11-23T05:40:00Zx", "2026-1-23T05:40:00Z", "2026-11-23 05:40:00Z",
+    };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         int64_t ms = 42;
         cr_assert(rfc3339_parse(wrong[i], &ms) == -ERR_INVALID && ms == 42, "%s", wrong[i]);
@@ -125,6 +141,15 @@ Test(id, sorted_unique_and_of_version_7)
         cr_assert(strcmp(last, id) < 0, "%s then %s", last, id);
         strcpy(last, id);
     }
+}
+
+Test(id, a_prefix_that_is_too_long_is_cut)
+{
+    struct id_source source;
+    struct { char id[ID_SIZE], guard; } place = { .guard = 'g' };
+    id_source_init(&source, 7);
+    id_make(&source, "much_too_long_a_prefix_", 1795412400000, place.id);
+    cr_assert(strlen(place.id) == ID_SIZE - 1 && strncmp(place.id, "much_too_lo", ID_PREFIX_MAX) == 0 && place.guard == 'g');
 }
 
 Test(id, a_seed_makes_the_same_ids_again)
@@ -176,6 +201,8 @@ static void captured(enum log_format format, const char *value, char *text, size
     close(kept);
 }
 
+#define UNSHOWN "\xef\xbf\xbd"            /* U+FFFD */
+
 Test(log, one_line_that_nothing_can_forge)
 {
     static const struct { const char *value, *logfmt, *json; } cases[] = {
@@ -183,6 +210,13 @@ Test(log, one_line_that_nothing_can_forge)
         { "a b\nlevel=error", "name=\"a b\\nlevel=error\" n=-5\n", "\"name\":\"a b\\nlevel=error\",\"n\":-5}\n" },
         { "\"}\x1b[2J", "name=\"\\\"}\\u001b[2J\" n=-5\n", "\"name\":\"\\\"}\\u001b[2J\",\"n\":-5}\n" },
         { "", "name=\"\" n=-5\n", "\"name\":\"\",\"n\":-5}\n" },
+        { "Köln €😀", "name=\"Köln €😀\" n=-5\n", "\"name\":\"Köln €😀\",\"n\":-5}\n" },
+        { "C1 \xc2\x9b" "2J", "name=\"C1 " UNSHOWN UNSHOWN "2J\" n=-5\n", "\"C1 " UNSHOWN UNSHOWN "2J\"" },
+        { "\xff\xc3(", "name=\"" UNSHOWN UNSHOWN "(\" n=-5\n", "\"" UNSHOWN UNSHOWN "(\"" },
+        { "overlong \xc0\xaf", "\"overlong " UNSHOWN UNSHOWN "\"", "\"overlong " UNSHOWN UNSHOWN "\"" },
+        { "half \xed\xa0\x80", "\"half " UNSHOWN UNSHOWN UNSHOWN "\"", "\"half " UNSHOWN UNSHOWN UNSHOWN "\"" },
+        { "line\u2028turned\u202e", "\"line" UNSHOWN UNSHOWN UNSHOWN "turned" UNSHOWN UNSHOWN UNSHOWN "\"", "turned" },
+        { "end\xe2\x82", "\"end" UNSHOWN UNSHOWN "\"", "\"end" UNSHOWN UNSHOWN "\"" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char text[512];
@@ -190,6 +224,74 @@ Test(log, one_line_that_nothing_can_forge)
         cr_assert(strstr(text, cases[i].logfmt) && strchr(text, '\n') == text + strlen(text) - 1, "%s", text);
         cr_assert(strstr(text, "level=info service=test-svc event=thing") && !strstr(text, "hidden"));
         captured(LOG_JSON, cases[i].value, text, sizeof(text));
-        cr_assert(strstr(text, cases[i].json) && text[0] == '{', "%s", text);
+        cr_assert(strstr(text, cases[i].json) && text[0] == '{' && strstr(text, "}\n"), "%s", text);
     }
+}
+
+Test(log, a_line_has_an_end)
+{
+    static const struct { char fill; enum log_format format; const char *contains; } cases[] = {
+        { 'x', LOG_LOGFMT, "xxx…\" n=-5\n" }, { 'x', LOG_JSON, "xxx…\",\"n\":-5}\n" },
+        { '\x01', LOG_LOGFMT, "\\u0001…\" n=-5\n" }, { '\xff', LOG_JSON, UNSHOWN "…\",\"n\":-5}\n" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char value[10000], text[20000];
+        memset(value, cases[i].fill, sizeof(value) - 1);
+        value[sizeof(value) - 1] = '\0';
+        captured(cases[i].format, value, text, sizeof(text));
+        cr_assert(strlen(text) <= 4096 && strstr(text, cases[i].contains), "%s", text);
+    }
+}
+
+#define WRITERS 4
+#define LINES_EACH 500
+
+static void *write_lines(void *argument)
+{
+    char value[1000];
+    memset(value, *(char *)argument, sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    for (int i = 0; i < LINES_EACH; i++)
+        log_info("long", LOG_TEXT("a", value), LOG_TEXT("b", value), LOG_TEXT("c", value), LOG_TEXT("d", value),
+                 LOG_TEXT("e", value), LOG_TEXT("f", value), LOG_TEXT("g", value), LOG_TEXT("h", value));
+    return NULL;
+}
+
+Test(log, lines_of_many_threads_stay_whole)
+{
+    char path[] = "/tmp/journey-log-XXXXXX", names[WRITERS] = "ABCD", line[5000];
+    int file = mkstemp(path), kept = dup(STDERR_FILENO), count = 0;
+    pthread_t threads[WRITERS];
+    cr_assert(file >= 0 && fcntl(file, F_SETFL, O_APPEND) == 0);
+    dup2(file, STDERR_FILENO);
+    for (int i = 0; i < WRITERS; i++)
+        cr_assert(pthread_create(&threads[i], NULL, write_lines, &names[i]) == 0);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    dup2(kept, STDERR_FILENO);
+    FILE *lines = fopen(path, "r");
+    for (; fgets(line, sizeof(line), lines); count++) {
+        const char *value = strstr(line, " a=\"");
+        cr_assert(strncmp(line, "time=", 5) == 0 && value && strlen(line) <= 4096);
+        size_t same = strspn(value + 4, (char[]){ value[4], '\0' });
+        cr_assert(same == 600 && strcmp(line + strlen(line) - 9, " cut=yes\n") == 0, "%s", line);
+    }
+    fclose(lines);
+    unlink(path);
+    close(file);
+    close(kept);
+    cr_assert_eq(count, WRITERS * LINES_EACH);
+}
+
+Test(log, levels_and_formats_by_name)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    enum log_level level = LOG_WARN;
+    enum log_format format = LOG_JSON;
+    for (int i = 0; i < 4; i++)
+        cr_assert(log_level_parse(levels[i], &level) == 0 && (int)level == i);
+    cr_assert(log_level_parse("loud", &level) == -ERR_CONFIG && level == LOG_ERROR);
+    cr_assert(log_format_parse("logfmt", &format) == 0 && format == LOG_LOGFMT);
+    cr_assert(log_format_parse("json", &format) == 0 && format == LOG_JSON);
+    cr_assert(log_format_parse("xml", &format) == -ERR_CONFIG && format == LOG_JSON);
 }

@@ -1,150 +1,12 @@
-/* Store: the database door, the event log and its chain, cursors, refusals, parked events, migrations. */
-#include "base/result.h"
+/* Store: the event log and its chain, cursors, refusals, parked events, migrations. */
 #include "store/cursor.h"
-#include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-static char folder[64], path[96];
-
-static void make_folder(void)
-{
-    strcpy(folder, "/tmp/journey-store-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-    snprintf(path, sizeof(path), "%s/t.db", folder);
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r '%s'", folder);
-    cr_assert(system(command) == 0);
-}
+#include "store_folder.h"
+#include <pthread.h>
+#include <sqlite3.h>
 
 TestSuite(store, .init = make_folder, .fini = remove_folder);
-
-static struct db *open_db(_Bool read_only)
-{
-    struct db *db = NULL;
-    struct db_options options = { .path = path, .read_only = read_only };
-    cr_assert(db_open(&options, &db) == 0, "%s", failure_text());
-    return db;
-}
-
-static struct db *open_store(void)
-{
-    struct db *db = open_db(0);
-    cr_assert(store_migrate(db) == 0, "%s", failure_text());
-    return db;
-}
-
-static int64_t number(struct db *db, const char *sql)
-{
-    int64_t value = -1;
-    cr_assert(db_number(db, &value, sql, "") == 1, "%s", failure_text());
-    return value;
-}
-
-/* ---- The door ------------------------------------------------------------------------------- */
-
-Test(store, values_of_all_kinds_come_back)
-{
-    _free_(db) struct db *db = open_db(0);
-    db_script(db, "CREATE TABLE t (i INTEGER, s TEXT, b BLOB)");
-    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_MIN, "Köln", "\0\1", (size_t)2) == 0);
-    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_C(2), NULL, NULL, (size_t)0) == 0);
-    _deinit_(query) struct query q = { 0 };
-    size_t length;
-    cr_assert(query_open(&q, db, "SELECT i, s, b FROM t ORDER BY i", "") == 0);
-    cr_assert(query_next(&q) == 1 && query_int(&q, 0) == INT64_MIN && strcmp(query_text(&q, 1), "Köln") == 0);
-    cr_assert(memcmp(query_blob(&q, 2, &length), "\0\1", 2) == 0 && length == 2);
-    cr_assert(query_next(&q) == 1 && query_is_null(&q, 1) && query_text(&q, 1) == NULL);
-    cr_assert(query_next(&q) == 0);
-}
-
-static int64_t count_down(struct db *db, int64_t n)   /* the same statement, open within itself */
-{
-    _deinit_(query) struct query q = { 0 };
-    cr_assert(query_open(&q, db, "SELECT ?1", "i", n) == 0 && query_next(&q) == 1);
-    int64_t below = n > 0 ? count_down(db, n - 1) : 0;
-    return below + query_int(&q, 0);
-}
-
-Test(store, a_statement_may_be_used_within_itself)
-{
-    _free_(db) struct db *db = open_db(0);
-    cr_assert_eq(count_down(db, 10), 55);
-    cr_assert_eq(count_down(db, 3), 6);
-}
-
-Test(store, transactions_and_savepoints)
-{
-    _free_(db) struct db *db = open_db(0);
-    db_script(db, "CREATE TABLE t (i INTEGER PRIMARY KEY)");
-    cr_assert(db_begin(db) == 0 && db_exec(db, "INSERT INTO t VALUES (1)", "") == 0);
-    cr_assert(db_savepoint(db) == 0 && db_exec(db, "INSERT INTO t VALUES (2)", "") == 0);
-    cr_assert(db_savepoint(db) == 0 && db_exec(db, "INSERT INTO t VALUES (3)", "") == 0);
-    cr_assert(db_rollback_to_savepoint(db) == 0 && number(db, "SELECT count(*) FROM t") == 2);
-    cr_assert(db_exec(db, "INSERT INTO t VALUES (1)", "") == -ERR_CONSTRAINT);
-    cr_assert(db_release(db) == 0 && db_commit(db) == 0 && number(db, "SELECT count(*) FROM t") == 2);
-    cr_assert(db_begin(db) == 0 && db_exec(db, "DELETE FROM t", "") == 0 && db_rollback(db) == 0);
-    cr_assert(number(db, "SELECT count(*) FROM t") == 2 && db_rollback(db) == 0);
-}
-
-Test(store, failures_have_names)
-{
-    _free_(db) struct db *db = open_db(0);
-    db_script(db, "CREATE TABLE t (s TEXT)");
-    _free_(db) struct db *other = open_db(0);
-    cr_assert(db_begin(db) == 0 && db_begin(other) == -ERR_LOCKED && db_rollback(db) == 0);
-    _free_(db) struct db *reader = open_db(1);
-    cr_assert_eq(db_exec(reader, "INSERT INTO t VALUES ('x')", ""), -ERR_READONLY);
-    cr_assert_eq(db_exec(db, "INSERT INTO nowhere VALUES (1)", ""), -ERR_INTERNAL);
-    db_script(db, "PRAGMA max_page_count=3");
-    int r = 0;
-    for (int i = 0; i < 100 && r == 0; i++)
-        r = db_exec(db, "INSERT INTO t VALUES (printf('%01000d', 1))", "");
-    cr_assert_eq(r, -ERR_FULL);
-}
-
-Test(store, a_reader_sees_what_is_committed)
-{
-    _free_(db) struct db *db = open_db(0);
-    db_script(db, "CREATE TABLE t (i)");
-    _free_(db) struct db *reader = open_db(1);
-    cr_assert(db_begin(db) == 0 && db_exec(db, "INSERT INTO t VALUES (1)", "") == 0);
-    cr_assert_eq(number(reader, "SELECT count(*) FROM t"), 0);
-    cr_assert(db_commit(db) == 0);
-    cr_assert_eq(number(reader, "SELECT count(*) FROM t"), 1);
-}
-
-Test(store, damage_is_seen_and_not_written_to)
-{
-    FILE *file = fopen(path, "w");
-    for (int i = 0; i < 1000; i++)
-        fputs("this is no database ", file);
-    fclose(file);
-    struct db *db = NULL;
-    struct db_options options = { .path = path };
-    cr_assert_eq(db_open(&options, &db), -ERR_CORRUPT);
-    cr_assert_null(db);
-}
-
-Test(store, backup_is_whole_and_overwrites_nothing)
-{
-    _free_(db) struct db *db = open_store();
-    char copy[96];
-    snprintf(copy, sizeof(copy), "%s/copy.db", folder);
-    cr_assert(meta_write(db, "answer", 42) == 0 && db_backup(db, copy) == 0);
-    cr_assert_eq(db_backup(db, copy), -ERR_READONLY);
-    strcpy(path, copy);
-    _free_(db) struct db *opened = open_db(0);
-    cr_assert(number(opened, "SELECT value FROM meta") == 42 && db_integrity_check(opened) == 0);
-}
 
 /* ---- The log -------------------------------------------------------------------------------- */
 
@@ -195,8 +57,49 @@ Test(store, a_position_is_taken_once)
 {
     _free_(db) struct db *db = open_store();
     struct log_head head = fill(db, 2);
-    struct event again = event_at(2, &head.chain);
-    cr_assert_eq(event_log_append(db, &again), -ERR_CONSTRAINT);
+    static const int64_t wrong[] = { -1, 0, 1, 2, 4, 5, INT32_MAX };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        struct event event = event_at(wrong[i], &head.chain);
+        cr_assert_eq(event_log_append(db, &event), -ERR_CONSTRAINT, "position %lld", (long long)wrong[i]);
+        cr_assert_eq(number(db, "SELECT max(position) FROM event_log"), 2);
+    }
+    struct event third = event_at(3, &head.chain);
+    cr_assert_eq(event_log_append(db, &third), 0);
+}
+
+Test(store, the_events_of_a_cause_in_order)
+{
+    _free_(db) struct db *db = open_store();
+    struct log_head head = { 0 };
+    static const char *const causes[] = { "request/a", "OTHER/7", "request/a", NULL, "request/a" };
+    for (int64_t p = 1; p <= 5; p++) {
+        struct event event = event_at(p, &head.chain);
+        event.cause = causes[p - 1];
+        cr_assert_eq(event_log_append(db, &event), 0);
+    }
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event event;
+    cr_assert_eq(event_reader_open_cause(&reader, db, "TEST", "request/a"), 0);
+    for (int64_t p = 1; p <= 5; p += 2)
+        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p && strcmp(event.log, "TEST") == 0);
+    cr_assert(event_reader_next(&reader, &event) == 0 && event_reader_next(&reader, &event) == 0);
+}
+
+Test(store, a_copy_of_an_event_stands_alone)
+{
+    struct digest zero = { 0 }, before, after;
+    char texts[11][8];
+    for (int i = 0; i < 11; i++)
+        snprintf(texts[i], sizeof(texts[i]), "text%d", i);
+    struct event copy, event = {
+        .log = texts[0], .position = 9, .chain = zero, .id = texts[1], .type = texts[2], .entity = texts[3], .time_ms = 5,
+        .correlation = texts[4], .causation = texts[5], .cause = texts[6], .cause_digest = texts[7], .traceparent = NULL,
+        .data = texts[8], .data_length = 5,
+    };
+    _deinit_(arena) struct arena arena = { 0 };
+    cr_assert(event_digest(&event, &before) == 0 && event_copy(&event, &arena, &copy) == 0);
+    memset(texts, '!', sizeof(texts));
+    cr_assert(event_digest(&copy, &after) == 0 && digest_equal(&before, &after) && copy.traceparent == NULL);
 }
 
 Test(store, every_field_is_in_the_chain)
@@ -294,4 +197,67 @@ Test(store, a_file_of_another_program_is_refused)
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE theirs (x)");
     cr_assert(store_migrate(db) == -ERR_CONFIG && strstr(failure_text(), "another program"), "%s", failure_text());
+}
+
+Test(store, a_file_of_another_program_is_left_as_it_is)
+{
+    static const char *const theirs[] = { "CREATE TABLE theirs (x)", "PRAGMA application_id=7" };
+    for (size_t i = 0; i < sizeof(theirs) / sizeof(*theirs); i++) {
+        sqlite3 *handle;
+        unlink(path);
+        cr_assert(sqlite3_open(path, &handle) == SQLITE_OK && sqlite3_exec(handle, theirs[i], NULL, NULL, NULL) == SQLITE_OK);
+        sqlite3_close(handle);
+        size_t length;
+        char *before = contents(path, &length);
+        struct db *db = NULL;
+        struct db_options options = { .path = path };
+        cr_assert(db_open(&options, &db) == -ERR_CONFIG && strstr(failure_text(), "another program"), "%s", failure_text());
+        assert_untouched(before, length);
+    }
+}
+
+Test(store, our_file_is_ours_in_whatever_mode_it_comes_back)
+{
+    db_free(open_store());
+    sqlite3 *handle;
+    cr_assert(sqlite3_open(path, &handle) == SQLITE_OK);
+    cr_assert(sqlite3_exec(handle, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) == SQLITE_OK);
+    sqlite3_close(handle);
+    _free_(db) struct db *db = open_store();
+    cr_assert_eq(number(db, "PRAGMA user_version"), 1);
+}
+
+Test(store, a_step_that_fails_is_undone)
+{
+    _free_(db) struct db *db = open_db(0);
+    db_script(db, "PRAGMA application_id=0x4a4d5348; CREATE TABLE event_log (theirs)");
+    cr_assert(store_migrate(db) < 0);
+    cr_assert_eq(number(db, "PRAGMA user_version"), 0);
+    cr_assert_eq(number(db, "SELECT count(*) FROM sqlite_master"), 1);
+}
+
+static void *migrate_one(void *argument)
+{
+    struct db *db = argument;
+    return store_migrate(db) == 0 ? db : NULL;
+}
+
+Test(store, two_that_start_at_once_both_find_their_tables)
+{
+    struct db *both[2];
+    pthread_t threads[2];
+    void *fine[2];
+    struct db_options options = { .path = path, .lock_timeout_ms = 20000 };
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(db_open(&options, &both[i]), 0);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, migrate_one, both[i]), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], &fine[i]);
+    cr_assert(fine[0] && fine[1]);
+    int64_t value = 3;
+    cr_assert(meta_read(both[0], "answer", &value) == 0 && value == 3);
+    cr_assert(meta_write(both[0], "answer", 42) == 0 && meta_read(both[1], "answer", &value) == 1 && value == 42);
+    for (int i = 0; i < 2; i++)
+        db_free(both[i]);
 }

@@ -1,0 +1,265 @@
+/* Db: what the door to SQLite sets, binds, refuses and names; its care for a file and its copies. */
+#include "base/clock.h"
+#include "store_folder.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+TestSuite(db, .init = make_folder, .fini = remove_folder);
+
+Test(db, what_is_set_is_what_holds)
+{
+    static const struct { const char *pragma; int64_t writer, reader; } cases[] = {
+        { "PRAGMA synchronous", 2, 2 }, { "PRAGMA foreign_keys", 1, 1 }, { "PRAGMA trusted_schema", 0, 0 },
+        { "PRAGMA cell_size_check", 1, 1 }, { "PRAGMA journal_size_limit", 67108864, -1 }, { "PRAGMA wal_autocheckpoint", 0, 1000 },
+    };
+    _free_(db) struct db *db = open_store();
+    _free_(db) struct db *reader = open_db(1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        cr_assert_eq(number(db, cases[i].pragma), cases[i].writer, "%s", cases[i].pragma);
+        cr_assert_eq(number(reader, cases[i].pragma), cases[i].reader, "%s", cases[i].pragma);
+    }
+    _deinit_(query) struct query q = { 0 };
+    cr_assert(query_open(&q, reader, "PRAGMA journal_mode", "") == 0 && query_next(&q) == 1);
+    cr_assert_str_eq(query_text(&q, 0), "wal");
+}
+
+Test(db, what_does_not_hold_is_refused)
+{
+    struct db *db = NULL;                 /* this VFS has no shared memory, so no WAL */
+    struct db_options options = { .path = path, .vfs = "unix-dotfile" };
+    cr_assert_eq(db_open(&options, &db), -ERR_CONFIG);
+    cr_assert(db == NULL && strstr(failure_text(), "journal_mode says delete instead of wal"), "%s", failure_text());
+}
+
+Test(db, values_of_all_kinds_come_back)
+{
+    _free_(db) struct db *db = open_db(0);
+    db_script(db, "CREATE TABLE t (i INTEGER, s TEXT, b BLOB)");
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_MIN, "Köln", "\0\1", (size_t)2) == 0);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_C(2), NULL, NULL, (size_t)0) == 0);
+    _deinit_(query) struct query q = { 0 };
+    size_t length;
+    cr_assert(query_open(&q, db, "SELECT i, s, b FROM t ORDER BY i", "") == 0);
+    cr_assert(query_next(&q) == 1 && query_int(&q, 0) == INT64_MIN && strcmp(query_text(&q, 1), "Köln") == 0);
+    cr_assert(memcmp(query_blob(&q, 2, &length), "\0\1", 2) == 0 && length == 2);
+    cr_assert(query_next(&q) == 1 && query_is_null(&q, 1) && query_text(&q, 1) == NULL);
+    cr_assert(query_next(&q) == 0 && query_next(&q) == 0);   /* and does not start anew */
+}
+
+Test(db, parameters_are_counted)
+{
+    _free_(db) struct db *db = open_db(0);
+    db_script(db, "CREATE TABLE t (i INTEGER, s TEXT)");
+    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)", "is", INT64_C(1), "x"), 0);
+    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2) ", "i", INT64_C(1)), -ERR_INTERNAL);
+    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)  ", "isi", INT64_C(1), "x", INT64_C(1)), -ERR_INTERNAL);
+    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)   ", "iz", INT64_C(1), "x"), -ERR_INTERNAL);
+    cr_assert_eq(number(db, "SELECT count(*) FROM t"), 1);
+    cr_assert_eq(db_changed_rows(db), 1);
+}
+
+Test(db, texts_that_are_no_literals_are_noticed)
+{
+    _free_(db) struct db *db = open_db(0);
+    static char texts[300][16];
+    int r = 0, i = 0;
+    for (; i < 300 && r == 0; i++) {
+        strcpy(texts[i], "SELECT 1");
+        r = db_exec(db, texts[i], "");
+    }
+    cr_assert(r == -ERR_INTERNAL && i > 200 && strstr(failure_text(), "literal"), "%d: %s", i, failure_text());
+}
+
+static int64_t count_down(struct db *db, int64_t n)   /* the same statement, open within itself */
+{
+    _deinit_(query) struct query q = { 0 };
+    cr_assert(query_open(&q, db, "SELECT ?1", "i", n) == 0 && query_next(&q) == 1);
+    int64_t below = n > 0 ? count_down(db, n - 1) : 0;
+    return below + query_int(&q, 0);
+}
+
+Test(db, a_statement_may_be_used_within_itself)
+{
+    _free_(db) struct db *db = open_db(0);
+    cr_assert_eq(count_down(db, 10), 55);
+    cr_assert_eq(count_down(db, 3), 6);
+}
+
+Test(db, transactions_and_savepoints)
+{
+    _free_(db) struct db *db = open_db(0);
+    db_script(db, "CREATE TABLE t (i INTEGER PRIMARY KEY)");
+    cr_assert(db_begin(db) == 0 && db_exec(db, "INSERT INTO t VALUES (1)", "") == 0);
+    cr_assert(db_savepoint(db) == 0 && db_exec(db, "INSERT INTO t VALUES (2)", "") == 0);
+    cr_assert(db_savepoint(db) == 0 && db_exec(db, "INSERT INTO t VALUES (3)", "") == 0);
+    cr_assert(db_rollback_to_savepoint(db) == 0 && number(db, "SELECT count(*) FROM t") == 2);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (1)", "") == -ERR_CONSTRAINT);
+    cr_assert(db_release(db) == 0 && db_commit(db) == 0 && number(db, "SELECT count(*) FROM t") == 2);
+    cr_assert(db_begin(db) == 0 && db_exec(db, "DELETE FROM t", "") == 0 && db_rollback(db) == 0);
+    cr_assert(number(db, "SELECT count(*) FROM t") == 2 && db_rollback(db) == 0);
+}
+
+Test(db, failures_have_names)
+{
+    _free_(db) struct db *db = open_db(0);
+    db_script(db, "CREATE TABLE t (s TEXT)");
+    _free_(db) struct db *other = open_db(0);
+    cr_assert(db_begin(db) == 0 && db_begin(other) == -ERR_LOCKED && db_rollback(db) == 0);
+    _free_(db) struct db *reader = open_db(1);
+    cr_assert_eq(db_exec(reader, "INSERT INTO t VALUES ('x')", ""), -ERR_READONLY);
+    cr_assert_eq(db_exec(db, "INSERT INTO nowhere VALUES (1)", ""), -ERR_INTERNAL);
+    db_script(db, "PRAGMA max_page_count=3");
+    int r = 0;
+    for (int i = 0; i < 100 && r == 0; i++)
+        r = db_exec(db, "INSERT INTO t VALUES (printf('%01000d', 1))", "");
+    cr_assert_eq(r, -ERR_FULL);
+}
+
+Test(db, what_a_table_refuses_is_a_constraint)
+{
+    static const char *const cases[] = {
+        "INSERT INTO t VALUES (1, 1, 1)", "INSERT INTO t VALUES (2, NULL, 1)", "INSERT INTO t VALUES (2, -1, 1)",
+        "INSERT INTO t VALUES (2, 'text', 1)", "INSERT INTO t VALUES (2, 1, 99)", "INSERT INTO t VALUES ('text', 1, 1)",
+    };
+    _free_(db) struct db *db = open_db(0);
+    cr_assert(db_script(db, "CREATE TABLE t (i INTEGER PRIMARY KEY, n INTEGER NOT NULL CHECK (n >= 0), p INTEGER REFERENCES t) STRICT;"
+                            "INSERT INTO t VALUES (1, 1, 1)") == 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        cr_assert_eq(db_exec(db, cases[i], ""), -ERR_CONSTRAINT, "%s: %s", cases[i], failure_text());
+    cr_assert_eq(number(db, "SELECT count(*) FROM t"), 1);
+}
+
+Test(db, a_file_that_cannot_be_opened)
+{
+    struct { const char *path; _Bool read_only; } cases[] = { { path, 1 }, { "/nowhere/at/all/t.db", 0 }, { folder, 0 } };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct db *db = NULL;
+        struct db_options options = { .path = cases[i].path, .read_only = cases[i].read_only };
+        cr_assert(db_open(&options, &db) == -ERR_READONLY && db == NULL, "%s: %s", cases[i].path, failure_text());
+    }
+    cr_assert(access(path, F_OK) != 0, "a reader makes no file");
+}
+
+Test(db, a_reader_sees_what_is_committed)
+{
+    _free_(db) struct db *db = open_db(0);
+    db_script(db, "CREATE TABLE t (i)");
+    _free_(db) struct db *reader = open_db(1);
+    cr_assert(db_begin(db) == 0 && db_exec(db, "INSERT INTO t VALUES (1)", "") == 0);
+    cr_assert_eq(number(reader, "SELECT count(*) FROM t"), 0);
+    cr_assert(db_commit(db) == 0);
+    cr_assert_eq(number(reader, "SELECT count(*) FROM t"), 1);
+}
+
+Test(db, damage_is_seen_and_not_written_to)
+{
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < 1000; i++)
+        fputs("this is no database ", file);
+    fclose(file);
+    struct db *db = NULL;
+    struct db_options options = { .path = path };
+    cr_assert_eq(db_open(&options, &db), -ERR_CORRUPT);
+    cr_assert_null(db);
+}
+
+Test(db, a_damaged_page_ends_all_writing)
+{
+    struct db *writer = open_store();
+    cr_assert(db_script(writer, "CREATE TABLE t (s TEXT);"
+        "INSERT INTO t SELECT printf('%0500d', value) FROM (WITH RECURSIVE n(value) AS"
+        " (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1000) SELECT value FROM n)") == 0);
+    db_free(writer);
+    FILE *file = fopen(path, "r+");
+    fseek(file, 4096 * 60, SEEK_SET);
+    for (int i = 0; i < 4096; i++)
+        fputc(0xee, file);
+    fclose(file);
+    size_t length;
+    char *before = contents(path, &length);
+    _free_(db) struct db *db = open_db(0);
+    cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
+    int64_t sum;
+    cr_assert_eq(db_number(db, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
+    cr_assert_eq(db_commit(db), -ERR_CORRUPT);
+    cr_assert_eq(db_rollback(db), 0);
+    cr_assert_eq(db_begin(db), -ERR_CORRUPT);
+    cr_assert_eq(db_checkpoint(db, 1, NULL), -ERR_CORRUPT);
+    cr_assert_eq(db_integrity_check(db), -ERR_CORRUPT);
+    db_free(take(db));
+    assert_untouched(before, length);
+}
+
+Test(db, only_we_checkpoint_and_nobody_waits_for_it)
+{
+    struct db *db;
+    struct db_options options = { .path = path, .lock_timeout_ms = 20000 };
+    cr_assert(db_open(&options, &db) == 0 && db_script(db, "CREATE TABLE t (b BLOB)") == 0);
+    int64_t file_bytes = db_file_bytes(db), wal_bytes = 0;
+    for (int i = 0; i < 1500; i++)        /* SQLite on its own would checkpoint at 1000 pages */
+        cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", ""), 0);
+    cr_assert(db_file_bytes(db) == file_bytes && db_wal_bytes(db) > 1500 * 4096);
+    _free_(db) struct db *reader = open_db(1);
+    cr_assert(db_begin(reader) == 0 && number(reader, "SELECT count(*) FROM t") == 1500);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", "") == 0);
+    int64_t start_ms = clock_monotonic_ms();
+    cr_assert(db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes > 0 && db_file_bytes(db) > 1500 * 4096);
+    cr_assert(clock_monotonic_ms() - start_ms < 10000, "it has waited for the reader");
+    cr_assert(db_rollback(reader) == 0 && db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes == 0);
+    db_free(db);
+}
+
+static _Atomic _Bool copied;
+
+static void *write_until_copied(void *argument)
+{
+    struct db *db = argument;
+    while (!atomic_load(&copied))
+        if (db_begin(db) < 0 || db_exec(db, "INSERT INTO t VALUES (randomblob(1000))", "") < 0 || db_commit(db) < 0)
+            return NULL;
+    return db;
+}
+
+Test(db, a_backup_ends_while_others_write, .timeout = 60)
+{
+    _free_(db) struct db *db = open_store();
+    db_script(db, "CREATE TABLE t (b BLOB);"
+        "INSERT INTO t SELECT randomblob(4000) FROM (WITH RECURSIVE n(value) AS"
+        " (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 2000) SELECT value FROM n)");
+    _free_(db) struct db *reader = open_db(1);
+    char copy[96];
+    snprintf(copy, sizeof(copy), "%s/copy.db", folder);
+    pthread_t thread;
+    void *wrote;
+    cr_assert(pthread_create(&thread, NULL, write_until_copied, db) == 0);
+    int r = db_backup(reader, copy);
+    atomic_store(&copied, 1);
+    pthread_join(thread, &wrote);
+    cr_assert(r == 0 && wrote, "%s", failure_text());
+    strcpy(path, copy);
+    _free_(db) struct db *opened = open_store();
+    cr_assert(db_integrity_check(opened) == 0 && number(opened, "SELECT count(*) FROM t") >= 2000);
+}
+
+Test(db, a_backup_that_fails_leaves_nothing)
+{
+    _free_(db) struct db *db = open_store();
+    cr_assert_eq(db_backup(db, "/nowhere/at/all/copy.db"), -ERR_READONLY);
+    _free_(db) struct db *other = open_store();
+    char copy[96];
+    snprintf(copy, sizeof(copy), "%s/copy.db", folder);
+    cr_assert(db_begin(other) == 0 && db_exec(other, "DELETE FROM meta", "") == 0 && db_backup(other, copy) < 0);
+    cr_assert(access(copy, F_OK) != 0, "a transaction of one's own is not for a backup");
+}
+
+Test(db, backup_is_whole_and_overwrites_nothing)
+{
+    _free_(db) struct db *db = open_store();
+    char copy[96];
+    snprintf(copy, sizeof(copy), "%s/copy.db", folder);
+    cr_assert(meta_write(db, "answer", 42) == 0 && db_backup(db, copy) == 0);
+    cr_assert_eq(db_backup(db, copy), -ERR_READONLY);
+    strcpy(path, copy);
+    _free_(db) struct db *opened = open_db(0);
+    cr_assert(number(opened, "SELECT value FROM meta") == 42 && db_integrity_check(opened) == 0);
+}

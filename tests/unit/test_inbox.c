@@ -1,0 +1,83 @@
+/* Inbox: the bound on requests, the order, and how a taker is woken. */
+#include "base/clock.h"
+#include "runtime/inbox.h"
+#include <criterion/criterion.h>
+
+static struct inbox inbox;
+
+static void open_inbox(void) { inbox_init(&inbox, 3); }
+static void close_inbox(void) { inbox_deinit(&inbox); }
+TestSuite(inbox, .init = open_inbox, .fini = close_inbox);
+
+static int push(enum item_kind kind)
+{
+    struct item *item = item_new(kind);
+    int r = inbox_push(&inbox, item);
+    if (r != 0)
+        item_free(item);
+    return r;
+}
+
+Test(inbox, requests_are_bounded_and_events_always_find_a_place)
+{
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(push(ITEM_COMMAND), 0);
+    cr_assert_eq(push(ITEM_COMMAND), REFUSED_BUSY);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(push(ITEM_EVENT), 0);
+    cr_assert_eq(inbox_length(&inbox), 13);
+    struct item *items[4];
+    cr_assert_eq(inbox_take(&inbox, items, 4, clock_monotonic_ms()), 4);
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(items[i]->kind, i < 3 ? ITEM_COMMAND : ITEM_EVENT);
+        item_free(items[i]);
+    }
+    cr_assert_eq(push(ITEM_COMMAND), 0, "there is room again");
+}
+
+Test(inbox, a_closed_inbox_gives_what_it_has_and_takes_no_request)
+{
+    struct item *items[4];
+    push(ITEM_COMMAND);
+    inbox_close(&inbox);
+    cr_assert_eq(push(ITEM_COMMAND), REFUSED_BUSY);
+    cr_assert_eq(push(ITEM_ANSWER), 0);
+    cr_assert_eq(inbox_take(&inbox, items, 4, INT64_MAX / 2), 2);
+    item_free(items[0]);
+    item_free(items[1]);
+    cr_assert_eq(inbox_take(&inbox, items, 4, INT64_MAX / 2), 0, "closed and empty: it does not wait");
+}
+
+Test(inbox, a_taker_returns_in_time_or_when_it_is_woken)
+{
+    struct item *items[1];
+    cr_assert_eq(inbox_take(&inbox, items, 1, clock_monotonic_ms() + 20), 0);
+    inbox_wake(&inbox);
+    cr_assert_eq(inbox_take(&inbox, items, 1, INT64_MAX / 2), 0);
+}
+
+static void *push_later(void *count)
+{
+    for (int i = 0; i < *(int *)count; i++)
+        push(ITEM_EVENT);
+    return NULL;
+}
+
+Test(inbox, many_push_and_one_takes)
+{
+    int count = 5000, taken = 0;
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, push_later, &count);
+    struct item *items[64];
+    while (taken < 4 * count) {
+        int n = inbox_take(&inbox, items, 64, clock_monotonic_ms() + 10000);
+        cr_assert_gt(n, 0, "%d of %d came", taken, 4 * count);
+        taken += n;
+        for (int i = 0; i < n; i++)
+            item_free(items[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(inbox_length(&inbox), 0);
+}
