@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
-#define ALLOCATOR_ARENAS 1                /* items pass from thread to thread: one arena a thread would keep all their peaks */
+#define ALLOCATOR_ARENAS 4                /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 
 void instance_exit(struct instance *instance, int exit_code)
 {
