@@ -12,6 +12,8 @@
 
 #define URGENT_REPLIES_MAX 8              /* a write call each; more than that go gathered */
 #define TICK_MS 1000                      /* the longest sleep */
+#define STOP_PUBLISH_MS 2000              /* how long a stop waits for the stream */
+#define STOP_TICK_MS 20
 
 /* ---- The mailbox ---------------------------------------------------------------------------- */
 
@@ -204,7 +206,7 @@ static void act(struct courier *courier, int64_t now_ms)
 static int64_t due_ms(const struct courier *courier, int64_t now_ms)
 {
     const struct source *source = courier->instance->service->sources;
-    int64_t due = now_ms + TICK_MS;
+    int64_t due = now_ms + (courier->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
     if (relay_due_ms(&courier->relay) < due)
         due = relay_due_ms(&courier->relay);
     for (int i = 0; source && source[i].log && courier->announced; i++)
@@ -220,7 +222,8 @@ static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Boo
     pthread_mutex_lock(&courier->lock);
     _Bool acked = courier->relay.sent > courier->relay.published && atomic_load(&courier->acked_epoch) == courier->relay.epoch &&
                   atomic_load(&courier->acked_position) >= atomic_load(&courier->ack_wake_position);
-    if (!courier->first && !courier->stopping && !acked && !courier->more)
+    _Bool ending = courier->stopping && courier->stop_by_ms == 0;
+    if (!courier->first && !ending && !acked && !courier->more)
         condition_wait(&courier->filled, &courier->lock, deadline_ms);
     struct note *notes = courier->first;
     courier->first = NULL;
@@ -228,6 +231,15 @@ static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Boo
     *ret_stopping = courier->stopping;
     pthread_mutex_unlock(&courier->lock);
     return notes;
+}
+
+/* A stop in peace leaves an empty outbox, if the stream takes what is left in time. */
+static _Bool is_done(struct courier *courier, int64_t now_ms)
+{
+    const struct relay *relay = &courier->relay;
+    if (courier->stop_by_ms == 0)
+        courier->stop_by_ms = now_ms + STOP_PUBLISH_MS;
+    return relay->state != RELAY_PUBLISHING || relay->published >= relay->head || now_ms >= courier->stop_by_ms;
 }
 
 static void *courier_main(void *argument)
@@ -238,7 +250,7 @@ static void *courier_main(void *argument)
     for (;;) {
         struct note *notes = take_mail(courier, due_ms(courier, now_ms), &stopping);
         now_ms = clock_monotonic_ms();
-        if (!notes && stopping)
+        if (!notes && stopping && is_done(courier, now_ms))
             return NULL;
         /* Arrivals before batches: what a batch settles has arrived before. */
         feed_part_arrivals(courier, now_ms);

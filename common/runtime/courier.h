@@ -79,6 +79,7 @@ struct courier {
     struct open_call *calls;              /* by deadline */
     int64_t call_id;
     _Bool more;                           /* there is more to do: look into the mailbox, but do not sleep */
+    int64_t stop_by_ms;                   /* monotonic; 0: no stop is under way */
     _Bool announced;                      /* that we are ready */
 };
 

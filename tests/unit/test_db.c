@@ -178,16 +178,43 @@ Test(db, a_damaged_page_ends_all_writing)
     size_t length;
     char *before = contents(path, &length);
     _free_(db) struct db *db = open_db(0);
+    cr_assert(meta_write(db, "answer", 41) == 0 && db_wal_bytes(db) > 0);   /* waits in the WAL */
+    int64_t sum, answer = 0;
     cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
-    int64_t sum;
     cr_assert_eq(db_number(db, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
     cr_assert_eq(db_commit(db), -ERR_CORRUPT);
     cr_assert_eq(db_rollback(db), 0);
+    cr_assert(meta_read(db, "answer", &answer) == 1 && answer == 41);
     cr_assert_eq(db_begin(db), -ERR_CORRUPT);
     cr_assert_eq(db_checkpoint(db, 1, NULL), -ERR_CORRUPT);
     cr_assert_eq(db_integrity_check(db), -ERR_CORRUPT);
     db_free(take(db));
     assert_untouched(before, length);
+}
+
+/* An index that says something else than its table: each page is well-formed, so SQLite itself would commit. */
+Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
+{
+    struct db *writer = open_store();
+    cr_assert(db_script(writer, "CREATE TABLE t (s TEXT); CREATE INDEX i ON t (s); INSERT INTO t VALUES ('needle')") == 0);
+    long root = (long)number(writer, "SELECT rootpage FROM sqlite_master WHERE name = 'i'");
+    db_free(writer);
+    size_t length;
+    char *bytes = contents(path, &length), *key = memmem(bytes + (root - 1) * 4096, 4096, "needle", 6);
+    cr_assert_not_null(key);
+    FILE *file = fopen(path, "r+");
+    fseek(file, key - bytes, SEEK_SET);
+    fputs("poodle", file);
+    fclose(file);
+    free(bytes);
+    _free_(db) struct db *db = open_db(0);
+    int64_t answer;
+    cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
+    cr_assert_eq(db_exec(db, "DELETE FROM t NOT INDEXED", ""), 0);   /* all at once: looks at no entry */
+    cr_assert(db_rollback(db) == 0 && db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
+    cr_assert_eq(db_exec(db, "DELETE FROM t WHERE rowid = 1", ""), -ERR_CORRUPT);
+    cr_assert_eq(db_commit(db), -ERR_CORRUPT);
+    cr_assert(db_rollback(db) == 0 && meta_read(db, "answer", &answer) == 0);
 }
 
 Test(db, only_we_checkpoint_and_nobody_waits_for_it)

@@ -236,15 +236,17 @@ Test(store, a_step_that_fails_is_undone)
     cr_assert_eq(number(db, "SELECT count(*) FROM sqlite_master"), 1);
 }
 
+static pthread_barrier_t at_once;
+
 static void *migrate_one(void *argument)
 {
     struct db *db = argument;
+    pthread_barrier_wait(&at_once);
     return store_migrate(db) == 0 ? db : NULL;
 }
 
-Test(store, two_that_start_at_once_both_find_their_tables)
+static void migrate_both(struct db *both[2])
 {
-    struct db *both[2];
     pthread_t threads[2];
     void *fine[2];
     struct db_options options = { .path = path, .lock_timeout_ms = 20000 };
@@ -255,6 +257,20 @@ Test(store, two_that_start_at_once_both_find_their_tables)
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], &fine[i]);
     cr_assert(fine[0] && fine[1]);
+}
+
+Test(store, two_that_start_at_once_both_find_their_tables)
+{
+    struct db *both[2];
+    pthread_barrier_init(&at_once, NULL, 2);
+    for (int round = 0; round < 30; round++) {
+        if (round > 0) {
+            db_free(both[0]);
+            db_free(both[1]);
+        }
+        snprintf(path, sizeof(path), "%s/%d.db", folder, round);
+        migrate_both(both);
+    }
     int64_t value = 3;
     cr_assert(meta_read(both[0], "answer", &value) == 0 && value == 3);
     cr_assert(meta_write(both[0], "answer", 42) == 0 && meta_read(both[1], "answer", &value) == 1 && value == 42);
