@@ -161,6 +161,14 @@ static void note_states(struct courier *courier, int64_t now_ms)
     }
 }
 
+/* The newest position that was acknowledged in the relay's epoch; 0: none. */
+static int64_t acked_in_epoch(const struct courier *courier)
+{
+    uint64_t acked = atomic_load(&courier->acked);
+    int64_t position = ack_position(acked);
+    return acked == ack_pack(courier->relay.epoch, position) ? position : 0;
+}
+
 /* ---- The thread ----------------------------------------------------------------------------- */
 
 static void take_note(struct courier *courier, struct note *note, int64_t now_ms)
@@ -190,7 +198,9 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
 static void act(struct courier *courier, int64_t now_ms)
 {
     const struct source *source = courier->instance->service->sources;
-    relay_acked(&courier->relay, atomic_load(&courier->acked_epoch), atomic_load(&courier->acked_position), now_ms);
+    int64_t acked = acked_in_epoch(courier);
+    if (acked > 0)
+        relay_acked(&courier->relay, courier->relay.epoch, acked, now_ms);
     courier->more = relay_part_act(courier, now_ms);
     /* Wake up for the last of what is in flight, or for enough of it to keep the window open. */
     const struct relay *relay = &courier->relay;
@@ -220,8 +230,7 @@ static int64_t due_ms(const struct courier *courier, int64_t now_ms)
 static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Bool *ret_stopping)
 {
     pthread_mutex_lock(&courier->lock);
-    _Bool acked = courier->relay.sent > courier->relay.published && atomic_load(&courier->acked_epoch) == courier->relay.epoch &&
-                  atomic_load(&courier->acked_position) >= atomic_load(&courier->ack_wake_position);
+    _Bool acked = courier->relay.sent > courier->relay.published && acked_in_epoch(courier) >= atomic_load(&courier->ack_wake_position);
     _Bool ending = courier->stopping && courier->stop_by_ms == 0;
     if (!courier->first && !ending && !acked && !courier->more)
         condition_wait(&courier->filled, &courier->lock, deadline_ms);

@@ -19,6 +19,16 @@
 #include "runtime/relay.h"
 #include "runtime/status.h"
 
+#define ACK_POSITION_BITS 44              /* 17 million million events; the rest counts epochs, which may wrap */
+static inline uint64_t ack_pack(int64_t epoch, int64_t position)
+{
+    return (uint64_t)epoch << ACK_POSITION_BITS | (uint64_t)position;
+}
+static inline int64_t ack_position(uint64_t acked)
+{
+    return (int64_t)(acked & ((UINT64_C(1) << ACK_POSITION_BITS) - 1));
+}
+
 #define RECOVER_WINDOW 256                /* own messages asked for at a time */
 
 struct instance;
@@ -58,7 +68,7 @@ struct courier {
 
     /* What comes in thousands a second is a number that library threads write and the courier looks at, and not
      * a note each. */
-    atomic_llong acked_epoch, acked_position;
+    atomic_ullong acked;                  /* newest acknowledgement: ack_pack(epoch, position), one word so that they belong together */
     atomic_llong ack_wake_position;       /* an acknowledgement of this position or later is worth waking up for */
     struct arrivals {
         atomic_llong delivered, ignored;  /* since the courier looked */

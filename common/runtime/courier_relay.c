@@ -62,10 +62,10 @@ void on_puback(void *context, struct bus_message *received)
         return;
     int status = bus_message_status(message);
     if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate) {
-        if (epoch < atomic_load(&courier->acked_epoch))
-            return;                       /* late; read with the newer epoch it would be believed */
-        atomic_store(&courier->acked_position, position);
-        atomic_store(&courier->acked_epoch, epoch);
+        uint64_t acked = ack_pack(epoch, position);
+        if (acked < atomic_load(&courier->acked))
+            return;                       /* late, of an older epoch */
+        atomic_store(&courier->acked, acked);
         if (position >= atomic_load(&courier->ack_wake_position))
             courier_wake(courier);
         return;
