@@ -63,7 +63,7 @@ void on_puback(void *context, struct bus_message *received)
     int status = bus_message_status(message);
     if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate) {
         uint64_t acked = ack_pack(epoch, position);
-        if (acked < atomic_load(&courier->acked))
+        if ((int64_t)(acked - atomic_load(&courier->acked)) < 0)
             return;                       /* late, of an older epoch */
         atomic_store(&courier->acked, acked);
         if (position >= atomic_load(&courier->ack_wake_position))
