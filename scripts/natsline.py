@@ -33,8 +33,8 @@ class Connection:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.buffer = b""
             self.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,'
-                       b'"lang":"python","version":"1","name":"%s"}\r\n' % self.name.encode())
-            self.write(b"SUB %s.* 1\r\nPING\r\n" % self.inbox.encode())
+                       b'"lang":"python","version":"1","name":"%s"}\r\nSUB %s.* 1\r\nPING\r\n'
+                       % (self.name.encode(), self.inbox.encode()))
         except OSError:
             self.close()
         return self.socket is not None
@@ -45,7 +45,9 @@ class Connection:
         self.socket = None
 
     def write(self, data):
-        """True when the data is on its way."""
+        """True when the data is on its way. A write that breaks the connection closes it."""
+        if not self.socket:
+            return False
         try:
             self.socket.sendall(data)
             return True
@@ -67,7 +69,7 @@ class Connection:
             time.sleep(min(timeout, 0.05))
             return []
         answers = self.parse()
-        if answers or not select.select([self.socket], [], [], timeout)[0]:
+        if answers or not self.socket or not select.select([self.socket], [], [], timeout)[0]:
             return answers
         try:
             data = self.socket.recv(1 << 18)
