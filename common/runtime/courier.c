@@ -285,7 +285,7 @@ int courier_open(struct courier *courier, struct instance *instance)
     relay_init(&courier->relay, &relay_defaults, instance->writer.loop.at.head.position);
     for (int i = 0; service->sources && service->sources[i].log; i++)
         feed_init(&courier->feeds[i], &feed_defaults, instance->writer.loop.at.cursors[i].position);
-    struct db_options options = { .path = instance->database_path, .read_only = 1 };
+    struct db_options options = { .path = instance->database_path, .read_only = 1, .damaged = &instance->status.damaged };
     return trace(db_open(&options, &courier->db));
 }
 

@@ -263,6 +263,8 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
         r = process_start(loop, batch, wall_ms);
     if (r == 0)
         r = run_all(loop, wall_ms, batch);
+    if (r == 0)
+        r = db_may_write(loop->db);       /* damage seen meanwhile: certainly nothing is committed */
     if (r == 0) {
         crash_point("before_commit");
         r = db_commit(loop->db);

@@ -90,7 +90,7 @@ static void *reader_main(void *argument)
         .service = readers->service, .option_values = readers->option_values, .status = readers->status,
     };
     id_source_init(&place.ids, 0);
-    struct db_options options = { .path = readers->database_path, .read_only = 1 };
+    struct db_options options = { .path = readers->database_path, .read_only = 1, .damaged = &readers->status->damaged };
     if (db_open(&options, &place.db) < 0)
         log_error("reader_failed", LOG_TEXT("reason", failure_text()));
     struct item *item;

@@ -10,7 +10,7 @@ struct readers {
     const struct service *service;
     const char *const *option_values;
     const char *database_path;
-    const struct status *status;
+    struct status *status;
     void (*reply)(void *context, struct item *item);   /* sends the answer and frees the item; on a reader's thread */
     void *context;
     int queue_max;

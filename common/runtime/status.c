@@ -7,7 +7,7 @@ const char *status_name(const struct status *status)
 {
     if (atomic_load(&status->draining))
         return "draining";
-    if (atomic_load(&status->disk) == DISK_CORRUPT)
+    if (atomic_load(&status->damaged))
         return "corrupt";
     if (atomic_load(&status->relay_state) == RELAY_FORKED)
         return "forked";
@@ -22,7 +22,7 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max, co
 {
     static _Thread_local char message[160];
     *ret_message = message;
-    if (atomic_load(&status->disk) == DISK_CORRUPT) {
+    if (atomic_load(&status->damaged)) {
         snprintf(message, sizeof(message), "the service's database is damaged and is not written any more; see its log");
         return REFUSED_INTERNAL;
     }

@@ -16,6 +16,7 @@ struct source_status {
 struct status {
     int64_t started_ms;
     atomic_int disk;                  /* enum disk_state; the writer */
+    atomic_bool damaged;              /* the file is: whichever connection met it (store/db.h) */
     atomic_int relay_state;           /* enum relay_state; the courier */
     atomic_bool caught_up;            /* our log agrees with our stream: the courier */
     atomic_bool draining;             /* main */

@@ -15,7 +15,8 @@
 int writer_open(struct writer *writer, struct instance *instance)
 {
     writer->instance = instance;
-    struct db_options options = { .path = instance->database_path, .lock_timeout_ms = LOCK_TIMEOUT_MS };
+    struct db_options options = { .path = instance->database_path, .lock_timeout_ms = LOCK_TIMEOUT_MS,
+                                  .damaged = &instance->status.damaged };
     int r = db_open(&options, &writer->db);
     if (r == 0)
         r = loop_open(&writer->loop, instance->service, instance->config->option_values, writer->db, 0);
@@ -48,6 +49,8 @@ static void note_failure(struct writer *writer, const struct batch *batch, int r
         log_error("commit_unknown", LOG_TEXT("reason", failure_text()));
         _exit(EXIT_IO);
     }
+    if (r == -ERR_CORRUPT)
+        atomic_store(&instance->status.damaged, 1);
     set_disk(instance, r == -ERR_CORRUPT ? DISK_CORRUPT : DISK_DEGRADED, failure_text());
 }
 
@@ -55,7 +58,7 @@ static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = &writer->instance->status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
-    if (wal_bytes >= (idle ? WAL_IDLE_BYTES : WAL_BUSY_BYTES) && atomic_load(&status->disk) != DISK_CORRUPT) {
+    if (wal_bytes >= (idle ? WAL_IDLE_BYTES : WAL_BUSY_BYTES) && !atomic_load(&status->damaged)) {
         if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
             log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));
         atomic_store(&status->database_bytes, db_file_bytes(writer->db));
@@ -104,6 +107,8 @@ static void *writer_main(void *argument)
         if (atomic_load(&writer->start_process))
             loop_start_process(&writer->loop);
         int64_t wall_ms = clock_wall_ms();
+        if (atomic_load(&instance->status.damaged))
+            set_disk(instance, DISK_CORRUPT, "a connection met damage in the file");
         if (count == 0 && loop_due_ms(&writer->loop) > wall_ms) {
             checkpoint(writer, 1);
             continue;

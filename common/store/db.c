@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,7 +23,8 @@ struct statement {
 struct db {
     sqlite3 *handle;
     _Bool read_only;
-    _Bool corrupt;                        /* seen once: never written again */
+    atomic_bool *damaged;                 /* seen once, by whichever connection shares this: never written again */
+    atomic_bool own_damaged;
     int lock_timeout_ms;
     char *path;
     struct statement statements[STATEMENTS_MAX];
@@ -62,13 +64,13 @@ static int db_fail_at(struct db *db, int code, const char *what, int line)
 {
     enum failure failure = failure_of(code);
     if (failure == ERR_CORRUPT)
-        db->corrupt = 1;
+        atomic_store(db->damaged, 1);
     return failure_note(failure, __FILE__, line, "%s: %s", what, sqlite3_errmsg(db->handle));
 }
 
-static int refuse_damaged(const struct db *db)
+int db_may_write(const struct db *db)
 {
-    return fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path);
+    return atomic_load(db->damaged) ? fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path) : 0;
 }
 
 /* ---- Statements ----------------------------------------------------------------------------- */
@@ -285,9 +287,10 @@ static int check_pragma(struct db *db, const char *read, const char *expected)
 static int refuse_foreign(struct db *db)
 {
     int64_t mark = 0, tables = 0;
-    int r = db_number(db, &mark, "PRAGMA application_id", "");
+    /* In this order: another process that makes the tables at this moment marks the file in the same commit. */
+    int r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r >= 0)
-        r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
+        r = db_number(db, &mark, "PRAGMA application_id", "");
     if (r < 0)
         return trace(r);
     if (mark == DB_APPLICATION_ID || (mark == 0 && tables == 0) || check_pragma(db, "PRAGMA journal_mode", "wal") == 0)
@@ -327,6 +330,7 @@ int db_open(const struct db_options *options, struct db **ret_db)
     _free_(db) struct db *db = calloc(1, sizeof(*db));
     if (!db || !(db->path = strdup(options->path)))
         return fail(ERR_MEMORY, "no memory for a database connection");
+    db->damaged = options->damaged ? options->damaged : &db->own_damaged;
     db->read_only = options->read_only;
     db->lock_timeout_ms = options->lock_timeout_ms;
     int flags = options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
@@ -346,7 +350,7 @@ void db_free(struct db *db)
         return;
     for (int i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(db->statements[i].prepared);
-    if (db->corrupt)                      /* the last one to close would write the WAL into the file */
+    if (atomic_load(db->damaged))         /* the last one to close would write the WAL into the file */
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(db->handle);
     free(db->path);
@@ -357,16 +361,16 @@ void db_free(struct db *db)
 
 int db_begin(struct db *db)
 {
-    if (db->corrupt && !db->read_only)
-        return refuse_damaged(db);
-    return trace(db->read_only ? db_exec(db, "BEGIN", "") : db_exec(db, "BEGIN IMMEDIATE", ""));
+    if (db->read_only)
+        return trace(db_exec(db, "BEGIN", ""));
+    int r = db_may_write(db);
+    return r < 0 ? trace(r) : trace(db_exec(db, "BEGIN IMMEDIATE", ""));
 }
 
 int db_commit(struct db *db)
 {
-    if (db->corrupt && !db->read_only)    /* seen since the transaction began */
-        return refuse_damaged(db);
-    return trace(db_exec(db, "COMMIT", ""));
+    int r = db->read_only ? 0 : db_may_write(db);      /* damage may have been seen since the transaction began */
+    return r < 0 ? trace(r) : trace(db_exec(db, "COMMIT", ""));
 }
 
 int db_rollback(struct db *db)
@@ -396,8 +400,9 @@ int db_rollback_to_savepoint(struct db *db)
 
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
 {
-    if (db->corrupt)
-        return refuse_damaged(db);
+    int r = db_may_write(db);
+    if (r < 0)
+        return trace(r);
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     sqlite3_busy_timeout(db->handle, 0);  /* truncating would wait for the readers */
     int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);

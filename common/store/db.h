@@ -5,13 +5,14 @@
  * trusted_schema off, cell_size_check on, journal_size_limit, no automatic checkpoint (the writer
  * checkpoints by itself, off the hot path). One connection of a process writes and checkpoints; all
  * others are read-only (SQLite before 3.51.3 can corrupt otherwise). Where one of them does not hold,
- * opening is ERR_CONFIG. A connection that meets damage (ERR_CORRUPT) never writes to the file again,
- * not even on closing.
+ * opening is ERR_CONFIG. After one that shares `damaged` has met damage (ERR_CORRUPT) none writes to the
+ * file again, not even on closing.
  *
  * Failures: ERR_FULL, ERR_IO, ERR_READONLY, ERR_CORRUPT, ERR_CONSTRAINT, ERR_LOCKED, ERR_MEMORY,
  * ERR_INTERNAL (a mistake in the SQL).
  */
 #pragma once
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cleanup.h"
@@ -25,6 +26,8 @@ struct db_options {
     _Bool read_only;
     int lock_timeout_ms;              /* how long to wait for a foreign lock; 0: not at all */
     const char *vfs;                  /* NULL: the default; fault fixtures name theirs */
+    atomic_bool *damaged;             /* shared by all connections of a process to one file, set by the one that
+                                         meets damage; outlives them. NULL: each looks after itself */
 };
 
 /* For writing: makes the file when it is not there; ERR_CONFIG for another program's, which stays as it is. */
@@ -79,6 +82,7 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
 int64_t db_wal_bytes(const struct db *db);
 int64_t db_file_bytes(const struct db *db);
 
+int db_may_write(const struct db *db);    /* 0, or -ERR_CORRUPT once damage was met */
 int db_integrity_check(struct db *db);    /* 0, or -ERR_CORRUPT with the first finding */
 
 /* A copy by SQLite's backup API, while others write: one snapshot, for which the WAL grows meanwhile. The

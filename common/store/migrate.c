@@ -60,11 +60,12 @@ static int take_step(struct db *db, int64_t version)
 int store_migrate(struct db *db)
 {
     int64_t application = 0, version = 0, tables = 0;
-    int r = db_number(db, &application, "PRAGMA application_id", "");
+    /* The tables come first: another process that makes them at this moment marks the file in the same commit. */
+    int r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
+    if (r >= 0)
+        r = db_number(db, &application, "PRAGMA application_id", "");
     if (r >= 0)
         r = db_number(db, &version, "PRAGMA user_version", "");
-    if (r >= 0)
-        r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r < 0)
         return trace(r);
     if (application != DB_APPLICATION_ID && (application != 0 || tables != 0))

@@ -163,7 +163,7 @@ Test(db, damage_is_seen_and_not_written_to)
     cr_assert_null(db);
 }
 
-Test(db, a_damaged_page_ends_all_writing)
+static void make_store_with_damaged_page(void)
 {
     struct db *writer = open_store();
     cr_assert(db_script(writer, "CREATE TABLE t (s TEXT);"
@@ -175,6 +175,11 @@ Test(db, a_damaged_page_ends_all_writing)
     for (int i = 0; i < 4096; i++)
         fputc(0xee, file);
     fclose(file);
+}
+
+Test(db, a_damaged_page_ends_all_writing)
+{
+    make_store_with_damaged_page();
     size_t length;
     char *before = contents(path, &length);
     _free_(db) struct db *db = open_db(0);
@@ -189,6 +194,29 @@ Test(db, a_damaged_page_ends_all_writing)
     cr_assert_eq(db_checkpoint(db, 1, NULL), -ERR_CORRUPT);
     cr_assert_eq(db_integrity_check(db), -ERR_CORRUPT);
     db_free(take(db));
+    assert_untouched(before, length);
+}
+
+/* A service reads by other connections than the one that writes. */
+Test(db, damage_that_a_reader_meets_ends_all_writing)
+{
+    make_store_with_damaged_page();
+    size_t length;
+    char *before = contents(path, &length);
+    atomic_bool damaged = 0;
+    struct db_options writing = { .path = path, .damaged = &damaged }, reading = { .path = path, .read_only = 1, .damaged = &damaged };
+    _free_(db) struct db *writer = NULL, *reader = NULL;
+    cr_assert(db_open(&writing, &writer) == 0 && db_open(&reading, &reader) == 0);
+    cr_assert(meta_write(writer, "answer", 41) == 0 && db_may_write(writer) == 0);
+    cr_assert(db_begin(writer) == 0 && meta_write(writer, "answer", 42) == 0);
+    int64_t sum;
+    cr_assert_eq(db_number(reader, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
+    cr_assert_eq(db_may_write(writer), -ERR_CORRUPT);
+    cr_assert_eq(db_commit(writer), -ERR_CORRUPT);
+    cr_assert_eq(db_rollback(writer), 0);
+    cr_assert_eq(db_begin(writer), -ERR_CORRUPT);
+    db_free(take(reader));
+    db_free(take(writer));
     assert_untouched(before, length);
 }
 
