@@ -132,7 +132,7 @@ static natsStatus set_manners(natsOptions *to, const struct bus_options *options
     return s;
 }
 
-static natsStatus set_handlers(natsOptions *to, const struct bus_options *options, struct link *link)
+static natsStatus set_handlers(natsOptions *to, struct link *link)
 {
     natsStatus s = natsOptions_SetDisconnectedCB(to, on_disconnected, link);
     if (s == NATS_OK)
@@ -141,8 +141,6 @@ static natsStatus set_handlers(natsOptions *to, const struct bus_options *option
         s = natsOptions_SetClosedCB(to, on_closed, link);
     if (s == NATS_OK)
         s = natsOptions_SetErrorHandler(to, on_error, link);
-    if (s == NATS_OK && !options->must_connect)
-        s = natsOptions_SetRetryOnFailedConnect(to, true, on_connected, link);
     return s;
 }
 
@@ -187,12 +185,13 @@ static int set_tls(natsOptions *to, const struct bus_options *options, const cha
         r = check_readable(ca);
     if (r < 0)
         return trace(r);
-    natsStatus s = natsOptions_SetSecure(to, true);
-    if (s == NATS_OK && ca)
-        s = natsOptions_LoadCATrustedCertificates(to, ca);
-    if (s == NATS_OK && certificate)
-        s = natsOptions_LoadCertificatesChain(to, certificate, key);
-    return s == NATS_OK ? 0 : fail(ERR_CONFIG, "TLS for NATS: %s", natsStatus_GetText(s));
+    if (natsOptions_SetSecure(to, true) != NATS_OK)
+        return fail(ERR_CONFIG, "this libnats was built without TLS");
+    if (ca && natsOptions_LoadCATrustedCertificates(to, ca) != NATS_OK)
+        return fail(ERR_CONFIG, "%s is not a file of CA certificates in PEM", ca);
+    if (certificate && natsOptions_LoadCertificatesChain(to, certificate, key) != NATS_OK)
+        return fail(ERR_CONFIG, "%s and %s are not a certificate and its key in PEM", certificate, key);
+    return 0;
 }
 
 static int make_options(const struct bus_options *options, struct link *link, natsOptions **ret_options)
@@ -210,7 +209,7 @@ static int make_options(const struct bus_options *options, struct link *link, na
     if (s == NATS_OK)
         s = set_manners(to, options, link == &bus->links[BUS_URGENT] ? BUS_URGENT : BUS_BULK);
     if (s == NATS_OK)
-        s = set_handlers(to, options, link);
+        s = set_handlers(to, link);
     int r = s == NATS_OK ? 0 : bus_fail(s, "set the options of NATS");
     if (r == 0)
         r = set_login(to, options);
@@ -225,6 +224,16 @@ static int make_options(const struct bus_options *options, struct link *link, na
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
+/* Goes on trying in the background. There nats.c does not say why an attempt failed, so the first one, which was
+ * made in the foreground, says it. */
+static natsStatus connect_later(struct link *link, natsOptions *to, natsStatus why)
+{
+    if (link == &link->bus->links[BUS_URGENT])
+        log_warn("no_server", LOG_TEXT("reason", natsStatus_GetText(why)), LOG_TEXT("detail", nats_GetLastError(NULL)));
+    natsStatus s = natsOptions_SetRetryOnFailedConnect(to, true, on_connected, link);
+    return s == NATS_OK ? natsConnection_Connect(&link->connection, to) : s;
+}
+
 static int connect_link(struct link *link, const struct bus_options *options)
 {
     natsOptions *to = NULL;
@@ -236,6 +245,8 @@ static int connect_link(struct link *link, const struct bus_options *options)
     natsStatus s = natsConnection_Connect(&link->connection, to);
     if (s == NATS_OK)
         set_up(link, 1);
+    else if (s != NATS_INVALID_ARG && !options->must_connect)
+        s = connect_later(link, to, s);
     pthread_mutex_unlock(&link->bus->lock);
     natsOptions_Destroy(to);
     if (s == NATS_INVALID_ARG)            /* nats.c reads the address only now; it may hold a password: no echo */

@@ -244,7 +244,7 @@ int endpoints_subscribe(struct instance *instance)
 void endpoints_drain(struct instance *instance)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
-    for (int i = 0; i < instance->endpoint_count && bus_is_connected(instance->bus); i++) {
+    for (int i = 0; i < instance->endpoint_count && instance->bus && bus_is_connected(instance->bus); i++) {
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
         if (instance->endpoints[i].subscription && left_ms > 0)
             bus_subscription_drain(instance->endpoints[i].subscription, (int)left_ms);

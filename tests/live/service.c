@@ -54,8 +54,13 @@ void process_kill(struct process *process)
 
 int process_stop(struct process *process)
 {
-    int status = -1;
     kill(process->pid, SIGTERM);
+    return process_end(process);
+}
+
+int process_end(struct process *process)
+{
+    int status = -1;
     waitpid(process->pid, &status, 0);
     process->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

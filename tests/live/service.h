@@ -14,6 +14,7 @@ void process_init(struct process *process, const struct server *server, const ch
 void process_start(struct process *process, const struct server *server);   /* returns at once */
 void process_kill(struct process *process);        /* SIGKILL, and waits for its end */
 int process_stop(struct process *process);         /* SIGTERM; the exit code */
+int process_end(struct process *process);          /* waits for its end, which comes by itself; the exit code */
 
 /* One customer a test: connects to the server, which may not be there yet. */
 void customer_open(const struct server *server);

@@ -243,3 +243,16 @@ Test(service_live, sigterm_ends_it_also_when_the_server_is_away_or_paused)
     cr_assert_eq(process_stop(&account_svc), 0);
     cr_assert_lt(clock_monotonic_ms() - start_ms, STOP_MAX_MS);
 }
+
+/* Exit code 78, and not a crash on the way out; 69 for those who do not want to wait for a server. */
+Test(service_live, what_it_cannot_start_with_it_says_by_its_exit_code)
+{
+    setenv("NATS_CA", getenv("ORDER_SVC"), 1);        /* a file, but not of certificates */
+    process_start(&order_svc, &server);
+    cr_assert_eq(process_end(&order_svc), 78);
+    unsetenv("NATS_CA");
+    setenv("JOURNEY_NO_RETRY", "1", 1);
+    process_start(&order_svc, &server);
+    cr_assert_eq(process_end(&order_svc), 69);
+    unsetenv("JOURNEY_NO_RETRY");
+}
