@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define URGENT_REPLIES_MAX 8              /* a write call each; more than that go gathered */
 #define TICK_MS 1000                      /* the longest sleep */
@@ -274,6 +275,15 @@ static void *courier_main(void *argument)
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
+/* Not 0, which would be none. */
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+        seed = (uint64_t)clock_monotonic_ns();
+    return seed | 1;
+}
+
 int courier_open(struct courier *courier, struct instance *instance)
 {
     const struct service *service = instance->service;
@@ -282,9 +292,14 @@ int courier_open(struct courier *courier, struct instance *instance)
     courier->self = (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
     pthread_mutex_init(&courier->lock, NULL);
     condition_init(&courier->filled);
-    relay_init(&courier->relay, &relay_defaults, instance->writer.loop.at.head.position);
-    for (int i = 0; service->sources && service->sources[i].log; i++)
-        feed_init(&courier->feeds[i], &feed_defaults, instance->writer.loop.at.cursors[i].position);
+    struct relay_config relay_config = relay_defaults;
+    relay_config.seed = random_seed();
+    relay_init(&courier->relay, &relay_config, instance->writer.loop.at.head.position);
+    for (int i = 0; service->sources && service->sources[i].log; i++) {
+        struct feed_config feed_config = feed_defaults;
+        feed_config.seed = random_seed();
+        feed_init(&courier->feeds[i], &feed_config, instance->writer.loop.at.cursors[i].position);
+    }
     struct db_options options = { .path = instance->database_path, .read_only = 1, .damaged = &instance->status.damaged };
     return trace(db_open(&options, &courier->db));
 }
