@@ -295,6 +295,7 @@ int courier_open(struct courier *courier, struct instance *instance)
     struct relay_config relay_config = relay_defaults;
     relay_config.seed = random_seed();
     relay_init(&courier->relay, &relay_config, instance->writer.loop.at.head.position);
+    relay_saw(&courier->relay, instance->writer.loop.at.stream_position);
     for (int i = 0; service->sources && service->sources[i].log; i++) {
         struct feed_config feed_config = feed_defaults;
         feed_config.seed = random_seed();

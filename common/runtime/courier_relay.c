@@ -271,6 +271,7 @@ static void take_own_message(struct courier *courier, int64_t sequence, struct b
     }
     if (reason)
         log_error("foreign_message", LOG_TEXT("stream", courier->self.log), LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
+    item->stream_position = courier->relay.stream_position;
     if (r == 0)
         recovery->items[place] = take(item);
     if (++recovery->received == recovery->expected)

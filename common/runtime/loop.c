@@ -48,7 +48,8 @@ static int read_places(struct loop *loop)
             return trace(r);
         loop->cursor_moved[i] = 0;
     }
-    return trace(parked_count(loop->db, &loop->at.parked_count));
+    r = meta_read(loop->db, META_STREAM_POSITION, &loop->at.stream_position);
+    return r < 0 ? trace(r) : trace(parked_count(loop->db, &loop->at.parked_count));
 }
 
 /* The service's own tables. A change of tables_version is noticed here; rebuild.c folds them anew. */

@@ -17,6 +17,7 @@ struct places {
     struct log_head head;                 /* of our own log */
     struct cursor cursors[SOURCES_MAX];   /* in others' logs, by source */
     int64_t parked_count;
+    int64_t stream_position;              /* how far our stream was seen to go, when it was ahead of our log; 0: never */
 };
 
 struct loop {

@@ -58,6 +58,12 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
 
 /* ---- What happened -------------------------------------------------------------------------- */
 
+void relay_saw(struct relay *relay, int64_t position)
+{
+    if (position > relay->high_water)
+        relay->high_water = position;
+}
+
 void relay_connected(struct relay *relay, int64_t now_ms)
 {
     (void)now_ms;
@@ -95,8 +101,10 @@ static void make(struct relay *relay, _Bool delete_first)
 
 void relay_resolved(struct relay *relay)
 {
-    if (relay->state == RELAY_FORKED)
-        make(relay, 1);
+    if (relay->state != RELAY_FORKED)
+        return;
+    relay->high_water = 0;
+    make(relay, 1);
 }
 
 static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence, int64_t now_ms)
@@ -104,8 +112,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     move(relay, RELAY_PUBLISHING);
     relay->published = relay->sent = position;
     relay->offset = last_sequence - position;
-    if (position > relay->high_water)
-        relay->high_water = position;
+    relay_saw(relay, position);
     if (position >= relay->head)          /* else the next acknowledgement will say that all is well */
         backoff_reset(&relay->backoff);
     relay->audit_ms = now_ms + relay->config.audit_interval_ms;
@@ -127,6 +134,8 @@ static int64_t message_sequence(const struct relay_tail *tail)
 /* The newest position that was ever in the stream, as its sequence tells. */
 static int64_t newest_ever(const struct relay_tail *tail)
 {
+    if (!tail->exists)
+        return 0;
     return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) : tail->last_sequence;
 }
 
@@ -134,9 +143,7 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
 {
     if (relay->state != RELAY_ASKING)
         return;
-    if (!tail->exists) {
-        make(relay, 0);
-    } else if (tail->has_last && !tail->is_ours) {
+    if (tail->has_last && !tail->is_ours) {
         relay_fork(relay, "the stream's last message is not ours");
     } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
         relay_fork(relay, "log and stream have different chains at the same position");
@@ -144,8 +151,11 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
         move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
         relay->offset = message_sequence(tail) - tail->position;
-    } else if (newest_ever(tail) > relay->head) {
+        relay_saw(relay, tail->position);
+    } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
+    } else if (!tail->exists) {
+        make(relay, 0);
     } else if (is_damaged(tail) || (tail->has_last && tail->last_sequence < tail->position)) {
         make(relay, 1);
     } else {                              /* without a message: new, or all of it has expired */
@@ -183,8 +193,7 @@ void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t n
     if (relay->high_water > relay->published)
         relay->republished += smaller(position, relay->high_water) - relay->published;
     relay->published = position;
-    if (position > relay->high_water)
-        relay->high_water = position;
+    relay_saw(relay, position);
     relay->probing = 0;
     backoff_reset(&relay->backoff);
     relay->deadline_ms = relay->sent > position ? now_ms + relay->config.answer_timeout_ms : INT64_MAX;

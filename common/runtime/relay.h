@@ -23,7 +23,8 @@
  *     written any more until a person chooses
  *   - its sequence has run beyond our log, and what stood there is gone from both (our database is older,
  *     and the stream was purged): FORKED too. The positions would be used twice, and a reader that knows
- *     the first use would skip the second as a repeat
+ *     the first use would skip the second as a repeat. So that this holds over a restart and when the
+ *     stream is gone altogether, the loop keeps in our file how far the stream was seen to go (relay_saw)
  * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who chooses the
  * stream moves the database away and starts the service, which then recovers from the stream.
  *
@@ -92,7 +93,8 @@ struct relay {
     int64_t audit_ms;                     /* next audit */
     int64_t audit_published;              /* `published` when the audit asked */
     int64_t stream_position;              /* RECOVERING: how far the stream goes */
-    int64_t high_water;                   /* newest position ever seen in the stream: what is below is republished */
+    int64_t high_water;                   /* newest position ever seen in the stream: what is below is republished, what
+                                             is above our log must come from the stream */
     _Bool acted;                          /* the state's question is out */
     _Bool delete_first;                   /* MAKING */
     _Bool probing;                        /* nothing was taken since the last refusal or time-out */
@@ -102,6 +104,7 @@ struct relay {
 
 void relay_init(struct relay *relay, const struct relay_config *config, int64_t head);
 
+void relay_saw(struct relay *relay, int64_t position);                       /* it was in the stream once, as an earlier life knows */
 void relay_connected(struct relay *relay, int64_t now_ms);
 void relay_disconnected(struct relay *relay);
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);          /* our log has new events, committed */

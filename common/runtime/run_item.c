@@ -2,6 +2,7 @@
  * decide; append and apply; make the reply from the first event. */
 #include "runtime/run_item.h"
 #include "base/log.h"
+#include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
 #include <inttypes.h>
@@ -287,6 +288,10 @@ static int run_own_event(struct loop *loop, struct item *item)
     int r = event_log_append(loop->db, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
+    if (r == 0 && item->stream_position > loop->at.stream_position) {
+        loop->at.stream_position = item->stream_position;
+        r = meta_write(loop->db, META_STREAM_POSITION, item->stream_position);
+    }
     if (r < 0)
         return trace(r);
     loop->at.head = (struct log_head){ .position = item->event.position, .chain = item->event.chain };

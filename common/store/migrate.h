@@ -7,6 +7,8 @@
  * newer program, and for one that is not ours. */
 int store_migrate(struct db *db);
 
+#define META_STREAM_POSITION "stream_position"   /* how far our stream was seen to go, when it was ahead of our log */
+
 /* A number of the file's own, e.g. "tables_version": 1 found, 0 not, < 0. */
 int meta_read(struct db *db, const char *name, int64_t *ret_value);
 int meta_write(struct db *db, const char *name, int64_t value);

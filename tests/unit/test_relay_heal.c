@@ -304,6 +304,33 @@ Test(relay_heal, F14_stream_purged_is_made_anew)
     cr_expect_eq(relay.remade, 1);
 }
 
+/* Our database is older than the stream, and the stream goes before it was read: what is gone from both is never
+ * made up for in silence, in this life and in the next. */
+Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
+{
+    static const struct step step[] = {
+        ASKS,
+        { "tail", 1, .tail = &ahead_50, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 30 },
+        { "recovered", 2, 40, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 40 },
+        { "disconnected", 3, .state = RELAY_OFFLINE },
+        { "connected", 4, .state = RELAY_ASKING, .kind = RELAY_ASK },
+        { "tail", 5, .tail = &missing, .state = RELAY_FORKED },
+        { "disconnected", 6, .state = RELAY_FORKED },
+        { "resolved", 7, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
+        { "made", 8, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+        { "made", 9, .state = RELAY_ASKING, .kind = RELAY_ASK },
+        { "tail", 10, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
+        { 0 },
+    };
+    run_steps(30, step);
+    struct relay relay;
+    relay_init(&relay, &config, 40);
+    relay_saw(&relay, 50);                                         /* as the file says after a restart */
+    relay_connected(&relay, 0);
+    relay_tail(&relay, &missing, 1);
+    cr_expect_eq(relay.state, RELAY_FORKED);
+}
+
 Test(relay_heal, F15_the_audit_finds_a_hole)
 {
     static const struct relay_tail hole = { OURS, .first_sequence = 1, .last_sequence = 30, .messages = 29, .deleted = 1, .position = 30 };
