@@ -274,17 +274,24 @@ static struct item *item_of_row(struct courier *courier, int i, const struct run
     return take(item);
 }
 
+/* NULL: a refusal, such as `replaying`, or nothing that we understand. */
+static const struct runtime_events_reply *read_page(struct bus_message *message, struct arena *arena)
+{
+    struct invalid invalid;
+    void *value = NULL;
+    int r = schema_decode(&runtime_events_reply_schema, bus_message_data(message), bus_message_length(message), arena, &value, &invalid);
+    return r == 0 ? value : NULL;
+}
+
 static void take_page(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct feed *feed = &courier->feeds[i];
-    struct invalid invalid;
-    void *value = NULL;
-    if (schema_decode(&runtime_events_reply_schema, bus_message_data(message), bus_message_length(message), &arena, &value, &invalid) != 0) {
+    const struct runtime_events_reply *page = read_page(message, &arena);
+    if (!page) {
         feed_failed(feed, "the leader refuses to give its events", now_ms);
         return;
     }
-    const struct runtime_events_reply *page = value;
     if (page->events_count == 0) {
         feed_failed(feed, "the leader does not have the missing events either", now_ms);
         return;
@@ -309,6 +316,34 @@ static void fill(struct courier *courier, int i, const struct feed_action *actio
     ask(courier, i, 'f', buf_status(&request.body), &request, now_ms);
 }
 
+/* ---- Is the leader's log still the one that we have read? ------------------------------------- */
+
+static void compare(struct courier *courier, int i, const struct feed_action *action, int64_t now_ms)
+{
+    _deinit_(js_request) struct js_request request;
+    js_request_init(&request, NULL);
+    snprintf(request.subject, sizeof(request.subject), "%s.events", source_of(courier, i)->prefix);
+    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}", (long long)action->position - 1);
+    ask(courier, i, 'e', buf_status(&request.body), &request, now_ms);
+}
+
+static void take_compared(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct feed *feed = &courier->feeds[i];
+    struct cursor cursor;
+    struct digest chain;
+    const struct runtime_events_reply *page = read_page(message, &arena);
+    if (!page || cursor_read(courier->db, source_of(courier, i)->log, &cursor) < 0 || cursor.position != feed->cursor) {
+        feed_failed(feed, "the leader refuses to give its events", now_ms);
+    } else if (page->events_count == 0) {
+        feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms);
+    } else {
+        _Bool agrees = digest_parse(page->events[0].chain, &chain) == 0 && digest_equal(&chain, &cursor.chain);
+        feed_compared(feed, agrees ? FEED_LEADER_AGREES : FEED_LEADER_DIFFERS, now_ms);
+    }
+}
+
 /* ---- The two tables ------------------------------------------------------------------------- */
 
 void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms)
@@ -316,7 +351,7 @@ void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, 
     if (i < 0 || i >= SOURCES_MAX || epoch != courier->feeds[i].epoch)
         return;
     if (bus_message_status(message)) {
-        feed_failed(&courier->feeds[i], step == 'f' ? "the leader is away" : "JetStream is away", now_ms);
+        feed_failed(&courier->feeds[i], step == 'f' || step == 'e' ? "the leader is away" : "JetStream is away", now_ms);
         return;
     }
     switch (step) {
@@ -326,6 +361,7 @@ void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, 
     case 'm':
     case 'd': take_made(courier, i, step, message, now_ms); break;
     case 'f': take_page(courier, i, message, now_ms); break;
+    case 'e': take_compared(courier, i, message, now_ms); break;
     }
 }
 
@@ -358,6 +394,7 @@ void feed_part_act(struct courier *courier, int i, int64_t now_ms)
         switch (action.kind) {
         case FEED_NOTHING:        return;
         case FEED_ASK:            ask(courier, i, 's', js_stream_info(&request, stream), &request, now_ms); break;
+        case FEED_COMPARE:        compare(courier, i, &action, now_ms); break;
         case FEED_DELETE_DURABLE: ask(courier, i, 'd', js_consumer_delete(&request, stream, durable), &request, now_ms); break;
         case FEED_MAKE_DURABLE: {
             const struct js_consumer_config config = {

@@ -9,7 +9,7 @@ const struct feed_config feed_defaults = {
 };
 
 static const char *const names[] = {
-    "offline", "asking", "making", "pulling", "filling", "waiting", "forked",
+    "offline", "asking", "comparing", "making", "pulling", "filling", "waiting", "forked",
 };
 
 const char *feed_state_name(enum feed_state state)
@@ -23,10 +23,11 @@ const char *feed_state_name(enum feed_state state)
 static const unsigned moves[] = {
     [FEED_OFFLINE] = ~FROM(FEED_FORKED),
     [FEED_ASKING]  = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
-    [FEED_MAKING]  = FROM(FEED_ASKING) | FROM(FEED_MAKING),
-    [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_MAKING),
+    [FEED_COMPARING] = FROM(FEED_ASKING),
+    [FEED_MAKING]  = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
+    [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
     [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_WAITING),
-    [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_MAKING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
+    [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
     [FEED_FORKED]  = ~0u,
 };
 
@@ -111,6 +112,16 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
            info->ack_pending > 0 || (info->last_position > feed->cursor && info->pending == 0);
 }
 
+static void go_on(struct feed *feed, const struct feed_info *info, int64_t now_ms)
+{
+    if (!info->durable_exists)
+        make(feed, 0);
+    else if (feed->must_remake || is_wrong(feed, info))
+        make(feed, 1);
+    else
+        pull(feed, now_ms);
+}
+
 void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
 {
     if (feed->state != FEED_ASKING)
@@ -122,13 +133,27 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
     /* Exact, while what is counted at a delivery is too high when the stream holds repeats. */
     if (info->last_position > 0)
         feed->leader_position = info->last_position > feed->cursor ? info->last_position : feed->cursor;
+    if (info->last_position < feed->cursor) {
+        move(feed, FEED_COMPARING);
+        feed->info = *info;
+        return;
+    }
     note_complete(feed, now_ms);
-    if (!info->durable_exists)
-        make(feed, 0);
-    else if (feed->must_remake || is_wrong(feed, info))
-        make(feed, 1);
-    else
-        pull(feed, now_ms);
+    go_on(feed, info, now_ms);
+}
+
+void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms)
+{
+    if (feed->state != FEED_COMPARING)
+        return;
+    if (fit == FEED_LEADER_AGREES) {
+        note_complete(feed, now_ms);
+        go_on(feed, &feed->info, now_ms);
+        return;
+    }
+    move(feed, FEED_FORKED);
+    feed->reason = fit == FEED_LEADER_DIFFERS ? "the leader's log is not the one that we have read"
+                                              : "the leader has lost events that we have read";
 }
 
 void feed_made(struct feed *feed, int64_t now_ms)
@@ -143,7 +168,7 @@ void feed_made(struct feed *feed, int64_t now_ms)
 
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
-    if (feed->state == FEED_ASKING || feed->state == FEED_MAKING || feed->state == FEED_FILLING)
+    if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING || feed->state == FEED_FILLING)
         wait(feed, reason, now_ms);
 }
 
@@ -362,6 +387,7 @@ struct feed_action feed_next(struct feed *feed, int64_t now_ms)
     look_at_clock(feed, now_ms);
     switch (feed->state) {
     case FEED_ASKING:  return ask(feed, FEED_ASK, now_ms);
+    case FEED_COMPARING: return ask(feed, FEED_COMPARE, now_ms);
     case FEED_MAKING:  return ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
     case FEED_FILLING: return fill(feed, now_ms);
     case FEED_PULLING: return next_pull(feed, now_ms);

@@ -11,6 +11,9 @@
  *                              │                  │ over: ASKING, or FILLING while there is a gap
  *                              └──────────────────┘ FORKED: its chain does not follow what we have
  *
+ * A stream that ends before our cursor is either one that its leader is about to fill again, or a leader that has
+ * lost events which we have read. So before it goes on from ASKING it asks the leader for the event at our cursor
+ * (COMPARING): the same chain there, and all is well; another chain, or a log that ends before, is FORKED.
  * A durable is made at sequence cursor + 1. That never misses anything: a stream's sequence may run ahead
  * of the position (repeats), never behind it (the relay sees to that), so position cursor + 1 stands
  * there or later; what comes before it is a repeat and skipped. It is deleted and made anew when it is
@@ -27,7 +30,7 @@
 #include <stdint.h>
 #include "runtime/backoff.h"
 
-enum feed_state { FEED_OFFLINE, FEED_ASKING, FEED_MAKING, FEED_PULLING, FEED_FILLING, FEED_WAITING, FEED_FORKED };
+enum feed_state { FEED_OFFLINE, FEED_ASKING, FEED_COMPARING, FEED_MAKING, FEED_PULLING, FEED_FILLING, FEED_WAITING, FEED_FORKED };
 
 struct feed_config {
     int64_t window_max;                   /* asked for or delivered, and not settled */
@@ -53,11 +56,14 @@ struct feed_info {                        /* what a look at stream and durable f
 enum feed_action_kind {
     FEED_NOTHING,
     FEED_ASK,                             /* answer: feed_info or feed_failed */
+    FEED_COMPARE,                         /* the leader's chain at `position` with ours; answer: feed_compared or feed_failed */
     FEED_DELETE_DURABLE,                  /* answer: feed_made or feed_failed */
     FEED_MAKE_DURABLE,                    /* at `sequence`; likewise */
     FEED_PULL,                            /* `count` messages, under the number `pull` */
     FEED_FILL,                            /* fetch up to `count` events after `position`; answer: feed_filled or feed_failed */
 };
+enum feed_fit { FEED_LEADER_AGREES, FEED_LEADER_DIFFERS, FEED_LEADER_IS_SHORTER };
+
 struct feed_action {
     enum feed_action_kind kind;
     int64_t epoch;
@@ -78,6 +84,7 @@ struct feed {
     int64_t unsettled;                    /* delivered to the inbox, not settled */
     int64_t heard_ms;                     /* last sign of life while pulling */
     int64_t complete_ms;                  /* monotonic; when nothing was known to be missing; 0: never */
+    struct feed_info info;                /* COMPARING: what was found before */
     int64_t fill_until;                   /* FILLING: position up to which the leader is asked */
     int64_t fill_after;                   /* where the page begins that it was asked for */
     _Bool page_is_in;                     /* the inbox has that page */
@@ -94,6 +101,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
 void feed_connected(struct feed *feed);
 void feed_disconnected(struct feed *feed);
 void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms);
+void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms);
 void feed_made(struct feed *feed, int64_t now_ms);
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
 void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending, int64_t now_ms);   /* so many, up to position; pending more follow */

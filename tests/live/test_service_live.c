@@ -178,6 +178,24 @@ Test(service_live, a_deleted_stream_heals_with_the_same_sequences)
     wait_for_stats("account-svc", "\"cursor\":13,\"lag\":0");
 }
 
+/* Nothing can bring those events back. But those who have read them know that they were there, and say so. */
+Test(service_live, a_log_lost_with_its_stream_is_noticed_by_its_readers)
+{
+    up();
+    char account[64], command[200];
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    cr_assert(says(place(account, NULL), "placed"));
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    process_kill(&order_svc);
+    snprintf(command, sizeof(command), "rm -r '%s'", order_svc.folder);
+    cr_assert_eq(system(command), 0);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    process_start(&order_svc, &server);
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0,\"state\":\"forked\"");
+    snprintf(command, sizeof(command), "{\"account_id\":\"%s\"}", account);
+    cr_assert(says(ask_text("account.get", command), "Ada"), "queries go on");
+}
+
 Test(service_live, nobody_makes_a_service_publish_elsewhere)
 {
     up();

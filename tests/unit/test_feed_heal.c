@@ -18,11 +18,13 @@ static const struct feed_info fine = {
     .delivered_sequence = 20, .pending = 10,
 };
 
+static const struct feed_info behind = { .stream_exists = 1, .last_sequence = 12, .last_position = 12 };
+
 /* ---- Every state, every input --------------------------------------------------------------- */
 
 enum input {
-    CONNECTED, DISCONNECTED, MISSING, NO_DURABLE, FINE, MADE, FAILED, DELIVERED, ENDED, REFUSED, SETTLED,
-    GAP, FILLED, FORK, RESET, TIME_OUT, INPUTS,
+    CONNECTED, DISCONNECTED, MISSING, NO_DURABLE, FINE, BEHIND, AGREES, DIFFERS, SHORTER, MADE, FAILED, DELIVERED, ENDED,
+    REFUSED, SETTLED, GAP, FILLED, FORK, RESET, TIME_OUT, INPUTS,
 };
 
 static void put_in(struct feed *feed, enum input input, int64_t now_ms)
@@ -33,6 +35,10 @@ static void put_in(struct feed *feed, enum input input, int64_t now_ms)
     case MISSING:      feed_info(feed, &missing, now_ms); break;
     case NO_DURABLE:   feed_info(feed, &no_durable, now_ms); break;
     case FINE:         feed_info(feed, &fine, now_ms); break;
+    case BEHIND:       feed_info(feed, &behind, now_ms); break;
+    case AGREES:       feed_compared(feed, FEED_LEADER_AGREES, now_ms); break;
+    case DIFFERS:      feed_compared(feed, FEED_LEADER_DIFFERS, now_ms); break;
+    case SHORTER:      feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms); break;
     case MADE:         feed_made(feed, now_ms); break;
     case FAILED:       feed_failed(feed, "no", now_ms); break;
     case DELIVERED:    feed_delivered(feed, 1, 21, 9, now_ms); break;
@@ -57,7 +63,9 @@ static struct feed feed_in(char state)
         return feed;
     feed_connected(&feed);
     feed_next(&feed, 0);
-    if (state == 'M')
+    if (state == 'C')
+        feed_info(&feed, &behind, 0);
+    else if (state == 'M')
         feed_info(&feed, &no_durable, 0);
     else if (state == 'P' || state == 'L')
         feed_info(&feed, &fine, 0);
@@ -74,16 +82,17 @@ static struct feed feed_in(char state)
 
 Test(feed_heal, goes_from_every_state_where_the_table_says)
 {
-    static const char letters[] = "OAMPLWF";         /* in the order of enum feed_state; L: filling */
+    static const char letters[] = "OACMPLWF";        /* in the order of enum feed_state; C: comparing, L: filling */
     static const struct { char from; const char *to; } table[] = {
-        /*       con dis mis nod fin mad fai del end ref set gap fil frk rst time */
-        { 'O', "A   O   O   O   O   O   O   O   O   O   O   O   O   F   O   O" },
-        { 'A', "A   O   W   M   P   A   W   A   A   A   A   A   A   F   A   W" },
-        { 'M', "M   O   M   M   M   P   W   M   M   M   M   M   M   F   M   W" },
-        { 'P', "P   O   P   P   P   P   P   P   P   W   P   L   P   F   W   A" },
-        { 'L', "L   O   L   L   L   L   W   L   L   L   A   L   W   F   W   W" },
-        { 'W', "W   O   W   W   W   W   W   W   W   W   W   W   W   F   W   A" },
-        { 'F', "F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F" },
+        /*       con dis mis nod fin beh agr dif sho mad fai del end ref set gap fil frk rst time */
+        { 'O', "A   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   F   O   O" },
+        { 'A', "A   O   W   M   P   C   A   A   A   A   W   A   A   A   A   A   A   F   A   W" },
+        { 'C', "C   O   C   C   C   C   M   F   F   C   W   C   C   C   C   C   C   F   C   W" },
+        { 'M', "M   O   M   M   M   M   M   M   M   P   W   M   M   M   M   M   M   F   M   W" },
+        { 'P', "P   O   P   P   P   P   P   P   P   P   P   P   P   W   P   L   P   F   W   A" },
+        { 'L', "L   O   L   L   L   L   L   L   L   L   W   L   L   L   A   L   W   F   W   W" },
+        { 'W', "W   O   W   W   W   W   W   W   W   W   W   W   W   W   W   W   W   F   W   A" },
+        { 'F', "F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F" },
     };
     for (size_t i = 0; i < COUNT(table); i++)
         for (int input = 0; input < INPUTS; input++) {
@@ -220,7 +229,9 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     feed_filled(&feed, 50, 4);
     feed_settled(&feed, 7, 41, 5);
     expect(&feed, 5, FEED_ASKING, FEED_ASK);
-    feed_info(&feed, &fine, 6);
+    struct feed_info filled_again = fine;
+    filled_again.last_sequence = filled_again.last_position = 50;
+    feed_info(&feed, &filled_again, 6);
     expect(&feed, 6, FEED_MAKING, FEED_DELETE_DURABLE);
     feed_made(&feed, 7);
     struct feed_action action = feed_next(&feed, 7);
@@ -228,6 +239,25 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     feed_made(&feed, 8);
     expect(&feed, 8, FEED_PULLING, FEED_PULL);
     cr_expect(feed.gaps == 1 && feed.remade == 1);
+}
+
+/* A stream that ends before our cursor: its leader will fill it again, or has lost what we have read. */
+Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
+{
+    struct feed feed = feed_in('A');
+    feed_info(&feed, &behind, 1);
+    struct feed_action action = feed_next(&feed, 1);
+    cr_assert(feed.state == FEED_COMPARING && action.kind == FEED_COMPARE && action.position == 20);
+    feed_failed(&feed, "the leader is away", 2);
+    expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
+    feed_info(&feed, &behind, 20);
+    expect(&feed, 20, FEED_COMPARING, FEED_COMPARE);
+    feed_compared(&feed, FEED_LEADER_AGREES, 21);
+    action = feed_next(&feed, 21);
+    cr_assert(feed.state == FEED_MAKING && action.kind == FEED_MAKE_DURABLE && action.sequence == 21);
+    feed = feed_in('C');
+    feed_compared(&feed, FEED_LEADER_IS_SHORTER, 1);
+    cr_expect(feed.state == FEED_FORKED && strstr(feed.reason, "lost"));
 }
 
 Test(feed_heal, a_page_that_does_not_help_is_not_asked_for_in_a_hurry)

@@ -21,7 +21,7 @@ static const struct feed_config config = {
 };
 
 struct packet {                           /* on its way to the server or the leader, or back */
-    enum { ASK, DELETE, MAKE, PULL, FILL, ACK, INFO, MADE, FAILED, DELIVERY, HEARTBEAT, ENDED, REFUSED, PAGE } kind;
+    enum { ASK, COMPARE, DELETE, MAKE, PULL, FILL, ACK, INFO, COMPARED, MADE, FAILED, DELIVERY, HEARTBEAT, ENDED, REFUSED, PAGE } kind;
     int64_t epoch, due_ms;
     int64_t pull, count, sequence, position, pending;
     struct feed_info info;
@@ -152,6 +152,7 @@ static void serve(struct world *world, const struct packet *request)
     struct packet answer = { .kind = MADE, .epoch = request->epoch, .pull = request->pull, .position = request->position };
     switch (request->kind) {
     case ASK:    answer.kind = INFO; look(world, &answer.info); break;
+    case COMPARE: answer.kind = world->now_ms < world->leader_back_ms ? FAILED : COMPARED; break;
     case DELETE: delete_durable(world); break;
     case MAKE:
         answer.kind = world->stream_exists && !world->is_durable ? MADE : FAILED;
@@ -222,6 +223,7 @@ static void hear(struct world *world, const struct packet *answer)
     } else if (answer->epoch == feed->epoch) {
         switch (answer->kind) {
         case INFO:    feed_info(feed, &answer->info, now_ms); break;
+        case COMPARED: feed_compared(feed, answer->position <= world->log ? FEED_LEADER_AGREES : FEED_LEADER_IS_SHORTER, now_ms); break;
         case MADE:    feed_made(feed, now_ms); break;
         case ENDED:   feed_pull_ended(feed, answer->pull, 0, now_ms); break;
         case REFUSED: feed_pull_ended(feed, answer->pull, 1, now_ms); break;
@@ -271,7 +273,8 @@ static void run_loop(struct world *world)
 static void act(struct world *world)
 {
     static const int kinds[] = {
-        [FEED_ASK] = ASK, [FEED_DELETE_DURABLE] = DELETE, [FEED_MAKE_DURABLE] = MAKE, [FEED_PULL] = PULL, [FEED_FILL] = FILL,
+        [FEED_ASK] = ASK, [FEED_COMPARE] = COMPARE, [FEED_DELETE_DURABLE] = DELETE, [FEED_MAKE_DURABLE] = MAKE,
+        [FEED_PULL] = PULL, [FEED_FILL] = FILL,
     };
     struct feed_action action;
     int actions = 0;
