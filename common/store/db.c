@@ -264,6 +264,7 @@ static const struct {
     { "PRAGMA trusted_schema=OFF",        "PRAGMA trusted_schema",     "0",   0 },
     { "PRAGMA cell_size_check=ON",        "PRAGMA cell_size_check",    "1",   0 },
     { "PRAGMA wal_autocheckpoint=0",      "PRAGMA wal_autocheckpoint", "0",   1 },
+    { "PRAGMA temp_store=MEMORY",         "PRAGMA temp_store",         "2",   1 },
     { "PRAGMA cache_size=-4000",          "PRAGMA cache_size",         "-4000", 1 },
     { "PRAGMA journal_size_limit=67108864", "PRAGMA journal_size_limit", "67108864", 1 },
 };
