@@ -54,7 +54,7 @@ _Bool bus_subject_is_safe(const char *subject, _Bool wildcards)
 
 _Bool bus_subject_is_inbox(const char *subject)
 {
-    return bus_subject_is_safe(subject, 0) && strncmp(subject, "_INBOX.", 7) == 0;
+    return bus_subject_is_safe(subject, 0) && (strncmp(subject, "_INBOX.", 7) == 0 || strncmp(subject, "_R_.", 4) == 0);
 }
 
 _Bool bus_header_key_is_safe(const char *key)

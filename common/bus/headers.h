@@ -33,8 +33,9 @@ int bus_header_count(const struct bus_view *view, const char *key);
  * the tokens `*` and, last, `>`. */
 _Bool bus_subject_is_safe(const char *subject, _Bool wildcards);
 
-/* True for a safe subject under `_INBOX.`: the only kind that a service answers to, because a requester
- * who chose `$JS.API.STREAM.DELETE.ORDER` would make us publish there (CONVENTIONS, Security facts). */
+/* True for a safe subject under `_INBOX.`, or under `_R_.`, which the server makes of one when the request comes
+ * from another account: the only kinds that a service answers to, because a requester who chose
+ * `$JS.API.STREAM.DELETE.ORDER` would make us publish there. */
 _Bool bus_subject_is_inbox(const char *subject);
 
 /* True for a key of [A-Za-z0-9_-], 1 to BUS_HEADER_KEY_MAX bytes. */

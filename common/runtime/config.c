@@ -33,6 +33,8 @@ static const struct row rows[] = {
     { "user", "NATS_USER", TEXT, AT(user), NULL, 0, 0, "user name", 0 },
     { NULL, "NATS_PASSWORD", TEXT, AT(password), NULL, 0, 0, "its password", 1 },
     { NULL, "NATS_TOKEN", TEXT, AT(token), NULL, 0, 0, "a token instead of user and password", 1 },
+    { "source-api", "JOURNEY_SOURCE_API", TEXT, AT(source_api), "$JS.API", 0, 0,
+      "prefix of the JetStream API of others' streams, where they are imported from other accounts; {log} is a log's name", 0 },
     { "log-level", "JOURNEY_LOG_LEVEL", LEVEL, AT(log_level), "info", 0, 0, "debug, info, warn or error", 0 },
     { "log-format", "JOURNEY_LOG_FORMAT", FORMAT, AT(log_format), "logfmt", 0, 0, "logfmt or json", 0 },
     { "stream-replicas", "JOURNEY_STREAM_REPLICAS", NUMBER, AT(stream_replicas), "1", 1, 5, "copies of our stream, when we make it", 0 },
@@ -270,6 +272,28 @@ static int check_files(const struct config *config)
     return -ERR_CONFIG;
 }
 
+int config_source_api(const struct config *config, const char *log, char ret_prefix[SOURCE_API_SIZE])
+{
+    const char *place = strstr(config->source_api, "{log}");
+    int length = place ? snprintf(ret_prefix, SOURCE_API_SIZE, "%.*s%s%s", (int)(place - config->source_api), config->source_api,
+                                  log, place + strlen("{log}"))
+                       : snprintf(ret_prefix, SOURCE_API_SIZE, "%s", config->source_api);
+    if (length >= SOURCE_API_SIZE || !bus_subject_is_safe(ret_prefix, 0))
+        return fail(ERR_CONFIG, "%s is not a subject's prefix", config->source_api);
+    return 0;
+}
+
+static int check_sources(const struct config *config, const struct service *service)
+{
+    char prefix[SOURCE_API_SIZE];
+    for (int i = 0; service->sources && service->sources[i].log; i++)
+        if (config_source_api(config, service->sources[i].log, prefix) < 0) {
+            fprintf(stderr, "JOURNEY_SOURCE_API (--source-api): %s\n", failure_reason());
+            return -ERR_CONFIG;
+        }
+    return 0;
+}
+
 int config_read(struct config *config, const struct service *service, int argc, char **argv)
 {
     *config = (struct config){ 0 };
@@ -293,6 +317,8 @@ int config_read(struct config *config, const struct service *service, int argc, 
     }
     if (r >= 0)
         r = check_files(config);
+    if (r >= 0)
+        r = check_sources(config, service);
     if (r < 0)
         return r;
     config->arguments = (const char *const *)argv + i;

@@ -19,6 +19,7 @@ struct config {
     const char *server;                   /* "nats://127.0.0.1:4222" */
     const char *user, *password, *token, *credentials_file, *nkey_file;
     const char *ca_file, *certificate_file, *key_file;
+    const char *source_api;               /* prefix of the JetStream API of others' streams; {log} is the log's name */
     const char *data_dir;
     enum log_level log_level;
     enum log_format log_format;
@@ -37,3 +38,7 @@ struct config {
 /* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0: ERR_INVALID (a
  * usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed from argv and environ. */
 int config_read(struct config *config, const struct service *service, int argc, char **argv);
+
+/* source_api with the name of the log in it: 0, or ERR_CONFIG when that is no subject. */
+#define SOURCE_API_SIZE 128
+int config_source_api(const struct config *config, const char *log, char ret_prefix[SOURCE_API_SIZE]);

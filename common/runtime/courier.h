@@ -15,6 +15,7 @@
 #pragma once
 #include <pthread.h>
 #include "bus/bus.h"
+#include "runtime/config.h"
 #include "runtime/feed.h"
 #include "runtime/relay.h"
 #include "runtime/status.h"
@@ -86,6 +87,7 @@ struct courier {
     struct recovery recovery;
     struct feed feeds[SOURCES_MAX];
     struct feed_info infos[SOURCES_MAX];  /* likewise */
+    char apis[SOURCES_MAX][SOURCE_API_SIZE];   /* prefix of the JetStream API of each source's stream */
     struct open_call *calls;              /* by deadline */
     int64_t call_id;
     _Bool more;                           /* there is more to do: look into the mailbox, but do not sleep */

@@ -182,7 +182,7 @@ static void take_stream(struct courier *courier, int i, struct bus_message *mess
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(js_request) struct js_request request;
-    js_request_init(&request, NULL);
+    js_request_init(&request, courier->apis[i]);
     struct js_stream_state state;
     struct feed_info *info = &courier->infos[i];
     *info = (struct feed_info){ 0 };
@@ -205,7 +205,7 @@ static void take_last(struct courier *courier, int i, struct bus_message *messag
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(js_request) struct js_request request;
-    js_request_init(&request, NULL);
+    js_request_init(&request, courier->apis[i]);
     struct js_stored_message last;
     struct event event;
     struct digest digest;
@@ -309,7 +309,7 @@ static void take_page(struct courier *courier, int i, struct bus_message *messag
 static void fill(struct courier *courier, int i, const struct feed_action *action, int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
-    js_request_init(&request, NULL);
+    js_request_init(&request, courier->apis[i]);
     snprintf(request.subject, sizeof(request.subject), "%s.events", source_of(courier, i)->prefix);
     buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}", (long long)action->position, (long long)action->count);
     log_warn("gap", LOG_TEXT("log", source_of(courier, i)->log), LOG_INT("after_position", action->position));
@@ -321,7 +321,7 @@ static void fill(struct courier *courier, int i, const struct feed_action *actio
 static void compare(struct courier *courier, int i, const struct feed_action *action, int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
-    js_request_init(&request, NULL);
+    js_request_init(&request, courier->apis[i]);
     snprintf(request.subject, sizeof(request.subject), "%s.events", source_of(courier, i)->prefix);
     buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}", (long long)action->position - 1);
     ask(courier, i, 'e', buf_status(&request.body), &request, now_ms);
@@ -370,7 +370,7 @@ static void pull(struct courier *courier, int i, const struct feed_action *actio
     struct feed *feed = &courier->feeds[i];
     _deinit_(js_request) struct js_request request;
     char reply[BUS_SUBJECT_MAX + 1];
-    js_request_init(&request, NULL);
+    js_request_init(&request, courier->apis[i]);
     snprintf(reply, sizeof(reply), "%s.f.%d.%lld.%lld", courier->inbox, i, (long long)action->epoch, (long long)action->pull);
     const struct js_pull wanted = {
         .batch = (int)action->count, .expires_ms = feed->config.pull_expires_ms, .idle_heartbeat_ms = feed->config.heartbeat_ms,
@@ -389,7 +389,7 @@ void feed_part_act(struct courier *courier, int i, int64_t now_ms)
         struct feed_action action = feed_next(&courier->feeds[i], now_ms);
         atomic_store(&courier->feed_epochs[i], courier->feeds[i].epoch);
         _deinit_(js_request) struct js_request request;
-        js_request_init(&request, NULL);
+        js_request_init(&request, courier->apis[i]);
         const char *stream = source_of(courier, i)->log, *durable = courier->self.service;
         switch (action.kind) {
         case FEED_NOTHING:        return;

@@ -19,6 +19,7 @@ Test(subjects, only_safe_ones_pass)
     static const struct { const char *subject; _Bool plain, with_wildcards, inbox; } cases[] = {
         { "order.place", 1, 1, 0 }, { "evt.order.OrderPlaced", 1, 1, 0 }, { "$JS.API.INFO", 1, 1, 0 },
         { "_INBOX.order-svc.x7", 1, 1, 1 }, { "_INBOX.a", 1, 1, 1 }, { "a", 1, 1, 0 },
+        { "_R_.Xy3K.0", 1, 1, 1 }, { "_R_", 1, 1, 0 }, { "_R_x.a", 1, 1, 0 },
         { "evt.order.>", 0, 1, 0 }, { "evt.*.x", 0, 1, 0 }, { ">", 0, 1, 0 },
         { "_INBOX.>", 0, 1, 0 }, { "_INBOX.*.x", 0, 1, 0 }, { "_INBOX", 1, 1, 0 }, { "_INBOX.", 0, 0, 0 },
         { "_inbox.a", 1, 1, 0 }, { "evt.>.x", 0, 0, 0 }, { "evt.a*", 0, 0, 0 }, { "evt.>x", 0, 0, 0 },
