@@ -78,10 +78,10 @@ version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p) == 
 # The version of a nats-server program: "2.10.27"; empty when it is none.
 server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//p' || true; }
 
-# find_server: prints the path of a nats-server that is new enough; 1 when there is none.
+# find_server: prints the path of a nats-server that is new enough; 1 when there is none. NATS_SERVER may name one.
 find_server() {
     local program version
-    for program in "$TOOLS/bin/nats-server" $(type -ap nats-server) /usr/sbin/nats-server; do
+    for program in ${NATS_SERVER:+"$NATS_SERVER"} "$TOOLS/bin/nats-server" $(type -ap nats-server) /usr/sbin/nats-server; do
         [[ -x $program ]] || continue
         version=$(server_version "$program")
         if [[ -n $version ]] && version_at_least "$version" "$SERVER_FLOOR"; then

@@ -12,7 +12,7 @@ import time
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 SCRIPTS = os.path.join(ROOT, "scripts")
 VARIANTS = ("asan", "release")
-SUITES = ("unit", "journeys", "live", "suite", "style", "outage")
+SUITES = ("unit", "journeys", "live", "suite", "style", "outage", "faults")
 ONLY_IN = {"style": "release"}          # it looks at sources, which are the same in all variants
 SLOWER = {"asan": "3"}                  # how much longer a test may take there
 LEFTOVER_S = 5

@@ -4,6 +4,7 @@
 #include "base/condition.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "bus/jetstream.h"
 #include "runtime/endpoint.h"
 #include "runtime/reply.h"
 #include <stdio.h>
@@ -178,7 +179,12 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
     switch (note->kind) {
     case NOTE_BATCH:   settle(courier, note->batch, now_ms); break;
     case NOTE_ANSWER:  take_answer(courier, note->answer, now_ms); break;
-    case NOTE_REFUSED: relay_refused(&courier->relay, note->epoch, relay_part_reason(note->status), now_ms); break;
+    case NOTE_REFUSED:
+        if (note->status == JS_ERR_WRONG_LAST_SEQUENCE)
+            relay_denied(&courier->relay, note->epoch, relay_part_reason(note->status), now_ms);
+        else
+            relay_refused(&courier->relay, note->epoch, relay_part_reason(note->status), now_ms);
+        break;
     case NOTE_CONNECTED:
         log_info("connected");
         relay_connected(&courier->relay, now_ms);
@@ -300,6 +306,9 @@ int courier_open(struct courier *courier, struct instance *instance)
         struct feed_config feed_config = feed_defaults;
         feed_config.seed = random_seed();
         feed_init(&courier->feeds[i], &feed_config, instance->writer.loop.at.cursors[i].position);
+        int r = config_source_api(instance->config, service->sources[i].log, courier->apis[i]);
+        if (r < 0)
+            return trace(r);
     }
     struct db_options options = { .path = instance->database_path, .read_only = 1, .damaged = &instance->status.damaged };
     return trace(db_open(&options, &courier->db));

@@ -177,6 +177,20 @@ static void take_last(struct courier *courier, int64_t epoch, _Bool is_second_tr
         relay_failed(&courier->relay, "the stream's last message cannot be read", now_ms);
 }
 
+/* A message in the middle of the stream, that the audit looks at. */
+static void take_audited(struct courier *courier, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_stored_message stored = { 0 };
+    struct relay_tail found = { 0 };
+    int r = bus_message_status(message) ? -ERR_NETWORK
+          : js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &stored);
+    if (r == JS_REFUSED && stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND)
+        relay_hole(&courier->relay, now_ms);
+    else if (r == 0 && compare_last(courier, &stored.view, &found) == 0 && (!found.is_ours || found.fit != TAIL_EQUAL))
+        relay_fork(&courier->relay, "a message in the middle of the stream is not the one of our log");
+}
+
 /* ---- Making the stream ---------------------------------------------------------------------- */
 
 static void make_stream(struct courier *courier, const struct relay_action *action, int64_t now_ms)
@@ -316,9 +330,20 @@ void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_
     case 'i': take_info(courier, epoch, message, 0, now_ms); break;
     case 'u': take_info(courier, epoch, message, 1, now_ms); break;
     case 'l': take_last(courier, epoch, n > 0, message, now_ms); break;
+    case 'v': take_audited(courier, message, now_ms); break;
     case 'm':
     case 'd': take_made(courier, step, message, now_ms); break;
     case 'g': take_own_message(courier, n, message, now_ms); break;
+    }
+}
+
+/* Of an audit. */
+static void read_part(struct courier *courier, const struct relay_action *action, int64_t now_ms)
+{
+    for (int64_t sequence = action->first; sequence > 0 && sequence <= action->last; sequence++) {
+        _deinit_(js_request) struct js_request request;
+        js_request_init(&request, NULL);
+        ask(courier, 'v', action->epoch, sequence, js_message_get(&request, courier->self.log, sequence), &request, now_ms);
     }
 }
 
@@ -333,6 +358,7 @@ _Bool relay_part_act(struct courier *courier, int64_t now_ms)
         case RELAY_ASK:
         case RELAY_AUDIT:
             ask(courier, action.kind == RELAY_ASK ? 'i' : 'u', action.epoch, 0, js_stream_info(&request, courier->self.log), &request, now_ms);
+            read_part(courier, &action, now_ms);
             break;
         case RELAY_MAKE_STREAM:
         case RELAY_DELETE_STREAM: make_stream(courier, &action, now_ms); break;

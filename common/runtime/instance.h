@@ -29,6 +29,7 @@ struct instance {
     struct endpoint *endpoints;
     int endpoint_count;
     atomic_int exit_code;                 /* -1 while it runs */
+    int lock_fd;                          /* nobody else writes in our folder */
     int wake_fd;                          /* eventfd: main looks at exit_code */
 };
 

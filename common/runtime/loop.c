@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define DELAYED_PER_RUN_MAX 512
+#define CLOCK_SLACK_MS 1000               /* a clock that is kept right is moved by less */
 
 struct batch *batch_new(void)
 {
@@ -113,6 +114,15 @@ void loop_close(struct loop *loop)
 void loop_start_process(struct loop *loop)
 {
     loop->process_wanted = loop->service->process != NULL;
+}
+
+void loop_look_at_clock(struct loop *loop, int64_t wall_ms)
+{
+    if (wall_ms < loop->newest_ms - CLOCK_SLACK_MS && loop->process_runs) {
+        log_warn("clock_set_back", LOG_INT("by_ms", loop->newest_ms - wall_ms));
+        loop_stop_process(loop);
+    }
+    loop->newest_ms = wall_ms;
 }
 
 int64_t loop_due_ms(const struct loop *loop)

@@ -31,6 +31,7 @@ struct loop {
     _Bool process_runs;                   /* started, and its memory agrees with the tables */
     _Bool process_wanted;                 /* loop_start_process was called */
     int64_t process_due_ms;               /* wall time of its next step; INT64_MAX: none */
+    int64_t newest_ms;                    /* wall time of the last run */
     struct item *delayed;                 /* built-in answers, by due_ms */
     int delayed_count;
 };
@@ -67,6 +68,10 @@ void loop_start_process(struct loop *loop);
 
 /* Throws the process's memory away; it starts again from the tables with the next run. */
 void loop_stop_process(struct loop *loop);
+
+/* The wall clock may have been set back: what the process remembers of due times would then be far ahead.
+ * It starts again from the tables. To be told the time before loop_due_ms is asked. */
+void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
  * batch->aborted. */

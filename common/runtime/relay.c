@@ -4,8 +4,10 @@
 
 const struct relay_config relay_defaults = {
     .window_max = 1024, .publish_max = 128, .answer_timeout_ms = 2000, .backoff_min_ms = 50, .backoff_max_ms = 5000,
-    .audit_interval_ms = 10000,
+    .audit_interval_ms = 10000, .audit_read_max = 256,
 };
+
+#define DENIED_MAX 4                      /* messages of an older epoch may still be on their way */
 
 static const char *const names[] = {
     "offline", "asking", "making", "recovering", "publishing", "waiting", "forked",
@@ -97,6 +99,8 @@ static void make(struct relay *relay, _Bool delete_first)
     move(relay, RELAY_MAKING);
     relay->delete_first = delete_first;
     relay->remade += delete_first;
+    relay->has_hole = 0;
+    relay->denied = relay->audit_read = 0;
 }
 
 void relay_resolved(struct relay *relay)
@@ -110,6 +114,9 @@ void relay_resolved(struct relay *relay)
 static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence, int64_t now_ms)
 {
     move(relay, RELAY_PUBLISHING);
+    if (relay->denied_at != position)
+        relay->denied = 0;
+    relay->denied_at = position;
     relay->published = relay->sent = position;
     relay->offset = last_sequence - position;
     relay_saw(relay, position);
@@ -139,10 +146,17 @@ static int64_t newest_ever(const struct relay_tail *tail)
     return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) : tail->last_sequence;
 }
 
+/* The server says that the stream ends here, and refuses what follows: it is of two minds. */
+static _Bool is_denied(const struct relay *relay, const struct relay_tail *tail)
+{
+    return relay->denied >= DENIED_MAX && relay->denied_at == (tail->has_last ? tail->position : tail->last_sequence);
+}
+
 void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
         return;
+    relay->expires = tail->expires;
     if (tail->has_last && !tail->is_ours) {
         relay_fork(relay, "the stream's last message is not ours");
     } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
@@ -156,7 +170,7 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (!tail->exists) {
         make(relay, 0);
-    } else if (is_damaged(tail) || (tail->has_last && tail->last_sequence < tail->position)) {
+    } else if (is_damaged(tail) || relay->has_hole || is_denied(relay, tail) || (tail->has_last && tail->last_sequence < tail->position)) {
         make(relay, 1);
     } else {                              /* without a message: new, or all of it has expired */
         publish_after(relay, tail->has_last ? tail->position : tail->last_sequence, tail->last_sequence, now_ms);
@@ -208,6 +222,21 @@ void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64
     wait(relay, reason, now_ms);
 }
 
+void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms)
+{
+    if (relay->state == RELAY_PUBLISHING && epoch == relay->epoch && relay->probing && relay->sent == relay->published + 1)
+        relay->denied++;
+    relay_refused(relay, epoch, reason, now_ms);
+}
+
+void relay_hole(struct relay *relay, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING)
+        return;
+    relay->has_hole = 1;
+    wait(relay, "the audit found a message that cannot be read", now_ms);
+}
+
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
 {
     if (head > relay->head)
@@ -257,6 +286,15 @@ static struct relay_action ask(struct relay *relay, enum relay_action_kind kind,
     return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
 }
 
+/* The next part of the stream, from its beginning again after its end; a little each time. */
+static void read_part(struct relay *relay, struct relay_action *action)
+{
+    int64_t end = relay->published + relay->offset;
+    action->first = relay->audit_read < end ? relay->audit_read + 1 : 1;
+    action->last = relay->expires ? 0 : smaller(action->first + relay->config.audit_read_max - 1, end);
+    relay->audit_read = action->last;
+}
+
 static struct relay_action publish(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
@@ -274,6 +312,7 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
         action.kind = RELAY_AUDIT;
         relay->audit_ms = now_ms + relay->config.audit_interval_ms;
         relay->audit_published = relay->published;
+        read_part(relay, &action);
     }
     return action;
 }

@@ -25,6 +25,10 @@
  *     and the stream was purged): FORKED too. The positions would be used twice, and a reader that knows
  *     the first use would skip the second as a repeat. So that this holds over a restart and when the
  *     stream is gone altogether, the loop keeps in our file how far the stream was seen to go (relay_saw)
+ *   - it agrees with our log, and yet the server refuses what follows it, again and again: the server
+ *     disagrees with itself about the stream's end (seen after damage in its files): make it anew
+ * The audit asks for the counts, and reads a part of the stream each time: one that the server's counts say
+ * is there, and that cannot be read, is missing.
  * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who chooses the
  * stream moves the database away and starts the service, which then recovers from the stream.
  *
@@ -48,6 +52,7 @@ struct relay_config {
     int64_t answer_timeout_ms;            /* for any answer of the server */
     int64_t backoff_min_ms, backoff_max_ms;
     int64_t audit_interval_ms;
+    int64_t audit_read_max;               /* messages that an audit reads */
     uint64_t seed;                        /* of the random part of the waits; 0: none */
 };
 extern const struct relay_config relay_defaults;
@@ -71,7 +76,8 @@ enum relay_action_kind {
     RELAY_DELETE_STREAM,                  /* likewise */
     RELAY_RECOVER,                        /* read the own stream from `sequence` on; answer: relay_recovered, relay_fork, relay_failed */
     RELAY_PUBLISH,                        /* events first..last, the first expecting `sequence` as the stream's last */
-    RELAY_AUDIT,                          /* answer: relay_audited; no answer is fine */
+    RELAY_AUDIT,                          /* answer: relay_audited; and, when a message at sequence first..last
+                                             is not there or not ours, relay_hole or relay_fork; no answer is fine */
 };
 struct relay_action {
     enum relay_action_kind kind;
@@ -98,6 +104,10 @@ struct relay {
     _Bool acted;                          /* the state's question is out */
     _Bool delete_first;                   /* MAKING */
     _Bool probing;                        /* nothing was taken since the last refusal or time-out */
+    int64_t denied, denied_at;            /* so often was the one after this position refused for its sequence */
+    int64_t audit_read;                   /* sequence up to which the audit has read */
+    _Bool expires;                        /* the oldest messages may be gone: none is missed */
+    _Bool has_hole;                       /* a message in the middle cannot be read */
     const char *reason;                   /* of WAITING and FORKED; static text */
     int64_t refusals, republished, remade;    /* counters */
 };
@@ -113,6 +123,8 @@ void relay_made(struct relay *relay, int64_t now_ms);
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms);  /* the question of this state has no good answer */
 void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms);
 void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms);
+void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms);   /* as refused: another sequence was expected */
+void relay_hole(struct relay *relay, int64_t now_ms);                        /* the audit could not read a message */
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);     /* our log now reaches so far */
 void relay_fork(struct relay *relay, const char *reason);
 void relay_resolved(struct relay *relay);                                    /* FORKED, and a person says: our log is right */

@@ -1,6 +1,7 @@
 /* Service: the whole of a main(). Makes the parts of an instance, starts them in order, waits for a signal, and
  * takes them apart in the opposite order. */
 #include "base/clock.h"
+#include "base/lock_file.h"
 #include "base/log.h"
 #include "runtime/endpoint.h"
 #include "runtime/instance.h"
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
+#define LOCK_WAIT_MS 1000                 /* for the one before us, that is just ending */
 #define ALLOCATOR_ARENAS 4                /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 
 void instance_exit(struct instance *instance, int exit_code)
@@ -126,11 +128,22 @@ static int open_bus(struct instance *instance)
     return trace(r);
 }
 
+/* Two on one file would each count positions of their own, and neither would notice before a write fails. */
+static int lock_folder(struct instance *instance)
+{
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s.lock", instance->config->data_dir, instance->service->name) >= sizeof(path))
+        return fail(ERR_CONFIG, "the path of --data-dir is too long");
+    return trace(lock_file_take(path, LOCK_WAIT_MS, &instance->lock_fd));
+}
+
 /* Nothing here waits for the server: it may come later. */
 static int start(struct instance *instance)
 {
     const struct config *config = instance->config;
-    int r = writer_open(&instance->writer, instance);
+    int r = lock_folder(instance);
+    if (r == 0)
+        r = writer_open(&instance->writer, instance);
     if (r == 0)
         r = inbox_init(&instance->inbox, (int)config->queue_max);
     if (r == 0)
@@ -227,6 +240,7 @@ static int run(const struct service *service, const struct config *config, const
     instance.database_path = database_path;
     instance.status.started_ms = clock_wall_ms();
     atomic_store(&instance.exit_code, -1);
+    instance.lock_fd = -1;
     instance.wake_fd = eventfd(0, EFD_CLOEXEC);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
     log_info("starting", LOG_TEXT("version", JOURNEY_VERSION), LOG_TEXT("libnats", bus_library_version()),
@@ -245,6 +259,8 @@ static int run(const struct service *service, const struct config *config, const
     log_info("stopped", LOG_INT("exit_code", exit_code));
     close(signal_fd);
     close(instance.wake_fd);
+    if (instance.lock_fd >= 0)
+        close(instance.lock_fd);          /* last: nobody begins before we have ended */
     return exit_code;
 }
 

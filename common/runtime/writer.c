@@ -107,6 +107,7 @@ static void *writer_main(void *argument)
         if (atomic_load(&writer->start_process))
             loop_start_process(&writer->loop);
         int64_t wall_ms = clock_wall_ms();
+        loop_look_at_clock(&writer->loop, wall_ms);
         if (atomic_load(&instance->status.damaged))
             set_disk(instance, DISK_CORRUPT, "a connection met damage in the file");
         if (count == 0 && loop_due_ms(&writer->loop) > wall_ms) {

@@ -300,6 +300,14 @@ static void do_wait(struct stage *stage, int64_t wait_ms)
     stage->now_ms = until_ms;
 }
 
+static void do_clock_back(struct stage *stage, int64_t by_ms)
+{
+    loop_look_at_clock(&stage->loop, stage->now_ms);
+    stage->now_ms -= by_ms;
+    loop_look_at_clock(&stage->loop, stage->now_ms);
+    settle(stage);
+}
+
 static void do_provider(struct stage *stage, const struct step *step)
 {
     static const struct { const char *name; enum answer_outcome outcome; } outcomes[] = {
@@ -396,6 +404,7 @@ static void do_step(struct stage *stage, const struct step *step)
     case STEP_TOGETHER: stage->is_together = 1; break;
     case STEP_RUN:      stage->is_together = 0; settle(stage); break;
     case STEP_WAIT:     do_wait(stage, step->number); break;
+    case STEP_CLOCK_BACK: do_clock_back(stage, step->number); break;
     case STEP_PROVIDER: do_provider(stage, step); break;
     case STEP_RESTART:  do_restart(stage, step); break;
     default:            do_then(stage, step); break;

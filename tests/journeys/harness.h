@@ -19,6 +19,7 @@ enum step_kind {
     STEP_TOGETHER,          /* what follows is one batch … */
     STEP_RUN,               /* … until here */
     STEP_WAIT,              /* number: milliseconds pass, and what is due happens in time */
+    STEP_CLOCK_BACK,        /* number: by so many milliseconds the wall clock is set back */
     STEP_PROVIDER,          /* what: order id, number: attempt (a void: negative), json: reply, or an outcome's name */
     STEP_RESTART,           /* the process forgets; json: SQL that runs meanwhile, or NULL */
     STEP_THEN_REPLY,        /* json */
@@ -44,6 +45,7 @@ struct step {
 #define TOGETHER STEP(TOGETHER)
 #define RUN STEP(RUN)
 #define WAIT(ms) STEP(WAIT, .number = (ms))
+#define CLOCK_BACK(ms) STEP(CLOCK_BACK, .number = (ms))
 #define PROVIDER(order, attempt, reply) STEP(PROVIDER, .what = (order), .number = (attempt), .json = (reply))
 #define RESTART STEP(RESTART)
 #define RESTART_AFTER(sql) STEP(RESTART, .json = (sql))

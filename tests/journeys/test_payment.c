@@ -210,6 +210,19 @@ Test(payment, sandbox)
 #define MANY_TEAS PRODUCT_OF("tea", "Tea", "500", "EUR", "100000")
 #define STATUSES "SELECT group_concat(status || 'x' || n) FROM (SELECT status, count(*) AS n FROM orders GROUP BY status)"
 
+Test(payment, F38_the_clock_is_set_back)
+{
+    const struct story stories[] = {
+        STORY("an hour: a built-in answer that was due soon does not wait for it",
+            ANNA_WITH("tok_slow"), PLACE, PLACED, CLOCK_BACK(HOURS(1)), WAIT(1000), PAID(CARD_1, "1")),
+        STORY("an hour: a charge without an answer is asked for again in time, under its key",
+            CHARGED, CLOCK_BACK(HOURS(1)), CHARGE("1", "tok_1"), ANSWER(1, SAYS_PAID), PAID(CARD_1, "1")),
+        STORY("a little, as a clock is that is kept right: nothing happens",
+            CHARGED, CLOCK_BACK(500), WAIT(100), ANSWER(1, SAYS_PAID), PAID(CARD_1, "1")),
+    };
+    RUN_ALL(stories);
+}
+
 Test(payment, bounds)
 {
     const struct story stories[] = {

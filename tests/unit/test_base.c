@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/id.h"
+#include "base/lock_file.h"
 #include "base/log.h"
 #include "base/refusal.h"
 #include "base/result.h"
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -294,4 +296,23 @@ Test(log, levels_and_formats_by_name)
     cr_assert(log_format_parse("logfmt", &format) == 0 && format == LOG_LOGFMT);
     cr_assert(log_format_parse("json", &format) == 0 && format == LOG_JSON);
     cr_assert(log_format_parse("xml", &format) == -ERR_CONFIG && format == LOG_JSON);
+}
+
+/* ---- Lock files ----------------------------------------------------------------------------- */
+
+Test(lock_file, has_one_owner_at_a_time)
+{
+    char path[64] = "/tmp/journey-lock-XXXXXX";
+    int owner = -1, second = -1, named = mkstemp(path);
+    cr_assert(named >= 0);
+    cr_assert_eq(lock_file_take(path, 0, &owner), 0);
+    cr_assert_eq(lock_file_take(path, 40, &second), -ERR_LOCKED);
+    cr_assert(strstr(failure_text(), "another process works on this folder"));
+    cr_assert_eq(second, -1);
+    close(owner);
+    cr_assert_eq(lock_file_take(path, 0, &second), 0);
+    close(second);
+    close(named);
+    unlink(path);
+    cr_assert_eq(lock_file_take("/nowhere/at/all", 0, &second), -ERR_READONLY);
 }
