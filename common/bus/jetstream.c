@@ -178,9 +178,15 @@ static int clamp_int(int64_t value)
     return value < 0 || value > INT_MAX ? INT_MAX : (int)value;
 }
 
+/* An error without a code is one all the same. */
+static int status_code(int64_t value)
+{
+    return value == 0 ? 500 : clamp_int(value);
+}
+
 /* Every reply's schema has an error of the same shape, but each has a struct of its own. */
 #define READ_ERROR(reply) ((struct js_error){ \
-    .code = (reply)->error ? clamp_int((reply)->error->code) : 0, \
+    .code = (reply)->error ? status_code((reply)->error->code) : 0, \
     .error_code = (reply)->error ? clamp_int((reply)->error->err_code) : 0, \
     .description = (reply)->error && (reply)->error->description ? (reply)->error->description : "" })
 

@@ -59,20 +59,20 @@ int courier_read_event(struct item *item, const struct bus_view *view, const str
 
 /* ---- Deliveries, on a library thread -------------------------------------------------------- */
 
-static struct item *item_of_delivery(struct courier *courier, int i, struct bus_message *message, const char **ret_reason)
+/* 0, or why not; the reason may live in the item. */
+static int read_delivery(struct courier *courier, int i, struct bus_message *message, struct item *item, const char **ret_reason)
 {
     struct bus_view view;
-    _free_(item) struct item *item = item_new(ITEM_EVENT);
     const char *ack_to = bus_message_reply(message);
     *ret_reason = "no memory or no headers";
-    if (!item || !ack_to || bus_message_view(message, &view) < 0)
-        return NULL;
+    if (!ack_to || bus_message_view(message, &view) < 0)
+        return fail(ERR_INVALID, "no delivery");
     item->source = source_of(courier, i);
     item->feed = i;
     item->ack_to = arena_copy(&item->arena, ack_to, strlen(ack_to));
-    if (!item->ack_to || courier_read_event(item, &view, item->source, ret_reason) != 0)
-        return NULL;
-    return take(item);
+    if (!item->ack_to)
+        return fail(ERR_MEMORY, "no memory for a delivery");
+    return trace(courier_read_event(item, &view, item->source, ret_reason));
 }
 
 void on_delivery(void *context, struct bus_message *received)
@@ -92,13 +92,14 @@ void on_delivery(void *context, struct bus_message *received)
         courier_note(courier, note);
         return;
     }
-    const char *reason;
+    const char *reason = "no memory";
     struct js_delivery delivery = { 0 };
     struct arrivals *arrivals = &courier->arrivals[i];
-    struct item *item = item_of_delivery(courier, i, message, &reason);
+    _free_(item) struct item *item = item_new(ITEM_EVENT);
+    int r = item ? read_delivery(courier, i, message, item, &reason) : -ERR_MEMORY;
     if (bus_message_reply(message))
         js_parse_delivery(bus_message_reply(message), &delivery);
-    if (!item) {   /* not an event of the leader: it is not in its log. If it stood in for one, the gap will show. */
+    if (r != 0) {   /* not an event of the leader: it is not in its log. If it stood in for one, the gap will show. */
         log_error("foreign_message", LOG_TEXT("stream", source_of(courier, i)->log), LOG_INT("sequence", delivery.stream_sequence),
                   LOG_TEXT("reason", reason));
         atomic_fetch_add(&arrivals->ignored, 1);
@@ -108,7 +109,7 @@ void on_delivery(void *context, struct bus_message *received)
     atomic_store(&arrivals->pending, delivery.pending_count);
     atomic_fetch_add(&arrivals->delivered, 1);
     item->feed_epoch = note.epoch;
-    inbox_push(&courier->instance->inbox, item);
+    inbox_push(&courier->instance->inbox, take(item));
 }
 
 void feed_part_arrivals(struct courier *courier, int64_t now_ms)

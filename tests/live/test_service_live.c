@@ -196,6 +196,24 @@ Test(service_live, a_log_lost_with_its_stream_is_noticed_by_its_readers)
     cr_assert(says(ask_text("account.get", command), "Ada"), "queries go on");
 }
 
+Test(service_live, a_foreign_message_in_a_stream_is_named_and_nobody_writes_on)
+{
+    up();
+    char account[64], body[200];
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    cr_assert(says(place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,");
+    cr_assert(says(ask_text("evt.order.Nonsense", "{}"), "\"seq\":4"));
+    cr_assert(says(place(account, NULL), "placed"));       /* its events are refused by the stream */
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+    cr_assert(says(place(account, NULL), "internal"));
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\"}", account);
+    cr_assert(says(ask_text("order.list", body), "order_id"), "queries go on");
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    cr_assert(says(ask_text("account.get", body), "Ada"), "the reader lives");
+    cr_assert_eq(process_stop(&account_svc), 0);
+}
+
 Test(service_live, nobody_makes_a_service_publish_elsewhere)
 {
     up();
