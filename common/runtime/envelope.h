@@ -1,6 +1,6 @@
 /* Envelope: an event as headers and data, and back, byte for byte, so that a stream can be made from a
  * log and a log from a stream. CloudEvents 1.0, NATS binding, binary mode; written lower case, read in
- * any case; see CONVENTIONS, Events. Beside the ce- headers stand:
+ * any case; see docs/CONVENTIONS.md. Beside the ce- headers stand:
  *
  *   Nats-Msg-Id                    = ce-id
  *   Nats-Expected-Last-Sequence    the fence of rule 1
