@@ -45,7 +45,8 @@ HEADERS = {                           # what stands in messages beside their bod
                              "without a gap. A reader applies its cursor + 1 and nothing else."},
         "Journey-Chain": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The hash over the chain before it and "
                           "this event: two logs agree up to a position exactly when their chains are equal there."},
-        "Journey-Cause": {"type": "string", "description": "request/KEY or LOG/POSITION; absent for what follows from an own event."},
+        "Journey-Cause": {"type": "string", "description": "request/KEY or LOG/POSITION; absent for what follows from an "
+                          "own event."},
         "Journey-Cause-Digest": {"type": "string", "description": "Of the request's subject and body, in hex."},
         "traceparent": {"type": "string", "description": "As it came with the request."},
     }, ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time", "ce-correlationid", "Nats-Msg-Id",
@@ -179,8 +180,8 @@ def channel(address, stems, description):
 
 
 def operation(action, subject, stems, title, summary, tag):
-    return {"action": action, "channel": pointer("channels", subject), "title": title, "summary": summary, "tags": [{"name": tag}],
-            "messages": [pointer("channels", subject, "messages", stem) for stem in stems]}
+    return {"action": action, "channel": pointer("channels", subject), "title": title, "summary": summary,
+            "tags": [{"name": tag}], "messages": [pointer("channels", subject, "messages", stem) for stem in stems]}
 
 
 def reply_to(name, stems):
@@ -207,7 +208,8 @@ def operations_of(contract, contracts):
     for subject in contract.published:
         schema = contracts.files[subject]
         channels[subject] = channel(subject, [subject], f"In the stream {service.log}, led by {service.name}, in the order of its log.")
-        operations["publish." + subject] = operation("send", subject, [subject], schema["title"], schema["description"], "event")
+        operations["publish." + subject] = operation("send", subject, [subject], schema["title"], schema["description"],
+                                                     "event")
     for subject, leader, log, react in contract.read:
         schema = contracts.files[subject]
         summary = "Folded into a projection" + (f", and reacted to ({react})." if react else ".")
@@ -258,14 +260,16 @@ def check_markdown(path, text):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("service", type=pathlib.Path, help="the service's folder, with its service.c")
-    parser.add_argument("--schemas", type=pathlib.Path, action="append", help="a folder of schema files; this one. Repeat it for more")
+    parser.add_argument("--schemas", type=pathlib.Path, action="append", metavar="FOLDER",
+                        help="a folder of schema files; this one. Repeat it for more")
     parser.add_argument("--refusals", type=pathlib.Path, default=HERE.parent / "common" / "base" / "refusal.c",
                         help="the source with the codes of refusals; that of this tree")
     parser.add_argument("--contract-version", default="0.0.0", metavar="VERSION", help="what the document says its version is")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the AsyncAPI document")
     parser.add_argument("--depfile", type=pathlib.Path, metavar="FILE", help="write what the document was made from, for ninja")
     parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="write the reference")
-    parser.add_argument("--check", type=pathlib.Path, metavar="FILE", help="fail unless FILE is the reference as it would be written")
+    parser.add_argument("--check", type=pathlib.Path, metavar="FILE",
+                        help="fail unless FILE is the reference as it would be written")
     options = parser.parse_args(arguments)
     try:
         contracts = Contracts(options.schemas or [HERE])

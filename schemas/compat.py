@@ -36,7 +36,9 @@ ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "e
 LOWER = {"minLength", "minItems", "minProperties", "minimum"}        # tightened when they grow or appear
 UPPER = {"maxLength", "maxItems", "maxProperties", "maximum"}        # tightened when they shrink or appear
 KEYWORDS = LOWER | UPPER | {"type", "properties", "required", "additionalProperties", "items", "enum", "pattern"}
-TYPES = {"string": str, "object": dict, "array": list, "boolean": bool, "integer": int, "number": (int, float), "null": type(None)}
+TYPES = {"string": str, "object": dict, "array": list, "boolean": bool, "integer": int, "number": (int, float),
+         "null": type(None)}
+COUNTED = {"str": "Length", "list": "Items", "dict": "Properties", "int": "imum", "float": "imum"}
 ASKED = "psp."                        # what the services ask of others
 OPEN_LISTS = {("error", "error.code")}    # more may come: who does not know a code goes by its status
 
@@ -192,7 +194,8 @@ class Comparison:
             for i, example in enumerate(writer.get("examples", [])):
                 why = misfit(reader, example, "")
                 if why:
-                    self.note("", f"its {whose} example {i + 1} does not fit the {'new' if whose == 'old' else 'old'} contract", why)
+                    other = "new" if whose == "old" else "old"
+                    self.note("", f"its {whose} example {i + 1} does not fit the {other} contract", why)
 
 
 def same(a, b):
@@ -211,12 +214,13 @@ def misfit(schema, value, place):
         return f"{place} does not match the pattern"
     size = value if isinstance(value, (int, float)) else len(value) if value is not None else 0
     for keyword in LOWER | UPPER:
-        applies = {"str": "Length", "list": "Items", "dict": "Properties", "int": "imum", "float": "imum"}.get(type(value).__name__)
+        applies = COUNTED.get(type(value).__name__)
         if applies and keyword in schema and keyword.endswith(applies):
             if size < schema[keyword] if keyword in LOWER else size > schema[keyword]:
                 return f"{place or 'it'} is beyond {keyword}"
     if isinstance(value, list):
-        return next((why for i, item in enumerate(value) if (why := misfit(schema.get("items", {}), item, f"{place}[{i}]"))), None)
+        items = schema.get("items", {})
+        return next((why for i, item in enumerate(value) if (why := misfit(items, item, f"{place}[{i}]"))), None)
     if not isinstance(value, dict):
         return None
     fields = schema.get("properties", {})
@@ -233,8 +237,9 @@ def misfit(schema, value, place):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     epilog="exit codes: 0 compatible, or OLD is not there; 1 not compatible, or not readable; 2 usage")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit codes: 0 compatible, or OLD is not there; 1 not compatible, or not readable; 2 usage")
     parser.add_argument("old", type=pathlib.Path, metavar="OLD", help="the folder of the released contract")
     parser.add_argument("new", type=pathlib.Path, metavar="NEW", help="the folder of the contract as it is to be")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
 """Reference: the AsyncAPI document of a service as Markdown for people. Used by asyncapi.py."""
 import json
 
-LIMITS = (("minLength", "maxLength", " characters"), ("minItems", "maxItems", " of them"), ("minProperties", "maxProperties", " fields"),
-          ("minimum", "maximum", ""))
+LIMITS = (("minLength", "maxLength", " characters"), ("minItems", "maxItems", " of them"),
+          ("minProperties", "maxProperties", " fields"), ("minimum", "maximum", ""))
 KINDS = {"command": "Commands", "query": "Queries", "runtime": "What every service answers"}
 KIND_TEXTS = {
     "command": "They change something. Send an `Idempotency-Key`, and the same key again when no answer came.",
@@ -136,7 +136,8 @@ def common_of(document, refusals):
         if name in messages or name.startswith("headers."):
             continue
         limits = limits_of(schema)
-        lines += [f"### {name}", "", f"{kind_of(schema).capitalize()}{': ' + limits if limits else ''}. {schema.get('description', '')}", ""]
+        kind = kind_of(schema).capitalize() + (f": {limits}" if limits else "")
+        lines += [f"### {name}", "", f"{kind}. {schema.get('description', '')}", ""]
         lines += fields(schema, schemas) if "properties" in schema else []
     return lines
 
@@ -153,7 +154,8 @@ def contents_of(contract):
 
 def reference(contract, document, refusals):
     service = contract.service
-    lines = [f"# {service.name}", "", "<!-- Made by schemas/asyncapi.py from schemas/ and the service's table. Do not edit. -->", "",
+    lines = [f"# {service.name}", "",
+             "<!-- Made by schemas/asyncapi.py from schemas/ and the service's table. Do not edit. -->", "",
              service.description + ".", ""]
     lines += contents_of(contract) + requests_of(contract, document) + events_of(contract, document)
     return "\n".join(lines + common_of(document, refusals)).rstrip() + "\n"

@@ -133,6 +133,23 @@ static void announce(struct courier *courier)
     log_info("ready", LOG_INT("position", courier->relay.head), LOG_INT("start_ms", clock_wall_ms() - instance->status.started_ms));
 }
 
+/* Since when the oldest event waits for the stream. */
+static void note_ages(struct courier *courier, int64_t now_ms)
+{
+    const struct relay *relay = &courier->relay;
+    int passed = 0;
+    while (passed < courier->age_count && courier->ages[passed].position <= relay->published)
+        passed++;
+    courier->age_count -= passed;
+    memmove(courier->ages, courier->ages + passed, sizeof(courier->ages[0]) * (size_t)courier->age_count);
+    struct relay_age *newest = courier->age_count > 0 ? &courier->ages[courier->age_count - 1] : NULL;
+    if (newest && (now_ms - newest->since_ms < RELAY_AGE_MS || courier->age_count == RELAY_AGES))
+        newest->position = relay->head;
+    else if (relay->head > (newest ? newest->position : relay->published))
+        courier->ages[courier->age_count++] = (struct relay_age){ relay->head, now_ms };
+    atomic_store(&courier->instance->status.unpublished_since_ms, courier->age_count > 0 ? courier->ages[0].since_ms : 0);
+}
+
 static void note_states(struct courier *courier, int64_t now_ms)
 {
     struct instance *instance = courier->instance;
@@ -146,6 +163,7 @@ static void note_states(struct courier *courier, int64_t now_ms)
         if ((state == RELAY_RECOVERING || state == RELAY_FORKED) && endpoints_subscribe(instance) < 0)
             log_error("not_ready", LOG_TEXT("reason", failure_text()));
     }
+    note_ages(courier, now_ms);
     atomic_store(&status->published, courier->relay.published);
     atomic_store(&status->replay_target, state == RELAY_RECOVERING ? courier->relay.stream_position : 0);
     if (state == RELAY_PUBLISHING && !courier->announced)
@@ -268,6 +286,7 @@ static void *courier_main(void *argument)
         now_ms = clock_monotonic_ms();
         if (!notes && stopping && is_done(courier, now_ms))
             return NULL;
+        atomic_store(&courier->instance->status.courier_turned_ms, now_ms);
         /* Arrivals before batches: what a batch settles has arrived before. */
         feed_part_arrivals(courier, now_ms);
         while (notes) {

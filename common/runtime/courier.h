@@ -32,6 +32,9 @@ static inline int64_t ack_position(uint64_t acked)
 
 #define RECOVER_WINDOW 256                /* own messages asked for at a time */
 
+#define RELAY_AGES 64                     /* so many points in time; what comes between them counts as the older */
+#define RELAY_AGE_MS 100                  /* and so far apart */
+
 struct instance;
 
 enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_PULL_STATUS, NOTE_ANSWER };
@@ -49,6 +52,7 @@ struct recovery {                         /* reading our own stream back */
     int64_t first_sequence;
     int expected, received;
     int unsettled;                        /* in the loop */
+    _Bool rolled_back;                    /* a part of them was: what comes behind it shows a gap that the stream does not have */
     struct item *items[RECOVER_WINDOW];   /* by sequence, until all are there */
 };
 
@@ -83,6 +87,8 @@ struct courier {
     struct db *db;                        /* read-only */
     struct source self;                   /* our own log, as others see it */
     struct relay relay;
+    struct relay_age { int64_t position, since_ms; } ages[RELAY_AGES];   /* when our log reached a position, oldest first */
+    int age_count;
     struct relay_tail tail;               /* the look at the stream that is under way */
     struct recovery recovery;
     struct feed feeds[SOURCES_MAX];

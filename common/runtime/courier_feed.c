@@ -339,6 +339,8 @@ static void take_compared(struct courier *courier, int i, struct bus_message *me
         feed_failed(feed, "the leader refuses to give its events", now_ms);
     } else if (page->events_count == 0) {
         feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms);
+    } else if (page->events[0].position != cursor.position) {   /* what was delivered meanwhile has moved the cursor */
+        feed_failed(feed, "the cursor has moved since the leader was asked", now_ms);
     } else {
         _Bool agrees = digest_parse(page->events[0].chain, &chain) == 0 && digest_equal(&chain, &cursor.chain);
         feed_compared(feed, agrees ? FEED_LEADER_AGREES : FEED_LEADER_DIFFERS, now_ms);

@@ -242,6 +242,7 @@ static void recover(struct courier *courier, const struct relay_action *action, 
     *recovery = (struct recovery){
         .first_sequence = action->sequence, .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
         .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
+        .rolled_back = recovery->rolled_back,
     };
     for (int i = 0; i < recovery->expected; i++) {
         _deinit_(js_request) struct js_request request;
@@ -303,9 +304,10 @@ void relay_part_settled(struct courier *courier, const struct batch *batch, int6
         recovery->unsettled--;
         if (item->outcome == OUTCOME_FORK)
             relay_fork(relay, "log and stream have different chains at the same position");
-        else if (item->outcome == OUTCOME_GAP)
+        else if (item->outcome == OUTCOME_GAP && !recovery->rolled_back)
             relay_fork(relay, "the stream has lost events that our log has lost too");
     }
+    recovery->rolled_back = recovery->unsettled > 0 && (recovery->rolled_back || batch->aborted);
     if (batch->aborted) {
         if (recovering && recovery->unsettled == 0)
             relay_failed(relay, "our own events cannot be applied", now_ms);

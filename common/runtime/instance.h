@@ -5,6 +5,7 @@
 #include "runtime/admin.h"
 #include "runtime/config.h"
 #include "runtime/courier.h"
+#include "runtime/http.h"
 #include "runtime/inbox.h"
 #include "runtime/micro.h"
 #include "runtime/readers.h"
@@ -25,6 +26,7 @@ struct instance {
     struct courier courier;
     struct micro micro;
     struct admin admin;
+    struct http *http;                    /* NULL: off */
     struct micro_endpoint *counters;      /* one an endpoint */
     struct endpoint *endpoints;
     int endpoint_count;

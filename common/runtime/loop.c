@@ -296,3 +296,18 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
     }
     return 0;
 }
+
+int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown)
+{
+    int r = db_begin(loop->db);
+    if (r < 0)
+        return trace(r);
+    r = meta_write(loop->db, "disk_probe", 1);
+    if (r == 0) {
+        r = db_commit(loop->db);
+        *ret_outcome_unknown = r == -ERR_IO || r == -ERR_CORRUPT;
+    }
+    if (r < 0)
+        db_rollback(loop->db);
+    return trace(r);
+}

@@ -77,6 +77,9 @@ void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
  * batch->aborted. */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
 
+/* A write that changes nothing anybody reads, to learn whether the disk takes one again. 0, or < 0 like a batch. */
+int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);
+
 /* Moves a decision's calls to the batch, and built-in answers to where they wait (loop.c, run_item.c). */
 void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch);
 

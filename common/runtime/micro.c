@@ -22,10 +22,19 @@ void micro_endpoint_deinit(struct micro_endpoint *endpoint)
     pthread_mutex_destroy(&endpoint->error_lock);
 }
 
+const int64_t micro_bucket_ns[MICRO_BUCKETS - 1] = {
+    500000, 1000000, 2500000, 5000000, 10000000, 25000000, 50000000, 100000000, 250000000, 500000000, 1000000000,
+    2500000000, 10000000000,
+};
+
 void micro_endpoint_count(struct micro_endpoint *endpoint, int64_t processing_time_ns, const char *error)
 {
     atomic_fetch_add_explicit(&endpoint->num_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&endpoint->processing_time_ns, processing_time_ns, memory_order_relaxed);
+    int bucket = 0;
+    while (bucket < MICRO_BUCKETS - 1 && processing_time_ns > micro_bucket_ns[bucket])
+        bucket++;
+    atomic_fetch_add_explicit(&endpoint->durations[bucket], 1, memory_order_relaxed);
     if (!error)
         return;
     atomic_fetch_add_explicit(&endpoint->num_errors, 1, memory_order_relaxed);

@@ -13,6 +13,8 @@
 
 #define MICRO_SUBJECTS 9
 #define MICRO_ERROR_SIZE 128
+#define MICRO_BUCKETS 14
+extern const int64_t micro_bucket_ns[MICRO_BUCKETS - 1];   /* upper bounds; the last bucket has none */
 
 /* One endpoint. The first part is set before micro_start and then only read. */
 struct micro_endpoint {
@@ -23,6 +25,7 @@ struct micro_endpoint {
     atomic_llong num_requests;
     atomic_llong num_errors;
     atomic_llong processing_time_ns;  /* the sum */
+    atomic_llong durations[MICRO_BUCKETS];   /* how many took up to micro_bucket_ns[i], and longer than the one before */
     pthread_mutex_t error_lock;
     char last_error[MICRO_ERROR_SIZE];/* "422:out of stock"; "" */
 };

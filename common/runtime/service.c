@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "runtime/endpoint.h"
 #include "runtime/instance.h"
+#include "runtime/metrics.h"
 #include "runtime/reply.h"
 #include "runtime/tools.h"
 #include <errno.h>
@@ -167,6 +168,8 @@ static int start(struct instance *instance)
         r = courier_start(&instance->courier);
     if (r == 0)
         r = writer_start(&instance->writer);
+    if (r == 0 && *config->http)
+        r = http_start(config->http, metrics_pages, instance, &instance->http);
     return trace(r);
 }
 
@@ -186,6 +189,7 @@ static void stop(struct instance *instance)
         micro_stop(&instance->micro);
         bus_flush(instance->bus, STOP_FLUSH_MS);
     }
+    http_free(instance->http);            /* until here it says `draining` */
     endpoints_free(instance);
     courier_deinit(&instance->courier);
     bus_free(instance->bus);

@@ -13,6 +13,8 @@ struct source_status {
     atomic_int feed_state;            /* enum feed_state */
 };
 
+#define BATCH_BUCKETS 14                /* of 1, 2, 4 … 4096 items, and more */
+
 struct status {
     int64_t started_ms;
     atomic_int disk;                  /* enum disk_state; the writer */
@@ -26,6 +28,9 @@ struct status {
     atomic_llong last_commit_ms;
     atomic_llong commits;
     atomic_llong committed_items;
+    atomic_llong batch_sizes[BATCH_BUCKETS];   /* commits by size: up to 1 << i items */
+    atomic_llong writer_turned_ms, courier_turned_ms;   /* monotonic: when each last began a turn */
+    atomic_llong unpublished_since_ms;  /* monotonic: how long the oldest event waits for the stream; 0: none does */
     atomic_llong parked;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;

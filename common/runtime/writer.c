@@ -42,16 +42,29 @@ static void set_disk(struct instance *instance, enum disk_state state, const cha
 }
 
 /* Rule 4: what a commit that failed half way has done, only a restart can tell. */
-static void note_failure(struct writer *writer, const struct batch *batch, int r)
+static void note_failure(struct writer *writer, _Bool outcome_unknown, int r)
 {
     struct instance *instance = writer->instance;
-    if (batch->outcome_unknown) {
+    if (outcome_unknown) {
         log_error("commit_unknown", LOG_TEXT("reason", failure_text()));
         _exit(EXIT_IO);
     }
     if (r == -ERR_CORRUPT)
         atomic_store(&instance->status.damaged, 1);
     set_disk(instance, r == -ERR_CORRUPT ? DISK_CORRUPT : DISK_DEGRADED, failure_text());
+}
+
+/* Nobody may ask a degraded service for anything, so it finds out by itself when the disk is there again. */
+static void probe(struct writer *writer)
+{
+    _Bool outcome_unknown = 0;
+    if (atomic_load(&writer->instance->status.disk) != DISK_DEGRADED)
+        return;
+    int r = loop_probe(&writer->loop, &outcome_unknown);
+    if (r < 0)
+        note_failure(writer, outcome_unknown, r);
+    else
+        set_disk(writer->instance, DISK_FINE, "");
 }
 
 static void checkpoint(struct writer *writer, _Bool idle)
@@ -79,6 +92,10 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
         atomic_store(&status->last_commit_ms, clock_wall_ms());
         atomic_fetch_add(&status->commits, 1);
         atomic_fetch_add(&status->committed_items, count);
+        int bucket = 0;
+        while (bucket < BATCH_BUCKETS - 1 && count > 1 << bucket)
+            bucket++;
+        atomic_fetch_add(&status->batch_sizes[bucket], 1);
     }
 }
 
@@ -99,6 +116,7 @@ static void *writer_main(void *argument)
     int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? instance->config->batch_max : BATCH_MAX_LIMIT;
     _Bool failed = 0;
     for (;;) {
+        atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
         /* take: all that is there, so that the batch grows with the load and one request never waits */
         int64_t deadline = failed ? clock_monotonic_ms() : wait_until(writer, clock_wall_ms());
         int count = inbox_take(&instance->inbox, items, batch_max, deadline);
@@ -111,6 +129,7 @@ static void *writer_main(void *argument)
         if (atomic_load(&instance->status.damaged))
             set_disk(instance, DISK_CORRUPT, "a connection met damage in the file");
         if (count == 0 && loop_due_ms(&writer->loop) > wall_ms) {
+            probe(writer);
             checkpoint(writer, 1);
             continue;
         }
@@ -123,7 +142,7 @@ static void *writer_main(void *argument)
         int r = loop_run(&writer->loop, items, count, wall_ms, batch);
         failed = r < 0;
         if (failed) {
-            note_failure(writer, batch, r);
+            note_failure(writer, batch->outcome_unknown, r);
         } else {
             if (batch->items || batch->events)      /* an empty transaction says nothing of the disk */
                 set_disk(instance, DISK_FINE, "");

@@ -1,24 +1,26 @@
-"""Reads: a client that asks all the time what it sees, beside a fault (I10). What it sees never goes back, and it sees its own
-writes when it asks for their position; that it gets no answer, or is told to try again, is no fault.
+"""Reads: what is looked at all the time, beside a fault, by threads of their own. No answer is no fault.
 
-    with Reads(mesh, account):
+    with Reads(mesh, account), Watch(mesh):
         …                              # the fault
 """
+import base64
 import json
 import os
+import re
+import sqlite3
 import threading
 import time
 
-from kit import require
+from kit import LOG, SERVICES, require, wait_until
 
-ANSWER_S = 1.0
+ANSWER_S = 0.5
 
 
-class Reads:
-    def __init__(self, mesh, account):
-        self.connection, self.account = mesh.client("reads"), account
-        self.newest, self.wrong = {}, []           # (subject, log) -> position
-        self.answered, self.own = 0, 0
+class Looker:
+    """A thread with a connection of its own, that runs `look` until the block ends, and then fails with what was wrong."""
+
+    def __init__(self, mesh, name):
+        self.mesh, self.connection, self.wrong = mesh, mesh.client(name), []
         self.ends = threading.Event()
         self.thread = threading.Thread(target=self.run)
 
@@ -27,17 +29,25 @@ class Reads:
         return self
 
     def __exit__(self, failure, *_):
+        if failure is None:            # the fault may have kept it from looking
+            wait_until(lambda: self.has_seen_enough() or not self.thread.is_alive(), self.how_much, 10)
         self.ends.set()
         self.thread.join()
         self.connection.close()
         if failure is None:
             require(not self.wrong, f"{self.wrong[:3]}")
-            require(self.answered > 20 and self.own > 0, f"only {self.answered} reads and {self.own} own writes were answered")
+            require(self.has_seen_enough(), "what looks beside the fault has died")
+
+    def run(self):
+        while not self.ends.is_set():
+            self.look()
+            self.ends.wait(0.02)
 
     def ask(self, subject, body, key=None):
         """The answer; {} when none came or it is an error."""
         token, end = os.urandom(4).hex(), time.monotonic() + ANSWER_S
-        self.connection.request(subject, json.dumps(body).encode(), token, [("Idempotency-Key", key)] if key else [])
+        data = b"" if body is None else json.dumps(body).encode()
+        self.connection.request(subject, data, token, [("Idempotency-Key", key)] if key else [])
         while (left := end - time.monotonic()) > 0 and not self.ends.is_set():
             for found, _, data in self.connection.poll(min(left, 0.05)):
                 if found == token:
@@ -45,8 +55,23 @@ class Reads:
                     return {} if "error" in answer else answer
         return {}
 
-    def look(self, subject, body, least=()):
-        """One question: not older than what was seen before, nor than `least`."""
+
+class Reads(Looker):
+    """A client's reads never go back, and it sees its own writes when it asks for their position (I10)."""
+
+    def __init__(self, mesh, account):
+        super().__init__(mesh, "reads")
+        self.account = account
+        self.newest, self.answered, self.own = {}, 0, 0      # newest: (subject, log) -> position
+
+    def has_seen_enough(self):
+        return self.answered > 20 and self.own > 0
+
+    def how_much(self):
+        return f"reads are answered: {self.answered}, own writes: {self.own}"
+
+    def read(self, subject, body, least=()):
+        """One question: its answer is not older than what was seen before, nor than `least`."""
         seen = {log: place["position"] for log, place in self.ask(subject, body).get("as_of", {}).items()}
         self.answered += bool(seen)
         for log, position in seen.items():
@@ -57,16 +82,49 @@ class Reads:
             if seen[log] < position:
                 self.wrong.append(f"{subject} was asked for {log} {position}, and answered as of {seen[log]}")
 
-    def run(self):
-        while not self.ends.is_set():
-            for _ in range(5):
-                self.look("order.products", {"limit": 1})
-                self.look("account.get", {"account_id": self.account})
-            address = {"street": "7 Market Street", "city": "Bremen", "postal_code": "28195", "country": "DE"}
-            answer = self.ask("account.change-address", {"account_id": self.account, "address": address}, "reads-" + os.urandom(6).hex())
-            if "position" in answer:
-                self.own += 1
-                least = {"ACCOUNT": answer["position"]}
-                self.look("account.get", {"account_id": self.account, "min_position": least}, least)
-                self.look("order.products", {"limit": 1, "min_position": least}, least)
-            self.ends.wait(0.02)
+    def look(self):
+        for _ in range(5):
+            self.read("order.products", {"limit": 1})
+            self.read("account.get", {"account_id": self.account})
+        address = {"street": "7 Market Street", "city": "Bremen", "postal_code": "28195", "country": "DE"}
+        answer = self.ask("account.change-address", {"account_id": self.account, "address": address}, "reads-" + os.urandom(6).hex())
+        if "position" in answer:
+            self.own += 1
+            least = {"ACCOUNT": answer["position"]}
+            self.read("account.get", {"account_id": self.account, "min_position": least}, least)
+            self.read("order.products", {"limit": 1, "min_position": least}, least)
+
+
+class Watch(Looker):
+    """At all times, what stands at the end of a stream is committed in its owner's log, with the same chain (I6, I7)."""
+
+    def __init__(self, mesh):
+        super().__init__(mesh, "watch")
+        self.compared = 0
+
+    def has_seen_enough(self):
+        return self.compared > 10
+
+    def how_much(self):
+        return f"the end of the streams can be compared: {self.compared} times"
+
+    def newest(self, name):
+        """(position, chain) of the stream's last message; None."""
+        last = self.ask(f"$JS.API.STREAM.INFO.{LOG[name]}", None).get("state", {}).get("last_seq", 0)
+        message = self.ask(f"$JS.API.STREAM.MSG.GET.{LOG[name]}", {"seq": last}).get("message") if last else None
+        head = base64.b64decode(message.get("hdrs", "")).decode() if message else ""
+        found = re.search(r"^Journey-Position: *(\d+)\r$", head, re.M), re.search(r"^Journey-Chain: *(\w+)\r$", head, re.M)
+        return (int(found[0][1]), found[1][1]) if all(found) else None
+
+    def look(self):
+        for name in SERVICES:
+            newest = self.newest(name)
+            if newest is None:
+                continue
+            try:
+                rows = self.mesh.query(name, "SELECT lower(hex(chain)) FROM event_log WHERE position = ?", newest[0])
+            except sqlite3.OperationalError:
+                continue               # it starts at this moment
+            self.compared += 1
+            if rows != [(newest[1],)]:
+                self.wrong.append(f"{LOG[name]} {newest[0]} is in the stream with chain {newest[1]}, in the log: {rows}")

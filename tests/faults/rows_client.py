@@ -146,12 +146,16 @@ def foreign(mesh, messages):
     answer = mesh.request("order.place", {"account_id": account, "lines": [{"sku": sku, "quantity": 1}]})
     require(answer["error"]["code"] == "internal" and "operator" in answer["error"]["message"], f"a command to a forked service: {answer}")
     require("products" in mesh.request("order.products", {}), "queries do not go on")
-    require(mesh.log_has("order-svc", "level=error .*event=foreign_message"), "the log does not say so")
+    require(mesh.log_has("order-svc", "level=error .*event=foreign_message|level=error .*event=relay state=forked .*reason="),
+            "the log does not say so")
     require([mesh.head(name) for name in SERVICES] == heads, "a foreign message took effect in a log")
     require(mesh.query("account-svc", "SELECT position FROM cursors") == cursor, "a foreign message moved the reader's cursor")
     mesh.stop("order-svc")                             # the person's choice: our log is right
     require("error" not in mesh.api("STREAM.DELETE.ORDER"), "the stream cannot be deleted")
     mesh.start("order-svc")
+    if source_of(mesh)["state"] == "forked":           # so does the reader, and says so: its cursor stands where it stood
+        require(mesh.log_has("account-svc", "level=error .*event=fork log=ORDER"), "the reader's log does not say so")
+        mesh.restart("account-svc")
     mesh.wait_ready()
     mesh.load(seconds=1, seed=2).finish()
     mesh.check()
@@ -217,7 +221,7 @@ def fault_41_wrong_schema_in_the_stream(mesh):
     """An event that follows, but fails its schema, comes into a stream. The reader parks it, and the next of the same order behind it;
     another order's flows on. When the leader's log turns out to be another one, the reader says fork; folded anew, all is right."""
     last = without_leader(mesh)
-    orders = mesh.query("order-svc", "SELECT order_id, account_id FROM orders ORDER BY order_id LIMIT 2")
+    orders = mesh.query("order-svc", "SELECT order_id, account_id FROM orders WHERE status = 3 ORDER BY order_id DESC LIMIT 2")
     (bad, bad_account), (good, good_account) = orders
     shipped = {order: json.dumps({"order_id": order, "account_id": account}) for order, account in orders}
     last = forge_next(mesh, "order-svc", "OrderPaid", bad, '{"order_id":17}', last)
@@ -230,7 +234,7 @@ def fault_41_wrong_schema_in_the_stream(mesh):
             "stats or log do not say that events are parked")
     shown = {row["order_id"]: row["status"] for account in (bad_account, good_account)
              for row in mesh.ask("account.get", {"account_id": account})["purchases"]}
-    require(shown.get(bad) != "shipped" and shown.get(good, "shipped") == "shipped", f"what flows on and what does not: {shown}")
+    require((shown.get(bad), shown.get(good)) == ("paid", "shipped"), f"what flows on and what does not: {shown}")
     leader_back(mesh)
     account, sku = mesh.query("order-svc", "SELECT account_id, (SELECT max(sku) FROM products) FROM customers WHERE is_open LIMIT 1")[0]
     for _ in range(4):

@@ -6,6 +6,7 @@ import time
 
 import kit
 from kit import SERVICES, needs, require
+from reads import Watch
 
 RESTART_S = 1.0                        # a killed service answers so soon after its restart
 
@@ -94,15 +95,16 @@ def crash(mesh, name, point, nths, seed=1):
     mesh.up()
     load = mesh.load(seconds=2 + len(nths), seed=seed)
     mesh.wait_orders(40)
-    for nth in nths:
-        mesh.kill(name)
-        mesh.start(name, wait=False, JOURNEY_CRASH_AT=f"{point}:{nth}")
-        mesh.wait_dead(name)
-        mesh.mark()
-        found.append((mesh.head(name)[0], (mesh.stream_state(name) or {"last_seq": 0})["last_seq"]))
-        mesh.start(name, wait=False)
-        mesh.wait_takes(name)
-    load.finish()
+    with Watch(mesh):
+        for nth in nths:
+            mesh.kill(name)
+            mesh.start(name, wait=False, JOURNEY_CRASH_AT=f"{point}:{nth}")
+            mesh.wait_dead(name)
+            mesh.mark()
+            found.append((mesh.head(name)[0], (mesh.stream_state(name) or {"last_seq": 0})["last_seq"]))
+            mesh.start(name, wait=False)
+            mesh.wait_takes(name)
+        load.finish()
     mesh.check()
     mesh.again()
     return found

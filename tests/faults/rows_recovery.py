@@ -66,11 +66,13 @@ def fault_07_killed_in_checkpoint(mesh):
 def fault_07_killed_in_start_up_recovery(mesh):
     """Killed twice running at ever later places of the start after a crash, while SQLite reads the WAL and makes its index anew."""
     mesh.up()
+    mesh.product()
+    account = mesh.customer()
 
     def prepare():
         if not mesh.runs("order-svc"):
             mesh.start("order-svc")
-        mesh.load(seconds=0.3, seed=mesh.head("order-svc")[0] + 1).finish()
+        wait_until(lambda: mesh.order(account) and mesh.resources("order-svc")["wal_bytes"] > 200_000, "the WAL has something to recover")
         mesh.mark()
         mesh.kill("order-svc")
     killed_everywhere(mesh, "order-svc", prepare, mesh.database_path("order-svc") + "-shm", "ftruncate,pwrite64", nths=(1, 3))

@@ -6,7 +6,7 @@ import time
 
 import kit
 from kit import LOG, SERVICES, needs, require, wait_until
-from reads import Reads
+from reads import Reads, Watch
 
 SERVER_S = 3.0                         # the mesh works again so soon after the server's return
 
@@ -27,7 +27,7 @@ def fault_08_server_killed_under_load(mesh):
     mesh.product(stock=10 ** 6)
     account = mesh.customer()
     load = mesh.load(seconds=2.5 * kills, rate=300)
-    with Reads(mesh, account):
+    with Reads(mesh, account), Watch(mesh):
         for _ in range(kills):
             mesh.wait_orders(mesh.head("order-svc")[0] + 60)
             mesh.kill("server")
@@ -79,6 +79,35 @@ def fault_10_lame_duck(mesh):
     mesh.check()
 
 
+def version_of(mesh):
+    return (mesh.request("$SYS.REQ.SERVER.PING", None) or {}).get("server", {}).get("ver") or \
+        (mesh.log_text("server").rpartition("Version:")[2].split() or [""])[0]
+
+
+@needs(slow=True)
+def fault_10_server_upgraded(mesh):
+    """The server is replaced by a newer version on the same store, under load, and later by the old one again, as an operator does
+    who goes back. NATS_SERVER_NEXT names the newer program."""
+    newer = os.environ.get("NATS_SERVER_NEXT")
+    if not newer:
+        raise kit.Skipped("NATS_SERVER_NEXT names no newer nats-server")
+    mesh.up()
+    old = version_of(mesh)
+    load = mesh.load(seconds=6)
+    for program in (newer, None):
+        mesh.wait_orders(mesh.head("order-svc")[0] + 60)
+        mesh.stop("server")
+        mesh.mark()
+        mesh.server_program = program
+        mesh.start("server")
+        for name in SERVICES:
+            mesh.wait_takes(name)
+        require((version_of(mesh) == old) == (program is None), f"the server's version is {version_of(mesh)}, at first it was {old}")
+    load.finish()
+    mesh.check()
+    return f"from {old} and back"
+
+
 # ---- What a power cut and an operator do to the store ---------------------------------------------------
 
 def cut_tail(path, bytes_off):
@@ -95,17 +124,20 @@ def forget_index(mesh, name):
 
 def lose_tail(mesh, bytes_off):
     """A power cut of the server: each stream loses its end. How much each lost."""
-    before = {name: mesh.stream_state(name)["last_seq"] for name in SERVICES}
+    def ends():
+        return {name: mesh.stream_state(name)["last_seq"] for name in SERVICES}
+    for name in SERVICES:                              # nobody may heal it before we have looked
+        mesh.pause(name)
+    wait_until(lambda: ends() == ends(), "what was on its way is stored")
+    before = ends()
     mesh.mark()
     mesh.kill("server")
     for name in SERVICES:
         cut_tail(mesh.blocks(name)[-1], bytes_off)
         forget_index(mesh, name)
-    for name in SERVICES:                              # nobody may heal it before we have looked
-        mesh.pause(name)
     mesh.start("server", wait=False)
     wait_until(lambda: mesh.stream_state("order-svc"), "the server answers")
-    lost = {name: before[name] - mesh.stream_state(name)["last_seq"] for name in SERVICES}
+    lost = {name: before[name] - last for name, last in ends().items()}
     for name in SERVICES:
         mesh.resume(name)
     require(min(lost.values()) > 3, f"the streams lost {lost}: the fault did not strike")
@@ -118,8 +150,9 @@ def fault_11_stream_loses_its_tail(mesh):
     mesh.up()
     load = mesh.load(seconds=4)
     mesh.wait_orders(150)
-    lose_tail(mesh, 15_000)
-    load.finish()
+    with Watch(mesh):
+        lose_tail(mesh, 15_000)
+        load.finish()
     mesh.check()
 
 
@@ -164,7 +197,8 @@ def fault_13_stores_wiped(mesh):
     mesh.mark()
     mesh.wipe_streams()
     mesh.start("server")
-    load.finish()
+    with Watch(mesh):
+        load.finish()
     mesh.check()
     for name in SERVICES:
         require(mesh.log_text(name).count("event=stream_made") == 2, f"{name}'s log does not say that the stream was made anew")
@@ -246,10 +280,11 @@ def fault_35_server_paused(mesh):
     end = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() > end, "the pause is over", seconds + 5)
     mesh.mark()
-    mesh.resume("server")
-    for name in SERVICES:
-        mesh.wait_takes(name)
-    load.finish()
+    with Watch(mesh):
+        mesh.resume("server")
+        for name in SERVICES:
+            mesh.wait_takes(name)
+        load.finish()
     mesh.check()
 
 

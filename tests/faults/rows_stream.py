@@ -2,6 +2,7 @@
 import os
 
 from kit import LOG, READER, SERVICES, needs, require, wait_until
+from reads import Watch
 
 AUDIT_S = 15                           # the relay's audit comes every 10 s
 
@@ -13,12 +14,13 @@ def strike(mesh, fault, why):
     mesh.wait_orders(100)
     mesh.mark()
     sizes = {name: mesh.log_size(name) for name in SERVICES}
-    for name in SERVICES:
-        answer = fault(name)
-        require(answer and "error" not in answer, f"the fault did not strike: {answer}")
-    load.finish()
-    for name in SERVICES:
-        wait_until(lambda: mesh.log_has(name, why, sizes[name]), f"{name}'s log says {why}", AUDIT_S)
+    with Watch(mesh):
+        for name in SERVICES:
+            answer = fault(name)
+            require(answer and "error" not in answer, f"the fault did not strike: {answer}")
+        load.finish()
+        for name in SERVICES:
+            wait_until(lambda: mesh.log_has(name, why, sizes[name]), f"{name}'s log says {why}", AUDIT_S)
     mesh.check()
 
 

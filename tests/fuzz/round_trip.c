@@ -71,7 +71,7 @@ int round_trip(const struct event *event, const struct source *leader, _Bool may
 {
     _deinit_(envelope) struct envelope envelope = { 0 };
     _deinit_(arena) struct arena arena = { 0 };
-    int r = envelope_encode(&envelope, event, leader, event->position - 1);
+    int r = envelope_encode(&envelope, event, leader, event->position > 0 ? event->position - 1 : ENVELOPE_NO_FENCE);
     if (r == -ERR_INVALID)
         return 0;
     expect(r == 0);

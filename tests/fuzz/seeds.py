@@ -92,6 +92,7 @@ def requests(schemas):
     for name, schema in schemas:
         for i, example in enumerate(schema.get("examples", ()), 1):
             yield f"{name}-{i}", name.encode() + b"\n" + compact(example)
+    yield "too-large-for-c", b'js_pub_ack\n{"error":{"code":' + b"1" * 55 + b".0}}"
 
 
 def envelope(schemas):
@@ -107,6 +108,7 @@ def envelope(schemas):
 
 
 def events(schemas):
+    yield "least-position", struct.pack("<qq", -2**63, -2**63) + b"\0" * 8
     for i, text in enumerate(TEXTS):
         texts = [ID, "OrderPlaced", "ord_" + ID, text, "key 1", "request/" + text, DIGEST if i % 2 else "", TRACE if i % 3 else ""]
         yield f"text-{i}", struct.pack("<qq", i + 1, TIME_MS + i) + b"".join(t.encode() + b"\0" for t in texts) + b'{"a":1}'
@@ -121,6 +123,7 @@ def jetstream(schemas):
     for name, schema in schemas:
         for i, example in enumerate(schema["examples"] if name in letters else (), 1):
             yield f"{name}-{i}", letters[name].encode() + compact(example)
+    yield "error-without-code", b'c{"error":{"description":"consumer not found"}}'
     for name, schema in schemas:
         if name.startswith("evt.order."):
             kind = name.split(".")[2]

@@ -134,8 +134,6 @@ static void take_note(struct world *world, struct node *node, struct note *note)
 
 static void act(struct world *world, struct node *node)
 {
-    enum relay_state relay_before = node->relay.state;
-    enum feed_state feed_before = node->feed.state;
     if (node->acked_epoch == node->relay.epoch && node->acked_position > 0)
         relay_acked(&node->relay, node->acked_epoch, node->acked_position, world->now_ms);
     relay_act(world, node);
@@ -148,19 +146,27 @@ static void act(struct world *world, struct node *node)
     if (node->announced)
         feed_act(world, node);
     calls_look_at_clock(world, node);
-    if (node->relay.state != relay_before)
+}
+
+static void tell_moves(const struct world *world, const struct node *node, enum relay_state relay_before, enum feed_state feed_before)
+{
+    const struct relay *relay = &node->relay;
+    const struct feed *feed = &node->feed;
+    if (relay->state != relay_before)
         tell(world, "%s relay: %s -> %s (published %lld of %lld) %s", node->service->name, relay_state_name(relay_before),
-             relay_state_name(node->relay.state), (long long)node->relay.published, (long long)node->relay.head,
-             node->relay.state >= RELAY_WAITING ? node->relay.reason : "");
-    if (node->feed.state != feed_before)
+             relay_state_name(relay->state), (long long)relay->published, (long long)relay->head,
+             relay->state >= RELAY_WAITING ? relay->reason : "");
+    if (feed->state != feed_before)
         tell(world, "%s feed: %s -> %s (cursor %lld of %lld) %s", node->service->name, feed_state_name(feed_before),
-             feed_state_name(node->feed.state), (long long)node->feed.cursor, (long long)node->feed.leader_position,
-             node->feed.state >= FEED_WAITING ? node->feed.reason : "");
+             feed_state_name(feed->state), (long long)feed->cursor, (long long)feed->leader_position,
+             feed->state >= FEED_WAITING ? feed->reason : "");
 }
 
 /* Arrivals before batches: what a batch settles has arrived before. */
 void courier_run(struct world *world, struct node *node)
 {
+    const enum relay_state relay_before = node->relay.state;
+    const enum feed_state feed_before = node->feed.state;
     feed_look_at_arrivals(world, node);
     for (int64_t left = 1 + draw(world, 4); node->mail && left > 0; left--) {
         struct note *note = node->mail;
@@ -170,6 +176,7 @@ void courier_run(struct world *world, struct node *node)
         take_note(world, node, note);
     }
     act(world, node);
+    tell_moves(world, node, relay_before, feed_before);
 }
 
 int64_t courier_due_ms(const struct world *world, const struct node *node)

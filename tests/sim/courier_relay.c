@@ -128,9 +128,10 @@ void relay_settle(struct world *world, struct node *node, const struct batch *ba
         node->recovery.unsettled--;
         if (item->outcome == OUTCOME_FORK)
             relay_fork(relay, "log and stream have different chains at the same position");
-        else if (item->outcome == OUTCOME_GAP)
+        else if (item->outcome == OUTCOME_GAP && !node->recovery.rolled_back)
             relay_fork(relay, "the stream has lost events that our log has lost too");
     }
+    node->recovery.rolled_back = node->recovery.unsettled > 0 && (node->recovery.rolled_back || batch->aborted);
     _Bool is_over = recovering && node->recovery.unsettled == 0;
     if (batch->aborted) {
         if (is_over)

@@ -71,6 +71,24 @@ struct packet take_packet(struct world *world)
     return first;
 }
 
+static int compare(const void *a, const void *b)
+{
+    return is_before(a, b) ? -1 : 1;
+}
+
+void delay_packets(struct world *world, int64_t until_ms)
+{
+    for (int i = 0; i < world->packet_count; i++)
+        if (world->packets[i].due_ms < until_ms)
+            world->packets[i].due_ms = until_ms;
+    if (world->packet_count > 0)
+        qsort(world->packets, (size_t)world->packet_count, sizeof(*world->packets), compare);   /* what is sorted is a heap */
+    for (int i = 0; i < NODES; i++)
+        for (int channel = 0; channel < 2; channel++)
+            if (world->channel_ms[i][channel] < until_ms)
+                world->channel_ms[i][channel] = until_ms;
+}
+
 int64_t packet_due_ms(const struct world *world)
 {
     return world->packet_count > 0 ? world->packets[0].due_ms : INT64_MAX;

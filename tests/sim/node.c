@@ -2,9 +2,9 @@
  * database as it left it, older, or gone. The loop is the real one; this is the frame that service.c,
  * endpoint.c and writer.c are in the real process. */
 #include "world.h"
+#include "disk.h"
 #include "account-svc/service.h"
 #include "order-svc/service.h"
-#include "store/migrate.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,68 +18,13 @@ int64_t node_wall_ms(const struct world *world, const struct node *node)
     return WALL_BEGIN_MS + world->now_ms + node->clock_ms;
 }
 
-/* ---- The database --------------------------------------------------------------------------- */
-
-static sqlite3 *opened;                       /* the newest connection: db.h does not give it away */
-
-static int note_opened(sqlite3 *handle, char **error, const struct sqlite3_api_routines *routines)
-{
-    (void)error;
-    (void)routines;
-    opened = handle;
-    return SQLITE_OK;
-}
-
-void open_database(struct db **ret_db, sqlite3 **ret_handle)
-{
-    struct db_options options = { .path = ":memory:" };
-    sqlite3_auto_extension((void (*)(void))note_opened);
-    if (db_open(&options, ret_db) < 0) {
-        fprintf(stderr, "simulate: %s\n", failure_text());
-        exit(1);
-    }
-    *ret_handle = opened;
-}
-
-static void copy_database(sqlite3 *to, sqlite3 *from)
-{
-    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
-    if (!backup || sqlite3_backup_step(backup, -1) != SQLITE_DONE || sqlite3_backup_finish(backup) != SQLITE_OK) {
-        fprintf(stderr, "simulate: cannot copy a database: %s\n", sqlite3_errmsg(to));
-        exit(1);
-    }
-}
-
-void node_copy_database(struct node *node)
-{
-    if (!node->copy)
-        open_database(&node->copy, &node->copy_handle);
-    copy_database(node->copy_handle, node->handle);
-    node->copy_head = node->loop.at.head.position;
-}
-
-/* Of a process that does not run. */
-void node_restore_database(struct world *world, struct node *node, _Bool from_copy)
-{
-    if (from_copy && node->copy) {
-        tell(world, "%s: an older database is restored, up to %lld", node->service->name, (long long)node->copy_head);
-        copy_database(node->handle, node->copy_handle);
-    } else {
-        tell(world, "%s: the database is lost", node->service->name);
-        db_free(node->db);
-        open_database(&node->db, &node->handle);
-    }
-    node->cursor = 0;
-    node->restores++;
-}
-
 /* ---- A life --------------------------------------------------------------------------------- */
 
 void node_open(struct world *world, int index)
 {
     struct node *node = &world->nodes[index];
     const struct service *service = index == ACCOUNT ? &account_service : &order_service;
-    *node = (struct node){ .index = index, .service = service };
+    *node = (struct node){ .index = index, .service = service, .on_disk = world->on_disk };
     node->self = (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
     static const char *const payment[][2] = {
         { "payment", "nats" }, { "payment-timeout-ms", PAYMENT_TIMEOUT_MS }, { "payment-deadline-s", PAYMENT_DEADLINE_S },
@@ -91,27 +36,38 @@ void node_open(struct world *world, int index)
                 node->option_values[i] = payment[p][1];
     node->inbox_last = &node->inbox;
     node->mail_last = &node->mail;
-    open_database(&node->db, &node->handle);
+    node_open_database(world, node);
     node_start(world, node);
+}
+
+/* A commit that failed half way has happened or not, as a whole: now it is seen which (rule 4). */
+static void settle_unsure(struct world *world, struct node *node)
+{
+    const int64_t head = node->loop.at.head.position;
+    if (head > node->history_count && node->unsure_count > 0)
+        for (int i = 0; i < node->unsure_count; i++)
+            history_add(world, node, &node->unsure[i]->event);
+    node->unsure_count = 0;
+    const struct record *newest = history_at(node, head);
+    if (head > 0 && (!newest || !digest_equal(&newest->event.chain, &node->loop.at.head.chain)))
+        violated(world, "I4: %s starts with a log that differs at position %lld from what it has said before", node->service->name,
+                 (long long)head);
+    if (node->disk_promise > head)
+        violated(world, "I1: %s had committed position %lld, and starts at %lld", node->service->name, (long long)node->disk_promise,
+                 (long long)head);
 }
 
 void node_start(struct world *world, struct node *node)
 {
-    static const struct relay_config relay_config = {
-        .window_max = 48, .publish_max = 8, .answer_timeout_ms = 400, .backoff_min_ms = 10, .backoff_max_ms = 500,
-        .audit_interval_ms = 400, .audit_read_max = 256,
-    };
-    static const struct feed_config feed_config = {
-        .window_max = 64, .pull_batch = 16, .pull_expires_ms = 5000, .heartbeat_ms = 1000, .answer_timeout_ms = 400,
-        .backoff_min_ms = 10, .backoff_max_ms = 500, .fill_limit = PAGE_MAX, .idle_rounds_max = 2,
-    };
-    node->life = ++world->packet_number;
+    node_free_disk(node);
+    node->life = (uint64_t)++world->packet_number;
     if (loop_open(&node->loop, node->service, node->option_values, node->db, world->random | 1) < 0) {
         violated(world, "I12: %s does not start: %s", node->service->name, failure_text());
         return;
     }
-    struct relay_config own_relay = relay_config;
-    struct feed_config own_feed = feed_config;
+    settle_unsure(world, node);
+    struct relay_config own_relay = world->relay_config;
+    struct feed_config own_feed = world->feed_config;
     own_relay.seed = own_feed.seed = world->random | 1;
     relay_init(&node->relay, &own_relay, node->loop.at.head.position);
     relay_saw(&node->relay, node->loop.at.stream_position);
@@ -128,7 +84,7 @@ void node_start(struct world *world, struct node *node)
 void node_connect(struct world *world, struct node *node)
 {
     tell(world, "%s connects", node->service->name);
-    node->connected = 1;
+    node->connected = node->more = 1;
     relay_connected(&node->relay, world->now_ms);
     feed_connected(&node->feed);
 }
@@ -190,11 +146,15 @@ void node_crash(struct world *world, struct node *node)
         set_cursor_back(world, node);
     node->runs = 0;
     node->start_ms = world->now_ms + 1 + draw(world, 400);
+    if (node->on_disk)
+        node_reopen_database(world, node, disk_is_dead(node->index));   /* a dead disk: the power went in the middle of a write */
 }
 
 void node_close(struct node *node)
 {
     forget_all(node);
+    if (node->on_disk)
+        disk_kill(node->index);               /* what is closed in peace writes once more */
     db_free(node->db);
     db_free(node->copy);
     db_free(node->before);
@@ -288,6 +248,7 @@ static void check_commit(struct world *world, struct node *node, const struct ba
     if (batch->at.cursors[0].position < node->cursor)
         violated(world, "I8: the cursor of %s goes back to %lld", node->service->name, (long long)batch->at.cursors[0].position);
     node->cursor = batch->at.cursors[0].position;
+    node->disk_promise = head->position;
 }
 
 /* The guard that is missing: what stands after a gap looks as if it followed. */
@@ -313,30 +274,36 @@ static _Bool lose_commit(struct world *world, struct node *node, struct batch *b
     for (const struct item *item = batch->items; item; item = item->next)
         if (item->kind == ITEM_COMMAND)
             node_reply(world, node, item);
-    copy_database(node->handle, node->before_handle);
+    node_take_back(world, node);
     batch_free(batch);
     node_crash(world, node);
     return 1;
 }
 
+static void note_unsure(struct world *world, struct node *node, const struct batch *batch)
+{
+    for (const struct committed_event *e = batch->events; e && node->unsure_count < UNSURE_MAX; e = e->next)
+        node->unsure[node->unsure_count++] = record_of(world, node->index, &e->event);
+}
+
 void node_run_writer(struct world *world, struct node *node)
 {
     struct item *items[BATCH_MAX];
+    if (node->disk_full_until_ms > 0 && world->now_ms >= node->disk_full_until_ms)
+        node_free_disk(node);
     int count = take_items(world, node, items);
     int64_t wall_ms = node_wall_ms(world, node);
     loop_look_at_clock(&node->loop, wall_ms);
     if (world->without == GUARD_GAP)
         close_gap(world, node, items, count);
-    if (world->without == GUARD_REPLY_AFTER_COMMIT) {
-        if (!node->before)
-            open_database(&node->before, &node->before_handle);
-        copy_database(node->before_handle, node->handle);
-    }
+    if (world->without == GUARD_REPLY_AFTER_COMMIT)
+        node_remember(world, node);
     struct batch *batch = must(batch_new());
     int r = loop_run(&node->loop, items, count, wall_ms, batch);
     tell(world, "%s runs %d items: %s; head %lld, cursor %lld", node->service->name, count, r < 0 ? failure_text() : "committed",
          (long long)node->loop.at.head.position, (long long)node->loop.at.cursors[0].position);
-    if (batch->outcome_unknown) {
+    if (batch->outcome_unknown || (r < 0 && disk_is_dead(node->index))) {
+        note_unsure(world, node, batch);
         batch_free(batch);
         node_crash(world, node);
         return;
@@ -348,4 +315,6 @@ void node_run_writer(struct world *world, struct node *node)
     else
         check_commit(world, node, batch);
     node_note(node, (struct note){ .kind = NOTE_BATCH, .batch = batch });
+    if (node->on_disk && one_in(world, 30) && db_checkpoint(node->db, one_in(world, 4), NULL) < 0 && disk_is_dead(node->index))
+        node_crash(world, node);
 }

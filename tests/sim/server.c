@@ -21,7 +21,7 @@ void durable_wipe(struct durable *durable)
 void stream_wipe(struct stream *stream)
 {
     free(stream->at);
-    *stream = (struct stream){ .capacity = INT64_MAX };
+    *stream = (struct stream){ .first = 1, .capacity = INT64_MAX };
 }
 
 static void find_first(struct stream *stream)
@@ -49,8 +49,10 @@ static int64_t newest_position(const struct stream *stream)
 
 void stream_cut(struct stream *stream, int64_t last)
 {
-    while (stream->last > last)
-        stream_forget(stream, stream->last--);
+    while (stream->last > last) {
+        stream_forget(stream, stream->last);
+        stream->last--;
+    }
     if (stream->first > stream->last + 1)
         stream->first = stream->last + 1;
     stream->in_order = newest_position(stream);
@@ -107,6 +109,8 @@ static void take_publish(struct world *world, const struct packet *packet)
 {
     struct stream *stream = &world->server.streams[packet->stream];
     struct packet reply = { .position = packet->position };
+    if (world->now_ms >= stream->full_until_ms)
+        stream->capacity = INT64_MAX;
     if (!stream->exists)
         reply.result = RESULT_AWAY;
     else if (packet->sequence >= 0 && packet->sequence != stream->last)

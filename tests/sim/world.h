@@ -26,11 +26,12 @@ enum { ACCOUNT, ORDER };                      /* which node, and which log */
 /* A guard that this run does without: each must make the checks fail, or they are worth nothing. */
 enum guard {
     GUARD_NONE,
-    GUARD_ACK_AFTER_COMMIT,                   /* acknowledges what comes in at once, and believes the server */
+    GUARD_ACK_AFTER_COMMIT,                   /* acknowledges what comes in at once, and relies on the server for what is lost */
     GUARD_EXPECTED_SEQUENCE,                  /* publishes without saying what must come before */
     GUARD_CURSOR_IN_TRANSACTION,              /* the cursor on disk is behind the tables after a crash */
     GUARD_GAP,                                /* what comes after a gap is applied all the same */
     GUARD_REPLY_AFTER_COMMIT,                 /* replies while the commit may still be lost */
+    GUARD_SYNC_BEFORE_REPLY,                  /* synchronous=NORMAL: replies while the disk may still forget */
     GUARD_COUNT,
 };
 extern const char *const guard_names[GUARD_COUNT];
@@ -100,7 +101,8 @@ struct durable {
 struct stored { const struct record *record; _Bool unreadable; };
 struct stream {
     _Bool exists;
-    int64_t first, last, messages, capacity;  /* capacity: largest last sequence that is taken */
+    int64_t first, last, messages;
+    int64_t capacity, full_until_ms;          /* largest last sequence that is taken; until then */
     struct stored *at;                        /* by sequence; record NULL: not there any more */
     int64_t room;
     int64_t in_order;                         /* positions 1..in_order were stored in this order (I6) */
@@ -117,6 +119,7 @@ struct server {
 
 #define BATCH_MAX 64
 #define RECOVER_MAX 16
+#define UNSURE_MAX 1024
 
 enum note_kind { NOTE_BATCH, NOTE_PACKET };
 struct note { struct note *next; enum note_kind kind; struct batch *batch; struct packet packet; };
@@ -129,6 +132,7 @@ struct node {
     const struct service *service;
     struct source self;
     const char *option_values[8];
+    _Bool on_disk;                            /* else in memory, which no power cut reaches */
     struct db *db;
     sqlite3 *handle;                          /* the same, for what only the world may do */
     uint64_t life;                            /* counts the starts */
@@ -137,7 +141,7 @@ struct node {
     int64_t start_ms, connect_ms;             /* when it does so again */
     int connection;
     int64_t cut_ms;                           /* what the last connection had sent arrives until then, the rest does not */
-    int64_t clock_ms;                         /* its wall clock is so much ahead */
+    int64_t clock_ms, clock_max_ms;           /* its wall clock is so much ahead; the most that it ever was */
 
     struct loop loop;
     struct item *inbox, **inbox_last;
@@ -148,7 +152,12 @@ struct node {
     struct note *mail, **mail_last;
     struct relay relay;
     struct relay_tail tail;
-    struct { int64_t first; int expected, received, unsettled; const struct record *records[RECOVER_MAX]; } recovery;
+    struct {                                  /* reading the own stream back */
+        int64_t first;
+        int expected, received, unsettled;
+        _Bool rolled_back;
+        const struct record *records[RECOVER_MAX];
+    } recovery;
     struct feed feed;
     struct feed_info info;
     int64_t delivered, position, pending;     /* arrivals that the courier has not seen */
@@ -162,7 +171,10 @@ struct node {
     struct record **history;                  /* by position: all that it has ever committed */
     int64_t history_count, history_room;
     int64_t cursor;                           /* newest that was committed, since a restore */
-    int64_t restores, restored_ms;
+    int64_t disk_promise;                     /* likewise, of the own log: a power cut must not take it back */
+    const struct record *unsure[UNSURE_MAX];  /* of a commit that failed half way */
+    int unsure_count;
+    int64_t restores;
     struct db *copy, *before;                 /* an older copy; where a batch began (GUARD_REPLY_AFTER_COMMIT) */
     sqlite3 *copy_handle, *before_handle;
     int64_t copy_head;
@@ -201,31 +213,39 @@ struct request {
     int64_t restores;                         /* of its node when it was answered */
 };
 
-#define NAMES_MAX 64
+#define NAMES_MAX 24
+#define WAITING_MAX 64
 struct name { char id[ID_SIZE]; int of; };    /* of: the account of a card */
 struct load {
     struct request **requests;
-    int count, room, open;                    /* open: without an answer */
-    int64_t next_ms, retry_ms;
+    int count, room;
+    struct request *waiting[WAITING_MAX];     /* for an answer */
+    int waiting_count;
+    int64_t next_ms, retry_ms;                /* retry_ms: nobody of them asks again before */
     struct name accounts[NAMES_MAX], cards[NAMES_MAX], orders[NAMES_MAX];
-    int account_count, card_count, order_count, product_count;
+    int account_count, card_count, order_count, product_count;   /* the newest NAMES_MAX of them are kept */
     int64_t accepted, refused, repeated;
 };
 
-struct charge_entry { char order[64]; int64_t attempt; int status; int asked; };   /* status: see provider.c */
+enum charge_status { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_VOIDED };
+struct charge_entry { char order[64]; int64_t attempt; enum charge_status status; };
 struct provider {
-    struct charge_entry *entries;             /* a hash table */
+    struct charge_entry *entries;             /* a hash table; NONE: a free place */
     int count, room;
     int64_t away_until_ms;
 };
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
+#define FAULTS_MAX 32
+
 struct world {
     uint64_t seed, random;
     int64_t now_ms, steps, faults;
-    _Bool trace, calm;                        /* calm: nothing is broken any more */
+    _Bool trace, on_disk, calm;               /* calm: nothing is broken any more */
     enum guard without;
+    struct relay_config relay_config;
+    struct feed_config feed_config;
     struct arena arena;
     struct packet *packets;                   /* a heap by due_ms, number */
     int packet_count, packet_room;
@@ -234,8 +254,8 @@ struct world {
     struct node nodes[NODES];
     struct load load;
     struct provider provider;
-    int64_t fault_ms, mean_fault_ms, mean_load_ms, latency_ms;
-    int64_t fault_counts[32];
+    int64_t fault_ms, mean_fault_ms, mean_load_ms, latency_ms, calm_ms;
+    int64_t fault_counts[FAULTS_MAX];
     char violation[512];                      /* the first one; empty: none */
 };
 
@@ -247,11 +267,12 @@ _Bool one_in(struct world *world, int64_t times);
 void violated(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void trace_line(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define tell(world, ...) do { if ((world)->trace) trace_line((world), __VA_ARGS__); } while (0)
-void *must(const void *pointer);                              /* ends the program where there is no memory */
+void *must(void *pointer);                              /* ends the program where there is no memory */
 
 /* net.c */
 void send_packet(struct world *world, struct packet packet);
 struct packet take_packet(struct world *world);               /* the first due one */
+void delay_packets(struct world *world, int64_t until_ms);      /* nothing arrives before */
 int64_t packet_due_ms(const struct world *world);
 _Bool packet_is_lost(struct world *world, const struct packet *packet);
 void deliver_packet(struct world *world, struct packet *packet);
@@ -280,12 +301,20 @@ void node_push(struct node *node, struct item *item);
 void node_note(struct node *node, struct note note);
 void node_run_writer(struct world *world, struct node *node);
 int64_t writer_due_ms(const struct world *world, const struct node *node);
-void node_copy_database(struct node *node);                   /* remembers an older copy */
-void node_restore_database(struct world *world, struct node *node, _Bool from_copy);
 void node_request(struct world *world, struct node *node, const struct packet *packet);
 int64_t node_wall_ms(const struct world *world, const struct node *node);
-void open_database(struct db **ret_db, sqlite3 **ret_handle);
 void node_reply(struct world *world, struct node *node, const struct item *item);
+
+/* database.c */
+void open_database(struct db **ret_db, sqlite3 **ret_handle);   /* in memory */
+void node_open_database(struct world *world, struct node *node);
+void node_reopen_database(struct world *world, struct node *node, _Bool power_was_cut);
+void node_cut_power(struct world *world, struct node *node);
+void node_free_disk(struct node *node);                       /* it is not full any more */
+void node_copy_database(struct world *world, struct node *node);   /* remembers an older copy */
+void node_restore_database(struct world *world, struct node *node, _Bool from_copy);
+void node_remember(struct world *world, struct node *node);   /* how it is before a batch */
+void node_take_back(struct world *world, struct node *node);
 
 /* history.c */
 const struct record *record_of(struct world *world, int log, const struct event *event);   /* the world's own of the same chain, or a new one */
@@ -315,15 +344,14 @@ int64_t load_due_ms(const struct world *world);
 void load_take_reply(struct world *world, const struct packet *packet);
 void load_free(struct world *world);
 void provider_take(struct world *world, const struct packet *packet);
-int provider_status(const struct provider *provider, const char *order, int64_t attempt);   /* CHARGE_… */
-enum { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_VOIDED };
+enum charge_status provider_status(const struct provider *provider, const char *order, int64_t attempt);
 
 /* faults.c */
+const char *fault_name(int i);                                /* NULL: there are no more */
 void fault_act(struct world *world);
 void faults_end(struct world *world);
 
 /* check.c, fold.c */
 void check_all(struct world *world);                          /* in quiet */
-_Bool is_quiet(struct world *world);
-const char *what_is_not_quiet(struct world *world);
+const char *what_is_not_quiet(struct world *world);          /* NULL: it is */
 void check_folds(struct world *world);

@@ -1,0 +1,336 @@
+/* Faults: what breaks, drawn from the seed. The numbers are those of docs/FAULTS.md where it has them.
+ *
+ * One thing is not drawn: that both copies of an event, the one in its service's database and the one in its
+ * stream, are lost. Nothing can heal that; the relay says `forked`, and its own tests look at it. So a stream
+ * is damaged only while the database has all, and a database only while the stream has all. */
+#include "world.h"
+#include "disk.h"
+#include <stdlib.h>
+
+static struct node *any_node(struct world *world)
+{
+    return &world->nodes[draw(world, NODES)];
+}
+
+/* May this stream be damaged? Its service's database must have all. */
+static _Bool stream_may_go(struct world *world, int index)
+{
+    struct node *node = &world->nodes[index];
+    struct log_head head;
+    return world->server.streams[index].exists && event_log_head(node->db, &head) == 0 && head.position == node->history_count;
+}
+
+/* May this database go? Its stream must have all, and nothing on its way may delete it. */
+static _Bool database_may_go(struct world *world, int index)
+{
+    for (int i = 0; i < world->packet_count; i++)
+        if (world->packets[i].kind == PACKET_DELETE && world->packets[i].stream == index && !world->packets[i].to_node)
+            return 0;
+    return stream_is_whole(world, index);
+}
+
+/* ---- Services -------------------------------------------------------------------------------- */
+
+static _Bool crash(struct world *world)
+{
+    struct node *node = any_node(world);
+    _Bool runs = node->runs;
+    node_crash(world, node);
+    return runs;
+}
+
+static _Bool restore(struct world *world, _Bool from_copy)
+{
+    struct node *node = any_node(world);
+    if (!node->runs || (from_copy && !node->copy) || !database_may_go(world, node->index))
+        return 0;
+    node_crash(world, node);
+    node_restore_database(world, node, from_copy);
+    return 1;
+}
+
+static _Bool restore_older(struct world *world)
+{
+    return restore(world, 1);
+}
+
+static _Bool lose_database(struct world *world)
+{
+    return restore(world, 0);
+}
+
+static _Bool disconnect(struct world *world)
+{
+    struct node *node = any_node(world);
+    _Bool connected = node->connected;
+    node_disconnect(world, node);
+    return connected;
+}
+
+static _Bool fill_disk(struct world *world)
+{
+    struct node *node = any_node(world);
+    if (!node->runs)
+        return 0;
+    node->disk_full_until_ms = world->now_ms + 1 + draw(world, 1000);
+    sqlite3_exec(node->handle, "PRAGMA max_page_count = 1", NULL, NULL, NULL);   /* what it has, and no page more */
+    tell(world, "%s: the disk is full", node->service->name);
+    return 1;
+}
+
+/* At this moment, or in the middle of one of the next writes. */
+static _Bool cut_service_power(struct world *world)
+{
+    struct node *node = any_node(world);
+    if (!node->on_disk || !node->runs)
+        return 0;
+    if (one_in(world, 3))
+        node_cut_power(world, node);
+    else
+        disk_fail_after(node->index, 1 + draw(world, 40), 1);
+    return 1;
+}
+
+static _Bool fail_write(struct world *world)
+{
+    struct node *node = any_node(world);
+    if (!node->on_disk || !node->runs)
+        return 0;
+    disk_fail_after(node->index, 1 + draw(world, 40), 0);
+    return 1;
+}
+
+static _Bool jump_clock(struct world *world)
+{
+    static const int64_t jumps_ms[] = { -3600000, 3600000, 864000000, -5000 };
+    struct node *node = any_node(world);
+    if (!one_in(world, 4))
+        return 0;
+    node->clock_ms += jumps_ms[draw(world, 4)];
+    if (node->clock_ms < -36000000)
+        node->clock_ms = 0;
+    if (node->clock_ms > node->clock_max_ms)
+        node->clock_max_ms = node->clock_ms;
+    tell(world, "%s: the clock is %lld ms ahead", node->service->name, (long long)node->clock_ms);
+    return 1;
+}
+
+/* ---- The server ------------------------------------------------------------------------------ */
+
+static void stop_server(struct world *world, int64_t down_ms)
+{
+    world->server.is_up = 0;
+    world->server.up_at_ms = world->now_ms + 1 + draw(world, down_ms);
+    for (int i = 0; i < NODES; i++)
+        node_disconnect(world, &world->nodes[i]);
+}
+
+static _Bool restart_server(struct world *world)
+{
+    stop_server(world, 1500);
+    return 1;
+}
+
+/* A power cut: what was not synced is gone, of the stream and of the durable, each by itself. */
+static _Bool cut_power(struct world *world)
+{
+    stop_server(world, 500);
+    for (int i = 0; i < NODES; i++) {
+        struct stream *stream = &world->server.streams[i];
+        if (!stream_may_go(world, i))
+            continue;
+        int64_t lost = draw(world, one_in(world, 4) ? 400 : 10);
+        stream_cut(stream, stream->last > lost ? stream->last - lost : 0);
+        if (one_in(world, 2) && stream->durable.exists) {
+            stream->durable.acked -= draw(world, stream->durable.acked + 1);
+            stream->durable.delivered = stream->durable.acked;
+        }
+        tell(world, "stream %d ends at %lld", i, (long long)stream->last);
+    }
+    return 1;
+}
+
+static _Bool wipe_server(struct world *world)
+{
+    if (!stream_may_go(world, ACCOUNT) || !stream_may_go(world, ORDER))
+        return 0;
+    stop_server(world, 500);
+    for (int i = 0; i < NODES; i++)
+        stream_wipe(&world->server.streams[i]);
+    return 1;
+}
+
+static struct stream *stream_to_damage(struct world *world)
+{
+    int index = (int)draw(world, NODES);
+    return stream_may_go(world, index) && world->server.is_up ? &world->server.streams[index] : NULL;
+}
+
+static _Bool delete_stream(struct world *world)
+{
+    struct stream *stream = stream_to_damage(world);
+    if (stream)
+        stream_wipe(stream);
+    return stream != NULL;
+}
+
+static _Bool purge_stream(struct world *world)
+{
+    struct stream *stream = stream_to_damage(world);
+    if (stream)
+        stream_purge(stream);
+    return stream != NULL;
+}
+
+static _Bool lose_middle(struct world *world)
+{
+    struct stream *stream = stream_to_damage(world);
+    if (!stream || stream->messages == 0)
+        return 0;
+    int64_t first = stream->first + draw(world, stream->last - stream->first + 1), count = 1 + draw(world, 50);
+    _Bool is_noticed = one_in(world, 2);      /* else the server counts them, and cannot read them */
+    for (int64_t s = first; s <= stream->last && s < first + count; s++)
+        if (is_noticed)
+            stream_forget(stream, s);
+        else if (stream->at[s].record)
+            stream->at[s].unreadable = 1;
+    tell(world, "a stream loses %lld messages from %lld on", (long long)count, (long long)first);
+    return 1;
+}
+
+static _Bool lose_last(struct world *world)
+{
+    struct stream *stream = stream_to_damage(world);
+    if (stream)
+        stream_forget(stream, stream->last);
+    return stream != NULL;
+}
+
+static _Bool fill_stream(struct world *world)
+{
+    struct stream *stream = &world->server.streams[draw(world, NODES)];
+    stream->capacity = stream->last + draw(world, 20);
+    stream->full_until_ms = world->now_ms + draw(world, 800);
+    return stream->exists;
+}
+
+/* ---- The durable ----------------------------------------------------------------------------- */
+
+static struct durable *any_durable(struct world *world)
+{
+    return &world->server.streams[draw(world, NODES)].durable;
+}
+
+static _Bool delete_durable(struct world *world)
+{
+    struct durable *durable = any_durable(world);
+    _Bool existed = durable->exists;
+    durable_wipe(durable);
+    return existed;
+}
+
+static _Bool redeliver(struct world *world)
+{
+    struct durable *durable = any_durable(world);
+    durable->delivered = durable->acked;
+    for (int i = 0; i < NODES && world->server.is_up; i++)
+        server_serve(world, i);
+    return durable->exists;
+}
+
+/* By an operator, or by a file that was restored: nothing that was sent is asked for again. */
+static _Bool move_durable_ahead(struct world *world)
+{
+    int index = (int)draw(world, NODES);
+    struct stream *stream = &world->server.streams[index];
+    if (!stream->durable.exists)
+        return 0;
+    stream->durable.acked = stream->durable.delivered = stream->last + draw(world, 20);
+    return 1;
+}
+
+static _Bool forget_pulls(struct world *world)
+{
+    struct durable *durable = any_durable(world);
+    _Bool had = durable->pull_count > 0;
+    durable->pull_count = 0;
+    return had;
+}
+
+/* ---- Others ---------------------------------------------------------------------------------- */
+
+static _Bool provider_goes(struct world *world)
+{
+    world->provider.away_until_ms = world->now_ms + draw(world, 3000);
+    return 1;
+}
+
+/* Everything that is on its way takes longer than every time-out. */
+static _Bool freeze(struct world *world)
+{
+    int64_t until_ms = world->now_ms + 200 + draw(world, 3000);
+    delay_packets(world, until_ms);
+    return 1;
+}
+
+static _Bool copy_database(struct world *world)
+{
+    struct node *node = any_node(world);
+    if (node->runs)
+        node_copy_database(world, node);
+    return 0;                                 /* a backup is no fault */
+}
+
+/* ---- The table ------------------------------------------------------------------------------- */
+
+static const struct { const char *name; _Bool (*act)(struct world *); int weight; } faults[] = {
+    { "service crashes", crash, 10 }, { "older database restored", restore_older, 4 }, { "database lost", lose_database, 2 },
+    { "connection breaks", disconnect, 8 }, { "disk full", fill_disk, 4 }, { "clock jumps", jump_clock, 3 },
+    { "server restarts", restart_server, 4 }, { "power cut at the server", cut_power, 6 }, { "server wiped", wipe_server, 2 },
+    { "stream deleted", delete_stream, 2 }, { "stream purged", purge_stream, 2 }, { "stream loses its middle", lose_middle, 4 },
+    { "stream loses its last message", lose_last, 2 }, { "stream full", fill_stream, 4 }, { "durable deleted", delete_durable, 4 },
+    { "durable delivers again", redeliver, 5 }, { "durable ahead", move_durable_ahead, 3 }, { "pulls forgotten", forget_pulls, 3 },
+    { "provider away", provider_goes, 3 }, { "everything stands still", freeze, 3 }, { "backup taken", copy_database, 4 },
+    { "power cut at a service", cut_service_power, 8 }, { "write or sync fails", fail_write, 6 },
+};
+#define FAULT_COUNT (int)(sizeof(faults) / sizeof(*faults))
+_Static_assert(FAULT_COUNT <= FAULTS_MAX, "the world counts too few faults");
+
+const char *fault_name(int i)
+{
+    return i < FAULT_COUNT ? faults[i].name : NULL;
+}
+
+void fault_act(struct world *world)
+{
+    int64_t weights = 0;
+    for (int i = 0; i < FAULT_COUNT; i++)
+        weights += faults[i].weight;
+    int64_t weight = draw(world, weights);
+    int i = 0;
+    while ((weight -= faults[i].weight) >= 0)
+        i++;
+    tell(world, "fault: %s", faults[i].name);
+    if (faults[i].act(world)) {
+        world->fault_counts[i]++;
+        world->faults++;
+    }
+    world->fault_ms = world->now_ms + draw(world, 2 * world->mean_fault_ms + 1);
+}
+
+void faults_end(struct world *world)
+{
+    tell(world, "nothing is broken any more");
+    world->calm = 1;
+    world->calm_ms = world->now_ms;
+    world->fault_ms = INT64_MAX;
+    world->provider.away_until_ms = 0;
+    for (int i = 0; i < NODES; i++) {
+        struct node *node = &world->nodes[i];
+        world->server.streams[i].full_until_ms = 0;
+        node->clock_ms = node->clock_max_ms;  /* deadlines that were set by it must come */
+        node_free_disk(node);
+        if (node->on_disk && !disk_is_dead(i))
+            disk_fail_after(i, 0, 0);
+    }
+}
