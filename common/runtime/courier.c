@@ -57,6 +57,11 @@ void courier_disconnected(struct courier *courier)
     courier_note(courier, (struct note){ .kind = NOTE_DISCONNECTED });
 }
 
+void courier_redrive(struct courier *courier, struct item *item)
+{
+    courier_note(courier, (struct note){ .kind = NOTE_REDRIVE, .redrive = item });
+}
+
 static void on_answer(void *context, struct bus_message *message)
 {
     courier_note(context, (struct note){ .kind = NOTE_ANSWER, .answer = message });
@@ -85,6 +90,8 @@ static void take_answer(struct courier *courier, struct bus_message *answer, int
         relay_part_answer(courier, step, epoch, n, message, now_ms);
     else if (asker[0] == 'c')
         call_part_answer(courier, n, message);
+    else if (asker[0] == 'p')
+        redrive_part_answer(courier, n, message, now_ms);
     else
         feed_part_answer(courier, atoi(asker), step, epoch, message, now_ms);
 }
@@ -112,6 +119,7 @@ static void settle(struct courier *courier, struct batch *batch, int64_t now_ms)
     call_part_make(courier, batch, now_ms);
     feed_part_settled(courier, batch, now_ms);
     relay_part_settled(courier, batch, now_ms);
+    redrive_part_settled(courier, batch, now_ms);
     batch_free(batch);
 }
 
@@ -197,6 +205,7 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
     switch (note->kind) {
     case NOTE_BATCH:   settle(courier, note->batch, now_ms); break;
     case NOTE_ANSWER:  take_answer(courier, note->answer, now_ms); break;
+    case NOTE_REDRIVE: redrive_part_begin(courier, note->redrive, now_ms); break;
     case NOTE_REFUSED:
         if (note->status == JS_ERR_WRONG_LAST_SEQUENCE)
             relay_denied(&courier->relay, note->epoch, relay_part_reason(note->status), now_ms);
@@ -235,6 +244,7 @@ static void act(struct courier *courier, int64_t now_ms)
     for (int i = 0; source && source[i].log && courier->announced; i++)
         feed_part_act(courier, i, now_ms);
     call_part_look_at_clock(courier, now_ms);
+    redrive_part_look_at_clock(courier, now_ms);
     note_states(courier, now_ms);
 }
 
@@ -249,6 +259,8 @@ static int64_t due_ms(const struct courier *courier, int64_t now_ms)
             due = feed_due_ms(&courier->feeds[i]);
     if (courier->calls && courier->calls->deadline_ms < due)
         due = courier->calls->deadline_ms;
+    if (courier->redrive.item && courier->redrive.deadline_ms < due)
+        due = courier->redrive.deadline_ms;
     return due;
 }
 
@@ -376,6 +388,7 @@ void courier_stop(struct courier *courier)
     pthread_mutex_unlock(&courier->lock);
     pthread_join(courier->thread, NULL);
     courier->runs = 0;
+    redrive_part_stop(courier);
 }
 
 static void drop_notes(struct courier *courier)
@@ -385,6 +398,7 @@ static void drop_notes(struct courier *courier)
         courier->first = note->next;
         bus_message_free(note->answer);
         batch_free(note->batch);
+        item_free(note->redrive);
         free(note);
     }
 }

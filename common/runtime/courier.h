@@ -6,11 +6,12 @@
  *   courier_relay.c  the relay's actions
  *   courier_feed.c   the feeds' actions, and what they receive
  *   courier_call.c   calls to the outside
+ *   courier_redrive.c  parked events, fetched again
  *
  * Answers come to subjects below one inbox of this process, and the subject says what is answered:
  *   <inbox>.a.<epoch>.<position>            the stream took an event, or did not
  *   <inbox>.f.<feed>.<epoch>.<pull>         a status of a pull; a delivery comes here too, but keeps its own subject
- *   <inbox>.q.<asker>.<step>.<epoch>.<n>    all else; asker: r relay, c call, 0… feed
+ *   <inbox>.q.<asker>.<step>.<epoch>.<n>    all else; asker: r relay, c call, p redrive, 0… feed
  */
 #pragma once
 #include <pthread.h>
@@ -37,12 +38,13 @@ static inline int64_t ack_position(uint64_t acked)
 
 struct instance;
 
-enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_PULL_STATUS, NOTE_ANSWER };
+enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_PULL_STATUS, NOTE_ANSWER, NOTE_REDRIVE };
 struct note {                             /* what other threads tell the courier */
     struct note *next;
     enum note_kind kind;
     struct batch *batch;
     struct bus_message *answer;
+    struct item *redrive;
     int feed;
     int64_t epoch, pull;
     int status;
@@ -60,6 +62,15 @@ struct open_call {                        /* a call that waits for its answer */
     struct open_call *next;
     int64_t id, deadline_ms;
     struct outbound_call *call;
+};
+
+struct redrive {                          /* one at a time: an event goes out, is run, and then the next */
+    struct item *item;                    /* the request; NULL: none is under way */
+    int64_t id;                           /* so that answers to an earlier one are told from its own */
+    const char *log;                      /* of the event that it has come to; in the item's arena */
+    int64_t position;
+    int64_t deadline_ms;                  /* of the leader's answer; INT64_MAX: the event is in the loop */
+    int64_t redriven;
 };
 
 struct courier {
@@ -96,6 +107,7 @@ struct courier {
     char apis[SOURCES_MAX][SOURCE_API_SIZE];   /* prefix of the JetStream API of each source's stream */
     struct open_call *calls;              /* by deadline */
     int64_t call_id;
+    struct redrive redrive;
     _Bool more;                           /* there is more to do: look into the mailbox, but do not sleep */
     int64_t stop_by_ms;                   /* monotonic; 0: no stop is under way */
     _Bool announced;                      /* that we are ready */
@@ -111,3 +123,4 @@ void courier_deinit(struct courier *courier);
 void courier_settle(struct courier *courier, struct batch *batch);
 void courier_connected(struct courier *courier);     /* from library threads, as the next */
 void courier_disconnected(struct courier *courier);
+void courier_redrive(struct courier *courier, struct item *item);   /* takes the request over */

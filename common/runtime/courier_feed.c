@@ -150,7 +150,7 @@ static void settle_one(struct courier *courier, int i, const struct batch *batch
     const struct item *newest = NULL;
     int64_t count = 0;
     for (const struct item *item = batch->items; item; item = item->next) {
-        if (item->kind != ITEM_EVENT || !item->source || item->feed != i)
+        if (item->kind != ITEM_EVENT || !item->source || item->feed != i || item->redriven)
             continue;
         count++;
         if (item->outcome == OUTCOME_FORK) {
@@ -256,7 +256,7 @@ static void take_made(struct courier *courier, int i, char step, struct bus_mess
 
 /* ---- Filling a gap from the leader ---------------------------------------------------------- */
 
-static struct item *item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row)
+struct item *courier_item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row)
 {
     _free_(item) struct item *item = item_new(ITEM_EVENT);
     if (!item)
@@ -275,8 +275,7 @@ static struct item *item_of_row(struct courier *courier, int i, const struct run
     return take(item);
 }
 
-/* NULL: a refusal, such as `replaying`, or nothing that we understand. */
-static const struct runtime_events_reply *read_page(struct bus_message *message, struct arena *arena)
+const struct runtime_events_reply *courier_read_page(struct bus_message *message, struct arena *arena)
 {
     struct invalid invalid;
     void *value = NULL;
@@ -288,7 +287,7 @@ static void take_page(struct courier *courier, int i, struct bus_message *messag
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct feed *feed = &courier->feeds[i];
-    const struct runtime_events_reply *page = read_page(message, &arena);
+    const struct runtime_events_reply *page = courier_read_page(message, &arena);
     if (!page) {
         feed_failed(feed, "the leader refuses to give its events", now_ms);
         return;
@@ -298,7 +297,7 @@ static void take_page(struct courier *courier, int i, struct bus_message *messag
         return;
     }
     for (size_t n = 0; n < page->events_count; n++) {
-        struct item *item = item_of_row(courier, i, &page->events[n]);
+        struct item *item = courier_item_of_row(courier, i, &page->events[n]);
         if (!item)
             break;                        /* the rest comes with the next page */
         feed_delivered(feed, 1, item->event.position, 0, now_ms);
@@ -334,7 +333,7 @@ static void take_compared(struct courier *courier, int i, struct bus_message *me
     struct feed *feed = &courier->feeds[i];
     struct cursor cursor;
     struct digest chain;
-    const struct runtime_events_reply *page = read_page(message, &arena);
+    const struct runtime_events_reply *page = courier_read_page(message, &arena);
     if (!page || cursor_read(courier->db, source_of(courier, i)->log, &cursor) < 0 || cursor.position != feed->cursor) {
         feed_failed(feed, "the leader refuses to give its events", now_ms);
     } else if (page->events_count == 0) {

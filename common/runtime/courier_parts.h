@@ -28,6 +28,18 @@ void feed_part_status(struct courier *courier, const struct note *note, int64_t 
 void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
 void on_delivery(void *context, struct bus_message *message);           /* library thread */
 
+struct runtime_events_reply;
+struct runtime_events_reply_events_item;
+/* A range of a leader's log; NULL: a refusal, such as `replaying`, or nothing that we understand. */
+const struct runtime_events_reply *courier_read_page(struct bus_message *message, struct arena *arena);
+struct item *courier_item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row);   /* NULL: no memory, or broken */
+
+void redrive_part_begin(struct courier *courier, struct item *item, int64_t now_ms);
+void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message, int64_t now_ms);
+void redrive_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
+void redrive_part_look_at_clock(struct courier *courier, int64_t now_ms);
+void redrive_part_stop(struct courier *courier);     /* answers who waits */
+
 void call_part_make(struct courier *courier, struct batch *batch, int64_t now_ms);   /* takes batch->calls */
 void call_part_answer(struct courier *courier, int64_t id, struct bus_message *message);
 void call_part_look_at_clock(struct courier *courier, int64_t now_ms);

@@ -2,6 +2,7 @@
 #include "runtime/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "contracts.h"
 #include "runtime/envelope.h"
 #include "runtime/instance.h"
 #include "runtime/reply.h"
@@ -112,6 +113,10 @@ static int fill_item(struct item *item, const struct endpoint *endpoint, const s
 
 static int push(struct endpoint *endpoint, struct item *item)
 {
+    if (item->kind == ITEM_REDRIVE) {
+        courier_redrive(&endpoint->instance->courier, item);
+        return 0;
+    }
     return item->kind == ITEM_QUERY ? readers_push(&endpoint->instance->readers, item)
                                     : inbox_push(&endpoint->instance->inbox, item);
 }
@@ -134,7 +139,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
         snprintf(message, size, "%s", why);
         return refusal;
     }
-    _free_(item) struct item *item = item_new(endpoint->command ? ITEM_COMMAND : ITEM_QUERY);
+    _free_(item) struct item *item = item_new(endpoint->command ? ITEM_COMMAND : endpoint->query ? ITEM_QUERY : ITEM_REDRIVE);
     int r = item ? fill_item(item, endpoint, view, &invalid) : fail(ERR_MEMORY, "no memory for a request");
     if (r == 0 && reply_to && !(item->reply_to = arena_copy(&item->arena, reply_to, strlen(reply_to))))
         r = fail(ERR_MEMORY, "no memory for a request");
@@ -213,7 +218,7 @@ int endpoints_create(struct instance *instance)
 {
     const struct service *service = instance->service;
     admin_init(&instance->admin, service);
-    size_t count = count_queries(service->queries) + count_queries(instance->admin.queries);
+    size_t count = count_queries(service->queries) + count_queries(instance->admin.queries) + 1;
     for (const struct command *c = service->commands; c && c->subject; c++)
         count++;
     instance->endpoints = calloc(count, sizeof(*instance->endpoints));
@@ -224,6 +229,7 @@ int endpoints_create(struct instance *instance)
         add(instance, (struct endpoint){ .subject = c->subject, .request = c->request, .command = c });
     add_queries(instance, service->queries);
     add_queries(instance, instance->admin.queries);
+    add(instance, (struct endpoint){ .subject = instance->admin.redrive_subject, .request = &runtime_redrive_schema });
     return 0;
 }
 

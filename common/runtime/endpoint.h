@@ -12,7 +12,7 @@ struct endpoint {
     struct micro_endpoint *counters;
     const char *subject;
     const struct schema *request;
-    const struct command *command;        /* one of these two */
+    const struct command *command;        /* one of these two; neither: a redrive of parked events */
     const struct query_type *query;
     struct bus_subscription *subscription;
 };

@@ -10,6 +10,7 @@ enum item_kind {
     ITEM_QUERY,          /* a request that reads: goes to the readers, not to the loop */
     ITEM_EVENT,          /* an event of another's log, or of our own when we catch up on ourselves */
     ITEM_ANSWER,         /* the answer to a call of the process */
+    ITEM_REDRIVE,        /* a request to try parked events again: goes to the courier, who fetches them */
 };
 
 enum item_outcome {
@@ -60,6 +61,7 @@ struct item {
     int64_t stream_position;      /* of an own event: how far our stream goes */
     int64_t feed_epoch;           /* of the feed when it was delivered */
     const char *ack_to;           /* the broker's acknowledgement subject; NULL: fetched from the leader */
+    _Bool redriven;               /* was parked; the cursor has passed it long ago */
 
     /* ITEM_ANSWER */
     struct answer answer;

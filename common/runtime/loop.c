@@ -72,6 +72,15 @@ static int create_tables(struct loop *loop)
     return r < 0 ? trace(r) : 0;
 }
 
+/* A life before this one may have ended between a write and its sync, or because of a sync that failed. What we find
+ * then looks committed, and a power cut can still take it back: it is synced before anybody hears of it (rule 4). A
+ * checkpoint syncs the WAL before it moves anything, so a full disk does not matter here. */
+static int sync_what_is_there(struct db *db)
+{
+    int r = db_checkpoint(db, 1, NULL);
+    return r == -ERR_FULL ? 0 : trace(r);
+}
+
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
               struct db *db, uint64_t seed)
 {
@@ -79,7 +88,9 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         .service = service, .option_values = option_values, .db = db, .process_due_ms = INT64_MAX,
     };
     id_source_init(&loop->ids, seed);
-    int r = store_migrate(db);
+    int r = sync_what_is_there(db);
+    if (r == 0)
+        r = store_migrate(db);
     if (r == 0)
         r = db_begin(db);
     if (r < 0)

@@ -245,6 +245,36 @@ static int apply_foreign(struct loop *loop, struct item *item, int64_t wall_ms, 
     return trace(r);
 }
 
+/* A parked event once more. What stands behind an earlier one of its entity stays there. */
+static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    const char *log = item->source->log;
+    const int64_t position = item->event.position;
+    int64_t first = 0;
+    int r = parked_first(loop->db, log, item->event.entity, &first);
+    if (r < 0)
+        return trace(r);
+    item->outcome = r == 0 || first > position ? OUTCOME_REPEAT : OUTCOME_PARKED;
+    if (item->outcome == OUTCOME_REPEAT || first < position)
+        return 0;
+    r = apply_foreign(loop, item, wall_ms, batch);
+    if (r < 0 && !is_own_fault(r))
+        return trace(r);
+    if (r < 0) {
+        log_error("redrive_failed", LOG_TEXT("log", log), LOG_INT("position", position), LOG_TEXT("type", item->event.type),
+                  LOG_TEXT("entity", item->event.entity), LOG_TEXT("reason", failure_text()));
+        return trace(parked_set_error(loop->db, log, position, failure_text()));
+    }
+    r = parked_remove(loop->db, log, position);
+    if (r < 0)
+        return trace(r);
+    loop->at.parked_count--;
+    item->outcome = OUTCOME_DONE;
+    log_info("event_redriven", LOG_TEXT("log", log), LOG_INT("position", position), LOG_TEXT("type", item->event.type),
+             LOG_TEXT("entity", item->event.entity));
+    return 0;
+}
+
 static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     struct cursor *cursor = &loop->at.cursors[item->feed];
@@ -344,9 +374,11 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     switch (item->kind) {
     case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
+    case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the courier"); break;
     case ITEM_ANSWER:  r = run_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
-        r = item->source ? run_foreign_event(loop, item, wall_ms, batch) : run_own_event(loop, item);
+        r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)
+          : item->source ? run_foreign_event(loop, item, wall_ms, batch) : run_own_event(loop, item);
         break;
     }
     if (r >= 0 || !is_own_fault(r))

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/lock_file.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "runtime/endpoint.h"
 #include "runtime/instance.h"
 #include "runtime/metrics.h"
@@ -76,11 +77,11 @@ static void put_data(void *context, int endpoint, struct buf *out)
     if (atomic_load(&status->last_commit_ms) > 0)
         rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
     buf_put_format(out, "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,\"queue\":%d,"
-                   "\"readers_queue\":%d,\"parked\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
+                   "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
                    "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"sources\":{",
                    status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)), (long long)position,
                    (long long)published, (long long)(position - published), inbox_length(&instance->inbox),
-                   readers_length(&instance->readers), (long long)atomic_load(&status->parked),
+                   readers_length(&instance->readers), (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
                    (long long)atomic_load(&status->commits), (long long)atomic_load(&status->committed_items), last_commit,
                    (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
                    (long long)atomic_load(&status->replay_target));
@@ -164,6 +165,8 @@ static int start(struct instance *instance)
         r = courier_subscribe(&instance->courier);
     if (r == 0)
         r = start_micro(instance);
+    atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
+    atomic_store(&instance->status.courier_turned_ms, clock_monotonic_ms());
     if (r == 0)
         r = courier_start(&instance->courier);
     if (r == 0)
@@ -200,12 +203,27 @@ static void stop(struct instance *instance)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
+/* To a supervisor that asked for it: alive, and in which state. A service whose threads stand still says nothing
+ * any more, and is started again. */
+static void tell_supervisor(const struct instance *instance)
+{
+    char text[128];
+    const char *why;
+    _Bool alive = health_is_alive(instance, &why);
+    snprintf(text, sizeof(text), "%sSTATUS=%s", alive ? "WATCHDOG=1\n" : "", alive ? status_name(&instance->status) : why);
+    notify_send(text);
+}
+
 /* Until a signal or a part that cannot go on. A second signal ends the process at once. */
 static int wait_for_end(struct instance *instance, int signal_fd)
 {
     struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN }, { .fd = instance->wake_fd, .events = POLLIN } };
-    while (poll(fds, 2, -1) < 0 && errno == EINTR)
-        ;
+    int64_t watchdog_ms = notify_watchdog_ms();
+    notify_send("READY=1");               /* it runs; that its server is there is another matter (STATUS) */
+    int events;
+    while ((events = poll(fds, 2, watchdog_ms > 0 ? (int)(watchdog_ms / 3) : -1)) <= 0)
+        if (events == 0)
+            tell_supervisor(instance);
     if (fds[1].revents)
         return atomic_load(&instance->exit_code);
     struct signalfd_siginfo signal;
@@ -256,6 +274,7 @@ static int run(const struct service *service, const struct config *config, const
     } else {
         exit_code = wait_for_end(&instance, signal_fd);
     }
+    notify_send("STOPPING=1");
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);

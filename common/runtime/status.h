@@ -32,6 +32,7 @@ struct status {
     atomic_llong writer_turned_ms, courier_turned_ms;   /* monotonic: when each last began a turn */
     atomic_llong unpublished_since_ms;  /* monotonic: how long the oldest event waits for the stream; 0: none does */
     atomic_llong parked;
+    atomic_llong redriven;            /* since the start; the courier */
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];

@@ -444,8 +444,8 @@ class Mesh:
                 helper.wait(5)
         try:
             self.script("down", may_fail=True)
-        except subprocess.TimeoutExpired:
-            pass
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"the mesh cannot be taken down: {error!r}")     # what is left is found by its mark
         alive = leftovers()
         for path in reversed(self.mounts):
             subprocess.run(["umount", "-l", path], check=False)

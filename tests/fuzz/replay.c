@@ -16,7 +16,9 @@ static size_t input_count, taken_count;
 static int replay_file(const char *path)
 {
     struct stat status;
-    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
+    if (stat(path, &status) < 0)
+        return -1;
+    if (!S_ISREG(status.st_mode))
         return 0;
     FILE *file = fopen(path, "rb");
     if (!file)

@@ -1,8 +1,8 @@
-/* Faults: what breaks, drawn from the seed. The numbers are those of docs/FAULTS.md where it has them.
+/* Faults: what breaks, drawn from the seed.
  *
- * One thing is not drawn: that both copies of an event, the one in its service's database and the one in its
- * stream, are lost. Nothing can heal that; the relay says `forked`, and its own tests look at it. So a stream
- * is damaged only while the database has all, and a database only while the stream has all. */
+ * One thing is not drawn among them: that both copies of an event, the one in its service's database and the one in
+ * its stream, are lost. Nothing can heal that. So a stream is damaged only while the database has all, and a database
+ * only while the stream has all; both together are lost once, at the end of a run, to see it named. */
 #include "world.h"
 #include "disk.h"
 #include <stdlib.h>
@@ -281,6 +281,23 @@ static _Bool copy_database(struct world *world)
     return 0;                                 /* a backup is no fault */
 }
 
+/* ---- The one that cannot be healed ----------------------------------------------------------- */
+
+int lose_both_copies(struct world *world)
+{
+    int index = (int)draw(world, NODES);
+    struct node *node = &world->nodes[index];
+    struct stream *stream = &world->server.streams[index];
+    if (!node->copy || node->copy_head == 0 || node->copy_head >= node->history_count || stream->last != node->history_count)
+        return -1;
+    tell(world, "%s and its stream lose what came after %lld", node->service->name, (long long)node->copy_head);
+    node_crash(world, node);
+    node_restore_database(world, node, 1);
+    stream_cut(stream, node->copy_head);
+    node->history_count = node->copy_head;    /* from here on the world is another one */
+    return index;
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 static const struct { const char *name; _Bool (*act)(struct world *); int weight; } faults[] = {
@@ -322,7 +339,6 @@ void faults_end(struct world *world)
 {
     tell(world, "nothing is broken any more");
     world->calm = 1;
-    world->calm_ms = world->now_ms;
     world->fault_ms = INT64_MAX;
     world->provider.away_until_ms = 0;
     for (int i = 0; i < NODES; i++) {

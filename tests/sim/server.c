@@ -172,10 +172,8 @@ static struct packet get(const struct stream *stream, int64_t sequence)
 
 static void say_to_pull(struct world *world, int index, const struct server_pull *pull, int status)
 {
-    if (pull->connection != world->nodes[1 - index].connection)
-        return;
     send_packet(world, (struct packet){ .kind = PACKET_PULL_STATUS, .node = 1 - index, .to_node = 1, .stream = index, .epoch = pull->epoch,
-                                        .position = pull->number, .count = status });
+                                        .position = pull->number, .count = status, .life = pull->life });
 }
 
 static void drop_pull(struct durable *durable, int i)
@@ -197,7 +195,7 @@ void server_serve(struct world *world, int index)
         struct server_pull *pull = &durable->pulls[0];
         send_packet(world, (struct packet){ .kind = PACKET_DELIVERY, .node = 1 - index, .to_node = 1, .stream = index,
                                             .record = stored->record, .sequence = durable->delivered,
-                                            .count = stream->last - durable->delivered });
+                                            .count = stream->last - durable->delivered, .life = pull->life });
         if (--pull->left == 0)
             drop_pull(durable, 0);
         durable->heartbeat_ms = world->now_ms + HEARTBEAT_MS;
@@ -209,7 +207,7 @@ static void take_pull(struct world *world, const struct packet *packet)
     struct durable *durable = &world->server.streams[packet->stream].durable;
     struct server_pull pull = {
         .number = packet->position, .epoch = packet->epoch, .left = packet->count, .expires_ms = world->now_ms + packet->sequence,
-        .connection = packet->connection,
+        .life = packet->life,
     };
     if (!durable->exists || durable->pull_count == PULLS_MAX) {
         if (one_in(world, 2))                 /* old servers say nothing */

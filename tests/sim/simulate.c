@@ -9,8 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-#define QUIET_STEPS_MAX 400000            /* after the last fault, until the world must be at rest (I12) */
-#define QUIET_MS_MAX 600000
+#define QUIET_STEPS_MAX 800000            /* after the last fault, until the world must be at rest (I12) */
+#define QUIET_MS_MAX 1800000
+#define NAMED_MS_MAX 120000
 #define GUARD_SEEDS_MAX 100               /* runs that may pass without a guard before we say that it is not missed */
 
 const char *const guard_names[GUARD_COUNT] = {
@@ -81,13 +82,23 @@ static void live(struct world *world, struct node *node)
         node_start(world, node);
 }
 
+static void tell_packet(const struct world *world, const struct packet *packet, _Bool lost)
+{
+    char what[64] = "";
+    if (packet->record)
+        snprintf(what, sizeof(what), " of %lld at %lld", (long long)packet->record->event.position, (long long)packet->sequence);
+    else if (packet->sequence > 0 || packet->position > 0)
+        snprintf(what, sizeof(what), " %lld, %lld", (long long)packet->sequence, (long long)packet->position);
+    tell(world, "%s %s: %s%s%s%s", packet->to_node ? "to" : "from", world->nodes[packet->node].service->name, packet_names[packet->kind],
+         packet->is_reply ? packet->result == RESULT_FINE ? " answered" : " refused" : "", what, lost ? " (lost)" : "");
+}
+
 static void arrive(struct world *world)
 {
     struct packet packet = take_packet(world);
     _Bool lost = packet_is_lost(world, &packet);
-    tell(world, "%s %s%s %s%s: sequence %lld, position %lld", packet.to_node ? "to" : "from", world->nodes[packet.node].service->name,
-         packet.is_reply ? ", answer" : "", packet_names[packet.kind], lost ? " (lost)" : "", (long long)packet.sequence,
-         (long long)(packet.record ? packet.record->event.position : packet.position));
+    if (world->trace)
+        tell_packet(world, &packet, lost);
     if (!lost)
         deliver_packet(world, &packet);
 }
@@ -153,7 +164,7 @@ static void draw_configs(struct world *world)
     struct feed_config *feed = &world->feed_config;
     relay->window_max = windows[draw(world, 4)];
     relay->publish_max = 1 + draw(world, 8);
-    relay->answer_timeout_ms = feed->answer_timeout_ms = 400;
+    relay->answer_timeout_ms = feed->answer_timeout_ms = 100 + 6 * world->latency_ms;   /* a look asks three times */
     relay->backoff_min_ms = feed->backoff_min_ms = 10;
     relay->backoff_max_ms = feed->backoff_max_ms = 500;
     relay->audit_interval_ms = 400;
@@ -182,8 +193,8 @@ static void world_open(struct world *world, uint64_t seed, enum guard without, _
     for (int i = 0; i < 10; i++)
         draw(world, 2);                   /* small seeds begin alike */
     arena_init(&world->arena);
-    draw_configs(world);
     draw_tempers(world);
+    draw_configs(world);
     world->fault_ms = world->now_ms + world->mean_fault_ms;
     world->load.retry_ms = INT64_MAX;
     world->server.is_up = 1;
@@ -219,7 +230,24 @@ static void come_to_rest(struct world *world)
     }
 }
 
-struct total { int64_t runs, steps, faults, events, accepted, refused, repeated; int64_t fault_counts[FAULTS_MAX]; double simulated_s; };
+struct total { int64_t runs, steps, faults, losses, events, accepted, refused, repeated; int64_t fault_counts[FAULTS_MAX]; double simulated_s; };
+
+/* Rule 6: what nothing can heal is named: by the leader, whose stream has held more, or by the reader, who has read
+ * more. */
+static void see_loss_named(struct world *world, struct total *total)
+{
+    int index = lose_both_copies(world);
+    if (index < 0)
+        return;
+    const struct relay *leader = &world->nodes[index].relay;
+    const struct feed *reader = &world->nodes[1 - index].feed;
+    const int64_t end_ms = world->now_ms + NAMED_MS_MAX;
+    while (leader->state != RELAY_FORKED && reader->state != FEED_FORKED && world->now_ms < end_ms && !world->violation[0])
+        step(world);
+    total->losses++;
+    if (leader->state != RELAY_FORKED && reader->state != FEED_FORKED)
+        violated(world, "rule 6: %s has lost events that were read, and nobody says so", world->nodes[index].service->name);
+}
 
 /* True when all held. */
 static _Bool run(uint64_t seed, int64_t steps, enum guard without, _Bool trace, struct total *total, char *ret_violation, size_t size)
@@ -233,6 +261,8 @@ static _Bool run(uint64_t seed, int64_t steps, enum guard without, _Bool trace, 
     come_to_rest(&world);
     if (!world.violation[0])
         check_all(&world);
+    if (!world.violation[0])
+        see_loss_named(&world, total);
     total->runs++;
     total->steps += world.steps;
     total->faults += world.faults;
@@ -263,9 +293,9 @@ static void report(const struct total *total, const struct wish *wish, double be
 {
     double seconds = now_s() - begin_s;
     printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld events; %lld requests accepted, "
-           "%lld refused, %lld answered again\n", (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
+           "%lld refused, %lld answered again; %lld losses named\n", (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
            (long long)total->faults, total->simulated_s / 3600, (long long)total->events, (long long)total->accepted,
-           (long long)total->refused, (long long)total->repeated);
+           (long long)total->refused, (long long)total->repeated, (long long)total->losses);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
             printf("  %-30s %lld\n", fault_name(i), (long long)total->fault_counts[i]);

@@ -9,8 +9,9 @@
  *      load.c      replies    node.c  courier_*.c  server.c              node.c
  *                               └─ calls ─► provider.c
  *
- * Between them everything travels as a packet, takes time, and may be lost with its connection (net.c).
- * faults.c breaks things, check.c and fold.c say whether what is left is right.
+ * Between them everything travels as a packet, takes time, and may be lost with its connection (net.c). A node's
+ * database is in memory, or on a disk that forgets and fails (database.c, disk.c). faults.c breaks things; history.c
+ * remembers what was committed, and check.c and fold.c say whether what is left is right.
  */
 #pragma once
 #include <sqlite3.h>
@@ -70,7 +71,7 @@ struct packet {
     _Bool to_node, is_reply;
     int node;                                 /* whose connection it uses */
     int connection;                           /* of that node when it was sent */
-    uint64_t life;                            /* likewise: another life has another inbox */
+    uint64_t life;                            /* to whose inbox it is an answer: another life has another one; 0: it does not matter */
     enum packet_result result;
     int stream;
     int64_t due_ms, number;                   /* number: the order in which they were sent */
@@ -88,7 +89,7 @@ struct packet {
 /* ---- The message server ---------------------------------------------------------------------- */
 
 #define PULLS_MAX 8
-struct server_pull { int64_t number, epoch, left, expires_ms; int connection; };
+struct server_pull { int64_t number, epoch, left, expires_ms; uint64_t life; };
 
 struct durable {
     _Bool exists;
@@ -175,6 +176,7 @@ struct node {
     const struct record *unsure[UNSURE_MAX];  /* of a commit that failed half way */
     int unsure_count;
     int64_t restores;
+    int64_t audited_count, audited_from_ms;   /* check.c: since when its stream has ended there */
     struct db *copy, *before;                 /* an older copy; where a batch began (GUARD_REPLY_AFTER_COMMIT) */
     sqlite3 *copy_handle, *before_handle;
     int64_t copy_head;
@@ -254,7 +256,7 @@ struct world {
     struct node nodes[NODES];
     struct load load;
     struct provider provider;
-    int64_t fault_ms, mean_fault_ms, mean_load_ms, latency_ms, calm_ms;
+    int64_t fault_ms, mean_fault_ms, mean_load_ms, latency_ms;
     int64_t fault_counts[FAULTS_MAX];
     char violation[512];                      /* the first one; empty: none */
 };
@@ -350,6 +352,7 @@ enum charge_status provider_status(const struct provider *provider, const char *
 const char *fault_name(int i);                                /* NULL: there are no more */
 void fault_act(struct world *world);
 void faults_end(struct world *world);
+int lose_both_copies(struct world *world);                    /* of the newest events of a log that was read; whose, or -1 */
 
 /* check.c, fold.c */
 void check_all(struct world *world);                          /* in quiet */

@@ -240,6 +240,35 @@ Test(loop, what_cannot_be_applied_is_parked_with_what_follows_of_its_entity)
     cr_assert(rows("SELECT count(*) FROM event_log") == 1 && rows("SELECT count(*) FROM closed WHERE entity = 'e1'") == 0);
 }
 
+static enum item_outcome redrive(int64_t position, const char *entity, const char *data)
+{
+    struct item *item = other_event(position, entity, data);
+    item->redriven = 1;
+    struct batch *batch = run(1, &item);
+    enum item_outcome outcome = item->outcome;
+    batch_free(batch);
+    return outcome;
+}
+
+Test(loop, a_redriven_event_is_applied_and_reacted_to_once_and_in_its_entitys_order)
+{
+    run_other(1, "e1", "bad");
+    run_other(2, "e1", "{}");
+    run_other(3, "e2", "{}");
+    cr_assert_eq(redrive(2, "e1", "{}"), OUTCOME_PARKED);           /* the first stands before it */
+    cr_assert_eq(redrive(1, "e1", "bad"), OUTCOME_PARKED);          /* it is no better than it was */
+    cr_assert(loop.at.parked_count == 2 && rows("SELECT count(*) FROM event_log") == 1);
+    static const struct { int64_t position; enum item_outcome outcome; int64_t parked, events; } steps[] = {
+        { 1, OUTCOME_DONE, 1, 2 }, { 1, OUTCOME_REPEAT, 1, 2 }, { 2, OUTCOME_DONE, 0, 3 }, { 2, OUTCOME_REPEAT, 0, 3 },
+    };
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        cr_assert_eq(redrive(steps[i].position, "e1", "{}"), steps[i].outcome, "step %zu", i);
+        cr_assert(loop.at.parked_count == steps[i].parked && rows("SELECT count(*) FROM parked") == steps[i].parked, "step %zu", i);
+        cr_assert_eq(rows("SELECT count(*) FROM event_log"), steps[i].events, "step %zu", i);
+    }
+    cr_assert(rows("SELECT count(*) FROM closed") == 3 && loop.at.cursors[0].position == 3);
+}
+
 /* ---- Catching up on ourselves ----------------------------------------------------------------- */
 
 Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)

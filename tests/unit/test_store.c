@@ -179,6 +179,24 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     cr_assert(parked_has(db, "OTHER", "e1") == 0 && parked_add(db, &parked) == 0 && parked_has(db, "OTHER", "e1") == 1);
     cr_assert(parked_list(db, "", 0, &arena, list, 4, &count) == 0 && count == 1 && strcmp(list[0].error, "bad") == 0);
     cr_assert(parked_list(db, "OTHER", 3, &arena, list, 4, &count) == 0 && count == 0);
+    struct parked more[] = { { "OTHER", 5, "e1", "Happened", "behind", 1 }, { "OTHER", 6, "e2", "Happened", "bad", 1 } };
+    cr_assert(parked_add(db, &more[0]) == 0 && parked_add(db, &more[1]) == 0);
+    static const struct { struct parked_filter filter; int64_t after, next, count; } nexts[] = {
+        { { 0 }, 0, 3, 3 }, { { 0 }, 3, 6, 3 }, { { 0 }, 6, 0, 3 }, { { .log = "ELSE" }, 0, 0, 0 },
+        { { .entity = "e2" }, 0, 6, 1 }, { { "OTHER", "e1" }, 3, 0, 2 },
+    };
+    for (size_t i = 0; i < sizeof(nexts) / sizeof(*nexts); i++) {
+        const char *log = "";
+        int64_t next = 0;
+        int r = parked_next_free(db, &nexts[i].filter, "OTHER", nexts[i].after, &arena, &log, &next);
+        cr_assert(r == (nexts[i].next > 0) && next == nexts[i].next, "case %zu: %d, %" PRId64, i, r, next);
+        cr_assert(parked_count_of(db, &nexts[i].filter, &parked_rows) == 0 && parked_rows == nexts[i].count, "case %zu", i);
+    }
+    cr_assert(parked_set_error(db, "OTHER", 6, "worse") == 0 && parked_list(db, "OTHER", 5, &arena, list, 4, &count) == 0);
+    cr_assert(count == 1 && strcmp(list[0].error, "worse") == 0);
+    cr_assert(parked_first(db, "OTHER", "e1", &parked_rows) == 1 && parked_rows == 3);
+    cr_assert(parked_first(db, "OTHER", "e9", &parked_rows) == 0);
+    cr_assert(parked_remove(db, "OTHER", 5) == 0 && parked_remove(db, "OTHER", 6) == 0);
     cr_assert(parked_remove(db, "OTHER", 3) == 0 && parked_count(db, &parked_rows) == 0 && parked_rows == 0);
 }
 

@@ -1,0 +1,175 @@
+/* Courier, redrive: parked events, one after the other, are fetched again from their leader's log (we keep only a
+ * reference to them) and given to the loop. The answer goes out when all were tried, or the leader is away; what
+ * was applied until then stays applied. One redrive at a time: two would only get into each other's way. */
+#include "runtime/courier_parts.h"
+#include "base/log.h"
+#include "contracts.h"
+#include "runtime/reply.h"
+#include "store/parked.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LEADER_TIMEOUT_MS 4000
+
+static struct parked_filter filter_of(const struct redrive *redrive)
+{
+    const struct runtime_redrive *request = redrive->item->request;
+    return (struct parked_filter){ .log = request->log, .entity = request->entity };
+}
+
+static void answer(struct courier *courier, struct item *item)
+{
+    reply_send(courier->instance->bus, BUS_URGENT, item);
+    item_free(item);
+}
+
+static void refuse(struct courier *courier, struct item *item, enum refusal refusal, const char *message)
+{
+    item->outcome = OUTCOME_REFUSED;
+    item->refusal = refusal;
+    item->message = message;
+    answer(courier, item);
+}
+
+static void give_up(struct courier *courier, enum refusal refusal, const char *why)
+{
+    struct redrive *redrive = &courier->redrive;
+    char message[160];
+    snprintf(message, sizeof(message), "%s; redriven before that: %" PRId64, why, redrive->redriven);
+    log_warn("redrive", LOG_INT("redriven", redrive->redriven), LOG_TEXT("reason", why));
+    refuse(courier, take(redrive->item), refusal, message);
+}
+
+static void finish(struct courier *courier)
+{
+    struct redrive *redrive = &courier->redrive;
+    struct runtime_redrive_reply reply = { .redriven = redrive->redriven };
+    struct parked_filter filter = filter_of(redrive);
+    int r = parked_count_of(courier->db, &filter, &reply.still_parked);
+    if (r == 0)
+        r = schema_encode(&runtime_redrive_reply_schema, &reply, &redrive->item->body);
+    if (r < 0) {
+        give_up(courier, REFUSED_INTERNAL, failure_text());
+        return;
+    }
+    log_info("redrive", LOG_INT("redriven", reply.redriven), LOG_INT("still_parked", reply.still_parked));
+    redrive->item->outcome = OUTCOME_DONE;
+    answer(courier, take(redrive->item));
+}
+
+/* Index of the source; -1: this service does not read that log any more. */
+static int source_of_log(const struct courier *courier, const char *log)
+{
+    const struct source *source = courier->instance->service->sources;
+    for (int i = 0; source && source[i].log; i++)
+        if (strcmp(source[i].log, log) == 0)
+            return i;
+    return -1;
+}
+
+static int ask_leader(struct courier *courier, int i, int64_t now_ms)
+{
+    struct redrive *redrive = &courier->redrive;
+    char subject[BUS_SUBJECT_MAX + 1], body[64];
+    snprintf(subject, sizeof(subject), "%s.events", courier->instance->service->sources[i].prefix);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":1}", redrive->position - 1);
+    redrive->deadline_ms = now_ms + LEADER_TIMEOUT_MS;
+    return trace(courier_ask(courier, "p", 'e', 0, ++redrive->id, subject, body, (size_t)length));
+}
+
+static void go_on(struct courier *courier, int64_t now_ms)
+{
+    struct redrive *redrive = &courier->redrive;
+    const struct parked_filter filter = filter_of(redrive);
+    for (;;) {
+        int r = parked_next_free(courier->db, &filter, redrive->log, redrive->position, &redrive->item->arena,
+                                 &redrive->log, &redrive->position);
+        if (r < 0) {
+            give_up(courier, REFUSED_INTERNAL, failure_text());
+            return;
+        }
+        if (r == 0) {
+            finish(courier);
+            return;
+        }
+        int i = source_of_log(courier, redrive->log);
+        if (i < 0)
+            continue;
+        if (ask_leader(courier, i, now_ms) < 0)
+            give_up(courier, REFUSED_BUSY, "the leader cannot be asked");
+        return;
+    }
+}
+
+void redrive_part_begin(struct courier *courier, struct item *item, int64_t now_ms)
+{
+    struct redrive *redrive = &courier->redrive;
+    if (redrive->item) {
+        refuse(courier, item, REFUSED_BUSY, "a redrive is under way");
+        return;
+    }
+    *redrive = (struct redrive){ .item = item, .id = redrive->id, .log = "" };
+    go_on(courier, now_ms);
+}
+
+void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct redrive *redrive = &courier->redrive;
+    if (!redrive->item || id != redrive->id || redrive->deadline_ms == INT64_MAX)
+        return;                           /* too late: the requester has been told */
+    if (bus_message_status(message)) {
+        give_up(courier, REFUSED_BUSY, "the leader is away");
+        return;
+    }
+    const struct runtime_events_reply *page = courier_read_page(message, &arena);
+    if (!page) {
+        give_up(courier, REFUSED_BUSY, "the leader refuses to give its events");
+        return;
+    }
+    if (page->events_count == 0 || page->events[0].position != redrive->position) {
+        log_error("redrive_failed", LOG_TEXT("log", redrive->log), LOG_INT("position", redrive->position),
+                  LOG_TEXT("reason", "its leader does not have it any more"));
+        go_on(courier, now_ms);
+        return;
+    }
+    struct item *item = courier_item_of_row(courier, source_of_log(courier, redrive->log), &page->events[0]);
+    if (!item) {
+        give_up(courier, REFUSED_INTERNAL, "an event of the leader cannot be read");
+        return;
+    }
+    item->redriven = 1;
+    redrive->deadline_ms = INT64_MAX;
+    inbox_push(&courier->instance->inbox, item);
+}
+
+void redrive_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms)
+{
+    struct redrive *redrive = &courier->redrive;
+    for (const struct item *item = batch->items; item; item = item->next) {
+        if (item->kind != ITEM_EVENT || !item->redriven)
+            continue;
+        if (item->outcome == OUTCOME_DONE && !batch->aborted) {
+            redrive->redriven++;
+            atomic_fetch_add(&courier->instance->status.redriven, 1);
+        }
+        if (batch->aborted)
+            give_up(courier, REFUSED_BUSY, "the service cannot write at the moment");
+        else
+            go_on(courier, now_ms);
+        return;                           /* one at a time */
+    }
+}
+
+void redrive_part_look_at_clock(struct courier *courier, int64_t now_ms)
+{
+    if (courier->redrive.item && now_ms >= courier->redrive.deadline_ms)
+        give_up(courier, REFUSED_BUSY, "the leader does not answer");
+}
+
+void redrive_part_stop(struct courier *courier)
+{
+    if (courier->redrive.item)
+        give_up(courier, REFUSED_BUSY, "the service is stopping");
+}

@@ -1,0 +1,62 @@
+/* Allocations: see allocations.h. */
+#include "allocations.h"
+#include <jansson.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+char *__wrap_strdup(const char *text);
+
+static long until_failure;            /* calls to go, 0: none fails */
+static long failures_left;
+static long happened;
+
+static _Bool fails(void)
+{
+    if (until_failure == 0 || --until_failure > 0)
+        return 0;
+    happened++;
+    until_failure = --failures_left > 0;
+    return 1;
+}
+
+void allocations_fail_at(long call, long failures)
+{
+    until_failure = call;
+    failures_left = failures;
+    happened = 0;
+}
+
+long allocations_stop_failing(void)
+{
+    until_failure = 0;
+    return happened;
+}
+
+void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
+void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
+void *__wrap_realloc(void *memory, size_t size) { return fails() ? NULL : __real_realloc(memory, size); }
+char *__wrap_strdup(const char *text) { return fails() ? NULL : __real_strdup(text); }
+
+/* The libraries are linked dynamically, so that the linker's wrap does not reach them. */
+static sqlite3_mem_methods sqlite_memory;
+static void *sqlite_malloc(int size) { return fails() ? NULL : sqlite_memory.xMalloc(size); }
+static void *sqlite_realloc(void *memory, int size) { return fails() ? NULL : sqlite_memory.xRealloc(memory, size); }
+
+void allocations_init(void)
+{
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_memory);
+    sqlite3_mem_methods failing = sqlite_memory;
+    failing.xMalloc = sqlite_malloc;
+    failing.xRealloc = sqlite_realloc;
+    sqlite3_config(SQLITE_CONFIG_MALLOC, &failing);
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);     /* every small piece is a call, too */
+    json_set_alloc_funcs(__wrap_malloc, free);
+}
