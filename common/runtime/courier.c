@@ -167,7 +167,8 @@ static void note_states(struct courier *courier, int64_t now_ms)
         enum log_level level = state == RELAY_FORKED ? LOG_ERROR : state == RELAY_WAITING ? LOG_WARN : LOG_INFO;
         log_at(level, "relay", LOG_TEXT("state", relay_state_name(state)), LOG_INT("published", courier->relay.published),
                LOG_INT("position", courier->relay.head),
-               LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING ? courier->relay.reason : NULL));
+               LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING ? courier->relay.reason : NULL),
+               LOG_TEXT("help", state == RELAY_FORKED ? "a person must choose: docs/OPERATIONS.md, A fork" : NULL));
         if ((state == RELAY_RECOVERING || state == RELAY_FORKED) && endpoints_subscribe(instance) < 0)
             log_error("not_ready", LOG_TEXT("reason", failure_text()));
     }

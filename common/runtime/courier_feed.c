@@ -212,8 +212,12 @@ static void take_last(struct courier *courier, int i, struct bus_message *messag
     struct digest digest;
     const char *reason;
     int r = js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
-    if (r == 0 && envelope_decode(&last.view, source_of(courier, i), &arena, &event, &digest, &reason) == 0)
+    if (r == 0 && envelope_decode(&last.view, source_of(courier, i), &arena, &event, &digest, &reason) == 0) {
         courier->infos[i].last_position = event.position;   /* a foreign one is the leader's alarm, not ours */
+        struct cursor cursor;
+        if (cursor_read(courier->db, source_of(courier, i)->log, &cursor) == 0 && cursor.position == event.position)
+            courier->infos[i].last_differs = !digest_equal(&cursor.chain, &event.chain);
+    }
     if (r < 0)
         feed_failed(&courier->feeds[i], "the stream's last message cannot be read", now_ms);
     else

@@ -233,9 +233,13 @@ int endpoints_create(struct instance *instance)
     return 0;
 }
 
-int endpoints_subscribe(struct instance *instance)
+/* The courier subscribes, whenever it finds our log caught up; main drains, whenever a signal comes. What the one
+ * made the other must see, and after the first drain nobody may subscribe any more. */
+static pthread_mutex_t subscribing = PTHREAD_MUTEX_INITIALIZER;
+
+static int subscribe_missing(struct instance *instance)
 {
-    for (int i = 0; i < instance->endpoint_count; i++) {
+    for (int i = 0; i < instance->endpoint_count && !instance->endpoints_closed; i++) {
         struct endpoint *endpoint = &instance->endpoints[i];
         if (endpoint->subscription)
             continue;
@@ -246,9 +250,20 @@ int endpoints_subscribe(struct instance *instance)
     return 0;
 }
 
+int endpoints_subscribe(struct instance *instance)
+{
+    pthread_mutex_lock(&subscribing);
+    int r = subscribe_missing(instance);
+    pthread_mutex_unlock(&subscribing);
+    return r;
+}
+
 /* One bound for all of them: a server that is paused answers none. Without a server there is nothing to drain. */
 void endpoints_drain(struct instance *instance)
 {
+    pthread_mutex_lock(&subscribing);
+    instance->endpoints_closed = 1;
+    pthread_mutex_unlock(&subscribing);
     int64_t deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
     for (int i = 0; i < instance->endpoint_count && instance->bus && bus_is_connected(instance->bus); i++) {
         int64_t left_ms = deadline_ms - clock_monotonic_ms();

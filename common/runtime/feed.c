@@ -133,6 +133,11 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
     /* Exact, while what is counted at a delivery is too high when the stream holds repeats. */
     if (info->last_position > 0)
         feed->leader_position = info->last_position > feed->cursor ? info->last_position : feed->cursor;
+    if (info->last_differs) {             /* it has lost what we read, and said as much again that is new */
+        move(feed, FEED_FORKED);
+        feed->reason = "the leader's log is not the one that we have read";
+        return;
+    }
     if (info->last_position < feed->cursor) {
         move(feed, FEED_COMPARING);
         feed->info = *info;

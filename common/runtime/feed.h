@@ -14,6 +14,7 @@
  * A stream that ends before our cursor is either one that its leader is about to fill again, or a leader that has
  * lost events which we have read. So before it goes on from ASKING it asks the leader for the event at our cursor
  * (COMPARING): the same chain there, and all is well; another chain, or a log that ends before, is FORKED.
+ * One that ends at our cursor with another chain has lost what we read and said as much again: FORKED, too.
  * A durable is made at sequence cursor + 1. That never misses anything: a stream's sequence may run ahead
  * of the position (repeats), never behind it (the relay sees to that), so position cursor + 1 stands
  * there or later; what comes before it is a repeat and skipped. It is deleted and made anew when it is
@@ -48,6 +49,7 @@ struct feed_info {                        /* what a look at stream and durable f
     _Bool stream_exists;
     int64_t last_sequence;                /* of the stream */
     int64_t last_position;                /* of its last message; 0: empty */
+    _Bool last_differs;                   /* that is where our cursor stands, and its chain is another one */
     _Bool durable_exists;
     int64_t acked_sequence, delivered_sequence;
     int64_t pending, ack_pending;

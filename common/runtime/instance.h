@@ -30,6 +30,7 @@ struct instance {
     struct micro_endpoint *counters;      /* one an endpoint */
     struct endpoint *endpoints;
     int endpoint_count;
+    _Bool endpoints_closed;               /* draining: nothing is subscribed any more (endpoint.c) */
     atomic_int exit_code;                 /* -1 while it runs */
     int lock_fd;                          /* nobody else writes in our folder */
     int wake_fd;                          /* eventfd: main looks at exit_code */

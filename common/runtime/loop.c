@@ -3,6 +3,7 @@
 #include "runtime/loop.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "runtime/rebuild.h"
 #include "runtime/run_item.h"
 #include "store/migrate.h"
 #include "store/parked.h"
@@ -53,7 +54,7 @@ static int read_places(struct loop *loop)
     return r < 0 ? trace(r) : trace(parked_count(loop->db, &loop->at.parked_count));
 }
 
-/* The service's own tables. A change of tables_version is noticed here; rebuild.c folds them anew. */
+/* The service's own tables. When tables_version has changed they are folded anew (rebuild.c). */
 static int create_tables(struct loop *loop)
 {
     int64_t version = 0;
@@ -61,9 +62,8 @@ static int create_tables(struct loop *loop)
     if (r < 0)
         return trace(r);
     if (r > 0 && version != loop->service->tables_version)
-        return fail(ERR_CONFIG, "the tables have version %lld, this program makes version %d; fold them anew with `%s rebuild`",
-                    (long long)version, loop->service->tables_version, loop->service->name);
-    if (r == 0)
+        r = rebuild_tables(loop->service, loop->db);
+    else
         r = db_script(loop->db, loop->service->tables);
     if (r == 0)
         r = meta_write(loop->db, "tables_version", loop->service->tables_version);

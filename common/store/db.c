@@ -26,6 +26,7 @@ struct db {
     atomic_bool *damaged;                 /* seen once, by whichever connection shares this: never written again */
     atomic_bool own_damaged;
     int lock_timeout_ms;
+    _Bool owes_rollback;                  /* the newest one failed, for want of memory: the next BEGIN makes up for it */
     char *path;
     struct statement statements[STATEMENTS_MAX];
     int statement_count;
@@ -362,6 +363,8 @@ void db_free(struct db *db)
 
 int db_begin(struct db *db)
 {
+    if (db->owes_rollback && db_rollback(db) < 0)
+        return fail(ERR_LOCKED, "the transaction before could not be rolled back yet");
     if (db->read_only)
         return trace(db_exec(db, "BEGIN", ""));
     int r = db_may_write(db);
@@ -376,9 +379,9 @@ int db_commit(struct db *db)
 
 int db_rollback(struct db *db)
 {
-    if (sqlite3_get_autocommit(db->handle))
-        return 0;
-    return trace(db_exec(db, "ROLLBACK", ""));
+    int r = sqlite3_get_autocommit(db->handle) ? 0 : db_exec(db, "ROLLBACK", "");
+    db->owes_rollback = r < 0;
+    return trace(r);
 }
 
 int db_savepoint(struct db *db)

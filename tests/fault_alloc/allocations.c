@@ -1,6 +1,5 @@
 /* Allocations: see allocations.h. */
 #include "allocations.h"
-#include <jansson.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +44,8 @@ void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_
 void *__wrap_realloc(void *memory, size_t size) { return fails() ? NULL : __real_realloc(memory, size); }
 char *__wrap_strdup(const char *text) { return fails() ? NULL : __real_strdup(text); }
 
-/* The libraries are linked dynamically, so that the linker's wrap does not reach them. */
+/* SQLite is linked dynamically, so that the linker's wrap does not reach it. jansson has its memory from us
+ * (contract/schema.c). */
 static sqlite3_mem_methods sqlite_memory;
 static void *sqlite_malloc(int size) { return fails() ? NULL : sqlite_memory.xMalloc(size); }
 static void *sqlite_realloc(void *memory, int size) { return fails() ? NULL : sqlite_memory.xRealloc(memory, size); }
@@ -58,5 +58,4 @@ void allocations_init(void)
     failing.xRealloc = sqlite_realloc;
     sqlite3_config(SQLITE_CONFIG_MALLOC, &failing);
     sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);     /* every small piece is a call, too */
-    json_set_alloc_funcs(__wrap_malloc, free);
 }

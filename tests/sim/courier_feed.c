@@ -121,8 +121,13 @@ static void take_stream(struct world *world, struct node *node, const struct pac
 
 static void take_last(struct world *world, struct node *node, const struct packet *packet)
 {
-    if (packet->result == RESULT_FINE)
-        node->info.last_position = packet->record->event.position;
+    struct cursor cursor;
+    if (packet->result == RESULT_FINE) {
+        const struct event *last = &packet->record->event;
+        node->info.last_position = last->position;
+        if (cursor_read(node->db, node->service->sources[0].log, &cursor) == 0 && cursor.position == last->position)
+            node->info.last_differs = !digest_equal(&cursor.chain, &last->chain);
+    }
     ask(world, node, PACKET_DURABLE_INFO, packet->epoch, 0, 0, 0);
 }
 

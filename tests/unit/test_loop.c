@@ -37,6 +37,13 @@ static int apply_added(struct db *db, const struct event *event)
     return trace(db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
 }
 
+/* What another version of the program makes of the same event. */
+static int apply_added_with_note(struct db *db, const struct event *event)
+{
+    const struct product_added *added = event->value;
+    return trace(db_exec(db, "INSERT INTO products (sku, stock) VALUES (?1, ?2)", "si", added->sku, added->stock));
+}
+
 static int apply_received(struct db *db, const struct event *event)
 {
     (void)event;
@@ -302,6 +309,34 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);           /* its projection comes back; it has reacted before */
     cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM closed") == 1);
     answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+}
+
+/* ---- Another version of the tables -------------------------------------------------------------- */
+
+Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
+{
+    answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+    run_other(1, "e1", "{}");
+    run_other(2, "e2", "bad");
+    db_script(db, "UPDATE products SET stock = 7; INSERT INTO products VALUES ('ghost', 1)");
+    struct service next = service;
+    next.tables_version = 2;
+    next.tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER, note TEXT DEFAULT 'new') STRICT;"
+                  "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
+                  "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;";
+    struct event_type next_events[] = { own_events[0], own_events[1], { 0 } };
+    next_events[0].apply = apply_added_with_note;
+    next.events = next_events;
+    loop_close(&loop);
+    cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0, "%s", failure_text());
+    cr_assert(rows("SELECT count(*) FROM products WHERE stock = 1 AND note = 'new'") == 1 && rows("SELECT count(*) FROM products") == 1);
+    cr_assert(loop.at.head.position == 2 && rows("SELECT count(*) FROM reactions") == 1);
+    cr_assert(loop.at.cursors[0].position == 0 && loop.at.parked_count == 0 && rows("SELECT count(*) FROM closed") == 0);
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);           /* the projection comes back, and its reaction stays one */
+    cr_assert(rows("SELECT count(*) FROM closed") == 1 && rows("SELECT count(*) FROM event_log") == 2);
+    cr_assert_eq(rows("SELECT value FROM meta WHERE name = 'tables_version'"), 2);
+    loop_close(&loop);
+    cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0 && loop.at.cursors[0].position == 1);    /* once only */
 }
 
 /* ---- When the disk says no -------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "store/parked.h"
 #include "store/refusals.h"
 #include "store_folder.h"
+#include <inttypes.h>
 #include <pthread.h>
 #include <sqlite3.h>
 

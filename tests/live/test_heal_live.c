@@ -1,0 +1,162 @@
+/* Healing by an operator's hand, with the shipped services on a real nats-server. */
+#include "service.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/result.h"
+#include "store/db.h"
+
+static struct server server;
+static struct process account_svc, order_svc;
+
+static void setup(void)
+{
+    server_init(&server, NULL);
+    process_init(&account_svc, &server, "ACCOUNT_SVC", "account");
+    process_init(&order_svc, &server, "ORDER_SVC", "order");
+    customer_open(&server);
+    server_start(&server);
+    process_start(&account_svc, &server);
+    process_start(&order_svc, &server);
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+}
+
+static void teardown(void)
+{
+    customer_close();
+    process_kill(&account_svc);
+    process_kill(&order_svc);
+    server_deinit(&server);
+}
+
+TestSuite(heal_live, .init = setup, .fini = teardown, .timeout = 120);
+
+#define ADDRESS "{\"street\":\"1 Rue\",\"city\":\"%s\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
+
+static const char *register_account(const char *email)
+{
+    char body[300];
+    snprintf(body, sizeof(body), "{\"name\":\"Ada Lovelace\",\"email\":\"%s\",\"address\":" ADDRESS "}", email, "Paris");
+    return field(ask_text("account.register", body), "account_id");
+}
+
+static void move_to(const char *account, const char *city)
+{
+    char body[300];
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"address\":" ADDRESS "}", account, city);
+    cr_assert(says(ask_text("account.change-address", body), "position"));
+}
+
+/* Into order-svc's file, while it runs: what is wrong with it, or with the program, comes and goes. */
+static void change_order_tables(const char *sql)
+{
+    char path[160];
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    struct db_options options = { .path = path, .lock_timeout_ms = 5000 };
+    _free_(db) struct db *db = NULL;
+    cr_assert(db_open(&options, &db) == 0 && db_script(db, sql) == 0, "%s", failure_text());
+}
+
+static _Bool asks_and_hears(const char *subject, const char *body, const char *part)
+{
+    const char *answer = ask_text(subject, body);
+    if (!says(answer, part))
+        fprintf(stderr, "%s %s: %s\n", subject, body, answer ? answer : "no answer");
+    return says(answer, part);
+}
+
+/* Row 41: what cannot be applied is held, the rest flows on, and what it was held for can be mended. */
+Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_that_they_are_stale)
+{
+    char ada[64], bob[64], orders_of_ada[128], orders_of_bob[128];
+    snprintf(ada, sizeof(ada), "%s", register_account("ada@example.org"));
+    snprintf(bob, sizeof(bob), "%s", register_account("bob@example.org"));
+    snprintf(orders_of_ada, sizeof(orders_of_ada), "{\"account_id\":\"%s\"}", ada);
+    snprintf(orders_of_bob, sizeof(orders_of_bob), "{\"account_id\":\"%s\"}", bob);
+    wait_for_stats("order-svc", "\"cursor\":2,\"lag\":0");
+    change_order_tables("CREATE TRIGGER poison BEFORE UPDATE ON customers WHEN NEW.city = 'Nowhere'"
+                        " BEGIN SELECT RAISE(ABORT, 'there is no such place'); END;");
+    move_to(ada, "Nowhere");
+    move_to(bob, "Lyon");
+    move_to(ada, "Nice");
+    wait_for_stats("order-svc", "\"parked\":2,");
+    wait_for_stats("order-svc", "\"cursor\":5,\"lag\":0");
+    cr_assert(asks_and_hears("order.parked", "{}", "there is no such place"));
+    cr_assert(asks_and_hears("order.list", orders_of_ada, "\"parked\":2"));
+    cr_assert(asks_and_hears("order.list", orders_of_ada, "\"stale\":true"));
+    cr_assert_not(says(ask_text("order.list", orders_of_bob), "stale"));
+
+    cr_assert(asks_and_hears("order.redrive", "{\"log\":\"ORDER\"}", "{\"redriven\":0,\"still_parked\":0}"));
+    cr_assert(asks_and_hears("order.redrive", "{}", "{\"redriven\":0,\"still_parked\":2}"));
+    change_order_tables("DROP TRIGGER poison");
+    process_kill(&account_svc);
+    cr_assert(asks_and_hears("order.redrive", "{}", "\"busy\""));
+    cr_assert(asks_and_hears("order.redrive", "{\"day\":1}", "invalid_request"));
+    process_start(&account_svc, &server);
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    cr_assert(asks_and_hears("order.redrive", "{}", "{\"redriven\":2,\"still_parked\":0}"));
+    wait_for_stats("order-svc", "\"parked\":0,\"redriven\":2,");
+    cr_assert(asks_and_hears("order.redrive", "{}", "{\"redriven\":0,\"still_parked\":0}"));
+    cr_assert_not(says(ask_text("order.list", orders_of_ada), "stale"));
+
+    char path[160], city[32] = "";
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    struct db_options options = { .path = path, .read_only = 1, .lock_timeout_ms = 5000 };
+    _free_(db) struct db *db = NULL;
+    _deinit_(query) struct query query = { 0 };
+    cr_assert(db_open(&options, &db) == 0);
+    cr_assert(query_open(&query, db, "SELECT city FROM customers WHERE account_id = ?1", "s", ada) == 0 && query_next(&query) == 1);
+    snprintf(city, sizeof(city), "%s", query_text(&query, 0));
+    cr_assert_str_eq(city, "Nice", "the later of the two came last");
+}
+
+/* ---- Forks, as docs/OPERATIONS.md resolves them ------------------------------------------------ */
+
+#define PRODUCT "{\"sku\":\"%s\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"
+
+static _Bool adds_product(const char *sku, const char *part)
+{
+    char body[200];
+    snprintf(body, sizeof(body), PRODUCT, sku);
+    return asks_and_hears("order.add-product", body, part);
+}
+
+Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_deleting_the_stream)
+{
+    cr_assert(adds_product("tea", "\"position\":1"));
+    wait_for_stats("order-svc", "\"position\":1,\"published\":1,");
+    cr_assert(says(ask_text("evt.order.Nonsense", "{}"), "\"seq\":2"));
+    adds_product("mug", "position");
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+    cr_assert(adds_product("pot", "internal"));
+    cr_assert(asks_and_hears("order.products", "{}", "mug"), "queries go on");
+    process_kill(&order_svc);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    change_order_tables("DELETE FROM meta WHERE name = 'stream_position'");
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
+    cr_assert(adds_product("pot", "\"position\":3"));
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+}
+
+Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_setting_the_file_aside)
+{
+    char path[160], aside[200];
+    cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2"));
+    wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
+    process_kill(&order_svc);
+    change_order_tables("UPDATE event_log SET chain = (SELECT chain FROM event_log WHERE position = 1) WHERE position = 2");
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+    cr_assert(adds_product("pot", "internal"));
+    cr_assert_eq(process_stop(&order_svc), 0);
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    snprintf(aside, sizeof(aside), "%s.forked", path);
+    cr_assert_eq(rename(path, aside), 0);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    cr_assert(adds_product("pot", "\"position\":3"));
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+}
