@@ -125,19 +125,43 @@ static void settle(struct courier *courier, struct batch *batch, int64_t now_ms)
 
 /* ---- State ---------------------------------------------------------------------------------- */
 
-/* Our log agrees with our stream for the first time: now requests are taken and timers run. */
+/* Our log agrees with our stream for the first time: the feeds may begin, and others may read our log. */
+static void note_whole(struct courier *courier)
+{
+    struct instance *instance = courier->instance;
+    atomic_store(&instance->status.whole, 1);
+    if (endpoints_subscribe(instance) < 0 || bus_flush(instance->bus, 2000) < 0) {
+        log_error("not_ready", LOG_TEXT("reason", failure_text()));
+        return;                           /* tried again with the next note or tick */
+    }
+    courier->whole = 1;
+    courier->more = 1;
+}
+
+/* Projections that were begun anew are awaited: an order of a customer who is not known yet would be refused, and the
+ * refusal be remembered under its key. */
+static _Bool has_projections(struct courier *courier)
+{
+    struct instance *instance = courier->instance;
+    const struct source *source = instance->service->sources;
+    if (!atomic_load(&instance->status.folding))
+        return 1;
+    for (int i = 0; source && source[i].log; i++)
+        if (!feed_has_what_there_is(&courier->feeds[i]))
+            return 0;
+    atomic_store(&instance->writer.end_folding, 1);
+    inbox_wake(&instance->inbox);
+    return 0;                             /* the writer wakes us when that is in the file */
+}
+
+/* Now requests are taken and timers run. */
 static void announce(struct courier *courier)
 {
     struct instance *instance = courier->instance;
     atomic_store(&instance->status.caught_up, 1);
     atomic_store(&instance->writer.start_process, 1);
     inbox_wake(&instance->inbox);
-    if (endpoints_subscribe(instance) < 0 || bus_flush(instance->bus, 2000) < 0) {
-        log_error("not_ready", LOG_TEXT("reason", failure_text()));
-        return;                           /* tried again with the next note or tick */
-    }
     courier->announced = 1;
-    courier->more = 1;                    /* the feeds may begin, now */
     log_info("ready", LOG_INT("position", courier->relay.head), LOG_INT("start_ms", clock_wall_ms() - instance->status.started_ms));
 }
 
@@ -175,7 +199,9 @@ static void note_states(struct courier *courier, int64_t now_ms)
     note_ages(courier, now_ms);
     atomic_store(&status->published, courier->relay.published);
     atomic_store(&status->replay_target, state == RELAY_RECOVERING ? courier->relay.stream_position : 0);
-    if (state == RELAY_PUBLISHING && !courier->announced)
+    if (state == RELAY_PUBLISHING && !courier->whole)
+        note_whole(courier);
+    if (courier->whole && !courier->announced && has_projections(courier))
         announce(courier);
     const struct source *source = instance->service->sources;
     for (int i = 0; source && source[i].log; i++) {
@@ -242,7 +268,7 @@ static void act(struct courier *courier, int64_t now_ms)
     int64_t half = relay->published + relay->config.window_max / 2;
     atomic_store(&courier->ack_wake_position, relay->sent < half ? relay->sent : half);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. */
-    for (int i = 0; source && source[i].log && courier->announced; i++)
+    for (int i = 0; source && source[i].log && courier->whole; i++)
         feed_part_act(courier, i, now_ms);
     call_part_look_at_clock(courier, now_ms);
     redrive_part_look_at_clock(courier, now_ms);
@@ -255,7 +281,7 @@ static int64_t due_ms(const struct courier *courier, int64_t now_ms)
     int64_t due = now_ms + (courier->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
     if (relay_due_ms(&courier->relay) < due)
         due = relay_due_ms(&courier->relay);
-    for (int i = 0; source && source[i].log && courier->announced; i++)
+    for (int i = 0; source && source[i].log && courier->whole; i++)
         if (feed_due_ms(&courier->feeds[i]) < due)
             due = feed_due_ms(&courier->feeds[i]);
     if (courier->calls && courier->calls->deadline_ms < due)

@@ -110,6 +110,7 @@ struct courier {
     struct redrive redrive;
     _Bool more;                           /* there is more to do: look into the mailbox, but do not sleep */
     int64_t stop_by_ms;                   /* monotonic; 0: no stop is under way */
+    _Bool whole;                          /* our log agrees with our stream: others' logs may be read */
     _Bool announced;                      /* that we are ready */
 };
 
@@ -120,6 +121,7 @@ void courier_stop(struct courier *courier);          /* settles what has come, t
 void courier_deinit(struct courier *courier);
 
 /* Takes the batch over. From the writer. */
+void courier_wake(struct courier *courier);          /* any thread */
 void courier_settle(struct courier *courier, struct batch *batch);
 void courier_connected(struct courier *courier);     /* from library threads, as the next */
 void courier_disconnected(struct courier *courier);

@@ -4,7 +4,6 @@
 #include "runtime/instance.h"
 
 void courier_note(struct courier *courier, struct note note);           /* any thread */
-void courier_wake(struct courier *courier);                             /* any thread */
 
 /* Sends a request whose answer comes to q.<asker>.<step>.<epoch>.<n>. */
 int courier_ask(struct courier *courier, const char *asker, char step, int64_t epoch, int64_t n,

@@ -121,6 +121,11 @@ static int push(struct endpoint *endpoint, struct item *item)
                                     : inbox_push(&endpoint->instance->inbox, item);
 }
 
+static _Bool is_about_log(const struct instance *instance, const struct query_type *query)
+{
+    return query >= instance->admin.queries && query < instance->admin.queries + sizeof(instance->admin.queries) / sizeof(*query);
+}
+
 /* 0 when the item is on its way; else the refusal, with its message. */
 static enum refusal accept_request(struct endpoint *endpoint, const struct bus_view *view, const char *reply_to,
                                    int64_t received_ns, char *message, size_t size)
@@ -131,6 +136,8 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     enum refusal refusal = status_refuses(&instance->status, instance->config->backlog_max, &why);
     if (endpoint->query && refusal != REFUSED_REPLAYING)
         refusal = 0;                          /* what only forbids writing does not concern a query */
+    if (endpoint->query && is_about_log(instance, endpoint->query) && atomic_load(&instance->status.whole))
+        refusal = 0;                          /* two that catch up on each other must not wait for each other */
     if (view->data_length > BODY_MAX_BYTES) {
         snprintf(message, size, "the body has %zu bytes, at most %d are taken", view->data_length, BODY_MAX_BYTES);
         return REFUSED_TOO_LARGE;

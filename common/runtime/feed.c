@@ -126,6 +126,7 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
 {
     if (feed->state != FEED_ASKING)
         return;
+    feed->stream_is_missing = !info->stream_exists;
     if (!info->stream_exists) {
         wait(feed, "the stream is not there", now_ms);
         return;
@@ -309,6 +310,11 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
     feed->must_remake = 1;
     if (feed->state == FEED_PULLING || feed->state == FEED_FILLING)
         wait(feed, reason, now_ms);
+}
+
+_Bool feed_has_what_there_is(const struct feed *feed)
+{
+    return feed->complete_ms > 0 || feed->stream_is_missing || feed->state == FEED_FORKED;
 }
 
 /* ---- What to do ----------------------------------------------------------------------------- */

@@ -94,6 +94,7 @@ struct feed {
     int64_t idle_rounds;
     struct feed_pull pulls[FEED_PULLS];
     _Bool acted, delete_first, must_remake;
+    _Bool stream_is_missing;              /* at the newest look */
     const char *reason;                   /* static text */
     int64_t remade, gaps;                 /* counters */
 };
@@ -114,6 +115,9 @@ void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms
 void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms);            /* a page of the leader's log is in the inbox */
 void feed_fork(struct feed *feed, int64_t epoch);
 void feed_reset(struct feed *feed, const char *reason, int64_t now_ms);                /* deliveries were dropped: they must come again */
+
+/* Is there nothing more to be had for now? Complete once, or nothing to read from, or forked, which is an alarm. */
+_Bool feed_has_what_there_is(const struct feed *feed);
 
 struct feed_action feed_next(struct feed *feed, int64_t now_ms);
 int64_t feed_due_ms(const struct feed *feed);

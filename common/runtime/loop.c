@@ -51,6 +51,8 @@ static int read_places(struct loop *loop)
         loop->cursor_moved[i] = 0;
     }
     r = meta_read(loop->db, META_STREAM_POSITION, &loop->at.stream_position);
+    if (r >= 0)
+        r = meta_read(loop->db, META_FOLDING, &loop->at.folding);
     return r < 0 ? trace(r) : trace(parked_count(loop->db, &loop->at.parked_count));
 }
 
@@ -61,10 +63,14 @@ static int create_tables(struct loop *loop)
     int r = meta_read(loop->db, "tables_version", &version);
     if (r < 0)
         return trace(r);
-    if (r > 0 && version != loop->service->tables_version)
+    if (r > 0 && version != loop->service->tables_version) {
         r = rebuild_tables(loop->service, loop->db);
-    else
+        if (r == 0)
+            r = meta_write(loop->db, META_FOLDING, 1);
+    }
+    else {
         r = db_script(loop->db, loop->service->tables);
+    }
     if (r == 0)
         r = meta_write(loop->db, "tables_version", loop->service->tables_version);
     if (r >= 0 && loop->service->scratch_tables)
@@ -256,6 +262,13 @@ static int run_all(struct loop *loop, int64_t wall_ms, struct batch *batch)
     return r < 0 ? trace(r) : 0;
 }
 
+/* After a commit that failed so, only a restart can tell whether it is there (rule 4): the commit's frame may have been
+ * written, and memory be wanted only after it. */
+static _Bool is_unknown(int r)
+{
+    return r == -ERR_IO || r == -ERR_CORRUPT || r == -ERR_MEMORY;
+}
+
 /* Nothing of the batch has happened. Requests are told so; events will be delivered again. */
 static void abort_batch(struct loop *loop, struct batch *batch, int reason)
 {
@@ -290,7 +303,7 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
     if (r == 0) {
         crash_point("before_commit");
         r = db_commit(loop->db);
-        batch->outcome_unknown = r == -ERR_IO || r == -ERR_CORRUPT;
+        batch->outcome_unknown = is_unknown(r);
         crash_point("after_commit");
     }
     if (r < 0) {
@@ -308,17 +321,31 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
     return 0;
 }
 
-int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown)
+/* One number of the file's own, in a transaction of its own. */
+static int write_meta(struct loop *loop, const char *name, int64_t value, _Bool *ret_outcome_unknown)
 {
     int r = db_begin(loop->db);
     if (r < 0)
         return trace(r);
-    r = meta_write(loop->db, "disk_probe", 1);
+    r = meta_write(loop->db, name, value);
     if (r == 0) {
         r = db_commit(loop->db);
-        *ret_outcome_unknown = r == -ERR_IO || r == -ERR_CORRUPT;
+        *ret_outcome_unknown = is_unknown(r);
     }
     if (r < 0)
         db_rollback(loop->db);
+    return trace(r);
+}
+
+int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown)
+{
+    return trace(write_meta(loop, "disk_probe", 1, ret_outcome_unknown));
+}
+
+int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown)
+{
+    int r = write_meta(loop, META_FOLDING, 0, ret_outcome_unknown);
+    if (r == 0)
+        loop->at.folding = 0;
     return trace(r);
 }

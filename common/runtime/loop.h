@@ -17,6 +17,7 @@ struct places {
     struct log_head head;                 /* of our own log */
     struct cursor cursors[SOURCES_MAX];   /* in others' logs, by source */
     int64_t parked_count;
+    int64_t folding;                      /* 1: the projections were begun anew, and are not yet where they were */
     int64_t stream_position;              /* how far our stream was seen to go, when it was ahead of our log; 0: never */
 };
 
@@ -76,6 +77,9 @@ void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
  * batch->aborted. */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
+
+/* The projections are where they were: requests may be taken. 0, or < 0 like a batch. */
+int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown);
 
 /* A write that changes nothing anybody reads, to learn whether the disk takes one again. 0, or < 0 like a batch. */
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);

@@ -318,6 +318,10 @@ static int run_own_event(struct loop *loop, struct item *item)
     int r = event_log_append(loop->db, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
+    if (r == 0 && !loop->at.folding && loop->service->sources) {   /* the projections are as old as our log was */
+        loop->at.folding = 1;
+        r = meta_write(loop->db, META_FOLDING, 1);
+    }
     if (r == 0 && item->stream_position > loop->at.stream_position) {
         loop->at.stream_position = item->stream_position;
         r = meta_write(loop->db, META_STREAM_POSITION, item->stream_position);

@@ -14,7 +14,7 @@ const char *status_name(const struct status *status)
     if (atomic_load(&status->disk) == DISK_DEGRADED)
         return "degraded";
     if (!atomic_load(&status->caught_up))
-        return atomic_load(&status->replay_target) > 0 ? "replaying" : "starting";
+        return atomic_load(&status->replay_target) > 0 || atomic_load(&status->whole) ? "replaying" : "starting";
     return "ready";
 }
 
@@ -29,6 +29,10 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max, co
     if (atomic_load(&status->relay_state) == RELAY_FORKED) {
         snprintf(message, sizeof(message), "the service's log and its stream have forked; an operator must choose, see its log");
         return REFUSED_INTERNAL;
+    }
+    if (atomic_load(&status->whole) && !atomic_load(&status->caught_up)) {
+        snprintf(message, sizeof(message), "the service is catching up on what the other services have published; try again");
+        return REFUSED_REPLAYING;
     }
     if (!atomic_load(&status->caught_up)) {
         snprintf(message, sizeof(message), "the service is catching up on its own log: %lld of %lld events",

@@ -20,7 +20,9 @@ struct status {
     atomic_int disk;                  /* enum disk_state; the writer */
     atomic_bool damaged;              /* the file is: whichever connection met it (store/db.h) */
     atomic_int relay_state;           /* enum relay_state; the courier */
-    atomic_bool caught_up;            /* our log agrees with our stream: the courier */
+    atomic_bool whole;                /* our log agrees with our stream: the courier */
+    atomic_bool folding;              /* the projections were begun anew, and are not yet where they were: the writer */
+    atomic_bool caught_up;            /* whole, and not folding: the courier */
     atomic_bool draining;             /* main */
     atomic_llong position;            /* of our log, committed; the writer */
     atomic_llong published;           /* known to be in the stream; the courier */

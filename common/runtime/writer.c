@@ -24,6 +24,7 @@ int writer_open(struct writer *writer, struct instance *instance)
         return trace(r);
     atomic_store(&instance->status.position, writer->loop.at.head.position);
     atomic_store(&instance->status.parked, writer->loop.at.parked_count);
+    atomic_store(&instance->status.folding, writer->loop.at.folding != 0);
     for (int i = 0; i < SOURCES_MAX; i++)
         atomic_store(&instance->status.sources[i].position, writer->loop.at.cursors[i].position);
     return 0;
@@ -67,6 +68,20 @@ static void probe(struct writer *writer)
         set_disk(writer->instance, DISK_FINE, "");
 }
 
+static void end_folding(struct writer *writer)
+{
+    _Bool outcome_unknown = 0;
+    if (!atomic_exchange(&writer->end_folding, 0) || !writer->loop.at.folding)
+        return;
+    int r = loop_end_folding(&writer->loop, &outcome_unknown);
+    if (r < 0) {                          /* the courier asks again */
+        note_failure(writer, outcome_unknown, r);
+        return;
+    }
+    atomic_store(&writer->instance->status.folding, 0);
+    courier_wake(&writer->instance->courier);
+}
+
 static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = &writer->instance->status;
@@ -88,6 +103,7 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
     for (int i = 0; i < SOURCES_MAX; i++)
         atomic_store(&status->sources[i].position, batch->at.cursors[i].position);
     atomic_store(&status->parked, batch->at.parked_count);
+    atomic_store(&status->folding, batch->at.folding != 0);
     if (batch->items || batch->events) {
         atomic_store(&status->last_commit_ms, clock_wall_ms());
         atomic_fetch_add(&status->commits, 1);
@@ -122,6 +138,7 @@ static void *writer_main(void *argument)
         int count = inbox_take(&instance->inbox, items, batch_max, deadline);
         if (count == 0 && atomic_load(&writer->stopping))
             break;
+        end_folding(writer);
         if (atomic_load(&writer->start_process))
             loop_start_process(&writer->loop);
         int64_t wall_ms = clock_wall_ms();

@@ -11,6 +11,7 @@ struct writer {
     struct db *db;                        /* the writing connection; owned */
     struct loop loop;
     atomic_bool stopping;                 /* the inbox is closed: end when it is empty */
+    atomic_bool end_folding;              /* the projections are where they were, the courier says */
     atomic_bool start_process;            /* our log agrees with our stream: the process may run */
     pthread_t thread;
     _Bool runs;

@@ -9,6 +9,8 @@ int store_migrate(struct db *db);
 
 #define META_STREAM_POSITION "stream_position"   /* how far our stream was seen to go, when it was ahead of our log */
 
+#define META_FOLDING "folding"           /* 1: the projections were begun anew, and are not yet where they were */
+
 /* A number of the file's own, e.g. "tables_version": 1 found, 0 not, < 0. */
 int meta_read(struct db *db, const char *name, int64_t *ret_value);
 int meta_write(struct db *db, const char *name, int64_t value);

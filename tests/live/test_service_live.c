@@ -162,6 +162,30 @@ Test(service_live, a_lost_database_comes_back_from_the_streams)
     wait_for_stats("account-svc", "\"position\":3,");    /* and it has not reacted twice */
 }
 
+/* Its own log is read back first; the others' come after, and until then it would refuse for want of knowledge, and
+ * remember that under the key. */
+Test(service_live, a_lost_database_refuses_nobody_whom_it_does_not_know_yet)
+{
+    up();
+    char account[64], body[300], key[16];
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    cr_assert(says(place(account, NULL), "placed"));
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"address\":{\"street\":\"2\",\"city\":\"Lyon\",\"postal_code\":\"1\",\"country\":\"FR\"}}", account);
+    for (int i = 0; i < 300; i++)
+        cr_assert(says(ask_text("account.change-address", body), "position"));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,\"outbox\":0");
+    process_kill(&order_svc);
+    snprintf(body, sizeof(body), "rm -r '%s'", order_svc.folder);
+    cr_assert_eq(system(body), 0);
+    process_start(&order_svc, &server);
+    const char *answer = "";
+    for (int i = 0; !says(answer, "placed"); i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        answer = place(account, key);
+        cr_assert(says(answer, "placed") || says(answer, "replaying") || says(answer, "nobody listens"), "%s", answer);
+    }
+}
+
 Test(service_live, a_deleted_stream_heals_with_the_same_sequences)
 {
     up();
