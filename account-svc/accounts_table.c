@@ -62,7 +62,7 @@ int account_registered_apply(struct db *db, const struct event *event)
 int profile_changed_apply(struct db *db, const struct event *event)
 {
     const struct profile_changed *changed = event->value;
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE accounts SET name = ?2, email = ?3, birthday = ?4 WHERE account_id = ?1", "ssss",
         changed->account_id, changed->name, changed->email, changed->birthday)));
 }
@@ -71,7 +71,7 @@ int address_changed_apply(struct db *db, const struct event *event)
 {
     const struct address_changed *changed = event->value;
     const struct address *address = &changed->address;
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE accounts SET street = ?2, city = ?3, postal_code = ?4, country = ?5 WHERE account_id = ?1", "sssss",
         changed->account_id, address->street, address->city, address->postal_code, address->country)));
 }
@@ -79,7 +79,7 @@ int address_changed_apply(struct db *db, const struct event *event)
 int account_closed_apply(struct db *db, const struct event *event)
 {
     const struct account_closed *closed = event->value;
-    int r = changed_one(db, db_exec(db, "UPDATE accounts SET is_open = 0 WHERE account_id = ?1", "s", closed->account_id));
+    int r = db_changed_one(db, db_exec(db, "UPDATE accounts SET is_open = 0 WHERE account_id = ?1", "s", closed->account_id));
     if (r == 0)
         r = cards_remove_all(db, closed->account_id);
     return trace(r);

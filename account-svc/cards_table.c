@@ -58,7 +58,7 @@ int card_added_apply(struct db *db, const struct event *event)
 int card_removed_apply(struct db *db, const struct event *event)
 {
     const struct card_removed *removed = event->value;
-    return trace(changed_one(db, db_exec(db, "UPDATE cards SET status = 3 WHERE account_id = ?1 AND card_id = ?2", "ss",
+    return trace(db_changed_one(db, db_exec(db, "UPDATE cards SET status = 3 WHERE account_id = ?1 AND card_id = ?2", "ss",
                                          removed->account_id, removed->card_id)));
 }
 

@@ -75,7 +75,7 @@ static int order_placed_apply(struct db *db, const struct event *event)
 
 static int move(struct db *db, const char *account_id, const char *order_id, const char *status)
 {
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE purchases SET status = ?3 WHERE account_id = ?1 AND order_id = ?2", "sss", account_id, order_id, status)));
 }
 
@@ -84,7 +84,7 @@ static int order_paid_apply(struct db *db, const struct event *event)
     const struct order_paid *paid = event->value;
     int r = move(db, paid->account_id, paid->order_id, "paid");
     if (r == 0)
-        r = changed_one(db, db_exec(db,
+        r = db_changed_one(db, db_exec(db,
             "UPDATE purchase_totals SET paid = paid + ?3 WHERE account_id = ?1 AND currency = ?2", "ssi",
             paid->account_id, paid->amount.currency, paid->amount.amount));
     return trace(r);

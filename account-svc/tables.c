@@ -46,11 +46,3 @@ const char account_tables[] =
     "  paid INTEGER NOT NULL DEFAULT 0,"      /* the sum of the paid ones */
     "  PRIMARY KEY (account_id, currency)"
     ") STRICT, WITHOUT ROWID;";
-
-int changed_one(struct db *db, int result)
-{
-    if (result < 0)
-        return trace(result);
-    int64_t changed = db_changed_rows(db);
-    return changed == 1 ? 0 : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one", (long long)changed);
-}

@@ -12,10 +12,6 @@
 
 extern const char account_tables[];
 
-/* What an apply returns for a statement that has to change one row: 0, or < 0. Anything else means
- * that log and tables do not fit each other, which must not pass silently (rule 6). */
-int changed_one(struct db *db, int result);
-
 /* ---- Accounts (accounts_table.c) ------------------------------------------------------------- */
 
 struct account {

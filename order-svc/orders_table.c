@@ -181,7 +181,7 @@ int order_placed_apply(struct db *db, const struct event *event)
 int order_paid_apply(struct db *db, const struct event *event)
 {
     const struct order_paid *paid = event->value;
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE orders SET status = 3, card_id = ?3, paid_ms = ?4, paid_position = ?5, last_position = ?5"
         " WHERE order_id = ?1 AND status <= 2 AND attempt = ?2", "sisii",
         paid->order_id, paid->attempt, paid->card_id, event->time_ms, event->position)));
@@ -196,7 +196,7 @@ int payment_failed_apply(struct db *db, const struct event *event)
         failed->order_id, failed->attempt, failed->card_id, failed->reason, event->time_ms, event->position);
     if (r < 0)
         return trace(r);
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE orders SET status = 2, attempt = ?2 + 1, card_id = ?3, last_position = ?4"
         " WHERE order_id = ?1 AND status <= 2 AND attempt = ?2", "sisi",
         failed->order_id, failed->attempt, failed->next_card_id, event->position)));
@@ -205,7 +205,7 @@ int payment_failed_apply(struct db *db, const struct event *event)
 int order_shipped_apply(struct db *db, const struct event *event)
 {
     const struct order_shipped *shipped = event->value;
-    int r = changed_one(db, db_exec(db,
+    int r = db_changed_one(db, db_exec(db,
         "UPDATE orders SET status = 4, ended_ms = ?2, ended_position = ?3, last_position = ?3"
         " WHERE order_id = ?1 AND status = 3", "sii", shipped->order_id, event->time_ms, event->position));
     if (r == 0)
@@ -216,7 +216,7 @@ int order_shipped_apply(struct db *db, const struct event *event)
 int order_cancelled_apply(struct db *db, const struct event *event)
 {
     const struct order_cancelled *cancelled = event->value;
-    int r = changed_one(db, db_exec(db,
+    int r = db_changed_one(db, db_exec(db,
         "UPDATE orders SET status = 5, ended_ms = ?2, ended_position = ?3, ended_reason = ?4, last_position = ?3"
         " WHERE order_id = ?1 AND status <= 2", "siis",
         cancelled->order_id, event->time_ms, event->position, cancelled->reason));

@@ -57,13 +57,13 @@ int product_added_apply(struct db *db, const struct event *event)
 int stock_received_apply(struct db *db, const struct event *event)
 {
     const struct stock_received *received = event->value;
-    return trace(changed_one(db, db_exec(db, "UPDATE products SET stock = stock + ?2 WHERE sku = ?1", "si",
+    return trace(db_changed_one(db, db_exec(db, "UPDATE products SET stock = stock + ?2 WHERE sku = ?1", "si",
                                          received->sku, received->quantity)));
 }
 
 int products_reserve(struct db *db, const char *sku, int64_t quantity)
 {
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE products SET stock = stock - ?2, reserved = reserved + ?2 WHERE sku = ?1", "si", sku, quantity)));
 }
 

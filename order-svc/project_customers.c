@@ -85,7 +85,7 @@ static int account_registered_apply(struct db *db, const struct event *event)
 static int profile_changed_apply(struct db *db, const struct event *event)
 {
     const struct profile_changed *changed = event->value;
-    return trace(changed_one(db, db_exec(db, "UPDATE customers SET name = ?2 WHERE account_id = ?1", "ss",
+    return trace(db_changed_one(db, db_exec(db, "UPDATE customers SET name = ?2 WHERE account_id = ?1", "ss",
                                          changed->account_id, changed->name)));
 }
 
@@ -93,7 +93,7 @@ static int address_changed_apply(struct db *db, const struct event *event)
 {
     const struct address_changed *changed = event->value;
     const struct address *address = &changed->address;
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE customers SET street = ?2, city = ?3, postal_code = ?4, country = ?5 WHERE account_id = ?1", "sssss",
         changed->account_id, address->street, address->city, address->postal_code, address->country)));
 }
@@ -108,7 +108,7 @@ static int card_added_apply(struct db *db, const struct event *event)
 
 static int card_is_done(struct db *db, const char *account_id, const char *card_id)
 {
-    return trace(changed_one(db, db_exec(db,
+    return trace(db_changed_one(db, db_exec(db,
         "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1 AND card_id = ?2", "ss", account_id, card_id)));
 }
 
@@ -127,7 +127,7 @@ static int card_declined_apply(struct db *db, const struct event *event)
 static int account_closed_apply(struct db *db, const struct event *event)
 {
     const struct account_closed *closed = event->value;
-    int r = changed_one(db, db_exec(db, "UPDATE customers SET is_open = 0 WHERE account_id = ?1", "s", closed->account_id));
+    int r = db_changed_one(db, db_exec(db, "UPDATE customers SET is_open = 0 WHERE account_id = ?1", "s", closed->account_id));
     if (r == 0)
         r = db_exec(db, "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1", "s", closed->account_id);
     return trace(r);

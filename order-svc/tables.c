@@ -106,14 +106,6 @@ const char order_scratch_tables[] =
     "  position INTEGER NOT NULL"
     ") STRICT;";
 
-int changed_one(struct db *db, int result)
-{
-    if (result < 0)
-        return trace(result);
-    int64_t changed = db_changed_rows(db);
-    return changed == 1 ? 0 : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one", (long long)changed);
-}
-
 const char *order_status_name(enum order_status status)
 {
     static const char *const names[ORDER_STATUS_MAX] = {

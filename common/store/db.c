@@ -246,6 +246,14 @@ int64_t db_changed_rows(const struct db *db)
     return sqlite3_changes64(db->handle);
 }
 
+int db_changed_one(struct db *db, int result)
+{
+    if (result < 0)
+        return trace(result);
+    int64_t changed = db_changed_rows(db);
+    return changed == 1 ? 0 : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one", (long long)changed);
+}
+
 int64_t db_inserted_row(const struct db *db)
 {
     return sqlite3_last_insert_rowid(db->handle);

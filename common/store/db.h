@@ -41,6 +41,9 @@ DEFINE_FREE(db)
 int db_exec(struct db *db, const char *sql, const char *types, ...);   /* runs to the end, no rows */
 int db_script(struct db *db, const char *sql);                         /* several statements, no parameters */
 int64_t db_changed_rows(const struct db *db);                          /* of the newest db_exec */
+/* What an apply returns for a statement that has to change one row: 0, or < 0. Anything else means that log and tables
+ * do not fit each other, which must not pass silently (rule 6). */
+int db_changed_one(struct db *db, int result);
 int64_t db_inserted_row(const struct db *db);                          /* rowid of the newest INSERT */
 
 /* Rows, one after another:

@@ -255,6 +255,12 @@ Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
     feed_compared(&feed, FEED_LEADER_AGREES, 21);
     action = feed_next(&feed, 21);
     cr_assert(feed.state == FEED_MAKING && action.kind == FEED_MAKE_DURABLE && action.sequence == 21);
+    feed = feed_in('A');
+    struct feed_info same_length = behind;              /* it ends where we stand, and says something else there */
+    same_length.last_sequence = same_length.last_position = 20;
+    same_length.last_differs = 1;
+    feed_info(&feed, &same_length, 1);
+    cr_expect_eq(feed.state, FEED_FORKED);
     feed = feed_in('C');
     feed_compared(&feed, FEED_LEADER_IS_SHORTER, 1);
     cr_expect(feed.state == FEED_FORKED && strstr(feed.reason, "lost"));
