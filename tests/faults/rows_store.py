@@ -1,0 +1,145 @@
+"""Rows of the disk below a service: full, failing, cut off from power; and of its memory. The running service's system calls fail by
+strace, which comes and goes beside it; power cuts are the simulation's, which has a disk that forgets what was not synced."""
+import contextlib
+import os
+import subprocess
+
+import kit
+from kit import needs, require, wait_until
+
+
+@contextlib.contextmanager
+def failing(mesh, name, calls, error, when=""):
+    """While this holds, such system calls of the service on its database and its WAL fail. Yields how many did so far."""
+    path, said = mesh.database_path(name), os.path.join(mesh.folder, "log", "strace.log")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(said)
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", said, "-p", str(mesh.pid(name)), "-P", path, "-P", path + "-wal", "-e",
+                               f"trace={calls}", "-e", f"inject={calls}:error={error}{when}"], stderr=subprocess.DEVNULL)
+
+    def count():
+        with contextlib.suppress(FileNotFoundError), open(said, "rb") as file:
+            return file.read().count(b"INJECTED")
+        return 0
+    try:
+        yield count
+    finally:
+        tracer.terminate()
+        tracer.wait(20)
+
+
+def disk_full(mesh, full):
+    """Under load the disk is full for a while; the service stays the same process, says so, and goes on when there is room."""
+    load = mesh.load(seconds=4, rate=80)
+    mesh.wait_orders(60)
+    mesh.mark()
+    pid, size = mesh.pid("order-svc"), mesh.log_size("order-svc")
+    with full():
+        wait_until(lambda: mesh.log_has("order-svc", "event=degraded", size), "order-svc says that it is degraded", 20)
+        wait_until(lambda: mesh.state("order-svc") == "degraded", "its statistics say so", 10)
+        wait_until(lambda: (mesh.request("order.receive-stock", {"sku": "none", "quantity": 1}) or {}).get("error", {}).get("code") == "busy",
+                   "a command gets `busy`", 10)
+        require("products" in mesh.ask("order.products", {}), "queries go on")
+    wait_until(lambda: mesh.log_has("order-svc", "event=recovered", size), "it recovers by itself", 20)
+    load.finish()
+    require(mesh.pid("order-svc") == pid, "it was started anew")
+    mesh.check()
+
+
+@needs("strace", "root", slow=True)
+def fault_22_disk_full_at_every_write(mesh):
+    """Every write of a service fails with ENOSPC for a while, under load. Requests get `busy`, nothing happens half; it recovers by
+    itself, also when nobody asks it for anything."""
+    mesh.up()
+
+    @contextlib.contextmanager
+    def full():
+        with failing(mesh, "order-svc", "pwrite64", "ENOSPC") as count:
+            yield
+            require(count() > 0, "the fault did not strike")
+    disk_full(mesh, full)
+
+
+@needs("root", slow=True)
+def fault_22_disk_full_for_real(mesh):
+    """A service's folder is a small disk that somebody else fills up under load, and empties again."""
+    try:
+        mesh.mount_tmpfs(mesh.data("order-svc"), "24m")
+    except subprocess.CalledProcessError:
+        raise kit.Skipped("no tmpfs can be mounted") from None
+    mesh.up()
+    filler = os.path.join(mesh.data("order-svc"), "filler")
+
+    @contextlib.contextmanager
+    def full():
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        yield
+        os.unlink(filler)
+    disk_full(mesh, full)
+
+
+def dies_and_settles(mesh, calls, nths):
+    """A commit that fails half way ends the process without an answer; the restart settles it, and the retries get their answers."""
+    mesh.up()
+    load = mesh.load(seconds=3, rate=80)
+    mesh.wait_orders(60)
+    deaths = 0
+    for nth in nths:
+        mesh.wait_takes("order-svc", 20)
+        mesh.mark()
+        size = mesh.log_size("order-svc")
+        with failing(mesh, "order-svc", calls, "EIO", f":when={nth}+"):
+            more = mesh.load(seconds=0.5, seed=nth + 10)
+            wait_until(lambda: not mesh.runs("order-svc"), "order-svc ends", 20)
+        require(mesh.log_has("order-svc", "event=commit_unknown", size), "it ended for another reason")
+        deaths += 1
+        mesh.start("order-svc")
+        more.finish()
+    load.finish()
+    mesh.check()
+    return f"{deaths} deaths"
+
+
+@needs("strace", "root", "no sanitizer", slow=True)
+def fault_23_write_errors(mesh):
+    """From the nth on every write of a service fails with EIO, under load, for several n. It ends without an answer; the restart
+    finds a whole log, and every retry gets its answer."""
+    return dies_and_settles(mesh, "pwrite64", (1, 2, 5, 9))
+
+
+@needs("strace", "root", "no sanitizer", slow=True)
+def fault_24_syncs_fail(mesh):
+    """From the nth on every sync of a service fails, under load, for several n. Whether the commit is there, nobody can know: no
+    answer, the process ends, and the restart settles it (I3)."""
+    return dies_and_settles(mesh, "fdatasync,fsync", (1, 2, 4))
+
+
+def program(mesh, *path):
+    found = os.path.join(mesh.build, "tests", *path)
+    if not os.path.exists(found):
+        raise kit.Skipped("this build has no tests")
+    return found
+
+
+def fault_25_power_cut(mesh):
+    """In the simulation: the power is cut and what was not synced is gone, sector by sector, also in the middle of a write and of a
+    recovery. All that was answered is there. Without the sync before the reply (synchronous=NORMAL) the checks must fail."""
+    simulate = program(mesh, "sim", "simulate")
+    done = subprocess.run([simulate, "--runs", "40", "--seed", "2500"], capture_output=True, text=True, check=False, timeout=280)
+    require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])
+    for seed in range(1, 60):
+        cut = subprocess.run([simulate, "--without", "sync-before-reply", "--seed", str(seed)], capture_output=True, check=False, timeout=60)
+        if cut.returncode != 0:
+            return f"with the sync: {done.stdout.strip().splitlines()[-1]}; without it seed {seed} fails"
+    raise kit.Failed("the checks do not notice that the sync is missing")
+
+
+def fault_26_malloc_fails(mesh):
+    """Through the journeys of both services every 13th allocation fails in turn (every one: the programs without an argument). A step
+    that failed succeeds when asked again; the tables are the fold of the log."""
+    for name in ("account", "order"):
+        done = subprocess.run([program(mesh, "fault_alloc", f"fault_26_malloc_fails_{name}"), "13"], capture_output=True, text=True,
+                              check=False, timeout=280)
+        require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])
