@@ -198,6 +198,9 @@ static void note_states(struct courier *courier, int64_t now_ms)
     }
     note_ages(courier, now_ms);
     atomic_store(&status->published, courier->relay.published);
+    atomic_store(&status->republished, courier->relay.republished);
+    atomic_store(&status->stream_remade, courier->relay.remade);
+    atomic_store(&status->refused, courier->relay.refusals);
     atomic_store(&status->replay_target, state == RELAY_RECOVERING ? courier->relay.stream_position : 0);
     if (state == RELAY_PUBLISHING && !courier->whole)
         note_whole(courier);
@@ -211,6 +214,8 @@ static void note_states(struct courier *courier, int64_t now_ms)
                    LOG_TEXT("log", source[i].log), LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
                    LOG_TEXT("reason", feed->state == FEED_FORKED || feed->state == FEED_WAITING ? feed->reason : NULL));
         atomic_store(&status->sources[i].leader_position, feed->leader_position);
+        atomic_store(&status->sources[i].remade, feed->remade);
+        atomic_store(&status->sources[i].gaps, feed->gaps);
         if (feed->complete_ms > 0)
             atomic_store(&status->sources[i].complete_at_ms, clock_wall_ms() - (now_ms - feed->complete_ms));
     }

@@ -71,6 +71,9 @@ static void write_log(const struct instance *instance, struct buf *out)
     number(out, "journey_published_position", "gauge", "Newest position that our stream is known to have.", published);
     number(out, "journey_relay_lag_events", "gauge", "Events that wait for our stream.", position > published ? position - published : 0);
     seconds(out, "journey_relay_lag_seconds", "How long the oldest of them has been waiting.", since_ms > 0 && position > published ? now_ms - since_ms : 0);
+    number(out, "journey_republished_total", "counter", "Events published again, because the stream had lost them.", atomic_load(&status->republished));
+    number(out, "journey_stream_remade_total", "counter", "How often our stream was made anew.", atomic_load(&status->stream_remade));
+    number(out, "journey_publish_refused_total", "counter", "Publishes that the stream refused.", atomic_load(&status->refused));
     number(out, "journey_commits_total", "counter", "Transactions committed.", atomic_load(&status->commits));
     family(out, "journey_commit_items", "histogram", "Items that shared a commit.");
     long long count = 0;

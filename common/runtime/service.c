@@ -62,6 +62,7 @@ static void put_source(const struct instance *instance, int i, struct buf *out)
     buf_put_format(out, "%s\"%s\":{\"cursor\":%lld,\"lag\":%lld,\"state\":\"%s\"", i ? "," : "", instance->service->sources[i].log,
                    (long long)position, (long long)(leader > position ? leader - position : 0),
                    feed_state_name((enum feed_state)atomic_load(&source->feed_state)));
+    buf_put_format(out, ",\"remade\":%lld,\"gaps\":%lld", (long long)atomic_load(&source->remade), (long long)atomic_load(&source->gaps));
     if (complete_ms > 0)
         buf_put_format(out, ",\"age_ms\":%lld", (long long)(now_ms > complete_ms ? now_ms - complete_ms : 0));
     buf_put_char(out, '}');
@@ -78,13 +79,14 @@ static void put_data(void *context, int endpoint, struct buf *out)
         rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
     buf_put_format(out, "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,\"queue\":%d,"
                    "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
-                   "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"sources\":{",
+                   "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"republished\":%lld,\"stream_remade\":%lld,\"refused\":%lld,\"sources\":{",
                    status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)), (long long)position,
                    (long long)published, (long long)(position - published), inbox_length(&instance->inbox),
                    readers_length(&instance->readers), (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
                    (long long)atomic_load(&status->commits), (long long)atomic_load(&status->committed_items), last_commit,
                    (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
-                   (long long)atomic_load(&status->replay_target));
+                   (long long)atomic_load(&status->replay_target), (long long)atomic_load(&status->republished),
+                   (long long)atomic_load(&status->stream_remade), (long long)atomic_load(&status->refused));
     for (int i = 0; instance->service->sources && instance->service->sources[i].log; i++)
         put_source(instance, i, out);
     buf_put_text(out, "}}");

@@ -11,6 +11,7 @@ struct source_status {
     atomic_llong leader_position;     /* newest that we know of */
     atomic_llong complete_at_ms;      /* wall time when we last knew that nothing was missing; 0: never */
     atomic_int feed_state;            /* enum feed_state */
+    atomic_llong remade, gaps;        /* durables made anew, gaps met, since the start */
 };
 
 #define BATCH_BUCKETS 14                /* of 1, 2, 4 … 4096 items, and more */
@@ -26,6 +27,7 @@ struct status {
     atomic_bool draining;             /* main */
     atomic_llong position;            /* of our log, committed; the writer */
     atomic_llong published;           /* known to be in the stream; the courier */
+    atomic_llong republished, stream_remade, refused;   /* healing since the start: events, streams, refused publishes */
     atomic_llong replay_target;       /* while we catch up on ourselves: the stream's last position */
     atomic_llong last_commit_ms;
     atomic_llong commits;

@@ -200,6 +200,7 @@ Test(service_live, a_deleted_stream_heals_with_the_same_sequences)
     const char *info = ask_text("$JS.API.STREAM.INFO.ORDER", "");
     cr_assert(says(info, "\"messages\":13") && number(info, "last_seq") == 13 && number(info, "first_seq") == 1, "%s", info);
     wait_for_stats("account-svc", "\"cursor\":13,\"lag\":0");
+    wait_for_stats("order-svc", "\"republished\":11,");      /* the statistics name what was healed */
 }
 
 /* Nothing can bring those events back. But those who have read them know that they were there, and say so. */
