@@ -114,7 +114,7 @@ do_mesh() {
 }
 
 begin_mesh() {
-    do_mesh up --port 0 2>/dev/null || { mesh logs | tail -n 30 >&2; die "the mesh did not start"; }
+    do_mesh up --port "${MESH_PORT:-0}" 2>/dev/null || { mesh logs | tail -n 30 >&2; die "the mesh did not start"; }
     NATS_URL=$(cat "$DIR/run/url")
     export NATS_URL XDG_CONFIG_HOME=$DIR/xdg
     tell "A NATS server, account-svc and order-svc run; the data is in $DIR."

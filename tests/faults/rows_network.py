@@ -193,8 +193,8 @@ def bad_line(mesh, seconds=3, **treatment):
 
 @needs(slow=True)
 def fault_34_loss(mesh):
-    """Of the pieces between services and server 30 % come late, as when their packets are lost."""
-    bad_line(mesh, seconds=5, piece=1400, loss=0.3)
+    """Of the pieces between services and server 10 % come late, as when their packets are lost and sent again."""
+    bad_line(mesh, seconds=5, piece=1400, loss=0.1)
 
 
 @needs(slow=True)

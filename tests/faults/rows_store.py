@@ -25,7 +25,11 @@ def failing(mesh, name, calls, error, when=""):
         yield count
     finally:
         tracer.terminate()
-        tracer.wait(20)
+        try:
+            tracer.wait(5)
+        except subprocess.TimeoutExpired:              # it was just letting go of a process that ended
+            tracer.kill()
+            tracer.wait(5)
 
 
 def disk_full(mesh, full):

@@ -12,6 +12,7 @@ import contextlib
 import random
 import socket
 import struct
+import sys
 import threading
 
 PIECE = 65536
@@ -64,13 +65,14 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(PIECE):
                 await way.open.wait()
-                for at in range(0, len(data), way.piece):
+                size = way.piece                       # for all of this piece, whatever is said meanwhile
+                for at in range(0, len(data), size):
                     if way.loss and self.random.random() < way.loss:
                         await asyncio.sleep(self.random.uniform(0.2, 0.6))       # a retransmission
                     if way.delay_s:
                         await asyncio.sleep(way.delay_s)
                     await way.open.wait()
-                    piece = data[at:at + way.piece]
+                    piece = data[at:at + size]
                     writer.write(piece)
                     await writer.drain()
                     self.carried[direction] += len(piece)
@@ -111,3 +113,21 @@ class Proxy:
     def heal(self):
         self.treat()
         self.call(lambda: [way.open.set() for way in self.ways.values()])
+
+
+def main():
+    """proxy.py SERVER_PORT: prints its own port, then does what each line of standard input says: partition, deaf (nothing
+    reaches the client), mute (nothing reaches the server), slow, lossy, bytes, reset, heal. Ends with its input."""
+    proxy = Proxy(int(sys.argv[1]))
+    print(proxy.port, flush=True)
+    commands = {
+        "partition": proxy.partition, "deaf": lambda: proxy.hold(TO_CLIENT), "mute": lambda: proxy.hold(TO_SERVER),
+        "slow": lambda: proxy.treat(delay_s=0.05), "lossy": lambda: proxy.treat(piece=1400, loss=0.1),
+        "bytes": lambda: proxy.treat(piece=7), "reset": proxy.reset, "heal": proxy.heal,
+    }
+    for line in sys.stdin:
+        commands[line.strip()]()
+
+
+if __name__ == "__main__":
+    main()
