@@ -22,6 +22,7 @@ _Bool http_is_there(void)
 
 #else
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -31,6 +32,37 @@ _Bool http_is_there(void)
 #define CONNECTIONS_MAX 16u
 #define TIMEOUT_S 10u
 #define HOST_MAX 256
+
+/* Loaded when it is asked for: it brings a TLS library along, which costs 3 MB in a service that needs neither. */
+#define LIBRARY "libmicrohttpd.so.12"
+static struct {
+    __typeof__(&MHD_start_daemon) start_daemon;
+    __typeof__(&MHD_stop_daemon) stop_daemon;
+    __typeof__(&MHD_create_response_from_buffer) create_response_from_buffer;
+    __typeof__(&MHD_add_response_header) add_response_header;
+    __typeof__(&MHD_queue_response) queue_response;
+    __typeof__(&MHD_destroy_response) destroy_response;
+} mhd;
+
+static int load_library(void)
+{
+    const struct { const char *name; void *place; } wanted[] = {
+        { "MHD_start_daemon", &mhd.start_daemon }, { "MHD_stop_daemon", &mhd.stop_daemon },
+        { "MHD_create_response_from_buffer", &mhd.create_response_from_buffer },
+        { "MHD_add_response_header", &mhd.add_response_header }, { "MHD_queue_response", &mhd.queue_response },
+        { "MHD_destroy_response", &mhd.destroy_response },
+    };
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);   /* for the life of the process */
+    if (!library)
+        return fail(ERR_CONFIG, "--http wants %s: %s", LIBRARY, dlerror());
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        void *symbol = dlsym(library, wanted[i].name);
+        if (!symbol)
+            return fail(ERR_CONFIG, "%s has no %s", LIBRARY, wanted[i].name);
+        memcpy(wanted[i].place, &symbol, sizeof(symbol));
+    }
+    return 0;
+}
 
 struct http {
     struct MHD_Daemon *daemon;
@@ -42,13 +74,13 @@ struct http {
 
 static enum MHD_Result send_page(struct MHD_Connection *connection, int status, const char *type, const struct buf *body)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(body->length, body->data ? body->data : (void *)"",
+    struct MHD_Response *response = mhd.create_response_from_buffer(body->length, body->data ? body->data : (void *)"",
                                                                     MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    enum MHD_Result r = MHD_queue_response(connection, (unsigned)status, response);
-    MHD_destroy_response(response);
+    mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    enum MHD_Result r = mhd.queue_response(connection, (unsigned)status, response);
+    mhd.destroy_response(response);
     return r;
 }
 
@@ -97,14 +129,16 @@ static int resolve(const char *address, struct addrinfo **ret_found)
 int http_start(const char *address, const struct http_page *pages, void *context, struct http **ret_http)
 {
     struct addrinfo *found = NULL;
-    int r = resolve(address, &found);
+    int r = load_library();
+    if (r == 0)
+        r = resolve(address, &found);
     if (r < 0)
         return trace(r);
     _free_(http) struct http *http = calloc(1, sizeof(*http));
     if (http) {
         *http = (struct http){ .pages = pages, .context = context };
         unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (found->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-        http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR, found->ai_addr,
+        http->daemon = mhd.start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR, found->ai_addr,
                                         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S,
                                         MHD_OPTION_END);
     }
@@ -123,7 +157,7 @@ void http_free(struct http *http)
     if (!http)
         return;
     if (http->daemon)
-        MHD_stop_daemon(http->daemon);
+        mhd.stop_daemon(http->daemon);
     free(http);
 }
 
