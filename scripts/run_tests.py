@@ -11,10 +11,12 @@ import time
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 SCRIPTS = os.path.join(ROOT, "scripts")
-VARIANTS = ("asan", "release")
-SUITES = ("unit", "journeys", "live", "suite", "style", "outage", "faults")
-ONLY_IN = {"style": "release"}          # it looks at sources, which are the same in all variants
-SLOWER = {"asan": "3"}                  # how much longer a test may take there
+VARIANTS = ("asan", "release", "tsan")
+SUITES = ("unit", "journeys", "live", "suite", "style", "outage", "faults", "race")
+ONLY_IN = {"style": "release",          # it looks at sources, which are the same in all variants
+           "race": "tsan"}              # it is there for ThreadSanitizer
+ONLY_RUNS = {"tsan": ("race",)}         # Criterion's forks and the other tools don't go with it
+SLOWER = {"asan": "3", "tsan": "5"}     # how much longer a test may take there
 LEFTOVER_S = 5
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -23,6 +25,7 @@ PLAIN = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "second_deadlock_stack=1:exitcode=66",
 }
 
 
@@ -149,7 +152,8 @@ def run(options):
         if not build(variant):
             counts.failed += 1
     for variant in options.variant if not counts.failed else []:
-        suites = [suite for suite in options.suite if ONLY_IN.get(suite, variant) == variant]
+        suites = [suite for suite in options.suite
+                  if ONLY_IN.get(suite, variant) == variant and suite in ONLY_RUNS.get(variant, SUITES)]
         if not suites:
             continue
         say(f"test: {variant}: {', '.join(suites)}")
