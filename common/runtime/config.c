@@ -1,6 +1,6 @@
 /* Config: see config.h. One table says everything about an option: its flag, its environment, its help. */
 #include "runtime/config.h"
-#include "bus/bus.h"
+#include "runtime/tools.h"
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -125,10 +125,9 @@ static void print_help(const struct service *service)
 {
     char variable[64];
     const char *name = service->name;
-    printf("%s - %s\n\nUSAGE\n  %s [OPTIONS]                run the service\n"
-           "  %s [OPTIONS] backup FILE    copy its database, while it runs or not\n"
-           "  %s [OPTIONS] verify         check that file, log and chain are whole\n\n", name, service->description, name, name, name);
-    printf("WHAT IT DOES\n  A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, publishes its events\n"
+    printf("%s - %s\n\nUSAGE\n  %s [OPTIONS] %-28s run the service\n", name, service->description, name, "");
+    tools_print_usage(service);
+    printf("\nWHAT IT DOES\n  A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, publishes its events\n"
            "  to the stream %s, and runs until SIGTERM. It may be started before its server.\n\nOPTIONS\n", name, service->log);
     for (size_t i = 0; i < ROWS; i++)
         print_option(rows[i].flag, rows[i].kind == SWITCH ? "" : " VALUE", rows[i].variable, rows[i].help, rows[i].value);
@@ -282,6 +281,15 @@ int config_source_api(const struct config *config, const char *log, char ret_pre
     if (length >= SOURCE_API_SIZE || !bus_subject_is_safe(ret_prefix, 0))
         return fail(ERR_CONFIG, "%s is not a subject's prefix", config->source_api);
     return 0;
+}
+
+void config_bus_options(const struct config *config, const char *name, struct bus_options *ret_options)
+{
+    *ret_options = (struct bus_options){
+        .url = config->server, .name = name, .user = config->user, .password = config->password, .token = config->token,
+        .credentials_file = config->credentials_file, .nkey_file = config->nkey_file, .tls_certificate_file = config->certificate_file,
+        .tls_key_file = config->key_file, .tls_ca_file = config->ca_file,
+    };
 }
 
 static int check_sources(const struct config *config, const struct service *service)

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "base/log.h"
+#include "bus/bus.h"
 #include "journey.h"
 
 #define EXIT_FINE 0
@@ -39,6 +40,9 @@ struct config {
 /* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0: ERR_INVALID (a
  * usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed from argv and environ. */
 int config_read(struct config *config, const struct service *service, int argc, char **argv);
+
+/* Server and credentials; handlers and the rest are for the caller to set. Borrows from the configuration. */
+void config_bus_options(const struct config *config, const char *name, struct bus_options *ret_options);
 
 /* source_api with the name of the log in it: 0, or ERR_CONFIG when that is no subject. */
 #define SOURCE_API_SIZE 128

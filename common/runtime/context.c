@@ -72,6 +72,11 @@ int journey_refuse(struct journey *j, enum refusal refusal, const char *format, 
     return refusal;
 }
 
+struct source service_as_source(const struct service *service)
+{
+    return (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
+}
+
 const struct event_type *event_type_of_schema(const struct service *service, const struct schema *schema)
 {
     for (const struct event_type *type = service->events; type->name; type++)

@@ -51,6 +51,9 @@ void journey_init(struct journey *j, enum journey_mode mode, const struct servic
                   struct id_source *ids, int64_t now_ms);
 void journey_deinit(struct journey *j);                     /* frees calls that nobody took */
 
+/* Our own log, as others see it. Borrows from the service. */
+struct source service_as_source(const struct service *service);
+
 /* The type of this schema in the service's own events; NULL: none. */
 const struct event_type *event_type_of_schema(const struct service *service, const struct schema *schema);
 const struct event_type *event_type_of_name(const struct event_type *events, const char *name);

@@ -31,15 +31,15 @@ void courier_note(struct courier *courier, struct note note)
     pthread_mutex_lock(&courier->lock);
     *courier->last = kept;
     courier->last = &kept->next;
-    pthread_cond_signal(&courier->filled);
     pthread_mutex_unlock(&courier->lock);
+    pthread_cond_signal(&courier->filled);   /* after the unlock: it would wake up only to wait for the lock */
 }
 
 void courier_wake(struct courier *courier)
 {
-    pthread_mutex_lock(&courier->lock);
-    pthread_cond_signal(&courier->filled);
+    pthread_mutex_lock(&courier->lock);      /* it looks at what woke it under the lock, or is waiting */
     pthread_mutex_unlock(&courier->lock);
+    pthread_cond_signal(&courier->filled);
 }
 
 void courier_settle(struct courier *courier, struct batch *batch)
@@ -192,7 +192,7 @@ static void note_states(struct courier *courier, int64_t now_ms)
         log_at(level, "relay", LOG_TEXT("state", relay_state_name(state)), LOG_INT("published", courier->relay.published),
                LOG_INT("position", courier->relay.head),
                LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING ? courier->relay.reason : NULL),
-               LOG_TEXT("help", state == RELAY_FORKED ? "a person must choose: docs/OPERATIONS.md, A fork" : NULL));
+               LOG_TEXT("help", state == RELAY_FORKED ? "a person must choose: `resolve` shows both sides, docs/OPERATIONS.md, A fork" : NULL));
         if ((state == RELAY_RECOVERING || state == RELAY_FORKED) && endpoints_subscribe(instance) < 0)
             log_error("not_ready", LOG_TEXT("reason", failure_text()));
     }
@@ -358,7 +358,7 @@ int courier_open(struct courier *courier, struct instance *instance)
     const struct service *service = instance->service;
     courier->instance = instance;
     courier->last = &courier->first;
-    courier->self = (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
+    courier->self = service_as_source(service);
     pthread_mutex_init(&courier->lock, NULL);
     condition_init(&courier->filled);
     struct relay_config relay_config = relay_defaults;

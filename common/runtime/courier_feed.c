@@ -8,6 +8,7 @@
 #include "bus/jetstream.h"
 #include "contracts.h"
 #include "runtime/envelope.h"
+#include "runtime/fold.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -265,14 +266,10 @@ struct item *courier_item_of_row(struct courier *courier, int i, const struct ru
     _free_(item) struct item *item = item_new(ITEM_EVENT);
     if (!item)
         return NULL;
-    const struct event event = {
-        .log = source_of(courier, i)->log, .position = row->position, .id = row->id, .type = row->type, .entity = row->entity,
-        .time_ms = row->time_ms, .correlation = row->correlation, .causation = row->causation, .cause = row->cause,
-        .cause_digest = row->cause_digest, .traceparent = row->traceparent, .data = row->data, .data_length = strlen(row->data),
-    };
+    struct event event;
     item->source = source_of(courier, i);
     item->feed = i;
-    if (event_copy(&event, &item->arena, &item->event) < 0 || digest_parse(row->chain, &item->event.chain) < 0 ||
+    if (fold_read_row(row, item->source->log, &event) < 0 || event_copy(&event, &item->arena, &item->event) < 0 ||
         event_digest(&item->event, &item->event_digest) < 0)
         return NULL;
     courier_set_type(item, item->source);

@@ -210,14 +210,16 @@ enum known {
     SPECVERSION, ID, SOURCE, TYPE, ENTITY, TIME, CONTENTTYPE, CORRELATION, CAUSATION, MSG_ID, POSITION, CHAIN, CAUSE,
     CAUSE_DIGEST, TRACEPARENT, KNOWN_COUNT
 };
-static const struct { const char *key; _Bool required; } known[KNOWN_COUNT] = {
-    [SPECVERSION] = { "ce-specversion", 1 }, [ID] = { "ce-id", 1 }, [SOURCE] = { "ce-source", 1 },
-    [TYPE] = { "ce-type", 1 }, [ENTITY] = { "ce-subject", 1 }, [TIME] = { "ce-time", 1 },
-    [CONTENTTYPE] = { "ce-datacontenttype", 1 }, [CORRELATION] = { "ce-correlationid", 0 },
-    [CAUSATION] = { "ce-causationid", 0 }, [MSG_ID] = { "Nats-Msg-Id", 1 }, [POSITION] = { "Journey-Position", 1 },
-    [CHAIN] = { "Journey-Chain", 1 }, [CAUSE] = { "Journey-Cause", 0 }, [CAUSE_DIGEST] = { "Journey-Cause-Digest", 0 },
-    [TRACEPARENT] = { "traceparent", 0 },
+#define HEADER(text, is_required) { .key = text, .length = sizeof(text) - 1, .required = is_required }
+static const struct { const char *key; size_t length; _Bool required; } known[KNOWN_COUNT] = {
+    [SPECVERSION] = HEADER("ce-specversion", 1), [ID] = HEADER("ce-id", 1), [SOURCE] = HEADER("ce-source", 1),
+    [TYPE] = HEADER("ce-type", 1), [ENTITY] = HEADER("ce-subject", 1), [TIME] = HEADER("ce-time", 1),
+    [CONTENTTYPE] = HEADER("ce-datacontenttype", 1), [CORRELATION] = HEADER("ce-correlationid", 0),
+    [CAUSATION] = HEADER("ce-causationid", 0), [MSG_ID] = HEADER("Nats-Msg-Id", 1), [POSITION] = HEADER("Journey-Position", 1),
+    [CHAIN] = HEADER("Journey-Chain", 1), [CAUSE] = HEADER("Journey-Cause", 0), [CAUSE_DIGEST] = HEADER("Journey-Cause-Digest", 0),
+    [TRACEPARENT] = HEADER("traceparent", 0),
 };
+#undef HEADER
 
 struct reader_state {
     struct arena *arena;
@@ -281,16 +283,24 @@ static int read_header(struct reader_state *r, int which, const char *value)
     return 0;
 }
 
+/* Which known header that is, or -1. Most are told apart by their length. */
+static int which_header(const char *key)
+{
+    size_t length = strlen(key);
+    for (int which = 0; which < KNOWN_COUNT; which++)
+        if (known[which].length == length && strcasecmp(key, known[which].key) == 0)
+            return which;
+    return -1;
+}
+
 static int read_headers(struct reader_state *r, const struct bus_view *view)
 {
-    for (int i = 0; i < view->header_count; i++)
-        for (int which = 0; which < KNOWN_COUNT; which++)
-            if (strcasecmp(view->headers[i].key, known[which].key) == 0) {
-                int result = read_header(r, which, view->headers[i].value);
-                if (result != 0)
-                    return result;
-                break;
-            }
+    for (int i = 0; i < view->header_count; i++) {
+        int which = which_header(view->headers[i].key);
+        int result = which < 0 ? 0 : read_header(r, which, view->headers[i].value);
+        if (result != 0)
+            return result;
+    }
     for (int which = 0; which < KNOWN_COUNT; which++)
         if (known[which].required && !r->values[which])
             return refuse(r, known[which].key, "is missing");

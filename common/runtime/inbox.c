@@ -27,6 +27,7 @@ static _Bool is_request(const struct item *item)
 int inbox_push(struct inbox *inbox, struct item *item)
 {
     int result = 0;
+    _Bool was_empty = 0;
     pthread_mutex_lock(&inbox->lock);
     if (is_request(item) && (inbox->closed || inbox->request_count >= inbox->queue_max)) {
         result = REFUSED_BUSY;
@@ -35,10 +36,11 @@ int inbox_push(struct inbox *inbox, struct item *item)
         *inbox->last = item;
         inbox->last = &item->next;
         inbox->request_count += is_request(item);
-        if (inbox->length++ == 0)
-            pthread_cond_signal(&inbox->filled);
+        was_empty = inbox->length++ == 0;
     }
     pthread_mutex_unlock(&inbox->lock);
+    if (was_empty)                        /* after the unlock: the taker would wake up only to wait for the lock */
+        pthread_cond_signal(&inbox->filled);
     return result;
 }
 

@@ -118,14 +118,10 @@ static void reply_from_reader(void *context, struct item *item)
 
 static int open_bus(struct instance *instance)
 {
-    const struct config *config = instance->config;
-    const struct bus_options options = {
-        .url = config->server, .name = instance->service->name, .user = config->user, .password = config->password,
-        .token = config->token, .credentials_file = config->credentials_file, .nkey_file = config->nkey_file,
-        .tls_certificate_file = config->certificate_file, .tls_key_file = config->key_file, .tls_ca_file = config->ca_file,
-        .must_connect = config->no_retry,
-        .handlers = { .context = instance, .connected = on_connected, .disconnected = on_disconnected, .closed = on_closed },
-    };
+    struct bus_options options;
+    config_bus_options(instance->config, instance->service->name, &options);
+    options.must_connect = instance->config->no_retry;
+    options.handlers = (struct bus_handlers){ .context = instance, .connected = on_connected, .disconnected = on_disconnected, .closed = on_closed };
     int r = bus_open(&options, &instance->bus);
     if (bus_library_is_old())
         log_warn("old_library", LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("wanted", "3.9 or newer: it has fixes that matter"));

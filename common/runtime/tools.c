@@ -1,22 +1,17 @@
 /* Tools: see tools.h. */
 #include "runtime/tools.h"
-#include "store/event_log.h"
-#include <inttypes.h>
+#include "runtime/resolve.h"
+#include "runtime/verify.h"
 #include <string.h>
 
-static int open_read_only(const char *path, struct db **ret_db)
-{
-    struct db_options options = { .path = path, .read_only = 1, .lock_timeout_ms = 1000 };
-    return trace(db_open(&options, ret_db));
-}
-
-/* ---- backup FILE ---------------------------------------------------------------------------- */
-
+/* All pages under one snapshot, by SQLite's backup API, beside a service that runs or not. */
 static int backup(const struct service *service, const struct config *config, const char *database_path)
 {
     (void)service;
     _free_(db) struct db *db = NULL;
-    int r = open_read_only(database_path, &db);
+    if (config->argument_count != 2)
+        return TOOL_USAGE;
+    int r = db_open(&(struct db_options){ .path = database_path, .read_only = 1, .lock_timeout_ms = 1000 }, &db);
     if (r == 0)
         r = db_backup(db, config->arguments[1]);
     if (r == 0)
@@ -24,74 +19,40 @@ static int backup(const struct service *service, const struct config *config, co
     return trace(r);
 }
 
-/* ---- verify --------------------------------------------------------------------------------- */
-
-/* Positions without a gap, and each chain made of the one before and the event. */
-static int verify_chain(struct db *db, const char *log, int64_t *ret_count)
-{
-    _deinit_(event_reader) struct event_reader reader = { 0 };
-    struct log_head head = { 0 };
-    struct event event;
-    int r = event_reader_open(&reader, db, log, 0, INT64_MAX);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
-        struct digest digest, chain;
-        if (event.position != head.position + 1)
-            return fail(ERR_CORRUPT, "position %" PRId64 " follows %" PRId64, event.position, head.position);
-        r = event_digest(&event, &digest);
-        if (r == 0)
-            r = event_chain(&head.chain, &digest, &chain);
-        if (r < 0)
-            return trace(r);
-        if (!digest_equal(&chain, &event.chain))
-            return fail(ERR_CORRUPT, "position %" PRId64 ": the chain does not follow", event.position);
-        head = (struct log_head){ .position = event.position, .chain = event.chain };
-    }
-    if (r == 0)
-        *ret_count = head.position;
-    return trace(r);
-}
-
 static int verify(const struct service *service, const struct config *config, const char *database_path)
 {
-    (void)config;
-    _free_(db) struct db *db = NULL;
-    int64_t count = 0;
-    int r = open_read_only(database_path, &db);
-    if (r == 0)
-        r = db_integrity_check(db);
-    if (r == 0)
-        r = db_begin(db);
-    if (r == 0)
-        r = verify_chain(db, service->log, &count);
-    if (r == 0)
-        printf("%s: the file is whole; %" PRId64 " events, positions without a gap, the chain follows\n", database_path, count);
-    return trace(r);
+    return config->argument_count == 1 ? trace(verify_run(service, config, database_path)) : TOOL_USAGE;
 }
 
-/* ---- The table ------------------------------------------------------------------------------ */
-
 static const struct {
-    const char *name;
-    int arguments;
-    const char *usage;
+    const char *name, *usage, *help;
     int (*run)(const struct service *service, const struct config *config, const char *database_path);
 } tools[] = {
-    { "backup", 1, "backup FILE", backup },
-    { "verify", 0, "verify", verify },
+    { "backup", "backup FILE", "copy its database, while it runs or not", backup },
+    { "verify", "verify", "check that file, log, tables and stream agree, while it runs or not", verify },
+    { "resolve", "resolve [--keep log|stream]", "look at a fork; give up one side of it", resolve_run },
 };
+
+void tools_print_usage(const struct service *service)
+{
+    for (size_t i = 0; i < sizeof(tools) / sizeof(*tools); i++)
+        printf("  %s [OPTIONS] %-28s %s\n", service->name, tools[i].usage, tools[i].help);
+}
 
 int tool_run(const struct service *service, const struct config *config, const char *database_path)
 {
     for (size_t i = 0; i < sizeof(tools) / sizeof(*tools); i++) {
         if (strcmp(tools[i].name, config->arguments[0]) != 0)
             continue;
-        if (config->argument_count - 1 != tools[i].arguments) {
+        int r = tools[i].run(service, config, database_path);
+        if (r == 0)
+            return EXIT_FINE;
+        if (r == TOOL_USAGE) {
             fprintf(stderr, "usage: %s [OPTIONS] %s\n", service->name, tools[i].usage);
             return EXIT_USAGE;
         }
-        if (tools[i].run(service, config, database_path) == 0)
-            return EXIT_FINE;
-        fprintf(stderr, "%s: %s\n", tools[i].name, failure_text());
+        if (r < 0)
+            fprintf(stderr, "%s: %s\n", tools[i].name, failure_text());
         return EXIT_FAILED;
     }
     fprintf(stderr, "%s: %s is not a command; see --help\n", service->name, config->arguments[0]);

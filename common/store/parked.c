@@ -26,6 +26,12 @@ int parked_has(struct db *db, const char *log, const char *entity)
                            "ss", log, entity));
 }
 
+int parked_holds(struct db *db, const char *log, int64_t position)
+{
+    int64_t one;
+    return trace(db_number(db, &one, "SELECT 1 FROM parked WHERE log = ?1 AND position = ?2", "si", log, position));
+}
+
 int parked_add(struct db *db, const struct parked *parked)
 {
     return trace(db_exec(db, "INSERT INTO parked VALUES (?1, ?2, ?3, ?4, ?5, ?6)", "sisssi",

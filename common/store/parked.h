@@ -17,6 +17,7 @@ struct parked {
 int parked_create_table(struct db *db);
 int parked_count(struct db *db, int64_t *ret_count);
 int parked_has(struct db *db, const char *log, const char *entity);      /* 1, 0, < 0 */
+int parked_holds(struct db *db, const char *log, int64_t position);      /* this very event: 1, 0, < 0 */
 int parked_add(struct db *db, const struct parked *parked);
 int parked_remove(struct db *db, const char *log, int64_t position);
 int parked_first(struct db *db, const char *log, const char *entity, int64_t *ret_position);   /* 1, 0: none, < 0 */

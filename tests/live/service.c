@@ -66,6 +66,37 @@ int process_end(struct process *process)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* ---- Sub-commands ---------------------------------------------------------------------------- */
+
+static char tool_said[16 * 1024];
+
+const char *tool_output(void) { return tool_said; }
+
+int process_tool(const struct process *process, const struct server *server, const char *tool, const char *first, const char *second)
+{
+    struct process child = { 0 };
+    const char *program = getenv(process->variable);
+    size_t length = 0;
+    ssize_t count;
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    child.pid = fork();
+    cr_assert_geq(child.pid, 0);
+    if (child.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        execl(program, program, "--server", server->url, "--data-dir", process->folder, tool, first, second, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    while ((count = read(ends[0], tool_said + length, sizeof(tool_said) - 1 - length)) > 0)
+        length += (size_t)count;
+    tool_said[length] = '\0';
+    close(ends[0]);
+    return process_end(&child);
+}
+
 /* ---- The customer ---------------------------------------------------------------------------- */
 
 static struct bus *bus;

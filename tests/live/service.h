@@ -16,6 +16,11 @@ void process_kill(struct process *process);        /* SIGKILL, and waits for its
 int process_stop(struct process *process);         /* SIGTERM; the exit code */
 int process_end(struct process *process);          /* waits for its end, which comes by itself; the exit code */
 
+/* One of its sub-commands, with up to two words of arguments (NULL ends them), beside the service or without it: the
+ * exit code. What it said is tool_output(), until the next call. */
+int process_tool(const struct process *process, const struct server *server, const char *tool, const char *first, const char *second);
+const char *tool_output(void);
+
 /* One customer a test: connects to the server, which may not be there yet. */
 void customer_open(const struct server *server);
 void customer_close(void);

@@ -122,7 +122,14 @@ static _Bool adds_product(const char *sku, const char *part)
     return asks_and_hears("order.add-product", body, part);
 }
 
-Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_deleting_the_stream)
+static int tool(const struct process *process, const char *name, const char *first, const char *second)
+{
+    return process_tool(process, &server, name, first, second);
+}
+
+#define assert_says(part) cr_assert(says(tool_output(), part), "%s", tool_output())
+
+Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
 {
     cr_assert(adds_product("tea", "\"position\":1"));
     wait_for_stats("order-svc", "\"position\":1,\"published\":1,");
@@ -131,19 +138,25 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_deleting_the_stream)
     wait_for_stats("order-svc", "\"state\":\"forked\"");
     cr_assert(adds_product("pot", "internal"));
     cr_assert(asks_and_hears("order.products", "{}", "mug"), "queries go on");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("sequence 2 is no event of ours");
+    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "looking is allowed beside the service");
+    assert_says("1 of them after position 1");
+    assert_says("resolve --keep log");
+    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 1, "doing is not");
+    assert_says("another process works on this folder");
     process_kill(&order_svc);
-    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
-    change_order_tables("DELETE FROM meta WHERE name = 'stream_position'");
+    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 0, "%s", tool_output());
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
     wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
     cr_assert(adds_product("pot", "\"position\":3"));
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_setting_the_file_aside)
+Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_a_command)
 {
-    char path[160], aside[200];
     cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2"));
     wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
     process_kill(&order_svc);
@@ -151,12 +164,89 @@ Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_setting_the_file_a
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"forked\"");
     cr_assert(adds_product("pot", "internal"));
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("position 2: the chain does not follow");
     cr_assert_eq(process_stop(&order_svc), 0);
-    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
-    snprintf(aside, sizeof(aside), "%s.forked", path);
-    cr_assert_eq(rename(path, aside), 0);
+    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "stream"), 0, "%s", tool_output());
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
     cr_assert(adds_product("pot", "\"position\":3"));
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+/* The side that is given up had been read: its reader stands on a chain that the leader does not have any more. */
+Test(heal_live, fault_41_a_reader_of_the_side_that_was_given_up_is_folded_anew)
+{
+    char path[160], older[200];
+    cr_assert(adds_product("tea", "\"position\":1"));
+    wait_for_stats("account-svc", "\"cursor\":1,\"lag\":0");
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    snprintf(older, sizeof(older), "%s/older", order_svc.folder);
+    cr_assert_eq(tool(&order_svc, "backup", older, NULL), 0, "%s", tool_output());
+    cr_assert(adds_product("mug", "\"position\":2"));
+    wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
+    process_kill(&account_svc);
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(rename(older, path), 0);
+    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 0, "%s", tool_output());
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":1,\"published\":1,");
+    cr_assert(adds_product("pot", "\"position\":2"));
+    wait_for_stats("order-svc", "\"published\":2,");
+    process_start(&account_svc, &server);
+    wait_for_stats("account-svc", "\"state\":\"forked\",\"remade\"");
+    cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 1);
+    assert_says("at our cursor, position 2, the leader's log has another chain");
+    const char *ada = register_account("ada@example.org");
+    cr_assert_not_null(ada, "its own journey goes on");
+    wait_for_stats("account-svc", "\"position\":1,\"published\":1,");
+    cr_assert_eq(process_stop(&account_svc), 0);
+    cr_assert_eq(tool(&account_svc, "resolve", "--keep", "stream"), 0, "%s", tool_output());
+    process_start(&account_svc, &server);
+    wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
+    cr_assert(says(ask_text("account.get", "{}"), "error"));
+    cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+/* ---- verify --------------------------------------------------------------------------------------- */
+
+Test(heal_live, verify_finds_what_differs_in_each_kind_of_table_and_in_the_stream)
+{
+    const char *ada = register_account("ada@example.org");
+    cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2"));
+    wait_for_stats("order-svc", "\"cursor\":1,\"lag\":0");
+    wait_for_stats("order-svc", "\"published\":2,");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+    assert_says("all as the logs say: customer_cards customers order_lines orders payment_failures products");
+
+    change_order_tables("UPDATE products SET stock = 999, name = 'Coffee' WHERE sku = 'tea'");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("products: the row tea differs in name stock ; 1 rows of this table differ");
+    change_order_tables("UPDATE products SET stock = 1000, name = 'Tea' WHERE sku = 'tea'; DELETE FROM products WHERE sku = 'mug'");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("products: the row mug is missing");
+    change_order_tables("INSERT INTO products (sku, name, amount, currency, stock) VALUES ('mug', 'Tea', 450, 'EUR', 1000)");
+
+    change_order_tables("UPDATE customers SET city = 'Rome'");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says(ada);
+    assert_says("differs in city");
+    cr_assert_not(says(tool_output(), "Rome") || says(tool_output(), "Paris"), "no personal data");
+    process_kill(&account_svc);
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+    assert_says("not compared, because it needs the others' logs: customers");
+    assert_says("what was compared agrees");
+    change_order_tables("UPDATE customers SET city = 'Paris'");
+
+    process_kill(&order_svc);
+    cr_assert(says(ask_text("$JS.API.STREAM.MSG.DELETE.ORDER", "{\"seq\":2}"), "\"success\":true"));
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("sequence 2 is not there");
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("ORDER is not there, and the log has 2 events");
+    server_kill(&server);
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+    assert_says("server   not asked");
 }
