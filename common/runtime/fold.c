@@ -1,8 +1,14 @@
 /* Fold: see fold.h. */
 #include "runtime/fold.h"
+#include "runtime/asker.h"
 #include "runtime/context.h"
+#include "store/compare.h"
+#include "store/parked.h"
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
+
+#define PAGE_LIMIT 500
 
 int fold_event(const struct service *service, const struct source *source, struct db *db, struct event *event)
 {
@@ -50,5 +56,95 @@ int fold_read_row(const struct runtime_events_reply_events_item *row, const char
     if (r < 0)
         return trace(r);
     *ret_event = event;
+    return 0;
+}
+
+/* ---- Into a file of its own ------------------------------------------------------------------ */
+
+void fold_remove(const char *path)
+{
+    static const char *const suffixes[] = { "", "-journal", "-wal", "-shm" };
+    char name[4096 + 16];
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+        snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+        unlink(name);
+    }
+}
+
+int fold_open(const struct service *service, const char *path, const char *served_path, struct db **ret_db)
+{
+    _free_(db) struct db *db = NULL;
+    fold_remove(path);
+    int r = db_open(&(struct db_options){ .path = path, .scratch = 1, .lock_timeout_ms = 1000 }, &db);
+    if (r == 0)
+        r = db_script(db, service->tables);
+    if (r == 0)
+        r = db_attach_read_only(db, served_path, COMPARE_SERVED);
+    if (r < 0)
+        return trace(r);
+    *ret_db = take(db);
+    return 0;
+}
+
+static int different(char *why, const char *what, int64_t position)
+{
+    snprintf(why, FOLD_WHY_SIZE, "position %" PRId64 " %s", position, what);
+    return FOLD_DIFFERENT;
+}
+
+/* One event of another's log. What is parked is not in the tables that serve either. */
+static int fold_foreign(const struct service *service, const struct source *source, struct db *db,
+                        const struct runtime_events_reply_events_item *row, struct log_head *at, char *why)
+{
+    struct event event;
+    struct digest digest, chain;
+    int r = fold_read_row(row, source->log, &event);
+    if (r == 0)
+        r = event_digest(&event, &digest);
+    if (r == 0)
+        r = event_chain(&at->chain, &digest, &chain);
+    if (r < 0)
+        return trace(r);
+    if (event.position != at->position + 1 || !digest_equal(&chain, &event.chain))
+        return different(why, "of the leader's log does not follow the one before", event.position);
+    r = parked_holds(db, source->log, event.position);
+    if (r == 0)
+        r = fold_event(service, source, db, &event);
+    if (r == -ERR_INVALID || r == -ERR_CONSTRAINT) {
+        char what[FOLD_WHY_SIZE - 40];
+        snprintf(what, sizeof(what), "cannot be applied, and is not parked: %s", failure_reason());
+        return different(why, what, event.position);
+    }
+    if (r < 0)
+        return trace(r);
+    *at = (struct log_head){ .position = event.position, .chain = event.chain };
+    return 0;
+}
+
+int fold_page(const struct service *service, const struct source *source, struct db *db, struct asker *asker, int64_t upto,
+              struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    _free_(bus_message) struct bus_message *answer = NULL;
+    char subject[BUS_SUBJECT_MAX + 1], body[96];
+    struct invalid invalid;
+    void *value = NULL;
+    snprintf(subject, sizeof(subject), "%s.events", source->prefix);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}", at->position, PAGE_LIMIT);
+    int r = asker_ask(asker, subject, body, (size_t)length, &answer);
+    if (r == 0)
+        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer), bus_message_length(answer), &arena, &value, &invalid);
+    if (r < 0)
+        return trace(r);
+    const struct runtime_events_reply *page = value;
+    if (r > 0)
+        return fail(ERR_NETWORK, "%s does not give its events", source->service);
+    if (page->events_count == 0)
+        return different(ret_why, "is not in the leader's log any more", at->position + 1);
+    for (size_t i = 0; i < page->events_count && at->position < upto; i++) {
+        r = fold_foreign(service, source, db, &page->events[i], at, ret_why);
+        if (r != 0)
+            return trace(r);
+    }
     return 0;
 }

@@ -1,10 +1,15 @@
-/* Fold: what apply makes of events that stand in a log already (rule 2): nothing is decided, nothing is reacted to. */
+/* Fold: what apply makes of events that stand in a log already (rule 2): nothing is decided, nothing is reacted to. At a
+ * start with other tables into the tables that serve; else into a scratch file beside the file that serves, from the log in
+ * that file and those of the leaders. */
 #pragma once
 #include "contracts.h"
 #include "journey.h"
 
+struct asker;
+
 /* One event, decoded and applied to the tables in db. source NULL: our own log, of which each event must have its type;
- * of others' logs, a type that we do not read is nothing. ERR_INVALID: it does not fit its schema. */
+ * of others' logs, a type that we do not read is nothing. ERR_INVALID: it does not fit its schema; ERR_CONSTRAINT: the
+ * tables do not take it. */
 int fold_event(const struct service *service, const struct source *source, struct db *db, struct event *event);
 
 /* Our own events after *position, at most `limit`, from the log in one file (`log`) to the tables in another or the same
@@ -13,3 +18,19 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
 
 /* An event as a leader's `.events` gives it; text is borrowed from the row. -ERR_INVALID for a chain that is none. */
 int fold_read_row(const struct runtime_events_reply_events_item *row, const char *log, struct event *ret_event);
+
+/* ---- Into a file of its own ------------------------------------------------------------------ */
+
+/* A scratch file with the service's tables, empty; what was at this path goes. The file that serves is attached for
+ * reading (COMPARE_SERVED), and its log, cursors and parked events are read through this connection as well, because
+ * their names are its alone. The caller removes the file. */
+int fold_open(const struct service *service, const char *path, const char *served_path, struct db **ret_db);
+void fold_remove(const char *path);
+
+/* The next events of another's log, at most up to position `upto`, asked of their leader and applied but for those that
+ * are parked in the file that serves. *at moves along. 0; FOLD_DIFFERENT with *ret_why: the leader's log is not the one
+ * that was read, or an event that was applied cannot be applied; -ERR_NETWORK: the leader is away. */
+#define FOLD_DIFFERENT 1
+#define FOLD_WHY_SIZE 200
+int fold_page(const struct service *service, const struct source *source, struct db *db, struct asker *asker, int64_t upto,
+              struct log_head *at, char ret_why[FOLD_WHY_SIZE]);

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PAGE_LIMIT 500
 #define PROGRESS_EVENTS 1000
 
 struct check {
@@ -21,8 +20,7 @@ struct check {
     const struct config *config;
     const char *database_path;
     char fold_path[4096];
-    struct db *db;                        /* the service's file, read only, in one snapshot */
-    struct db *fold;
+    struct db *db;                        /* the fold's scratch file, with the service's attached: all in one snapshot */
     struct asker *asker;                  /* NULL: no server */
     struct log_head head;
     _Bool others_are_folded;
@@ -94,99 +92,28 @@ static int check_log(struct check *check)
 
 /* ---- The fold ------------------------------------------------------------------------------- */
 
-static int open_fold(struct check *check)
-{
-    if ((size_t)snprintf(check->fold_path, sizeof(check->fold_path), "%s.verify-%d", check->database_path, (int)getpid()) >= sizeof(check->fold_path))
-        return fail(ERR_CONFIG, "the path of --data-dir is too long");
-    int r = db_open(&(struct db_options){ .path = check->fold_path }, &check->fold);
-    if (r == 0)
-        r = db_begin(check->fold);
-    return r < 0 ? trace(r) : trace(db_script(check->fold, check->service->tables));
-}
-
-static void remove_fold(struct check *check)
-{
-    static const char *const suffixes[] = { "", "-wal", "-shm" };
-    char path[4096 + 8];
-    db_free(check->fold);
-    check->fold = NULL;
-    for (size_t i = 0; *check->fold_path && i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-        snprintf(path, sizeof(path), "%s%s", check->fold_path, suffixes[i]);
-        unlink(path);
-    }
-}
-
 static int fold_own(struct check *check)
 {
     int64_t position = 0;
     int r;
-    while ((r = fold_own_log(check->service, check->db, check->fold, &position, PROGRESS_EVENTS)) > 0)
+    while ((r = fold_own_log(check->service, check->db, check->db, &position, PROGRESS_EVENTS)) > 0)
         progress("fold", position, check->head.position);
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT)
         return different("log", "after position %" PRId64 ": %s", position, failure_reason());
     return trace(r);
 }
 
-/* One event of another's log. What is parked is not in the tables either. */
-static int fold_foreign(struct check *check, const struct source *source, const struct runtime_events_reply_events_item *given,
-                        struct log_head *at)
-{
-    struct event event;
-    struct digest digest, chain;
-    int r = fold_read_row(given, source->log, &event);
-    if (r == 0)
-        r = event_digest(&event, &digest);
-    if (r == 0)
-        r = event_chain(&at->chain, &digest, &chain);
-    if (r < 0)
-        return trace(r);
-    if (event.position != at->position + 1 || !digest_equal(&chain, &event.chain))
-        return different(source->log, "position %" PRId64 " of the leader's log does not follow the one before", event.position);
-    *at = (struct log_head){ .position = event.position, .chain = event.chain };
-    r = parked_holds(check->db, source->log, event.position);
-    if (r != 0)
-        return r < 0 ? trace(r) : 0;
-    r = fold_event(check->service, source, check->fold, &event);
-    if (r == -ERR_INVALID || r == -ERR_CONSTRAINT)
-        return different(source->log, "position %" PRId64 " cannot be applied, and is not parked: %s", event.position, failure_reason());
-    return trace(r);
-}
-
-static int fold_page(struct check *check, const struct source *source, int64_t last, struct log_head *at)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    _free_(bus_message) struct bus_message *answer = NULL;
-    char subject[BUS_SUBJECT_MAX + 1], body[96];
-    struct invalid invalid;
-    void *value = NULL;
-    snprintf(subject, sizeof(subject), "%s.events", source->prefix);
-    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}", at->position, PAGE_LIMIT);
-    int r = asker_ask(check->asker, subject, body, (size_t)length, &answer);
-    if (r == 0)
-        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer), bus_message_length(answer), &arena, &value, &invalid);
-    if (r < 0)
-        return trace(r);
-    const struct runtime_events_reply *page = value;
-    if (r > 0)
-        return fail(ERR_NETWORK, "%s does not give its events", source->service);
-    if (page->events_count == 0)
-        return different(source->log, "the cursor is at %" PRId64 ", the leader's log ends at %" PRId64, last, page->last_position);
-    for (size_t i = 0; i < page->events_count && at->position < last; i++) {
-        r = fold_foreign(check, source, &page->events[i], at);
-        if (r != 0)
-            return trace(r);
-    }
-    return 0;
-}
-
 static int fold_source(struct check *check, const struct source *source)
 {
     struct cursor cursor;
     struct log_head at = { 0 };
+    char why[FOLD_WHY_SIZE];
     int64_t parked = 0;
     int r = cursor_read(check->db, source->log, &cursor);
     while (r == 0 && at.position < cursor.position) {
-        r = fold_page(check, source, cursor.position, &at);
+        r = fold_page(check->service, source, check->db, check->asker, cursor.position, &at, why);
+        if (r == FOLD_DIFFERENT)
+            return different(source->log, "%s", why);
         progress(source->log, at.position, cursor.position);
     }
     if (r == 0 && !digest_equal(&at.chain, &cursor.chain))
@@ -228,65 +155,57 @@ static int is_empty(struct db *db, const char *schema, const char *table)
     return r < 0 ? trace(r) : count == 0;
 }
 
-static int check_table(struct check *check, const char *table)
-{
-    static const char *const kinds[] = { [DIFFERENCE_MISSING] = "is missing", [DIFFERENCE_EXTRA] = "should not be there",
-                                         [DIFFERENCE_CHANGED] = "differs" };
-    _deinit_(query) struct query query = { 0 };
-    struct difference first = { 0 }, next;
-    int64_t count = 0;
-    char key[256] = "", columns[256] = "";
-    int r = compare_table(check->db, table);
-    if (r == 0)
-        r = differences_open(&query, check->db);
-    while (r >= 0 && (r = differences_next(&query, &next)) > 0)
-        if (count++ == 0) {
-            first = next;
-            snprintf(key, sizeof(key), "%s", next.key);
-            snprintf(columns, sizeof(columns), "%s", next.columns ? next.columns : "");
-        }
-    if (r < 0 || count == 0)
-        return trace(r);
-    return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows of this table differ", table, key, kinds[first.kind],
-                     *columns ? " in " : "", columns, count);
-}
-
 /* Without the others' logs, a table that our own events leave empty may be a projection of theirs. */
 static int is_unknown(struct check *check, const char *table)
 {
     if (check->others_are_folded)
         return 0;
-    int r = is_empty(check->db, "fold", table);
+    int r = is_empty(check->db, "main", table);
     if (r <= 0)
         return trace(r);
-    r = is_empty(check->db, "main", table);
+    r = is_empty(check->db, COMPARE_SERVED, table);
     return r < 0 ? trace(r) : !r;
 }
 
-static int check_tables(struct check *check)
+static int compare_tables(struct check *check, struct buf *compared, struct buf *unknown)
 {
     _deinit_(query) struct query query = { 0 };
-    _deinit_(buf) struct buf compared = { 0 };
-    _deinit_(buf) struct buf unknown = { 0 };
-    int r = db_commit(check->fold);
-    if (r < 0)
-        return trace(r);
-    db_free(take(check->fold));
-    r = compare_attach(check->db, check->fold_path);
+    int r = compare_begin(check->db);
     if (r == 0)
         r = compare_tables_open(&query, check->db);
     while (r >= 0 && (r = query_next(&query)) > 0) {
         const char *table = query_text(&query, 0);
-        int skip = is_unknown(check, table);
-        buf_put_format(skip > 0 ? &unknown : &compared, " %s", table);
-        r = skip != 0 ? skip : check_table(check, table);
-        if (r < 0 || (r > 0 && skip == 0))
-            return trace(r);
+        r = is_unknown(check, table);
+        buf_put_format(r > 0 ? unknown : compared, " %s", table);
+        if (r == 0)
+            r = compare_table(check->db, table);
     }
-    buf_put_char(&compared, '\0');
-    buf_put_char(&unknown, '\0');
+    buf_put_char(compared, '\0');
+    buf_put_char(unknown, '\0');
     if (r == 0)
-        r = buf_status(&compared) < 0 ? buf_status(&compared) : buf_status(&unknown);
+        r = buf_status(compared) < 0 ? buf_status(compared) : buf_status(unknown);
+    return trace(r);
+}
+
+static int check_tables(struct check *check)
+{
+    static const char *const kinds[] = { [DIFFERENCE_MISSING] = "is missing", [DIFFERENCE_EXTRA] = "should not be there",
+                                         [DIFFERENCE_CHANGED] = "differs" };
+    _deinit_(query) struct query query = { 0 };
+    _deinit_(buf) struct buf compared = { 0 };
+    _deinit_(buf) struct buf unknown = { 0 };
+    struct difference first;
+    int64_t count = 0;
+    int r = compare_tables(check, &compared, &unknown);
+    if (r == 0)
+        r = db_number(check->db, &count, "SELECT count(*) FROM temp.differences", "");
+    if (r >= 0)
+        r = differences_open(&query, check->db);
+    if (r == 0)
+        r = differences_next(&query, &first);
+    if (r > 0)
+        return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all", first.table, first.key, kinds[first.kind],
+                         first.columns ? " in " : "", first.columns ? first.columns : "", count);
     if (r < 0)
         return trace(r);
     row("tables", "%s as the logs say:%s", check->others_are_folded ? "all" : "those that our own events fill", compared.data);
@@ -370,7 +289,7 @@ static int check_file(struct check *check)
 
 static int run(struct check *check)
 {
-    int r = db_open(&(struct db_options){ .path = check->database_path, .read_only = 1, .lock_timeout_ms = 1000 }, &check->db);
+    int r = fold_open(check->service, check->fold_path, check->database_path, &check->db);
     if (r == 0)
         r = check_file(check);
     if (r == 0)
@@ -379,8 +298,6 @@ static int run(struct check *check)
         r = check_log(check);
     if (r == 0 && asker_open(check->config, check->service, &check->asker) < 0)
         row("server", "not asked: %s", failure_reason());
-    if (r == 0)
-        r = open_fold(check);
     if (r == 0)
         r = fold_own(check);
     if (r == 0 && check->asker)
@@ -395,11 +312,13 @@ static int run(struct check *check)
 int verify_run(const struct service *service, const struct config *config, const char *database_path)
 {
     struct check check = { .service = service, .config = config, .database_path = database_path };
+    if ((size_t)snprintf(check.fold_path, sizeof(check.fold_path), "%s.verify-%d", database_path, (int)getpid()) >= sizeof(check.fold_path))
+        return fail(ERR_CONFIG, "the path of --data-dir is too long");
     printf("%s\n", database_path);
-    int r = run(&check);
-    asker_free(check.asker);              /* only with it others_are_folded */
+    int r = access(database_path, R_OK) == 0 ? run(&check) : fail(ERR_CONFIG, "there is no database that can be read");
+    asker_free(check.asker);
     db_free(check.db);
-    remove_fold(&check);
+    fold_remove(check.fold_path);
     if (r == 0)
         printf("%s agrees\n", check.others_are_folded ? "all" : "what was compared");
     return trace(r);

@@ -1,47 +1,38 @@
 /* Compare: see compare.h. The statements are made from the tables' own description. They are scripts, because statements
- * are kept by the address of their text; so what they find goes through a temporary table. */
+ * are kept by the address of their text; so what they find goes through tables. */
 #include "store/compare.h"
 #include "base/buf.h"
 #include "base/result.h"
 
-int compare_attach(struct db *db, const char *path)
-{
-    int r = db_exec(db, "ATTACH ?1 AS fold", "s", path);
-    return r < 0 ? trace(r) : trace(db_script(db, "CREATE TEMP TABLE IF NOT EXISTS differences (kind INTEGER NOT NULL, key TEXT NOT NULL,"
-                                                  " columns TEXT)"));
-}
-
-int compare_detach(struct db *db)
-{
-    return trace(db_script(db, "DETACH fold"));
-}
+/* ---- Pieces of SQL -------------------------------------------------------------------------- */
 
 enum columns { KEY_COLUMNS, ALL_COLUMNS };
 
-static int columns_open(struct query *query, struct db *db, const char *table, enum columns which)
+static int columns_open(struct query *query, struct db *db, const char *schema, const char *table, enum columns which)
 {
-    return trace(query_open(query, db, "SELECT name FROM pragma_table_info(?1, 'fold') WHERE pk > 0 OR ?2 ORDER BY pk = 0, pk, cid",
-                            "si", table, (int64_t)(which == ALL_COLUMNS)));
+    return trace(query_open(query, db, "SELECT name FROM pragma_table_info(?1, ?3) WHERE pk > 0 OR ?2 ORDER BY pk = 0, pk, cid",
+                            "sis", table, (int64_t)(which == ALL_COLUMNS), schema));
 }
 
-/* `m."a" IS f."a" AND m."b" IS f."b"`: IS, because NULL equals NULL here. */
+/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. */
 static int put_equal(struct buf *sql, struct db *db, const char *table, enum columns which)
 {
     _deinit_(query) struct query query = { 0 };
-    int count = 0, r = columns_open(&query, db, table, which);
+    int count = 0, r = columns_open(&query, db, "main", table, which);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%sm.\"%s\" IS f.\"%s\"", count++ ? " AND " : "", query_text(&query, 0), query_text(&query, 0));
+        buf_put_format(sql, "%ss.\"%s\" IS f.\"%s\"", count++ ? " AND " : "", query_text(&query, 0), query_text(&query, 0));
     if (r < 0)
         return trace(r);
     return count ? 0 : fail(ERR_CONFIG, "the table %s has no primary key, so its rows cannot be compared", table);
 }
 
-static int put_key(struct buf *sql, struct db *db, const char *table, char alias)
+/* `f."a", f."b"`, or another separator. */
+static int put_key(struct buf *sql, struct db *db, const char *schema, const char *table, const char *alias, const char *separator)
 {
     _deinit_(query) struct query query = { 0 };
-    int count = 0, r = columns_open(&query, db, table, KEY_COLUMNS);
+    int count = 0, r = columns_open(&query, db, schema, table, KEY_COLUMNS);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%s%c.\"%s\"", count++ ? " || '/' || " : "", alias, query_text(&query, 0));
+        buf_put_format(sql, "%s%s\"%s\"", count++ ? separator : "", alias, query_text(&query, 0));
     return trace(r);
 }
 
@@ -49,74 +40,142 @@ static int put_key(struct buf *sql, struct db *db, const char *table, char alias
 static int put_changed_columns(struct buf *sql, struct db *db, const char *table)
 {
     _deinit_(query) struct query query = { 0 };
-    int count = 0, r = columns_open(&query, db, table, ALL_COLUMNS);
+    int count = 0, r = columns_open(&query, db, "main", table, ALL_COLUMNS);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%siif(m.\"%s\" IS f.\"%s\", '', '%s ')", count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
+        buf_put_format(sql, "%siif(s.\"%s\" IS f.\"%s\", '', '%s ')", count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
                        query_text(&query, 0));
     return trace(r);
 }
 
-/* Rows of one file whose key the other does not have. */
-static int put_lonely(struct buf *sql, struct db *db, const char *table, enum difference_kind kind)
+static int run(struct db *db, struct buf *sql)
 {
-    const char *has = kind == DIFFERENCE_MISSING ? "fold" : "main", *lacks = kind == DIFFERENCE_MISSING ? "main" : "fold";
-    char alias = has[0], other = lacks[0];
-    buf_put_format(sql, "INSERT INTO temp.differences SELECT %d, ", (int)kind);
-    int r = put_key(sql, db, table, alias);
-    buf_put_format(sql, ", NULL FROM %s.\"%s\" %c WHERE NOT EXISTS (SELECT 1 FROM %s.\"%s\" %c WHERE ", has, table, alias, lacks, table, other);
-    if (r == 0)
-        r = put_equal(sql, db, table, KEY_COLUMNS);
-    buf_put_text(sql, ");");
+    buf_put_char(sql, '\0');
+    int r = buf_status(sql);
+    return r < 0 ? trace(r) : trace(db_script(db, sql->data));
+}
+
+/* ---- Noting --------------------------------------------------------------------------------- */
+
+/* FROM and WHERE that give the rows of one kind, as f (the fold's) or s (the serving one's). */
+static int put_rows(struct buf *sql, struct db *db, const char *table, enum difference_kind kind)
+{
+    static const char *const from[] = {
+        [DIFFERENCE_MISSING] = " FROM main.\"%s\" f WHERE NOT EXISTS (SELECT 1 FROM " COMPARE_SERVED ".\"%s\" s WHERE ",
+        [DIFFERENCE_EXTRA] = " FROM " COMPARE_SERVED ".\"%s\" s WHERE NOT EXISTS (SELECT 1 FROM main.\"%s\" f WHERE ",
+        [DIFFERENCE_CHANGED] = " FROM main.\"%s\" f CROSS JOIN " COMPARE_SERVED ".\"%s\" s WHERE ",
+    };
+    buf_put_format(sql, from[kind], table, table);
+    int r = put_equal(sql, db, table, KEY_COLUMNS);
+    if (r == 0 && kind == DIFFERENCE_CHANGED) {
+        buf_put_text(sql, " AND NOT (");
+        r = put_equal(sql, db, table, ALL_COLUMNS);
+    }
+    buf_put_text(sql, ")");
     return trace(r);
 }
 
-static int put_changed(struct buf *sql, struct db *db, const char *table)
+static int note_kind(struct db *db, const char *table, enum difference_kind kind)
 {
-    buf_put_format(sql, "INSERT INTO temp.differences SELECT %d, ", (int)DIFFERENCE_CHANGED);
-    int r = put_key(sql, db, table, 'f');
-    buf_put_text(sql, ", ");
+    _deinit_(buf) struct buf sql = { 0 };
+    const char *alias = kind == DIFFERENCE_EXTRA ? "s." : "f.";
+    buf_put_format(&sql, "INSERT INTO temp.differences SELECT '%s', %d, ", table, (int)kind);
+    int r = put_key(&sql, db, "main", table, alias, " || '/' || ");
+    buf_put_text(&sql, ", ");
+    if (r == 0 && kind == DIFFERENCE_CHANGED)
+        r = put_changed_columns(&sql, db, table);
+    else
+        buf_put_text(&sql, "NULL");
     if (r == 0)
-        r = put_changed_columns(sql, db, table);
-    buf_put_format(sql, " FROM fold.\"%s\" f CROSS JOIN main.\"%s\" m WHERE ", table, table);
+        r = put_rows(&sql, db, table, kind);
+    buf_put_format(&sql, "; INSERT INTO main.\"swap %s\" SELECT ", table);
     if (r == 0)
-        r = put_equal(sql, db, table, KEY_COLUMNS);
-    buf_put_text(sql, " AND NOT (");
+        r = put_key(&sql, db, "main", table, alias, ", ");
     if (r == 0)
-        r = put_equal(sql, db, table, ALL_COLUMNS);
-    buf_put_text(sql, ");");
-    return trace(r);
+        r = put_rows(&sql, db, table, kind);
+    return r < 0 ? trace(r) : trace(run(db, &sql));
+}
+
+static int make_swap_table(struct db *db, const char *table)
+{
+    _deinit_(buf) struct buf sql = { 0 };
+    buf_put_format(&sql, "DROP TABLE IF EXISTS main.\"swap %s\"; CREATE TABLE main.\"swap %s\" AS SELECT ", table, table);
+    int r = put_key(&sql, db, "main", table, "", ", ");
+    buf_put_format(&sql, " FROM main.\"%s\" LIMIT 0", table);
+    return r < 0 ? trace(r) : trace(run(db, &sql));
+}
+
+int compare_begin(struct db *db)
+{
+    return trace(db_script(db, "CREATE TEMP TABLE IF NOT EXISTS differences (name TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL,"
+                               " columns TEXT); DELETE FROM temp.differences"));
 }
 
 int compare_table(struct db *db, const char *table)
 {
-    _deinit_(buf) struct buf sql = { 0 };
-    buf_put_text(&sql, "DELETE FROM temp.differences;");
-    int r = put_lonely(&sql, db, table, DIFFERENCE_MISSING);
-    if (r == 0)
-        r = put_lonely(&sql, db, table, DIFFERENCE_EXTRA);
-    if (r == 0)
-        r = put_changed(&sql, db, table);
-    buf_put_char(&sql, '\0');
-    if (r == 0)
-        r = buf_status(&sql);
-    return r < 0 ? trace(r) : trace(db_script(db, sql.data));
+    int r = make_swap_table(db, table);
+    for (enum difference_kind kind = DIFFERENCE_MISSING; r == 0 && kind <= DIFFERENCE_CHANGED; kind++)
+        r = note_kind(db, table, kind);
+    return trace(r);
 }
+
+int compare_all(struct db *db, int64_t *ret_count)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = compare_begin(db);
+    if (r == 0)
+        r = compare_tables_open(&query, db);
+    while (r >= 0 && (r = query_next(&query)) > 0)
+        r = compare_table(db, query_text(&query, 0));
+    if (r == 0)
+        r = db_number(db, ret_count, "SELECT count(*) FROM temp.differences", "");
+    return r < 0 ? trace(r) : 0;
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
 
 int differences_open(struct query *query, struct db *db)
 {
-    return trace(query_open(query, db, "SELECT kind, key, columns FROM temp.differences ORDER BY key, kind", ""));
+    return trace(query_open(query, db, "SELECT name, kind, key, columns FROM temp.differences ORDER BY name, key, kind", ""));
 }
 
 int differences_next(struct query *query, struct difference *ret_difference)
 {
     int r = query_next(query);
     if (r > 0)
-        *ret_difference = (struct difference){ .kind = (enum difference_kind)query_int(query, 0), .key = query_text(query, 1),
-                                               .columns = query_text(query, 2) };
+        *ret_difference = (struct difference){ .table = query_text(query, 0), .kind = (enum difference_kind)query_int(query, 1),
+                                               .key = query_text(query, 2), .columns = query_text(query, 3) };
     return trace(r);
 }
 
 int compare_tables_open(struct query *query, struct db *db)
 {
-    return trace(query_open(query, db, "SELECT name FROM fold.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name", ""));
+    return trace(query_open(query, db, "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+                                       " AND name NOT LIKE 'swap %' ORDER BY name", ""));
+}
+
+/* ---- Swapping ------------------------------------------------------------------------------- */
+
+/* First all go, then those that the fold has come: a row may not be in the way of another that is unique like it. */
+static int swap_table(struct db *db, const char *table)
+{
+    _deinit_(buf) struct buf sql = { 0 };
+    buf_put_format(&sql, "DELETE FROM main.\"%s\" WHERE (", table);
+    int r = put_key(&sql, db, COMPARE_FOLD, table, "", ", ");
+    buf_put_format(&sql, ") IN (SELECT * FROM " COMPARE_FOLD ".\"swap %s\"); INSERT INTO main.\"%s\" SELECT * FROM " COMPARE_FOLD ".\"%s\" WHERE (",
+                   table, table, table);
+    if (r == 0)
+        r = put_key(&sql, db, COMPARE_FOLD, table, "", ", ");
+    buf_put_format(&sql, ") IN (SELECT * FROM " COMPARE_FOLD ".\"swap %s\")", table);
+    return r < 0 ? trace(r) : trace(run(db, &sql));
+}
+
+int compare_swap(struct db *db)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = db_script(db, "PRAGMA defer_foreign_keys=ON");
+    if (r == 0)
+        r = query_open(&query, db, "SELECT substr(name, 6) FROM " COMPARE_FOLD ".sqlite_master WHERE name LIKE 'swap %' ORDER BY name", "");
+    while (r >= 0 && (r = query_next(&query)) > 0)
+        r = swap_table(db, query_text(&query, 0));
+    return trace(r);
 }

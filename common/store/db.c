@@ -1,5 +1,6 @@
 /* Db: see db.h. The only file that knows SQLite's interface. */
 #include "store/db.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/result.h"
 #include <assert.h>
@@ -344,14 +345,43 @@ int db_open(const struct db_options *options, struct db **ret_db)
     db->read_only = options->read_only;
     db->lock_timeout_ms = options->lock_timeout_ms;
     int flags = options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    flags |= options->scratch ? SQLITE_OPEN_URI : 0;   /* it alone attaches others by URI */
     int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, options->vfs);
     if (code != SQLITE_OK)
         return db->handle ? db_fail(db, code, options->path) : fail(ERR_MEMORY, "no memory for a database connection");
     int r = set_up(db, options);
+    if (r == 0 && options->scratch)
+        r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA main.locking_mode=NORMAL");
     if (r < 0)
         return trace(r);
     *ret_db = take(db);
     return 0;
+}
+
+int db_attach(struct db *db, const char *path, const char *name)
+{
+    return trace(db_exec(db, "ATTACH ?1 AS ?2", "ss", path, name));
+}
+
+/* The way to say `read only` of one file of a connection is a URI, in which some characters have a meaning. */
+int db_attach_read_only(struct db *db, const char *path, const char *name)
+{
+    _deinit_(buf) struct buf uri = { 0 };
+    buf_put_text(&uri, "file:");
+    for (const char *c = path; *c; c++)
+        if (strchr("?#%", *c))
+            buf_put_format(&uri, "%%%02X", (unsigned char)*c);
+        else
+            buf_put_char(&uri, *c);
+    buf_put_text(&uri, "?mode=ro");
+    buf_put_char(&uri, '\0');
+    int r = buf_status(&uri);
+    return r < 0 ? trace(r) : trace(db_attach(db, uri.data, name));
+}
+
+int db_detach(struct db *db, const char *name)
+{
+    return trace(db_exec(db, "DETACH ?1", "s", name));
 }
 
 void db_free(struct db *db)

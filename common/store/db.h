@@ -26,9 +26,16 @@ struct db_options {
     _Bool read_only;
     int lock_timeout_ms;              /* how long to wait for a foreign lock; 0: not at all */
     const char *vfs;                  /* NULL: the default; fault fixtures name theirs */
+    _Bool scratch;                    /* a file that may be lost: rolled back from memory, never synced */
     atomic_bool *damaged;             /* shared by all connections of a process to one file, set by the one that
                                          meets damage; outlives them. NULL: each looks after itself */
 };
+
+/* Another file under a schema's name; what is read of it within a transaction is one snapshot. For reading only, or as
+ * this connection itself: a scratch file that is attached so may be in no other one's transaction. */
+int db_attach_read_only(struct db *db, const char *path, const char *name);
+int db_attach(struct db *db, const char *path, const char *name);
+int db_detach(struct db *db, const char *name);
 
 /* For writing: makes the file when it is not there; ERR_CONFIG for another program's, which stays as it is. */
 int db_open(const struct db_options *options, struct db **ret_db);
