@@ -79,7 +79,7 @@ int fold_open(const struct service *service, const char *path, const char *serve
     if (r == 0)
         r = db_script(db, service->tables);
     if (r == 0)
-        r = db_attach_read_only(db, served_path, COMPARE_SERVED);
+        r = compare_attach(db, served_path);
     if (r < 0)
         return trace(r);
     *ret_db = take(db);

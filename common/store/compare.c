@@ -3,6 +3,25 @@
 #include "store/compare.h"
 #include "base/buf.h"
 #include "base/result.h"
+#include <string.h>
+
+/* ---- Attaching ------------------------------------------------------------------------------ */
+
+/* The way to say `read only` of one file of a connection is a URI, in which some characters have a meaning. */
+int compare_attach(struct db *db, const char *path)
+{
+    _deinit_(buf) struct buf uri = { 0 };
+    buf_put_text(&uri, "file:");
+    for (const char *c = path; *c; c++)
+        if (strchr("?#%", *c))
+            buf_put_format(&uri, "%%%02X", (unsigned char)*c);
+        else
+            buf_put_char(&uri, *c);
+    buf_put_text(&uri, "?mode=ro");
+    buf_put_char(&uri, '\0');
+    int r = buf_status(&uri);
+    return r < 0 ? trace(r) : trace(db_attach(db, uri.data, COMPARE_SERVED));
+}
 
 /* ---- Pieces of SQL -------------------------------------------------------------------------- */
 

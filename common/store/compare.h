@@ -14,6 +14,9 @@ struct difference {
     const char *columns;                  /* of a changed row: the names of those that differ, with blanks; else NULL */
 };
 
+/* Attaches the file that serves, to the connection of a scratch file. */
+int compare_attach(struct db *db, const char *path);
+
 /* Forgets what was noted. */
 int compare_begin(struct db *db);
 /* Notes the differences of one table, and in its own table `swap <table>` the keys for compare_swap. 0; ERR_CONFIG: it

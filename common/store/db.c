@@ -1,6 +1,5 @@
 /* Db: see db.h. The only file that knows SQLite's interface. */
 #include "store/db.h"
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/result.h"
 #include <assert.h>
@@ -361,22 +360,6 @@ int db_open(const struct db_options *options, struct db **ret_db)
 int db_attach(struct db *db, const char *path, const char *name)
 {
     return trace(db_exec(db, "ATTACH ?1 AS ?2", "ss", path, name));
-}
-
-/* The way to say `read only` of one file of a connection is a URI, in which some characters have a meaning. */
-int db_attach_read_only(struct db *db, const char *path, const char *name)
-{
-    _deinit_(buf) struct buf uri = { 0 };
-    buf_put_text(&uri, "file:");
-    for (const char *c = path; *c; c++)
-        if (strchr("?#%", *c))
-            buf_put_format(&uri, "%%%02X", (unsigned char)*c);
-        else
-            buf_put_char(&uri, *c);
-    buf_put_text(&uri, "?mode=ro");
-    buf_put_char(&uri, '\0');
-    int r = buf_status(&uri);
-    return r < 0 ? trace(r) : trace(db_attach(db, uri.data, name));
 }
 
 int db_detach(struct db *db, const char *name)

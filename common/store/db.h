@@ -31,9 +31,8 @@ struct db_options {
                                          meets damage; outlives them. NULL: each looks after itself */
 };
 
-/* Another file under a schema's name; what is read of it within a transaction is one snapshot. For reading only, or as
- * this connection itself: a scratch file that is attached so may be in no other one's transaction. */
-int db_attach_read_only(struct db *db, const char *path, const char *name);
+/* Another file under a schema's name; what is read of it within a transaction is one snapshot. A scratch file's connection
+ * takes a URI as well. */
 int db_attach(struct db *db, const char *path, const char *name);
 int db_detach(struct db *db, const char *name);
 
