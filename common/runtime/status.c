@@ -31,7 +31,13 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max, co
         return REFUSED_INTERNAL;
     }
     if (atomic_load(&status->whole) && !atomic_load(&status->caught_up)) {
-        snprintf(message, sizeof(message), "the service is catching up on what the other services have published; try again");
+        long long position = 0, leader_position = 0;
+        for (int i = 0; i < SOURCES_MAX; i++) {
+            position += atomic_load(&status->sources[i].position);
+            leader_position += atomic_load(&status->sources[i].leader_position);
+        }
+        snprintf(message, sizeof(message), "the service is catching up on what the other services have published: %lld of %lld events",
+                 position, leader_position);
         return REFUSED_REPLAYING;
     }
     if (!atomic_load(&status->caught_up)) {

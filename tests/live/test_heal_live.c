@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/result.h"
 #include "store/db.h"
 
@@ -206,6 +207,63 @@ Test(heal_live, fault_41_a_reader_of_the_side_that_was_given_up_is_folded_anew)
     process_start(&account_svc, &server);
     wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
     cr_assert(says(ask_text("account.get", "{}"), "error"));
+    cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+/* ---- A file that is lost, a stream that has expired --------------------------------------------- */
+
+static void lose_file(const struct process *process, const char *name)
+{
+    static const char *const suffixes[] = { "", "-wal", "-shm" };
+    char path[200];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s.db%s", process->folder, name, suffixes[i]);
+        cr_assert(unlink(path) == 0 || i > 0, "%s", path);
+    }
+}
+
+Test(heal_live, fault_28_a_request_while_a_lost_file_is_folded_anew_is_told_how_far_it_is)
+{
+    cr_assert(adds_product("tea", "\"position\":1"));
+    for (int i = 2; i <= 800; i++)
+        cr_assert(says(ask_text("order.receive-stock", "{\"sku\":\"tea\",\"quantity\":1}"), "position"));
+    wait_for_stats("order-svc", "\"published\":800,");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    lose_file(&order_svc, "order-svc");
+    process_start(&order_svc, &server);
+    _Bool told = 0;
+    for (;;) {
+        const char *answer = ask_text("order.products", "{}");
+        if (answer && says(answer, "\"products\""))
+            break;
+        told |= answer && says(answer, "replaying") && says(answer, "of 800 events");
+    }
+    cr_assert(told, "somebody asked while it was catching up");
+    cr_assert(asks_and_hears("order.products", "{}", "\"stock\":1799"), "%s", ask_text("order.products", "{}"));
+}
+
+#define EXPIRING "{\"name\":\"ORDER\",\"subjects\":[\"evt.order.>\"],\"retention\":\"limits\",\"storage\":\"file\",\"discard\":\"new\"," \
+                 "\"num_replicas\":1,\"duplicate_window\":100000000,\"max_age\":200000000}"
+
+static _Bool stream_is_empty(void *context)
+{
+    (void)context;
+    return says(ask_text("$JS.API.STREAM.INFO.ORDER", ""), "\"messages\":0,");
+}
+
+Test(heal_live, a_new_service_boots_from_the_leader_after_the_stream_has_expired)
+{
+    process_kill(&account_svc);
+    lose_file(&account_svc, "account-svc");
+    cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2") && adds_product("pot", "\"position\":3"));
+    wait_for_stats("order-svc", "\"published\":3,");
+    cr_assert(says(ask_text("$JS.API.STREAM.UPDATE.ORDER", EXPIRING), "\"max_age\":200000000"));
+    cr_assert(wait_until(stream_is_empty, NULL, 20000));
+    process_start(&account_svc, &server);
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    cr_assert(adds_product("cup", "\"position\":4"), "and goes on from the stream");
+    wait_for_stats("account-svc", "\"cursor\":4,\"lag\":0");
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
     cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
