@@ -35,8 +35,22 @@ static _Bool is_member(const struct pattern_class *class, unsigned char c)
     return (c < 64 ? class->low >> c : class->high >> (c - 64)) & 1;
 }
 
+/* The one thread of a pattern that begins with ^, as far as it goes without a choice: how identifiers are matched. Moves
+ * *at along the pattern; how much of the text it took. */
+static size_t follow_one(const struct pattern *pattern, int *at, const char *text, size_t length)
+{
+    size_t i = 0;
+    while (i < length && (unsigned char)text[i] < 0x80 && pattern->steps[*at + 1].op == PATTERN_CLASS &&
+           is_member(&pattern->steps[*at].class, (unsigned char)text[i])) {
+        i++;
+        ++*at;
+    }
+    return i;
+}
+
 _Bool pattern_matches(const struct pattern *pattern, const char *text, size_t length)
 {
+    const _Bool only_at_start = pattern->steps[0].op == PATTERN_START;
     struct threads lists[2];
     struct threads *now = &lists[0], *next = &lists[1];
     now->count = 0;
@@ -44,6 +58,13 @@ _Bool pattern_matches(const struct pattern *pattern, const char *text, size_t le
     if (add(pattern, now, 0, 1, length == 0))
         return 1;
     for (size_t i = 0; i < length;) {
+        if (only_at_start && now->count == 1) {
+            int at = now->at[0];
+            i += follow_one(pattern, &at, text + i, length - i);
+            now->at[0] = (uint16_t)at;
+            if (i == length)
+                return 0;                 /* it ends while the pattern wants more */
+        }
         size_t width = 1;                 /* a code point is one step, whatever its bytes */
         while (i + width < length && ((unsigned char)text[i + width] & 0xc0) == 0x80)
             width++;
@@ -55,8 +76,10 @@ _Bool pattern_matches(const struct pattern *pattern, const char *text, size_t le
                 add(pattern, next, now->at[t] + 1, 0, is_end))
                 return 1;
         i += width;
-        if (add(pattern, next, 0, 0, is_end))   /* it may also begin here */
+        if (!only_at_start && add(pattern, next, 0, 0, is_end))   /* it may also begin here */
             return 1;
+        if (only_at_start && next->count == 0)
+            return 0;
         struct threads *swap = now;
         now = next;
         next = swap;
