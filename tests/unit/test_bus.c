@@ -187,7 +187,11 @@ Test(jetstream, requests_are_what_the_server_takes)
 Test(jetstream, acknowledgements_of_publishes)
 {
     static const struct { const char *text; int result; int64_t sequence; _Bool duplicate; int error_code; } cases[] = {
-        { "{\"stream\":\"ORDER\",\"seq\":12}", 0, 12, 0, 0 },
+        { "{\"stream\":\"ORDER\",\"seq\":12}", 0, 12, 0, 0 }, { "{\"stream\":\"ORDER\", \"seq\":12}", 0, 12, 0, 0 },
+        { "{\"stream\":\"ORDER\", \"seq\":9223372036854775807}", 0, INT64_MAX, 0, 0 },
+        { "{\"stream\":\"ORDER\", \"seq\":12,\"duplicate\": true}", 0, 12, 1, 0 }, { "{\"stream\":\"ORDER\", \"seq\":0}", -ERR_INVALID, 0, 0, 0 },
+        { "{\"stream\":\"ORDER\", \"seq\":12} x", -ERR_INVALID, 0, 0, 0 }, { "{\"stream\":\"ORDER\", \"seq\":1", -ERR_INVALID, 0, 0, 0 },
+        { "{\"stream\":\"\", \"seq\":1}", 0, 1, 0, 0 }, { "{\"stream\":\"ORDER\", \"seq\":12.5}", -ERR_INVALID, 0, 0, 0 },
         { "{\"stream\":\"ORDER\",\"seq\":12,\"duplicate\":true,\"domain\":\"hub\"}", 0, 12, 1, 0 },
         { "{\"error\":{\"code\":400,\"err_code\":10071,\"description\":\"wrong last sequence: 3\"},\"stream\":\"ORDER\",\"seq\":0}",
           JS_REFUSED, 0, 0, JS_ERR_WRONG_LAST_SEQUENCE },
