@@ -111,6 +111,7 @@ struct source {
     const char *service;                                    /* "account-svc", the leader */
     const char *prefix;                                     /* "account": evt.account.>, account.events */
     const struct event_type *events;                        /* those that we read; ends with { 0 } */
+    const char *option;                                     /* "shipping=stream": read only when the service's option says so; NULL: always */
 };
 
 /* A process manager: what the service does without being asked (payments, time limits). Its memory

@@ -33,16 +33,19 @@ static const struct event_type events[] = {
 
 static const struct source sources[] = {
     { .log = "ACCOUNT", .service = "account-svc", .prefix = "account", .events = project_customers },
+    { .log = "SHIPPING", .service = "shipping", .prefix = "shipping", .events = take_up_shipments, .option = "shipping=stream" },
     { 0 },
 };
 
 static const char *const providers[] = { "sandbox", "nats", NULL };
+static const char *const shippers[] = { "request", "stream", NULL };
 
 static const struct option options[] = {
     { "payment", "sandbox", "who takes the money: sandbox (built in; the card's token decides) or nats (whoever answers psp.charge)", 0, providers },
     { "payment-timeout-ms", "5000", "how long to wait for the provider's answer before asking again", 1, NULL },
     { "payment-deadline-s", "259200", "an order that is not paid after so many seconds is cancelled", 1, NULL },
     { "payment-inflight-max", "1024", "at most so many charges wait for an answer at a time", 1, NULL },
+    { "shipping", "request", "who says that an order is shipped: request (order.ship alone) or stream (the service shipping, too)", 0, shippers },
     { 0 },
 };
 

@@ -1,5 +1,6 @@
 """Reference: the AsyncAPI document of a service as Markdown for people. Used by asyncapi.py."""
 import json
+import pathlib
 
 LIMITS = (("minLength", "maxLength", " characters"), ("minItems", "maxItems", " of them"),
           ("minProperties", "maxProperties", " fields"), ("minimum", "maximum", ""))
@@ -97,6 +98,13 @@ def requests_of(contract, document):
     return lines
 
 
+def leader_link(subject, leader):
+    """To the reference of the leading service, which one outside of this tree does not have."""
+    if (pathlib.Path(__file__).resolve().parent.parent / leader).is_dir():
+        return f"[{subject}]({leader}.md#{anchor(subject)})"
+    return code(subject)
+
+
 def events_of(contract, document):
     schemas, service = document["components"]["schemas"], contract.service
     lines = ["## Events that it publishes", "", f"Into the stream `{service.log}`, in the order of its log; nobody else may. "
@@ -107,7 +115,7 @@ def events_of(contract, document):
     if contract.read:
         lines += ["## Events that it reads", "", "Each is folded into a projection, in order, once.", ""]
         lines += table(("subject", "led by", "it reacts"), [
-            (f"[{subject}]({leader}.md#{anchor(subject)})", leader, code(react) if react else "")
+            (leader_link(subject, leader), leader, code(react) if react else "")
             for subject, leader, _, react in contract.read])
     if contract.calls:
         lines += ["## What it asks of others", ""]

@@ -150,9 +150,11 @@ COLUMNS = {
                 ("decide", Item.name_or_null), ("answer", Item.name_or_null)),
     "query_type": (("subject", Item.text), ("request", Item.schema), ("reply", Item.schema), ("ask", Item.name_or_null)),
     "event_type": (("schema", Item.schema), ("type", Item.text), ("apply", Item.name_or_null), ("react", Item.name_or_null)),
-    "source": (("log", Item.text), ("service", Item.text), ("prefix", Item.text), ("events", Item.name_or_null)),
+    "source": (("log", Item.text), ("service", Item.text), ("prefix", Item.text), ("events", Item.name_or_null),
+               ("option", Item.text)),
     "option": None,
 }
+MAY_BE_MISSING = {"option"}              # of a source: read only when an option says so
 SERVICE_FIELDS = {"name": Item.text, "log": Item.text, "prefix": Item.text, "description": Item.text, "events": Item.name_or_null,
                   "sources": Item.name_or_null, "commands": Item.name_or_null, "queries": Item.name_or_null}
 CALL_FIELDS = {"subject": Item.text, "schema": Item.schema, "reply_schema": Item.schema}
@@ -172,7 +174,7 @@ def read_row(columns, item):
         if name in row:
             cell.start.refuse(f"the field {name} stands here twice")
         row[name] = dict(columns)[name](cell)
-    missing = [name for name, _ in columns if name not in row]
+    missing = [name for name, _ in columns if name not in row and name not in MAY_BE_MISSING]
     if missing:
         item.start.refuse(f"the row has no {', '.join(missing)}")
     return row

@@ -5,7 +5,8 @@
     proxy.partition(); …; proxy.heal()
 
 What it can do to all connections, until heal(): hold both ways or one, delay, pass small pieces, stall at random as TCP
-does when packets are lost. reset() breaks them once, by RST.
+does when packets are lost. reset() breaks them once, by RST. hold_back() keeps what the clients of this moment say, strand()
+then breaks them off, and deliver() hands it to the server after all: late, when they have come back by new connections.
 """
 import asyncio
 import contextlib
@@ -33,6 +34,7 @@ class Proxy:
         self.server_port, self.random = server_port, random.Random(seed)
         self.loop = asyncio.new_event_loop()
         self.ways, self.writers, self.carried = {}, set(), {TO_SERVER: 0, TO_CLIENT: 0}
+        self.gates, self.held = {}, []                 # a client's writer and what lets its words pass; those held back
         self.port, started = 0, threading.Event()
         self.thread = threading.Thread(target=self.run, args=(started,), daemon=True)
         self.thread.start()
@@ -57,14 +59,19 @@ class Proxy:
             return
         pair = {writer, server_writer}
         self.writers |= pair
-        await asyncio.gather(self.carry(reader, server_writer, TO_SERVER), self.carry(server_reader, writer, TO_CLIENT))
+        gate = self.gates[writer] = asyncio.Event()
+        gate.set()
+        await asyncio.gather(self.carry(reader, server_writer, TO_SERVER, gate), self.carry(server_reader, writer, TO_CLIENT))
         self.writers -= pair
+        del self.gates[writer]
 
-    async def carry(self, reader, writer, direction):
+    async def carry(self, reader, writer, direction, gate=None):
         way = self.ways[direction]
         with contextlib.suppress(OSError):
             while data := await reader.read(PIECE):
                 await way.open.wait()
+                if gate:
+                    await gate.wait()
                 size = way.piece                       # for all of this piece, whatever is said meanwhile
                 for at in range(0, len(data), size):
                     if way.loss and self.random.random() < way.loss:
@@ -99,6 +106,18 @@ class Proxy:
             for way in self.ways.values():
                 way.piece, way.delay_s, way.loss = piece, delay_s, loss
         self.call(change)
+
+    def hold_back(self):
+        """What the clients of this moment say from now on is kept."""
+        self.call(lambda: (self.held.extend(self.gates.items()), [gate.clear() for _, gate in self.held]))
+
+    def strand(self):
+        """Those clients are broken off; the server does not know."""
+        self.call(lambda: [writer.transport.abort() for writer, _ in self.held])
+
+    def deliver(self):
+        """What they said reaches the server now."""
+        self.call(lambda: ([gate.set() for _, gate in self.held], self.held.clear()))
 
     def reset(self):
         """All connections break at once, by RST."""

@@ -1,12 +1,12 @@
 /* Admin: the requests that every service answers for its runtime: `order.events` (a range of the log, for
- * readers that met a gap and for services that boot after the stream has expired), `order.parked`, and
- * `order.redrive` (which the courier does: courier_redrive.c). */
+ * readers that met a gap and for services that boot after the stream has expired), `order.parked`,
+ * `order.redrive` (which the courier does: courier_redrive.c), and `order.rebuild` (rebuilder.c). */
 #pragma once
 #include "runtime/context.h"
 
 struct admin {
     char subjects[2][64];
-    char redrive_subject[64];
+    char redrive_subject[64], rebuild_subject[64];
     struct query_type queries[3];         /* ends with { 0 } */
 };
 

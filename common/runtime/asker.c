@@ -66,7 +66,6 @@ void asker_free(struct asker *asker)
     bus_message_free(asker->answer);
     bus_subscription_free(asker->subscription);
     bus_free(asker->bus);
-    bus_library_close();                  /* a tool has one asker, and ends after it */
     pthread_cond_destroy(&asker->answered);
     pthread_mutex_destroy(&asker->lock);
     free(asker);

@@ -338,3 +338,25 @@ int config_read(struct config *config, const struct service *service, int argc, 
         printf("%s: the configuration is fine\n", service->name);
     return check || print;
 }
+
+static _Bool is_wanted(const struct config *config, const struct service *service, const char *option)
+{
+    const char *value = strchr(option, '=');
+    for (int i = 0; value && service->options && service->options[i].name; i++) {
+        const char *name = service->options[i].name;
+        if (strlen(name) == (size_t)(value - option) && strncmp(name, option, strlen(name)) == 0)
+            return strcmp(config->option_values[i], value + 1) == 0;
+    }
+    return 0;
+}
+
+void config_choose_sources(const struct config *config, const struct service *service, struct source *ret_sources, int max)
+{
+    int count = 0;
+    for (const struct source *source = service->sources; source && source->log; source++)
+        if (!source->option || is_wanted(config, service, source->option)) {
+            assert(count < max - 1);
+            ret_sources[count++] = *source;
+        }
+    ret_sources[count] = (struct source){ 0 };
+}

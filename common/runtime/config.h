@@ -41,6 +41,9 @@ struct config {
  * usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed from argv and environ. */
 int config_read(struct config *config, const struct service *service, int argc, char **argv);
 
+/* The sources that the options want to be read, in their order; { 0 } ends. max: rows that ret_sources has, that one too. */
+void config_choose_sources(const struct config *config, const struct service *service, struct source *ret_sources, int max);
+
 /* Server and credentials; handlers and the rest are for the caller to set. Borrows from the configuration. */
 void config_bus_options(const struct config *config, const char *name, struct bus_options *ret_options);
 

@@ -57,9 +57,9 @@ void courier_disconnected(struct courier *courier)
     courier_note(courier, (struct note){ .kind = NOTE_DISCONNECTED });
 }
 
-void courier_redrive(struct courier *courier, struct item *item)
+void courier_operate(struct courier *courier, struct item *item)
 {
-    courier_note(courier, (struct note){ .kind = NOTE_REDRIVE, .redrive = item });
+    courier_note(courier, (struct note){ .kind = NOTE_OPERATOR, .request = item });
 }
 
 static void on_answer(void *context, struct bus_message *message)
@@ -237,7 +237,7 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
     switch (note->kind) {
     case NOTE_BATCH:   settle(courier, note->batch, now_ms); break;
     case NOTE_ANSWER:  take_answer(courier, note->answer, now_ms); break;
-    case NOTE_REDRIVE: redrive_part_begin(courier, note->redrive, now_ms); break;
+    case NOTE_OPERATOR: redrive_part_request(courier, note->request, now_ms); break;
     case NOTE_REFUSED:
         if (note->status == JS_ERR_WRONG_LAST_SEQUENCE)
             relay_denied(&courier->relay, note->epoch, relay_part_reason(note->status), now_ms);
@@ -430,7 +430,7 @@ static void drop_notes(struct courier *courier)
         courier->first = note->next;
         bus_message_free(note->answer);
         batch_free(note->batch);
-        item_free(note->redrive);
+        item_free(note->request);
         free(note);
     }
 }

@@ -38,13 +38,13 @@ static inline int64_t ack_position(uint64_t acked)
 
 struct instance;
 
-enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_PULL_STATUS, NOTE_ANSWER, NOTE_REDRIVE };
+enum note_kind { NOTE_BATCH, NOTE_CONNECTED, NOTE_DISCONNECTED, NOTE_REFUSED, NOTE_PULL_STATUS, NOTE_ANSWER, NOTE_OPERATOR };
 struct note {                             /* what other threads tell the courier */
     struct note *next;
     enum note_kind kind;
     struct batch *batch;
     struct bus_message *answer;
-    struct item *redrive;
+    struct item *request;                 /* an operator's */
     int feed;
     int64_t epoch, pull;
     int status;
@@ -125,4 +125,4 @@ void courier_wake(struct courier *courier);          /* any thread */
 void courier_settle(struct courier *courier, struct batch *batch);
 void courier_connected(struct courier *courier);     /* from library threads, as the next */
 void courier_disconnected(struct courier *courier);
-void courier_redrive(struct courier *courier, struct item *item);   /* takes the request over */
+void courier_operate(struct courier *courier, struct item *item);   /* takes an operator's request over: a redrive, a rebuild */

@@ -4,6 +4,7 @@
 #include "runtime/courier_parts.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "bus/jetstream.h"
 #include "contracts.h"
@@ -76,6 +77,15 @@ static int read_delivery(struct courier *courier, int i, struct bus_message *mes
     return trace(courier_read_event(item, &view, item->source, ret_reason));
 }
 
+/* After the commit (rule 3): what the broker has forgotten must be in the tables. */
+static void acknowledge(struct courier *courier, const struct item *newest)
+{
+    crash_point("before_ack");
+    if (newest && bus_publish(courier->instance->bus, BUS_URGENT, &(struct bus_outgoing){
+            .subject = newest->ack_to, .data = JS_ACK, .length = strlen(JS_ACK) }) < 0)
+        log_debug("ack_lost", LOG_TEXT("reason", failure_text()));   /* it comes again and is a repeat */
+}
+
 void on_delivery(void *context, struct bus_message *received)
 {
     const struct delivery_place *place = context;
@@ -110,6 +120,8 @@ void on_delivery(void *context, struct bus_message *received)
     atomic_store(&arrivals->pending, delivery.pending_count);
     atomic_fetch_add(&arrivals->delivered, 1);
     item->feed_epoch = note.epoch;
+    if (!GUARD(ack_after_commit))
+        acknowledge(courier, item);
     inbox_push(&courier->instance->inbox, take(item));
 }
 
@@ -136,14 +148,6 @@ void feed_part_status(struct courier *courier, const struct note *note, int64_t 
 }
 
 /* ---- Settling ------------------------------------------------------------------------------- */
-
-static void acknowledge(struct courier *courier, const struct item *newest)
-{
-    crash_point("before_ack");
-    if (newest && bus_publish(courier->instance->bus, BUS_URGENT, &(struct bus_outgoing){
-            .subject = newest->ack_to, .data = JS_ACK, .length = strlen(JS_ACK) }) < 0)
-        log_debug("ack_lost", LOG_TEXT("reason", failure_text()));   /* it comes again and is a repeat */
-}
 
 static void settle_one(struct courier *courier, int i, const struct batch *batch, int64_t now_ms)
 {

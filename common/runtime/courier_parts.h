@@ -33,7 +33,7 @@ struct runtime_events_reply_events_item;
 const struct runtime_events_reply *courier_read_page(struct bus_message *message, struct arena *arena);
 struct item *courier_item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row);   /* NULL: no memory, or broken */
 
-void redrive_part_begin(struct courier *courier, struct item *item, int64_t now_ms);
+void redrive_part_request(struct courier *courier, struct item *item, int64_t now_ms);   /* or a rebuild: one excludes the other */
 void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message, int64_t now_ms);
 void redrive_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
 void redrive_part_look_at_clock(struct courier *courier, int64_t now_ms);

@@ -102,11 +102,17 @@ static void go_on(struct courier *courier, int64_t now_ms)
     }
 }
 
-void redrive_part_begin(struct courier *courier, struct item *item, int64_t now_ms)
+/* What is redriven would be in the tables that serve and not in those that are folded anew, whose fold has passed it. */
+void redrive_part_request(struct courier *courier, struct item *item, int64_t now_ms)
 {
     struct redrive *redrive = &courier->redrive;
-    if (redrive->item) {
-        refuse(courier, item, REFUSED_BUSY, "a redrive is under way");
+    struct rebuilder *rebuilder = &courier->instance->rebuilder;
+    if (redrive->item || rebuilder_is_active(rebuilder)) {
+        refuse(courier, item, REFUSED_BUSY, redrive->item ? "a redrive is under way" : "a rebuild is under way");
+        return;
+    }
+    if (item->kind == ITEM_REBUILD) {
+        rebuilder_begin(rebuilder, item);
         return;
     }
     *redrive = (struct redrive){ .item = item, .id = redrive->id, .log = "" };

@@ -3,6 +3,7 @@
 #include "runtime/courier_parts.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "bus/jetstream.h"
 #include "runtime/envelope.h"
@@ -23,7 +24,7 @@ static void ask(struct courier *courier, char step, int64_t epoch, int64_t n, in
 static int publish_event(struct courier *courier, struct envelope *envelope, const struct event *event, int64_t sequence, int64_t epoch)
 {
     char reply[BUS_SUBJECT_MAX + 1];
-    int r = envelope_encode(envelope, event, &courier->self, sequence);
+    int r = envelope_encode(envelope, event, &courier->self, GUARD(expected_sequence) ? sequence : ENVELOPE_NO_FENCE);
     if (r < 0)
         return trace(r);
     snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)epoch, (long long)event->position);

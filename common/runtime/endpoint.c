@@ -113,8 +113,8 @@ static int fill_item(struct item *item, const struct endpoint *endpoint, const s
 
 static int push(struct endpoint *endpoint, struct item *item)
 {
-    if (item->kind == ITEM_REDRIVE) {
-        courier_redrive(&endpoint->instance->courier, item);
+    if (item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD) {
+        courier_operate(&endpoint->instance->courier, item);
         return 0;
     }
     return item->kind == ITEM_QUERY ? readers_push(&endpoint->instance->readers, item)
@@ -146,7 +146,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
         snprintf(message, size, "%s", why);
         return refusal;
     }
-    _free_(item) struct item *item = item_new(endpoint->command ? ITEM_COMMAND : endpoint->query ? ITEM_QUERY : ITEM_REDRIVE);
+    _free_(item) struct item *item = item_new(endpoint->kind);
     int r = item ? fill_item(item, endpoint, view, &invalid) : fail(ERR_MEMORY, "no memory for a request");
     if (r == 0 && reply_to && !(item->reply_to = arena_copy(&item->arena, reply_to, strlen(reply_to))))
         r = fail(ERR_MEMORY, "no memory for a request");
@@ -218,14 +218,14 @@ static size_t count_queries(const struct query_type *queries)
 static void add_queries(struct instance *instance, const struct query_type *queries)
 {
     for (const struct query_type *q = queries; q && q->subject; q++)
-        add(instance, (struct endpoint){ .subject = q->subject, .request = q->request, .query = q });
+        add(instance, (struct endpoint){ .subject = q->subject, .request = q->request, .kind = ITEM_QUERY, .query = q });
 }
 
 int endpoints_create(struct instance *instance)
 {
     const struct service *service = instance->service;
     admin_init(&instance->admin, service);
-    size_t count = count_queries(service->queries) + count_queries(instance->admin.queries) + 1;
+    size_t count = count_queries(service->queries) + count_queries(instance->admin.queries) + 2;
     for (const struct command *c = service->commands; c && c->subject; c++)
         count++;
     instance->endpoints = calloc(count, sizeof(*instance->endpoints));
@@ -233,10 +233,11 @@ int endpoints_create(struct instance *instance)
     if (!instance->endpoints || !instance->counters)
         return fail(ERR_MEMORY, "no memory for the endpoints");
     for (const struct command *c = service->commands; c && c->subject; c++)
-        add(instance, (struct endpoint){ .subject = c->subject, .request = c->request, .command = c });
+        add(instance, (struct endpoint){ .subject = c->subject, .request = c->request, .kind = ITEM_COMMAND, .command = c });
     add_queries(instance, service->queries);
     add_queries(instance, instance->admin.queries);
-    add(instance, (struct endpoint){ .subject = instance->admin.redrive_subject, .request = &runtime_redrive_schema });
+    add(instance, (struct endpoint){ .subject = instance->admin.redrive_subject, .request = &runtime_redrive_schema, .kind = ITEM_REDRIVE });
+    add(instance, (struct endpoint){ .subject = instance->admin.rebuild_subject, .request = &runtime_rebuild_schema, .kind = ITEM_REBUILD });
     return 0;
 }
 

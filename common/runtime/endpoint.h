@@ -12,8 +12,9 @@ struct endpoint {
     struct micro_endpoint *counters;
     const char *subject;
     const struct schema *request;
-    const struct command *command;        /* one of these two; neither: a redrive of parked events */
-    const struct query_type *query;
+    enum item_kind kind;                  /* of the items that it makes */
+    const struct command *command;        /* of an ITEM_COMMAND */
+    const struct query_type *query;       /* of an ITEM_QUERY */
     struct bus_subscription *subscription;
 };
 

@@ -1,5 +1,6 @@
 /* Feed: see feed.h. */
 #include "runtime/feed.h"
+#include "base/guard.h"
 #include <assert.h>
 #include <stddef.h>
 
@@ -107,6 +108,8 @@ static void note_complete(struct feed *feed, int64_t now_ms)
 /* Does the durable stand where our cursor stands? */
 static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
 {
+    if (!GUARD(ack_after_commit))         /* who acknowledges early believes what the server says */
+        return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
     return info->acked_sequence > feed->cursor + offset || info->delivered_sequence > info->last_sequence ||
            info->ack_pending > 0 || (info->last_position > feed->cursor && info->pending == 0);

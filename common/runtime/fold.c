@@ -36,10 +36,12 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
     int r = event_reader_open(&reader, log, service->log, reached, limit);
     while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
         r = fold_event(service, NULL, tables, &event);
-        reached = event.position;
+        reached = r == 0 ? event.position : reached;
     }
-    if (r < 0)
+    if (r < 0) {
+        *position = reached;
         return trace(r);
+    }
     _Bool more = reached - *position == limit;
     *position = reached;
     return more;
@@ -121,30 +123,42 @@ static int fold_foreign(const struct service *service, const struct source *sour
     return 0;
 }
 
-int fold_page(const struct service *service, const struct source *source, struct db *db, struct asker *asker, int64_t upto,
-              struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+int fold_fetch(struct asker *asker, const struct source *source, int64_t after_position, struct arena *arena,
+               const struct runtime_events_reply **ret_page)
 {
-    _deinit_(arena) struct arena arena = { 0 };
     _free_(bus_message) struct bus_message *answer = NULL;
     char subject[BUS_SUBJECT_MAX + 1], body[96];
     struct invalid invalid;
     void *value = NULL;
     snprintf(subject, sizeof(subject), "%s.events", source->prefix);
-    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}", at->position, PAGE_LIMIT);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}", after_position, PAGE_LIMIT);
     int r = asker_ask(asker, subject, body, (size_t)length, &answer);
     if (r == 0)
-        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer), bus_message_length(answer), &arena, &value, &invalid);
+        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer), bus_message_length(answer), arena, &value, &invalid);
     if (r < 0)
         return trace(r);
-    const struct runtime_events_reply *page = value;
     if (r > 0)
         return fail(ERR_NETWORK, "%s does not give its events", source->service);
+    *ret_page = value;
+    return 0;
+}
+
+int fold_rows(const struct service *service, const struct source *source, struct db *db, const struct runtime_events_reply *page,
+              int64_t upto, struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+{
+    int r = 0;
     if (page->events_count == 0)
         return different(ret_why, "is not in the leader's log any more", at->position + 1);
-    for (size_t i = 0; i < page->events_count && at->position < upto; i++) {
+    for (size_t i = 0; r == 0 && i < page->events_count && at->position < upto; i++)
         r = fold_foreign(service, source, db, &page->events[i], at, ret_why);
-        if (r != 0)
-            return trace(r);
-    }
-    return 0;
+    return trace(r);
+}
+
+int fold_page(const struct service *service, const struct source *source, struct db *db, struct asker *asker, int64_t upto,
+              struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    const struct runtime_events_reply *page = NULL;
+    int r = fold_fetch(asker, source, at->position, &arena, &page);
+    return r < 0 ? trace(r) : trace(fold_rows(service, source, db, page, upto, at, ret_why));
 }

@@ -44,6 +44,18 @@ int inbox_push(struct inbox *inbox, struct item *item)
     return result;
 }
 
+void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
+{
+    pthread_mutex_lock(&inbox->lock);
+    for (const struct item *item = first; item; item = item->next)
+        inbox->length++;
+    *last = inbox->first;
+    if (!inbox->first)
+        inbox->last = last;
+    inbox->first = first;
+    pthread_mutex_unlock(&inbox->lock);
+}
+
 void inbox_close(struct inbox *inbox)
 {
     pthread_mutex_lock(&inbox->lock);

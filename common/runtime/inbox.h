@@ -22,6 +22,7 @@ int inbox_init(struct inbox *inbox, int queue_max);
 void inbox_deinit(struct inbox *inbox);                     /* frees what is left in it */
 
 int inbox_push(struct inbox *inbox, struct item *item);     /* 0, or REFUSED_BUSY: the caller keeps the item */
+void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last);   /* a chain of events: they come first again */
 void inbox_close(struct inbox *inbox);
 void inbox_wake(struct inbox *inbox);                       /* the writer returns from inbox_take, perhaps with nothing */
 int inbox_length(struct inbox *inbox);

@@ -9,6 +9,7 @@
 #include "runtime/inbox.h"
 #include "runtime/micro.h"
 #include "runtime/readers.h"
+#include "runtime/rebuilder.h"
 #include "runtime/status.h"
 #include "runtime/writer.h"
 
@@ -24,6 +25,7 @@ struct instance {
     struct readers readers;
     struct writer writer;
     struct courier courier;
+    struct rebuilder rebuilder;
     struct micro micro;
     struct admin admin;
     struct http *http;                    /* NULL: off */

@@ -11,6 +11,7 @@ enum item_kind {
     ITEM_EVENT,          /* an event of another's log, or of our own when we catch up on ourselves */
     ITEM_ANSWER,         /* the answer to a call of the process */
     ITEM_REDRIVE,        /* a request to try parked events again: goes to the courier, who fetches them */
+    ITEM_REBUILD,        /* a request to fold the tables anew: goes to the rebuilder, by the courier's hand */
 };
 
 enum item_outcome {

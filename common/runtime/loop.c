@@ -2,6 +2,7 @@
  * commit, what is observed after it, and what happens when the disk says no. */
 #include "runtime/loop.h"
 #include "base/crash.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "runtime/rebuild.h"
 #include "runtime/run_item.h"
@@ -246,6 +247,18 @@ static void take_due(struct loop *loop, int64_t wall_ms, struct batch *batch)
     }
 }
 
+static int write_cursors(struct loop *loop)
+{
+    int r = 0;
+    for (int i = 0; i < SOURCES_MAX && r >= 0; i++) {
+        if (!loop->cursor_moved[i])
+            continue;
+        r = cursor_write(loop->db, loop->service->sources[i].log, &loop->at.cursors[i]);
+        loop->cursor_moved[i] = 0;
+    }
+    return trace(r);
+}
+
 static int run_all(struct loop *loop, int64_t wall_ms, struct batch *batch)
 {
     int r = 0;
@@ -253,18 +266,14 @@ static int run_all(struct loop *loop, int64_t wall_ms, struct batch *batch)
         r = run_item(loop, item, wall_ms, batch);
     if (r >= 0 && loop->process_runs && loop->process_due_ms <= wall_ms)
         r = run_step(loop, wall_ms, batch);
-    for (int i = 0; i < SOURCES_MAX && r >= 0; i++) {
-        if (!loop->cursor_moved[i])
-            continue;
-        r = cursor_write(loop->db, loop->service->sources[i].log, &loop->at.cursors[i]);
-        loop->cursor_moved[i] = 0;
-    }
+    if (r >= 0 && GUARD(cursor_in_transaction))
+        r = write_cursors(loop);
     return r < 0 ? trace(r) : 0;
 }
 
 /* After a commit that failed so, only a restart can tell whether it is there (rule 4): the commit's frame may have been
  * written, and memory be wanted only after it. */
-static _Bool is_unknown(int r)
+_Bool loop_is_outcome_unknown(int r)
 {
     return r == -ERR_IO || r == -ERR_CORRUPT || r == -ERR_MEMORY;
 }
@@ -286,6 +295,17 @@ static void abort_batch(struct loop *loop, struct batch *batch, int reason)
     loop_stop_process(loop);
 }
 
+int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown)
+{
+    crash_point("before_commit");
+    int r = db_commit(loop->db);
+    *ret_outcome_unknown = loop_is_outcome_unknown(r);
+    crash_point("after_commit");
+    if (r == 0 && !GUARD(cursor_in_transaction))
+        r = write_cursors(loop);
+    return trace(r);
+}
+
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch)
 {
     take_due(loop, wall_ms, batch);
@@ -300,12 +320,8 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
         r = run_all(loop, wall_ms, batch);
     if (r == 0)
         r = db_may_write(loop->db);       /* damage seen meanwhile: certainly nothing is committed */
-    if (r == 0) {
-        crash_point("before_commit");
-        r = db_commit(loop->db);
-        batch->outcome_unknown = is_unknown(r);
-        crash_point("after_commit");
-    }
+    if (r == 0 && GUARD(reply_after_commit))
+        r = loop_commit(loop, &batch->outcome_unknown);
     if (r < 0) {
         loop->at = before;
         memset(loop->cursor_moved, 0, sizeof(loop->cursor_moved));
@@ -330,7 +346,7 @@ static int write_meta(struct loop *loop, const char *name, int64_t value, _Bool 
     r = meta_write(loop->db, name, value);
     if (r == 0) {
         r = db_commit(loop->db);
-        *ret_outcome_unknown = is_unknown(r);
+        *ret_outcome_unknown = loop_is_outcome_unknown(r);
     }
     if (r < 0)
         db_rollback(loop->db);

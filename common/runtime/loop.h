@@ -78,6 +78,12 @@ void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
  * batch->aborted. */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
 
+/* The commit of loop_run, which calls it itself (rule 4). 0, or < 0 like a batch. */
+int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown);
+
+/* Whether a commit that gave this result may be there after all. */
+_Bool loop_is_outcome_unknown(int r);
+
 /* The projections are where they were: requests may be taken. 0, or < 0 like a batch. */
 int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown);
 

@@ -119,6 +119,9 @@ static void write_state(struct instance *instance, struct buf *out)
     for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++)
         buf_put_format(out, "journey_state{state=\"%s\"} %d\n", states[i], strcmp(states[i], now) == 0);
     number(out, "journey_parked_events", "gauge", "Events of others that could not be applied.", atomic_load(&instance->status.parked));
+    number(out, "journey_rebuilds_total", "counter", "Rebuilds of the tables that came to their end.", atomic_load(&instance->status.rebuilds));
+    number(out, "journey_rebuilt_rows_total", "counter", "Rows that differed from what the logs say, and were put right.",
+           atomic_load(&instance->status.rebuilt_rows));
     family(out, "journey_queue_items", "gauge", "What waits for the writer and for the readers.");
     buf_put_format(out, "journey_queue_items{queue=\"writer\"} %d\njourney_queue_items{queue=\"readers\"} %d\n",
                    inbox_length(&instance->inbox), readers_length(&instance->readers));

@@ -1,6 +1,7 @@
 /* Run item: see run_item.h. The order inside a command is: has this key been answered before?
  * decide; append and apply; make the reply from the first event. */
 #include "runtime/run_item.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "store/migrate.h"
 #include "store/parked.h"
@@ -159,7 +160,7 @@ static int answer_repeat(struct loop *loop, struct item *item)
 static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     int r;
-    if (item->key) {
+    if (item->key && GUARD(idempotency_key)) {
         r = answer_repeat(loop, item);
         if (r != 0)
             return r < 0 ? trace(r) : 0;
@@ -210,7 +211,7 @@ static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct b
         return 0;
     char cause[64];
     snprintf(cause, sizeof(cause), "%s/%" PRId64, item->source->log, item->event.position);
-    int r = event_log_has_cause(loop->db, cause);
+    int r = GUARD(react_once) ? event_log_has_cause(loop->db, cause) : 0;
     if (r != 0)
         return r < 0 ? trace(r) : 0;
     struct journey j;
@@ -285,7 +286,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
     case CURSOR_NEXT:   break;
     }
     int behind = 0, r = 0;
-    if (loop->at.parked_count > 0)
+    if (loop->at.parked_count > 0 && GUARD(parking_behind))
         behind = parked_has(loop->db, item->source->log, item->event.entity);
     item->outcome = OUTCOME_DONE;
     if (behind == 0)
@@ -378,6 +379,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     switch (item->kind) {
     case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
+    case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the courier"); break;
     case ITEM_ANSWER:  r = run_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:

@@ -78,11 +78,12 @@ static void put_data(void *context, int endpoint, struct buf *out)
     if (atomic_load(&status->last_commit_ms) > 0)
         rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
     buf_put_format(out, "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,\"queue\":%d,"
-                   "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
+                   "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"rebuilds\":%lld,\"rebuilt_rows\":%lld,\"rebuild_events\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
                    "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"republished\":%lld,\"stream_remade\":%lld,\"refused\":%lld,\"sources\":{",
                    status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)), (long long)position,
                    (long long)published, (long long)(position - published), inbox_length(&instance->inbox),
                    readers_length(&instance->readers), (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
+                   (long long)atomic_load(&status->rebuilds), (long long)atomic_load(&status->rebuilt_rows), (long long)atomic_load(&status->rebuild_events),
                    (long long)atomic_load(&status->commits), (long long)atomic_load(&status->committed_items), last_commit,
                    (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
                    (long long)atomic_load(&status->replay_target), (long long)atomic_load(&status->republished),
@@ -143,6 +144,8 @@ static int start(struct instance *instance)
     const struct config *config = instance->config;
     int r = lock_folder(instance);
     if (r == 0)
+        rebuilder_init(&instance->rebuilder, instance);
+    if (r == 0)
         r = writer_open(&instance->writer, instance);
     if (r == 0)
         r = inbox_init(&instance->inbox, (int)config->queue_max);
@@ -182,6 +185,7 @@ static void stop(struct instance *instance)
 {
     atomic_store(&instance->status.draining, 1);
     endpoints_drain(instance);            /* no new requests */
+    rebuilder_stop(&instance->rebuilder); /* it may want something of the writer */
     writer_stop(&instance->writer);       /* those in the inbox are run and committed */
     if (instance->readers.thread_count > 0)
         readers_stop(&instance->readers);
@@ -303,6 +307,11 @@ int service_main(const struct service *service, int argc, char **argv)
     int r = config_read(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    struct source sources[SOURCES_MAX + 1];
+    struct service chosen = *service;
+    config_choose_sources(&config, service, sources, SOURCES_MAX + 1);
+    chosen.sources = sources;
+    service = &chosen;
     log_setup(service->name, config.log_level, config.log_format);
     if ((size_t)snprintf(database_path, sizeof(database_path), "%s/%s.db", config.data_dir, service->name) >= sizeof(database_path)) {
         fprintf(stderr, "%s: the path of --data-dir is too long\n", service->name);

@@ -37,6 +37,8 @@ struct status {
     atomic_llong unpublished_since_ms;  /* monotonic: how long the oldest event waits for the stream; 0: none does */
     atomic_llong parked;
     atomic_llong redriven;            /* since the start; the courier */
+    atomic_llong rebuilds, rebuilt_rows;   /* done since the start, rows that they put right; the rebuilder */
+    atomic_llong rebuild_events;      /* folded by the one under way; 0: none is */
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];

@@ -1,5 +1,6 @@
 /* Tools: see tools.h. */
 #include "runtime/tools.h"
+#include "bus/bus.h"
 #include "runtime/resolve.h"
 #include "runtime/verify.h"
 #include <string.h>
@@ -45,6 +46,7 @@ int tool_run(const struct service *service, const struct config *config, const c
         if (strcmp(tools[i].name, config->arguments[0]) != 0)
             continue;
         int r = tools[i].run(service, config, database_path);
+        bus_library_close();
         if (r == 0)
             return EXIT_FINE;
         if (r == TOOL_USAGE) {

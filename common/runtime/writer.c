@@ -1,6 +1,7 @@
 /* Writer: see writer.h. */
 #include "runtime/instance.h"
 #include "base/clock.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include <time.h>
 #include <unistd.h>
@@ -94,6 +95,47 @@ static void checkpoint(struct writer *writer, _Bool idle)
     atomic_store(&status->wal_bytes, wal_bytes);
 }
 
+/* ---- A rebuild ------------------------------------------------------------------------------ */
+
+void writer_hold_events(struct writer *writer)
+{
+    writer->holds_events = 1;
+    writer->last_held = &writer->held;
+}
+
+void writer_release_events(struct writer *writer)
+{
+    writer->holds_events = 0;
+    if (writer->held)
+        inbox_put_back(&writer->instance->inbox, take(writer->held), writer->last_held);
+}
+
+/* Returns how many are left to run. */
+static int put_aside(struct writer *writer, struct item **items, int count)
+{
+    int left = 0;
+    for (int i = 0; i < count; i++) {
+        if (items[i]->kind == ITEM_EVENT && items[i]->source) {
+            *writer->last_held = items[i];
+            writer->last_held = &items[i]->next;
+        } else {
+            items[left++] = items[i];
+        }
+    }
+    return left;
+}
+
+/* Between two batches, when all that was taken in is committed. */
+static void turn_for_rebuild(struct writer *writer)
+{
+    struct rebuilder *rebuilder = &writer->instance->rebuilder;
+    _Bool outcome_unknown = 0;
+    int r = rebuilder_turn(rebuilder, writer, &outcome_unknown);
+    if (outcome_unknown || r == -ERR_CORRUPT)
+        note_failure(writer, outcome_unknown, r);
+    rebuilder_turned(rebuilder, r);
+}
+
 /* ---- The loop ------------------------------------------------------------------------------- */
 
 static void publish_status(struct writer *writer, const struct batch *batch, int count)
@@ -124,6 +166,16 @@ static int64_t wait_until(const struct writer *writer, int64_t wall_ms)
     return clock_monotonic_ms() + wait_ms;
 }
 
+/* Without the guard: what was answered is committed when the answers are well away. */
+static void commit_late(struct writer *writer)
+{
+    _Bool outcome_unknown = 0;
+    nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000 }, NULL);
+    int r = loop_commit(&writer->loop, &outcome_unknown);
+    if (r < 0)
+        note_failure(writer, outcome_unknown, r);
+}
+
 static void *writer_main(void *argument)
 {
     struct writer *writer = argument;
@@ -139,6 +191,9 @@ static void *writer_main(void *argument)
         if (count == 0 && atomic_load(&writer->stopping))
             break;
         end_folding(writer);
+        turn_for_rebuild(writer);
+        if (writer->holds_events)
+            count = put_aside(writer, items, count);
         if (atomic_load(&writer->start_process))
             loop_start_process(&writer->loop);
         int64_t wall_ms = clock_wall_ms();
@@ -167,6 +222,8 @@ static void *writer_main(void *argument)
         }
         /* settle: on the courier's thread, while the next batch runs here */
         courier_settle(&instance->courier, batch);
+        if (!failed && !GUARD(reply_after_commit))
+            commit_late(writer);
         readers_committed(&instance->readers);
         checkpoint(writer, 0);
         if (failed)
@@ -200,4 +257,6 @@ void writer_deinit(struct writer *writer)
         db_checkpoint(writer->db, 1, NULL);
     db_free(writer->db);
     writer->db = NULL;
+    item_list_free(writer->held);
+    writer->held = NULL;
 }

@@ -13,6 +13,8 @@ struct writer {
     atomic_bool stopping;                 /* the inbox is closed: end when it is empty */
     atomic_bool end_folding;              /* the projections are where they were, the courier says */
     atomic_bool start_process;            /* our log agrees with our stream: the process may run */
+    _Bool holds_events;                   /* others' events are put aside */
+    struct item *held, **last_held;
     pthread_t thread;
     _Bool runs;
 };
@@ -21,3 +23,8 @@ int writer_open(struct writer *writer, struct instance *instance);   /* opens th
 int writer_start(struct writer *writer);
 void writer_stop(struct writer *writer);                             /* runs what is in the inbox, then joins */
 void writer_deinit(struct writer *writer);
+
+/* On its own thread. Others' events are put aside, so that our cursors rest; then they go on, in their order. So many may
+ * wait as the feeds have in flight. */
+void writer_hold_events(struct writer *writer);
+void writer_release_events(struct writer *writer);

@@ -33,13 +33,15 @@ static int columns_open(struct query *query, struct db *db, const char *schema, 
                             "sis", table, (int64_t)(which == ALL_COLUMNS), schema));
 }
 
-/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. */
+/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. Keys are the same when the table says so, which lets
+ * its index be used; rows only when their bytes are, whatever collation a column has. */
 static int put_equal(struct buf *sql, struct db *db, const char *table, enum columns which)
 {
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, "main", table, which);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%ss.\"%s\" IS f.\"%s\"", count++ ? " AND " : "", query_text(&query, 0), query_text(&query, 0));
+        buf_put_format(sql, "%ss.\"%s\" IS f.\"%s\"%s", count++ ? " AND " : "", query_text(&query, 0), query_text(&query, 0),
+                       which == ALL_COLUMNS ? " COLLATE BINARY" : "");
     if (r < 0)
         return trace(r);
     return count ? 0 : fail(ERR_CONFIG, "the table %s has no primary key, so its rows cannot be compared", table);
@@ -61,7 +63,7 @@ static int put_changed_columns(struct buf *sql, struct db *db, const char *table
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, "main", table, ALL_COLUMNS);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%siif(s.\"%s\" IS f.\"%s\", '', '%s ')", count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
+        buf_put_format(sql, "%siif(s.\"%s\" IS f.\"%s\" COLLATE BINARY, '', '%s ')", count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
                        query_text(&query, 0));
     return trace(r);
 }
@@ -75,26 +77,42 @@ static int run(struct db *db, struct buf *sql)
 
 /* ---- Noting --------------------------------------------------------------------------------- */
 
-/* FROM and WHERE that give the rows of one kind, as f (the fold's) or s (the serving one's). */
-static int put_rows(struct buf *sql, struct db *db, const char *table, enum difference_kind kind)
+/* The keys of rows that differ, into the swap table: one walk over each file's table. A row that the other side does not have
+ * is a row of NULLs here. */
+static int note_keys(struct db *db, const char *table)
 {
-    static const char *const from[] = {
-        [DIFFERENCE_MISSING] = " FROM main.\"%s\" f WHERE NOT EXISTS (SELECT 1 FROM " COMPARE_SERVED ".\"%s\" s WHERE ",
-        [DIFFERENCE_EXTRA] = " FROM " COMPARE_SERVED ".\"%s\" s WHERE NOT EXISTS (SELECT 1 FROM main.\"%s\" f WHERE ",
-        [DIFFERENCE_CHANGED] = " FROM main.\"%s\" f CROSS JOIN " COMPARE_SERVED ".\"%s\" s WHERE ",
-    };
-    buf_put_format(sql, from[kind], table, table);
-    int r = put_equal(sql, db, table, KEY_COLUMNS);
-    if (r == 0 && kind == DIFFERENCE_CHANGED) {
-        buf_put_text(sql, " AND NOT (");
-        r = put_equal(sql, db, table, ALL_COLUMNS);
-    }
-    buf_put_text(sql, ")");
-    return trace(r);
+    _deinit_(buf) struct buf sql = { 0 };
+    buf_put_format(&sql, "INSERT INTO main.\"swap %s\" SELECT ", table);
+    int r = put_key(&sql, db, "main", table, "f.", ", ");
+    buf_put_format(&sql, " FROM main.\"%s\" f LEFT JOIN " COMPARE_SERVED ".\"%s\" s ON ", table, table);
+    if (r == 0)
+        r = put_equal(&sql, db, table, KEY_COLUMNS);
+    buf_put_text(&sql, " WHERE NOT (");
+    if (r == 0)
+        r = put_equal(&sql, db, table, ALL_COLUMNS);
+    buf_put_format(&sql, "); INSERT INTO main.\"swap %s\" SELECT ", table);
+    if (r == 0)
+        r = put_key(&sql, db, "main", table, "s.", ", ");
+    buf_put_format(&sql, " FROM " COMPARE_SERVED ".\"%s\" s WHERE NOT EXISTS (SELECT 1 FROM main.\"%s\" f WHERE ", table, table);
+    if (r == 0)
+        r = put_equal(&sql, db, table, KEY_COLUMNS);
+    buf_put_text(&sql, ")");
+    return r < 0 ? trace(r) : trace(run(db, &sql));
 }
 
+/* What these rows are, for who wants to read it. */
 static int note_kind(struct db *db, const char *table, enum difference_kind kind)
 {
+    static const char *const from[] = {
+        [DIFFERENCE_MISSING] = " FROM main.\"%s\" f WHERE (",
+        [DIFFERENCE_EXTRA] = " FROM " COMPARE_SERVED ".\"%s\" s WHERE (",
+        [DIFFERENCE_CHANGED] = " FROM main.\"%s\" f CROSS JOIN " COMPARE_SERVED ".\"%s\" s WHERE (",
+    };
+    static const char *const condition[] = {
+        [DIFFERENCE_MISSING] = " AND NOT EXISTS (SELECT 1 FROM " COMPARE_SERVED ".\"%s\" s WHERE ",
+        [DIFFERENCE_EXTRA] = " AND NOT EXISTS (SELECT 1 FROM main.\"%s\" f WHERE ",
+        [DIFFERENCE_CHANGED] = " AND (",
+    };
     _deinit_(buf) struct buf sql = { 0 };
     const char *alias = kind == DIFFERENCE_EXTRA ? "s." : "f.";
     buf_put_format(&sql, "INSERT INTO temp.differences SELECT '%s', %d, ", table, (int)kind);
@@ -104,22 +122,23 @@ static int note_kind(struct db *db, const char *table, enum difference_kind kind
         r = put_changed_columns(&sql, db, table);
     else
         buf_put_text(&sql, "NULL");
-    if (r == 0)
-        r = put_rows(&sql, db, table, kind);
-    buf_put_format(&sql, "; INSERT INTO main.\"swap %s\" SELECT ", table);
+    buf_put_format(&sql, from[kind], table, table);
     if (r == 0)
         r = put_key(&sql, db, "main", table, alias, ", ");
+    buf_put_format(&sql, ") IN (SELECT * FROM main.\"swap %s\")", table);
+    buf_put_format(&sql, condition[kind], table);
     if (r == 0)
-        r = put_rows(&sql, db, table, kind);
+        r = put_equal(&sql, db, table, KEY_COLUMNS);
+    buf_put_text(&sql, ")");
     return r < 0 ? trace(r) : trace(run(db, &sql));
 }
 
 static int make_swap_table(struct db *db, const char *table)
 {
     _deinit_(buf) struct buf sql = { 0 };
-    buf_put_format(&sql, "DROP TABLE IF EXISTS main.\"swap %s\"; CREATE TABLE main.\"swap %s\" AS SELECT ", table, table);
+    buf_put_format(&sql, "CREATE TABLE IF NOT EXISTS main.\"swap %s\" AS SELECT ", table);
     int r = put_key(&sql, db, "main", table, "", ", ");
-    buf_put_format(&sql, " FROM main.\"%s\" LIMIT 0", table);
+    buf_put_format(&sql, " FROM main.\"%s\" LIMIT 0; DELETE FROM main.\"swap %s\"", table, table);
     return r < 0 ? trace(r) : trace(run(db, &sql));
 }
 
@@ -132,6 +151,8 @@ int compare_begin(struct db *db)
 int compare_table(struct db *db, const char *table)
 {
     int r = make_swap_table(db, table);
+    if (r == 0)
+        r = note_keys(db, table);
     for (enum difference_kind kind = DIFFERENCE_MISSING; r == 0 && kind <= DIFFERENCE_CHANGED; kind++)
         r = note_kind(db, table, kind);
     return trace(r);

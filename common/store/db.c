@@ -1,5 +1,6 @@
 /* Db: see db.h. The only file that knows SQLite's interface. */
 #include "store/db.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "base/result.h"
 #include <assert.h>
@@ -324,7 +325,7 @@ static int set_up(struct db *db, const struct db_options *options)
         if (r < 0)
             return trace(r);
     }
-    return 0;
+    return GUARD(sync_before_reply) ? 0 : trace(db_script(db, "PRAGMA synchronous=NORMAL"));
 }
 
 /* SQLite counts its memory under one lock for all connections, and nobody reads the count. */

@@ -74,6 +74,7 @@ class Mesh:
     def __init__(self, folder, build):
         self.folder, self.build = os.path.realpath(folder), os.path.realpath(build)
         self.history = os.path.join(self.folder, "history.jsonl")
+        self.programs = self.build                       # where the programs are that run
         self.env = {name: {} for name in SERVICES}       # more environment of a service, from its next start on
         self.flags = {name: [] for name in SERVICES}     # more flags of a service, from its next start on
         self.prefix = {name: [] for name in SERVICES}    # what runs the service: ["strace", "-o", "/dev/null"]
@@ -113,7 +114,22 @@ class Mesh:
         return environment
 
     def program(self, name):
-        return os.path.join(self.build, name, name)
+        return os.path.join(self.programs, name, name)
+
+    def be_breakable(self):
+        """From the next start on the services are those of tests/breakable: see disk.py and guards.py."""
+        self.programs = os.path.join(self.build, "tests", "breakable")
+        if not os.path.exists(self.program("order-svc")):
+            raise Skipped("this build has no tests")
+        for name in SERVICES:
+            self.set_clock(name, 0)
+            self.env[name]["JOURNEY_CLOCK"] = os.path.join(self.folder, "clock-" + name)
+        return self
+
+    def set_clock(self, name, ahead_ms):
+        """A breakable service's wall clock is so far ahead (behind) from now on."""
+        with open(os.path.join(self.folder, "clock-" + name), "w", encoding="utf-8") as file:
+            file.write(str(ahead_ms))
 
     def write_programs(self):
         """The programs that scripts/mesh starts: the built ones, behind what the test puts before them."""

@@ -53,6 +53,7 @@ CATALOGUE = {
     42: "forged reply subject, pull reply, inbox snooping, impersonation",
     43: "payment provider slow, silent, answers twice, dies between charge and answer",
 }
+GUARDS = 99                            # stands for a row: what guards.py proves
 ELSEWHERE = {42: "with the services' permissions, which are not there yet"}
 
 HEAD = """# Faults covered
@@ -61,6 +62,18 @@ Made by `scripts/faults --report` from the results of the last run of each test 
 mesh of its own under a load of real journeys, inflicts the fault, heals it, waits for quiet, and compares everything from outside
 with `scripts/check`; what a row asks for beyond that is said in the text.
 
+"""
+
+
+GUARDS_HEAD = """
+## The checker is checked
+
+Each story provokes what one guard of the services prevents, `common/base/guard.h`. It runs twice, with the programs of
+`tests/breakable`: with all guards `scripts/check` must say that all is right; with that one left out it must find what is wrong. Made
+by `scripts/faults --guards`. The simulation does the same with guards of its own: `scripts/simulate --check-the-checks`.
+
+| left out | what happens then | what `scripts/check` finds wrong | s |
+|---|---|---|--:|
 """
 
 
@@ -95,9 +108,18 @@ def line_of(test, kept):
     return f"| {test.does}.{more} | `{test.name}` | {outcome} | {result['seconds']:.0f} |"
 
 
+def guard_line(test, kept):
+    result = kept.get(test.name, {"result": "not run", "said": "", "seconds": 0})
+    said = next((line for line in result["said"].splitlines() if line.startswith("figure: ")), "")
+    noticed = said.removeprefix("figure: ") if result["result"] == "passed" else f"**{result['result']}**"
+    return f"| `{test.name.removeprefix('guard_')}` | {test.does}. | {noticed} | {result['seconds']:.0f} |"
+
+
 def write(tests):
     """The table, by the rows of the catalogue."""
     kept, parts, counts = read(), [], {"passed": 0, "failed": 0, "skipped": 0, "not run": 0}
+    proofs = [test for test in tests if test.row == GUARDS]
+    tests = [test for test in tests if test.row != GUARDS]
     for test in tests:
         counts[kept.get(test.name, {"result": "not run"})["result"]] += 1
     covered = {test.row for test in tests if kept.get(test.name, {}).get("result") == "passed"}
@@ -111,6 +133,8 @@ def write(tests):
             continue
         parts.append("\n| what is done, and what holds | test | result | s |\n|---|---|---|--:|\n")
         parts += [line_of(test, kept) + "\n" for test in own]
+    parts.append(GUARDS_HEAD)
+    parts += [guard_line(test, kept) + "\n" for test in proofs]
     with open(REPORT, "w", encoding="utf-8") as file:
         file.write(HEAD + "".join(parts))
     print(f"{REPORT}: {len(covered)} of {len(CATALOGUE)} rows")

@@ -99,6 +99,28 @@ def fault_38_clock_jumps_ahead(mesh):
     mesh.check(wait=15)
 
 
+def fault_38_clocks_jump_to_and_fro(mesh):
+    """Under load each service's wall clock jumps again and again, each to another time: minutes, an hour, ten days, ahead and back. All
+    goes on, and nothing waits for a time that is far away."""
+    mesh.be_breakable()
+    mesh.up()
+    load = mesh.load(seconds=4)
+    mesh.wait_orders(60)
+    for ahead_ms in (-3_600_000, 60_000, 864_000_000, -2_000, 3_600_000, 0):
+        mesh.mark()
+        before = [mesh.head(name)[0] for name in SERVICES]
+        for name, one in zip(SERVICES, (ahead_ms, -ahead_ms // 10)):
+            mesh.set_clock(name, one)
+
+        def both_grow(before=before):
+            return all(mesh.head(name)[0] > at for name, at in zip(SERVICES, before))
+        wait_until(lambda: not load.runs() or both_grow(), "both logs grow", 20)
+    load.finish()
+    mesh.load(seconds=0.5, seed=2).finish()
+    require(mesh.log_has("order-svc", "event=clock_set_back"), "order-svc has not seen a clock that was set back")
+    mesh.check(wait=20)
+
+
 # ---- Row 39: more than it can do ----------------------------------------------------------------------------
 
 def back_at_base_line(mesh, base):

@@ -1,5 +1,6 @@
 """Rows of the disk below a service: full, failing, cut off from power; and of its memory. The running service's system calls fail by
-strace, which comes and goes beside it; power cuts are the simulation's, which has a disk that forgets what was not synced."""
+strace, which comes and goes beside it; the power cut here is the simulation's, whose disk forgets what was not synced. The same faults
+by a file system of SQLite's, call by call, are in rows_disk.py."""
 import contextlib
 import os
 import subprocess
@@ -144,6 +145,6 @@ def fault_26_malloc_fails(mesh):
     """Through the journeys of both services every 13th allocation fails in turn (every one: the programs without an argument). A step
     that failed succeeds when asked again; the tables are the fold of the log."""
     for name in ("account", "order"):
-        done = subprocess.run([program(mesh, "fault_alloc", f"fault_26_malloc_fails_{name}"), "13"], capture_output=True, text=True,
+        done = subprocess.run([program(mesh, "fault_calls", f"fault_26_malloc_fails_{name}"), "13"], capture_output=True, text=True,
                               check=False, timeout=280)
         require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])

@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 
+import guards
 import kit
 import report
 
@@ -32,6 +33,16 @@ class Test:
         self.needs = getattr(function, "needs", ())
         text = " ".join((function.__doc__ or "").split())
         self.does = text.rstrip(".")
+
+
+class Guard(Test):
+    """The story of a guard, told twice: see guards.py."""
+
+    def __init__(self, name, story):
+        self.name, self.row, self.needs = "guard_" + name, report.GUARDS, ()
+        self.function = lambda mesh: guards.is_missed(mesh, name)
+        self.slow = name not in guards.QUICK
+        self.does = " ".join(story.__doc__.split()).rstrip(".")
 
 
 class Broken(Test):
@@ -56,6 +67,8 @@ def discover():
             continue
         tests += [Test(function) for name, function in vars(module).items()
                   if re.match(r"fault_\d+_", name) and function.__module__ == module.__name__]
+    tests += [Guard(name, story) for name, story in guards.STORIES.items()]
+    tests += [Broken(f"common: GUARD({name})", "no story in guards.py provokes what it prevents") for name in guards.without_story()]
     return sorted(tests, key=lambda test: (test.row, test.name))
 
 
@@ -67,6 +80,8 @@ def choose(tests, options, parser, is_sanitized):
             parser.error(f"no test {word}; see --list")
         chosen += [t for t in found if t not in chosen]
     chosen = chosen or list(tests)
+    if options.guards:
+        chosen = [t for t in chosen if t.row == report.GUARDS]
     if options.quick:
         chosen = [t for t in chosen if not t.slow]
     if options.preload:

@@ -308,7 +308,7 @@ static void do_clock_back(struct stage *stage, int64_t by_ms)
     settle(stage);
 }
 
-static void do_provider(struct stage *stage, const struct step *step)
+static void do_answer(struct stage *stage, const struct step *step)
 {
     static const struct { const char *name; enum answer_outcome outcome; } outcomes[] = {
         { "timeout", ANSWER_TIMEOUT }, { "unreachable", ANSWER_UNREACHABLE }, { "invalid", ANSWER_INVALID },
@@ -319,13 +319,11 @@ static void do_provider(struct stage *stage, const struct step *step)
         if (strcmp(step->json, outcomes[i].name) == 0)
             item->answer.outcome = outcomes[i].outcome;
     if (item->answer.outcome == ANSWER_RECEIVED) {
-        extern const struct schema psp_charge_reply_schema, psp_void_reply_schema;
         const char *body = fill_in(stage, step->json);
         struct invalid invalid = { 0 };
         void *value = NULL;
-        int r = schema_decode(step->number > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, body, strlen(body),
-                              &item->arena, &value, &invalid);
-        check(stage, r == 0, "the provider's answer breaks its contract: %s %s", invalid.field, invalid.message);
+        int r = schema_decode(step->schema, body, strlen(body), &item->arena, &value, &invalid);
+        check(stage, r == 0, "the answer breaks its contract: %s %s", invalid.field, invalid.message);
         item->answer.body = value;
     }
     push(stage, item);
@@ -405,7 +403,7 @@ static void do_step(struct stage *stage, const struct step *step)
     case STEP_RUN:      stage->is_together = 0; settle(stage); break;
     case STEP_WAIT:     do_wait(stage, step->number); break;
     case STEP_CLOCK_BACK: do_clock_back(stage, step->number); break;
-    case STEP_PROVIDER: do_provider(stage, step); break;
+    case STEP_ANSWER: do_answer(stage, step); break;
     case STEP_RESTART:  do_restart(stage, step); break;
     default:            do_then(stage, step); break;
     }

@@ -20,7 +20,7 @@ enum step_kind {
     STEP_RUN,               /* … until here */
     STEP_WAIT,              /* number: milliseconds pass, and what is due happens in time */
     STEP_CLOCK_BACK,        /* number: by so many milliseconds the wall clock is set back */
-    STEP_PROVIDER,          /* what: order id, number: attempt (a void: negative), json: reply, or an outcome's name */
+    STEP_ANSWER,            /* what: tag, number: of the call, schema: of its reply, json: it, or an outcome's name */
     STEP_RESTART,           /* the process forgets; json: SQL that runs meanwhile, or NULL */
     STEP_THEN_REPLY,        /* json */
     STEP_THEN_REFUSED,      /* what: code, json: how the message begins */
@@ -34,6 +34,7 @@ struct step {
     enum step_kind kind;
     const char *what, *json, *about;
     int64_t number;
+    const struct schema *schema;
     int line;
 };
 
@@ -46,7 +47,7 @@ struct step {
 #define RUN STEP(RUN)
 #define WAIT(ms) STEP(WAIT, .number = (ms))
 #define CLOCK_BACK(ms) STEP(CLOCK_BACK, .number = (ms))
-#define PROVIDER(order, attempt, reply) STEP(PROVIDER, .what = (order), .number = (attempt), .json = (reply))
+#define ANSWER_TO(tag, n, schema_of_it, reply) STEP(ANSWER, .what = (tag), .number = (n), .schema = (schema_of_it), .json = (reply))
 #define RESTART STEP(RESTART)
 #define RESTART_AFTER(sql) STEP(RESTART, .json = (sql))
 #define THEN_REPLY(body) STEP(THEN_REPLY, .json = (body))

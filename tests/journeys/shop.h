@@ -1,5 +1,6 @@
 /* Shop: who and what the stories of order-svc are about. */
 #pragma once
+#include "contracts.h"
 #include "harness.h"
 
 #define ANNA "acc_00000000-0000-0000-0000-00000000000a"
@@ -47,6 +48,13 @@
 #define CHARGE(attempt, token) THEN_CALL("psp.charge", "{'key':'$order/" attempt "','order_id':'$order'," \
     "'card_token':'" token "','amount':{'amount':1000,'currency':'EUR'}}")
 #define VOID(attempt) THEN_CALL("psp.void", "{'key':'$order/" attempt "'}")
+/* What the service shipping says. */
+#define PARCEL_OF(order) GIVEN("SHIPPING Shipped", order, "{'order_id':'" order "','account_id':'" ANNA "'}")
+#define PARCEL PARCEL_OF("$order")
+
+/* What the payment provider answers; a void has the attempt's number with a minus. */
+#define PROVIDER(order, attempt, reply) \
+    ANSWER_TO(order, attempt, (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, reply)
 #define SAYS_PAID "{'status':'paid'}"
 #define SAYS_DECLINED "{'status':'declined','reason':'card_declined'}"
 #define SAYS_VOIDED "{'status':'voided'}"

@@ -35,6 +35,23 @@ Test(inbox, requests_are_bounded_and_events_always_find_a_place)
     cr_assert_eq(push(ITEM_COMMAND), 0, "there is room again");
 }
 
+Test(inbox, what_is_put_back_comes_first_and_in_its_order)
+{
+    for (int before = 0; before < 2; before++) {          /* into an empty one, and before another */
+        struct item *items[5], *first = item_new(ITEM_EVENT), *second = item_new(ITEM_EVENT);
+        if (before)
+            cr_assert_eq(push(ITEM_COMMAND), 0);
+        first->next = second;
+        inbox_put_back(&inbox, first, &second->next);
+        cr_assert_eq(push(ITEM_ANSWER), 0);
+        cr_assert_eq(inbox_length(&inbox), 3 + before);
+        cr_assert_eq(inbox_take(&inbox, items, 5, clock_monotonic_ms()), 3 + before);
+        cr_assert(items[0] == first && items[1] == second && items[2 + before]->kind == ITEM_ANSWER);
+        for (int i = 0; i < 3 + before; i++)
+            item_free(items[i]);
+    }
+}
+
 Test(inbox, a_closed_inbox_gives_what_it_has_and_takes_no_request)
 {
     struct item *items[4];

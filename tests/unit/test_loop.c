@@ -66,7 +66,7 @@ static const struct event_type own_events[] = {
     { &product_added_schema, "ProductAdded", apply_added, NULL }, { &stock_received_schema, "StockReceived", apply_received, NULL }, { 0 },
 };
 static const struct event_type other_events[] = { { &account_closed_schema, "AccountClosed", apply_closed, react_closed }, { 0 } };
-static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events }, { 0 } };
+static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL }, { 0 } };
 static const struct command commands[] = {
     { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer }, { 0 },
 };

@@ -1,5 +1,6 @@
-/* Allocations: see allocations.h. */
-#include "allocations.h"
+/* Allocations: the n-th call of malloc, calloc, realloc or strdup fails, in our own code and jansson (the linker's
+ * --wrap) and in SQLite (its hook). */
+#include "faults.h"
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,18 +27,34 @@ static _Bool fails(void)
     return 1;
 }
 
-void allocations_fail_at(long call, long failures)
+void faults_fail_at(const char *kind, long call, long count)
 {
+    (void)kind;                       /* there is but one */
     until_failure = call;
-    failures_left = failures;
+    failures_left = count;
     happened = 0;
 }
 
-long allocations_stop_failing(void)
+long faults_stop(void)
 {
-    until_failure = 0;
-    return happened;
+    long count = happened;
+    until_failure = happened = 0;
+    return count;
 }
+
+long faults_pause(void)
+{
+    long left = until_failure;
+    until_failure = 0;
+    return left;
+}
+
+void faults_resume(long left)
+{
+    until_failure = left;
+}
+
+const char *const faults_kinds[] = { "malloc", NULL };
 
 void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
 void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
@@ -50,7 +67,7 @@ static sqlite3_mem_methods sqlite_memory;
 static void *sqlite_malloc(int size) { return fails() ? NULL : sqlite_memory.xMalloc(size); }
 static void *sqlite_realloc(void *memory, int size) { return fails() ? NULL : sqlite_memory.xRealloc(memory, size); }
 
-void allocations_init(void)
+void faults_init(void)
 {
     sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_memory);
     sqlite3_mem_methods failing = sqlite_memory;

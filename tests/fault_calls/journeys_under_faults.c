@@ -1,12 +1,13 @@
-/* Fault 26: malloc fails at every call. The journeys of both services run through the runtime's own loop, again and
- * again, each time with another call of malloc failing: the first, the second … until a whole run needs none
- * further. A step that failed is done again, under the same key, as its requester would; after a commit whose
+/* Journeys under faults: the journeys of both services run through the runtime's own loop, again and again, each time
+ * with another call failing (of malloc, of SQLite, of the disk, see faults.h): the first, the second … until a whole run
+ * needs none further. A step that failed is done again, under the same key, as its requester would; after a commit whose
  * outcome is unknown the loop is opened anew, as the restarted process would. In the end, each time:
  * - no crash and, under AddressSanitizer, no leak;
+ * - what was answered "accepted" was in the log for others to see at that moment (I14), what was refused was not (I2);
  * - a step that failed has left nothing behind, and is done by asking again;
  * - the log has the very events of a run without a failure, its chain verifies, and the tables are the same;
  * - the tables are the fold of the log (rule 2). */
-#include "allocations.h"
+#include "faults.h"
 #include "base/log.h"
 #include "runtime/loop.h"
 #include <inttypes.h>
@@ -77,10 +78,11 @@ struct stage {
 
 static long runs, failed_steps, unknown_outcomes, injected;
 static long current_call;
+static const char *current_kind = "";
 
 #define must(holds, ...) do { \
         if (!(holds)) { \
-            fprintf(stderr, "call %ld, line %d: ", current_call, __LINE__); \
+            fprintf(stderr, "%s, call %ld, line %d: ", current_kind, current_call, __LINE__); \
             fprintf(stderr, __VA_ARGS__); \
             fprintf(stderr, "\n%s\n", failure_text()); \
             abort(); \
@@ -114,6 +116,23 @@ static void stage_close(struct stage *stage)
     stage->is_open = 0;
 }
 
+/* What a new connection sees of this request at this moment: so many events (I14). */
+static int64_t events_of(const struct stage *stage, const struct item *item)
+{
+    struct db_options options = { .path = stage->path, .read_only = 1 };
+    struct db *db = NULL;
+    int64_t count = -1;
+    long paused = faults_pause();
+    if (strcmp(stage->path, ":memory:") == 0 || !item->origin.cause)
+        count = item->outcome == OUTCOME_DONE;
+    else
+        must(db_open(&options, &db) == 0 && db_number(db, &count, "SELECT count(*) FROM event_log WHERE cause = ?1", "s", item->origin.cause) == 1,
+             "the file cannot be read");
+    db_free(db);
+    faults_resume(paused);
+    return count;
+}
+
 /* One batch of at most one item. 0, or < 0: it was not done, or nobody knows. */
 static int run_once(struct stage *stage, struct item *item, int64_t now_ms)
 {
@@ -128,11 +147,13 @@ static int run_once(struct stage *stage, struct item *item, int64_t now_ms)
     for (struct item *done = batch->items; done && r == 0; done = done->next) {
         if (done->kind == ITEM_EVENT && done->outcome != OUTCOME_DONE && done->outcome != OUTCOME_REPEAT)
             must(0, "the event was not applied (outcome %d): %s", done->outcome, done->message ? done->message : "");
+        if (done->kind != ITEM_COMMAND || (done->outcome == OUTCOME_REFUSED && refusal_is_transient(done->refusal)))
+            r = done->kind == ITEM_COMMAND ? -ERR_MEMORY : r;
+        else
+            must(events_of(stage, done) == (done->outcome == OUTCOME_DONE), "answered with %d, and the log says otherwise", done->outcome);
         if (done->kind != ITEM_COMMAND || done->outcome != OUTCOME_REFUSED)
             continue;
         stage->refused = done->refusal;
-        if (refusal_is_transient(done->refusal))
-            r = -ERR_MEMORY;
     }
     _Bool unknown = batch->outcome_unknown;
     batch_free(batch);
@@ -263,7 +284,7 @@ static void run_steps(struct stage *stage)
         int r = -1;
         for (int tries = 0; r < 0; tries++) {
             if (tries == TRIES_MAX - 1)
-                injected += allocations_stop_failing();
+                injected += faults_stop();
             must(tries < TRIES_MAX, "step %d, %s, fails although nothing is wrong any more", i, steps[i].subject);
             r = try_step(stage, i);
             failed_steps += r < 0;
@@ -333,18 +354,19 @@ static void remove_files(const char *path)
 }
 
 /* Returns whether the failures were reached. */
-static _Bool run(const char *path, long call, long failures, struct buf *reference)
+static _Bool run(const char *path, const char *kind, long call, long failures, struct buf *reference)
 {
     struct stage stage = { 0 };
     snprintf(stage.path, sizeof(stage.path), "%s", path);
     remove_files(path);
     must(stage_open(&stage) == 0, "no database");
     current_call = call;
+    current_kind = kind;
     const long before = injected;
     if (call > 0)
-        allocations_fail_at(call, failures);
+        faults_fail_at(kind, call, failures);
     run_steps(&stage);
-    injected += allocations_stop_failing();
+    injected += faults_stop();
     runs++;
     if (!stage.is_open)
         must(stage_open(&stage) == 0, "not opened again");
@@ -362,19 +384,20 @@ static _Bool run(const char *path, long call, long failures, struct buf *referen
 int main(int argc, char **argv)
 {
     const long stride = argc > 1 ? atol(argv[1]) : 1;
-    char folder[] = "/dev/shm/fault_26_XXXXXX", path[64];   /* no disk: each run syncs some twenty times */
-    allocations_init();
+    char folder[] = "/dev/shm/fault_calls_XXXXXX", path[64];   /* no disk: each run syncs some twenty times */
+    faults_init();
     log_setup("test", LOG_ERROR + 1, LOG_LOGFMT);   /* thousands of planned failures are no news */
     must(mkdtemp(folder), "no folder");
     snprintf(path, sizeof(path), "%s/log.db", folder);
     _deinit_(buf) struct buf reference = { 0 };
-    run(path, 0, 0, &reference);
-    for (long failures = 1; failures <= 3; failures += 2)
-        for (long call = 1; run(path, call, failures, &reference); call += stride)
-            ;
+    run(path, "", 0, 0, &reference);
+    for (int kind = 0; faults_kinds[kind]; kind++)
+        for (long failures = 1; failures <= 3; failures += 2)
+            for (long call = 1; run(path, faults_kinds[kind], call, failures, &reference); call += stride)
+                ;
     remove_files(path);
     remove(folder);
-    printf("fault_26_malloc_fails %s: %ld runs, %ld calls failed, %ld steps done again, %ld outcomes unknown\n",
+    printf("%s: %ld runs, %ld calls failed, %ld steps done again, %ld outcomes unknown\n",
            FAULT_SERVICE.name, runs, injected, failed_steps, unknown_outcomes);
     return 0;
 }

@@ -1,0 +1,37 @@
+/* The table of contents of @name@: what it answers, what it says happened, and what it reads of others.
+ * Start reading here. */
+#include "service.h"
+#include "journeys.h"
+#include "tables.h"
+
+static const struct command commands[] = {
+    { "@name@.take", &@name@_take_schema, &@name@_take_reply_schema, take_order, take_order_answer },
+    { 0 },
+};
+
+static const struct query_type queries[] = {
+    { 0 },
+};
+
+static const struct event_type events[] = {
+    { &taken_schema, "Taken", taken_apply, NULL },
+    { 0 },
+};
+
+static const struct source sources[] = {
+    { .log = "ORDER", .service = "order-svc", .prefix = "order", .events = project_orders },
+    { 0 },
+};
+
+const struct service @name@_service = {
+    .name = "@name@",
+    .log = "@LOG@",
+    .prefix = "@name@",
+    .description = "Taking paid orders in hand",
+    .tables = @name@_tables,
+    .tables_version = 1,
+    .events = events,
+    .sources = sources,
+    .commands = commands,
+    .queries = queries,
+};
