@@ -191,6 +191,8 @@ static void *writer_main(void *argument)
         if (count == 0 && atomic_load(&writer->stopping))
             break;
         end_folding(writer);
+        if (writer->holds_events)             /* before the turn that may release them: what has just come is the newest */
+            count = put_aside(writer, items, count);
         turn_for_rebuild(writer);
         if (writer->holds_events)
             count = put_aside(writer, items, count);
