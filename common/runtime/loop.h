@@ -34,7 +34,7 @@ struct loop {
     int64_t process_due_ms;               /* wall time of its next step; INT64_MAX: none */
     int64_t newest_ms;                    /* wall time of the last run */
     _Bool isolates;                       /* each item is in a savepoint of its own, because one may fail (loop_run) */
-    struct item *delayed;                 /* built-in answers, by due_ms */
+    struct item *delayed, *last_delayed;  /* built-in answers, by due_ms */
     int delayed_count;
 };
 
@@ -48,7 +48,7 @@ struct batch {
     struct batch *next;
     struct item *items;                   /* in the order in which they ran, with their outcomes */
     struct item **last_item;
-    struct outbound_call *calls;          /* to make now, after the commit */
+    struct outbound_call *calls, **last_call;   /* to make now, after the commit */
     struct committed_event *events;       /* own ones, in order; their memory is the items' or the batch's */
     struct committed_event **last_event;
     struct arena arena;
