@@ -77,7 +77,7 @@ void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
  * batch->aborted. An item that fails by its own fault ends alone: the run begins again, with a savepoint around each.
- * Savepoints around all of them from the start would cost a third of an order (SQLite copies each page that changes in one). */
+ * Savepoints around all of them from the start would cost a sixth of an order (SQLite copies each page that changes in one). */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
 
 /* The commit of loop_run, which calls it itself (rule 4). 0, or < 0 like a batch. */
