@@ -94,12 +94,11 @@ story_of_refusals() {
     refused account_closed
 }
 
-# tell_every_event [FLAG…]: the flags are order-svc's.
 tell_every_event() {
-    ORDER_SVC_FLAGS="--payment-deadline-s 1 $*" begin_mesh
+    ORDER_SVC_FLAGS="--payment-deadline-s 1" begin_mesh
     story_of_a_deadline
     mesh stop order-svc
-    ORDER_SVC_FLAGS="--payment-deadline-s $LONGEST_DEADLINE_S $*" mesh start order-svc
+    ORDER_SVC_FLAGS="--payment-deadline-s $LONGEST_DEADLINE_S" mesh start order-svc
     story_of_accounts
     story_of_orders
     story_of_refusals
