@@ -71,7 +71,7 @@ story_tidy() {
     done
     wait
     # A sanitizer speaks in the log of a service, some of it only when that ends.
-    if grep -E 'runtime error:|(Address|Leak|Thread)Sanitizer' "$DIR"/log/*.log >&2 2>/dev/null; then
+    if grep -rE --include='*.log' 'runtime error:|(Address|Leak|Thread)Sanitizer' "$DIR" >&2; then
         warn "a sanitizer found something"
         code=1
     fi
