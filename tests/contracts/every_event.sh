@@ -102,7 +102,7 @@ tell_every_event() {
     story_of_accounts
     story_of_orders
     story_of_refusals
-    await_accounts
-    await_orders
+    await_orders                       # the last card that was declined is one of ACCOUNT's events …
+    await_accounts                     # … and when order-svc has read it, it stands in the stream
     good "every type of event has been published"
 }
