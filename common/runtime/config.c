@@ -43,6 +43,7 @@ static const struct row rows[] = {
     { "queue-max", "JOURNEY_QUEUE_MAX", NUMBER, AT(queue_max), "8192", 1, 1000000, "requests that may wait; beyond it: busy", 0 },
     { "backlog-max", "JOURNEY_BACKLOG_MAX", NUMBER, AT(backlog_max), "1000000", 1, INT64_MAX, "events that may wait for the stream; beyond it: busy", 0 },
     { "reader-threads", "JOURNEY_READER_THREADS", NUMBER, AT(reader_threads), "2", 1, 8, "threads that answer queries", 0 },
+    { "client-rate-max", "JOURNEY_CLIENT_RATE_MAX", NUMBER, AT(client_rate_max), "0", 0, 1000000, "requests a second of one client; beyond it: busy; 0: no limit", 0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0, "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },
     { "no-retry", "JOURNEY_NO_RETRY", SWITCH, AT(no_retry), NULL, 0, 0, "end with 69 when no server is there at the start", 0 },
 };
