@@ -126,7 +126,7 @@ static _Bool is_about_log(const struct instance *instance, const struct query_ty
     return query >= instance->admin.queries && query < instance->admin.queries + sizeof(instance->admin.queries) / sizeof(*query);
 }
 
-/* What the mesh itself asks, to heal, and its operators are not held up by how much its customers want. */
+/* What the runtime answers, to services that heal and to operators, is not held up by how much customers want. */
 static _Bool is_limited(const struct endpoint *endpoint)
 {
     return endpoint->command || (endpoint->query && !is_about_log(endpoint->instance, endpoint->query));
