@@ -1,6 +1,7 @@
 /* Envelope: see envelope.h. */
 #include "runtime/envelope.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,32 +17,10 @@
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
-/* Bytes of a well-formed character, 0: none begins here. Overlong forms, surrogates and what is past
- * U+10FFFF are not well-formed (RFC 3629). */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    static const struct { unsigned char from, to, second_from, second_to; size_t length; } forms[] = {
-        { 0x00, 0x7f, 0, 0, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-        if (at[0] < forms[i].from || at[0] > forms[i].to)
-            continue;
-        if (forms[i].length > left || (forms[i].length > 1 && (at[1] < forms[i].second_from || at[1] > forms[i].second_to)))
-            return 0;
-        for (size_t j = 2; j < forms[i].length; j++)
-            if ((at[j] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
-}
-
 static _Bool is_utf8(const char *text, size_t length)
 {
     for (size_t i = 0, step; i < length; i += step)
-        if ((step = utf8_length((const unsigned char *)text + i, length - i)) == 0)
+        if ((step = utf8_length(text + i)) == 0)
             return 0;
     return 1;
 }
@@ -54,10 +33,8 @@ static _Bool is_type(const char *type, size_t length)
     return length > 0 && length <= TYPE_MAX;
 }
 
-static _Bool is_plain(unsigned char c)    /* stands for itself in a header (CloudEvents, NATS binding) */
-{
-    return c > 0x20 && c < 0x7f && c != '"' && c != '%';
-}
+/* What stands for itself in a header (CloudEvents, NATS binding): U+0021 to 7E but " and %. */
+static const _Bool is_plain[256] = { [0x21] = 1, [0x23 ... 0x24] = 1, [0x26 ... 0x7e] = 1 };
 
 _Bool envelope_text_is_safe(const char *text)
 {
@@ -107,7 +84,7 @@ static void put_text(struct writer_state *w, const char *key, const char *text)
     if (!text)
         return;
     size_t length = strlen(text), plain = 0;
-    while (plain < length && is_plain((unsigned char)text[plain]))
+    while (plain < length && is_plain[(unsigned char)text[plain]])
         plain++;
     if (length == 0 || length > ENVELOPE_TEXT_MAX || (plain < length && !is_utf8(text, length))) {
         if (w->failed == 0)
@@ -121,7 +98,7 @@ static void put_text(struct writer_state *w, const char *key, const char *text)
     struct buf *out = put_made(w, key);
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (is_plain(c))
+        if (is_plain[c])
             buf_put_char(out, text[i]);
         else
             buf_put_format(out, "%%%02X", c);
@@ -253,17 +230,16 @@ static int64_t percent_decode(const char *text, char *out)
 {
     size_t length = 0;
     _Bool encoded = 0;
-    for (const char *at = text; *at; at++) {
-        if (is_plain((unsigned char)*at)) {
-            out[length++] = *at;
-            continue;
-        }
+    for (const char *at = text;; at += 3) {
+        while (is_plain[(unsigned char)*at])
+            out[length++] = *at++;
+        if (!*at)
+            break;
         int high = *at == '%' ? hex_value(at[1]) : -1, low = high >= 0 ? hex_value(at[2]) : -1;
         if (low < 0 || (high == 0 && low == 0))
             return -1;
         out[length++] = (char)(high << 4 | low);
         encoded = 1;
-        at += 2;
     }
     out[length] = '\0';
     return !encoded || is_utf8(out, length) ? (int64_t)length : -1;
