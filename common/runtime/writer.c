@@ -10,7 +10,6 @@
 #define IDLE_MS 1000                        /* looks at the WAL so often when nothing comes */
 #define RETRY_MS 50                         /* after a batch that could not be written */
 #define WAL_IDLE_BYTES (1024 * 1024)        /* checkpointed when nothing waits */
-#define WAL_BUSY_BYTES (8 * 1024 * 1024)    /* checkpointed even under load: requests wait meanwhile, so little at a time */
 #define LOCK_TIMEOUT_MS 1000
 
 int writer_open(struct writer *writer, struct instance *instance)
@@ -87,7 +86,7 @@ static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = &writer->instance->status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
-    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES : db_wal_pending_bytes(writer->db) >= WAL_BUSY_BYTES;
+    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES : db_wal_pending_bytes(writer->db) >= WRITER_WAL_MAX_BYTES;
     if (due && !atomic_load(&status->damaged)) {
         if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
             log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));
