@@ -1,0 +1,82 @@
+"""Bench's report: the figures of a run, the ratios first, each beside what was asked for; as text, JSON and Markdown."""
+import sys
+
+SIGNS = {">=": "≥", "<=": "≤"}
+
+
+def number(value):
+    """Three digits that count, and no more noise than that."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def asked_text(asked):
+    return f"{SIGNS[asked[0]]} {number(asked[1])}" if asked else ""
+
+
+def is_reached(value, asked):
+    return value is not None and (value >= asked[1] if asked[0] == ">=" else value <= asked[1])
+
+
+class Report:
+    """Sections add figures as they go; a ratio is a figure without a unit."""
+
+    def __init__(self, about):
+        self.about, self.figures = about, {}
+
+    def add(self, key, title, value, unit="", asked=None, section="", rounds=None):
+        figure = {"title": title, "value": value, "unit": unit, "section": section}
+        if asked:
+            figure |= {"asked": list(asked), "reached": is_reached(value, asked)}
+        if rounds:
+            figure["rounds"] = rounds
+        self.figures[key] = figure
+
+    def sections(self):
+        return list(dict.fromkeys(figure["section"] for figure in self.figures.values()))
+
+    def json(self):
+        return {**self.about, "figures": self.figures}
+
+    def ratios(self):
+        return [figure for figure in self.figures.values() if not figure["unit"]]
+
+    def absolutes(self, section):
+        return [figure for figure in self.figures.values() if figure["unit"] and figure["section"] == section]
+
+
+def line(figure):
+    asked = asked_text(figure.get("asked"))
+    verdict = f"asked: {asked}, {'reached' if figure['reached'] else 'NOT reached'}" if asked else ""
+    return f"  {figure['title']:<64} {number(figure['value']):>9} {figure['unit']:<10} {verdict}".rstrip()
+
+
+def text(report):
+    lines = ["ratios, within this run"] + [line(figure) for figure in report.ratios()]
+    for section in report.sections():
+        if figures := report.absolutes(section):
+            lines += ["", section] + [line(figure) for figure in figures]
+    return "\n".join(lines)
+
+
+def markdown(report):
+    def row(figure):
+        verdict = {True: "reached", False: "**not reached**"}.get(figure.get("reached"), "")
+        value = f"{number(figure['value'])} {figure['unit']}".strip()
+        return f"| {figure['title']} | {value} | {asked_text(figure.get('asked'))} | {verdict} |"
+    about, machine = report.about, report.about["machine"]
+    lines = [f"`{about['command']}`, {about['date']}, on {machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, "
+             f"nats-server {machine['server']}, SQLite {machine['sqlite']}; other work on the machine when it began: {machine['load']} "
+             "(load average).", ""]
+    parts = [("Ratios", report.ratios())] + [(section, report.absolutes(section)) for section in report.sections()]
+    for title, figures in parts:
+        if figures:
+            lines += [f"| {title} | here | asked | |", "|---|---:|---:|---|"] + [row(figure) for figure in figures] + [""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit("bench_report.py is a part of scripts/bench")
