@@ -25,16 +25,21 @@ struct batch *batch_new(void)
     return batch;
 }
 
-void batch_free(struct batch *batch)
+static void batch_drop_calls(struct batch *batch)
 {
-    if (!batch)
-        return;
-    item_list_free(batch->items);
     while (batch->calls) {
         struct outbound_call *next = batch->calls->next;
         outbound_call_free(batch->calls);
         batch->calls = next;
     }
+}
+
+void batch_free(struct batch *batch)
+{
+    if (!batch)
+        return;
+    item_list_free(batch->items);
+    batch_drop_calls(batch);
     arena_deinit(&batch->arena);
     free(batch);
 }
@@ -278,21 +283,33 @@ _Bool loop_is_outcome_unknown(int r)
     return r == -ERR_IO || r == -ERR_CORRUPT || r == -ERR_MEMORY;
 }
 
-/* Nothing of the batch has happened. Requests are told so; events will be delivered again. */
-static void abort_batch(struct loop *loop, struct batch *batch, int reason)
+/* Takes back what a run has done in memory and on the disk, as if it had not begun. The process's memory goes with it, and
+ * is made anew of the tables. */
+static void undo(struct loop *loop, const struct places *before, struct batch *batch)
 {
     db_rollback(loop->db);
-    batch->aborted = 1;
+    loop->at = *before;
+    memset(loop->cursor_moved, 0, sizeof(loop->cursor_moved));
     batch->events = NULL;
     batch->last_event = &batch->events;
     batch->own_event_count = 0;
+    batch_drop_calls(batch);
     for (struct item *item = batch->items; item; item = item->next) {
         buf_clear(&item->body);
+        item->outcome = OUTCOME_NONE;
+    }
+    loop_stop_process(loop);
+}
+
+/* Nothing of the batch has happened. Requests are told so; events will be delivered again. */
+static void abort_batch(struct batch *batch, int reason)
+{
+    batch->aborted = 1;
+    for (struct item *item = batch->items; item; item = item->next) {
         item->outcome = OUTCOME_REFUSED;
         item->refusal = reason == -ERR_CORRUPT ? REFUSED_INTERNAL : REFUSED_BUSY;
         item->message = "the service cannot write at the moment; nothing was done, try again";
     }
-    loop_stop_process(loop);
 }
 
 int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown)
@@ -306,13 +323,8 @@ int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown)
     return trace(r);
 }
 
-int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch)
+static int run_transaction(struct loop *loop, int64_t wall_ms, struct batch *batch)
 {
-    take_due(loop, wall_ms, batch);
-    for (int i = 0; i < count; i++)
-        batch_add(batch, items[i]);
-
-    const struct places before = loop->at;
     int r = db_begin(loop->db);
     if (r == 0 && loop->process_wanted && !loop->process_runs)
         r = process_start(loop, batch, wall_ms);
@@ -322,11 +334,30 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
         r = db_may_write(loop->db);       /* damage seen meanwhile: certainly nothing is committed */
     if (r == 0 && GUARD(reply_after_commit))
         r = loop_commit(loop, &batch->outcome_unknown);
+    return trace(r);
+}
+
+int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch)
+{
+    take_due(loop, wall_ms, batch);
+    for (int i = 0; i < count; i++)
+        batch_add(batch, items[i]);
+
+    const struct places before = loop->at;
+    int r = run_transaction(loop, wall_ms, batch);
+    if (run_item_is_own_fault(r) && !batch->outcome_unknown) {
+        undo(loop, &before, batch);
+        loop->isolates = 1;
+        r = run_transaction(loop, wall_ms, batch);
+        loop->isolates = 0;
+    }
     if (r < 0) {
-        loop->at = before;
-        memset(loop->cursor_moved, 0, sizeof(loop->cursor_moved));
-        if (!batch->outcome_unknown)
-            abort_batch(loop, batch, r);
+        if (batch->outcome_unknown) {
+            loop->at = before;
+        } else {
+            undo(loop, &before, batch);
+            abort_batch(batch, r);
+        }
         return trace(r);
     }
     batch->at = loop->at;

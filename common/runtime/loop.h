@@ -33,6 +33,7 @@ struct loop {
     _Bool process_wanted;                 /* loop_start_process was called */
     int64_t process_due_ms;               /* wall time of its next step; INT64_MAX: none */
     int64_t newest_ms;                    /* wall time of the last run */
+    _Bool isolates;                       /* each item is in a savepoint of its own, because one may fail (loop_run) */
     struct item *delayed;                 /* built-in answers, by due_ms */
     int delayed_count;
 };
@@ -75,7 +76,8 @@ void loop_stop_process(struct loop *loop);
 void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
- * batch->aborted. */
+ * batch->aborted. An item that fails by its own fault ends alone: the run begins again, with a savepoint around each.
+ * Savepoints around all of them from the start would cost a third of an order (SQLite copies each page that changes in one). */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
 
 /* The commit of loop_run, which calls it itself (rule 4). 0, or < 0 like a batch. */

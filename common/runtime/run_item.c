@@ -10,10 +10,31 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Failures that belong to one item; every other one concerns the disk or memory, thus all items. */
-static _Bool is_own_fault(int r)
+_Bool run_item_is_own_fault(int r)
 {
     return r == -ERR_CONSTRAINT || r == -ERR_INVALID || r == -ERR_INTERNAL;
+}
+
+/* One that ends with its item, because a savepoint takes its effects back. Without savepoints it ends the whole run, which
+ * begins again with them (loop_run). */
+static _Bool is_contained(const struct loop *loop, int r)
+{
+    return loop->isolates && run_item_is_own_fault(r);
+}
+
+static int isolate(struct loop *loop)
+{
+    return loop->isolates ? trace(db_savepoint(loop->db)) : 0;
+}
+
+/* Keeps the effects of a piece of work, or takes them back. Returns what it was given, or a failure to keep them. */
+static int end_isolation(struct loop *loop, int r)
+{
+    if (r == 0 && loop->isolates)
+        return trace(db_release(loop->db));
+    if (is_contained(loop, r))
+        db_rollback_to_savepoint(loop->db);
+    return r;
 }
 
 static const char *keep(struct arena *arena, const char *text)
@@ -80,7 +101,7 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch, 
     const int count = batch->own_event_count;
     const struct event *first = NULL;
 
-    int r = db_savepoint(loop->db);
+    int r = isolate(loop);
     for (struct emission *e = j->emissions; e && r == 0; e = e->next) {
         struct event *event = arena_alloc(j->arena, sizeof(*event));
         r = event ? fill_event(loop, j, e, event) : fail(ERR_MEMORY, "no memory for an event");
@@ -89,11 +110,8 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch, 
         if (!first)
             first = event;
     }
-    if (r == 0)
-        r = db_release(loop->db);
+    r = end_isolation(loop, r);
     if (r < 0) {
-        if (is_own_fault(r))
-            db_rollback_to_savepoint(loop->db);
         loop->at.head = head;
         *last_event = NULL;
         batch->last_event = last_event;
@@ -234,16 +252,12 @@ static int apply_foreign(struct loop *loop, struct item *item, int64_t wall_ms, 
         return 0;
     if (item->invalid)
         return fail(ERR_INVALID, "%s", item->invalid);
-    int r = db_savepoint(loop->db);
+    int r = isolate(loop);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
     if (r == 0)
         r = react(loop, item, wall_ms, batch);
-    if (r == 0)
-        r = db_release(loop->db);
-    else if (is_own_fault(r))
-        db_rollback_to_savepoint(loop->db);
-    return trace(r);
+    return trace(end_isolation(loop, r));
 }
 
 /* A parked event once more. What stands behind an earlier one of its entity stays there. */
@@ -259,7 +273,7 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
     if (item->outcome == OUTCOME_REPEAT || first < position)
         return 0;
     r = apply_foreign(loop, item, wall_ms, batch);
-    if (r < 0 && !is_own_fault(r))
+    if (r < 0 && !is_contained(loop, r))
         return trace(r);
     if (r < 0) {
         log_error("redrive_failed", LOG_TEXT("log", log), LOG_INT("position", position), LOG_TEXT("type", item->event.type),
@@ -291,7 +305,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
     item->outcome = OUTCOME_DONE;
     if (behind == 0)
         r = apply_foreign(loop, item, wall_ms, batch);
-    if (behind < 0 || (r < 0 && !is_own_fault(r)))
+    if (behind < 0 || (r < 0 && !is_contained(loop, r)))
         return trace(behind < 0 ? behind : r);
     if (behind > 0 || r < 0)
         r = park(loop, item, behind > 0 ? "an earlier event of this entity is parked" : failure_text(), wall_ms);
@@ -345,7 +359,7 @@ static int settle_process(struct loop *loop, struct journey *j, struct batch *ba
     if (r == 0)
         loop_take_calls(loop, j, batch);
     journey_deinit(j);
-    if (r >= 0 || !is_own_fault(r))
+    if (r >= 0 || !is_contained(loop, r))
         return r < 0 ? trace(r) : 0;
     log_error("process_failed", LOG_TEXT("reason", failure_text()));
     loop_stop_process(loop);
@@ -387,7 +401,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
           : item->source ? run_foreign_event(loop, item, wall_ms, batch) : run_own_event(loop, item);
         break;
     }
-    if (r >= 0 || !is_own_fault(r))
+    if (r >= 0 || !is_contained(loop, r))
         return r < 0 ? trace(r) : 0;
     if (item->kind != ITEM_COMMAND)
         return trace(r);
