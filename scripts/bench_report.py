@@ -13,8 +13,11 @@ def number(value):
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def asked_text(asked):
-    return f"{SIGNS[asked[0]]} {number(asked[1])}" if asked else ""
+def asked_text(figure):
+    if "asked" not in figure:
+        return ""
+    sign, value = figure["asked"]
+    return f"{figure.get('point', '')} {SIGNS[sign]} {value:,g}".strip()
 
 
 def is_reached(value, asked):
@@ -27,12 +30,11 @@ class Report:
     def __init__(self, about):
         self.about, self.figures = about, {}
 
-    def add(self, key, title, value, unit="", asked=None, section="", rounds=None):
-        figure = {"title": title, "value": value, "unit": unit, "section": section}
+    def add(self, key, title, value, unit="", asked=None, section="", **more):
+        """shown: a text in the place of value and unit; point: which of several the value is; rounds: what it was made of."""
+        figure = {"title": title, "value": value, "unit": unit, "section": section, **more}
         if asked:
             figure |= {"asked": list(asked), "reached": is_reached(value, asked)}
-        if rounds:
-            figure["rounds"] = rounds
         self.figures[key] = figure
 
     def sections(self):
@@ -48,10 +50,14 @@ class Report:
         return [figure for figure in self.figures.values() if figure["unit"] and figure["section"] == section]
 
 
+def shown(figure):
+    return figure.get("shown") or f"{number(figure['value']):>9} {figure['unit']}".rstrip()
+
+
 def line(figure):
-    asked = asked_text(figure.get("asked"))
-    verdict = f"asked: {asked}, {'reached' if figure['reached'] else 'NOT reached'}" if asked else ""
-    return f"  {figure['title']:<64} {number(figure['value']):>9} {figure['unit']:<10} {verdict}".rstrip()
+    asked = asked_text(figure)
+    verdict = f"   asked: {asked}, {'reached' if figure['reached'] else 'NOT reached'}" if asked else ""
+    return f"  {figure['title']:<68} {shown(figure):<20}{verdict}".rstrip()
 
 
 def text(report):
@@ -65,8 +71,7 @@ def text(report):
 def markdown(report):
     def row(figure):
         verdict = {True: "reached", False: "**not reached**"}.get(figure.get("reached"), "")
-        value = f"{number(figure['value'])} {figure['unit']}".strip()
-        return f"| {figure['title']} | {value} | {asked_text(figure.get('asked'))} | {verdict} |"
+        return f"| {figure['title'].strip()} | {' '.join(shown(figure).split())} | {asked_text(figure)} | {verdict} |"
     about, machine = report.about, report.about["machine"]
     lines = [f"`{about['command']}`, {about['date']}, on {machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, "
              f"nats-server {machine['server']}, SQLite {machine['sqlite']}; other work on the machine when it began: {machine['load']} "
