@@ -58,11 +58,11 @@ def run_program(command, progress, seconds=0.0, label=None, each=lambda: None):
 class Mesh(Shop):
     """Use it in a `with`. Programs of tests/bench put the load on it.
 
-    filled: so many orders are there before the services start for the first time; account-svc has read them, unless it starts
-    later than the others, by start_rest. It can be entered again, and is then as it was left.
+    filled: so many orders of one customer are there before the services start for the first time; account-svc has read them,
+    unless it starts later, by start_rest. A mesh can be entered again, and is then as it was left.
     """
 
-    def __init__(self, setup, name, filled=0, later=(), flags=()):
+    def __init__(self, setup, name, filled=1, later=(), flags=()):
         super().__init__(WAYS["journeys"], setup.build, setup.folder / name, setup.server)
         self.tools, self.progress = pathlib.Path(setup.build) / "tests", setup.progress
         self.filled, self.later, self.flags = filled, later, list(flags)
@@ -71,15 +71,13 @@ class Mesh(Shop):
         is_new, self.processes = not self.folder.exists(), {}
         (self.folder / "requests").mkdir(parents=True, exist_ok=True)
         self.start_server()
-        if self.filled and is_new:
+        if is_new:
             command = [self.tools / "bench_fill", self.folder, self.filled] + (["order-svc-only"] if self.later else [])
             run_program(command, self.progress, label=f"{self.filled:,} orders are filled in")
         for name in SERVICES:
             if name not in self.later:
                 self.start(name)
         self.line = Connection(self.url, "bench")
-        if not self.filled:
-            self.fill()
         if not self.later:
             self.progress.begin("services and stream agree")
             self.settle()
