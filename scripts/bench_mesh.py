@@ -47,7 +47,7 @@ def run_program(command, progress, seconds=0.0, label=None, each=lambda: None):
                 progress.tick()
                 each()
     except BaseException:
-        process.send_signal(signal.SIGTERM)
+        process.kill()
         process.communicate()
         raise
     if process.returncode != 0:
@@ -66,6 +66,7 @@ class Mesh(Shop):
         super().__init__(WAYS["journeys"], setup.build, setup.folder / name, setup.server)
         self.tools, self.progress = pathlib.Path(setup.build) / "tests", setup.progress
         self.filled, self.later, self.flags = filled, later, list(flags)
+        self.started = {}                  # when each process was
 
     def open(self):
         is_new, self.processes = not self.folder.exists(), {}
@@ -82,6 +83,10 @@ class Mesh(Shop):
             self.progress.begin("services and stream agree")
             self.settle()
             self.prepare_requests()
+
+    def start(self, name):
+        self.started[name] = time.monotonic()
+        super().start(name)
 
     def start_rest(self):
         for name in self.later:
@@ -176,6 +181,7 @@ class Mesh(Shop):
         return ((stats or {}).get("sources") or {}).get(log, {}).get("cursor", 0)
 
     def is_published(self):
+        self.progress.tick()
         order = self.stats("order-svc")
         return order and order["outbox"] == 0 and order["state"] == "ready"
 
@@ -194,10 +200,11 @@ class Mesh(Shop):
         self.wait(SETTLE_S, "all orders are paid, published and read", self.is_through)
 
     def await_published(self):
-        """Until the stream has the whole log; how many events it took a second, from the start of the service."""
-        started = time.monotonic()
-        self.wait(SETTLE_S, "the stream has the log", lambda: self.progress.tick() or self.is_published())
-        return time.monotonic() - started
+        self.progress.begin("order-svc fills the stream")
+        self.wait(SETTLE_S, "the stream has the log", self.is_published)
+
+    def running_s(self, service):
+        return time.monotonic() - self.started[service]
 
     def memory_mib(self, service, field="VmHWM"):
         with open(f"/proc/{self.processes[service].pid}/status", encoding="ascii") as file:

@@ -196,13 +196,13 @@ def catchup(bench):
     for i in range(bench.options.rounds):
         one = {"project": 2 * orders / bench.replay("project", "--writes-only"), "fold": 2 * orders / bench.replay("rebuild", "--writes-only", "--scratch")}
         with bench.mesh(f"catchup-{i}", filled=orders, later=("account-svc",)) as mesh:
-            one["relay"] = 2 * orders / mesh.await_published()
+            mesh.await_published()
+            one["relay"] = 2 * orders / mesh.running_s("order-svc")
             one["stream"], one["stream_single"] = floor_stream(bench, mesh, RELAY_WINDOW), floor_stream(bench, mesh, 1)
-            started = time.monotonic()
             mesh.start_rest()
             bench.progress.begin("account-svc catches up")
             mesh.settle()
-            one["catch_up"] = 2 * orders / (time.monotonic() - started)
+            one["catch_up"] = 2 * orders / mesh.running_s("account-svc")
         rebuilt = json.loads(bench.tool("bench_rebuild", mesh.folder / "order-svc/order-svc.db", label="rebuild"))
         one |= {"rebuild": rebuilt["events"] / rebuilt["fold_s"], "compare": rebuilt["events"] / rebuilt["compare_s"]}
         one |= {"catch_up_ratio": one["catch_up"] / one["project"], "rebuild_ratio": one["rebuild"] / one["fold"], "relay_ratio": one["relay"] / one["stream"]}
