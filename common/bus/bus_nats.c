@@ -316,6 +316,7 @@ void bus_free(struct bus *bus)
         log_error("bus_not_closed");
         return;                           /* rather lost memory than a callback into freed memory */
     }
+    bus_discard_all();
     for (int i = 0; i < LANES; i++)
         natsConnection_Destroy(bus->links[i].connection);
     pthread_cond_destroy(&bus->changed);
@@ -429,7 +430,7 @@ static natsStatus publish_with_headers(natsConnection *connection, const struct 
         s = natsMsgHeader_Add(out, key.data, message->headers[message->header_count - 1].value);
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(connection, out);
-    natsMsg_Destroy(out);
+    bus_discard(out);
     return s;
 }
 

@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOKASIDE_SLOT_BYTES 1200         /* SQLite's own */
-#define LOOKASIDE_SLOTS 500               /* SQLite's 40 are used up by prepared statements, and then each step asks malloc */
 #define STATEMENTS_MAX 512                /* a power of two; a service has some sixty statements */
 
 struct statement {
@@ -351,7 +349,6 @@ int db_open(const struct db_options *options, struct db **ret_db)
     int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, options->vfs);
     if (code != SQLITE_OK)
         return db->handle ? db_fail(db, code, options->path) : fail(ERR_MEMORY, "no memory for a database connection");
-    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_SLOT_BYTES, LOOKASIDE_SLOTS);
     int r = set_up(db, options);
     if (r == 0 && options->scratch)
         r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA main.locking_mode=NORMAL");
