@@ -34,8 +34,8 @@ def spawn(command, **more):
                             start_new_session=True, preexec_fn=die_with_parent, **more)
 
 
-def run_program(command, progress, seconds=0.0, label=None, each=lambda: None):
-    """Runs a program to its end, with progress; what it printed."""
+def run_program(command, progress, seconds=0.0, label=None, each=lambda: None, fine=(0,)):
+    """Runs a program to its end, with progress; what it printed. `fine`: its exit codes that are no failure."""
     progress.begin(label, seconds)
     process = spawn(command, stderr=subprocess.PIPE)
     try:
@@ -50,7 +50,7 @@ def run_program(command, progress, seconds=0.0, label=None, each=lambda: None):
         process.kill()
         process.communicate()
         raise
-    if process.returncode != 0:
+    if process.returncode not in fine or not said:
         raise BenchError(f"{pathlib.Path(command[0]).name}: {complained.strip() or process.returncode}")
     return said
 
@@ -134,12 +134,15 @@ class Mesh(Shop):
 
     # ---- Loads
 
-    def load(self, kind, label, seconds=0.0, each=lambda: None, **flags):
-        """One load; its figures. `each` is called now and then while it runs."""
+    def load(self, kind, label, seconds=0.0, each=lambda: None, may_refuse=False, **flags):
+        """One load; its figures. `each` is called now and then while it runs. What is refused is no answer."""
         command = [self.tools / "bench_load", "--server", self.url, *self.request_flags(kind)]
         flags |= {"seconds": seconds} if seconds else {}
         command += [word for flag, value in flags.items() for word in ("--" + flag.replace("_", "-"), value)]
-        return json.loads(run_program(command, self.progress, seconds, label, each))
+        result = json.loads(run_program(command, self.progress, seconds, label, each, fine=(0, 1)))
+        if (result["refused"] or result["unanswered"]) and not may_refuse:
+            raise BenchError(f"{label}: {result['refused']} refused, {result['unanswered']} not answered; {result['first_refusal']}")
+        return result
 
     def unloaded(self, kind, count):
         return self.load(kind, f"{kind}, one at a time", count=count, pause_us=PAUSE_US)
@@ -159,7 +162,8 @@ class Mesh(Shop):
         return self.settled_load(kind, f"{kind}, {IN_FLIGHT} in flight", seconds, each, in_flight=IN_FLIGHT, **flags)
 
     def open_loop(self, kind, rate, seconds, **flags):
-        return self.settled_load(kind, f"{kind}, {rate:,.0f} a second at planned times", seconds, rate=f"{rate:.1f}", **flags)
+        """A service that cannot follow may refuse."""
+        return self.settled_load(kind, f"{kind}, {rate:,.0f} a second at planned times", seconds, may_refuse=True, rate=f"{rate:.1f}", **flags)
 
     # ---- Looking
 

@@ -159,7 +159,8 @@ def latency(bench):
             for percent in (10, 50, 90):
                 result = mesh.open_loop(kind, whole * percent / 100, bench.options.seconds)
                 asked = ("<=", 10.0) if (kind, percent) == ("place", 50) else None
-                add_latency(bench, title, f"latency_{kind}_{percent}", f"{NAMES[kind]}, {percent} %: {whole * percent / 100:,.0f} a second",
+                refused = f", {result['refused'] + result['unanswered']} refused" if result["refused"] + result["unanswered"] else ""
+                add_latency(bench, title, f"latency_{kind}_{percent}", f"{NAMES[kind]}, {percent} %: {whole * percent / 100:,.0f} a second{refused}",
                             result["latency"], "p99", asked)
                 for part, found in result["requests"].items() if kind == "mixed" else ():
                     add_latency(bench, title, f"latency_{kind}_{percent}_{part}", f"  of these, {part}", found, "p99")

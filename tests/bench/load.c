@@ -349,9 +349,10 @@ static void print_result(void)
         print_histogram(",\"lag\":", &load.lag);
     if (load.events)
         print_histogram(",\"relay\":", &load.relay);
-    printf("}\n");
-    if (load.refused)
-        fprintf(stderr, "load: %" PRId64 " refused, the first: %s\n", load.refused, load.first_refusal);
+    fputs(",\"first_refusal\":\"", stdout);
+    for (const char *at = load.first_refusal; *at; at++)
+        putchar(*at == '"' || *at == '\\' ? '\'' : *at < ' ' ? ' ' : *at);
+    printf("\"}\n");
 }
 
 static void usage(FILE *to)

@@ -239,7 +239,8 @@ int main(int argc, char **argv)
 {
     int orders = argc == 3 ? atoi(argv[2]) : 0;
     if (orders < 1) {
-        fprintf(stderr, "Usage: bench_record FOLDER ORDERS\n\nLeaves NAME.before and NAME.trace in the folder, for bench_replay.\n");
+        fprintf(stderr, "Usage: bench_record FOLDER ORDERS\n\nLeaves NAME.before and NAME.trace in the folder, for bench_replay. Prints how many orders\n"
+                "each has.\n");
         return 2;
     }
     folder = argv[1];
@@ -250,5 +251,6 @@ int main(int argc, char **argv)
     copy("orders.db", "paid.after");
     record_projection();
     record_rebuild();
+    printf("%d\n", orders);
     return 0;
 }
