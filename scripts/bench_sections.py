@@ -43,7 +43,7 @@ class Bench:
         return Mesh(self.setup, name, **how)
 
     def replay(self, name, *flags):
-        """The seconds that the recorded statements alone take, on the database as it was before them."""
+        """The recorded statements alone, on the database as it was before them: how many orders a second, and the CPU of one."""
         if not self.traces:
             self.traces = self.setup.folder / "traces"
             self.traces.mkdir()
@@ -53,7 +53,8 @@ class Bench:
             database.with_name(database.name + suffix).unlink(missing_ok=True)
         if "--scratch" not in flags:
             shutil.copyfile(self.traces / f"{name}.before", database)
-        return float(self.tool("bench_replay", *flags, database, self.traces / f"{name}.trace", label=f"floor: the statements alone ({name})"))
+        found = json.loads(self.tool("bench_replay", *flags, database, self.traces / f"{name}.trace", label=f"floor: the statements alone ({name})"))
+        return {"rate": self.options.orders / found["seconds"], "cpu": found["cpu_us"] / self.options.orders}
 
     def rate_of(self, kind, mesh):
         """What the mesh carries of a kind; measured shortly where the section `capacity` did not run."""
@@ -104,14 +105,13 @@ def unloaded(bench):
 
 
 def capacity_rounds(bench, mesh):
-    orders, rounds = bench.options.orders, []
+    rounds = []
     mesh.capacity("place", bench.options.seconds / 2)          # warm
     for _ in range(bench.options.rounds):
         before = mesh.stats("order-svc")
-        one = {"floor": orders / bench.replay("place"), "place": mesh.capacity("place", bench.options.seconds),
-               "paid": orders / bench.replay("paid")}
+        one = {"floor": bench.replay("place"), "place": mesh.capacity("place", bench.options.seconds), "paid": bench.replay("paid")}
         after = mesh.stats("order-svc")
-        one["ratio"], one["paid_ratio"] = one["place"]["rate"] / one["floor"], one["place"]["rate"] / one["paid"]
+        one["ratio"], one["paid_ratio"] = one["place"]["rate"] / one["floor"]["rate"], one["place"]["rate"] / one["paid"]["rate"]
         one["group"] = (after["committed_items"] - before["committed_items"]) / max(1, after["commits"] - before["commits"])
         rounds.append(one)
     return rounds
@@ -134,12 +134,14 @@ def capacity(bench):
         rounds=[one["paid_ratio"] for one in rounds])
     add("place_of_single", "order.place sustained / the same with one commit a request", rate / single["rate"], section=title)
     add("place_rate", "order.place, sustained", rate, "a second", asked=(">=", 10000), section=title, rounds=[one["place"]["rate"] for one in rounds])
-    add("floor_grouped", f"  its statements alone, {IN_FLIGHT} orders a commit", median(rounds, "floor"), "a second", section=title)
-    add("floor_grouped_paid", "  its statements and those of its payment alone", median(rounds, "paid"), "a second", section=title)
+    add("floor_grouped", f"  its statements alone, {IN_FLIGHT} orders a commit", median(rounds, "floor", "rate"), "a second", section=title)
+    add("floor_grouped_paid", "  its statements and those of its payment alone", median(rounds, "paid", "rate"), "a second", section=title)
     add("place_single", "  with one commit a request", single["rate"], "a second", section=title)
     for kind, result in others.items():
         add(f"{kind}_rate", NAMES[kind], result["rate"], "a second", section=title)
     add_cpu(bench, title, "place", {name: median(rounds, "place", "cpu", name) for name in rounds[0]["place"]["cpu"]})
+    add("cpu_floor", "  CPU, its statements alone", median(rounds, "floor", "cpu"), "µs", section=title)
+    add("cpu_floor_paid", "  CPU, its statements and those of its payment alone", median(rounds, "paid", "cpu"), "µs", section=title)
     for kind in KINDS[1:]:
         add_cpu(bench, title, kind, others[kind]["cpu"])
     add("group", "order-svc, items a commit", median(rounds, "group"), "items", section=title)
@@ -195,7 +197,7 @@ def catchup(bench):
     title, orders = "stream, catching up, rebuilding", bench.options.orders
     rounds = []
     for i in range(bench.options.rounds):
-        one = {"project": 2 * orders / bench.replay("project", "--writes-only"), "fold": 2 * orders / bench.replay("rebuild", "--writes-only", "--scratch")}
+        one = {"project": 2 * bench.replay("project", "--writes-only")["rate"], "fold": 2 * bench.replay("rebuild", "--writes-only", "--scratch")["rate"]}
         with bench.mesh(f"catchup-{i}", filled=orders, later=("account-svc",)) as mesh:
             mesh.await_published()
             one["relay"] = 2 * orders / mesh.running_s("order-svc")

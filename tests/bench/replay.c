@@ -3,7 +3,7 @@
  * these statements have to be run, this often, in these commits, whatever is built around them.
  *
  * The database is opened by store/db.c, so page cache, pragmas and settings are the service's, and its WAL is checkpointed as
- * the writer does it under load. What SQLite answers to each call is compared with what it answered then. Prints seconds. */
+ * the writer does it under load. What SQLite answers to each call is compared with what it answered then. One line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "store/db.h"
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = { { "writes-only", 0, NULL, 'w' }, { "scratch", 0, NULL, 's' }, { 0 } };
     struct db_options how = { 0 };
+    struct rusage usage;
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         replay.writes_only |= c == 'w';
@@ -152,7 +154,7 @@ int main(int argc, char **argv)
     }
     if (argc - optind != 2) {
         fprintf(stderr, "Usage: bench_replay [--writes-only] [--scratch] DATABASE TRACE\n\n"
-                "Runs a trace's statements on the database, which is as it was when the trace began, and prints the seconds.\n"
+                "Runs a trace's statements on the database, which is as it was when the trace began, and prints how long it took.\n"
                 "--writes-only leaves out what only reads, and savepoints; --scratch opens the file as a rebuild's.\n");
         return 2;
     }
@@ -161,7 +163,10 @@ int main(int argc, char **argv)
     const char *trace = read_all(argv[optind + 1], &size);
     if (db_open(&how, &replay.db) < 0)
         die(how.path, failure_text());
-    printf("%.6f\n", run(trace, size));
+    double seconds = run(trace, size);
+    getrusage(RUSAGE_SELF, &usage);
+    printf("{\"seconds\":%.6f,\"cpu_us\":%.0f}\n", seconds, (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
     for (int i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(replay.statements[i]);
     db_free(replay.db);
