@@ -58,39 +58,39 @@ def run_program(command, progress, seconds=0.0, label=None, each=lambda: None, f
 class Mesh(Shop):
     """Use it in a `with`. Programs of tests/bench put the load on it.
 
-    filled: so many orders of one customer are there before the services start for the first time; account-svc has read them,
-    unless it starts later, by start_rest. A mesh can be entered again, and is then as it was left.
+    filled: so many orders of one customer are there before the services start for the first time; order-svc publishes them.
+    account-svc has read them, unless it is late: then it has not, and does not run yet. A mesh can be entered again, and is then
+    as it was left.
     """
 
-    def __init__(self, setup, name, filled=1, later=(), flags=()):
+    def __init__(self, setup, name, filled=1, reader_is_late=False, flags=()):
         super().__init__(WAYS["journeys"], setup.build, setup.folder / name, setup.server)
         self.tools, self.progress = pathlib.Path(setup.build) / "tests", setup.progress
-        self.filled, self.later, self.flags = filled, later, list(flags)
+        self.filled, self.reader_is_late, self.flags = filled, reader_is_late, list(flags)
         self.started = {}                  # when each process was
+        self.filled_s = self.published_s = None        # how long the orders took, and then order-svc to fill the stream
 
     def open(self):
         is_new, self.processes = not self.folder.exists(), {}
         (self.folder / "requests").mkdir(parents=True, exist_ok=True)
         self.start_server()
         if is_new:
-            command = [self.tools / "bench_fill", self.folder, self.filled] + (["order-svc-only"] if self.later else [])
+            command = [self.tools / "bench_fill", self.folder, self.filled] + (["order-svc-only"] if self.reader_is_late else [])
+            began = time.monotonic()
             run_program(command, self.progress, label=f"{self.filled:,} orders are filled in")
-        for name in SERVICES:
-            if name not in self.later:
-                self.start(name)
+            self.filled_s = time.monotonic() - began
         self.line = Connection(self.url, "bench")
-        if not self.later:
-            self.progress.begin("services and stream agree")
+        self.start("order-svc")
+        if is_new:                         # account-svc would read a stream that is only being filled from its beginning
+            self.await_published()
+        if not self.reader_is_late:
+            self.start("account-svc")
             self.settle()
             self.prepare_requests()
 
     def start(self, name):
         self.started[name] = time.monotonic()
         super().start(name)
-
-    def start_rest(self):
-        for name in self.later:
-            self.start(name)
 
     # ---- Requests
 
@@ -176,9 +176,13 @@ class Mesh(Shop):
         return next((endpoint["data"] for endpoint in answer.get("endpoints", []) if isinstance(endpoint.get("data"), dict)), None)
 
     def left(self):
-        """Events that wait at this moment: of order-svc to be published, and to be read by account-svc."""
+        """What waits at this moment: orders to be paid, events to be published, and to be read by account-svc."""
         order, account = self.stats("order-svc") or {}, self.stats("account-svc") or {}
-        return {"to_publish": order.get("outbox"), "to_read": order.get("position", 0) - self.cursor(account, "ORDER")}
+        return {"to_pay": self.open_orders(), "to_publish": order.get("outbox"), "to_read": order.get("position", 0) - self.cursor(account, "ORDER")}
+
+    def open_orders(self):
+        """Placed, and not paid; by a partial index, however many there are."""
+        return self.rows("order-svc", "SELECT count(*) FROM orders WHERE status <= 2 AND card_id IS NOT NULL")[0][0]
 
     @staticmethod
     def cursor(stats, log):
@@ -197,8 +201,7 @@ class Mesh(Shop):
             return False
         if self.cursor(account, "ORDER") < order["position"] or self.cursor(order, "ACCOUNT") < account["position"]:
             return False
-        # status <= 2: placed, or a payment has failed. By a partial index, however many orders there are.
-        return not self.rows("order-svc", "SELECT 1 FROM orders WHERE status <= 2 AND card_id IS NOT NULL LIMIT 1")
+        return self.open_orders() == 0
 
     def settle(self):
         self.wait(SETTLE_S, "all orders are paid, published and read", self.is_through)
@@ -206,6 +209,7 @@ class Mesh(Shop):
     def await_published(self):
         self.progress.begin("order-svc fills the stream")
         self.wait(SETTLE_S, "the stream has the log", self.is_published)
+        self.published_s = self.running_s("order-svc")
 
     def running_s(self, service):
         return time.monotonic() - self.started[service]

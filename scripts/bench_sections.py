@@ -145,7 +145,8 @@ def capacity(bench):
     for kind in KINDS[1:]:
         add_cpu(bench, title, kind, others[kind]["cpu"])
     add("group", "order-svc, items a commit", median(rounds, "group"), "items", section=title)
-    add("left_to_publish", "events not yet published when the load ended", median(rounds, "place", "left", "to_publish"), "events", section=title)
+    add("left_to_pay", "orders not yet paid when the load ended", median(rounds, "place", "left", "to_pay"), "orders", section=title)
+    add("left_to_publish", "events not yet published then", median(rounds, "place", "left", "to_publish"), "events", section=title)
     add("left_to_read", "events not yet read by account-svc then", median(rounds, "place", "left", "to_read"), "events", section=title)
     bench.rates = {"place": rate, **{kind: others[kind]["rate"] for kind in KINDS[1:]}}
 
@@ -198,11 +199,10 @@ def catchup(bench):
     rounds = []
     for i in range(bench.options.rounds):
         one = {"project": 2 * bench.replay("project", "--writes-only")["rate"], "fold": 2 * bench.replay("rebuild", "--writes-only", "--scratch")["rate"]}
-        with bench.mesh(f"catchup-{i}", filled=orders, later=("account-svc",)) as mesh:
-            mesh.await_published()
-            one["relay"] = 2 * orders / mesh.running_s("order-svc")
+        with bench.mesh(f"catchup-{i}", filled=orders, reader_is_late=True) as mesh:
+            one["relay"] = 2 * orders / mesh.published_s
             one["stream"], one["stream_single"] = floor_stream(bench, mesh, RELAY_WINDOW), floor_stream(bench, mesh, 1)
-            mesh.start_rest()
+            mesh.start("account-svc")
             bench.progress.begin("account-svc catches up")
             mesh.settle()
             one["catch_up"] = 2 * orders / mesh.running_s("account-svc")
@@ -267,7 +267,8 @@ def stored_round(bench, meshes, notes):
         with mesh:
             mesh.capacity("place", count=bench.options.stored_orders // 4)          # warm
             rates[size] = mesh.capacity("place", count=bench.options.stored_orders)["rate"]
-            notes[size] = {"ready": mesh.ready_ms("order-svc"), "peak": mesh.memory_mib("order-svc"), "bytes": mesh.bytes_of("order-svc")}
+            notes[size] = {"ready": mesh.ready_ms("order-svc"), "peak": mesh.memory_mib("order-svc"), "bytes": mesh.bytes_of("order-svc"),
+                           "fill": size / mesh.filled_s, "publish": 2 * size / mesh.published_s}
     return rates
 
 
@@ -287,6 +288,8 @@ def stored(bench):
         add(f"stored_{size}_ready", "  order-svc, ready after its start", notes[size]["ready"], "ms", section=title)
         add(f"stored_{size}_peak", "  order-svc, peak resident memory", notes[size]["peak"], "MiB", section=title)
         add(f"stored_{size}_bytes", "  order-svc's database", notes[size]["bytes"] / MIB, "MiB", section=title)
+        add(f"stored_{size}_fill", "  they were filled in by the services' loops", notes[size]["fill"], "orders/s", section=title)
+        add(f"stored_{size}_publish", "  and published by order-svc", notes[size]["publish"], "events/s", section=title)
 
 
 SECTIONS = {"unloaded": unloaded, "capacity": capacity, "latency": latency, "lags": lags, "catchup": catchup, "memory": memory, "stored": stored}
