@@ -1,6 +1,7 @@
 """Bench's report: the figures of a run, the ratios first, each beside what was asked for; as text, JSON and Markdown."""
 import sys
 
+BUSY_LOAD = 0.25                       # a core; from there on others are in the way
 SIGNS = {">=": "≥", "<=": "≤"}
 
 
@@ -60,8 +61,16 @@ def line(figure):
     return f"  {figure['title']:<68} {shown(figure):<20}{verdict}".rstrip()
 
 
+def caution(machine):
+    """A single commit, or a request one at a time, then waits until the kernel takes the processor from others: milliseconds."""
+    if machine["load"] < BUSY_LOAD * machine["cores"]:
+        return []
+    return [f"Others computed on this machine when it began (load average {machine['load']}): latencies, and floors of single commits, are "
+            "mostly their turns."]
+
+
 def text(report):
-    lines = ["ratios, within this run"] + [line(figure) for figure in report.ratios()]
+    lines = caution(report.about["machine"]) + ["ratios, within this run"] + [line(figure) for figure in report.ratios()]
     for section in report.sections():
         if figures := report.absolutes(section):
             lines += ["", section] + [line(figure) for figure in figures]
@@ -75,7 +84,7 @@ def markdown(report):
     about, machine = report.about, report.about["machine"]
     lines = [f"`{about['command']}`, {about['date']}, on {machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, "
              f"nats-server {machine['server']}, SQLite {machine['sqlite']}; other work on the machine when it began: {machine['load']} "
-             "(load average).", ""]
+             "(load average).", *caution(machine), ""]
     parts = [("Ratios", report.ratios())] + [(section, report.absolutes(section)) for section in report.sections()]
     for title, figures in parts:
         if figures:
