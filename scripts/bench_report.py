@@ -28,8 +28,8 @@ def is_reached(value, asked):
 class Report:
     """Sections add figures as they go; a ratio is a figure without a unit."""
 
-    def __init__(self, about):
-        self.about, self.figures = about, {}
+    def __init__(self):
+        self.about, self.figures = {}, {}
 
     def add(self, key, title, value, unit="", asked=None, section="", **more):
         """shown: a text in the place of value and unit; point: which of several the value is; rounds: what it was made of."""

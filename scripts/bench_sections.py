@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 
-from bench_mesh import IN_FLIGHT, PAUSE_US, SERVICES, Echo, Mesh, run_program
+from bench_mesh import IN_FLIGHT, PAUSE_US, SERVICES, BenchError, Echo, Mesh, run_program
 
 KINDS = ("place", "get", "register", "mixed")
 NAMES = {"place": "order.place", "get": "order.get", "register": "account.register", "mixed": "mixed: 5 get, 4 place, 1 register",
@@ -17,7 +17,8 @@ NAMES = {"place": "order.place", "get": "order.get", "register": "account.regist
 RELAY_WINDOW = 1024                    # what the relay has in flight at most
 SMALL = 100000                         # so few orders are made anew in each round
 FLAT = 1.1                             # memory that grows by less counts as flat
-MIB = 1 << 20
+STORED_BYTES = 5000                    # an order, in two databases and a stream, generously
+MIB, GIB = 1 << 20, 1 << 30
 
 
 def median(results, *path):
@@ -274,6 +275,9 @@ def stored_round(bench, meshes, notes):
 
 def stored(bench):
     title, sizes = "throughput with many orders stored", sorted(bench.options.stored)
+    wanted, free = sum(sizes) * STORED_BYTES, shutil.disk_usage(bench.setup.folder).free
+    if wanted > free:
+        raise BenchError(f"--stored would need {wanted / GIB:.0f} GiB in {bench.setup.folder}, which has {free / GIB:.0f} GiB; TMPDIR names another place")
     meshes, notes = {size: bench.mesh(f"stored-{size}", filled=size) for size in sizes}, {}
     rounds = [stored_round(bench, meshes, notes) for _ in range(bench.options.rounds)]
     for mesh in meshes.values():
