@@ -92,6 +92,7 @@ class Shop:
         self.processes, self.line, self.url, self.monitor = {}, None, None, None
         self.account_url = None                        # the account side may be led past a proxy
         self.on_server = lambda: None                  # called between the server's start and the services'
+        self.flags = []                                # of the services, beside the usual ones
         self.accounts_file = self.folder / "accounts"
 
     def __enter__(self):
@@ -117,7 +118,7 @@ class Shop:
         (self.folder / name).mkdir(exist_ok=True)
         url = self.account_url if name == self.way.account_side and self.account_url else self.url
         command = [str(self.build / self.way.programs[name]), "--server", url]
-        self.spawn(name, command if name == "gateway" else command + ["--data-dir", str(self.folder / name)])
+        self.spawn(name, command if name == "gateway" else command + ["--data-dir", str(self.folder / name), *self.flags])
 
     def signal(self, name, number):
         self.processes[name].send_signal(number)

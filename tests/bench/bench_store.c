@@ -143,7 +143,7 @@ static void commit_group(void *context)
     store->appended += store->per_commit;
     if (db_commit(store->db) < 0)
         die("commit");
-    if (db_wal_bytes(store->db) > 32 * 1024 * 1024 && db_checkpoint(store->db, 0, NULL) < 0)
+    if (db_wal_pending_bytes(store->db) > 8 * 1024 * 1024 && db_checkpoint(store->db, 0, NULL) < 0)
         die("checkpoint");
 }
 
