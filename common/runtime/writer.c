@@ -86,7 +86,7 @@ static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = &writer->instance->status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
-    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES : db_wal_pending_bytes(writer->db) >= WRITER_WAL_MAX_BYTES;
+    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES : db_wal_pending_bytes(writer->db) >= DB_WAL_MAX_BYTES;
     if (due && !atomic_load(&status->damaged)) {
         if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
             log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));

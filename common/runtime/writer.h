@@ -6,10 +6,6 @@
 
 struct instance;
 
-/* So much waits in the WAL at most before it is moved into the file, also under load: requests wait meanwhile, so little at a
- * time. Less of it is no quicker, because each time ends with a sync. */
-#define WRITER_WAL_MAX_BYTES (2 * 1024 * 1024)
-
 struct writer {
     struct instance *instance;
     struct db *db;                        /* the writing connection; owned */

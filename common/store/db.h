@@ -88,6 +88,10 @@ int db_rollback_to_savepoint(struct db *db);   /* undoes and releases */
  * `truncate` and nobody reads. Returns 0 or a failure; *ret_wal_bytes (may be NULL): size of the WAL. */
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
 
+/* When so much waits in the WAL, whoever writes should move it, under load too. Others wait meanwhile, so little at a time;
+ * less is no quicker, because each time ends with a sync. */
+#define DB_WAL_MAX_BYTES (2 * 1024 * 1024)
+
 int64_t db_wal_bytes(const struct db *db);             /* of the file, which a checkpoint leaves as large as it was */
 int64_t db_wal_pending_bytes(const struct db *db);     /* what our commits have put there since it was last moved into the file */
 int64_t db_file_bytes(const struct db *db);

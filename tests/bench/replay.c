@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define STATEMENTS_MAX 1024
-#define WAL_BUSY_BYTES (8 * 1024 * 1024)  /* as in runtime/writer.c */
 
 static struct {
     sqlite3 *handle;
@@ -77,7 +76,7 @@ static void step(sqlite3_stmt *statement, const struct trace_record *record)
         die(sqlite3_sql(statement), code == SQLITE_ROW || code == SQLITE_DONE ? "another answer than it was given" : sqlite3_errmsg(replay.handle));
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         die(sqlite3_sql(statement), sqlite3_errmsg(replay.handle));
-    if (replay.is_commit[record->statement] && db_wal_pending_bytes(replay.db) >= WAL_BUSY_BYTES && db_checkpoint(replay.db, 0, NULL) < 0)
+    if (replay.is_commit[record->statement] && db_wal_pending_bytes(replay.db) >= DB_WAL_MAX_BYTES && db_checkpoint(replay.db, 0, NULL) < 0)
         die("checkpoint", failure_text());
 }
 
