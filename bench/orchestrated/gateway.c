@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BODY_MAX_BYTES (64 * 1024)
+#define BODY_MAX_BYTES ((size_t)64 * 1024)
 #define DRAIN_TIMEOUT_MS 3000
 
 enum step { STEP_USER, STEP_QUOTE, STEP_RESERVE, STEP_CHARGE, STEP_CREATE, STEP_MAX };

@@ -65,8 +65,9 @@ static _Bool take_char(const char **text, char c)
 /* ".5", ".123456789": at least one digit, of which milliseconds are kept. None at all is fine too. */
 static _Bool take_fraction(const char **text, int *ret_millis)
 {
-    int millis = 0, digits = 0;
+    int millis = 0;
     if (take_char(text, '.')) {
+        int digits = 0;
         for (int scale = 100; **text >= '0' && **text <= '9'; (*text)++, scale /= 10, digits++)
             millis += (**text - '0') * scale;
         if (digits == 0)

@@ -8,6 +8,7 @@ static _Thread_local char record[512];
 static _Thread_local size_t record_length;
 static _Thread_local char shown[514];
 static _Thread_local char reason[300];
+static _Thread_local char unknown_error[64];
 
 static const char *const names[] = {
     [ERR_MEMORY] = "memory", [ERR_IO] = "io", [ERR_FULL] = "full", [ERR_READONLY] = "readonly",
@@ -20,6 +21,11 @@ const char *failure_name(int code)
 {
     code = code < 0 ? -code : code;
     return code > 0 && code <= ERR_INTERNAL ? names[code] : "unknown";
+}
+
+const char *error_text(int number)
+{
+    return strerror_r(number, unknown_error, sizeof(unknown_error));
 }
 
 static void add(int length)
@@ -47,11 +53,9 @@ int failure_note(enum failure code, const char *file, int line, const char *form
     return -(int)code;
 }
 
-int failure_trace(int result, const char *file, int line)
+void failure_passed_on(const char *file, int line)
 {
-    if (__builtin_expect(result < 0, 0))
-        add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
-    return result;
+    add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
 }
 
 const char *failure_reason(void)

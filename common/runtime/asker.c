@@ -118,7 +118,7 @@ int asker_stream_delete(struct asker *asker)
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(js_request) struct js_request request;
     _free_(bus_message) struct bus_message *answer = NULL;
-    struct js_error error;
+    struct js_error error = { 0 };
     js_request_init(&request, NULL);
     int r = ask_api(asker, js_stream_delete(&request, asker->self.log), &request, &answer);
     if (r == 0)
@@ -134,7 +134,7 @@ int asker_stream_message(struct asker *asker, int64_t sequence, struct arena *ar
     struct stream_message message = { .place = STREAM_EVENT };
     js_request_init(&request, NULL);
     int r = ask_api(asker, js_message_get(&request, asker->self.log, sequence), &request, &answer);
-    if (r == 0)
+    if (r >= 0)
         r = js_parse_message(bus_message_data(answer), bus_message_length(answer), arena, &stored);
     if (r == JS_REFUSED) {
         if (stored.error.error_code != JS_ERR_MESSAGE_NOT_FOUND)

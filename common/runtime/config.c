@@ -107,7 +107,7 @@ static void variable_of(const struct service *service, const char *option, char 
 {
     snprintf(ret_name, size, "%s_%s", service->prefix, option);
     for (char *c = ret_name; *c; c++)
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        *c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
 }
 
 /* ---- Help ----------------------------------------------------------------------------------- */
@@ -263,7 +263,7 @@ static int check_files(const struct config *config)
         const char *path = *(const char *const *)((const char *)config + rows[i].offset);
         if (!path || access(path, R_OK) == 0)
             continue;
-        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, strerror(errno));
+        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, error_text(errno));
         return -ERR_CONFIG;
     }
     if (!config->certificate_file == !config->key_file)

@@ -29,7 +29,9 @@ static int publish_event(struct courier *courier, struct envelope *envelope, con
         return trace(r);
     snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)epoch, (long long)event->position);
     envelope->message.reply = reply;
-    return trace(bus_publish(courier->instance->bus, BUS_BULK, &envelope->message));
+    r = bus_publish(courier->instance->bus, BUS_BULK, &envelope->message);
+    envelope->message.reply = NULL;       /* it ends with this function, the envelope goes on */
+    return trace(r);
 }
 
 static void publish(struct courier *courier, const struct relay_action *action, int64_t now_ms)
@@ -213,7 +215,7 @@ static void take_made(struct courier *courier, char step, struct bus_message *me
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stream_state state;
-    struct js_error error;
+    struct js_error error = { 0 };
     const char *data = bus_message_data(message);
     int r;
     if (bus_message_status(message))

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BODY_MAX_BYTES (64 * 1024)        /* jansson needs up to 80 times the size of its input */
+#define BODY_MAX_BYTES ((size_t)64 * 1024) /* jansson needs up to 80 times the size of its input */
 #define MIN_POSITION_WAIT_MS 2000         /* how long a query waits for the positions that it demands */
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
@@ -139,7 +139,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     if (endpoint->query && is_about_log(instance, endpoint->query) && atomic_load(&instance->status.whole))
         refusal = 0;                          /* two that catch up on each other must not wait for each other */
     if (view->data_length > BODY_MAX_BYTES) {
-        snprintf(message, size, "the body has %zu bytes, at most %d are taken", view->data_length, BODY_MAX_BYTES);
+        snprintf(message, size, "the body has %zu bytes, at most %zu are taken", view->data_length, BODY_MAX_BYTES);
         return REFUSED_TOO_LARGE;
     }
     if (refusal) {

@@ -143,10 +143,10 @@ static int start(struct instance *instance)
 {
     const struct config *config = instance->config;
     int r = lock_folder(instance);
-    if (r == 0)
+    if (r == 0) {
         rebuilder_init(&instance->rebuilder, instance);
-    if (r == 0)
         r = writer_open(&instance->writer, instance);
+    }
     if (r == 0)
         r = inbox_init(&instance->inbox, (int)config->queue_max);
     if (r == 0)
@@ -230,7 +230,7 @@ static int wait_for_end(struct instance *instance, int signal_fd)
         return atomic_load(&instance->exit_code);
     struct signalfd_siginfo signal;
     if (read(signal_fd, &signal, sizeof(signal)) == sizeof(signal))
-        log_info("stopping", LOG_TEXT("signal", strsignal((int)signal.ssi_signo)));
+        log_info("stopping", LOG_TEXT("signal", sigdescr_np((int)signal.ssi_signo)));
     return EXIT_FINE;
 }
 
@@ -296,7 +296,7 @@ static int make_folder(const char *path)
         return 0;
     if (mkdir(path, 0700) == 0)           /* it holds personal data */
         return 0;
-    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, strerror(errno));
+    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, error_text(errno));
     return -1;
 }
 

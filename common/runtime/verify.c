@@ -201,7 +201,7 @@ static int check_tables(struct check *check)
         r = db_number(check->db, &count, "SELECT count(*) FROM temp.differences", "");
     if (r >= 0)
         r = differences_open(&query, check->db);
-    if (r == 0)
+    if (r >= 0)
         r = differences_next(&query, &first);
     if (r > 0)
         return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all", first.table, first.key, kinds[first.kind],
