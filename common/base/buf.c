@@ -47,6 +47,11 @@ static _Bool reserve(struct buf *buf, size_t more)
     return 1;
 }
 
+void buf_reserve(struct buf *buf, size_t more)
+{
+    reserve(buf, more);
+}
+
 void buf_put(struct buf *buf, const void *data, size_t length)
 {
     if (!reserve(buf, length))

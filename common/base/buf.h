@@ -16,6 +16,7 @@ void buf_deinit(struct buf *buf);
 void buf_clear(struct buf *buf);                           /* keeps the memory, forgets a failure */
 int buf_status(const struct buf *buf);                     /* 0, or -ERR_MEMORY */
 
+void buf_reserve(struct buf *buf, size_t more);             /* room for so many bytes at once */
 void buf_put(struct buf *buf, const void *data, size_t length);
 void buf_put_text(struct buf *buf, const char *text);      /* NUL-terminated, without the NUL */
 void buf_put_char(struct buf *buf, char c);

@@ -2,6 +2,7 @@
 #include "contract/schema.h"
 #include "base/refusal.h"
 #include "base/result.h"
+#include "contract/scan.h"
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -326,8 +327,8 @@ static int decode_root(const struct schema *schema, json_t *root, struct arena *
     return trace(r);
 }
 
-int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-                  void **ret_value, struct invalid *ret_invalid)
+int schema_decode_tree(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+                       void **ret_value, struct invalid *ret_invalid)
 {
     json_error_t error;
     json_t *root = NULL;
@@ -338,6 +339,15 @@ int schema_decode(const struct schema *schema, const char *data, size_t length, 
         r = root ? decode_root(schema, root, arena, ret_value, ret_invalid) : refuse_text(ret_invalid, &error);
     arena_deinit(&parser.arena);
     return trace(r);
+}
+
+int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+                  void **ret_value, struct invalid *ret_invalid)
+{
+    int r = arena ? scan_decode(schema, data, length, arena, ret_value) : 0;
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
+    return trace(schema_decode_tree(schema, data, length, arena, ret_value, ret_invalid));
 }
 
 const struct schema_field *schema_field(const struct schema *schema, const char *name)

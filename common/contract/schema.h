@@ -63,6 +63,10 @@ struct invalid {
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
                   void **ret_value, struct invalid *ret_invalid);
 
+/* The same, always by jansson: schema_decode asks it for all that scan.h does not take. */
+int schema_decode_tree(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+                       void **ret_value, struct invalid *ret_invalid);
+
 /* Compact JSON, fields in the order of the schema, absent ones left out. Written directly, without a tree
  * between: this is on the writer's path (measured by tests/bench/bench_contract). 0 or -ERR_MEMORY. */
 int schema_encode(const struct schema *schema, const void *value, struct buf *out);

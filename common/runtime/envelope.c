@@ -1,6 +1,7 @@
 /* Envelope: see envelope.h. */
 #include "runtime/envelope.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,32 +17,10 @@
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
-/* Bytes of a well-formed character, 0: none begins here. Overlong forms, surrogates and what is past
- * U+10FFFF are not well-formed (RFC 3629). */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    static const struct { unsigned char from, to, second_from, second_to; size_t length; } forms[] = {
-        { 0x00, 0x7f, 0, 0, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-        if (at[0] < forms[i].from || at[0] > forms[i].to)
-            continue;
-        if (forms[i].length > left || (forms[i].length > 1 && (at[1] < forms[i].second_from || at[1] > forms[i].second_to)))
-            return 0;
-        for (size_t j = 2; j < forms[i].length; j++)
-            if ((at[j] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
-}
-
 static _Bool is_utf8(const char *text, size_t length)
 {
     for (size_t i = 0, step; i < length; i += step)
-        if ((step = utf8_length((const unsigned char *)text + i, length - i)) == 0)
+        if ((step = utf8_length(text + i)) == 0)
             return 0;
     return 1;
 }

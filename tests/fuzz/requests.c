@@ -120,6 +120,18 @@ static void expect_comes_back(const struct schema *schema, const void *value, co
     expect(once.length == twice.length && memcmp(once.data, twice.data, once.length) == 0);
 }
 
+/* Whichever way it was read, the other one reads the same. */
+static void expect_same_by_tree(const struct schema *schema, const void *value, const char *body, size_t length)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    _deinit_(buf) struct buf ours = { 0 }, theirs = { 0 };
+    struct invalid invalid = { 0 };
+    void *tree = NULL;
+    expect(schema_decode_tree(schema, body, length, &arena, &tree, &invalid) == 0 && tree);
+    expect(schema_encode(schema, value, &ours) == 0 && schema_encode(schema, tree, &theirs) == 0);
+    expect(ours.length == theirs.length && memcmp(ours.data, theirs.data, ours.length) == 0);
+}
+
 int fuzz_one(const uint8_t *data, size_t size)
 {
     const uint8_t *newline = size > 0 ? memchr(data, '\n', size) : NULL;
@@ -141,6 +153,7 @@ int fuzz_one(const uint8_t *data, size_t size)
         return 0;
     }
     expect(value && valid == 0);
+    expect_same_by_tree(schema, value, body, length);
     expect_comes_back(schema, value, body, length);
     return 1;
 }

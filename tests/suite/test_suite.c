@@ -1,6 +1,15 @@
 /* Runs the official JSON Schema test suite through the very validator that requests go through. */
 #include "suite.h"
+#include "contract/scan.h"
 #include <stdio.h>
+
+/* What the scan takes without asking jansson must be valid. */
+static _Bool is_taken_wrongly(const struct suite_case *c)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    void *value = NULL;
+    return !c->valid && scan_decode(c->schema, c->text, c->length, &arena, &value) != 0;
+}
 
 int main(void)
 {
@@ -9,7 +18,7 @@ int main(void)
         const struct suite_case *c = &suite_cases[i];
         struct invalid invalid = { 0 };
         int r = schema_decode(c->schema, c->text, c->length, NULL, NULL, &invalid);
-        if (r >= 0 && (r == 0) == c->valid)
+        if (r >= 0 && (r == 0) == c->valid && !is_taken_wrongly(c))
             continue;
         failed++;
         printf("FAILED %s: %s is %s (%s %s)\n", c->name, c->text, r ? "refused" : "taken", invalid.field, invalid.message);

@@ -1,5 +1,5 @@
 /* Contracts: every example of every schema, and what a request can get wrong. */
-#include "contract/schema.h"
+#include "contract/scan.h"
 #include "contracts_examples.h"
 #include "base/refusal.h"
 #include <criterion/criterion.h>
@@ -24,6 +24,57 @@ Test(contract, every_example_is_valid_and_comes_back)
         cr_assert(decode(schema, text, strlen(text), &arena, &value, &invalid) == 0, "%s: %s %s", schema->name, invalid.field, invalid.message);
         cr_assert(schema_encode(schema, value, &out) == 0);
         cr_assert_str_eq(out.data, text, "%s", schema->name);
+    }
+}
+
+#define STOCK "\"sku\":\"tea\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":"
+
+/* What is plain is read without jansson, and as jansson reads it. Nothing that is wrong is plain. */
+Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
+{
+    static const struct { const char *text; _Bool is_plain; } cases[] = {
+        { "{\"name\":\"o\"," STOCK "1}", 1 },
+        { " { \"stock\" : 123 ,\r\n\t\"sku\":\"tea\", \"name\":\"o\",\"price\":{\"currency\":\"EUR\", \"amount\":1} } ", 1 },
+        { "{\"name\":\"\xc3\xa9\"," STOCK "1,\"new\":{\"a\":[1,true,\"x\",{}]},\"newer\":false}", 1 },
+        { "{\"name\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t.\"," STOCK "1}", 0 },
+        { "{\"name\":\"\\\"a\\\\\\/\"," STOCK "1}", 1 },
+        { "{\"name\":\"a\\x\"," STOCK "1}", 0 },
+        { "{\"name\":\"a\\", 0 },
+        { "{\"name\":\"o\"," STOCK "1,\"new\":1.5}", 0 },
+        { "{\"name\":\"o\"," STOCK "1,\"new\":1,\"new\":2}", 0 },
+        { "{\"name\":\"o\"," STOCK "1,\"stock\":1}", 0 },
+        { "{\"name\":\"\\u006f\"," STOCK "1}", 0 },
+        { "{\"name\":\"\xc0\xaf\"," STOCK "1}", 0 },
+        { "{\"name\":\"a\tb\"," STOCK "1}", 0 },
+        { "{\"name\":\"o\"," STOCK "1e0}", 0 },
+        { "{\"name\":\"o\"," STOCK "01}", 0 },
+        { "{\"name\":\"o\"," STOCK "-0}", 0 },
+        { "{\"name\":\"o\"," STOCK "9223372036854775808}", 0 },
+        { "{\"name\":\"o\"," STOCK "1}x", 0 },
+        { "{\"name\":\"o\"," STOCK "1", 0 },
+        { "{\"name\":\"o\"," STOCK "1,}", 0 },
+        { "{\"name\":\"o\",\"sku\":\"tea\",\"price\":{\"amount\":1,\"currency\":\"EUR\"}}", 0 },
+        { "{\"name\":\"o", 0 }, { "", 0 }, { "[", 0 }, { "{", 0 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        _deinit_(arena) struct arena arena = { 0 };
+        _deinit_(buf) struct buf scanned = { 0 }, read = { 0 };
+        const struct schema *schema = &product_added_schema;
+        const char *text = cases[i].text;
+        struct invalid invalid;
+        void *value = NULL, *tree = NULL;
+        cr_assert_eq(scan_decode(schema, text, strlen(text), &arena, &value), cases[i].is_plain, "%s", text);
+        if (!cases[i].is_plain)
+            continue;
+        cr_assert(schema_decode_tree(schema, text, strlen(text), &arena, &tree, &invalid) == 0, "%s", text);
+        cr_assert(schema_encode(schema, value, &scanned) == 0 && schema_encode(schema, tree, &read) == 0);
+        cr_assert_str_eq(scanned.data, read.data);
+    }
+    for (size_t i = 0; i < sizeof(contract_examples) / sizeof(*contract_examples); i++) {
+        _deinit_(arena) struct arena arena = { 0 };
+        const char *text = contract_examples[i].text;
+        void *value = NULL;
+        cr_expect(scan_decode(contract_examples[i].schema, text, strlen(text), &arena, &value) == 1, "not plain: %s", text);
     }
 }
 
