@@ -41,7 +41,7 @@ void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE])
         ret_hex[2 * i] = "0123456789abcdef"[digest->bytes[i] >> 4];
         ret_hex[2 * i + 1] = "0123456789abcdef"[digest->bytes[i] & 15];
     }
-    ret_hex[2 * DIGEST_SIZE] = '\0';
+    ret_hex[DIGEST_HEX_SIZE - 1] = '\0';
 }
 
 static int hex_value(char c)
@@ -54,7 +54,7 @@ static int hex_value(char c)
 int digest_parse(const char *hex, struct digest *ret_digest)
 {
     struct digest digest;
-    if (strlen(hex) != 2 * DIGEST_SIZE)
+    if (strlen(hex) != DIGEST_HEX_SIZE - 1)
         return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");
     for (size_t i = 0; i < DIGEST_SIZE; i++) {
         int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);

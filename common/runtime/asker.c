@@ -48,6 +48,7 @@ int asker_open(const struct config *config, const struct service *service, struc
     if (r == 0)
         r = bus_new_inbox(asker->bus, asker->inbox);
     if (r < 0)
+        /* cppcheck-suppress memleak ; _free_ frees it */
         return trace(r);
     snprintf(subject, sizeof(subject), "%s.*", asker->inbox);
     r = bus_subscribe(asker->bus, subject, NULL, on_answer, asker, &asker->subscription);

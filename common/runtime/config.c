@@ -246,10 +246,14 @@ static int read_flag(struct config *config, const struct service *service, const
 static _Bool answer_help(const struct service *service, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0)
-            return print_help(service), 1;
-        if (strcmp(argv[i], "--version") == 0)
-            return print_version(service), 1;
+        if (strcmp(argv[i], "--help") == 0) {
+            print_help(service);
+            return 1;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            print_version(service);
+            return 1;
+        }
     }
     return 0;
 }

@@ -363,6 +363,7 @@ static int fill_event(struct reader_state *r, const struct bus_view *view, const
     const char *type = envelope_type_of_subject(view->subject, leader);
     event->log = leader->log;
     event->id = r->values[ID];
+    /* lint: null-argument because check_origin() has refused a subject without a type */
     event->type = arena_copy(r->arena, type, strlen(type));
     event->entity = r->values[ENTITY];
     event->correlation = r->values[CORRELATION];

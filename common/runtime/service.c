@@ -257,8 +257,10 @@ static int run(const struct service *service, const struct config *config, const
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);   /* inherited by all threads: main alone takes them */
     signal(SIGPIPE, SIG_IGN);
+    /* NOLINTBEGIN(concurrency-mt-unsafe): there is no other thread yet */
     mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
     mallopt(M_MXFAST, 0);                 /* fast bins are consolidated over and over by that hand-over */
+    /* NOLINTEND(concurrency-mt-unsafe) */
     instance.service = service;
     instance.config = config;
     instance.database_path = database_path;
