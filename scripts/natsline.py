@@ -99,3 +99,17 @@ class Connection:
             at = end + 2
         self.buffer = self.buffer[at:]
         return answers
+
+    def ask_all(self, requests, seconds):
+        """The bodies of the answers to (subject, body, headers), all under way at once, in their order. TimeoutError
+        names the first that has none when the time is over."""
+        answers, end = {}, time.monotonic() + seconds
+        for i, (subject, body, headers) in enumerate(requests):
+            while not self.request(subject, body, str(i), headers) and time.monotonic() < end:
+                time.sleep(0.05)
+        while len(answers) < len(requests) and time.monotonic() < end:
+            answers.update({token: body for token, _, body in self.poll(0.1)})
+        for i, (subject, _, _) in enumerate(requests):
+            if not answers.get(str(i)):
+                raise TimeoutError(f"nobody answers {subject}")
+        return [answers[str(i)] for i in range(len(requests))]

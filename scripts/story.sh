@@ -71,7 +71,7 @@ story_tidy() {
     done
     wait
     # A sanitizer speaks in the log of a service, some of it only when that ends.
-    if grep -E 'runtime error:|(Address|Leak|Thread)Sanitizer' "$DIR"/log/*.log >&2 2>/dev/null; then
+    if grep -rE --include='*.log' 'runtime error:|(Address|Leak|Thread)Sanitizer' "$DIR" >&2; then
         warn "a sanitizer found something"
         code=1
     fi
@@ -120,13 +120,16 @@ begin_mesh() {
     tell "A NATS server, account-svc and order-svc run; the data is in $DIR."
 }
 
-# send SUBJECT BODY: a request under an idempotency key of its own; ANSWER is the reply's body, or empty
-# when none came. It goes into the history either way.
-send() {
-    local key
-    key="story-$RANDOM$RANDOM-$(now_ms)"
-    ANSWER=$(ask "$1" "$2" -H "Idempotency-Key:$key") || ANSWER=''
-    jq -nc --arg key "$key" --arg subject "$1" --argjson body "$2" --argjson answer "${ANSWER:-null}" \
+# send SUBJECT BODY [OPTION…]: a request under an idempotency key of its own; ANSWER is the reply's body, or
+# empty when none came. It goes into the history either way. The options are the nats CLI's.
+send() { send_as "story-$RANDOM$RANDOM-$(now_ms)" "$@"; }
+
+# send_as KEY SUBJECT BODY [OPTION…]: the same, under this key.
+send_as() {
+    local key=$1 subject=$2 body=$3
+    shift 3
+    ANSWER=$(ask "$subject" "$body" -H "Idempotency-Key:$key" "$@") || ANSWER=''
+    jq -nc --arg key "$key" --arg subject "$subject" --argjson body "$body" --argjson answer "${ANSWER:-null}" \
         '{key: $key, subject: $subject, body: $body, answer: $answer}' >>"$HISTORY"
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_MIN_BYTES 1024
+#define BLOCK_MIN_BYTES 2048
 #define BLOCK_MAX_BYTES ((size_t)64 * 1024)
 
 struct arena_block {

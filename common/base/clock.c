@@ -21,24 +21,52 @@ static void put_digits(char *text, int width, int64_t value)
         text[i] = (char)('0' + value % 10);
 }
 
+/* Days since 1970-01-01 to a date of the Gregorian calendar and back, by arithmetic: gmtime_r and timegm take a lock that all
+ * threads share. After H. Hinnant, https://howardhinnant.github.io/date_algorithms.html. A year begins in March here, so
+ * that the leap day is its last. */
+struct date { int64_t year; int month, day; };
+
+static struct date date_of_days(int64_t days)
+{
+    days += 719468;                           /* since 0000-03-01 */
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    int64_t day_of_era = days - era * 146097;
+    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = (int)(day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100));
+    int month = (5 * day_of_year + 2) / 153;  /* 0: March */
+    return (struct date){
+        .year = year_of_era + era * 400 + (month >= 10), .month = month < 10 ? month + 3 : month - 9,
+        .day = day_of_year - (153 * month + 2) / 5 + 1,
+    };
+}
+
+static int64_t days_of_date(const struct date *date)
+{
+    int64_t year = date->year - (date->month <= 2);
+    int64_t era = (year >= 0 ? year : year - 399) / 400, year_of_era = year - era * 400;
+    int month = date->month > 2 ? date->month - 3 : date->month + 9;
+    int64_t day_of_year = (153 * month + 2) / 5 + date->day - 1;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+static int64_t divide_down(int64_t value, int64_t by)
+{
+    return value / by - (value % by < 0);
+}
+
 void rfc3339_format(int64_t wall_ms, char ret_text[RFC3339_SIZE])
 {
-    int64_t seconds = wall_ms / 1000, millis = wall_ms % 1000;
-    if (millis < 0) {
-        millis += 1000;
-        seconds--;
-    }
-    time_t when = (time_t)seconds;
-    struct tm tm;
-    gmtime_r(&when, &tm);
+    int64_t seconds = divide_down(wall_ms, 1000), days = divide_down(seconds, 86400);
+    int64_t second_of_day = seconds - days * 86400;
+    struct date date = date_of_days(days);
     memcpy(ret_text, "0000-00-00T00:00:00.000Z", RFC3339_SIZE);
-    put_digits(ret_text, 4, tm.tm_year + 1900);
-    put_digits(ret_text + 5, 2, tm.tm_mon + 1);
-    put_digits(ret_text + 8, 2, tm.tm_mday);
-    put_digits(ret_text + 11, 2, tm.tm_hour);
-    put_digits(ret_text + 14, 2, tm.tm_min);
-    put_digits(ret_text + 17, 2, tm.tm_sec);
-    put_digits(ret_text + 20, 3, millis);
+    put_digits(ret_text, 4, date.year);
+    put_digits(ret_text + 5, 2, date.month);
+    put_digits(ret_text + 8, 2, date.day);
+    put_digits(ret_text + 11, 2, second_of_day / 3600);
+    put_digits(ret_text + 14, 2, second_of_day / 60 % 60);
+    put_digits(ret_text + 17, 2, second_of_day % 60);
+    put_digits(ret_text + 20, 3, wall_ms - seconds * 1000);
 }
 
 /* Exactly `count` digits; moves on behind them. */
@@ -79,24 +107,22 @@ static _Bool take_fraction(const char **text, int *ret_millis)
 
 int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
 {
-    struct tm tm = { 0 };
-    int year, month, millis;
-    if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &month) || !take_char(&text, '-') ||
-        !take_digits(&text, 2, &tm.tm_mday) || !take_char(&text, 'T') || !take_digits(&text, 2, &tm.tm_hour) ||
-        !take_char(&text, ':') || !take_digits(&text, 2, &tm.tm_min) || !take_char(&text, ':') ||
-        !take_digits(&text, 2, &tm.tm_sec) || !take_fraction(&text, &millis))
+    struct date date;
+    int year, hour, minute, second, millis;
+    if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &date.month) || !take_char(&text, '-') ||
+        !take_digits(&text, 2, &date.day) || !take_char(&text, 'T') || !take_digits(&text, 2, &hour) ||
+        !take_char(&text, ':') || !take_digits(&text, 2, &minute) || !take_char(&text, ':') ||
+        !take_digits(&text, 2, &second) || !take_fraction(&text, &millis))
         return fail(ERR_INVALID, "not an RFC 3339 time");
     if (strcmp(text, "Z") != 0)
         return fail(ERR_INVALID, "not an RFC 3339 time in UTC");
-    if (month < 1 || tm.tm_mday < 1 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+    if (date.month < 1 || date.month > 12 || date.day < 1 || date.day > 31 || hour > 23 || minute > 59 || second > 60)
         return fail(ERR_INVALID, "not a time that exists");
-    tm.tm_year = year - 1900;
-    tm.tm_mon = month - 1;
-    int second = tm.tm_sec, day = tm.tm_mday;
-    tm.tm_sec = 0;                            /* apart: a leap second would move the rest */
-    int64_t minute = (int64_t)timegm(&tm);
-    if (tm.tm_mon != month - 1 || tm.tm_mday != day)
+    date.year = year;
+    int64_t days = days_of_date(&date);
+    struct date again = date_of_days(days);
+    if (again.month != date.month)
         return fail(ERR_INVALID, "not a day that exists");
-    *ret_wall_ms = (minute + second) * 1000 + millis;
+    *ret_wall_ms = (days * 86400 + hour * 3600 + minute * 60 + second) * 1000 + millis;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "bus/nkey.h"
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -261,12 +262,23 @@ static int connect_link(struct link *link, const struct bus_options *options)
     return 0;
 }
 
+/* nats.c's own threads, which free messages and keep time, inherit their policy from who opens it. They are woken thousands of
+ * times a second, and nobody waits for them: as batch threads they don't take a core from those who woke them. */
+static void open_library(void)
+{
+    static const struct sched_param none;
+    int policy = sched_getscheduler(0);
+    sched_setscheduler(0, SCHED_BATCH, &none);
+    nats_Open(-1);
+    sched_setscheduler(0, policy, &none);
+}
+
 int bus_open(const struct bus_options *options, struct bus **ret_bus)
 {
     const char *name = options->name ? options->name : NAME_DEFAULT;
     if (!bus_header_key_is_safe(name))
         return fail(ERR_CONFIG, "the name of the connection may only have letters, digits, _ and -");
-    nats_Open(-1);
+    open_library();
     nats_SetMessageDeliveryPoolSize(OR_DEFAULT(options->delivery_threads, DELIVERY_THREADS));
     _free_(bus) struct bus *bus = calloc(1, sizeof(*bus));
     if (!bus)
@@ -316,6 +328,7 @@ void bus_free(struct bus *bus)
         log_error("bus_not_closed");
         return;                           /* rather lost memory than a callback into freed memory */
     }
+    bus_discard_all();
     for (int i = 0; i < LANES; i++)
         natsConnection_Destroy(bus->links[i].connection);
     pthread_cond_destroy(&bus->changed);
@@ -429,7 +442,7 @@ static natsStatus publish_with_headers(natsConnection *connection, const struct 
         s = natsMsgHeader_Add(out, key.data, message->headers[message->header_count - 1].value);
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(connection, out);
-    natsMsg_Destroy(out);
+    bus_discard(out);
     return s;
 }
 

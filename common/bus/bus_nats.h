@@ -25,5 +25,9 @@ struct bus {
     atomic_ullong connects, dropped;
 };
 
+/* Gives a message back to nats.c, sooner or later; NULL is fine. Any thread. */
+void bus_discard(natsMsg *raw);
+void bus_discard_all(void);           /* now, all that wait */
+
 /* The failure that a status of nats.c means. */
 int bus_fail(natsStatus status, const char *what);

@@ -3,6 +3,51 @@
 #include "base/result.h"
 #include <string.h>
 
+/* ---- Giving messages back -------------------------------------------------------------------- */
+
+/* nats.c frees messages on a thread of its own, which it wakes for each that comes when its list is empty: two switches of
+ * context a message, when they come one by one. So they go there many at a time. */
+#define DISCARD_MAX 64
+#define DISCARD_BYTES_MAX (64 * 1024)
+
+static struct {
+    pthread_mutex_t lock;
+    natsMsg *messages[DISCARD_MAX];
+    int count;
+    size_t bytes;
+} discarded = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void give_back(natsMsg *last, _Bool all)
+{
+    natsMsg *full[DISCARD_MAX];
+    int count = 0;
+    pthread_mutex_lock(&discarded.lock);
+    if (last) {
+        discarded.messages[discarded.count++] = last;
+        discarded.bytes += (size_t)natsMsg_GetDataLength(last);
+    }
+    if (all || discarded.count == DISCARD_MAX || discarded.bytes >= DISCARD_BYTES_MAX) {
+        count = discarded.count;
+        memcpy(full, discarded.messages, (size_t)count * sizeof(*full));
+        discarded.count = 0;
+        discarded.bytes = 0;
+    }
+    pthread_mutex_unlock(&discarded.lock);
+    for (int i = 0; i < count; i++)
+        natsMsg_Destroy(full[i]);
+}
+
+void bus_discard(natsMsg *raw)
+{
+    if (raw)
+        give_back(raw, 0);
+}
+
+void bus_discard_all(void)
+{
+    give_back(NULL, 1);
+}
+
 /* ---- Messages ------------------------------------------------------------------------------- */
 
 struct bus_message {
@@ -16,7 +61,7 @@ void bus_message_free(struct bus_message *message)
 {
     if (!message)
         return;
-    natsMsg_Destroy(message->raw);
+    bus_discard(message->raw);
     free(message->headers);
     free(message);
 }
@@ -133,7 +178,7 @@ static void on_message(natsConnection *connection, natsSubscription *raw, natsMs
     (void)connection, (void)raw;
     struct bus_message *message = malloc(sizeof(*message));
     if (!message) {
-        natsMsg_Destroy(raw_message);     /* as if it had been lost on the way */
+        bus_discard(raw_message);         /* as if it had been lost on the way */
         return;
     }
     *message = (struct bus_message){ .raw = raw_message, .header_result = 1 };
@@ -182,6 +227,7 @@ void bus_subscription_free(struct bus_subscription *subscription)
 {
     if (!subscription)
         return;
+    bus_discard_all();                    /* messages go before their subscription */
     natsSubscription_Destroy(subscription->raw);
     release(subscription);
 }

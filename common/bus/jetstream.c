@@ -191,37 +191,9 @@ static int status_code(int64_t value)
     .error_code = (reply)->error ? clamp_int((reply)->error->err_code) : 0, \
     .description = (reply)->error && (reply)->error->description ? (reply)->error->description : "" })
 
-/* What nearly all acknowledgements look like, and there are thousands a second: {"stream":"ORDER", "seq":12}. 1: it is one
- * of these; 0: it is something else, which may be fine; < 0. */
-static int read_plain_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack)
-{
-    static const char begin[] = "{\"stream\":\"", middle[] = "\", \"seq\":";
-    const char *end = data + length, *name = data + sizeof(begin) - 1, *at = name;
-    int64_t sequence = 0;
-    if (length < sizeof(begin) || memcmp(data, begin, sizeof(begin) - 1) != 0)
-        return 0;
-    while (at < end && *at >= ' ' && *at < 0x7f && *at != '"' && *at != '\\')
-        at++;
-    size_t name_length = (size_t)(at - name);
-    if (name_length == 0 || (size_t)(end - at) < sizeof(middle) || memcmp(at, middle, sizeof(middle) - 1) != 0)
-        return 0;
-    for (at += sizeof(middle) - 1; at < end && *at >= '0' && *at <= '9' && sequence < INT64_MAX / 100; at++)
-        sequence = sequence * 10 + (*at - '0');
-    if (at + 1 != end || *at != '}' || sequence < 1)
-        return 0;
-    const char *stream = arena_copy(arena, name, name_length);
-    if (!stream)
-        return fail(ERR_MEMORY, "no memory for an acknowledgement");
-    *ret_ack = (struct js_puback){ .error.description = "", .stream = stream, .sequence = sequence };
-    return 1;
-}
-
 int js_parse_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack)
 {
     const struct js_pub_ack *reply = NULL;
-    int plain = read_plain_puback(data, length, arena, ret_ack);
-    if (plain != 0)
-        return plain < 0 ? trace(plain) : 0;
     int r = decode(&js_pub_ack_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);

@@ -9,7 +9,7 @@
  *   courier_redrive.c  parked events, fetched again
  *
  * Answers come to subjects below one inbox of this process, and the subject says what is answered:
- *   <inbox>.a.<epoch>.<position>            the stream took an event, or did not
+ *   <inbox>.a.<epoch>.<ahead>               the stream took an event, or did not; ahead: its sequence less our position
  *   <inbox>.f.<feed>.<epoch>.<pull>         a status of a pull; a delivery comes here too, but keeps its own subject
  *   <inbox>.q.<asker>.<step>.<epoch>.<n>    all else; asker: r relay, c call, p redrive, 0… feed
  */

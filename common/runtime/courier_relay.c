@@ -21,14 +21,21 @@ static void ask(struct courier *courier, char step, int64_t epoch, int64_t n, in
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
 
-static int publish_event(struct courier *courier, struct envelope *envelope, const struct event *event, int64_t sequence, int64_t epoch)
+/* Only the last of what is published at once asks for an acknowledgement: each expects the one before it, so that this one
+ * is taken when all are. In one epoch all come to one subject, so that the server has to find its way only once; which event
+ * is meant says the stream's sequence. */
+static int publish_event(struct courier *courier, struct envelope *envelope, const struct event *event, int64_t sequence,
+                         const struct relay_action *action)
 {
     char reply[BUS_SUBJECT_MAX + 1];
     int r = envelope_encode(envelope, event, &courier->self, GUARD(expected_sequence) ? sequence : ENVELOPE_NO_FENCE);
     if (r < 0)
         return trace(r);
-    snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)epoch, (long long)event->position);
-    envelope->message.reply = reply;
+    if (event->position == action->last) {
+        int64_t ahead = sequence + 1 - event->position;
+        snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)action->epoch, (long long)ahead);
+        envelope->message.reply = reply;
+    }
     r = bus_publish(courier->instance->bus, BUS_BULK, &envelope->message);
     envelope->message.reply = NULL;       /* it ends with this function, the envelope goes on */
     return trace(r);
@@ -43,7 +50,7 @@ static void publish(struct courier *courier, const struct relay_action *action, 
     struct event event;
     int r = event_reader_open(&reader, courier->db, courier->self.log, action->first - 1, action->last - action->first + 1);
     while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
-        r = publish_event(courier, &envelope, &event, sequence++, action->epoch);
+        r = publish_event(courier, &envelope, &event, sequence++, action);
     crash_point("after_publish");
     if (r == 0 && sequence == action->sequence + action->last - action->first + 1)
         return;
@@ -60,12 +67,14 @@ void on_puback(void *context, struct bus_message *received)
     _free_(bus_message) struct bus_message *message = received;
     _deinit_(arena) struct arena arena = { 0 };
     struct js_puback ack = { 0 };
-    long long epoch, position;
+    long long epoch, ahead;               /* by how much the stream's sequence is ahead of our position */
     /* NOLINTNEXTLINE(cert-err34-c): our own subject; what glibc makes of a number too large, no one waits for */
-    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch, &position) != 2)
+    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch, &ahead) != 2)
         return;
     int status = bus_message_status(message);
-    if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate) {
+    if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate &&
+        strcmp(ack.stream, courier->self.log) == 0) {
+        int64_t position = ack.sequence - ahead;
         uint64_t acked = ack_pack(epoch, position);
         if ((int64_t)(acked - atomic_load(&courier->acked)) < 0)
             return;                       /* late, of an older epoch */

@@ -33,10 +33,8 @@ static _Bool is_type(const char *type, size_t length)
     return length > 0 && length <= TYPE_MAX;
 }
 
-static _Bool is_plain(unsigned char c)    /* stands for itself in a header (CloudEvents, NATS binding) */
-{
-    return c > 0x20 && c < 0x7f && c != '"' && c != '%';
-}
+/* What stands for itself in a header (CloudEvents, NATS binding): U+0021 to 7E but " and %. */
+static const _Bool is_plain[256] = { [0x21] = 1, [0x23 ... 0x24] = 1, [0x26 ... 0x7e] = 1 };
 
 _Bool envelope_text_is_safe(const char *text)
 {
@@ -86,7 +84,7 @@ static void put_text(struct writer_state *w, const char *key, const char *text)
     if (!text)
         return;
     size_t length = strlen(text), plain = 0;
-    while (plain < length && is_plain((unsigned char)text[plain]))
+    while (plain < length && is_plain[(unsigned char)text[plain]])
         plain++;
     if (length == 0 || length > ENVELOPE_TEXT_MAX || (plain < length && !is_utf8(text, length))) {
         if (w->failed == 0)
@@ -100,7 +98,7 @@ static void put_text(struct writer_state *w, const char *key, const char *text)
     struct buf *out = put_made(w, key);
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (is_plain(c))
+        if (is_plain[c])
             buf_put_char(out, text[i]);
         else
             buf_put_format(out, "%%%02X", c);
@@ -232,17 +230,16 @@ static int64_t percent_decode(const char *text, char *out)
 {
     size_t length = 0;
     _Bool encoded = 0;
-    for (const char *at = text; *at; at++) {
-        if (is_plain((unsigned char)*at)) {
-            out[length++] = *at;
-            continue;
-        }
+    for (const char *at = text;; at += 3) {
+        while (is_plain[(unsigned char)*at])
+            out[length++] = *at++;
+        if (!*at)
+            break;
         int high = *at == '%' ? hex_value(at[1]) : -1, low = high >= 0 ? hex_value(at[2]) : -1;
         if (low < 0 || (high == 0 && low == 0))
             return -1;
         out[length++] = (char)(high << 4 | low);
         encoded = 1;
-        at += 2;
     }
     out[length] = '\0';
     return !encoded || is_utf8(out, length) ? (int64_t)length : -1;

@@ -21,6 +21,7 @@ struct batch *batch_new(void)
         return NULL;
     arena_init(&batch->arena);
     batch->last_item = &batch->items;
+    batch->last_call = &batch->calls;
     batch->last_event = &batch->events;
     return batch;
 }
@@ -32,6 +33,7 @@ static void batch_drop_calls(struct batch *batch)
         outbound_call_free(batch->calls);
         batch->calls = next;
     }
+    batch->last_call = &batch->calls;
 }
 
 void batch_free(struct batch *batch)
@@ -161,19 +163,20 @@ int64_t loop_due_ms(const struct loop *loop)
 static void delay(struct loop *loop, struct item *item)
 {
     struct item **place = &loop->delayed;
+    if (loop->delayed && loop->last_delayed->due_ms <= item->due_ms)   /* most come in the order in which they are due */
+        place = &loop->last_delayed->next;
     while (*place && (*place)->due_ms <= item->due_ms)
         place = &(*place)->next;
     item->next = *place;
     *place = item;
+    if (!item->next)
+        loop->last_delayed = item;
     loop->delayed_count++;
 }
 
 /* Calls leave with the batch; a built-in provider's answers wait here until they are due. */
 void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch)
 {
-    struct outbound_call **last = &batch->calls;
-    while (*last)
-        last = &(*last)->next;
     while (j->calls) {
         struct outbound_call *call = j->calls;
         j->calls = call->next;
@@ -182,8 +185,8 @@ void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch)
             delay(loop, take(call->local));
             outbound_call_free(call);
         } else {
-            *last = call;
-            last = &call->next;
+            *batch->last_call = call;
+            batch->last_call = &call->next;
         }
     }
     j->last_call = &j->calls;

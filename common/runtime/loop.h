@@ -34,7 +34,7 @@ struct loop {
     int64_t process_due_ms;               /* wall time of its next step; INT64_MAX: none */
     int64_t newest_ms;                    /* wall time of the last run */
     _Bool isolates;                       /* each item is in a savepoint of its own, because one may fail (loop_run) */
-    struct item *delayed;                 /* built-in answers, by due_ms */
+    struct item *delayed, *last_delayed;  /* built-in answers, by due_ms */
     int delayed_count;
 };
 
@@ -48,7 +48,7 @@ struct batch {
     struct batch *next;
     struct item *items;                   /* in the order in which they ran, with their outcomes */
     struct item **last_item;
-    struct outbound_call *calls;          /* to make now, after the commit */
+    struct outbound_call *calls, **last_call;   /* to make now, after the commit */
     struct committed_event *events;       /* own ones, in order; their memory is the items' or the batch's */
     struct committed_event **last_event;
     struct arena arena;
@@ -77,7 +77,7 @@ void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
  * batch->aborted. An item that fails by its own fault ends alone: the run begins again, with a savepoint around each.
- * Savepoints around all of them from the start would cost a third of an order (SQLite copies each page that changes in one). */
+ * Savepoints around all of them from the start would cost a sixth of an order (SQLite copies each page that changes in one). */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
 
 /* The commit of loop_run, which calls it itself (rule 4). 0, or < 0 like a batch. */

@@ -33,7 +33,7 @@
  * stream moves the database away and starts the service, which then recovers from the stream.
  *
  * Publishing is pipelined up to window_max, each message with the sequence that it must follow; an
- * acknowledgement of one implies all before it. After any refusal or time-out the rest in flight is worth
+ * acknowledgement of one implies all before it, so only the last of an action is asked for. After any refusal or time-out the rest in flight is worth
  * nothing (a new epoch), and it asks again; then one message goes alone until it is taken, and the waits
  * grow until then, so that a full stream costs one message a try. A message that is still on its way from
  * an older epoch does no harm: it holds what belongs at the sequence that it expects, or it is refused.

@@ -87,7 +87,8 @@ static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = &writer->instance->status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
-    if (wal_bytes >= (idle ? WAL_IDLE_BYTES : WAL_BUSY_BYTES) && !atomic_load(&status->damaged)) {
+    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES : db_wal_pending_bytes(writer->db) >= WAL_BUSY_BYTES;
+    if (due && !atomic_load(&status->damaged)) {
         if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
             log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));
         atomic_store(&status->database_bytes, db_file_bytes(writer->db));

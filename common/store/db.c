@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOKASIDE_SLOT_BYTES 1200         /* SQLite's own */
-#define LOOKASIDE_SLOTS 500               /* SQLite's 40 are used up by prepared statements, and then each step asks malloc */
+#define PAGE_BYTES 4096                   /* SQLite's own */
 #define STATEMENTS_MAX 512                /* a power of two; a service has some sixty statements */
 
 struct statement {
@@ -29,6 +28,8 @@ struct db {
     atomic_bool *damaged;                 /* seen once, by whichever connection shares this: never written again */
     atomic_bool own_damaged;
     int lock_timeout_ms;
+    int wal_pages;                        /* in the WAL, after our newest commit */
+    int wal_moved;                        /* of these, already in the file; the WAL begins anew when all are */
     _Bool owes_rollback;                  /* the newest one failed, for want of memory: the next BEGIN makes up for it */
     char *path;
     struct statement statements[STATEMENTS_MAX];
@@ -311,6 +312,16 @@ static int refuse_foreign(struct db *db)
     return fail(ERR_CONFIG, "%s is an SQLite database of another program; choose another --data-dir", db->path);
 }
 
+static int on_commit(void *context, sqlite3 *handle, const char *name, int pages)
+{
+    struct db *db = context;
+    (void)handle, (void)name;
+    if (pages < db->wal_pages)
+        db->wal_moved = 0;
+    db->wal_pages = pages;
+    return SQLITE_OK;
+}
+
 static int set_up(struct db *db, const struct db_options *options)
 {
     sqlite3_extended_result_codes(db->handle, 1);
@@ -327,6 +338,8 @@ static int set_up(struct db *db, const struct db_options *options)
         if (r < 0)
             return trace(r);
     }
+    if (!options->read_only)
+        sqlite3_wal_hook(db->handle, on_commit, db);   /* after wal_autocheckpoint, which is such a hook */
     return GUARD(sync_before_reply) ? 0 : trace(db_script(db, "PRAGMA synchronous=NORMAL"));
 }
 
@@ -353,7 +366,6 @@ int db_open(const struct db_options *options, struct db **ret_db)
     if (code != SQLITE_OK)
         /* cppcheck-suppress memleak ; _free_ frees it */
         return db->handle ? db_fail(db, code, options->path) : fail(ERR_MEMORY, "no memory for a database connection");
-    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_SLOT_BYTES, LOOKASIDE_SLOTS);
     int r = set_up(db, options);
     if (r == 0 && options->scratch)
         r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA main.locking_mode=NORMAL");
@@ -436,8 +448,13 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
         return trace(r);
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     sqlite3_busy_timeout(db->handle, 0);  /* truncating would wait for the readers */
-    int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
+    int pages = -1, moved = -1;
+    int code = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, &pages, &moved);
     sqlite3_busy_timeout(db->handle, db->lock_timeout_ms);
+    if (pages >= 0) {
+        db->wal_pages = pages;
+        db->wal_moved = moved;
+    }
     if (ret_wal_bytes)
         *ret_wal_bytes = db_wal_bytes(db);
     return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : db_fail(db, code, "checkpoint");
@@ -449,6 +466,11 @@ int64_t db_wal_bytes(const struct db *db)
     struct stat status;
     snprintf(path, sizeof(path), "%s-wal", db->path);
     return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+int64_t db_wal_pending_bytes(const struct db *db)
+{
+    return (int64_t)(db->wal_pages - db->wal_moved) * PAGE_BYTES;
 }
 
 int64_t db_file_bytes(const struct db *db)

@@ -88,7 +88,8 @@ int db_rollback_to_savepoint(struct db *db);   /* undoes and releases */
  * `truncate` and nobody reads. Returns 0 or a failure; *ret_wal_bytes (may be NULL): size of the WAL. */
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
 
-int64_t db_wal_bytes(const struct db *db);
+int64_t db_wal_bytes(const struct db *db);             /* of the file, which a checkpoint leaves as large as it was */
+int64_t db_wal_pending_bytes(const struct db *db);     /* what our commits have put there since it was last moved into the file */
 int64_t db_file_bytes(const struct db *db);
 
 int db_may_write(const struct db *db);    /* 0, or -ERR_CORRUPT once damage was met */

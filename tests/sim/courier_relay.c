@@ -23,6 +23,7 @@ static void publish(struct world *world, struct node *node, const struct relay_a
         sequence++;
         send_packet(world, (struct packet){ .kind = PACKET_PUBLISH, .node = node->index, .stream = node->index, .epoch = action->epoch,
                                             .sequence = expected, .position = event.position, .life = node->life,
+                                            .count = event.position == action->last,   /* asks for an acknowledgement */
                                             .record = record_of(world, node->index, &event) });
     }
     if (sequence != action->sequence + action->last - action->first + 1)

@@ -127,7 +127,8 @@ static void take_publish(struct world *world, const struct packet *packet)
         check_stored(world, stream, packet->stream, packet->record);
         server_serve(world, packet->stream);
     }
-    answer(world, packet, reply);
+    if (packet->count > 0)
+        answer(world, packet, reply);
 }
 
 /* ---- Looking --------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 Test(arena, memory_is_zeroed_aligned_and_kept)
@@ -110,6 +111,18 @@ Test(clock, times_read_back)
         rfc3339_format(cases[i].ms, text);
         cr_assert_str_eq(text, cases[i].text);
         cr_assert(rfc3339_parse(text, &ms) == 0 && ms == cases[i].ms);
+    }
+    for (int64_t ms = -62135596800000; ms < 253402300800000; ms += 86400000 * 13 / 7 * 5 + 12345) {   /* years 1 to 9999 */
+        time_t seconds = (time_t)((ms - (ms % 1000 + 1000) % 1000) / 1000);
+        char text[RFC3339_SIZE], libc[64];
+        struct tm tm;
+        int64_t again;
+        gmtime_r(&seconds, &tm);
+        snprintf(libc, sizeof(libc), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+                 tm.tm_min, tm.tm_sec, (int)(ms - (int64_t)seconds * 1000));
+        rfc3339_format(ms, text);
+        cr_assert_str_eq(text, libc);
+        cr_assert(rfc3339_parse(text, &again) == 0 && again == ms, "%s", text);
     }
     static const struct { const char *text; int64_t ms; } others[] = {
         { "2026-11-23T05:40:00Z", 1795412400000 }, { "2026-11-23T05:40:00.5Z", 1795412400500 },

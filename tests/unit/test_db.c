@@ -243,6 +243,28 @@ Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
     cr_assert(db_rollback(db) == 0 && meta_read(db, "answer", &answer) == 0);
 }
 
+/* The file of the WAL stays as large as it ever was, so its size does not say whether there is anything to move: seen as a
+ * checkpoint after every commit, once the file had grown to the limit. */
+Test(db, what_waits_in_the_wal_is_counted_and_not_its_file)
+{
+    struct db *db;
+    struct db_options options = { .path = path };
+    cr_assert(db_open(&options, &db) == 0 && db_script(db, "CREATE TABLE t (b BLOB)") == 0);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", ""), 0);
+    cr_assert(db_wal_pending_bytes(db) > 100 * 4096);
+    _free_(db) struct db *reader = open_db(1);
+    cr_assert(db_begin(reader) == 0 && number(reader, "SELECT count(*) FROM t") == 100);
+    cr_assert(db_checkpoint(db, 0, NULL) == 0 && db_wal_pending_bytes(db) == 0 && db_wal_bytes(db) > 100 * 4096);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", "") == 0);
+    cr_assert(db_wal_pending_bytes(db) > 0 && db_wal_pending_bytes(db) < 10 * 4096, "behind what the reader still needs");
+    cr_assert(db_rollback(reader) == 0 && db_checkpoint(db, 0, NULL) == 0 && db_wal_pending_bytes(db) == 0);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", "") == 0);
+    cr_assert(db_wal_pending_bytes(db) > 0 && db_wal_pending_bytes(db) < 10 * 4096, "from the beginning again");
+    cr_assert(db_checkpoint(db, 1, NULL) == 0 && db_wal_pending_bytes(db) == 0 && db_wal_bytes(db) == 0);
+    db_free(db);
+}
+
 Test(db, only_we_checkpoint_and_nobody_waits_for_it)
 {
     struct db *db;
