@@ -10,6 +10,7 @@ import pathlib
 import re
 import sys
 
+sys.dont_write_bytecode = True         # it may be installed where nothing else is to be
 from pattern import PatternError, compile_pattern
 
 ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "examples", "deprecated"}

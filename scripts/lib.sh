@@ -52,7 +52,7 @@ option_value() { (($2 >= 2)) || usage_error "$1 needs a value"; }
 need_tools() {
     local name
     for name in "$@"; do
-        command -v "$name" >/dev/null || die "$name is missing; run scripts/setup"
+        command -v "$name" >/dev/null || die "$name is missing; run scripts/setup, with --tests for what only tests want"
     done
 }
 

@@ -6,7 +6,8 @@ USAGE
 
 WHAT IT DOES
     Runs PROGRAM --help, whose text has the form of all help texts here: `name - what it is`, then sections in capitals at
-    the left, options as `--name VALUE`, sub-commands in USAGE. So there is one text, and the others follow it.
+    the left, sub-commands in USAGE, options as `--name VALUE`, where the value may be FILE, DIR or one|of|these, which the
+    completions offer. So there is one text, and the others follow it.
 
 EXAMPLE
     scripts/manual.py build-release/order-svc/order-svc man | man -l -
@@ -16,8 +17,10 @@ import re
 import subprocess
 import sys
 
-OPTION = re.compile(r"^\s+--([a-z][a-z0-9-]*)( [A-Z][A-Z|a-z:-]*)?(.*)$")
+VALUE = r"([A-Z][A-Z:-]*|[a-z]+(?:\|[a-z]+)+)"
+OPTION = re.compile(rf"^\s+--([a-z][a-z0-9-]*)(?: {VALUE})?(.*)$")
 TABLE = re.compile(r"\S {2,}\S")
+TABLE_GAP = re.compile(r" {2,}")
 
 
 class Help:
@@ -40,7 +43,7 @@ class Help:
         self.commands = list(dict.fromkeys(usage))
 
     def read_options(self):
-        """(name, whether it takes a value, its first line of help)"""
+        """(name, the value that it takes or None, its first line of help); those of a sub-command stand in its line of USAGE."""
         found, lines = [], self.sections.get("OPTIONS", [])
         for i, line in enumerate(lines):
             match = OPTION.match(line)
@@ -48,7 +51,11 @@ class Help:
                 continue
             rest = match[3].strip()
             help_line = rest if rest and not rest.startswith(",") else lines[i + 1].strip() if i + 1 < len(lines) else ""
-            found.append((match[1], bool(match[2]), help_line))
+            found.append((match[1], match[2], help_line))
+        known = {name for name, _, _ in found}
+        for line in self.sections.get("USAGE", []):
+            found += [(name, value, TABLE_GAP.split(line)[-1]) for name, value in re.findall(rf"--([a-z-]+) {VALUE}", line)
+                      if name not in known]
         return found
 
 
@@ -63,9 +70,8 @@ def man_options(lines):
     out = []
     for line in lines:
         if OPTION.match(line) or (line.startswith("  ") and not line.startswith("   ") and line.strip()):
-            tag = TABLE.split(line.strip(), maxsplit=1)[0] if TABLE.search(line.strip()) else line.strip()
-            rest = line.strip()[len(tag):].strip()
-            out += [".TP", ".B " + escape(tag)] + ([escape(rest)] if rest else [])
+            tag, *rest = TABLE_GAP.split(line.strip(), maxsplit=1)
+            out += [".TP", ".B " + escape(tag)] + [escape(text) for text in rest]
         elif line.strip():
             out.append(escape(line.strip()))
     return out
@@ -103,15 +109,26 @@ def man(page):
 
 # ---- Completion -------------------------------------------------------------------------------------
 
+def bash_values(page):
+    """What may follow an option that takes a value: files, folders, one of a few words, or what only the user knows."""
+    offers = {}
+    for name, value, _ in page.options:
+        if value:
+            offer = {"FILE": "-f", "DIR": "-d"}.get(value, f'-W "{value.replace("|", " ")}"' if "|" in value else "")
+            offers.setdefault(offer, []).append("--" + name)
+    return "\n".join(f"        {'|'.join(names)}) " + (f'mapfile -t COMPREPLY < <(compgen {offer} -- "$word"); ' if offer else "")
+                     + "return ;;" for offer, names in offers.items())
+
+
 def bash(page):
     function = "_" + page.name.replace("-", "_")
     options = " ".join("--" + name for name, _, _ in page.options)
-    with_value = "|".join("--" + name for name, takes_value, _ in page.options if takes_value)
     return f"""# Completion of {page.name} for bash; made from its --help.
 {function}() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}}
+    COMPREPLY=()
     case $before in
-        {with_value}) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+{bash_values(page)}
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "{options}" -- "$word")
@@ -126,7 +143,10 @@ complete -o filenames -F {function} {page.name}
 def zsh(page):
     def quoted(text):
         return text.replace("'", "'\\''").replace("[", "(").replace("]", ")").replace(":", "\\:")
-    rows = [f"  '--{name}[{quoted(text)}]" + (":value:_files'" if takes_value else "'") for name, takes_value, text in page.options]
+    def action(value):
+        return {"FILE": "_files", "DIR": "_files -/"}.get(value, f"({value.replace('|', ' ')})" if "|" in value else " ")
+    rows = [f"  '--{name}=[{quoted(text)}]:{quoted(value)}:{action(value)}'" if value else f"  '--{name}[{quoted(text)}]'"
+            for name, value, text in page.options]
     rows.append(f"  '1:command:({' '.join(page.commands)})'" if page.commands else "  '*:file:_files'")
     rows.append("  '*:argument:_files'" if page.commands else "")
     return f"#compdef {page.name}\n# Made from its --help.\n_arguments \\\n" + " \\\n".join(row for row in rows if row) + "\n"

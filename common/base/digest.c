@@ -1,6 +1,7 @@
 /* Digest: see digest.h. */
 #include "base/digest.h"
 #include "base/result.h"
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <string.h>
@@ -69,4 +70,9 @@ int digest_parse(const char *hex, struct digest *ret_digest)
 _Bool digest_equal(const struct digest *a, const struct digest *b)
 {
     return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
+}
+
+const char *digest_library_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

@@ -12,3 +12,5 @@ int digest_of(const void *data, size_t length, struct digest *ret_digest);   /* 
 void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE]);
 int digest_parse(const char *hex, struct digest *ret_digest);                /* 0, or -ERR_INVALID */
 _Bool digest_equal(const struct digest *a, const struct digest *b);
+
+const char *digest_library_version(void);   /* of libcrypto: "3.0.19" */

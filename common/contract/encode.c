@@ -13,6 +13,22 @@ static _Bool is_absent(const struct schema_field *field, const char *value)
     return field->extra_offset && !*(const _Bool *)(value + field->extra_offset);
 }
 
+/* ,"name": in one piece; names are such that nothing in them is escaped. */
+static void put_name(struct buf *out, const char *name, _Bool first)
+{
+    size_t length = strlen(name);
+    buf_reserve(out, length + sizeof(",\"\":"));
+    if (out->failed)
+        return;
+    char *at = out->data + out->length;
+    if (!first)
+        *at++ = ',';
+    *at++ = '"';
+    memcpy(at, name, length);
+    memcpy(at + length, "\":", sizeof("\":"));
+    out->length = (size_t)(at - out->data) + length + 2;
+}
+
 static void encode_object(const struct schema *schema, const char *value, struct buf *out)
 {
     _Bool first = 1;
@@ -21,12 +37,8 @@ static void encode_object(const struct schema *schema, const char *value, struct
         const struct schema_field *field = &schema->fields[i];
         if (field->schema->shape == SHAPE_NONE || is_absent(field, value))
             continue;
-        if (!first)
-            buf_put_char(out, ',');
+        put_name(out, field->name, first);
         first = 0;
-        buf_put_char(out, '"');
-        buf_put_text(out, field->name);
-        buf_put(out, "\":", 2);
         const void *place = value + field->offset;
         if (field->schema->shape == SHAPE_STRUCT && !field->required)
             place = *(void *const *)place;

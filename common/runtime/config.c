@@ -1,5 +1,7 @@
 /* Config: see config.h. One table says everything about an option: its flag, its environment, its help. */
 #include "runtime/config.h"
+#include "base/digest.h"
+#include "runtime/http.h"
 #include "runtime/tools.h"
 #include <assert.h>
 #include <ctype.h>
@@ -8,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum kind { TEXT, FILE_NAME, NUMBER, SWITCH, LEVEL, FORMAT };
+enum kind { TEXT, FILE_NAME, FOLDER, LAST_TEXT = FOLDER, NUMBER, SWITCH, LEVEL, FORMAT };
 
 struct row {
     const char *flag;                     /* NULL: from the environment only, because argv is public */
@@ -24,7 +26,7 @@ struct row {
 #define AT(member) offsetof(struct config, member)
 static const struct row rows[] = {
     { "server", "NATS_URL", TEXT, AT(server), "nats://127.0.0.1:4222", 0, 0, "the NATS server, several with commas", 0 },
-    { "data-dir", "JOURNEY_DATA_DIR", TEXT, AT(data_dir), ".", 0, 0, "folder of the database; made when it is not there", 0 },
+    { "data-dir", "JOURNEY_DATA_DIR", FOLDER, AT(data_dir), ".", 0, 0, "folder of the database; made when it is not there", 0 },
     { "creds", "NATS_CREDS", FILE_NAME, AT(credentials_file), NULL, 0, 0, "credentials file (JWT and seed)", 0 },
     { "nkey", "NATS_NKEY", FILE_NAME, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed", 0 },
     { "tlscert", "NATS_CERT", FILE_NAME, AT(certificate_file), NULL, 0, 0, "TLS client certificate", 0 },
@@ -43,6 +45,7 @@ static const struct row rows[] = {
     { "queue-max", "JOURNEY_QUEUE_MAX", NUMBER, AT(queue_max), "8192", 1, 1000000, "requests that may wait; beyond it: busy", 0 },
     { "backlog-max", "JOURNEY_BACKLOG_MAX", NUMBER, AT(backlog_max), "1000000", 1, INT64_MAX, "events that may wait for the stream; beyond it: busy", 0 },
     { "reader-threads", "JOURNEY_READER_THREADS", NUMBER, AT(reader_threads), "2", 1, 8, "threads that answer queries", 0 },
+    { "client-rate-max", "JOURNEY_CLIENT_RATE_MAX", NUMBER, AT(client_rate_max), "0", 0, 1000000, "requests a second of one client; beyond it: busy; 0: no limit", 0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0, "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },
     { "no-retry", "JOURNEY_NO_RETRY", SWITCH, AT(no_retry), NULL, 0, 0, "end with 69 when no server is there at the start", 0 },
 };
@@ -67,6 +70,7 @@ static int set(struct config *config, const struct row *row, const char *text, c
     int r = 0;
     switch (row->kind) {
     case TEXT:
+    case FOLDER:
     case FILE_NAME: *(const char **)place = text; break;
     case NUMBER: r = parse_number(text, row->min, row->max, (int64_t *)place); break;
     case SWITCH: *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
@@ -121,20 +125,32 @@ static void print_option(const char *flag, const char *value, const char *variab
     printf("        %s%s%s%s\n", help, preset ? " [" : "", preset ? preset : "", preset ? "]" : "");
 }
 
+/* What an option wants, as the completions read it. */
+static const char *const values[] = {
+    [TEXT] = " VALUE", [FILE_NAME] = " FILE", [FOLDER] = " DIR", [NUMBER] = " N", [SWITCH] = "",
+    [LEVEL] = " debug|info|warn|error", [FORMAT] = " logfmt|json",
+};
+
+static void print_own_option(const struct service *service, const struct option *option)
+{
+    char variable[64], value[128] = "";
+    variable_of(service, option->name, variable, sizeof(variable));
+    for (const char *const *choice = option->choices; choice && *choice; choice++)
+        snprintf(value + strlen(value), sizeof(value) - strlen(value), "%c%s", choice == option->choices ? ' ' : '|', *choice);
+    print_option(option->name, *value ? value : option->is_number ? " N" : " VALUE", variable, option->help, option->value);
+}
+
 static void print_help(const struct service *service)
 {
-    char variable[64];
     const char *name = service->name;
     printf("%s - %s\n\nUSAGE\n  %s [OPTIONS] %-28s run the service\n", name, service->description, name, "");
     tools_print_usage(service);
     printf("\nWHAT IT DOES\n  A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, publishes its events\n"
            "  to the stream %s, and runs until SIGTERM. It may be started before its server.\n\nOPTIONS\n", name, service->log);
     for (size_t i = 0; i < ROWS; i++)
-        print_option(rows[i].flag, rows[i].kind == SWITCH ? "" : " VALUE", rows[i].variable, rows[i].help, rows[i].value);
-    for (int i = 0; service->options && service->options[i].name; i++) {
-        variable_of(service, service->options[i].name, variable, sizeof(variable));
-        print_option(service->options[i].name, " VALUE", variable, service->options[i].help, service->options[i].value);
-    }
+        print_option(rows[i].flag, values[rows[i].kind], rows[i].variable, rows[i].help, rows[i].value);
+    for (const struct option *option = service->options; option && option->name; option++)
+        print_own_option(service, option);
     printf("  --check-config\n        check the configuration and end\n"
            "  --print-config\n        print the configuration, without secrets, and end\n"
            "  --version\n        versions of the service and of its libraries\n"
@@ -147,8 +163,9 @@ static void print_help(const struct service *service)
 
 static void print_version(const struct service *service)
 {
-    printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\n", service->name, JOURNEY_VERSION, bus_library_version(),
-           db_library_version(), schema_library_version());
+    printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\nlibcrypto %s\nlibmicrohttpd %s\nbuild %s, compiler %s\n", service->name,
+           JOURNEY_VERSION, bus_library_version(), db_library_version(), schema_library_version(), digest_library_version(),
+           http_library_version(), JOURNEY_BUILD, __VERSION__);
 }
 
 /* A server's address may hold a password or a token: nats://user:password@host. */
@@ -172,7 +189,7 @@ static void print_config(const struct config *config, const struct service *serv
         printf("%s=", rows[i].variable);
         if (rows[i].secret && *(const char *const *)place)
             printf("(set)");
-        else if ((rows[i].kind == TEXT || rows[i].kind == FILE_NAME) && *(const char *const *)place)
+        else if (rows[i].kind <= LAST_TEXT && *(const char *const *)place)
             print_without_secrets(*(const char *const *)place);
         else if (rows[i].kind == NUMBER)
             printf("%lld", (long long)*(const int64_t *)place);
@@ -276,6 +293,14 @@ static int check_files(const struct config *config)
     return -ERR_CONFIG;
 }
 
+static int check_http(const struct config *config)
+{
+    if (!*config->http || http_check(config->http) == 0)
+        return 0;
+    fprintf(stderr, "JOURNEY_HTTP (--http): %s\n", failure_reason());
+    return -ERR_CONFIG;
+}
+
 int config_source_api(const struct config *config, const char *log, char ret_prefix[SOURCE_API_SIZE])
 {
     const char *place = strstr(config->source_api, "{log}");
@@ -330,6 +355,8 @@ int config_read(struct config *config, const struct service *service, int argc, 
     }
     if (r >= 0)
         r = check_files(config);
+    if (r >= 0)
+        r = check_http(config);
     if (r >= 0)
         r = check_sources(config, service);
     if (r < 0)

@@ -112,29 +112,13 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
     return 0;
 }
 
-static const char *keep(struct journey *j, const char *text)
-{
-    return text ? arena_copy(j->arena, text, strlen(text)) : NULL;
-}
-
 int journey_follow(struct journey *j, int64_t position)
 {
-    _deinit_(event_reader) struct event_reader reader = { 0 };
-    struct event event;
-    int r = event_reader_open(&reader, j->db, j->service->log, position - 1, 1);
-    if (r < 0)
-        return trace(r);
-    r = event_reader_next(&reader, &event);
-    if (r < 0)
-        return trace(r);
-    if (r == 0 || event.position != position)
+    int r = event_log_origin(j->db, position, j->arena, &j->origin.correlation, &j->origin.causation, &j->origin.traceparent);
+    j->origin.cause = j->origin.cause_digest = NULL;
+    if (r == 0)
         return fail(ERR_INTERNAL, "no event at position %lld to follow from", (long long)position);
-    j->origin = (struct origin){
-        .correlation = keep(j, event.correlation),
-        .causation = keep(j, event.id),
-        .traceparent = keep(j, event.traceparent),
-    };
-    return 0;
+    return r < 0 ? trace(r) : 0;
 }
 
 static struct outbound_call *call_new(struct journey *j, const struct call *call)

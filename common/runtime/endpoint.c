@@ -126,6 +126,12 @@ static _Bool is_about_log(const struct instance *instance, const struct query_ty
     return query >= instance->admin.queries && query < instance->admin.queries + sizeof(instance->admin.queries) / sizeof(*query);
 }
 
+/* What the runtime answers, to services that heal and to operators, is not held up by how much customers want. */
+static _Bool is_limited(const struct endpoint *endpoint)
+{
+    return endpoint->command || (endpoint->query && !is_about_log(endpoint->instance, endpoint->query));
+}
+
 /* 0 when the item is on its way; else the refusal, with its message. */
 static enum refusal accept_request(struct endpoint *endpoint, const struct bus_view *view, const char *reply_to,
                                    int64_t received_ns, char *message, size_t size)
@@ -181,11 +187,13 @@ static void on_request(void *context, struct bus_message *received)
         micro_endpoint_count(endpoint->counters, 0, "400:reply subject is not an inbox");
         return;
     }
-    enum refusal refusal = REFUSED_INVALID_REQUEST;
-    if (bus_message_view(message, &view) == 0)
-        refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
-    else
+    enum refusal refusal = bus_message_view(message, &view) == 0 ? 0 : REFUSED_INVALID_REQUEST;
+    if (refusal)
         snprintf(why, sizeof(why), "the headers cannot be read");
+    else if (is_limited(endpoint))
+        refusal = client_rate_refuses(&endpoint->instance->client_rate, &view, received_ns, why, sizeof(why));
+    if (!refusal)
+        refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
     if (refusal)
         reply_refusal(endpoint->instance->bus, reply_to, endpoint->counters, received_ns, refusal, why);
 }
@@ -225,6 +233,7 @@ int endpoints_create(struct instance *instance)
 {
     const struct service *service = instance->service;
     admin_init(&instance->admin, service);
+    client_rate_init(&instance->client_rate, instance->config->client_rate_max);
     size_t count = count_queries(service->queries) + count_queries(instance->admin.queries) + 2;
     for (const struct command *c = service->commands; c && c->subject; c++)
         count++;
@@ -286,6 +295,7 @@ void endpoints_free(struct instance *instance)
         bus_subscription_free(instance->endpoints[i].subscription);
         micro_endpoint_deinit(&instance->counters[i]);
     }
+    client_rate_deinit(&instance->client_rate);
     free(instance->endpoints);
     free(instance->counters);
     instance->endpoints = NULL;

@@ -4,10 +4,15 @@
 
 #ifndef JOURNEY_HTTP
 
+int http_check(const char *address)
+{
+    return fail(ERR_CONFIG, "%s: this program was built without libmicrohttpd", address);
+}
+
 int http_start(const char *address, const struct http_page *pages, void *context, struct http **ret_http)
 {
     (void)pages, (void)context, (void)ret_http;
-    return fail(ERR_CONFIG, "%s: this program was built without libmicrohttpd", address);
+    return trace(http_check(address));
 }
 
 void http_free(struct http *http)
@@ -15,9 +20,9 @@ void http_free(struct http *http)
     (void)http;
 }
 
-_Bool http_is_there(void)
+const char *http_library_version(void)
 {
-    return 0;
+    return "left out of this program";
 }
 
 #else
@@ -36,6 +41,7 @@ _Bool http_is_there(void)
 /* Loaded when it is asked for: it brings a TLS library along, which costs 3 MB in a service that needs neither. */
 #define LIBRARY "libmicrohttpd.so.12"
 static struct {
+    __typeof__(&MHD_get_version) get_version;
     __typeof__(&MHD_start_daemon) start_daemon;
     __typeof__(&MHD_stop_daemon) stop_daemon;
     __typeof__(&MHD_create_response_from_buffer) create_response_from_buffer;
@@ -47,6 +53,7 @@ static struct {
 static int load_library(void)
 {
     const struct { const char *name; void *place; } wanted[] = {
+        { "MHD_get_version", &mhd.get_version },
         { "MHD_start_daemon", &mhd.start_daemon }, { "MHD_stop_daemon", &mhd.stop_daemon },
         { "MHD_create_response_from_buffer", &mhd.create_response_from_buffer },
         { "MHD_add_response_header", &mhd.add_response_header }, { "MHD_queue_response", &mhd.queue_response },
@@ -162,8 +169,19 @@ void http_free(struct http *http)
     free(http);
 }
 
-_Bool http_is_there(void)
+int http_check(const char *address)
 {
-    return 1;
+    struct addrinfo *found = NULL;
+    int r = load_library();
+    if (r == 0)
+        r = resolve(address, &found);
+    if (r == 0)
+        freeaddrinfo(found);
+    return trace(r);
+}
+
+const char *http_library_version(void)
+{
+    return load_library() == 0 ? mhd.get_version() : "not installed";
 }
 #endif

@@ -20,5 +20,8 @@ int http_start(const char *address, const struct http_page *pages, void *context
 void http_free(struct http *http);    /* waits for the page that is being written */
 DEFINE_FREE(http)
 
-/* Whether this program was built with libmicrohttpd. */
-_Bool http_is_there(void);
+/* What http_start would complain of, without listening: 0, or -ERR_CONFIG. */
+int http_check(const char *address);
+
+/* Of libmicrohttpd, "0.9.75"; or why there is none. */
+const char *http_library_version(void);

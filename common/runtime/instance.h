@@ -3,6 +3,7 @@
 #pragma once
 #include "bus/bus.h"
 #include "runtime/admin.h"
+#include "runtime/client_rate.h"
 #include "runtime/config.h"
 #include "runtime/courier.h"
 #include "runtime/http.h"
@@ -28,6 +29,7 @@ struct instance {
     struct rebuilder rebuilder;
     struct micro micro;
     struct admin admin;
+    struct client_rate client_rate;
     struct http *http;                    /* NULL: off */
     struct micro_endpoint *counters;      /* one an endpoint */
     struct endpoint *endpoints;

@@ -55,6 +55,8 @@ static void write_requests(const struct instance *instance, struct buf *out)
     for (int i = 0; i < instance->endpoint_count; i++)
         buf_put_format(out, "journey_request_errors_total{subject=\"%s\"} %lld\n", instance->counters[i].subject,
                        (long long)atomic_load(&instance->counters[i].num_errors));
+    number(out, "journey_requests_over_rate_total", "counter", "Requests refused because their client made too many.",
+           atomic_load(&instance->client_rate.refused));
     family(out, "journey_request_duration_seconds", "histogram", "From the arrival of a request to its reply.");
     for (int i = 0; i < instance->endpoint_count; i++)
         write_histogram(&instance->counters[i], out);

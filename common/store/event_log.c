@@ -2,6 +2,7 @@
 #include "store/event_log.h"
 #include "base/buf.h"
 #include "base/result.h"
+#include "store/row.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,6 +153,23 @@ int event_log_has_cause(struct db *db, const char *cause)
 {
     int64_t one;
     return trace(db_number(db, &one, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
+}
+
+int event_log_origin(struct db *db, int64_t position, struct arena *arena, const char **ret_correlation, const char **ret_id,
+                     const char **ret_traceparent)
+{
+    _deinit_(query) struct query q = { 0 };
+    int r = query_open(&q, db, "SELECT correlation, id, traceparent FROM event_log WHERE position = ?1", "i", position);
+    if (r == 0)
+        r = query_next(&q);
+    if (r <= 0)
+        return trace(r);
+    struct row row = { .query = &q, .arena = arena };
+    *ret_correlation = row_text(&row, 0);
+    *ret_id = row_text(&row, 1);
+    *ret_traceparent = row_text(&row, 2);
+    r = row_status(&row);
+    return r < 0 ? trace(r) : 1;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */

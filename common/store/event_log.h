@@ -61,5 +61,10 @@ DEFINE_DEINIT(event_reader)
 int event_reader_open_cause(struct event_reader *reader, struct db *db, const char *log, const char *cause);
 int event_log_has_cause(struct db *db, const char *cause);  /* 1 yes, 0 no, < 0 */
 
+/* What an event that follows from the one at a position inherits: its correlation, its id, its trace; NULL where absent, text
+ * in the arena. 1 found, 0 no such position, < 0. */
+int event_log_origin(struct db *db, int64_t position, struct arena *arena, const char **ret_correlation, const char **ret_id,
+                     const char **ret_traceparent);
+
 /* A deep copy whose text lives in the arena. */
 int event_copy(const struct event *event, struct arena *arena, struct event *ret_copy);

@@ -39,7 +39,9 @@ Test(config, what_is_wrong_is_named, .init = cr_redirect_stderr)
     static const struct { const char *flag, *value; int r; } cases[] = {
         { "--nonsense", NULL, -ERR_INVALID }, { "--server", NULL, -ERR_INVALID }, { "--batch-max", "0", -ERR_CONFIG },
         { "--batch-max", "many", -ERR_CONFIG }, { "--log-level", "loud", -ERR_CONFIG }, { "--colour", "green", -ERR_CONFIG },
-        { "--size-max", "-1", -ERR_CONFIG }, { "--source-api", "a b", -ERR_CONFIG }, { "--source-api", "$JS.{log}.>", -ERR_CONFIG },
+        { "--size-max", "-1", -ERR_CONFIG }, { "--http", "127.0.0.1", -ERR_CONFIG }, { "--http", "127.0.0.1:99999", -ERR_CONFIG },
+        { "--client-rate-max", "-1", -ERR_CONFIG },
+        { "--source-api", "a b", -ERR_CONFIG }, { "--source-api", "$JS.{log}.>", -ERR_CONFIG },
     };
     struct config config;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -90,7 +92,12 @@ Test(config, help_and_version_answer_also_when_the_environment_is_wrong, .init =
     cr_assert_eq(read_config(&config, "--version", NULL), 1);
     cr_assert_eq(read_config(&config, "backup", "--help"), 1);
     read_output(text, sizeof(text));
-    cr_assert(strstr(text, "--colour") && strstr(text, "TEST_COLOUR") && strstr(text, "EXIT CODES") && strstr(text, "libnats"), "%s", text);
+    cr_assert(strstr(text, "--colour red|blue, or TEST_COLOUR") && strstr(text, "--size-max N,") && strstr(text, "EXIT CODES"), "%s", text);
+    for (const char *const *library = (const char *[]){ "libnats", "SQLite", "jansson", "libcrypto", "libmicrohttpd", NULL }; *library; library++) {
+        char line[64];
+        snprintf(line, sizeof(line), "\n%s ", *library);
+        cr_assert(strstr(text, line), "%s in %s", *library, text);
+    }
 }
 
 Test(config, files_that_cannot_be_read_are_named_at_once, .init = cr_redirect_stderr)

@@ -1,0 +1,87 @@
+/* Db, the care for its file: checkpoints, sizes, integrity, copies. See db.h. */
+#include "store/db_sqlite.h"
+#include "base/result.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE_BYTES 4096                   /* SQLite's own */
+
+int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
+{
+    int r = db_may_write(db);
+    if (r < 0)
+        return trace(r);
+    int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    sqlite3_busy_timeout(db->handle, 0);  /* truncating would wait for the readers */
+    int pages = -1, moved = -1;
+    int code = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, &pages, &moved);
+    sqlite3_busy_timeout(db->handle, db->lock_timeout_ms);
+    if (pages >= 0) {
+        db->wal_pages = pages;
+        db->wal_moved = moved;
+    }
+    if (ret_wal_bytes)
+        *ret_wal_bytes = db_wal_bytes(db);
+    return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : db_fail(db, code, "checkpoint");
+}
+
+int64_t db_wal_bytes(const struct db *db)
+{
+    char path[4096];
+    struct stat status;
+    snprintf(path, sizeof(path), "%s-wal", db->path);
+    return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+int64_t db_wal_pending_bytes(const struct db *db)
+{
+    return (int64_t)(db->wal_pages - db->wal_moved) * PAGE_BYTES;
+}
+
+int64_t db_file_bytes(const struct db *db)
+{
+    struct stat status;
+    return stat(db->path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+int db_integrity_check(struct db *db)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = query_open(&query, db, "PRAGMA integrity_check(1)", "");
+    if (r == 0)
+        r = query_next(&query);
+    if (r <= 0)
+        return r < 0 ? trace(r) : fail(ERR_CORRUPT, "%s: the integrity check says nothing", db->path);
+    const char *finding = query_text(&query, 0);
+    if (!finding || strcmp(finding, "ok") != 0)
+        return fail(ERR_CORRUPT, "%s: %s", db->path, finding ? finding : "no finding");
+    return 0;
+}
+
+/* All pages in one step, under one snapshot: between two steps a writer beside us would make the copy
+ * start anew, for ever under load. */
+int db_backup(struct db *db, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0)
+        return fail(ERR_READONLY, "%s is there already; a backup does not overwrite", path);
+    sqlite3 *target = NULL;
+    int code = sqlite3_open(path, &target);
+    if (code == SQLITE_OK) {
+        sqlite3_backup *backup = sqlite3_backup_init(target, "main", db->handle, "main");
+        code = backup ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(target);
+        sqlite3_backup_finish(backup);
+    }
+    int r = code == SQLITE_DONE ? 0 : fail(db_failure_of(code), "backup to %s: %s", path, sqlite3_errstr(code));
+    sqlite3_close(target);
+    if (r < 0)
+        unlink(path);                     /* half a copy is none */
+    return r;
+}
+
+const char *db_library_version(void)
+{
+    return sqlite3_libversion();
+}
