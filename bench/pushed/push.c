@@ -61,6 +61,7 @@ static int learn_one(struct db *db, const struct bench_push_events_item *told)
     r = db_savepoint(db);
     if (r < 0)
         return trace(r);
+    /* lint: null-dereference because told_event() has found its type */
     if (type_of(event.type)->apply(db, &event) == 0)
         return trace(db_release(db));
     log_warn("told_event_does_not_fit", LOG_TEXT("type", event.type), LOG_INT("position", event.position));

@@ -123,6 +123,6 @@ int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
     struct date again = date_of_days(days);
     if (again.month != date.month)
         return fail(ERR_INVALID, "not a day that exists");
-    *ret_wall_ms = (days * 86400 + hour * 3600 + minute * 60 + second) * 1000 + millis;
+    *ret_wall_ms = (days * 86400 + hour * INT64_C(3600) + minute * INT64_C(60) + second) * 1000 + millis;
     return 0;
 }

@@ -32,14 +32,14 @@ int lock_file_take(const char *path, int timeout_ms, int *ret_fd)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(errno == ENOSPC ? ERR_FULL : ERR_READONLY, "%s: %s", path, error_text(errno));
+        return fail(errno == ENOSPC ? ERR_FULL : ERR_READONLY, "%s: %s", path, errno_text(errno));
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int reason = errno, owner = read_owner(fd);
         if (reason != EINTR && (reason != EWOULDBLOCK || clock_monotonic_ms() >= deadline_ms)) {
             close(fd);
             return fail(ERR_LOCKED, "%s: %s (process %d)", path,
-                        reason == EWOULDBLOCK ? "another process works on this folder" : error_text(reason), owner);
+                        reason == EWOULDBLOCK ? "another process works on this folder" : errno_text(reason), owner);
         }
         poll(NULL, 0, TICK_MS);
     }

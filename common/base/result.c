@@ -23,7 +23,7 @@ const char *failure_name(int code)
     return code > 0 && code <= ERR_INTERNAL ? names[code] : "unknown";
 }
 
-const char *error_text(int number)
+const char *errno_text(int number)
 {
     return strerror_r(number, unknown_error, sizeof(unknown_error));
 }
@@ -53,9 +53,11 @@ int failure_note(enum failure code, const char *file, int line, const char *form
     return -(int)code;
 }
 
-void failure_passed_on(const char *file, int line)
+int failure_trace(int result, const char *file, int line)
 {
-    add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
+    if (result < 0)
+        add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
+    return result;
 }
 
 const char *failure_reason(void)

@@ -26,29 +26,23 @@ enum failure {
 };
 
 /* Notes a failure (printf-style message, no personal data) and returns -code. */
-#define fail(code, ...) failure_below_0(failure_note((code), __FILE__, __LINE__, __VA_ARGS__))
+#define fail(code, ...) ({ \
+    const enum failure code_ = (code); \
+    failure_note(code_, __FILE__, __LINE__, __VA_ARGS__); \
+    -(int)code_; })
 
 /* Passes a result on; adds this place to the record when it is a failure. */
-#define trace(result) failure_trace((result), __FILE__, __LINE__)
+#define trace(result) ({ \
+    const int result_ = (result); \
+    if (__builtin_expect(result_ < 0, 0)) \
+        failure_trace(result_, __FILE__, __LINE__); \
+    result_; })
 
+/* What these return is known already, and both are macros so that it is known where they stand: to the compiler, and to what
+ * reads the code for faults. */
 int failure_note(enum failure code, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
-void failure_passed_on(const char *file, int line) __attribute__((cold));
-
-/* Inline, so that a compiler and what reads the code for faults know that a failure is < 0 and what goes well stays 0. */
-static inline int failure_below_0(int result)
-{
-    if (result >= 0)
-        __builtin_unreachable();
-    return result;
-}
-
-static inline int failure_trace(int result, const char *file, int line)
-{
-    if (__builtin_expect(result < 0, 0))
-        failure_passed_on(file, line);
-    return result;
-}
+int failure_trace(int result, const char *file, int line) __attribute__((cold));
 
 /* "io: disk I/O error (db.c:120 < event_log.c:88)": the calling thread's newest record. Valid until
  * the thread's next fail(). */
@@ -58,7 +52,7 @@ const char *failure_text(void);
 const char *failure_reason(void);
 
 /* strerror() for threads: valid until the thread's next. */
-const char *error_text(int number);
+const char *errno_text(int number);
 
 /* "memory", "io", "full" …; accepts the code with either sign. */
 const char *failure_name(int code);

@@ -151,7 +151,7 @@ static natsStatus set_handlers(natsOptions *to, struct link *link)
 static int check_readable(const char *path)
 {
     if (path && access(path, R_OK) < 0)
-        return fail(ERR_CONFIG, "cannot read %s: %s", path, error_text(errno));
+        return fail(ERR_CONFIG, "cannot read %s: %s", path, errno_text(errno));
     return 0;
 }
 

@@ -284,7 +284,7 @@ static int check_files(const struct config *config)
         const char *path = *(const char *const *)((const char *)config + rows[i].offset);
         if (!path || access(path, R_OK) == 0)
             continue;
-        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, error_text(errno));
+        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, errno_text(errno));
         return -ERR_CONFIG;
     }
     if (!config->certificate_file == !config->key_file)

@@ -205,7 +205,7 @@ static int move_aside(const char *path, const char *suffix, const char *mark)
     snprintf(from, sizeof(from), "%s%s", path, suffix);
     snprintf(to, sizeof(to), "%s%s%s", path, mark, suffix);
     if (rename(from, to) < 0 && (errno != ENOENT || !*suffix))
-        return fail(ERR_READONLY, "%s: %s", from, error_text(errno));
+        return fail(ERR_READONLY, "%s: %s", from, errno_text(errno));
     return 0;
 }
 

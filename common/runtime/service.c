@@ -298,7 +298,7 @@ static int make_folder(const char *path)
         return 0;
     if (mkdir(path, 0700) == 0)           /* it holds personal data */
         return 0;
-    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, error_text(errno));
+    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, errno_text(errno));
     return -1;
 }
 

@@ -9,8 +9,8 @@
 #define BATCH_MAX_LIMIT 4096
 #define IDLE_MS 1000                        /* looks at the WAL so often when nothing comes */
 #define RETRY_MS 50                         /* after a batch that could not be written */
-#define WAL_IDLE_BYTES (1024 * 1024)        /* checkpointed when nothing waits */
-#define WAL_BUSY_BYTES (8 * 1024 * 1024)    /* checkpointed even under load: requests wait meanwhile, so little at a time */
+#define WAL_IDLE_BYTES (INT64_C(1024) * 1024)      /* checkpointed when nothing waits */
+#define WAL_BUSY_BYTES (INT64_C(8) * 1024 * 1024)  /* checkpointed even under load: requests wait meanwhile, so little at a time */
 #define LOCK_TIMEOUT_MS 1000
 
 int writer_open(struct writer *writer, struct instance *instance)

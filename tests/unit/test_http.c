@@ -81,6 +81,12 @@ static struct http *start(char *context, int *ret_port)
     return http;
 }
 
+static void skip_without_library(void)
+{
+    if (http_check("127.0.0.1:9101") < 0)
+        cr_skip("%s", failure_reason());
+}
+
 Test(http, answers_what_is_asked_for_and_nothing_else)
 {
     static const struct { const char *method, *path, *body, *status, *type, *text; } cases[] = {
@@ -92,8 +98,7 @@ Test(http, answers_what_is_asked_for_and_nothing_else)
         { "POST", "/text", "a body", " 405 ", "text/plain", "\r\n\r\n" },
         { "DELETE", "/text", "", " 405 ", "text/plain", "\r\n\r\n" },
     };
-    if (!http_is_there())
-        cr_skip("built without libmicrohttpd");
+    skip_without_library();
     int port;
     char text[] = "all is well";
     _free_(http) struct http *http = start(text, &port);
@@ -113,9 +118,9 @@ Test(http, an_address_that_cannot_be_had_is_named)
     strcpy(long_host + 300, ":9101");
     const char *const wrong[] = { "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:1x", long_host };
     struct http *http = NULL;
-    if (!http_is_there())
-        cr_skip("built without libmicrohttpd");
+    skip_without_library();
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        cr_expect_eq(http_check(wrong[i]), -ERR_CONFIG, "%s", wrong[i]);
         cr_expect_eq(http_start(wrong[i], pages, NULL, &http), -ERR_CONFIG, "%s", wrong[i]);
         cr_expect(strstr(failure_reason(), wrong[i]) || strlen(wrong[i]) > 200, "%s", failure_reason());
     }
