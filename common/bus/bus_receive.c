@@ -121,6 +121,7 @@ static int read_headers(struct bus_message *message)
     message->headers = malloc(sizeof(*headers) * (size_t)count + 1);
     if (!message->headers)
         return fail(ERR_MEMORY, "no memory for headers");
+    /* cppcheck-suppress uninitvar ; count of them have been set */
     memcpy(message->headers, headers, sizeof(*headers) * (size_t)count);
     message->header_count = count;
     return 0;

@@ -84,7 +84,7 @@ static void take_answer(struct courier *courier, struct bus_message *answer, int
     const char *rest = bus_message_subject(message) + strlen(courier->inbox) + strlen(".q.");
     char asker[8], step;
     long long epoch, n;
-    /* NOLINTNEXTLINE(cert-err34-c): our own subject; what glibc makes of a number too large, no one waits for */
+    /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest, for which nobody waits */
     if (sscanf(rest, "%7[^.].%c.%lld.%lld", asker, &step, &epoch, &n) != 4)
         return;
     if (asker[0] == 'r')

@@ -68,7 +68,7 @@ void on_puback(void *context, struct bus_message *received)
     _deinit_(arena) struct arena arena = { 0 };
     struct js_puback ack = { 0 };
     long long epoch, ahead;               /* by how much the stream's sequence is ahead of our position */
-    /* NOLINTNEXTLINE(cert-err34-c): our own subject; what glibc makes of a number too large, no one waits for */
+    /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest, for which nobody waits */
     if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch, &ahead) != 2)
         return;
     int status = bus_message_status(message);

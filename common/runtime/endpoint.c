@@ -44,7 +44,7 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
     buf_put(&text, view->data, view->data_length);
     struct digest digest;
     int r = buf_status(&text);
-    if (r == 0)
+    if (r >= 0)
         r = digest_of(text.data, text.length, &digest);
     char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE);
     size_t size = strlen(CAUSE_REQUEST) + strlen(item->key) + 1;

@@ -76,7 +76,7 @@ static int check_log(struct check *check)
         if (event.position != head.position + 1)
             return different("log", "position %" PRId64 " follows %" PRId64, event.position, head.position);
         r = event_digest(&event, &digest);
-        if (r == 0)
+        if (r >= 0)
             r = event_chain(&head.chain, &digest, &chain);
         if (r < 0)
             return trace(r);
