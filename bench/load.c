@@ -188,7 +188,7 @@ static void read_accounts(void)
         load.accounts[load.account_count++] = strdup(line);
     }
     if (file)
-        fclose(file);
+        (void)fclose(file);
     if (load.account_count == 0) {
         fprintf(stderr, "open-load: %s has no account\n", load.accounts_file);
         exit(2);
@@ -197,7 +197,8 @@ static void read_accounts(void)
 
 static void read_stages(char *text)
 {
-    for (char *part = strtok(text, ","); part && load.stage_count < STAGES_MAX; part = strtok(NULL, ",")) {
+    char *rest = NULL;
+    for (char *part = strtok_r(text, ",", &rest); part && load.stage_count < STAGES_MAX; part = strtok_r(NULL, ",", &rest)) {
         struct stage *stage = &load.stages[load.stage_count++];
         if (sscanf(part, "%lf:%lf", &stage->seconds, &stage->rate) != 2 || stage->seconds < 0 || stage->rate <= 0) {
             fprintf(stderr, "open-load: --plan is SECONDS:RATE,SECONDS:RATE…\n");

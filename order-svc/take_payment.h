@@ -29,6 +29,6 @@ struct payments {
 };
 
 /* No answer: the same key again, later and later. */
-void payments_rest(struct payments *payments, struct asks *asks, struct ask *ask, int64_t now_ms);
+void payments_rest(struct payments *p, struct asks *asks, struct ask *ask, int64_t now_ms);
 
 int payments_step(void *state, struct journey *j, int64_t *ret_due_ms);

@@ -18,6 +18,7 @@ ONLY_IN = {"style": "release",          # it looks at sources, which are the sam
 ONLY_RUNS = {"tsan": ("race",)}         # Criterion's forks and the other tools don't go with it
 SLOWER = {"asan": "3", "tsan": "5"}     # how much longer a test may take there
 LEFTOVER_S = 5
+COVERED_MIN = 90                        # percent of the lines of common/ and the services, in what the asan variant runs
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 CRITERION = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
@@ -124,6 +125,11 @@ def leftovers(mark):
     return len(found)
 
 
+def coverage(*options):
+    """What scripts/coverage says of the asan variant, which counts its lines; true when it is content."""
+    return subprocess.run([os.path.join(SCRIPTS, "coverage"), *options], check=False).returncode == 0
+
+
 def keep_logs(variant):
     target = os.environ.get("JOURNEY_TEST_LOG")
     source = os.path.join(ROOT, f"build-{variant}", "meson-logs")
@@ -151,6 +157,9 @@ def run(options):
     for variant in options.variant:
         if not build(variant):
             counts.failed += 1
+    counted = "asan" in options.variant and not counts.failed
+    if counted:
+        coverage("--reset")
     for variant in options.variant if not counts.failed else []:
         suites = [suite for suite in options.suite
                   if ONLY_IN.get(suite, variant) == variant and suite in ONLY_RUNS.get(variant, SUITES)]
@@ -164,6 +173,10 @@ def run(options):
         for test in results or []:
             counts.add(test)
     counts.failed += leftovers(mark)
+    if counted:
+        # A part of the tests runs a part of the lines, and is only told of it.
+        whole = set(options.suite) == set(SUITES) and not options.tests
+        counts.failed += not coverage("--min", str(COVERED_MIN if whole else 0))
     if counts.passed + counts.failed == 0:
         say("test: no test of this name or suite")
         counts.failed += 1
@@ -176,7 +189,7 @@ def main():
     parser = argparse.ArgumentParser(prog="test", add_help=False, usage="scripts/test [OPTION…], see --help")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--suite", action="append", choices=SUITES)
-    parser.add_argument("--variant", action="append", choices=VARIANTS + ("debug", "coverage"))
+    parser.add_argument("--variant", action="append", choices=VARIANTS + ("debug",))
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
     options.suite = options.suite or list(SUITES)

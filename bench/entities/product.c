@@ -44,6 +44,7 @@ static int quote_line(struct journey *j, struct bench_order *order, struct bench
     r = row_status(&row);
     if (r < 0)
         return trace(r);
+    /* lint: null-argument because the column is NOT NULL, and row_status() has said so of the memory */
     if (order->currency && strcmp(order->currency, currency) != 0)
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines.sku: its price is not in %s, as the others are", order->currency);
     order->currency = currency;

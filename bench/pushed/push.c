@@ -2,6 +2,7 @@
 #include "pushed/push.h"
 #include "bench_contracts.h"
 #include "base/log.h"
+#include <stdio.h>
 #include <string.h>
 
 #define TIMEOUT_MS 2000
@@ -60,6 +61,7 @@ static int learn_one(struct db *db, const struct bench_push_events_item *told)
     r = db_savepoint(db);
     if (r < 0)
         return trace(r);
+    /* lint: null-dereference because told_event() has found its type */
     if (type_of(event.type)->apply(db, &event) == 0)
         return trace(db_release(db));
     log_warn("told_event_does_not_fit", LOG_TEXT("type", event.type), LOG_INT("position", event.position));
@@ -135,9 +137,9 @@ static int queue_add(struct pusher *p, const struct event *event)
     const struct event_type *type = shop->service->events;
     while (type->name && strcmp(type->name, event->type) != 0)
         type++;
-    char *data = type->name ? strndup(event->data, event->data_length) : NULL;
     if (!type->name)
         return 0;
+    char *data = strndup(event->data, event->data_length);
     if (!data)
         return fail(ERR_MEMORY, "no memory for a push");
     *queue_at(p, p->count++) = (struct waiting){ event->position, event->time_ms, type->name, data };
@@ -277,9 +279,8 @@ int push_main(const struct push *push, int argc, char **argv)
         commands[i + 1] = service.commands[i];
     for (int i = 0; service.events[i].name && i + 2 < TABLE_MAX; i++)
         events[i + 1] = service.events[i];
-    if (strlen(service.tables) + strlen(learned_table) >= sizeof(tables))
+    if ((size_t)snprintf(tables, sizeof(tables), "%s%s", service.tables, learned_table) >= sizeof(tables))
         return 1;
-    strcat(strcpy(tables, service.tables), learned_table);
     service.tables = tables;
     service.commands = commands;
     service.events = events;

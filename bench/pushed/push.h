@@ -12,7 +12,7 @@
 #include "journey.h"
 
 #define PUSH_BATCH_MAX 128                /* events in one request */
-#define PUSH_BATCH_BYTES (20 * 1024)      /* of their data, which grows when it is quoted; a request has 64 KiB */
+#define PUSH_BATCH_BYTES ((size_t)20 * 1024) /* of their data, which grows when it is quoted; a request has 64 KiB */
 #define PUSH_QUEUE_MAX 4096               /* events that wait; beyond that the oldest are dropped */
 
 struct push {

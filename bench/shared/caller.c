@@ -112,6 +112,7 @@ static _Bool question_fill(struct open_question *question, const char *subject, 
     memcpy(question->body, body, length);
     question->length = length;
     question->tries = question->timeouts = 0;
+    /* cppcheck-suppress memleak ; it is the question's subject, which is freed with the question */
     return 1;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define BLOCK_MIN_BYTES 2048
-#define BLOCK_MAX_BYTES (64 * 1024)
+#define BLOCK_MAX_BYTES ((size_t)64 * 1024)
 
 struct arena_block {
     struct arena_block *older;

@@ -93,8 +93,9 @@ static _Bool take_char(const char **text, char c)
 /* ".5", ".123456789": at least one digit, of which milliseconds are kept. None at all is fine too. */
 static _Bool take_fraction(const char **text, int *ret_millis)
 {
-    int millis = 0, digits = 0;
+    int millis = 0;
     if (take_char(text, '.')) {
+        int digits = 0;
         for (int scale = 100; **text >= '0' && **text <= '9'; (*text)++, scale /= 10, digits++)
             millis += (**text - '0') * scale;
         if (digits == 0)
@@ -122,6 +123,6 @@ int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
     struct date again = date_of_days(days);
     if (again.month != date.month)
         return fail(ERR_INVALID, "not a day that exists");
-    *ret_wall_ms = (days * 86400 + hour * 3600 + minute * 60 + second) * 1000 + millis;
+    *ret_wall_ms = (days * 86400 + hour * INT64_C(3600) + minute * INT64_C(60) + second) * 1000 + millis;
     return 0;
 }

@@ -15,9 +15,9 @@ void crash_point(const char *name)
     size_t length = strlen(name);
     if (!wanted || strncmp(wanted, name, length) != 0)
         return;
-    int nth = 1;
+    long nth = 1;
     if (wanted[length] == ':')
-        nth = atoi(wanted + length + 1);
+        nth = strtol(wanted + length + 1, NULL, 10);
     else if (wanted[length] != '\0')
         return;
     if (atomic_fetch_add(&passes, 1) + 1 == nth)

@@ -38,11 +38,11 @@ int digest_of(const void *data, size_t length, struct digest *ret_digest)
 
 void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE])
 {
-    for (int i = 0; i < DIGEST_SIZE; i++) {
+    for (size_t i = 0; i < DIGEST_SIZE; i++) {
         ret_hex[2 * i] = "0123456789abcdef"[digest->bytes[i] >> 4];
         ret_hex[2 * i + 1] = "0123456789abcdef"[digest->bytes[i] & 15];
     }
-    ret_hex[2 * DIGEST_SIZE] = '\0';
+    ret_hex[DIGEST_HEX_SIZE - 1] = '\0';
 }
 
 static int hex_value(char c)
@@ -55,9 +55,9 @@ static int hex_value(char c)
 int digest_parse(const char *hex, struct digest *ret_digest)
 {
     struct digest digest;
-    if (strlen(hex) != 2 * DIGEST_SIZE)
+    if (strlen(hex) != DIGEST_HEX_SIZE - 1)
         return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");
-    for (int i = 0; i < DIGEST_SIZE; i++) {
+    for (size_t i = 0; i < DIGEST_SIZE; i++) {
         int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
         if (high < 0 || low < 0)
             return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");

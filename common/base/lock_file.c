@@ -25,21 +25,21 @@ static void write_owner(int fd)
 static int read_owner(int fd)
 {
     char text[32] = "";
-    return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+    return pread(fd, text, sizeof(text) - 1, 0) > 0 ? (int)strtol(text, NULL, 10) : 0;
 }
 
 int lock_file_take(const char *path, int timeout_ms, int *ret_fd)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(errno == ENOSPC ? ERR_FULL : ERR_READONLY, "%s: %s", path, strerror(errno));
+        return fail(errno == ENOSPC ? ERR_FULL : ERR_READONLY, "%s: %s", path, errno_text(errno));
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int reason = errno, owner = read_owner(fd);
         if (reason != EINTR && (reason != EWOULDBLOCK || clock_monotonic_ms() >= deadline_ms)) {
             close(fd);
             return fail(ERR_LOCKED, "%s: %s (process %d)", path,
-                        reason == EWOULDBLOCK ? "another process works on this folder" : strerror(reason), owner);
+                        reason == EWOULDBLOCK ? "another process works on this folder" : errno_text(reason), owner);
         }
         poll(NULL, 0, TICK_MS);
     }

@@ -75,6 +75,7 @@ static void put_quoted(struct buf *line, const char *text)
     while (*text) {
         size_t bytes = shown_bytes((const unsigned char *)text), wanted = bytes ? bytes : 3;
         if (length + wanted > VALUE_MAX_BYTES) {
+            /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is counted */
             memcpy(clean + length, "…", 3);
             length += 3;
             break;

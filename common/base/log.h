@@ -28,9 +28,9 @@ int log_level_parse(const char *text, enum log_level *ret_level);      /* 0, or 
 int log_format_parse(const char *text, enum log_format *ret_format);   /* 0, or -ERR_CONFIG */
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
-#define log_at(level, event, ...) \
-    log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { 0 } })
-#define log_debug(event, ...) log_at(LOG_DEBUG, event __VA_OPT__(,) __VA_ARGS__)
-#define log_info(event, ...) log_at(LOG_INFO, event __VA_OPT__(,) __VA_ARGS__)
-#define log_warn(event, ...) log_at(LOG_WARN, event __VA_OPT__(,) __VA_ARGS__)
-#define log_error(event, ...) log_at(LOG_ERROR, event __VA_OPT__(,) __VA_ARGS__)
+#define log_list(level, event, ...) log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ })
+#define log_at(level, event, ...) log_list(level, event, ##__VA_ARGS__, { 0 })
+#define log_debug(event, ...) log_at(LOG_DEBUG, event, ##__VA_ARGS__)
+#define log_info(event, ...) log_at(LOG_INFO, event, ##__VA_ARGS__)
+#define log_warn(event, ...) log_at(LOG_WARN, event, ##__VA_ARGS__)
+#define log_error(event, ...) log_at(LOG_ERROR, event, ##__VA_ARGS__)

@@ -30,7 +30,7 @@ void notify_send(const char *text)
 int64_t notify_watchdog_ms(void)
 {
     const char *interval = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
-    if (!interval || (pid && atoll(pid) != getpid()))
+    if (!interval || (pid && strtoll(pid, NULL, 10) != getpid()))
         return 0;
-    return atoll(interval) / 1000;
+    return strtoll(interval, NULL, 10) / 1000;
 }

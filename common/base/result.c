@@ -8,6 +8,7 @@ static _Thread_local char record[512];
 static _Thread_local size_t record_length;
 static _Thread_local char shown[514];
 static _Thread_local char reason[300];
+static _Thread_local char unknown_error[64];
 
 static const char *const names[] = {
     [ERR_MEMORY] = "memory", [ERR_IO] = "io", [ERR_FULL] = "full", [ERR_READONLY] = "readonly",
@@ -20,6 +21,11 @@ const char *failure_name(int code)
 {
     code = code < 0 ? -code : code;
     return code > 0 && code <= ERR_INTERNAL ? names[code] : "unknown";
+}
+
+const char *errno_text(int number)
+{
+    return strerror_r(number, unknown_error, sizeof(unknown_error));
 }
 
 static void add(int length)
@@ -49,7 +55,7 @@ int failure_note(enum failure code, const char *file, int line, const char *form
 
 int failure_trace(int result, const char *file, int line)
 {
-    if (__builtin_expect(result < 0, 0))
+    if (result < 0)
         add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
     return result;
 }

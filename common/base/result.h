@@ -26,14 +26,23 @@ enum failure {
 };
 
 /* Notes a failure (printf-style message, no personal data) and returns -code. */
-#define fail(code, ...) failure_note((code), __FILE__, __LINE__, __VA_ARGS__)
+#define fail(code, ...) ({ \
+    const enum failure code_ = (code); \
+    failure_note(code_, __FILE__, __LINE__, __VA_ARGS__); \
+    -(int)code_; })
 
 /* Passes a result on; adds this place to the record when it is a failure. */
-#define trace(result) failure_trace((result), __FILE__, __LINE__)
+#define trace(result) ({ \
+    const int result_ = (result); \
+    if (__builtin_expect(result_ < 0, 0)) \
+        failure_trace(result_, __FILE__, __LINE__); \
+    result_; })
 
+/* What these return is known already, and both are macros so that it is known where they stand: to the compiler, and to what
+ * reads the code for faults. */
 int failure_note(enum failure code, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
-int failure_trace(int result, const char *file, int line);
+int failure_trace(int result, const char *file, int line) __attribute__((cold));
 
 /* "io: disk I/O error (db.c:120 < event_log.c:88)": the calling thread's newest record. Valid until
  * the thread's next fail(). */
@@ -41,6 +50,9 @@ const char *failure_text(void);
 
 /* Its message alone, for a person who did not write the code. */
 const char *failure_reason(void);
+
+/* strerror() for threads: valid until the thread's next. */
+const char *errno_text(int number);
 
 /* "memory", "io", "full" …; accepts the code with either sign. */
 const char *failure_name(int code);

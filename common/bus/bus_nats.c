@@ -151,7 +151,7 @@ static natsStatus set_handlers(natsOptions *to, struct link *link)
 static int check_readable(const char *path)
 {
     if (path && access(path, R_OK) < 0)
-        return fail(ERR_CONFIG, "cannot read %s: %s", path, strerror(errno));
+        return fail(ERR_CONFIG, "cannot read %s: %s", path, errno_text(errno));
     return 0;
 }
 
@@ -338,7 +338,7 @@ void bus_free(struct bus *bus)
 
 void bus_library_close(void)
 {
-    nats_CloseAndWait(CLOSE_WAIT_S * 1000);
+    nats_CloseAndWait(CLOSE_WAIT_S * INT64_C(1000));
 }
 
 /* ---- What it says of itself ----------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 /* nats.c frees messages on a thread of its own, which it wakes for each that comes when its list is empty: two switches of
  * context a message, when they come one by one. So they go there many at a time. */
 #define DISCARD_MAX 64
-#define DISCARD_BYTES_MAX (64 * 1024)
+#define DISCARD_BYTES_MAX ((size_t)64 * 1024)
 
 static struct {
     pthread_mutex_t lock;
@@ -28,6 +28,7 @@ static void give_back(natsMsg *last, _Bool all)
     }
     if (all || discarded.count == DISCARD_MAX || discarded.bytes >= DISCARD_BYTES_MAX) {
         count = discarded.count;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what is copied */
         memcpy(full, discarded.messages, (size_t)count * sizeof(*full));
         discarded.count = 0;
         discarded.bytes = 0;
@@ -120,6 +121,7 @@ static int read_headers(struct bus_message *message)
     message->headers = malloc(sizeof(*headers) * (size_t)count + 1);
     if (!message->headers)
         return fail(ERR_MEMORY, "no memory for headers");
+    /* cppcheck-suppress uninitvar ; count of them have been set */
     memcpy(message->headers, headers, sizeof(*headers) * (size_t)count);
     message->header_count = count;
     return 0;

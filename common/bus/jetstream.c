@@ -166,11 +166,12 @@ static int decode(const struct schema *schema, const char *data, size_t length, 
     struct invalid invalid;
     void *value = NULL;
     int r = schema_decode(schema, data, length, arena, &value, &invalid);
+    if (r < 0)
+        return trace(r);
     if (r > 0)
         return fail(ERR_INVALID, "a reply of JetStream: %s %s", invalid.field, invalid.message);
-    if (r == 0)
-        memcpy(ret_value, &value, sizeof(value));
-    return trace(r);
+    memcpy(ret_value, &value, sizeof(value));
+    return 0;
 }
 
 static int clamp_int(int64_t value)

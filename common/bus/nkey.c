@@ -98,7 +98,7 @@ int nkey_public_of_file(const char *path, char ret_public[NKEY_PUBLIC_SIZE])
     char text[FILE_MAX_BYTES + 1];
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return fail(ERR_CONFIG, "the nkey file %s: %s", path, strerror(errno));
+        return fail(ERR_CONFIG, "the nkey file %s: %s", path, errno_text(errno));
     ssize_t length = read(file, text, FILE_MAX_BYTES);
     close(file);
     text[length > 0 ? length : 0] = '\0';

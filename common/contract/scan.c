@@ -53,7 +53,7 @@ static char unescaped(char c)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     const char *at = c ? strchr(from, c) : NULL;
-    return at ? to[at - from] : 0;
+    return (char)(at ? to[at - from] : '\0');
 }
 
 /* Behind the opening quote. The text is shortened where it stands, and gets its NUL at the latest where the closing quote is. */

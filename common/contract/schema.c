@@ -305,7 +305,7 @@ static int refuse_text(struct invalid *ret_invalid, const json_error_t *error)
         char key[64] = "";
         const char *near = strstr(error->text, "near '\"");
         if (near)
-            sscanf(near + 7, "%63[^\"]", key);
+            (void)sscanf(near + 7, "%63[^\"]", key);   /* or it stays empty */
         struct path inner = { .parent = &root, .name = shown(key) };
         return refuse(&d, &inner, "appears twice");
     }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define EVENTS_LIMIT 100
-#define EVENTS_BYTES_MAX (200 * 1024)     /* of data; escaped twice it still fits a message of 1 MB */
+#define EVENTS_BYTES_MAX ((size_t)200 * 1024) /* of data; escaped twice it still fits a message of 1 MB */
 #define PARKED_LIMIT 50
 
 static const char *keep(struct journey *j, const char *text)

@@ -48,6 +48,7 @@ int asker_open(const struct config *config, const struct service *service, struc
     if (r == 0)
         r = bus_new_inbox(asker->bus, asker->inbox);
     if (r < 0)
+        /* cppcheck-suppress memleak ; _free_ frees it */
         return trace(r);
     snprintf(subject, sizeof(subject), "%s.*", asker->inbox);
     r = bus_subscribe(asker->bus, subject, NULL, on_answer, asker, &asker->subscription);
@@ -118,7 +119,7 @@ int asker_stream_delete(struct asker *asker)
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(js_request) struct js_request request;
     _free_(bus_message) struct bus_message *answer = NULL;
-    struct js_error error;
+    struct js_error error = { 0 };
     js_request_init(&request, NULL);
     int r = ask_api(asker, js_stream_delete(&request, asker->self.log), &request, &answer);
     if (r == 0)
@@ -134,7 +135,7 @@ int asker_stream_message(struct asker *asker, int64_t sequence, struct arena *ar
     struct stream_message message = { .place = STREAM_EVENT };
     js_request_init(&request, NULL);
     int r = ask_api(asker, js_message_get(&request, asker->self.log, sequence), &request, &answer);
-    if (r == 0)
+    if (r >= 0)
         r = js_parse_message(bus_message_data(answer), bus_message_length(answer), arena, &stored);
     if (r == JS_REFUSED) {
         if (stored.error.error_code != JS_ERR_MESSAGE_NOT_FOUND)

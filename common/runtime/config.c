@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* NOLINTNEXTLINE(cert-int09-c): LAST_TEXT is no kind, but the end of a range */
 enum kind { TEXT, FILE_NAME, FOLDER, LAST_TEXT = FOLDER, NUMBER, SWITCH, LEVEL, FORMAT };
 
 struct row {
@@ -111,7 +112,7 @@ static void variable_of(const struct service *service, const char *option, char 
 {
     snprintf(ret_name, size, "%s_%s", service->prefix, option);
     for (char *c = ret_name; *c; c++)
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        *c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
 }
 
 /* ---- Help ----------------------------------------------------------------------------------- */
@@ -263,10 +264,14 @@ static int read_flag(struct config *config, const struct service *service, const
 static _Bool answer_help(const struct service *service, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0)
-            return print_help(service), 1;
-        if (strcmp(argv[i], "--version") == 0)
-            return print_version(service), 1;
+        if (strcmp(argv[i], "--help") == 0) {
+            print_help(service);
+            return 1;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            print_version(service);
+            return 1;
+        }
     }
     return 0;
 }
@@ -280,7 +285,7 @@ static int check_files(const struct config *config)
         const char *path = *(const char *const *)((const char *)config + rows[i].offset);
         if (!path || access(path, R_OK) == 0)
             continue;
-        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, strerror(errno));
+        fprintf(stderr, "%s (--%s): %s: %s\n", rows[i].variable, rows[i].flag, path, errno_text(errno));
         return -ERR_CONFIG;
     }
     if (!config->certificate_file == !config->key_file)

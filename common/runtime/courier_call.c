@@ -40,6 +40,7 @@ void call_part_make(struct courier *courier, struct batch *batch, int64_t now_ms
         struct outbound_call *call = batch->calls;
         batch->calls = call->next;
         call->next = NULL;
+        /* lint: malloc-leak because keep_open() puts it into the list, through a pointer to a pointer */
         struct open_call *open = calloc(1, sizeof(*open));
         int64_t id = ++courier->call_id;
         if (!open || courier_ask(courier, "c", 'p', 0, id, call->subject, call->body.data, call->body.length) < 0) {

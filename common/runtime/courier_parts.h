@@ -18,14 +18,14 @@ _Bool relay_part_act(struct courier *courier, int64_t now_ms);          /* what 
 const char *relay_part_reason(int code);                                 /* of a NOTE_REFUSED */
 void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n, struct bus_message *message, int64_t now_ms);
 void relay_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
-void on_puback(void *context, struct bus_message *message);             /* library thread */
+void on_puback(void *context, struct bus_message *received);            /* library thread */
 
 void feed_part_act(struct courier *courier, int i, int64_t now_ms);
 void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms);
 void feed_part_arrivals(struct courier *courier, int64_t now_ms);       /* looks at what on_delivery counted */
 void feed_part_status(struct courier *courier, const struct note *note, int64_t now_ms);
 void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
-void on_delivery(void *context, struct bus_message *message);           /* library thread */
+void on_delivery(void *context, struct bus_message *received);          /* library thread */
 
 struct runtime_events_reply;
 struct runtime_events_reply_events_item;

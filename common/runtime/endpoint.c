@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BODY_MAX_BYTES (64 * 1024)        /* jansson needs up to 80 times the size of its input */
+#define BODY_MAX_BYTES ((size_t)64 * 1024) /* jansson needs up to 80 times the size of its input */
 #define MIN_POSITION_WAIT_MS 2000         /* how long a query waits for the positions that it demands */
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
@@ -44,7 +44,7 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
     buf_put(&text, view->data, view->data_length);
     struct digest digest;
     int r = buf_status(&text);
-    if (r == 0)
+    if (r >= 0)
         r = digest_of(text.data, text.length, &digest);
     char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE);
     size_t size = strlen(CAUSE_REQUEST) + strlen(item->key) + 1;
@@ -145,7 +145,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     if (endpoint->query && is_about_log(instance, endpoint->query) && atomic_load(&instance->status.whole))
         refusal = 0;                          /* two that catch up on each other must not wait for each other */
     if (view->data_length > BODY_MAX_BYTES) {
-        snprintf(message, size, "the body has %zu bytes, at most %d are taken", view->data_length, BODY_MAX_BYTES);
+        snprintf(message, size, "the body has %zu bytes, at most %zu are taken", view->data_length, BODY_MAX_BYTES);
         return REFUSED_TOO_LARGE;
     }
     if (refusal) {

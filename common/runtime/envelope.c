@@ -187,7 +187,7 @@ enum known {
     SPECVERSION, ID, SOURCE, TYPE, ENTITY, TIME, CONTENTTYPE, CORRELATION, CAUSATION, MSG_ID, POSITION, CHAIN, CAUSE,
     CAUSE_DIGEST, TRACEPARENT, KNOWN_COUNT
 };
-#define HEADER(text, is_required) { .key = text, .length = sizeof(text) - 1, .required = is_required }
+#define HEADER(text, is_required) { .key = (text), .length = sizeof(text) - 1, .required = (is_required) }
 static const struct { const char *key; size_t length; _Bool required; } known[KNOWN_COUNT] = {
     [SPECVERSION] = HEADER("ce-specversion", 1), [ID] = HEADER("ce-id", 1), [SOURCE] = HEADER("ce-source", 1),
     [TYPE] = HEADER("ce-type", 1), [ENTITY] = HEADER("ce-subject", 1), [TIME] = HEADER("ce-time", 1),
@@ -360,6 +360,7 @@ static int fill_event(struct reader_state *r, const struct bus_view *view, const
     const char *type = envelope_type_of_subject(view->subject, leader);
     event->log = leader->log;
     event->id = r->values[ID];
+    /* lint: null-argument because check_origin() has refused a subject without a type */
     event->type = arena_copy(r->arena, type, strlen(type));
     event->entity = r->values[ENTITY];
     event->correlation = r->values[CORRELATION];

@@ -109,7 +109,7 @@ void feed_made(struct feed *feed, int64_t now_ms);
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
 void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending, int64_t now_ms);   /* so many, up to position; pending more follow */
 void feed_heartbeat(struct feed *feed, int64_t now_ms);
-void feed_pull_ended(struct feed *feed, int64_t pull, _Bool is_error, int64_t now_ms);
+void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms);
 void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms);   /* count of delivered ones that the loop has run */
 void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms);     /* met this position, not cursor + 1 */
 void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms);            /* a page of the leader's log is in the inbox */

@@ -103,7 +103,7 @@ static int fold_foreign(const struct service *service, const struct source *sour
     int r = fold_read_row(row, source->log, &event);
     if (r == 0)
         r = event_digest(&event, &digest);
-    if (r == 0)
+    if (r >= 0)
         r = event_chain(&at->chain, &digest, &chain);
     if (r < 0)
         return trace(r);

@@ -126,8 +126,9 @@ static int resolve(const char *address, struct addrinfo **ret_found)
     if (!colon || length >= sizeof(host) || *end || port < 1 || port > 65535)
         return fail(ERR_CONFIG, "%s: an address and a port are wanted, such as 127.0.0.1:9101", address);
     _Bool bracketed = length >= 2 && address[0] == '[' && address[length - 1] == ']';
-    memcpy(host, address + bracketed, length - 2 * bracketed);
-    host[length - 2 * bracketed] = '\0';
+    length -= bracketed ? 2 : 0;
+    memcpy(host, address + bracketed, length);
+    host[length] = '\0';
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
     int r = getaddrinfo(*host ? host : NULL, colon + 1, &hints, ret_found);
     return r == 0 ? 0 : fail(ERR_CONFIG, "%s: %s", address, gai_strerror(r));
@@ -137,7 +138,7 @@ int http_start(const char *address, const struct http_page *pages, void *context
 {
     struct addrinfo *found = NULL;
     int r = load_library();
-    if (r == 0)
+    if (r >= 0)
         r = resolve(address, &found);
     if (r < 0)
         return trace(r);
@@ -154,7 +155,7 @@ int http_start(const char *address, const struct http_page *pages, void *context
     if (!http)
         return fail(ERR_MEMORY, "no memory for HTTP");
     if (!http->daemon)
-        return fail(ERR_CONFIG, "%s: nobody can listen there: %s", address, strerror(reason));
+        return fail(ERR_CONFIG, "%s: nobody can listen there: %s", address, errno_text(reason));
     *ret_http = take(http);
     return 0;
 }

@@ -205,7 +205,7 @@ static int move_aside(const char *path, const char *suffix, const char *mark)
     snprintf(from, sizeof(from), "%s%s", path, suffix);
     snprintf(to, sizeof(to), "%s%s%s", path, mark, suffix);
     if (rename(from, to) < 0 && (errno != ENOENT || !*suffix))
-        return fail(ERR_READONLY, "%s: %s", from, strerror(errno));
+        return fail(ERR_READONLY, "%s: %s", from, errno_text(errno));
     return 0;
 }
 
@@ -227,7 +227,7 @@ static int keep_stream(struct sides *sides)
     int r = check_stream_is_whole(sides);
     if (r < 0)
         return trace(r);
-    strftime(mark, sizeof(mark), ".forked-%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
+    (void)strftime(mark, sizeof(mark), ".forked-%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
     close_file(sides);
     r = move_aside(sides->database_path, "", mark);
     if (r == 0)
@@ -289,9 +289,9 @@ int resolve_run(const struct service *service, const struct config *config, cons
 {
     struct sides sides = { .service = service, .database_path = database_path };
     enum keep keep;
-    char lock_path[4096];
     int lock_fd = -1, r = read_arguments(config, &keep);
     if (r == 0 && keep != KEEP_NOTHING) {
+        char lock_path[4096];
         snprintf(lock_path, sizeof(lock_path), "%s/%s.lock", config->data_dir, service->name);
         r = lock_file_take(lock_path, LOCK_WAIT_MS, &lock_fd);
     }

@@ -149,7 +149,7 @@ static int answer_repeat(struct loop *loop, struct item *item)
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event found;
     int r = event_reader_open_cause(&reader, loop->db, loop->service->log, item->origin.cause);
-    if (r == 0)
+    if (r >= 0)
         r = event_reader_next(&reader, &found);
     if (r < 0)
         return trace(r);

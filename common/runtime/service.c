@@ -143,10 +143,10 @@ static int start(struct instance *instance)
 {
     const struct config *config = instance->config;
     int r = lock_folder(instance);
-    if (r == 0)
+    if (r == 0) {
         rebuilder_init(&instance->rebuilder, instance);
-    if (r == 0)
         r = writer_open(&instance->writer, instance);
+    }
     if (r == 0)
         r = inbox_init(&instance->inbox, (int)config->queue_max);
     if (r == 0)
@@ -230,7 +230,7 @@ static int wait_for_end(struct instance *instance, int signal_fd)
         return atomic_load(&instance->exit_code);
     struct signalfd_siginfo signal;
     if (read(signal_fd, &signal, sizeof(signal)) == sizeof(signal))
-        log_info("stopping", LOG_TEXT("signal", strsignal((int)signal.ssi_signo)));
+        log_info("stopping", LOG_TEXT("signal", sigdescr_np((int)signal.ssi_signo)));
     return EXIT_FINE;
 }
 
@@ -257,8 +257,10 @@ static int run(const struct service *service, const struct config *config, const
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);   /* inherited by all threads: main alone takes them */
     signal(SIGPIPE, SIG_IGN);
+    /* NOLINTBEGIN(concurrency-mt-unsafe): there is no other thread yet */
     mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
     mallopt(M_MXFAST, 0);                 /* fast bins are consolidated over and over by that hand-over */
+    /* NOLINTEND(concurrency-mt-unsafe) */
     instance.service = service;
     instance.config = config;
     instance.database_path = database_path;
@@ -296,7 +298,7 @@ static int make_folder(const char *path)
         return 0;
     if (mkdir(path, 0700) == 0)           /* it holds personal data */
         return 0;
-    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, strerror(errno));
+    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, errno_text(errno));
     return -1;
 }
 

@@ -76,7 +76,7 @@ static int check_log(struct check *check)
         if (event.position != head.position + 1)
             return different("log", "position %" PRId64 " follows %" PRId64, event.position, head.position);
         r = event_digest(&event, &digest);
-        if (r == 0)
+        if (r >= 0)
             r = event_chain(&head.chain, &digest, &chain);
         if (r < 0)
             return trace(r);
@@ -201,7 +201,7 @@ static int check_tables(struct check *check)
         r = db_number(check->db, &count, "SELECT count(*) FROM temp.differences", "");
     if (r >= 0)
         r = differences_open(&query, check->db);
-    if (r == 0)
+    if (r >= 0)
         r = differences_next(&query, &first);
     if (r > 0)
         return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all", first.table, first.key, kinds[first.kind],
@@ -226,10 +226,12 @@ static int check_message(struct check *check, struct event_reader *reader, int64
     if (r == 0 && message.place != STREAM_EVENT)
         return different("stream", "sequence %" PRId64 " %s%s", sequence, message.place == STREAM_HOLE ? "is not there" : "is no event of ours: ",
                          message.place == STREAM_HOLE ? "" : message.reason);
+    if (r < 0)
+        return trace(r);
+    r = event_reader_next(reader, &event);
     if (r == 0)
-        r = event_reader_next(reader, &event);
-    if (r > 0)
-        r = event_digest(&event, &digest);
+        return fail(ERR_INTERNAL, "the log ends before position %" PRId64, sequence);
+    r = r < 0 ? r : event_digest(&event, &digest);
     if (r < 0)
         return trace(r);
     if (message.event.position != sequence || !digest_equal(&message.digest, &digest) || !digest_equal(&message.event.chain, &event.chain))

@@ -9,7 +9,7 @@
 #define BATCH_MAX_LIMIT 4096
 #define IDLE_MS 1000                        /* looks at the WAL so often when nothing comes */
 #define RETRY_MS 50                         /* after a batch that could not be written */
-#define WAL_IDLE_BYTES (1024 * 1024)        /* checkpointed when nothing waits */
+#define WAL_IDLE_BYTES (INT64_C(1024) * 1024)      /* checkpointed when nothing waits */
 #define LOCK_TIMEOUT_MS 1000
 
 int writer_open(struct writer *writer, struct instance *instance)
@@ -170,7 +170,7 @@ static int64_t wait_until(const struct writer *writer, int64_t wall_ms)
 static void commit_late(struct writer *writer)
 {
     _Bool outcome_unknown = 0;
-    nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000 }, NULL);
+    nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
     int r = loop_commit(&writer->loop, &outcome_unknown);
     if (r < 0)
         note_failure(writer, outcome_unknown, r);
@@ -181,7 +181,7 @@ static void *writer_main(void *argument)
     struct writer *writer = argument;
     struct instance *instance = writer->instance;
     struct item *items[BATCH_MAX_LIMIT];
-    int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? instance->config->batch_max : BATCH_MAX_LIMIT;
+    int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? (int)instance->config->batch_max : BATCH_MAX_LIMIT;
     _Bool failed = 0;
     for (;;) {
         atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
@@ -229,7 +229,7 @@ static void *writer_main(void *argument)
         readers_committed(&instance->readers);
         checkpoint(writer, 0);
         if (failed)
-            nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000 }, NULL);
+            nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
     }
     return NULL;
 }

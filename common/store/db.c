@@ -328,6 +328,7 @@ int db_open(const struct db_options *options, struct db **ret_db)
     pthread_once(&once, configure);
     _free_(db) struct db *db = calloc(1, sizeof(*db));
     if (!db || !(db->path = strdup(options->path)))
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): clang does not know of _free_ */
         return fail(ERR_MEMORY, "no memory for a database connection");
     db->damaged = options->damaged ? options->damaged : &db->own_damaged;
     db->read_only = options->read_only;
@@ -336,6 +337,7 @@ int db_open(const struct db_options *options, struct db **ret_db)
     flags |= options->scratch ? SQLITE_OPEN_URI : 0;   /* it alone attaches others by URI */
     int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, options->vfs);
     if (code != SQLITE_OK)
+        /* cppcheck-suppress memleak ; _free_ frees it */
         return db->handle ? db_fail(db, code, options->path) : fail(ERR_MEMORY, "no memory for a database connection");
     int r = set_up(db, options);
     if (r == 0 && options->scratch)

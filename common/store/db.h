@@ -90,7 +90,7 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
 
 /* When so much waits in the WAL, whoever writes should move it, under load too. Others wait meanwhile, so little at a time;
  * less is no quicker, because each time ends with a sync. */
-#define DB_WAL_MAX_BYTES (2 * 1024 * 1024)
+#define DB_WAL_MAX_BYTES (INT64_C(2) * 1024 * 1024)
 
 int64_t db_wal_bytes(const struct db *db);             /* of the file, which a checkpoint leaves as large as it was */
 int64_t db_wal_pending_bytes(const struct db *db);     /* what our commits have put there since it was last moved into the file */

@@ -58,6 +58,20 @@ int process_stop(struct process *process)
     return process_end(process);
 }
 
+/* Both are told before either is waited for. */
+void processes_finish(struct process *first, struct process *second)
+{
+    struct process *processes[] = { first, second };
+    for (size_t i = 0; i < 2; i++)
+        if (processes[i]->pid > 0) {
+            kill(processes[i]->pid, SIGTERM);
+            kill(processes[i]->pid, SIGCONT);      /* a test may have paused it */
+        }
+    for (size_t i = 0; i < 2; i++)
+        if (processes[i]->pid > 0)
+            cr_assert_eq(process_end(processes[i]), 0, "%s did not end well", processes[i]->variable);
+}
+
 int process_end(struct process *process)
 {
     int status = -1;

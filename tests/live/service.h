@@ -14,6 +14,7 @@ void process_init(struct process *process, const struct server *server, const ch
 void process_start(struct process *process, const struct server *server);   /* returns at once */
 void process_kill(struct process *process);        /* SIGKILL, and waits for its end */
 int process_stop(struct process *process);         /* SIGTERM; the exit code */
+void processes_finish(struct process *first, struct process *second);   /* SIGTERM to those that run; each must end with 0 */
 int process_end(struct process *process);          /* waits for its end, which comes by itself; the exit code */
 
 /* One of its sub-commands, with up to two words of arguments (NULL ends them), beside the service or without it: the

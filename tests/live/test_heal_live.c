@@ -26,8 +26,7 @@ static void setup(void)
 static void teardown(void)
 {
     customer_close();
-    process_kill(&account_svc);
-    process_kill(&order_svc);
+    processes_finish(&account_svc, &order_svc);
     server_deinit(&server);
 }
 
@@ -210,6 +209,33 @@ Test(heal_live, fault_41_a_reader_of_the_side_that_was_given_up_is_folded_anew)
     cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
+Test(heal_live, resolve_keeps_no_stream_that_has_lost_messages)
+{
+    cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2"));
+    wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "both"), 2);
+    assert_says("usage: order-svc [OPTIONS] resolve");
+    cr_assert_eq(tool(&order_svc, "settle", NULL, NULL), 2);
+    assert_says("settle is not a command");
+    cr_assert_eq(tool(&order_svc, "backup", NULL, NULL), 2);
+
+    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "%s", tool_output());
+    assert_says("no fork: the stream is the beginning of the log");
+    cr_assert(says(ask_text("$JS.API.STREAM.MSG.DELETE.ORDER", "{\"seq\":1}"), "\"success\":true"));
+    cr_assert_neq(tool(&order_svc, "resolve", "--keep", "stream"), 0);
+    assert_says("the stream ORDER has lost messages (1 of the sequences 2 to 2)");
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "%s", tool_output());
+    assert_says("ORDER is not there");
+    cr_assert_neq(tool(&order_svc, "resolve", "--keep", "stream"), 0);
+    assert_says("nothing could be folded from it");
+
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
 /* ---- A file that is lost, a stream that has expired --------------------------------------------- */
 
 static void lose_file(const struct process *process, const char *name)
@@ -307,4 +333,58 @@ Test(heal_live, verify_finds_what_differs_in_each_kind_of_table_and_in_the_strea
     server_kill(&server);
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
     assert_says("server   not asked");
+}
+
+static void copy_of(const char *name, char *ret_path, size_t size)
+{
+    snprintf(ret_path, size, "%s/%s", order_svc.folder, name);
+    cr_assert_eq(tool(&order_svc, "backup", ret_path, NULL), 0, "%s", tool_output());
+}
+
+static void put_back(const char *copy)
+{
+    char path[160];
+    lose_file(&order_svc, "order-svc");
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    cr_assert_eq(link(copy, path), 0);
+}
+
+/* Bytes in the middle of the file, such as a disk gives back that has lost them. */
+static void damage(const char *copy)
+{
+    FILE *file = fopen(copy, "r+");
+    cr_assert(file && fseek(file, 5 * 4096 + 100, SEEK_SET) == 0);
+    for (int i = 0; i < 8192; i++)
+        fputc(0xa5, file);
+    cr_assert_eq(fclose(file), 0);
+}
+
+Test(heal_live, verify_finds_a_stream_that_goes_further_or_another_way_and_a_damaged_file)
+{
+    char shorter[160], one_way[160];
+    cr_assert(adds_product("tea", "\"position\":1"));
+    copy_of("shorter", shorter, sizeof(shorter));
+    cr_assert(adds_product("mug", "\"position\":2"));
+    wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
+    copy_of("one-way", one_way, sizeof(one_way));
+    cr_assert_eq(process_stop(&order_svc), 0);
+    put_back(shorter);
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("it goes up to 2, the log up to 1");
+
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"position\":1,\"published\":1,");
+    cr_assert(adds_product("pot", "\"position\":2"), "another way than to the mug");
+    wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+    put_back(one_way);
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("sequence 2 is not the log's event at this position");
+
+    damage(one_way);
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("file     DIFFERENT");
+    put_back(shorter);
 }

@@ -47,8 +47,7 @@ static void setup(void)
 static void teardown(void)
 {
     customer_close();
-    process_kill(&account_svc);
-    process_kill(&order_svc);
+    processes_finish(&account_svc, &order_svc);
     server_deinit(&server);
 }
 

@@ -2,11 +2,13 @@
 #include "service.h"
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "store/db.h"
 
 static struct server server;
 static struct process account_svc, order_svc;
@@ -22,8 +24,7 @@ static void setup(void)
 static void teardown(void)
 {
     customer_close();
-    process_kill(&account_svc);
-    process_kill(&order_svc);
+    processes_finish(&account_svc, &order_svc);
     server_deinit(&server);
 }
 
@@ -116,6 +117,123 @@ Test(service_live, an_order_goes_its_way_through_both_services)
     snprintf(command, sizeof(command), "! grep -rqa '1815-12-10' '%s'", order_svc.folder);
     cr_assert(system(command) == 0, "the birthday is in order-svc's files");
 }
+
+/* ---- Limits -------------------------------------------------------------------------------------- */
+
+/* What came to an inbox of its own, for requests that are sent without waiting for their answers. */
+struct heard { atomic_int done, busy, invalid; };
+
+static void on_answer(void *context, struct bus_message *message)
+{
+    struct heard *heard = context;
+    const char *answer = bus_message_data(message);
+    atomic_fetch_add(says(answer, "\"position\"") ? &heard->done : says(answer, "the queue is full") ? &heard->busy : &heard->invalid, 1);
+    bus_message_free(message);
+}
+
+static struct bus_subscription *hear(struct heard *heard, char *ret_inbox)
+{
+    struct bus_subscription *subscription;
+    cr_assert(bus_new_inbox(customer_bus(), ret_inbox) == 0 &&
+              bus_subscribe(customer_bus(), ret_inbox, NULL, on_answer, heard, &subscription) == 0 && bus_flush(customer_bus(), 5000) == 0);
+    return subscription;
+}
+
+#define RECEIVE "{\"sku\":\"tea\",\"quantity\":1}"
+#define SENT_AT_ONCE 20
+
+static _Bool all_are_heard(void *context)
+{
+    struct heard *heard = context;
+    return atomic_load(&heard->done) + atomic_load(&heard->busy) + atomic_load(&heard->invalid) == SENT_AT_ONCE;
+}
+
+Test(service_live, a_full_queue_says_so_at_once_and_what_it_took_is_done)
+{
+    char inbox[BUS_INBOX_SIZE], path[160], stock[32];
+    struct heard heard = { 0 };
+    setenv("JOURNEY_QUEUE_MAX", "2", 1);
+    setenv("JOURNEY_BATCH_MAX", "1", 1);
+    up();
+    customer("tok_ok");
+    _free_(bus_subscription) struct bus_subscription *subscription = hear(&heard, inbox);
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    struct db_options options = { .path = path, .lock_timeout_ms = 5000 };
+    _free_(db) struct db *db = NULL;
+    cr_assert(db_open(&options, &db) == 0 && db_script(db, "BEGIN IMMEDIATE") == 0);
+    struct bus_outgoing receive = { .subject = "order.receive-stock", .reply = inbox, .data = RECEIVE, .length = strlen(RECEIVE) };
+    for (int i = 0; i < SENT_AT_ONCE; i++)
+        cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &receive), 0);
+    cr_assert(says(ask_text("order.receive-stock", RECEIVE), "the queue is full"), "one is being written, two wait");
+    cr_assert(says(ask_text("order.products", "{}"), "\"stock\":1000"), "who only reads does not wait");
+    cr_assert_eq(db_script(db, "ROLLBACK"), 0);
+    cr_assert(wait_until(all_are_heard, &heard, 10000));
+    cr_assert(atomic_load(&heard.done) <= 3 && atomic_load(&heard.invalid) == 0, "%d done, %d invalid", heard.done, heard.invalid);
+    snprintf(stock, sizeof(stock), "\"stock\":%d", 1000 + atomic_load(&heard.done));
+    cr_assert(says(ask_text("order.products", "{}"), stock), "%s", stock);
+    cr_assert(says(ask_text("order.receive-stock", RECEIVE), "position"), "and all goes on");
+}
+
+Test(service_live, more_headers_than_a_message_may_have_are_refused)
+{
+    struct bus_header headers[70];
+    char names[70][8], inbox[BUS_INBOX_SIZE];
+    struct heard heard = { 0 };
+    up();
+    customer("tok_ok");
+    _free_(bus_subscription) struct bus_subscription *subscription = hear(&heard, inbox);
+    for (int i = 0; i < 70; i++) {
+        snprintf(names[i], sizeof(names[i]), "x-%d", i);
+        headers[i] = (struct bus_header){ names[i], "y" };
+    }
+    static const int counts[] = { 64, 65, 70 };
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &(struct bus_outgoing){
+            .subject = "order.receive-stock", .reply = inbox, .headers = headers, .header_count = counts[i],
+            .data = RECEIVE, .length = strlen(RECEIVE) }), 0);
+    cr_assert(says(ask_text("order.receive-stock", RECEIVE), "\"stock\":1002"));    /* the one with 64 was taken */
+    cr_assert(atomic_load(&heard.done) == 1 && atomic_load(&heard.invalid) == 2, "%d done, %d invalid", heard.done, heard.invalid);
+}
+
+/* ---- A provider of payments that has gone wrong ---------------------------------------------------- */
+
+static const char *const provider_says[] = { "nonsense", "{\"status\":\"perhaps\"}", "{\"status\":\"paid\"}" };
+
+struct provider { atomic_int asked; char asks[3][400]; };
+
+static void on_charge(void *context, struct bus_message *message)
+{
+    struct provider *provider = context;
+    int n = atomic_load(&provider->asked);
+    if (n < 3) {
+        snprintf(provider->asks[n], sizeof(provider->asks[n]), "%s", bus_message_data(message));
+        bus_publish(customer_bus(), BUS_URGENT, &(struct bus_outgoing){
+            .subject = bus_message_reply(message), .data = provider_says[n], .length = strlen(provider_says[n]) });
+    }
+    atomic_fetch_add(&provider->asked, 1);
+    bus_message_free(message);
+}
+
+Test(service_live, a_provider_that_answers_nonsense_is_asked_again_under_the_same_key)
+{
+    static struct provider provider;
+    char order[100], account[64];
+    setenv("ORDER_PAYMENT", "nats", 1);
+    up();
+    snprintf(account, sizeof(account), "%s", customer("tok_ok"));
+    struct bus_subscription *subscription;
+    cr_assert(bus_subscribe(customer_bus(), "psp.charge", NULL, on_charge, &provider, &subscription) == 0 &&
+              bus_flush(customer_bus(), 5000) == 0);
+    snprintf(order, sizeof(order), "{\"order_id\":\"%s\"}", field(place(account, NULL), "order_id"));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,");
+    cr_assert(says(ask_text("order.get", order), "\"status\":\"paid\""));
+    cr_assert_eq(atomic_load(&provider.asked), 3);
+    const char *key = field(provider.asks[0], "key");
+    cr_assert(key && strcmp(key, field(provider.asks[1], "key")) == 0 && strcmp(key, field(provider.asks[2], "key")) == 0);
+    bus_subscription_free(subscription);
+}
+
+/* ---- Lives and deaths ------------------------------------------------------------------------------ */
 
 Test(service_live, services_start_before_their_server_and_in_any_order)
 {
@@ -316,4 +434,14 @@ Test(service_live, what_it_cannot_start_with_it_says_by_its_exit_code)
     process_start(&order_svc, &server);
     cr_assert_eq(process_end(&order_svc), 69);
     unsetenv("JOURNEY_NO_RETRY");
+    setenv("ORDER_PAYMENT", "barter", 1);
+    process_start(&order_svc, &server);
+    cr_assert_eq(process_end(&order_svc), 78);
+    unsetenv("ORDER_PAYMENT");
+    char folder[sizeof(order_svc.folder)];
+    snprintf(folder, sizeof(folder), "%s", order_svc.folder);
+    snprintf(order_svc.folder, sizeof(order_svc.folder), "/dev/null/order");
+    cr_assert_eq(process_tool(&order_svc, &server, NULL, NULL, NULL), 78);
+    cr_assert(says(tool_output(), "cannot make the data folder"), "%s", tool_output());
+    snprintf(order_svc.folder, sizeof(order_svc.folder), "%s", folder);
 }

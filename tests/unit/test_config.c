@@ -9,7 +9,8 @@ static const char *const colours[] = { "red", "blue", NULL };
 static const struct option options[] = {
     { "colour", "red", "the colour", 0, colours }, { "size-max", "7", "the size", 1, NULL }, { 0 },
 };
-static const struct service service = { .name = "test-svc", .log = "TEST", .prefix = "test", .description = "A test", .options = options };
+static const struct source sources[] = { { .log = "ACCOUNT", .service = "account-svc", .prefix = "account" }, { 0 } };
+static const struct service service = { .sources = sources, .name = "test-svc", .log = "TEST", .prefix = "test", .description = "A test", .options = options };
 
 static int read_config(struct config *config, const char *a, const char *b)
 {
@@ -40,10 +41,25 @@ Test(config, what_is_wrong_is_named, .init = cr_redirect_stderr)
         { "--batch-max", "many", -ERR_CONFIG }, { "--log-level", "loud", -ERR_CONFIG }, { "--colour", "green", -ERR_CONFIG },
         { "--size-max", "-1", -ERR_CONFIG }, { "--http", "127.0.0.1", -ERR_CONFIG }, { "--http", "127.0.0.1:99999", -ERR_CONFIG },
         { "--client-rate-max", "-1", -ERR_CONFIG },
+        { "--source-api", "a b", -ERR_CONFIG }, { "--source-api", "$JS.{log}.>", -ERR_CONFIG },
     };
     struct config config;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         cr_expect_eq(read_config(&config, cases[i].flag, cases[i].value), cases[i].r, "%s", cases[i].flag);
+}
+
+Test(config, where_a_leader_is_read_from_has_its_log_in_the_place_that_was_named)
+{
+    static const struct { const char *given, *prefix; } cases[] = {
+        { "$JS.API", "$JS.API" }, { "{log}.API", "ACCOUNT.API" }, { "from.{log}.JS", "from.ACCOUNT.JS" },
+    };
+    struct config config;
+    char prefix[SOURCE_API_SIZE];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        cr_assert_eq(read_config(&config, "--source-api", cases[i].given), 0, "%s", cases[i].given);
+        cr_assert_eq(config_source_api(&config, "ACCOUNT", prefix), 0, "%s", cases[i].given);
+        cr_expect_str_eq(prefix, cases[i].prefix);
+    }
 }
 
 Test(config, a_sub_command_comes_after_the_options)
@@ -102,6 +118,15 @@ Test(config, an_address_is_printed_without_its_password, .init = redirect)
     cr_assert_eq(read_config(&config, "--print-config", NULL), 1);
     read_output(text, sizeof(text));
     cr_assert(strstr(text, "NATS_URL=nats://***@a:1,tls://***@b:2,nats://c:3\n"), "%s", text);
+}
+
+Test(config, it_can_be_checked_without_being_used, .init = redirect)
+{
+    struct config config;
+    char text[200] = "";
+    cr_assert_eq(read_config(&config, "--check-config", NULL), 1);
+    read_output(text, sizeof(text));
+    cr_assert_str_eq(text, "test-svc: the configuration is fine\n");
 }
 
 Test(config, secrets_are_not_printed, .init = redirect)

@@ -17,6 +17,10 @@ static int add(struct journey *j, const void *request)
     const struct order_add_product *wanted = request;
     if (strcmp(wanted->sku, "never") == 0)
         return journey_refuse(j, REFUSED_OUT_OF_STOCK, "never");
+    if (strcmp(wanted->sku, "foreign") == 0)             /* an event that only another service may emit */
+        return trace(journey_emit(j, &account_closed_schema, "x", &(struct account_closed){ .account_id = "x" }));
+    if (strcmp(wanted->sku, "follower") == 0)            /* of an event that is not there */
+        return trace(journey_follow(j, 99));
     struct product_added added = { .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock };
     int r = journey_emit(j, &product_added_schema, wanted->sku, &added);
     if (r == 0 && strcmp(wanted->sku, "late") == 0)      /* refuses after it has emitted: nothing may stay */
@@ -154,6 +158,15 @@ Test(loop, a_key_is_answered_once)
     answers("a", NULL, OUTCOME_REFUSED, "internal");      /* the table refuses it; nothing of it stays */
     answers("c", NULL, OUTCOME_DONE, "{\"sku\":\"c\",\"position\":2}");
     cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM products") == 2);
+}
+
+Test(loop, a_journey_that_does_what_it_may_not_fails_alone_and_leaves_nothing)
+{
+    answers("foreign", "k1", OUTCOME_REFUSED, "internal");
+    answers("follower", "k2", OUTCOME_REFUSED, "internal");
+    answers("a", NULL, OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
+    cr_assert(rows("SELECT count(*) FROM event_log") == 1 && rows("SELECT count(*) FROM refusals") == 0);
+    answers("foreign", "k1", OUTCOME_REFUSED, "internal");          /* a failure is not kept under its key, as a refusal would be */
 }
 
 Test(loop, many_items_share_a_commit_and_none_disturbs_another)

@@ -1,4 +1,5 @@
 /* Store: the event log and its chain, cursors, refusals, parked events, migrations. */
+#include "store/compare.h"
 #include "store/cursor.h"
 #include "store/parked.h"
 #include "store/refusals.h"
@@ -199,6 +200,25 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     cr_assert(parked_first(db, "OTHER", "e9", &parked_rows) == 0);
     cr_assert(parked_remove(db, "OTHER", 5) == 0 && parked_remove(db, "OTHER", 6) == 0);
     cr_assert(parked_remove(db, "OTHER", 3) == 0 && parked_count(db, &parked_rows) == 0 && parked_rows == 0);
+}
+
+/* A folder may be called anything, also what means something in the URI by which a file is attached. */
+Test(store, a_file_is_attached_for_reading_whatever_its_name)
+{
+    static const char *const names[] = { "plain.db", "a?mode=rwc.db", "50%25 off#1.db", "a b&c=d;e.db", "\xc3\xa9't\xc3\xa9.db" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        _free_(db) struct db *scratch = NULL;
+        char scratch_path[96];
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        snprintf(scratch_path, sizeof(scratch_path), "%s/scratch-%zu", folder, i);
+        struct db *served = open_store();
+        cr_assert_eq(meta_write(served, "found", 7), 0);
+        db_free(served);
+        struct db_options options = { .path = scratch_path, .scratch = 1 };
+        cr_assert(db_open(&options, &scratch) == 0 && compare_attach(scratch, path) == 0, "%s: %s", names[i], failure_text());
+        cr_expect_eq(number(scratch, "SELECT value FROM served.meta WHERE name = 'found'"), 7, "%s", names[i]);
+        cr_expect(db_script(scratch, "DELETE FROM served.meta") == -ERR_READONLY, "%s: %s", names[i], failure_text());
+    }
 }
 
 /* ---- Versions of the file -------------------------------------------------------------------- */
