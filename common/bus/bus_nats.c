@@ -407,23 +407,30 @@ static natsStatus publish_plain(natsConnection *connection, const struct bus_out
     return natsConnection_Publish(connection, message->subject, message->data, (int)message->length);
 }
 
+/* CR and LF become blanks. */
+static void put_value(struct buf *key, const char *value)
+{
+    for (;;) {
+        size_t length = strcspn(value, "\r\n");
+        buf_put(key, value, length);
+        if (!value[length])
+            return;
+        buf_put_char(key, ' ');
+        value += length + 1;
+    }
+}
+
 /* "a: 1\r\nb: 2\r\nc": everything of a header block but its first line, the last value, and what follows it. */
 static int make_long_key(const struct bus_outgoing *message, struct buf *key)
 {
     for (int i = 0; i < message->header_count; i++) {
-        const struct bus_header *header = &message->headers[i];
-        buf_put_text(key, header->key);
-        if (i == message->header_count - 1)
-            break;
-        buf_put(key, ": ", 2);
-        size_t start = key->length, length = strlen(header->value);
-        buf_put(key, header->value, length);
-        for (char *c = buf_status(key) == 0 ? key->data + start : NULL; c && c < key->data + start + length; c++)
-            if (*c == '\r' || *c == '\n')
-                *c = ' ';
-        buf_put(key, "\r\n", 2);
+        if (i > 0) {
+            buf_put(key, ": ", 2);
+            put_value(key, message->headers[i - 1].value);
+            buf_put(key, "\r\n", 2);
+        }
+        buf_put_text(key, message->headers[i].key);
     }
-    buf_put_char(key, '\0');
     return buf_status(key);
 }
 
