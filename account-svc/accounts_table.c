@@ -6,17 +6,22 @@ int account_find(struct journey *j, const char *account_id, struct account *ret_
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
-        "SELECT name, email, birthday, street, city, postal_code, country, is_open FROM accounts WHERE account_id = ?1",
-        "s", account_id);
+                       "SELECT name, email, birthday, street, city, postal_code, country, is_open "
+                       "FROM accounts WHERE account_id = ?1",
+                       "s", account_id);
     if (r == 0)
         r = query_next(&q);
     if (r <= 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct account account = {
-        .name = row_text(&row, 0), .email = row_text(&row, 1), .birthday = row_text(&row, 2),
-        .address = { .street = row_text(&row, 3), .city = row_text(&row, 4),
-                     .postal_code = row_text(&row, 5), .country = row_text(&row, 6) },
+        .name = row_text(&row, 0),
+        .email = row_text(&row, 1),
+        .birthday = row_text(&row, 2),
+        .address = { .street = row_text(&row, 3),
+                     .city = row_text(&row, 4),
+                     .postal_code = row_text(&row, 5),
+                     .country = row_text(&row, 6) },
         .is_open = query_int(&q, 7) != 0,
     };
     r = row_status(&row);
@@ -43,9 +48,10 @@ int account_find_open(struct journey *j, const char *account_id, struct account 
 int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id)
 {
     int64_t one;
-    return trace(db_number(journey_db(j), &one,
-        "SELECT 1 FROM accounts WHERE email = ?1 AND is_open = 1 AND account_id <> ?2", "ss",
-        email, except_account_id ? except_account_id : ""));
+    return trace(
+        db_number(journey_db(j), &one,
+                  "SELECT 1 FROM accounts WHERE email = ?1 AND is_open = 1 AND account_id <> ?2",
+                  "ss", email, except_account_id ? except_account_id : ""));
 }
 
 int account_registered_apply(struct db *db, const struct event *event)
@@ -53,33 +59,41 @@ int account_registered_apply(struct db *db, const struct event *event)
     const struct account_registered *registered = event->value;
     const struct address *address = &registered->address;
     return trace(db_exec(db,
-        "INSERT INTO accounts (account_id, is_open, name, email, birthday, street, city, postal_code, country)"
-        " VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", "ssssssss",
-        registered->account_id, registered->name, registered->email, registered->birthday,
-        address->street, address->city, address->postal_code, address->country));
+                         "INSERT INTO accounts (account_id, is_open, name, email, birthday, "
+                         "street, city, postal_code, country)"
+                         " VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                         "ssssssss", registered->account_id, registered->name, registered->email,
+                         registered->birthday, address->street, address->city, address->postal_code,
+                         address->country));
 }
 
 int profile_changed_apply(struct db *db, const struct event *event)
 {
     const struct profile_changed *changed = event->value;
-    return trace(db_changed_one(db, db_exec(db,
-        "UPDATE accounts SET name = ?2, email = ?3, birthday = ?4 WHERE account_id = ?1", "ssss",
-        changed->account_id, changed->name, changed->email, changed->birthday)));
+    return trace(db_changed_one(
+        db,
+        db_exec(db,
+                "UPDATE accounts SET name = ?2, email = ?3, birthday = ?4 WHERE account_id = ?1",
+                "ssss", changed->account_id, changed->name, changed->email, changed->birthday)));
 }
 
 int address_changed_apply(struct db *db, const struct event *event)
 {
     const struct address_changed *changed = event->value;
     const struct address *address = &changed->address;
-    return trace(db_changed_one(db, db_exec(db,
-        "UPDATE accounts SET street = ?2, city = ?3, postal_code = ?4, country = ?5 WHERE account_id = ?1", "sssss",
-        changed->account_id, address->street, address->city, address->postal_code, address->country)));
+    return trace(
+        db_changed_one(db, db_exec(db,
+                                   "UPDATE accounts SET street = ?2, city = ?3, postal_code = ?4, "
+                                   "country = ?5 WHERE account_id = ?1",
+                                   "sssss", changed->account_id, address->street, address->city,
+                                   address->postal_code, address->country)));
 }
 
 int account_closed_apply(struct db *db, const struct event *event)
 {
     const struct account_closed *closed = event->value;
-    int r = db_changed_one(db, db_exec(db, "UPDATE accounts SET is_open = 0 WHERE account_id = ?1", "s", closed->account_id));
+    int r = db_changed_one(db, db_exec(db, "UPDATE accounts SET is_open = 0 WHERE account_id = ?1",
+                                       "s", closed->account_id));
     if (r == 0)
         r = cards_remove_all(db, closed->account_id);
     return trace(r);

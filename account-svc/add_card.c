@@ -1,11 +1,12 @@
-/* Add card: a card to pay with, usable until the end of the month that it names. The event is about the
- * account, not the card: events of one customer must stay in their order, whatever holds one up. */
+/* Add card: a card to pay with, usable until the end of the month that it names. The event is about
+ * the account, not the card: events of one customer must stay in their order, whatever holds one
+ * up. */
 #include "base/clock.h"
 #include "journeys.h"
 #include "tables.h"
 #include <string.h>
 
-#define CARDS_MAX 20                  /* of one account, not counting removed ones */
+#define CARDS_MAX 20 /* of one account, not counting removed ones */
 
 static _Bool has_expired(const char *expires, int64_t now_ms)
 {
@@ -28,10 +29,15 @@ int add_card(struct journey *j, const void *request)
     if (r < 0)
         return trace(r);
     if (count >= CARDS_MAX)
-        return journey_refuse(j, REFUSED_WRONG_STATE, "account_id: the account has %d cards; remove one first", CARDS_MAX);
+        return journey_refuse(j, REFUSED_WRONG_STATE,
+                              "account_id: the account has %d cards; remove one first", CARDS_MAX);
     struct card_added added = {
-        .account_id = add->account_id, .card_id = journey_make_id(j, "crd_"), .card_token = add->card_token,
-        .brand = add->brand, .last4 = add->last4, .expires = add->expires,
+        .account_id = add->account_id,
+        .card_id = journey_make_id(j, "crd_"),
+        .card_token = add->card_token,
+        .brand = add->brand,
+        .last4 = add->last4,
+        .expires = add->expires,
     };
     if (!added.card_id)
         return fail(ERR_MEMORY, "no memory for a card");

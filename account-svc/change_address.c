@@ -9,7 +9,8 @@ int change_address(struct journey *j, const void *request)
     int r = account_find_open(j, change->account_id, &account);
     if (r != 0)
         return trace(r);
-    struct address_changed changed = { .account_id = change->account_id, .address = change->address };
+    struct address_changed changed = { .account_id = change->account_id,
+                                       .address = change->address };
     return trace(journey_emit(j, &address_changed_schema, change->account_id, &changed));
 }
 

@@ -1,5 +1,5 @@
-/* Change profile: new values of name, e-mail or birthday. The event carries all of them, so that who
- * reads it needs no earlier one. */
+/* Change profile: new values of name, e-mail or birthday. The event carries all of them, so that
+ * who reads it needs no earlier one. */
 #include "journeys.h"
 #include "tables.h"
 
@@ -7,7 +7,8 @@ int change_profile(struct journey *j, const void *request)
 {
     const struct account_change_profile *change = request;
     if (!change->name && !change->email && !change->birthday)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "name: at least one of name, email, birthday is needed");
+        return journey_refuse(j, REFUSED_INVALID_REQUEST,
+                              "name: at least one of name, email, birthday is needed");
     struct account account;
     int r = account_find_open(j, change->account_id, &account);
     if (r != 0)

@@ -1,5 +1,5 @@
-/* Close account: the customer orders nothing more, and its cards are removed. What was ordered stands,
- * and the account can still be looked at. */
+/* Close account: the customer orders nothing more, and its cards are removed. What was ordered
+ * stands, and the account can still be looked at. */
 #include "journeys.h"
 #include "tables.h"
 

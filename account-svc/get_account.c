@@ -7,7 +7,8 @@
 
 static int get_cards(struct journey *j, struct account_get_reply *reply)
 {
-    struct account_get_reply_cards_item *cards = arena_alloc(journey_arena(j), CARDS_SHOWN_MAX * sizeof(*cards));
+    struct account_get_reply_cards_item *cards = arena_alloc(journey_arena(j),
+                                                             CARDS_SHOWN_MAX * sizeof(*cards));
     if (!cards)
         return fail(ERR_MEMORY, "no memory for cards");
     int count = cards_list(j, reply->account_id, CARDS_SHOWN_MAX, cards);
@@ -43,8 +44,12 @@ int get_account(struct journey *j, const void *request, void *ret_reply)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account");
     struct account_get_reply *reply = ret_reply;
     *reply = (struct account_get_reply){
-        .account_id = get->account_id, .name = account.name, .email = account.email, .birthday = account.birthday,
-        .address = account.address, .status = account.is_open ? "open" : "closed",
+        .account_id = get->account_id,
+        .name = account.name,
+        .email = account.email,
+        .birthday = account.birthday,
+        .address = account.address,
+        .status = account.is_open ? "open" : "closed",
     };
     r = get_cards(j, reply);
     if (r == 0)

@@ -1,5 +1,6 @@
-/* Journeys of account-svc, each in a file of its name. A command has a decision and an answer made from
- * its event; a query has one function. The table in service.c says which subject leads to which. */
+/* Journeys of account-svc, each in a file of its name. A command has a decision and an answer made
+ * from its event; a query has one function. The table in service.c says which subject leads to
+ * which. */
 #pragma once
 #include "journey.h"
 
@@ -23,6 +24,6 @@ void close_account_answer(const struct event *event, void *ret_reply);
 
 int get_account(struct journey *j, const void *request, void *ret_reply);
 
-int decline_card(struct journey *j, const struct event *payment_failed);   /* a reaction */
+int decline_card(struct journey *j, const struct event *payment_failed); /* a reaction */
 
-extern const struct event_type project_purchases[];   /* what we read of order-svc's log */
+extern const struct event_type project_purchases[]; /* what we read of order-svc's log */

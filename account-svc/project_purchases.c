@@ -1,21 +1,24 @@
-/* Project purchases: of order-svc's log we keep what a customer wants to see: the order, its amount and
- * where it stands. Never products, stock or addresses. A payment that failed also makes us decline the
- * card (decline_card.c). */
+/* Project purchases: of order-svc's log we keep what a customer wants to see: the order, its amount
+ * and where it stands. Never products, stock or addresses. A payment that failed also makes us
+ * decline the card (decline_card.c). */
 #include "base/clock.h"
 #include "journeys.h"
 #include "store/row.h"
 #include "tables.h"
 
-#define CURRENCIES_MAX 64             /* shown in the totals of one account */
+#define CURRENCIES_MAX 64 /* shown in the totals of one account */
 
 /* ---- What the journeys ask ------------------------------------------------------------------- */
 
-int purchases_list(struct journey *j, const char *account_id, int max, struct account_get_reply_purchases_item *ret_purchases)
+int purchases_list(struct journey *j, const char *account_id, int max,
+                   struct account_get_reply_purchases_item *ret_purchases)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
+    int r = query_open(
+        &q, journey_db(j),
         "SELECT order_id, status, amount, currency, placed_ms FROM purchases WHERE account_id = ?1"
-        " ORDER BY order_id DESC LIMIT ?2", "si", account_id, (int64_t)max);
+        " ORDER BY order_id DESC LIMIT ?2",
+        "si", account_id, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     int count = 0;
     while (r >= 0 && (r = query_next(&q)) > 0) {
@@ -24,8 +27,10 @@ int purchases_list(struct journey *j, const char *account_id, int max, struct ac
             return fail(ERR_MEMORY, "no memory for purchases");
         rfc3339_format(query_int(&q, 4), placed_at);
         ret_purchases[count++] = (struct account_get_reply_purchases_item){
-            .order_id = row_text(&row, 0), .status = row_text(&row, 1),
-            .total = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) }, .placed_at = placed_at,
+            .order_id = row_text(&row, 0),
+            .status = row_text(&row, 1),
+            .total = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) },
+            .placed_at = placed_at,
         };
     }
     if (r == 0)
@@ -33,20 +38,24 @@ int purchases_list(struct journey *j, const char *account_id, int max, struct ac
     return r < 0 ? trace(r) : count;
 }
 
-int purchases_total(struct journey *j, const char *account_id, struct account_get_reply_totals *ret_totals)
+int purchases_total(struct journey *j, const char *account_id,
+                    struct account_get_reply_totals *ret_totals)
 {
     _deinit_(query) struct query q = { 0 };
     struct money *paid = arena_alloc(journey_arena(j), CURRENCIES_MAX * sizeof(*paid));
     if (!paid)
         return fail(ERR_MEMORY, "no memory for purchases");
     int r = query_open(&q, journey_db(j),
-        "SELECT currency, orders, paid FROM purchase_totals WHERE account_id = ?1 ORDER BY currency", "s", account_id);
+                       "SELECT currency, orders, paid FROM purchase_totals WHERE account_id = ?1 "
+                       "ORDER BY currency",
+                       "s", account_id);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct account_get_reply_totals totals = { .paid = paid };
     while (r >= 0 && (r = query_next(&q)) > 0) {
         totals.orders += query_int(&q, 1);
         if (query_int(&q, 2) > 0 && totals.paid_count < CURRENCIES_MAX)
-            paid[totals.paid_count++] = (struct money){ .amount = query_int(&q, 2), .currency = row_text(&row, 0) };
+            paid[totals.paid_count++] = (struct money){ .amount = query_int(&q, 2),
+                                                        .currency = row_text(&row, 0) };
     }
     if (r == 0)
         r = row_status(&row);
@@ -61,22 +70,25 @@ int purchases_total(struct journey *j, const char *account_id, struct account_ge
 static int order_placed_apply(struct db *db, const struct event *event)
 {
     const struct order_placed *placed = event->value;
-    int r = db_exec(db,
-        "INSERT INTO purchases (account_id, order_id, status, amount, currency, placed_ms)"
-        " VALUES (?1, ?2, 'placed', ?3, ?4, ?5)", "ssisi",
-        placed->account_id, placed->order_id, placed->total.amount, placed->total.currency, event->time_ms);
+    int r =
+        db_exec(db,
+                "INSERT INTO purchases (account_id, order_id, status, amount, currency, placed_ms)"
+                " VALUES (?1, ?2, 'placed', ?3, ?4, ?5)",
+                "ssisi", placed->account_id, placed->order_id, placed->total.amount,
+                placed->total.currency, event->time_ms);
     if (r == 0)
         r = db_exec(db,
-            "INSERT INTO purchase_totals (account_id, currency, orders) VALUES (?1, ?2, 1)"
-            " ON CONFLICT (account_id, currency) DO UPDATE SET orders = orders + 1", "ss",
-            placed->account_id, placed->total.currency);
+                    "INSERT INTO purchase_totals (account_id, currency, orders) VALUES (?1, ?2, 1)"
+                    " ON CONFLICT (account_id, currency) DO UPDATE SET orders = orders + 1",
+                    "ss", placed->account_id, placed->total.currency);
     return trace(r);
 }
 
 static int move(struct db *db, const char *account_id, const char *order_id, const char *status)
 {
-    return trace(db_changed_one(db, db_exec(db,
-        "UPDATE purchases SET status = ?3 WHERE account_id = ?1 AND order_id = ?2", "sss", account_id, order_id, status)));
+    return trace(db_changed_one(
+        db, db_exec(db, "UPDATE purchases SET status = ?3 WHERE account_id = ?1 AND order_id = ?2",
+                    "sss", account_id, order_id, status)));
 }
 
 static int order_paid_apply(struct db *db, const struct event *event)
@@ -85,8 +97,10 @@ static int order_paid_apply(struct db *db, const struct event *event)
     int r = move(db, paid->account_id, paid->order_id, "paid");
     if (r == 0)
         r = db_changed_one(db, db_exec(db,
-            "UPDATE purchase_totals SET paid = paid + ?3 WHERE account_id = ?1 AND currency = ?2", "ssi",
-            paid->account_id, paid->amount.currency, paid->amount.amount));
+                                       "UPDATE purchase_totals SET paid = paid + ?3 WHERE "
+                                       "account_id = ?1 AND currency = ?2",
+                                       "ssi", paid->account_id, paid->amount.currency,
+                                       paid->amount.amount));
     return trace(r);
 }
 
@@ -109,10 +123,10 @@ static int order_cancelled_apply(struct db *db, const struct event *event)
 }
 
 const struct event_type project_purchases[] = {
-    { &order_placed_schema,    "OrderPlaced",    order_placed_apply,    NULL },
-    { &order_paid_schema,      "OrderPaid",      order_paid_apply,      NULL },
-    { &payment_failed_schema,  "PaymentFailed",  payment_failed_apply,  decline_card },
-    { &order_shipped_schema,   "OrderShipped",   order_shipped_apply,   NULL },
+    { &order_placed_schema, "OrderPlaced", order_placed_apply, NULL },
+    { &order_paid_schema, "OrderPaid", order_paid_apply, NULL },
+    { &payment_failed_schema, "PaymentFailed", payment_failed_apply, decline_card },
+    { &order_shipped_schema, "OrderShipped", order_shipped_apply, NULL },
     { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
     { 0 },
 };

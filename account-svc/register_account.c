@@ -1,6 +1,7 @@
-/* Register account: a new customer. Two open accounts with one e-mail are a conflict: the address is
- * what a customer is written to and found by, and a request that was sent again without a key would
- * make a second account unnoticed. Upper and lower case are one address; a closed account frees it. */
+/* Register account: a new customer. Two open accounts with one e-mail are a conflict: the address
+ * is what a customer is written to and found by, and a request that was sent again without a key
+ * would make a second account unnoticed. Upper and lower case are one address; a closed account
+ * frees it. */
 #include "journeys.h"
 #include "tables.h"
 
@@ -13,8 +14,11 @@ int register_account(struct journey *j, const void *request)
     if (r > 0)
         return journey_refuse(j, REFUSED_CONFLICT, "email: an open account has this address");
     struct account_registered registered = {
-        .account_id = journey_make_id(j, "acc_"), .name = wish->name, .email = wish->email,
-        .birthday = wish->birthday, .address = wish->address,
+        .account_id = journey_make_id(j, "acc_"),
+        .name = wish->name,
+        .email = wish->email,
+        .birthday = wish->birthday,
+        .address = wish->address,
     };
     if (!registered.account_id)
         return fail(ERR_MEMORY, "no memory for an account");

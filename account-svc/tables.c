@@ -2,8 +2,8 @@
 #include "tables.h"
 
 /* Ids grow with time, so that rows keyed by them are appended, and the newest of an account are the
- * last ones. cards has no column for the provider's token: no journey here asks for it, so it stays in
- * the log for those who charge the card. */
+ * last ones. cards has no column for the provider's token: no journey here asks for it, so it stays
+ * in the log for those who charge the card. */
 const char account_tables[] =
     "CREATE TABLE IF NOT EXISTS accounts ("
     "  account_id TEXT PRIMARY KEY,"
@@ -21,7 +21,7 @@ const char account_tables[] =
     "CREATE TABLE IF NOT EXISTS cards ("
     "  account_id TEXT NOT NULL,"
     "  card_id TEXT NOT NULL,"
-    "  status INTEGER NOT NULL,"              /* enum card_status */
+    "  status INTEGER NOT NULL," /* enum card_status */
     "  brand TEXT NOT NULL,"
     "  last4 TEXT NOT NULL,"
     "  expires TEXT NOT NULL,"
@@ -32,7 +32,7 @@ const char account_tables[] =
     "CREATE TABLE IF NOT EXISTS purchases ("
     "  account_id TEXT NOT NULL,"
     "  order_id TEXT NOT NULL,"
-    "  status TEXT NOT NULL,"                 /* as in the contract */
+    "  status TEXT NOT NULL," /* as in the contract */
     "  amount INTEGER NOT NULL,"
     "  currency TEXT NOT NULL,"
     "  placed_ms INTEGER NOT NULL,"
@@ -42,7 +42,7 @@ const char account_tables[] =
     "CREATE TABLE IF NOT EXISTS purchase_totals ("
     "  account_id TEXT NOT NULL,"
     "  currency TEXT NOT NULL,"
-    "  orders INTEGER NOT NULL,"              /* placed, whatever became of them */
-    "  paid INTEGER NOT NULL DEFAULT 0,"      /* the sum of the paid ones */
+    "  orders INTEGER NOT NULL,"         /* placed, whatever became of them */
+    "  paid INTEGER NOT NULL DEFAULT 0," /* the sum of the paid ones */
     "  PRIMARY KEY (account_id, currency)"
     ") STRICT, WITHOUT ROWID;";

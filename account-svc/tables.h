@@ -3,8 +3,8 @@
  *     leading     accounts, cards                 folded from our own log
  *     projection  purchases, purchase_totals      folded from order-svc's log
  *
- * The two are disjoint (rule 2): no apply of one reads or writes the other, so that the two logs can be
- * folded in any interleaving. Text that a function returns lives in the journey's arena.
+ * The two are disjoint (rule 2): no apply of one reads or writes the other, so that the two logs
+ * can be folded in any interleaving. Text that a function returns lives in the journey's arena.
  */
 #pragma once
 #include "contracts.h"
@@ -15,11 +15,12 @@ extern const char account_tables[];
 /* ---- Accounts (accounts_table.c) ------------------------------------------------------------- */
 
 struct account {
-    const char *name, *email, *birthday;         /* birthday may be NULL */
+    const char *name, *email, *birthday; /* birthday may be NULL */
     struct address address;
     _Bool is_open;
 };
-int account_find(struct journey *j, const char *account_id, struct account *ret_account);   /* 1, 0, < 0 */
+/* 1, 0, < 0 */
+int account_find(struct journey *j, const char *account_id, struct account *ret_account);
 
 /* The account of a command that changes one: 0, or the refusal (unknown, closed), or < 0. */
 int account_find_open(struct journey *j, const char *account_id, struct account *ret_account);
@@ -36,11 +37,15 @@ int account_closed_apply(struct db *db, const struct event *event);
 
 enum card_status { CARD_USABLE = 1, CARD_DECLINED, CARD_REMOVED };
 
-int card_status_find(struct journey *j, const char *account_id, const char *card_id, enum card_status *ret_status);   /* 1, 0, < 0 */
-int cards_count(struct journey *j, const char *account_id, int64_t *ret_count);   /* not removed; 0 or < 0 */
+/* 1, 0, < 0 */
+int card_status_find(struct journey *j, const char *account_id, const char *card_id,
+                     enum card_status *ret_status);
+/* not removed; 0 or < 0 */
+int cards_count(struct journey *j, const char *account_id, int64_t *ret_count);
 
 /* The newest `max`, in the order in which they were added; the number, or < 0. */
-int cards_list(struct journey *j, const char *account_id, int max, struct account_get_reply_cards_item *ret_cards);
+int cards_list(struct journey *j, const char *account_id, int max,
+               struct account_get_reply_cards_item *ret_cards);
 
 int card_added_apply(struct db *db, const struct event *event);
 int card_removed_apply(struct db *db, const struct event *event);
@@ -50,5 +55,8 @@ int cards_remove_all(struct db *db, const char *account_id);
 /* ---- Purchases (project_purchases.c) --------------------------------------------------------- */
 
 /* The newest `max`, newest first; the number, or < 0. */
-int purchases_list(struct journey *j, const char *account_id, int max, struct account_get_reply_purchases_item *ret_purchases);
-int purchases_total(struct journey *j, const char *account_id, struct account_get_reply_totals *ret_totals);   /* 0 or < 0 */
+int purchases_list(struct journey *j, const char *account_id, int max,
+                   struct account_get_reply_purchases_item *ret_purchases);
+/* 0 or < 0 */
+int purchases_total(struct journey *j, const char *account_id,
+                    struct account_get_reply_totals *ret_totals);

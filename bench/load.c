@@ -1,10 +1,11 @@
-/* Open-load: customers who come when they come, whether the shop is quick or not. Orders are sent at intended times,
- * and what counts is the time from there to the answer: a shop that stands still for a second is not asked less
- * often in it (no coordinated omission). With --in-flight it keeps so many orders under way instead, which measures
- * what the shop can carry.
+/* Open-load: customers who come when they come, whether the shop is quick or not. Orders are sent
+ * at intended times, and what counts is the time from there to the answer: a shop that stands still
+ * for a second is not asked less often in it (no coordinated omission). With --in-flight it keeps
+ * so many orders under way instead, which measures what the shop can carry.
  *
- * One line an order on standard output: intended time and latency in microseconds (-1: no answer within the patience), and
- * the answer: ok, a status such as 503, or none. The first line names the start on the monotonic clock. */
+ * One line an order on standard output: intended time and latency in microseconds (-1: no answer
+ * within the patience), and the answer: ok, a status such as 503, or none. The first line names the
+ * start on the monotonic clock. */
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/result.h"
@@ -25,15 +26,17 @@
 #define STAGES_MAX 16
 #define BODY_SIZE 512
 
-enum { NO_ANSWER, OK };                   /* else the status of a refusal */
+enum { NO_ANSWER, OK }; /* else the status of a refusal */
 
 struct order {
     int64_t intended_ns;
-    atomic_llong latency_ns;              /* -1: none yet */
+    atomic_llong latency_ns; /* -1: none yet */
     atomic_int answer;
 };
 
-struct stage { double seconds, rate; };
+struct stage {
+    double seconds, rate;
+};
 
 static struct load {
     const char *server, *subject, *accounts_file;
@@ -47,7 +50,7 @@ static struct load {
     struct order *orders;
     int total;
     atomic_int sent, answered;
-    int64_t end_ns;                       /* of --in-flight */
+    int64_t end_ns; /* of --in-flight */
     pthread_mutex_t lock;
     pthread_cond_t changed;
 } load;
@@ -65,12 +68,19 @@ static void send_order(int n)
     char body[BODY_SIZE], reply[BUS_SUBJECT_MAX + 1], key[96];
     snprintf(reply, sizeof(reply), "%s.%d", load.inbox, n);
     snprintf(key, sizeof(key), "%s-%d", load.run_id, n);
-    int length = snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"sku-%d\",\"quantity\":1},"
+    int length = snprintf(body, sizeof(body),
+                          "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"sku-%d\",\"quantity\":1},"
                           "{\"sku\":\"sku-%d\",\"quantity\":2}]}",
-                          load.accounts[n % load.account_count], n % load.skus, (n + 1) % load.skus);
+                          load.accounts[n % load.account_count], n % load.skus,
+                          (n + 1) % load.skus);
     struct bus_header header = { "Idempotency-Key", key };
     struct bus_outgoing message = {
-        .subject = load.subject, .reply = reply, .headers = &header, .header_count = 1, .data = body, .length = (size_t)length,
+        .subject = load.subject,
+        .reply = reply,
+        .headers = &header,
+        .header_count = 1,
+        .data = body,
+        .length = (size_t)length,
     };
     if (bus_publish(load.bus, BUS_URGENT, &message) < 0)
         atomic_store(&load.orders[n].answer, 503);
@@ -96,7 +106,9 @@ static void on_answer(void *context, struct bus_message *received)
     if (n < 0 || n >= load.total || atomic_load(&load.orders[n].answer) != NO_ANSWER)
         return;
     const char *error = bus_message_header(message, "Nats-Service-Error-Code");
-    int answer = bus_message_status(message) ? bus_message_status(message) : error ? atoi(error) : OK;
+    int answer = bus_message_status(message) ? bus_message_status(message)
+                 : error                     ? atoi(error)
+                                             : OK;
     atomic_store(&load.orders[n].latency_ns, now_ns - load.orders[n].intended_ns);
     atomic_store(&load.orders[n].answer, answer);
     atomic_fetch_add(&load.answered, 1);
@@ -123,7 +135,8 @@ static void plan(int64_t start_ns)
     for (int s = 0; s < load.stage_count; s++) {
         int count = (int)(load.stages[s].seconds * load.stages[s].rate);
         for (int i = 0; i < count && n < load.total; i++, n++)
-            load.orders[n].intended_ns = start_ns + (int64_t)((at_s + i / load.stages[s].rate) * 1e9);
+            load.orders[n].intended_ns = start_ns +
+                                         (int64_t)((at_s + i / load.stages[s].rate) * 1e9);
         at_s += load.stages[s].seconds;
     }
     load.total = n;
@@ -132,7 +145,8 @@ static void plan(int64_t start_ns)
 static void await_answers(int64_t deadline_ms)
 {
     pthread_mutex_lock(&load.lock);
-    while (atomic_load(&load.answered) < atomic_load(&load.sent) && clock_monotonic_ms() < deadline_ms)
+    while (atomic_load(&load.answered) < atomic_load(&load.sent) &&
+           clock_monotonic_ms() < deadline_ms)
         condition_wait(&load.changed, &load.lock, deadline_ms);
     pthread_mutex_unlock(&load.lock);
 }
@@ -198,9 +212,11 @@ static void read_accounts(void)
 static void read_stages(char *text)
 {
     char *rest = NULL;
-    for (char *part = strtok_r(text, ",", &rest); part && load.stage_count < STAGES_MAX; part = strtok_r(NULL, ",", &rest)) {
+    for (char *part = strtok_r(text, ",", &rest); part && load.stage_count < STAGES_MAX;
+         part = strtok_r(NULL, ",", &rest)) {
         struct stage *stage = &load.stages[load.stage_count++];
-        if (sscanf(part, "%lf:%lf", &stage->seconds, &stage->rate) != 2 || stage->seconds < 0 || stage->rate <= 0) {
+        if (sscanf(part, "%lf:%lf", &stage->seconds, &stage->rate) != 2 || stage->seconds < 0 ||
+            stage->rate <= 0) {
             fprintf(stderr, "open-load: --plan is SECONDS:RATE,SECONDS:RATE…\n");
             exit(2);
         }
@@ -210,9 +226,11 @@ static void read_stages(char *text)
 static void read_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "server", 1, NULL, 's' }, { "subject", 1, NULL, 'u' }, { "accounts", 1, NULL, 'a' }, { "skus", 1, NULL, 'k' },
-        { "plan", 1, NULL, 'p' }, { "in-flight", 1, NULL, 'f' }, { "seconds", 1, NULL, 't' }, { "patience-ms", 1, NULL, 'w' },
-        { "help", 0, NULL, 'h' }, { 0 },
+        { "server", 1, NULL, 's' },   { "subject", 1, NULL, 'u' },
+        { "accounts", 1, NULL, 'a' }, { "skus", 1, NULL, 'k' },
+        { "plan", 1, NULL, 'p' },     { "in-flight", 1, NULL, 'f' },
+        { "seconds", 1, NULL, 't' },  { "patience-ms", 1, NULL, 'w' },
+        { "help", 0, NULL, 'h' },     { 0 },
     };
     load.subject = "order.place";
     load.skus = 1;
@@ -229,12 +247,14 @@ static void read_arguments(int argc, char **argv)
         case 't': load.seconds = atof(optarg); break;
         case 'w': load.patience_ms = atoll(optarg); break;
         default:
-            printf("Usage: open-load --server URL --accounts FILE --skus N (--plan SECONDS:RATE,… | --in-flight N --seconds N)\n"
+            printf("Usage: open-load --server URL --accounts FILE --skus N (--plan SECONDS:RATE,… "
+                   "| --in-flight N --seconds N)\n"
                    "                 [--subject order.place] [--patience-ms 5000]\n\n"
                    "Sends orders and prints one line for each; see scripts/compare.\n");
             exit(c == 'h' ? 0 : 2);
         }
-    if (!load.server || !load.accounts_file || load.skus < 1 || (load.stage_count == 0) == (load.in_flight <= 0)) {
+    if (!load.server || !load.accounts_file || load.skus < 1 ||
+        (load.stage_count == 0) == (load.in_flight <= 0)) {
         fprintf(stderr, "open-load: see --help\n");
         exit(2);
     }
@@ -258,10 +278,12 @@ int main(int argc, char **argv)
     snprintf(load.run_id, sizeof(load.run_id), "load-%d-%" PRId64, (int)getpid(), clock_wall_ms());
     struct bus_subscription *answers = NULL;
     char subject[BUS_SUBJECT_MAX + 1];
-    if (caller_connect(load.server, "open-load", &load.bus) < 0 || bus_new_inbox(load.bus, load.inbox) < 0)
+    if (caller_connect(load.server, "open-load", &load.bus) < 0 ||
+        bus_new_inbox(load.bus, load.inbox) < 0)
         die("connect");
     snprintf(subject, sizeof(subject), "%s.*", load.inbox);
-    if (bus_subscribe(load.bus, subject, NULL, on_answer, NULL, &answers) < 0 || bus_flush(load.bus, 5000) < 0)
+    if (bus_subscribe(load.bus, subject, NULL, on_answer, NULL, &answers) < 0 ||
+        bus_flush(load.bus, 5000) < 0)
         die("subscribe");
     report(drive());
     bus_subscription_free(answers);

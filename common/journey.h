@@ -1,9 +1,9 @@
 /* Journey: the runtime's public interface, all that a journey service includes.
  *
- * A service is one table (struct service): its commands, queries, events, the logs of others that it
- * projects, and perhaps one process. The runtime brings the rest: the log, the relay, the feeds, the
- * loop with group commit, idempotency, the micro services protocol, configuration and logs. Rules are
- * numbered in docs/ARCHITECTURE.md.
+ * A service is one table (struct service): its commands, queries, events, the logs of others that
+ * it projects, and perhaps one process. The runtime brings the rest: the log, the relay, the feeds,
+ * the loop with group commit, idempotency, the micro services protocol, configuration and logs.
+ * Rules are numbered in docs/ARCHITECTURE.md.
  *
  *   decide(command, state)   reads and returns events or a refusal; writes nothing      (rule 2)
  *   apply(event)             folds one event into tables; reads no other service's tables
@@ -26,59 +26,64 @@
 
 /* ---- What a journey function is given ------------------------------------------------------- */
 
-struct journey;                                             /* one decision, query or step */
+struct journey; /* one decision, query or step */
 
 struct db *journey_db(const struct journey *j);
-int64_t journey_now_ms(const struct journey *j);            /* wall clock, the same all through one decision */
-struct arena *journey_arena(const struct journey *j);       /* freed when the answer is out */
-const char *journey_make_id(struct journey *j, const char *prefix);   /* "ord_…", in the arena; NULL: no memory */
-const char *journey_option(const struct journey *j, const char *name);   /* a service option; never NULL */
+int64_t journey_now_ms(const struct journey *j); /* wall clock, the same all through one decision */
+struct arena *journey_arena(const struct journey *j); /* freed when the answer is out */
+/* "ord_…", in the arena; NULL: no memory */
+const char *journey_make_id(struct journey *j, const char *prefix);
+/* a service option; never NULL */
+const char *journey_option(const struct journey *j, const char *name);
 int64_t journey_option_int(const struct journey *j, const char *name);
 
-/* Says no: `return journey_refuse(j, REFUSED_OUT_OF_STOCK, "%s: %lld left", sku, left);` The message
- * reaches the client, so no personal data of others. Returns the refusal. */
+/* Says no: `return journey_refuse(j, REFUSED_OUT_OF_STOCK, "%s: %lld left", sku, left);` The
+ * message reaches the client, so no personal data of others. Returns the refusal. */
 int journey_refuse(struct journey *j, enum refusal refusal, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Says what happened, for the log and the tables, in the decision's transaction. The schema names
  * the event (it must be in service.events); entity is the id that the event is about; value is a
- * struct of that schema, borrowed until the decision's batch is settled (use journey_arena). 0 or < 0.
- * Never in a query. */
-int journey_emit(struct journey *j, const struct schema *schema, const char *entity, const void *value);
+ * struct of that schema, borrowed until the decision's batch is settled (use journey_arena). 0 or <
+ * 0. Never in a query. */
+int journey_emit(struct journey *j, const struct schema *schema, const char *entity,
+                 const void *value);
 
-/* In a process: what is emitted from here on follows from our own event at this position. Correlation,
- * causation and trace are taken from it, so that one customer's story stays one story. 0 or < 0. */
+/* In a process: what is emitted from here on follows from our own event at this position.
+ * Correlation, causation and trace are taken from it, so that one customer's story stays one story.
+ * 0 or < 0. */
 int journey_follow(struct journey *j, int64_t position);
 
 /* ---- Calls to the outside (from a process only) --------------------------------------------- */
 
 /* A request to somebody outside the mesh, such as a payment provider. It leaves after the commit
- * (rule 4), at most once per call; the answer comes to process.answered with the same tag and number. */
+ * (rule 4), at most once per call; the answer comes to process.answered with the same tag and
+ * number. */
 struct call {
-    const char *subject;              /* from a fixed table of the service */
-    const struct schema *schema;      /* of the body */
+    const char *subject;         /* from a fixed table of the service */
+    const struct schema *schema; /* of the body */
     const void *body;
     const struct schema *reply_schema;
     int timeout_ms;
-    const char *tag;                  /* what it was about, e.g. an order id; up to 63 characters */
-    int64_t number;                   /* e.g. the attempt */
+    const char *tag; /* what it was about, e.g. an order id; up to 63 characters */
+    int64_t number;  /* e.g. the attempt */
 };
 enum answer_outcome {
-    ANSWER_RECEIVED,                  /* body holds the decoded reply */
-    ANSWER_INVALID,                   /* a reply came that does not fit its schema, or an error reply */
-    ANSWER_TIMEOUT,                   /* nothing came: it may have happened or not */
-    ANSWER_UNREACHABLE,               /* nobody listens: it has not happened */
+    ANSWER_RECEIVED,    /* body holds the decoded reply */
+    ANSWER_INVALID,     /* a reply came that does not fit its schema, or an error reply */
+    ANSWER_TIMEOUT,     /* nothing came: it may have happened or not */
+    ANSWER_UNREACHABLE, /* nobody listens: it has not happened */
 };
 struct answer {
     enum answer_outcome outcome;
     const char *tag;
     int64_t number;
-    const void *body;                 /* struct of reply_schema, in journey_arena; NULL but for RECEIVED */
+    const void *body; /* struct of reply_schema, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);
 
-/* The same path for a provider that is built in: the answer (body encoded by reply_schema now) comes
- * back after delay_ms, without leaving the process. */
+/* The same path for a provider that is built in: the answer (body encoded by reply_schema now)
+ * comes back after delay_ms, without leaving the process. */
 int journey_answer_later(struct journey *j, const struct call *call, enum answer_outcome outcome,
                          const void *reply, int delay_ms);
 
@@ -86,67 +91,73 @@ int journey_answer_later(struct journey *j, const struct call *call, enum answer
 
 struct event_type {
     const struct schema *schema;
-    const char *name;                                       /* "OrderPlaced": subject evt.order.OrderPlaced */
-    int (*apply)(struct db *db, const struct event *event); /* event->value: struct of schema; 0 or < 0 */
-    int (*react)(struct journey *j, const struct event *event);   /* others' events only; may be NULL; 0 or < 0 */
+    const char *name; /* "OrderPlaced": subject evt.order.OrderPlaced */
+    /* event->value: struct of schema; 0 or < 0 */
+    int (*apply)(struct db *db, const struct event *event);
+    /* others' events only; may be NULL; 0 or < 0 */
+    int (*react)(struct journey *j, const struct event *event);
 };
 
 struct command {
-    const char *subject;                                    /* "order.place" */
+    const char *subject; /* "order.place" */
     const struct schema *request;
     const struct schema *reply;
-    int (*decide)(struct journey *j, const void *request);  /* emits at least one event: 0; or a refusal; or < 0 */
-    void (*answer)(const struct event *event, void *ret_reply);   /* fills a zeroed struct of reply */
+    /* emits at least one event: 0; or a refusal; or < 0 */
+    int (*decide)(struct journey *j, const void *request);
+    void (*answer)(const struct event *event, void *ret_reply); /* fills a zeroed struct of reply */
 };
 
 struct query_type {
     const char *subject;
     const struct schema *request;
-    const struct schema *reply;                             /* as_of is added by the runtime */
-    int (*ask)(struct journey *j, const void *request, void *ret_reply);   /* 0, a refusal, < 0 */
+    const struct schema *reply; /* as_of is added by the runtime */
+    int (*ask)(struct journey *j, const void *request, void *ret_reply); /* 0, a refusal, < 0 */
 };
 
 struct source {
-    const char *log;                                        /* "ACCOUNT" */
-    const char *service;                                    /* "account-svc", the leader */
-    const char *prefix;                                     /* "account": evt.account.>, account.events */
-    const struct event_type *events;                        /* those that we read; ends with { 0 } */
-    const char *option;                                     /* "shipping=stream": read only when the service's option says so; NULL: always */
+    const char *log;                 /* "ACCOUNT" */
+    const char *service;             /* "account-svc", the leader */
+    const char *prefix;              /* "account": evt.account.>, account.events */
+    const struct event_type *events; /* those that we read; ends with { 0 } */
+    /* "shipping=stream": read only when the service's option says so; NULL: always */
+    const char *option;
 };
 
 /* A process manager: what the service does without being asked (payments, time limits). Its memory
  * is scratch: after a rollback or a restart it is freed and started again from the tables. */
 struct process {
-    int (*start)(struct journey *j, void **ret_state);      /* once the tables are up to date */
+    int (*start)(struct journey *j, void **ret_state); /* once the tables are up to date */
     void (*free)(void *state);
-    int (*observe)(void *state, struct journey *j, const struct event *event);   /* each committed event, in order; no emit */
-    int (*step)(void *state, struct journey *j, int64_t *ret_due_ms);   /* do what is due at journey_now_ms, a bounded amount;
+    /* each committed event, in order; no emit */
+    int (*observe)(void *state, struct journey *j, const struct event *event);
+    int (*step)(void *state, struct journey *j,
+                int64_t *ret_due_ms); /* do what is due at journey_now_ms, a bounded amount;
                                                                *ret_due_ms: wall time of the next step, INT64_MAX none */
-    int (*answered)(void *state, struct journey *j, const struct answer *answer);   /* may emit */
+    int (*answered)(void *state, struct journey *j, const struct answer *answer); /* may emit */
 };
 
 struct option {
-    const char *name;                                       /* "payment-deadline-s": --payment-deadline-s, ORDER_PAYMENT_DEADLINE_S */
-    const char *value;                                      /* the default */
+    const char *name;  /* "payment-deadline-s": --payment-deadline-s, ORDER_PAYMENT_DEADLINE_S */
+    const char *value; /* the default */
     const char *help;
-    _Bool is_number;                                        /* checked at start: a number of at least 0 */
-    const char *const *choices;                             /* likewise: one of these, NULL ends; NULL: anything */
+    _Bool is_number;            /* checked at start: a number of at least 0 */
+    const char *const *choices; /* likewise: one of these, NULL ends; NULL: anything */
 };
 
 struct service {
-    const char *name;                                       /* "order-svc" */
-    const char *log;                                        /* "ORDER": also the stream's name */
-    const char *prefix;                                     /* "order": evt.order.<Type>, order.events */
+    const char *name;   /* "order-svc" */
+    const char *log;    /* "ORDER": also the stream's name */
+    const char *prefix; /* "order": evt.order.<Type>, order.events */
     const char *description;
-    const char *tables;                                     /* CREATE TABLE/INDEX …; all folded from events by apply */
-    int tables_version;                                     /* raise it when tables or an apply change: they are folded anew */
-    const char *scratch_tables;                             /* may be lost at any time without harm; NULL */
-    const struct event_type *events;                        /* own, end with { 0 } */
-    const struct source *sources;                           /* end with { 0 }; NULL */
-    const struct command *commands;                         /* end with { 0 } */
-    const struct query_type *queries;                       /* end with { 0 } */
-    const struct process *process;                          /* NULL */
-    const struct option *options;                           /* end with { 0 }; NULL */
+    const char *tables;         /* CREATE TABLE/INDEX …; all folded from events by apply */
+    int tables_version;         /* raise it when tables or an apply change: they are folded anew */
+    const char *scratch_tables; /* may be lost at any time without harm; NULL */
+    const struct event_type *events;  /* own, end with { 0 } */
+    const struct source *sources;     /* end with { 0 }; NULL */
+    const struct command *commands;   /* end with { 0 } */
+    const struct query_type *queries; /* end with { 0 } */
+    const struct process *process;    /* NULL */
+    const struct option *options;     /* end with { 0 }; NULL */
 };
 
 /* Runs the service until SIGTERM; the whole of a main(). Returns the exit code. */

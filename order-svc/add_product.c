@@ -1,5 +1,5 @@
-/* Add product: from now on it can be ordered. Its name and price stay; a product of the same sku is a
- * conflict, because orders in the log carry that sku with the first one's price. */
+/* Add product: from now on it can be ordered. Its name and price stay; a product of the same sku is
+ * a conflict, because orders in the log carry that sku with the first one's price. */
 #include "journeys.h"
 #include "tables.h"
 
@@ -12,7 +12,9 @@ int add_product(struct journey *j, const void *request)
         return trace(r);
     if (r > 0)
         return journey_refuse(j, REFUSED_CONFLICT, "sku: there is a product of this sku");
-    struct product_added added = { .sku = add->sku, .name = add->name, .price = add->price, .stock = add->stock };
+    struct product_added added = {
+        .sku = add->sku, .name = add->name, .price = add->price, .stock = add->stock
+    };
     return trace(journey_emit(j, &product_added_schema, add->sku, &added));
 }
 

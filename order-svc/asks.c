@@ -124,7 +124,11 @@ struct ask *asks_add(struct asks *asks, const char *order_id, int64_t attempt, i
     if (asks->free >= 0)
         asks->free = ask->next;
     int *bucket = bucket_of(asks, order_id, attempt);
-    *ask = (struct ask){ .attempt = attempt, .state = ASK_DUE, .due_ms = due_ms, .until_ms = INT64_MAX, .next = *bucket };
+    *ask = (struct ask){ .attempt = attempt,
+                         .state = ASK_DUE,
+                         .due_ms = due_ms,
+                         .until_ms = INT64_MAX,
+                         .next = *bucket };
     snprintf(ask->order_id, sizeof(ask->order_id), "%s", order_id);
     *bucket = index;
     asks->count++;
@@ -149,14 +153,15 @@ void asks_move(struct asks *asks, struct ask *ask, enum ask_state state, int64_t
 {
     static const char *const names[ASK_STATE_MAX] = { "due", "sent", "resting" };
     static const _Bool moves[ASK_STATE_MAX][ASK_STATE_MAX] = {
-        [ASK_DUE] = { [ASK_SENT] = 1, [ASK_RESTING] = 1 },     /* resting: no token yet */
+        [ASK_DUE] = { [ASK_SENT] = 1, [ASK_RESTING] = 1 }, /* resting: no token yet */
         [ASK_SENT] = { [ASK_RESTING] = 1 },
         [ASK_RESTING] = { [ASK_DUE] = 1 },
     };
     assert(moves[ask->state][state]);
     (void)moves;
     log_debug("payment_ask", LOG_TEXT("what", asks->what), LOG_TEXT("order", ask->order_id),
-              LOG_INT("attempt", ask->attempt), LOG_TEXT("from", names[ask->state]), LOG_TEXT("to", names[state]));
+              LOG_INT("attempt", ask->attempt), LOG_TEXT("from", names[ask->state]),
+              LOG_TEXT("to", names[state]));
     queue_leave(asks, ask);
     ask->state = state;
     ask->due_ms = due_ms;

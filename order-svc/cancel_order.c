@@ -13,9 +13,12 @@ int cancel_order(struct journey *j, const void *request)
     if (r == 0)
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
     if (!order_may_become(order.status, ORDER_CANCELLED))
-        return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s", order_status_name(order.status));
+        return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s",
+                              order_status_name(order.status));
     struct order_cancelled cancelled = {
-        .order_id = cancel->order_id, .account_id = order.account_id, .reason = "requested",
+        .order_id = cancel->order_id,
+        .account_id = order.account_id,
+        .reason = "requested",
     };
     return trace(journey_emit(j, &order_cancelled_schema, cancel->order_id, &cancelled));
 }

@@ -1,5 +1,6 @@
-/* Journeys of order-svc, each in a file of its name. A command has a decision and an answer made from
- * its event; a query has one function. The table in service.c says which subject leads to which. */
+/* Journeys of order-svc, each in a file of its name. A command has a decision and an answer made
+ * from its event; a query has one function. The table in service.c says which subject leads to
+ * which. */
 #pragma once
 #include "journey.h"
 
@@ -22,6 +23,6 @@ int list_products(struct journey *j, const void *request, void *ret_reply);
 int list_orders(struct journey *j, const void *request, void *ret_reply);
 int get_order(struct journey *j, const void *request, void *ret_reply);
 
-extern const struct event_type project_customers[];   /* what we read of account-svc's log */
-extern const struct event_type take_up_shipments[];   /* what we read of the log of shipping */
+extern const struct event_type project_customers[]; /* what we read of account-svc's log */
+extern const struct event_type take_up_shipments[]; /* what we read of the log of shipping */
 extern const struct process take_payment;

@@ -1,4 +1,5 @@
-/* List orders: a customer's, the newest first, a page at a time. The last id of a page leads to the next. */
+/* List orders: a customer's, the newest first, a page at a time. The last id of a page leads to the
+ * next. */
 #include "journeys.h"
 #include "tables.h"
 
@@ -12,13 +13,16 @@ int list_orders(struct journey *j, const void *request, void *ret_reply)
     if (r < 0)
         return trace(r);
     if (r == 0)
-        return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account is known here");
+        return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT,
+                              "account_id: no such account is known here");
 
     int limit = list->has_limit ? (int)list->limit : PAGE_DEFAULT;
-    struct order_list_reply_orders_item *orders = arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*orders));
+    struct order_list_reply_orders_item *orders =
+        arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*orders));
     if (!orders)
         return fail(ERR_MEMORY, "no memory for a list");
-    int count = orders_list(j, list->account_id, list->after, limit + 1, orders);   /* one more tells of a next page */
+    /* one more tells of a next page */
+    int count = orders_list(j, list->account_id, list->after, limit + 1, orders);
     if (count < 0)
         return trace(count);
     reply->orders = orders;

@@ -1,4 +1,5 @@
-/* List products: what there is, by sku, a page at a time. The last sku of a page leads to the next. */
+/* List products: what there is, by sku, a page at a time. The last sku of a page leads to the
+ * next. */
 #include "journeys.h"
 #include "tables.h"
 
@@ -13,7 +14,8 @@ int list_products(struct journey *j, const void *request, void *ret_reply)
         arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*products));
     if (!products)
         return fail(ERR_MEMORY, "no memory for a list");
-    int count = products_list(j, list->after ? list->after : "", limit + 1, products);   /* one more tells of a next page */
+    /* one more tells of a next page */
+    int count = products_list(j, list->after ? list->after : "", limit + 1, products);
     if (count < 0)
         return trace(count);
     reply->products = products;

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define KEY_SIZE 81                   /* as in schemas/psp.charge.json */
+#define KEY_SIZE 81 /* as in schemas/psp.charge.json */
 
 static void key_format(const struct charge *charge, char ret_key[KEY_SIZE])
 {
@@ -16,12 +16,19 @@ static int charge_by_nats(struct journey *j, const struct charge *charge)
     char key[KEY_SIZE];
     key_format(charge, key);
     struct psp_charge body = {
-        .key = key, .order_id = charge->order_id, .card_token = charge->card_token, .amount = charge->amount,
+        .key = key,
+        .order_id = charge->order_id,
+        .card_token = charge->card_token,
+        .amount = charge->amount,
     };
     struct call call = {
-        .subject = "psp.charge", .schema = &psp_charge_schema, .body = &body,
-        .reply_schema = &psp_charge_reply_schema, .timeout_ms = charge->timeout_ms,
-        .tag = charge->order_id, .number = charge->attempt,
+        .subject = "psp.charge",
+        .schema = &psp_charge_schema,
+        .body = &body,
+        .reply_schema = &psp_charge_reply_schema,
+        .timeout_ms = charge->timeout_ms,
+        .tag = charge->order_id,
+        .number = charge->attempt,
     };
     return trace(journey_call(j, &call));
 }
@@ -32,9 +39,13 @@ static int take_back_by_nats(struct journey *j, const struct charge *charge)
     key_format(charge, key);
     struct psp_void body = { .key = key };
     struct call call = {
-        .subject = "psp.void", .schema = &psp_void_schema, .body = &body,
-        .reply_schema = &psp_void_reply_schema, .timeout_ms = charge->timeout_ms,
-        .tag = charge->order_id, .number = -charge->attempt,
+        .subject = "psp.void",
+        .schema = &psp_void_schema,
+        .body = &body,
+        .reply_schema = &psp_void_reply_schema,
+        .timeout_ms = charge->timeout_ms,
+        .tag = charge->order_id,
+        .number = -charge->attempt,
     };
     return trace(journey_call(j, &call));
 }

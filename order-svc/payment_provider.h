@@ -1,10 +1,10 @@
-/* Payment provider: who takes the money. One small interface, and a file for each that we have: built in
- * (payment_sandbox.c) or behind the bus (payment_nats.c). The option `payment` chooses.
+/* Payment provider: who takes the money. One small interface, and a file for each that we have:
+ * built in (payment_sandbox.c) or behind the bus (payment_nats.c). The option `payment` chooses.
  *
- * A charge is known by its order and attempt, both to the provider (key "ord_…/1") and in the answer
- * (tag and number). The same key is the same charge: asked again, the provider says the same again.
- * A charge that is taken back (voided) is undone if it was made, and refused if it comes later. The
- * answer to that has the negative attempt as its number. */
+ * A charge is known by its order and attempt, both to the provider (key "ord_…/1") and in the
+ * answer (tag and number). The same key is the same charge: asked again, the provider says the same
+ * again. A charge that is taken back (voided) is undone if it was made, and refused if it comes
+ * later. The answer to that has the negative attempt as its number. */
 #pragma once
 #include "contracts.h"
 #include "journey.h"
@@ -12,15 +12,16 @@
 struct charge {
     const char *order_id;
     int64_t attempt;
-    const char *card_token;           /* NULL to take it back */
+    const char *card_token; /* NULL to take it back */
     struct money amount;
-    int tries;                        /* how often this one was asked for before, in this life of the process */
+    int tries; /* how often this one was asked for before, in this life of the process */
     int timeout_ms;
 };
 
 struct payment_provider {
     const char *name;
-    int (*charge)(struct journey *j, const struct charge *charge);      /* 0 or < 0; the answer comes later */
+    /* 0 or < 0; the answer comes later */
+    int (*charge)(struct journey *j, const struct charge *charge);
     int (*take_back)(struct journey *j, const struct charge *charge);
 };
 

@@ -1,4 +1,5 @@
-/* Payment sandbox: a provider that is built in, for demonstrations and tests. The card's token decides:
+/* Payment sandbox: a provider that is built in, for demonstrations and tests. The card's token
+ * decides:
  *
  *     tok_declined…   declined
  *     tok_timeout…    never answers
@@ -14,16 +15,21 @@
 #define FLAKY_TRIES 2
 
 static const struct behaviour {
-    const char *token;                /* begins with it */
+    const char *token; /* begins with it */
     enum answer_outcome outcome;
     struct psp_charge_reply reply;
     int delay_ms;
-    _Bool waits;                      /* for the whole time-out */
-    int until_tries;                  /* behaves like this so many times; 0: always */
+    _Bool waits;     /* for the whole time-out */
+    int until_tries; /* behaves like this so many times; 0: always */
 } behaviours[] = {
-    { .token = "tok_declined", .outcome = ANSWER_RECEIVED, .reply = { .status = "declined", .reason = "card_declined" } },
+    { .token = "tok_declined",
+      .outcome = ANSWER_RECEIVED,
+      .reply = { .status = "declined", .reason = "card_declined" } },
     { .token = "tok_timeout", .outcome = ANSWER_TIMEOUT, .waits = 1 },
-    { .token = "tok_slow", .outcome = ANSWER_RECEIVED, .reply = { .status = "paid" }, .delay_ms = SLOW_MS },
+    { .token = "tok_slow",
+      .outcome = ANSWER_RECEIVED,
+      .reply = { .status = "paid" },
+      .delay_ms = SLOW_MS },
     { .token = "tok_flaky", .outcome = ANSWER_UNREACHABLE, .until_tries = FLAKY_TRIES },
     { .token = "", .outcome = ANSWER_RECEIVED, .reply = { .status = "paid" } },
 };
@@ -41,15 +47,20 @@ static int charge_here(struct journey *j, const struct charge *charge)
 {
     const struct behaviour *b = behaviour_of(charge);
     struct call call = {
-        .reply_schema = &psp_charge_reply_schema, .tag = charge->order_id, .number = charge->attempt,
+        .reply_schema = &psp_charge_reply_schema,
+        .tag = charge->order_id,
+        .number = charge->attempt,
     };
-    return trace(journey_answer_later(j, &call, b->outcome, &b->reply, b->waits ? charge->timeout_ms : b->delay_ms));
+    return trace(journey_answer_later(j, &call, b->outcome, &b->reply,
+                                      b->waits ? charge->timeout_ms : b->delay_ms));
 }
 
 static int take_back_here(struct journey *j, const struct charge *charge)
 {
     struct call call = {
-        .reply_schema = &psp_void_reply_schema, .tag = charge->order_id, .number = -charge->attempt,
+        .reply_schema = &psp_void_reply_schema,
+        .tag = charge->order_id,
+        .number = -charge->attempt,
     };
     struct psp_void_reply reply = { .status = "voided" };
     return trace(journey_answer_later(j, &call, ANSWER_RECEIVED, &reply, 0));

@@ -1,5 +1,5 @@
-/* Place order: the customer's wish becomes an order with a price, an address, a card and reserved stock,
- * from what this service knows by itself. Nobody else is asked; the payment comes afterwards
+/* Place order: the customer's wish becomes an order with a price, an address, a card and reserved
+ * stock, from what this service knows by itself. Nobody else is asked; the payment comes afterwards
  * (take_payment.c). What is looked at, and in which order, decides which refusal is heard:
  *
  *     the account is known, and open · a card is usable · the products exist · in one currency ·
@@ -11,14 +11,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define QUANTITY_MAX INT64_C(1000000)            /* these two as in schemas/common.json */
+#define QUANTITY_MAX INT64_C(1000000) /* these two as in schemas/common.json */
 #define AMOUNT_MAX INT64_C(1000000000000)
-#define DEADLINE_S_MAX INT64_C(315360000)        /* ten years */
+#define DEADLINE_S_MAX INT64_C(315360000) /* ten years */
 
 struct basket {
-    struct order_line *lines;                    /* one a sku */
-    int64_t *stock;                              /* on hand, beside lines */
-    size_t *asked;                               /* index of the request's line, beside lines */
+    struct order_line *lines; /* one a sku */
+    int64_t *stock;           /* on hand, beside lines */
+    size_t *asked;            /* index of the request's line, beside lines */
     size_t count;
 };
 
@@ -52,7 +52,10 @@ static int basket_fill(struct journey *j, struct basket *basket, const struct or
         if (r == 0)
             return journey_refuse(j, REFUSED_NOT_FOUND, "lines[%zu].sku: no such product", i);
         basket->lines[basket->count] = (struct order_line){
-            .sku = wish->sku, .name = product.name, .quantity = wish->quantity, .unit_price = product.price,
+            .sku = wish->sku,
+            .name = product.name,
+            .quantity = wish->quantity,
+            .unit_price = product.price,
         };
         basket->stock[basket->count] = product.stock;
         basket->asked[basket->count++] = i;
@@ -64,12 +67,15 @@ static int basket_check(struct journey *j, const struct basket *basket)
 {
     for (size_t i = 1; i < basket->count; i++)
         if (strcmp(basket->lines[i].unit_price.currency, basket->lines[0].unit_price.currency) != 0)
-            return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines[%zu].sku: its price is not in %s, as the others are",
+            return journey_refuse(j, REFUSED_INVALID_REQUEST,
+                                  "lines[%zu].sku: its price is not in %s, as the others are",
                                   basket->asked[i], basket->lines[0].unit_price.currency);
     for (size_t i = 0; i < basket->count; i++)
         if (basket->lines[i].quantity > basket->stock[i])
-            return journey_refuse(j, REFUSED_OUT_OF_STOCK, "lines[%zu]: %s: %" PRId64 " wanted, %" PRId64 " left",
-                                  basket->asked[i], basket->lines[i].sku, basket->lines[i].quantity, basket->stock[i]);
+            return journey_refuse(j, REFUSED_OUT_OF_STOCK,
+                                  "lines[%zu]: %s: %" PRId64 " wanted, %" PRId64 " left",
+                                  basket->asked[i], basket->lines[i].sku, basket->lines[i].quantity,
+                                  basket->stock[i]);
     return 0;
 }
 
@@ -80,11 +86,13 @@ static int basket_total(struct journey *j, const struct basket *basket, struct m
     for (size_t i = 0; i < basket->count; i++) {
         const struct order_line *line = &basket->lines[i];
         if (line->quantity > QUANTITY_MAX)
-            return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines[%zu].quantity: more than %" PRId64 " of one product",
+            return journey_refuse(j, REFUSED_INVALID_REQUEST,
+                                  "lines[%zu].quantity: more than %" PRId64 " of one product",
                                   basket->asked[i], QUANTITY_MAX);
         total.amount += line->quantity * line->unit_price.amount;
         if (total.amount > AMOUNT_MAX)
-            return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines[%zu].quantity: the total is more than %" PRId64,
+            return journey_refuse(j, REFUSED_INVALID_REQUEST,
+                                  "lines[%zu].quantity: the total is more than %" PRId64,
                                   basket->asked[i], AMOUNT_MAX);
     }
     *ret_total = total;
@@ -110,15 +118,19 @@ int place_order(struct journey *j, const void *request)
     if (r < 0)
         return trace(r);
     if (r == 0)
-        return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account is known here");
+        return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT,
+                              "account_id: no such account is known here");
     if (!customer.is_open)
         return journey_refuse(j, REFUSED_ACCOUNT_CLOSED, "account_id: the account is closed");
     if (!customer.card_id)
-        return journey_refuse(j, REFUSED_NO_VALID_CARD, "account_id: the account has no usable card");
+        return journey_refuse(j, REFUSED_NO_VALID_CARD,
+                              "account_id: the account has no usable card");
 
     struct basket basket = { 0 };
     struct order_placed placed = {
-        .account_id = place->account_id, .card_id = customer.card_id, .ship_to = customer.ship_to,
+        .account_id = place->account_id,
+        .card_id = customer.card_id,
+        .ship_to = customer.ship_to,
     };
     r = basket_fill(j, &basket, place);
     if (r == 0)

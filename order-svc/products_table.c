@@ -1,22 +1,26 @@
-/* Products: what is for sale, and where each piece is. stock + reserved + shipped changes only when a
- * product is added or goods come in; all else moves pieces from one column to another. */
+/* Products: what is for sale, and where each piece is. stock + reserved + shipped changes only when
+ * a product is added or goods come in; all else moves pieces from one column to another. */
 #include "tables.h"
 #include "store/row.h"
 
 int product_find(struct journey *j, const char *sku, struct product *ret_product)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
-                       "SELECT name, amount, currency, stock, reserved, shipped FROM products WHERE sku = ?1",
-                       "s", sku);
+    int r = query_open(
+        &q, journey_db(j),
+        "SELECT name, amount, currency, stock, reserved, shipped FROM products WHERE sku = ?1", "s",
+        sku);
     if (r == 0)
         r = query_next(&q);
     if (r <= 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct product product = {
-        .name = row_text(&row, 0), .price = { .amount = query_int(&q, 1), .currency = row_text(&row, 2) },
-        .stock = query_int(&q, 3), .reserved = query_int(&q, 4), .shipped = query_int(&q, 5),
+        .name = row_text(&row, 0),
+        .price = { .amount = query_int(&q, 1), .currency = row_text(&row, 2) },
+        .stock = query_int(&q, 3),
+        .reserved = query_int(&q, 4),
+        .shipped = query_int(&q, 5),
     };
     r = row_status(&row);
     if (r < 0)
@@ -25,7 +29,8 @@ int product_find(struct journey *j, const char *sku, struct product *ret_product
     return 1;
 }
 
-int products_list(struct journey *j, const char *after, int max, struct order_products_reply_products_item *ret_products)
+int products_list(struct journey *j, const char *after, int max,
+                  struct order_products_reply_products_item *ret_products)
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
@@ -36,9 +41,12 @@ int products_list(struct journey *j, const char *after, int max, struct order_pr
     int count = 0;
     while (r >= 0 && (r = query_next(&q)) > 0)
         ret_products[count++] = (struct order_products_reply_products_item){
-            .sku = row_text(&row, 0), .name = row_text(&row, 1),
+            .sku = row_text(&row, 0),
+            .name = row_text(&row, 1),
             .price = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) },
-            .stock = query_int(&q, 4), .reserved = query_int(&q, 5), .shipped = query_int(&q, 6),
+            .stock = query_int(&q, 4),
+            .reserved = query_int(&q, 5),
+            .shipped = query_int(&q, 6),
         };
     if (r == 0)
         r = row_status(&row);
@@ -48,37 +56,47 @@ int products_list(struct journey *j, const char *after, int max, struct order_pr
 int product_added_apply(struct db *db, const struct event *event)
 {
     const struct product_added *added = event->value;
-    return trace(db_exec(db,
-        "INSERT INTO products (sku, name, amount, currency, stock) VALUES (?1, ?2, ?3, ?4, ?5)", "ssisi",
-        added->sku, added->name, added->price.amount, added->price.currency, added->stock));
+    return trace(db_exec(
+        db, "INSERT INTO products (sku, name, amount, currency, stock) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "ssisi", added->sku, added->name, added->price.amount, added->price.currency,
+        added->stock));
 }
 
-/* By the quantity, not by the level that the event reports: a fold adds, so that a wrong level shows. */
+/* By the quantity, not by the level that the event reports: a fold adds, so that a wrong level
+ * shows. */
 int stock_received_apply(struct db *db, const struct event *event)
 {
     const struct stock_received *received = event->value;
-    return trace(db_changed_one(db, db_exec(db, "UPDATE products SET stock = stock + ?2 WHERE sku = ?1", "si",
-                                         received->sku, received->quantity)));
+    return trace(
+        db_changed_one(db, db_exec(db, "UPDATE products SET stock = stock + ?2 WHERE sku = ?1",
+                                   "si", received->sku, received->quantity)));
 }
 
 int products_reserve(struct db *db, const char *sku, int64_t quantity)
 {
-    return trace(db_changed_one(db, db_exec(db,
-        "UPDATE products SET stock = stock - ?2, reserved = reserved + ?2 WHERE sku = ?1", "si", sku, quantity)));
+    return trace(db_changed_one(
+        db,
+        db_exec(db,
+                "UPDATE products SET stock = stock - ?2, reserved = reserved + ?2 WHERE sku = ?1",
+                "si", sku, quantity)));
 }
 
 int products_return(struct db *db, const char *order_id)
 {
-    return trace(db_exec(db,
-        "UPDATE products SET stock = stock + l.quantity, reserved = reserved - l.quantity"
-        " FROM (SELECT sku, quantity FROM order_lines WHERE order_id = ?1) AS l WHERE products.sku = l.sku",
-        "s", order_id));
+    return trace(
+        db_exec(db,
+                "UPDATE products SET stock = stock + l.quantity, reserved = reserved - l.quantity"
+                " FROM (SELECT sku, quantity FROM order_lines WHERE order_id = ?1) AS l WHERE "
+                "products.sku = l.sku",
+                "s", order_id));
 }
 
 int products_ship(struct db *db, const char *order_id)
 {
-    return trace(db_exec(db,
+    return trace(db_exec(
+        db,
         "UPDATE products SET reserved = reserved - l.quantity, shipped = shipped + l.quantity"
-        " FROM (SELECT sku, quantity FROM order_lines WHERE order_id = ?1) AS l WHERE products.sku = l.sku",
+        " FROM (SELECT sku, quantity FROM order_lines WHERE order_id = ?1) AS l WHERE products.sku "
+        "= l.sku",
         "s", order_id));
 }

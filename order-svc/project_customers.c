@@ -1,9 +1,9 @@
 /* Project customers: of account-svc's log we keep what an order needs: name, address, whether the
  * account is open, and its cards with the provider's token. Never the e-mail or the birthday.
  *
- * A removed card keeps its row and token: an order that was placed with it is still charged to it. The
- * customer chose it for that order, and an attempt whose outcome nobody knows must be asked for with
- * the same key and the same card until it is known; only new attempts look at is_usable. */
+ * A removed card keeps its row and token: an order that was placed with it is still charged to it.
+ * The customer chose it for that order, and an attempt whose outcome nobody knows must be asked for
+ * with the same key and the same card until it is known; only new attempts look at is_usable. */
 #include "journeys.h"
 #include "store/row.h"
 #include "tables.h"
@@ -17,10 +17,12 @@ int customer_find(struct journey *j, const char *account_id, struct customer *re
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
-        "SELECT is_open, name, street, city, postal_code, country,"
-        " (SELECT card_id FROM customer_cards c WHERE c.account_id = ?1 AND c.is_usable AND c.expires >= ?2"
-        "  ORDER BY card_id DESC LIMIT 1)"
-        " FROM customers WHERE account_id = ?1", "ss", account_id, month);
+                       "SELECT is_open, name, street, city, postal_code, country,"
+                       " (SELECT card_id FROM customer_cards c WHERE c.account_id = ?1 AND "
+                       "c.is_usable AND c.expires >= ?2"
+                       "  ORDER BY card_id DESC LIMIT 1)"
+                       " FROM customers WHERE account_id = ?1",
+                       "ss", account_id, month);
     if (r == 0)
         r = query_next(&q);
     if (r <= 0)
@@ -45,7 +47,8 @@ int customer_find(struct journey *j, const char *account_id, struct customer *re
 int customer_is_known(struct journey *j, const char *account_id)
 {
     int64_t one;
-    return trace(db_number(journey_db(j), &one, "SELECT 1 FROM customers WHERE account_id = ?1", "s", account_id));
+    return trace(db_number(journey_db(j), &one, "SELECT 1 FROM customers WHERE account_id = ?1",
+                           "s", account_id));
 }
 
 int customer_next_card(struct journey *j, const struct payment *payment, const char **ret_card_id)
@@ -53,10 +56,13 @@ int customer_next_card(struct journey *j, const struct payment *payment, const c
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
-        "SELECT card_id FROM customer_cards WHERE account_id = ?1 AND is_usable AND expires >= ?2 AND card_id <> ?3"
+    int r = query_open(
+        &q, journey_db(j),
+        "SELECT card_id FROM customer_cards WHERE account_id = ?1 AND is_usable AND expires >= ?2 "
+        "AND card_id <> ?3"
         " AND card_id NOT IN (SELECT f.card_id FROM payment_failures f WHERE f.order_id = ?4)"
-        " ORDER BY card_id DESC LIMIT 1", "ssss", payment->account_id, month, payment->card_id, payment->order_id);
+        " ORDER BY card_id DESC LIMIT 1",
+        "ssss", payment->account_id, month, payment->card_id, payment->order_id);
     if (r == 0)
         r = query_next(&q);
     if (r < 0)
@@ -76,40 +82,51 @@ static int account_registered_apply(struct db *db, const struct event *event)
 {
     const struct account_registered *registered = event->value;
     const struct address *address = &registered->address;
-    return trace(db_exec(db,
+    return trace(db_exec(
+        db,
         "INSERT INTO customers (account_id, is_open, name, street, city, postal_code, country)"
-        " VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)", "ssssss", registered->account_id, registered->name,
-        address->street, address->city, address->postal_code, address->country));
+        " VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)",
+        "ssssss", registered->account_id, registered->name, address->street, address->city,
+        address->postal_code, address->country));
 }
 
 static int profile_changed_apply(struct db *db, const struct event *event)
 {
     const struct profile_changed *changed = event->value;
-    return trace(db_changed_one(db, db_exec(db, "UPDATE customers SET name = ?2 WHERE account_id = ?1", "ss",
-                                         changed->account_id, changed->name)));
+    return trace(
+        db_changed_one(db, db_exec(db, "UPDATE customers SET name = ?2 WHERE account_id = ?1", "ss",
+                                   changed->account_id, changed->name)));
 }
 
 static int address_changed_apply(struct db *db, const struct event *event)
 {
     const struct address_changed *changed = event->value;
     const struct address *address = &changed->address;
-    return trace(db_changed_one(db, db_exec(db,
-        "UPDATE customers SET street = ?2, city = ?3, postal_code = ?4, country = ?5 WHERE account_id = ?1", "sssss",
-        changed->account_id, address->street, address->city, address->postal_code, address->country)));
+    return trace(
+        db_changed_one(db, db_exec(db,
+                                   "UPDATE customers SET street = ?2, city = ?3, postal_code = ?4, "
+                                   "country = ?5 WHERE account_id = ?1",
+                                   "sssss", changed->account_id, address->street, address->city,
+                                   address->postal_code, address->country)));
 }
 
 static int card_added_apply(struct db *db, const struct event *event)
 {
     const struct card_added *added = event->value;
     return trace(db_exec(db,
-        "INSERT INTO customer_cards (account_id, card_id, is_usable, expires, token) VALUES (?1, ?2, 1, ?3, ?4)",
-        "ssss", added->account_id, added->card_id, added->expires, added->card_token));
+                         "INSERT INTO customer_cards (account_id, card_id, is_usable, expires, "
+                         "token) VALUES (?1, ?2, 1, ?3, ?4)",
+                         "ssss", added->account_id, added->card_id, added->expires,
+                         added->card_token));
 }
 
 static int card_is_done(struct db *db, const char *account_id, const char *card_id)
 {
-    return trace(db_changed_one(db, db_exec(db,
-        "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1 AND card_id = ?2", "ss", account_id, card_id)));
+    return trace(db_changed_one(
+        db,
+        db_exec(db,
+                "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1 AND card_id = ?2",
+                "ss", account_id, card_id)));
 }
 
 static int card_removed_apply(struct db *db, const struct event *event)
@@ -127,19 +144,21 @@ static int card_declined_apply(struct db *db, const struct event *event)
 static int account_closed_apply(struct db *db, const struct event *event)
 {
     const struct account_closed *closed = event->value;
-    int r = db_changed_one(db, db_exec(db, "UPDATE customers SET is_open = 0 WHERE account_id = ?1", "s", closed->account_id));
+    int r = db_changed_one(db, db_exec(db, "UPDATE customers SET is_open = 0 WHERE account_id = ?1",
+                                       "s", closed->account_id));
     if (r == 0)
-        r = db_exec(db, "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1", "s", closed->account_id);
+        r = db_exec(db, "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1", "s",
+                    closed->account_id);
     return trace(r);
 }
 
 const struct event_type project_customers[] = {
     { &account_registered_schema, "AccountRegistered", account_registered_apply, NULL },
-    { &profile_changed_schema,    "ProfileChanged",    profile_changed_apply,    NULL },
-    { &address_changed_schema,    "AddressChanged",    address_changed_apply,    NULL },
-    { &card_added_schema,         "CardAdded",         card_added_apply,         NULL },
-    { &card_removed_schema,       "CardRemoved",       card_removed_apply,       NULL },
-    { &card_declined_schema,      "CardDeclined",      card_declined_apply,      NULL },
-    { &account_closed_schema,     "AccountClosed",     account_closed_apply,     NULL },
+    { &profile_changed_schema, "ProfileChanged", profile_changed_apply, NULL },
+    { &address_changed_schema, "AddressChanged", address_changed_apply, NULL },
+    { &card_added_schema, "CardAdded", card_added_apply, NULL },
+    { &card_removed_schema, "CardRemoved", card_removed_apply, NULL },
+    { &card_declined_schema, "CardDeclined", card_declined_apply, NULL },
+    { &account_closed_schema, "AccountClosed", account_closed_apply, NULL },
     { 0 },
 };

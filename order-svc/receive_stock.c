@@ -3,7 +3,8 @@
 #include "tables.h"
 #include <inttypes.h>
 
-#define PIECES_MAX INT64_C(1000000000000)   /* of one product, wherever they are: as in schemas/common.json */
+/* of one product, wherever they are: as in schemas/common.json */
+#define PIECES_MAX INT64_C(1000000000000)
 
 int receive_stock(struct journey *j, const void *request)
 {
@@ -15,9 +16,12 @@ int receive_stock(struct journey *j, const void *request)
     if (r == 0)
         return journey_refuse(j, REFUSED_NOT_FOUND, "sku: no such product");
     if (product.stock + product.reserved + product.shipped + receive->quantity > PIECES_MAX)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "quantity: more than %" PRId64 " pieces in all", PIECES_MAX);
+        return journey_refuse(j, REFUSED_INVALID_REQUEST,
+                              "quantity: more than %" PRId64 " pieces in all", PIECES_MAX);
     struct stock_received received = {
-        .sku = receive->sku, .quantity = receive->quantity, .stock = product.stock + receive->quantity,
+        .sku = receive->sku,
+        .quantity = receive->quantity,
+        .stock = product.stock + receive->quantity,
     };
     return trace(journey_emit(j, &stock_received_schema, receive->sku, &received));
 }

@@ -1,39 +1,50 @@
-/* The table of contents of order-svc: what it answers, what it says happened, what it reads of others,
- * and what it does by itself. Start reading here. */
+/* The table of contents of order-svc: what it answers, what it says happened, what it reads of
+ * others, and what it does by itself. Start reading here. */
 #include "service.h"
 #include "journeys.h"
 #include "tables.h"
 
 static const struct command commands[] = {
-    { "order.add-product",   &order_add_product_schema,   &order_add_product_reply_schema,   add_product,   add_product_answer },
-    { "order.receive-stock", &order_receive_stock_schema, &order_receive_stock_reply_schema, receive_stock, receive_stock_answer },
-    { "order.place",         &order_place_schema,         &order_place_reply_schema,         place_order,   place_order_answer },
-    { "order.cancel",        &order_cancel_schema,        &order_cancel_reply_schema,        cancel_order,  cancel_order_answer },
-    { "order.ship",          &order_ship_schema,          &order_ship_reply_schema,          ship_order,    ship_order_answer },
+    { "order.add-product", &order_add_product_schema, &order_add_product_reply_schema, add_product,
+      add_product_answer },
+    { "order.receive-stock", &order_receive_stock_schema, &order_receive_stock_reply_schema,
+      receive_stock, receive_stock_answer },
+    { "order.place", &order_place_schema, &order_place_reply_schema, place_order,
+      place_order_answer },
+    { "order.cancel", &order_cancel_schema, &order_cancel_reply_schema, cancel_order,
+      cancel_order_answer },
+    { "order.ship", &order_ship_schema, &order_ship_reply_schema, ship_order, ship_order_answer },
     { 0 },
 };
 
 static const struct query_type queries[] = {
     { "order.products", &order_products_schema, &order_products_reply_schema, list_products },
-    { "order.list",     &order_list_schema,     &order_list_reply_schema,     list_orders },
-    { "order.get",      &order_get_schema,      &order_get_reply_schema,      get_order },
+    { "order.list", &order_list_schema, &order_list_reply_schema, list_orders },
+    { "order.get", &order_get_schema, &order_get_reply_schema, get_order },
     { 0 },
 };
 
 static const struct event_type events[] = {
-    { &product_added_schema,   "ProductAdded",   product_added_apply,   NULL },
-    { &stock_received_schema,  "StockReceived",  stock_received_apply,  NULL },
-    { &order_placed_schema,    "OrderPlaced",    order_placed_apply,    NULL },
-    { &order_paid_schema,      "OrderPaid",      order_paid_apply,      NULL },
-    { &payment_failed_schema,  "PaymentFailed",  payment_failed_apply,  NULL },
-    { &order_shipped_schema,   "OrderShipped",   order_shipped_apply,   NULL },
+    { &product_added_schema, "ProductAdded", product_added_apply, NULL },
+    { &stock_received_schema, "StockReceived", stock_received_apply, NULL },
+    { &order_placed_schema, "OrderPlaced", order_placed_apply, NULL },
+    { &order_paid_schema, "OrderPaid", order_paid_apply, NULL },
+    { &payment_failed_schema, "PaymentFailed", payment_failed_apply, NULL },
+    { &order_shipped_schema, "OrderShipped", order_shipped_apply, NULL },
     { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
     { 0 },
 };
 
 static const struct source sources[] = {
-    { .log = "ACCOUNT", .service = "account-svc", .prefix = "account", .events = project_customers },
-    { .log = "SHIPPING", .service = "shipping", .prefix = "shipping", .events = take_up_shipments, .option = "shipping=stream" },
+    { .log = "ACCOUNT",
+      .service = "account-svc",
+      .prefix = "account",
+      .events = project_customers },
+    { .log = "SHIPPING",
+      .service = "shipping",
+      .prefix = "shipping",
+      .events = take_up_shipments,
+      .option = "shipping=stream" },
     { 0 },
 };
 
@@ -41,11 +52,20 @@ static const char *const providers[] = { "sandbox", "nats", NULL };
 static const char *const shippers[] = { "request", "stream", NULL };
 
 static const struct option options[] = {
-    { "payment", "sandbox", "who takes the money: sandbox (built in; the card's token decides) or nats (whoever answers psp.charge)", 0, providers },
-    { "payment-timeout-ms", "5000", "how long to wait for the provider's answer before asking again", 1, NULL },
-    { "payment-deadline-s", "259200", "an order that is not paid after so many seconds is cancelled", 1, NULL },
-    { "payment-inflight-max", "1024", "at most so many charges wait for an answer at a time", 1, NULL },
-    { "shipping", "request", "who says that an order is shipped: request (order.ship alone) or stream (the service shipping, too)", 0, shippers },
+    { "payment", "sandbox",
+      "who takes the money: sandbox (built in; the card's token decides) or nats (whoever answers "
+      "psp.charge)",
+      0, providers },
+    { "payment-timeout-ms", "5000",
+      "how long to wait for the provider's answer before asking again", 1, NULL },
+    { "payment-deadline-s", "259200",
+      "an order that is not paid after so many seconds is cancelled", 1, NULL },
+    { "payment-inflight-max", "1024", "at most so many charges wait for an answer at a time", 1,
+      NULL },
+    { "shipping", "request",
+      "who says that an order is shipped: request (order.ship alone) or stream (the service "
+      "shipping, too)",
+      0, shippers },
     { 0 },
 };
 

@@ -12,7 +12,8 @@ int ship_order(struct journey *j, const void *request)
     if (r == 0)
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
     if (!order_may_become(order.status, ORDER_SHIPPED))
-        return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s", order_status_name(order.status));
+        return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s",
+                              order_status_name(order.status));
     struct order_shipped shipped = { .order_id = ship->order_id, .account_id = order.account_id };
     return trace(journey_emit(j, &order_shipped_schema, ship->order_id, &shipped));
 }

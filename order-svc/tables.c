@@ -4,10 +4,10 @@
 #include <string.h>
 
 /* Orders have their id as key, without a rowid beside it: ids grow with time, so rows are appended.
- * Every index but the first is partial and holds only what somebody will come back to; a paid order is
- * in none of them. last_position is the order's newest event; a customer's orders sort by their id.
- * Money and counts are checked here once more than by the decisions: a table that would go below zero
- * stops the event that does it. */
+ * Every index but the first is partial and holds only what somebody will come back to; a paid order
+ * is in none of them. last_position is the order's newest event; a customer's orders sort by their
+ * id. Money and counts are checked here once more than by the decisions: a table that would go
+ * below zero stops the event that does it. */
 const char order_tables[] =
     "CREATE TABLE IF NOT EXISTS products ("
     "  sku TEXT PRIMARY KEY,"
@@ -22,18 +22,18 @@ const char order_tables[] =
     "CREATE TABLE IF NOT EXISTS orders ("
     "  order_id TEXT PRIMARY KEY,"
     "  account_id TEXT NOT NULL,"
-    "  status INTEGER NOT NULL,"              /* enum order_status */
+    "  status INTEGER NOT NULL," /* enum order_status */
     "  amount INTEGER NOT NULL CHECK (amount >= 0),"
     "  currency TEXT NOT NULL,"
-    "  attempt INTEGER NOT NULL,"             /* of the charge that is wanted, or was the last */
-    "  card_id TEXT,"                         /* charged by it; NULL: none is left */
+    "  attempt INTEGER NOT NULL," /* of the charge that is wanted, or was the last */
+    "  card_id TEXT,"             /* charged by it; NULL: none is left */
     "  last_position INTEGER NOT NULL,"
     "  pay_until_ms INTEGER NOT NULL,"
     "  placed_ms INTEGER NOT NULL,"
     "  placed_position INTEGER NOT NULL,"
     "  paid_ms INTEGER,"
     "  paid_position INTEGER,"
-    "  ended_ms INTEGER,"                     /* shipped or cancelled */
+    "  ended_ms INTEGER," /* shipped or cancelled */
     "  ended_position INTEGER,"
     "  ended_reason TEXT,"
     "  ship_name TEXT NOT NULL,"
@@ -58,7 +58,7 @@ const char order_tables[] =
     "  sku TEXT NOT NULL,"
     "  name TEXT NOT NULL,"
     "  quantity INTEGER NOT NULL CHECK (quantity > 0),"
-    "  amount INTEGER NOT NULL,"              /* of one; in the order's currency */
+    "  amount INTEGER NOT NULL," /* of one; in the order's currency */
     "  PRIMARY KEY (order_id, line)"
     ") STRICT, WITHOUT ROWID;"
 
@@ -92,27 +92,24 @@ const char order_tables[] =
     "  PRIMARY KEY (account_id, card_id)"
     ") STRICT, WITHOUT ROWID;";
 
-/* card_choices: the card for an attempt that no event names, because it came after the order had begun
- * to wait. Kept, so that after a restart the same key is not charged to another card.
+/* card_choices: the card for an attempt that no event names, because it came after the order had
+ * begun to wait. Kept, so that after a restart the same key is not charged to another card.
  * void_mark: where take_payment.c goes on after a restart; without it, it voids once more. */
-const char order_scratch_tables[] =
-    "CREATE TABLE IF NOT EXISTS card_choices ("
-    "  order_id TEXT PRIMARY KEY,"
-    "  attempt INTEGER NOT NULL,"
-    "  card_id TEXT NOT NULL"
-    ") STRICT, WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS void_mark ("
-    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
-    "  position INTEGER NOT NULL"
-    ") STRICT;";
+const char order_scratch_tables[] = "CREATE TABLE IF NOT EXISTS card_choices ("
+                                    "  order_id TEXT PRIMARY KEY,"
+                                    "  attempt INTEGER NOT NULL,"
+                                    "  card_id TEXT NOT NULL"
+                                    ") STRICT, WITHOUT ROWID;"
+                                    "CREATE TABLE IF NOT EXISTS void_mark ("
+                                    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+                                    "  position INTEGER NOT NULL"
+                                    ") STRICT;";
 
 const char *order_status_name(enum order_status status)
 {
     static const char *const names[ORDER_STATUS_MAX] = {
-        [ORDER_PLACED] = "placed",
-        [ORDER_PAYMENT_FAILED] = "payment_failed",
-        [ORDER_PAID] = "paid",
-        [ORDER_SHIPPED] = "shipped",
+        [ORDER_PLACED] = "placed",       [ORDER_PAYMENT_FAILED] = "payment_failed",
+        [ORDER_PAID] = "paid",           [ORDER_SHIPPED] = "shipped",
         [ORDER_CANCELLED] = "cancelled",
     };
     return status > 0 && status < ORDER_STATUS_MAX ? names[status] : "?";
@@ -122,7 +119,9 @@ _Bool order_may_become(enum order_status status, enum order_status next)
 {
     static const _Bool moves[ORDER_STATUS_MAX][ORDER_STATUS_MAX] = {
         [ORDER_PLACED] = { [ORDER_PAID] = 1, [ORDER_PAYMENT_FAILED] = 1, [ORDER_CANCELLED] = 1 },
-        [ORDER_PAYMENT_FAILED] = { [ORDER_PAID] = 1, [ORDER_PAYMENT_FAILED] = 1, [ORDER_CANCELLED] = 1 },
+        [ORDER_PAYMENT_FAILED] = { [ORDER_PAID] = 1,
+                                   [ORDER_PAYMENT_FAILED] = 1,
+                                   [ORDER_CANCELLED] = 1 },
         [ORDER_PAID] = { [ORDER_SHIPPED] = 1 },
     };
     return moves[status][next];

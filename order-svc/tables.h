@@ -4,8 +4,9 @@
  *     projection  customers, customer_cards                           folded from account-svc's log
  *     scratch     card_choices, void_mark                             may be lost without harm
  *
- * The first two are disjoint (rule 2): no apply of one reads or writes the other, so that the two logs
- * can be folded in any interleaving. Text that a function returns lives in the journey's arena.
+ * The first two are disjoint (rule 2): no apply of one reads or writes the other, so that the two
+ * logs can be folded in any interleaving. Text that a function returns lives in the journey's
+ * arena.
  */
 #pragma once
 #include "contracts.h"
@@ -27,7 +28,7 @@ extern const char order_scratch_tables[];
  */
 enum order_status {
     ORDER_PLACED = 1,
-    ORDER_PAYMENT_FAILED,             /* and charged to the next card, or waiting for one */
+    ORDER_PAYMENT_FAILED, /* and charged to the next card, or waiting for one */
     ORDER_PAID,
     ORDER_SHIPPED,
     ORDER_CANCELLED,
@@ -43,16 +44,17 @@ struct product {
     struct money price;
     int64_t stock, reserved, shipped;
 };
-int product_find(struct journey *j, const char *sku, struct product *ret_product);   /* 1, 0, < 0 */
+int product_find(struct journey *j, const char *sku, struct product *ret_product); /* 1, 0, < 0 */
 
 /* A page by sku after a sku ("" from the first); the number of rows, or < 0. */
-int products_list(struct journey *j, const char *after, int max, struct order_products_reply_products_item *ret_products);
+int products_list(struct journey *j, const char *after, int max,
+                  struct order_products_reply_products_item *ret_products);
 
 int product_added_apply(struct db *db, const struct event *event);
 int stock_received_apply(struct db *db, const struct event *event);
-int products_reserve(struct db *db, const char *sku, int64_t quantity);      /* stock -> reserved */
-int products_return(struct db *db, const char *order_id);                    /* reserved -> stock, all lines */
-int products_ship(struct db *db, const char *order_id);                      /* reserved -> shipped, all lines */
+int products_reserve(struct db *db, const char *sku, int64_t quantity); /* stock -> reserved */
+int products_return(struct db *db, const char *order_id); /* reserved -> stock, all lines */
+int products_ship(struct db *db, const char *order_id);   /* reserved -> shipped, all lines */
 
 /* ---- Orders (orders_table.c) ----------------------------------------------------------------- */
 
@@ -60,12 +62,14 @@ struct order_head {
     const char *account_id;
     enum order_status status;
 };
-int order_find(struct journey *j, const char *order_id, struct order_head *ret_head);   /* 1, 0, < 0 */
+/* 1, 0, < 0 */
+int order_find(struct journey *j, const char *order_id, struct order_head *ret_head);
 
 /* Everything about one order, its history too. 1, 0, < 0. */
 int order_read(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
 
-/* A page of a customer's orders, newest first, older than `after` (NULL: from the newest); the number. */
+/* A page of a customer's orders, newest first, older than `after` (NULL: from the newest); the
+ * number. */
 int orders_list(struct journey *j, const char *account_id, const char *after, int max,
                 struct order_list_reply_orders_item *ret_orders);
 
@@ -75,26 +79,32 @@ int payment_failed_apply(struct db *db, const struct event *event);
 int order_shipped_apply(struct db *db, const struct event *event);
 int order_cancelled_apply(struct db *db, const struct event *event);
 
-/* ---- Payments: the orders as take_payment.c sees them (payments_table.c) ---------------------- */
+/* ---- Payments: the orders as take_payment.c sees them (payments_table.c)
+ * ---------------------- */
 
 struct payment {
     const char *order_id, *account_id;
     enum order_status status;
-    int64_t attempt;                  /* of the charge that is wanted now, or of the last one */
+    int64_t attempt; /* of the charge that is wanted now, or of the last one */
     struct money amount;
-    const char *card_id;              /* NULL: waits for a card */
-    const char *card_token;           /* NULL: the card has not reached our projection yet */
-    _Bool card_is_chosen;             /* by card_choices, because the log names none */
+    const char *card_id;    /* NULL: waits for a card */
+    const char *card_token; /* NULL: the card has not reached our projection yet */
+    _Bool card_is_chosen;   /* by card_choices, because the log names none */
     int64_t pay_until_ms;
-    int64_t position;                 /* of the order's newest event */
+    int64_t position; /* of the order's newest event */
 };
-int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment);   /* 1, 0, < 0 */
+/* 1, 0, < 0 */
+int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment);
 
 /* These fill up to max and return the number, or < 0. */
-int payments_to_charge(struct journey *j, int64_t after_position, int max, struct payment *ret_payments);
-int payments_chosen(struct journey *j, const char *after_order_id, int max, struct payment *ret_payments);
-int payments_overdue(struct journey *j, int max, struct payment *ret_payments);           /* wait past pay_until_ms */
-int payments_cancelled(struct journey *j, int64_t after_position, int max, struct payment *ret_payments);
+int payments_to_charge(struct journey *j, int64_t after_position, int max,
+                       struct payment *ret_payments);
+int payments_chosen(struct journey *j, const char *after_order_id, int max,
+                    struct payment *ret_payments);
+/* wait past pay_until_ms */
+int payments_overdue(struct journey *j, int max, struct payment *ret_payments);
+int payments_cancelled(struct journey *j, int64_t after_position, int max,
+                       struct payment *ret_payments);
 
 /* The earliest pay_until_ms of all that wait; INT64_MAX: none does. 0 or < 0. */
 int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms);
@@ -112,12 +122,14 @@ int void_mark_write(struct journey *j, int64_t position);
 struct customer {
     _Bool is_open;
     struct ship_to ship_to;
-    const char *card_id;              /* the newest usable card; NULL: none */
+    const char *card_id; /* the newest usable card; NULL: none */
 };
-int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);   /* 1, 0, < 0 */
-int customer_is_known(struct journey *j, const char *account_id);                              /* 1, 0, < 0 */
+/* 1, 0, < 0 */
+int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);
+int customer_is_known(struct journey *j, const char *account_id); /* 1, 0, < 0 */
 
-/* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or < 0. */
+/* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or
+ * < 0. */
 int customer_next_card(struct journey *j, const struct payment *payment, const char **ret_card_id);
 
 /* "2026-11": a card is usable until the end of the month that it names. */

@@ -1,5 +1,5 @@
-/* Take payment: what happens to an order after it was placed, without anybody asking. It watches the
- * log, has the provider charge the card, and says how it went:
+/* Take payment: what happens to an order after it was placed, without anybody asking. It watches
+ * the log, has the provider charge the card, and says how it went:
  *
  *     OrderPlaced ──► charge card, attempt 1 ──paid──────────────────────► OrderPaid
  *                        ▲     │ declined
@@ -9,16 +9,20 @@
  *             CardAdded  │     ▼
  *                        └── waiting ──deadline──► OrderCancelled
  *
- * An order that was cancelled, by the customer or by the deadline, may have been charged all the same:
- * its last charge is always taken back, and a payment that comes too late is, too.
+ * An order that was cancelled, by the customer or by the deadline, may have been charged all the
+ * same: its last charge is always taken back, and a payment that comes too late is, too.
  *
  * Numbered, because they must hold whatever fails:
- *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so no
+ *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so
+ *  no
  *      answer means the same key again, and two attempts are never both open.
- *  P2. The tables decide, not this memory: each answer is held against the order as it is now, so that
- *      an answer that comes twice, late, or beside a cancellation in the same batch does nothing wrong.
+ *  P2. The tables decide, not this memory: each answer is held against the order as it is now, so
+ *  that
+ *      an answer that comes twice, late, or beside a cancellation in the same batch does nothing
+ *      wrong.
  *  P3. This memory is bounded. Orders that find no room wait in the table and are found by a scan
- *      that goes on where it stopped; it is the same scan that finds new orders, and all after a restart.
+ *      that goes on where it stopped; it is the same scan that finds new orders, and all after a
+ *      restart.
  *  P4. A step does a bounded amount. What is left is due at once.
  */
 #include "take_payment.h"
@@ -27,7 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KNOWN_PER_SENT 16             /* charges that we keep in memory for each that may be in flight */
+#define KNOWN_PER_SENT 16 /* charges that we keep in memory for each that may be in flight */
 #define INFLIGHT_MAX 65536
 #define TIMEOUT_MAX_MS (3600 * 1000)
 
@@ -36,19 +40,24 @@
 static void note_provider(struct payments *p, const struct answer *answer)
 {
     if (answer->outcome == ANSWER_INVALID)
-        log_warn("payment_answer_invalid", LOG_TEXT("provider", p->provider->name), LOG_TEXT("order", answer->tag));
+        log_warn("payment_answer_invalid", LOG_TEXT("provider", p->provider->name),
+                 LOG_TEXT("order", answer->tag));
     _Bool away = answer->outcome == ANSWER_UNREACHABLE;
     if (away == p->provider_away || (!away && answer->outcome != ANSWER_RECEIVED))
         return;
     p->provider_away = away;
-    log_info(away ? "payment_provider_away" : "payment_provider_back", LOG_TEXT("provider", p->provider->name));
+    log_info(away ? "payment_provider_away" : "payment_provider_back",
+             LOG_TEXT("provider", p->provider->name));
 }
 
 static int charge_paid(struct journey *j, const struct payment *payment)
 {
     struct order_paid paid = {
-        .order_id = payment->order_id, .account_id = payment->account_id, .card_id = payment->card_id,
-        .attempt = payment->attempt, .amount = payment->amount,
+        .order_id = payment->order_id,
+        .account_id = payment->account_id,
+        .card_id = payment->card_id,
+        .attempt = payment->attempt,
+        .amount = payment->amount,
     };
     return trace(journey_emit(j, &order_paid_schema, payment->order_id, &paid));
 }
@@ -56,8 +65,11 @@ static int charge_paid(struct journey *j, const struct payment *payment)
 static int charge_declined(struct journey *j, const struct payment *payment, const char *reason)
 {
     struct payment_failed failed = {
-        .order_id = payment->order_id, .account_id = payment->account_id, .card_id = payment->card_id,
-        .reason = reason ? reason : "declined", .attempt = payment->attempt,
+        .order_id = payment->order_id,
+        .account_id = payment->account_id,
+        .card_id = payment->card_id,
+        .reason = reason ? reason : "declined",
+        .attempt = payment->attempt,
     };
     int r = customer_next_card(j, payment, &failed.next_card_id);
     if (r == 0)
@@ -65,16 +77,19 @@ static int charge_declined(struct journey *j, const struct payment *payment, con
     return trace(r);
 }
 
-/* Money that nobody expects: the order was cancelled, or another attempt has been paid or is open. A
- * second "paid" for the attempt that the order was paid by is just that, said twice. */
-static void charge_too_late(struct payments *p, struct journey *j, const struct payment *payment, int64_t attempt)
+/* Money that nobody expects: the order was cancelled, or another attempt has been paid or is open.
+ * A second "paid" for the attempt that the order was paid by is just that, said twice. */
+static void charge_too_late(struct payments *p, struct journey *j, const struct payment *payment,
+                            int64_t attempt)
 {
-    _Bool expected = (payment->status == ORDER_PAID || payment->status == ORDER_SHIPPED) && payment->attempt == attempt;
+    _Bool expected = (payment->status == ORDER_PAID || payment->status == ORDER_SHIPPED) &&
+                     payment->attempt == attempt;
     if (expected || asks_find(&p->voids, payment->order_id, attempt))
         return;
     log_warn("payment_too_late", LOG_TEXT("order", payment->order_id), LOG_INT("attempt", attempt));
     if (!asks_add(&p->voids, payment->order_id, attempt, journey_now_ms(j)))
-        log_error("payment_not_taken_back", LOG_TEXT("order", payment->order_id), LOG_INT("attempt", attempt));
+        log_error("payment_not_taken_back", LOG_TEXT("order", payment->order_id),
+                  LOG_INT("attempt", attempt));
 }
 
 static int charge_answered(struct payments *p, struct journey *j, const struct answer *answer)
@@ -93,7 +108,8 @@ static int charge_answered(struct payments *p, struct journey *j, const struct a
     int r = payment_find(j, answer->tag, &payment);
     if (r <= 0)
         return trace(r);
-    if (payment.attempt != answer->number || !payment.card_id || !order_may_become(payment.status, ORDER_PAID)) {
+    if (payment.attempt != answer->number || !payment.card_id ||
+        !order_may_become(payment.status, ORDER_PAID)) {
         if (is_paid)
             charge_too_late(p, j, &payment, answer->number);
         return 0;
@@ -202,5 +218,9 @@ static int start(struct journey *j, void **ret_state)
 }
 
 const struct process take_payment = {
-    .start = start, .free = payments_free, .observe = observe, .step = payments_step, .answered = answered,
+    .start = start,
+    .free = payments_free,
+    .observe = observe,
+    .step = payments_step,
+    .answered = answered,
 };

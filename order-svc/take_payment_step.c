@@ -1,12 +1,13 @@
-/* Take payment, step: what is due now. It asks the provider, finds in the tables what there is to ask
- * for, and cancels what was not paid in time. The picture and the rules P1 to P4: take_payment.c. */
+/* Take payment, step: what is due now. It asks the provider, finds in the tables what there is to
+ * ask for, and cancels what was not paid in time. The picture and the rules P1 to P4:
+ * take_payment.c. */
 #include "take_payment.h"
 #include <stdio.h>
 
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 30000
-#define GRACE_MS 5000                 /* past the time-out, before we think that an answer got lost */
-#define AGAIN_MS 10                   /* to see what a step's own decisions left */
+#define GRACE_MS 5000 /* past the time-out, before we think that an answer got lost */
+#define AGAIN_MS 10   /* to see what a step's own decisions left */
 #define RESCAN_MS 1000
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -16,8 +17,9 @@ static int64_t earlier(int64_t a, int64_t b)
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
-/* 200 ms, doubled with each try up to 30 s; the upper half of it by an even hash of order and try, so
- * that orders which failed together do not come back together. No dice: a simulation replays it. */
+/* 200 ms, doubled with each try up to 30 s; the upper half of it by an even hash of order and try,
+ * so that orders which failed together do not come back together. No dice: a simulation replays
+ * it. */
 static int64_t backoff_ms(const struct ask *ask)
 {
     int64_t delay = ask->tries < 8 ? (int64_t)BACKOFF_MIN_MS << ask->tries : BACKOFF_MAX_MS;
@@ -32,7 +34,8 @@ static int64_t backoff_ms(const struct ask *ask)
 void payments_rest(struct payments *p, struct asks *asks, struct ask *ask, int64_t now_ms)
 {
     int64_t delay_ms = backoff_ms(ask);
-    if (asks == &p->charges && p->charges_more && asks->count == asks->max && delay_ms >= BACKOFF_MAX_MS / 2) {
+    if (asks == &p->charges && p->charges_more && asks->count == asks->max &&
+        delay_ms >= BACKOFF_MAX_MS / 2) {
         p->charges_dropped = 1;
         asks_remove(asks, ask);
         return;
@@ -41,25 +44,34 @@ void payments_rest(struct payments *p, struct asks *asks, struct ask *ask, int64
     ask->tries++;
 }
 
-static int send_charge(struct payments *p, struct journey *j, struct ask *ask, const struct payment *payment)
+static int send_charge(struct payments *p, struct journey *j, struct ask *ask,
+                       const struct payment *payment)
 {
     int64_t now_ms = journey_now_ms(j);
-    if (!payment->card_token) {       /* our projection is behind: it was wiped and is being read anew */
+    if (!payment->card_token) { /* our projection is behind: it was wiped and is being read anew */
         payments_rest(p, &p->charges, ask, now_ms);
         return 0;
     }
     struct charge charge = {
-        .order_id = payment->order_id, .attempt = payment->attempt, .card_token = payment->card_token,
-        .amount = payment->amount, .tries = ask->tries, .timeout_ms = p->timeout_ms,
+        .order_id = payment->order_id,
+        .attempt = payment->attempt,
+        .card_token = payment->card_token,
+        .amount = payment->amount,
+        .tries = ask->tries,
+        .timeout_ms = p->timeout_ms,
     };
-    asks_move(&p->charges, ask, ASK_SENT, earlier(now_ms + p->timeout_ms + GRACE_MS, ask->until_ms));
+    asks_move(&p->charges, ask, ASK_SENT,
+              earlier(now_ms + p->timeout_ms + GRACE_MS, ask->until_ms));
     return trace(p->provider->charge(j, &charge));
 }
 
 static int send_void(struct payments *p, struct journey *j, struct ask *ask)
 {
     struct charge charge = {
-        .order_id = ask->order_id, .attempt = ask->attempt, .tries = ask->tries, .timeout_ms = p->timeout_ms,
+        .order_id = ask->order_id,
+        .attempt = ask->attempt,
+        .tries = ask->tries,
+        .timeout_ms = p->timeout_ms,
     };
     asks_move(&p->voids, ask, ASK_SENT, journey_now_ms(j) + p->timeout_ms + GRACE_MS);
     return trace(p->provider->take_back(j, &charge));
@@ -68,7 +80,9 @@ static int send_void(struct payments *p, struct journey *j, struct ask *ask)
 static int cancel_unpaid(struct journey *j, const struct payment *payment)
 {
     struct order_cancelled cancelled = {
-        .order_id = payment->order_id, .account_id = payment->account_id, .reason = "payment_deadline",
+        .order_id = payment->order_id,
+        .account_id = payment->account_id,
+        .reason = "payment_deadline",
     };
     int r = journey_follow(j, payment->position);
     if (r == 0)
@@ -94,7 +108,7 @@ static int take_up(struct payments *p, struct journey *j, const struct payment *
     struct ask *ask = asks_add(&p->charges, payment->order_id, payment->attempt, now_ms);
     ask->until_ms = payment->pay_until_ms;
     if (payment->pay_until_ms <= now_ms)
-        return 0;                     /* due already: work_on_charges() cancels it */
+        return 0; /* due already: work_on_charges() cancels it */
     return trace(send_charge(p, j, ask, payment));
 }
 
@@ -157,7 +171,8 @@ static int scan_chosen(struct payments *p, struct journey *j)
 static int scan_voids(struct payments *p, struct journey *j)
 {
     int room = p->voids.max - p->voids.count < STEP_MAX ? p->voids.max - p->voids.count : STEP_MAX;
-    /* cppcheck-suppress knownConditionTrueFalse ; cppcheck takes room for the number of rows, see the end */
+    /* cppcheck-suppress knownConditionTrueFalse ; cppcheck takes room for the number of rows, see
+     * the end */
     if (!p->voids_more || room <= 0)
         return 0;
     int count = payments_cancelled(j, p->void_cursor, room, p->rows);
@@ -170,7 +185,8 @@ static int scan_voids(struct payments *p, struct journey *j)
     return count < 0 ? trace(count) : 0;
 }
 
-/* The mark moves when no void is open before it, so a restart asks for a few once more, never for fewer. */
+/* The mark moves when no void is open before it, so a restart asks for a few once more, never for
+ * fewer. */
 static int move_void_mark(struct payments *p, struct journey *j)
 {
     if (p->voids.count > 0 || p->voids_more || p->void_cursor == p->void_mark)
@@ -190,7 +206,7 @@ static int work_on_waiting(struct payments *p, struct journey *j)
     for (int i = 0; i < count; i++) {
         const struct payment *payment = &p->rows[i];
         if (asks_find(&p->charges, payment->order_id, payment->attempt))
-            continue;                 /* it has a new card and is being charged: work_on_charges() cancels it */
+            continue; /* it has a new card and is being charged: work_on_charges() cancels it */
         int r = cancel_unpaid(j, payment);
         if (r < 0)
             return trace(r);
@@ -208,8 +224,9 @@ static int work_on_charge(struct payments *p, struct journey *j, struct ask *ask
     int r = payment_find(j, ask->order_id, &payment);
     if (r < 0)
         return trace(r);
-    if (r == 0 || payment.attempt != ask->attempt || !order_may_become(payment.status, ORDER_PAID)) {
-        asks_remove(&p->charges, ask);            /* cancelled meanwhile */
+    if (r == 0 || payment.attempt != ask->attempt ||
+        !order_may_become(payment.status, ORDER_PAID)) {
+        asks_remove(&p->charges, ask); /* cancelled meanwhile */
         return 0;
     }
     if (ask->until_ms <= now_ms) {
@@ -225,7 +242,8 @@ static int work_on_charge(struct payments *p, struct journey *j, struct ask *ask
     return trace(send_charge(p, j, ask, &payment));
 }
 
-/* First what was sent and got lost, or is past its deadline; then, while more may be sent, the others. */
+/* First what was sent and got lost, or is past its deadline; then, while more may be sent, the
+ * others. */
 static int work_on_charges(struct payments *p, struct journey *j)
 {
     int64_t now_ms = journey_now_ms(j);
@@ -248,7 +266,9 @@ static int work_on_voids(struct payments *p, struct journey *j)
     struct ask *ask;
     for (int i = 0; i < STEP_MAX && (ask = asks_first_due(&p->voids, &p->voids.sent, now_ms)); i++)
         payments_rest(p, &p->voids, ask, now_ms);
-    for (int i = 0; i < STEP_MAX && r == 0 && (ask = asks_first_due(&p->voids, &p->voids.waiting, now_ms)); i++) {
+    for (int i = 0;
+         i < STEP_MAX && r == 0 && (ask = asks_first_due(&p->voids, &p->voids.waiting, now_ms));
+         i++) {
         if (ask->state == ASK_RESTING)
             asks_move(&p->voids, ask, ASK_DUE, now_ms);
         r = send_void(p, j, ask);
@@ -256,7 +276,8 @@ static int work_on_voids(struct payments *p, struct journey *j)
     return trace(r);
 }
 
-/* When there is something to do without anybody telling; what waits for room is told by an answer. */
+/* When there is something to do without anybody telling; what waits for room is told by an
+ * answer. */
 static int64_t next_step_ms(const struct payments *p, int64_t now_ms)
 {
     if ((p->charges_more || p->chosen_more) && room_for_charges(p) > 0)

@@ -1,9 +1,11 @@
-/* Take up shipment: the service `shipping` (docs/TUTORIAL.md) says that a parcel is with the carrier, so the paid order is
- * shipped, as if order.ship had said so. This is a reaction: whether that service is there, or was ever started, nobody
- * here waits for it. It is heard only with --shipping stream.
+/* Take up shipment: the service `shipping` (docs/TUTORIAL.md) says that a parcel is with the
+ * carrier, so the paid order is shipped, as if order.ship had said so. This is a reaction: whether
+ * that service is there, or was ever started, nobody here waits for it. It is heard only with
+ * --shipping stream.
  *
- * An order that cannot become shipped, because it was cancelled meanwhile or order.ship came first, stays as it is: the other
- * service's event says what happened there, and nothing is made up for it here. Nothing of it is kept in our tables. */
+ * An order that cannot become shipped, because it was cancelled meanwhile or order.ship came first,
+ * stays as it is: the other service's event says what happened there, and nothing is made up for it
+ * here. Nothing of it is kept in our tables. */
 #include "journeys.h"
 #include "tables.h"
 

@@ -1,14 +1,16 @@
-/* Forward: how a chain of entity services is joined: each hands the order on to the next, and the last answers the
- * customer. What would be the reply of one becomes the request of the next, with the customer's own inbox as the
- * reply subject and the customer's key; nobody waits for anybody, and a customer's second request under its key
- * goes down the whole chain again and finds everything done.
+/* Forward: how a chain of entity services is joined: each hands the order on to the next, and the
+ * last answers the customer. What would be the reply of one becomes the request of the next, with
+ * the customer's own inbox as the reply subject and the customer's key; nobody waits for anybody,
+ * and a customer's second request under its key goes down the whole chain again and finds
+ * everything done.
  *
  *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► the customer
  *
- * A refusal goes to the customer at once. When the card is refused, payment has the stock released. When the chain
- * breaks behind its first link, nobody tells the customer, who asks again when the patience is over (the server's "no
- * responders" reaches only who has published), and what was reserved stays reserved until then: nobody else is left who
- * knows of it. A service that waited for the next one's answer would notice, and would be a gateway with four hops more.
+ * A refusal goes to the customer at once. When the card is refused, payment has the stock released.
+ * When the chain breaks behind its first link, nobody tells the customer, who asks again when the
+ * patience is over (the server's "no responders" reaches only who has published), and what was
+ * reserved stays reserved until then: nobody else is left who knows of it. A service that waited
+ * for the next one's answer would notice, and would be a gateway with four hops more.
  *
  * The runtime has no such thing, a reply is a reply: the programs of the chain are linked with
  * --wrap=reply_send, and this stands before the runtime's. */
@@ -33,23 +35,31 @@ void __wrap_reply_send(struct bus *bus, enum bus_urgency urgency, const struct i
 
 static const struct link *link_of(const struct item *item)
 {
-    const char *subject = item->command ? item->command->subject : item->query ? item->query->subject : "";
+    const char *subject = item->command ? item->command->subject
+                          : item->query ? item->query->subject
+                                        : "";
     for (size_t i = 0; i < sizeof(chain) / sizeof(*chain); i++)
         if (strcmp(chain[i].subject, subject) == 0)
             return &chain[i];
     return NULL;
 }
 
-static void publish(struct bus *bus, enum bus_urgency urgency, const struct item *item, const char *subject, const char *reply,
-                    const struct buf *body)
+static void publish(struct bus *bus, enum bus_urgency urgency, const struct item *item,
+                    const char *subject, const char *reply, const struct buf *body)
 {
     struct bus_header header = { "Idempotency-Key", item->key };
-    int r = bus_publish(bus, urgency, &(struct bus_outgoing){
-        .subject = subject, .reply = reply, .headers = &header, .header_count = item->key != NULL,
-        .data = body->data, .length = body->length,
-    });
+    int r = bus_publish(bus, urgency,
+                        &(struct bus_outgoing){
+                            .subject = subject,
+                            .reply = reply,
+                            .headers = &header,
+                            .header_count = item->key != NULL,
+                            .data = body->data,
+                            .length = body->length,
+                        });
     if (r < 0)
-        log_warn("order_not_handed_on", LOG_TEXT("to", subject), LOG_TEXT("reason", failure_text()));
+        log_warn("order_not_handed_on", LOG_TEXT("to", subject),
+                 LOG_TEXT("reason", failure_text()));
 }
 
 static void undo(struct bus *bus, const struct link *link, const struct item *item)
@@ -71,7 +81,7 @@ void __wrap_reply_send(struct bus *bus, enum bus_urgency urgency, const struct i
         return;
     }
     publish(bus, urgency, item, link->next, item->reply_to, &item->body);
-    struct item counted = *item;                   /* the endpoint's figures, without an answer */
+    struct item counted = *item; /* the endpoint's figures, without an answer */
     counted.reply_to = NULL;
     __real_reply_send(bus, urgency, &counted);
 }

@@ -30,32 +30,40 @@ static const char tables[] =
 static int create(struct journey *j, const void *request)
 {
     struct bench_order order = *(const struct bench_order *)request;
-    if (!order.order_id || !order.account_id || !order.name || !order.street || !order.city || !order.postal_code ||
-        !order.country || !order.card_id || !order.currency || !order.has_amount || order.lines_count == 0)
+    if (!order.order_id || !order.account_id || !order.name || !order.street || !order.city ||
+        !order.postal_code || !order.country || !order.card_id || !order.currency ||
+        !order.has_amount || order.lines_count == 0)
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "all of an order is wanted");
     order.status = "placed";
-    order.card_token = NULL;                  /* paid: nobody needs it any more */
+    order.card_token = NULL; /* paid: nobody needs it any more */
     return trace(journey_emit(j, &order_created_schema, order.order_id, &order));
 }
 
 static int order_created_apply(struct db *db, const struct event *event)
 {
     const struct bench_order *order = event->value;
-    int r = db_exec(db, "INSERT INTO orders (order_id, account_id, card_id, currency, amount, placed_ms, placed_position, name,"
-                    " street, city, postal_code, country) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)", "ssssiiisssss",
-                    order->order_id, order->account_id, order->card_id, order->currency, order->amount, event->time_ms,
-                    event->position, order->name, order->street, order->city, order->postal_code, order->country);
+    int r = db_exec(db,
+                    "INSERT INTO orders (order_id, account_id, card_id, currency, amount, "
+                    "placed_ms, placed_position, name,"
+                    " street, city, postal_code, country) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+                    "?9, ?10, ?11, ?12)",
+                    "ssssiiisssss", order->order_id, order->account_id, order->card_id,
+                    order->currency, order->amount, event->time_ms, event->position, order->name,
+                    order->street, order->city, order->postal_code, order->country);
     for (size_t i = 0; i < order->lines_count && r == 0; i++)
-        r = db_exec(db, "INSERT INTO order_lines (order_id, line, sku, name, quantity, amount) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    "sissii", order->order_id, (int64_t)i, order->lines[i].sku, order->lines[i].name, order->lines[i].quantity,
-                    order->lines[i].amount);
+        r = db_exec(db,
+                    "INSERT INTO order_lines (order_id, line, sku, name, quantity, amount) VALUES "
+                    "(?1, ?2, ?3, ?4, ?5, ?6)",
+                    "sissii", order->order_id, (int64_t)i, order->lines[i].sku,
+                    order->lines[i].name, order->lines[i].quantity, order->lines[i].amount);
     return trace(r);
 }
 
 static void create_answer(const struct event *event, void *ret_reply)
 {
     const struct bench_order *order = event->value;
-    *(struct bench_order *)ret_reply = (struct bench_order){ .order_id = order->order_id, .status = order->status };
+    *(struct bench_order *)ret_reply = (struct bench_order){ .order_id = order->order_id,
+                                                             .status = order->status };
 }
 
 static const struct command commands[] = {
@@ -67,6 +75,12 @@ static const struct event_type events[] = {
     { 0 },
 };
 const struct service order_service = {
-    .name = "order-svc", .log = "ORDER", .prefix = "order", .description = "Orders",
-    .tables = tables, .tables_version = 1, .events = events, .commands = commands,
+    .name = "order-svc",
+    .log = "ORDER",
+    .prefix = "order",
+    .description = "Orders",
+    .tables = tables,
+    .tables_version = 1,
+    .events = events,
+    .commands = commands,
 };

@@ -3,33 +3,37 @@
 #include "store/row.h"
 #include <string.h>
 
-static const char tables[] =
-    "CREATE TABLE IF NOT EXISTS products ("
-    "  sku TEXT PRIMARY KEY,"
-    "  name TEXT NOT NULL,"
-    "  currency TEXT NOT NULL,"
-    "  amount INTEGER NOT NULL CHECK (amount >= 0)"
-    ") STRICT, WITHOUT ROWID;";
+static const char tables[] = "CREATE TABLE IF NOT EXISTS products ("
+                             "  sku TEXT PRIMARY KEY,"
+                             "  name TEXT NOT NULL,"
+                             "  currency TEXT NOT NULL,"
+                             "  amount INTEGER NOT NULL CHECK (amount >= 0)"
+                             ") STRICT, WITHOUT ROWID;";
 
 static int put_product(struct journey *j, const void *request)
 {
     const struct bench_product *product = request;
     return trace(journey_emit(j, &product_put_schema, product->sku, product));
 }
-_Static_assert(sizeof(struct bench_product) == sizeof(struct product_put), "put_product emits what it was given");
+_Static_assert(sizeof(struct bench_product) == sizeof(struct product_put),
+               "put_product emits what it was given");
 
 static int product_put_apply(struct db *db, const struct event *event)
 {
     const struct product_put *product = event->value;
-    return trace(db_exec(db, "INSERT OR REPLACE INTO products (sku, name, currency, amount) VALUES (?1, ?2, ?3, ?4)", "sssi",
-                         product->sku, product->name, product->currency, product->amount));
+    return trace(db_exec(
+        db, "INSERT OR REPLACE INTO products (sku, name, currency, amount) VALUES (?1, ?2, ?3, ?4)",
+        "sssi", product->sku, product->name, product->currency, product->amount));
 }
 
 /* Fills in one line, and adds it to the total. */
-static int quote_line(struct journey *j, struct bench_order *order, struct bench_order_lines_item *line)
+static int quote_line(struct journey *j, struct bench_order *order,
+                      struct bench_order_lines_item *line)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j), "SELECT name, currency, amount FROM products WHERE sku = ?1", "s", line->sku);
+    int r = query_open(&q, journey_db(j),
+                       "SELECT name, currency, amount FROM products WHERE sku = ?1", "s",
+                       line->sku);
     if (r == 0)
         r = query_next(&q);
     if (r < 0)
@@ -44,9 +48,12 @@ static int quote_line(struct journey *j, struct bench_order *order, struct bench
     r = row_status(&row);
     if (r < 0)
         return trace(r);
-    /* lint: null-argument because the column is NOT NULL, and row_status() has said so of the memory */
+    /* lint: null-argument because the column is NOT NULL, and row_status() has said so of the
+     * memory */
     if (order->currency && strcmp(order->currency, currency) != 0)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines.sku: its price is not in %s, as the others are", order->currency);
+        return journey_refuse(j, REFUSED_INVALID_REQUEST,
+                              "lines.sku: its price is not in %s, as the others are",
+                              order->currency);
     order->currency = currency;
     order->amount += line->amount * line->quantity;
     return 0;
@@ -57,7 +64,8 @@ static int quote(struct journey *j, const void *request, void *ret_reply)
     struct bench_order order = *(const struct bench_order *)request;
     if (order.lines_count == 0)
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines: are wanted");
-    struct bench_order_lines_item *lines = arena_alloc(journey_arena(j), order.lines_count * sizeof(*lines));
+    struct bench_order_lines_item *lines = arena_alloc(journey_arena(j),
+                                                       order.lines_count * sizeof(*lines));
     if (!lines)
         return fail(ERR_MEMORY, "no memory for a quote");
     memcpy(lines, order.lines, order.lines_count * sizeof(*lines));
@@ -86,6 +94,13 @@ static const struct event_type events[] = {
     { 0 },
 };
 const struct service product_service = {
-    .name = "product-svc", .log = "PRODUCT", .prefix = "product", .description = "Products and prices",
-    .tables = tables, .tables_version = 1, .events = events, .commands = commands, .queries = queries,
+    .name = "product-svc",
+    .log = "PRODUCT",
+    .prefix = "product",
+    .description = "Products and prices",
+    .tables = tables,
+    .tables_version = 1,
+    .events = events,
+    .commands = commands,
+    .queries = queries,
 };

@@ -2,31 +2,34 @@
 #include "entities.h"
 #include "store/row.h"
 
-static const char tables[] =
-    "CREATE TABLE IF NOT EXISTS users ("
-    "  account_id TEXT PRIMARY KEY,"
-    "  name TEXT NOT NULL,"
-    "  street TEXT NOT NULL,"
-    "  city TEXT NOT NULL,"
-    "  postal_code TEXT NOT NULL,"
-    "  country TEXT NOT NULL,"
-    "  card_id TEXT NOT NULL,"
-    "  card_token TEXT NOT NULL"
-    ") STRICT, WITHOUT ROWID;";
+static const char tables[] = "CREATE TABLE IF NOT EXISTS users ("
+                             "  account_id TEXT PRIMARY KEY,"
+                             "  name TEXT NOT NULL,"
+                             "  street TEXT NOT NULL,"
+                             "  city TEXT NOT NULL,"
+                             "  postal_code TEXT NOT NULL,"
+                             "  country TEXT NOT NULL,"
+                             "  card_id TEXT NOT NULL,"
+                             "  card_token TEXT NOT NULL"
+                             ") STRICT, WITHOUT ROWID;";
 
 static int put_user(struct journey *j, const void *request)
 {
     const struct bench_user *user = request;
     return trace(journey_emit(j, &user_put_schema, user->account_id, user));
 }
-_Static_assert(sizeof(struct bench_user) == sizeof(struct user_put), "put_user emits what it was given");
+_Static_assert(sizeof(struct bench_user) == sizeof(struct user_put),
+               "put_user emits what it was given");
 
 static int user_put_apply(struct db *db, const struct event *event)
 {
     const struct user_put *user = event->value;
-    return trace(db_exec(db, "INSERT OR REPLACE INTO users (account_id, name, street, city, postal_code, country, card_id, card_token)"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", "ssssssss", user->account_id, user->name, user->street,
-                         user->city, user->postal_code, user->country, user->card_id, user->card_token));
+    return trace(db_exec(db,
+                         "INSERT OR REPLACE INTO users (account_id, name, street, city, "
+                         "postal_code, country, card_id, card_token)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                         "ssssssss", user->account_id, user->name, user->street, user->city,
+                         user->postal_code, user->country, user->card_id, user->card_token));
 }
 
 static int get_user(struct journey *j, const void *request, void *ret_reply)
@@ -35,8 +38,10 @@ static int get_user(struct journey *j, const void *request, void *ret_reply)
     if (!order.account_id)
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "account_id: is wanted");
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j), "SELECT name, street, city, postal_code, country, card_id, card_token"
-                       " FROM users WHERE account_id = ?1", "s", order.account_id);
+    int r = query_open(&q, journey_db(j),
+                       "SELECT name, street, city, postal_code, country, card_id, card_token"
+                       " FROM users WHERE account_id = ?1",
+                       "s", order.account_id);
     if (r == 0)
         r = query_next(&q);
     if (r < 0)
@@ -70,6 +75,13 @@ static const struct event_type events[] = {
     { 0 },
 };
 const struct service user_service = {
-    .name = "user-svc", .log = "USER", .prefix = "user", .description = "Users",
-    .tables = tables, .tables_version = 1, .events = events, .commands = commands, .queries = queries,
+    .name = "user-svc",
+    .log = "USER",
+    .prefix = "user",
+    .description = "Users",
+    .tables = tables,
+    .tables_version = 1,
+    .events = events,
+    .commands = commands,
+    .queries = queries,
 };

@@ -4,6 +4,8 @@
 
 int main(int argc, char **argv)
 {
-    struct push push = { .service = &account_service, .learn_subject = "account.push", .push_subject = "order.push" };
+    struct push push = { .service = &account_service,
+                         .learn_subject = "account.push",
+                         .push_subject = "order.push" };
     return push_main(&push, argc, argv);
 }

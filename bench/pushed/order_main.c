@@ -4,6 +4,8 @@
 
 int main(int argc, char **argv)
 {
-    struct push push = { .service = &order_service, .learn_subject = "order.push", .push_subject = "account.push" };
+    struct push push = { .service = &order_service,
+                         .learn_subject = "order.push",
+                         .push_subject = "account.push" };
     return push_main(&push, argc, argv);
 }

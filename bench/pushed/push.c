@@ -9,13 +9,12 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 1000
 
-static const struct push *shop;           /* what this program is; set once, before any thread */
+static const struct push *shop; /* what this program is; set once, before any thread */
 
-static const char learned_table[] =
-    "CREATE TABLE IF NOT EXISTS learned ("
-    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
-    "  position INTEGER NOT NULL"
-    ") STRICT;";
+static const char learned_table[] = "CREATE TABLE IF NOT EXISTS learned ("
+                                    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+                                    "  position INTEGER NOT NULL"
+                                    ") STRICT;";
 
 /* ---- The reader ------------------------------------------------------------------------------ */
 
@@ -28,7 +27,8 @@ static const struct event_type *type_of(const char *name)
 }
 
 /* One told event as the projection wants it: 1, 0 it is none that we read, < 0. */
-static int told_event(const struct bench_push_events_item *told, struct arena *arena, struct event *ret_event)
+static int told_event(const struct bench_push_events_item *told, struct arena *arena,
+                      struct event *ret_event)
 {
     const struct event_type *type = type_of(told->type);
     struct invalid invalid;
@@ -39,8 +39,13 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
     if (r != 0)
         return r < 0 ? trace(r) : 0;
     *ret_event = (struct event){
-        .log = shop->service->sources[0].log, .position = told->position, .type = type->name, .time_ms = told->time_ms,
-        .data = told->data, .data_length = strlen(told->data), .value = value,
+        .log = shop->service->sources[0].log,
+        .position = told->position,
+        .type = type->name,
+        .time_ms = told->time_ms,
+        .data = told->data,
+        .data_length = strlen(told->data),
+        .value = value,
     };
     return 1;
 }
@@ -50,7 +55,8 @@ static int learned_position(struct db *db, int64_t *ret_position)
     return trace(db_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
 }
 
-/* What does not fit because an event before it was lost is passed over: nothing here could get it back. */
+/* What does not fit because an event before it was lost is passed over: nothing here could get it
+ * back. */
 static int learn_one(struct db *db, const struct bench_push_events_item *told)
 {
     _deinit_(arena) struct arena arena = { 0 };
@@ -64,7 +70,8 @@ static int learn_one(struct db *db, const struct bench_push_events_item *told)
     /* lint: null-dereference because told_event() has found its type */
     if (type_of(event.type)->apply(db, &event) == 0)
         return trace(db_release(db));
-    log_warn("told_event_does_not_fit", LOG_TEXT("type", event.type), LOG_INT("position", event.position));
+    log_warn("told_event_does_not_fit", LOG_TEXT("type", event.type),
+             LOG_INT("position", event.position));
     return trace(db_rollback_to_savepoint(db));
 }
 
@@ -80,10 +87,12 @@ static int learned_apply(struct db *db, const struct event *event)
             r = learn_one(db, &learned->events[i]);
         }
     if (r >= 0)
-        r = db_exec(db, "INSERT OR REPLACE INTO learned (one, position) VALUES (1, ?1)", "i", position);
+        r = db_exec(db, "INSERT OR REPLACE INTO learned (one, position) VALUES (1, ?1)", "i",
+                    position);
     return r < 0 ? trace(r) : 0;
 }
-_Static_assert(sizeof(struct bench_push) == sizeof(struct learned), "the schemas of bench.push and Learned differ");
+_Static_assert(sizeof(struct bench_push) == sizeof(struct learned),
+               "the schemas of bench.push and Learned differ");
 
 static int learn(struct journey *j, const void *request)
 {
@@ -99,17 +108,17 @@ static void learn_answer(const struct event *event, void *ret_reply)
 
 struct waiting {
     int64_t position, time_ms;
-    const char *type;                     /* of the service's table */
+    const char *type; /* of the service's table */
     char *data;
 };
 
-struct pusher {                           /* the process: the shipped service's own, and the queue beside it */
+struct pusher { /* the process: the shipped service's own, and the queue beside it */
     const struct process *inner;
     void *inner_state;
     int64_t inner_due_ms;
     struct waiting queue[PUSH_QUEUE_MAX]; /* a ring */
     int first, count;
-    _Bool in_flight;                      /* one request at a time, so that order is kept */
+    _Bool in_flight; /* one request at a time, so that order is kept */
     int64_t due_ms, backoff_ms;
     int64_t dropped;
 };
@@ -142,7 +151,8 @@ static int queue_add(struct pusher *p, const struct event *event)
     char *data = strndup(event->data, event->data_length);
     if (!data)
         return fail(ERR_MEMORY, "no memory for a push");
-    *queue_at(p, p->count++) = (struct waiting){ event->position, event->time_ms, type->name, data };
+    *queue_at(p, p->count++) = (struct waiting){ event->position, event->time_ms, type->name,
+                                                 data };
     return 0;
 }
 
@@ -155,13 +165,21 @@ static int send_batch(struct pusher *p, struct journey *j)
         const struct waiting *waiting = queue_at(p, count);
         bytes += strlen(waiting->data);
         events[count++] = (struct bench_push_events_item){
-            .position = waiting->position, .type = waiting->type, .time_ms = waiting->time_ms, .data = waiting->data,
+            .position = waiting->position,
+            .type = waiting->type,
+            .time_ms = waiting->time_ms,
+            .data = waiting->data,
         };
     }
     struct bench_push body = { .events = events, .events_count = (size_t)count };
     struct call call = {
-        .subject = shop->push_subject, .schema = &bench_push_schema, .body = &body, .reply_schema = &bench_done_schema,
-        .timeout_ms = TIMEOUT_MS, .tag = "push", .number = queue_at(p, count - 1)->position,
+        .subject = shop->push_subject,
+        .schema = &bench_push_schema,
+        .body = &body,
+        .reply_schema = &bench_done_schema,
+        .timeout_ms = TIMEOUT_MS,
+        .tag = "push",
+        .number = queue_at(p, count - 1)->position,
     };
     p->in_flight = 1;
     return trace(journey_call(j, &call));
@@ -260,7 +278,11 @@ static int pusher_answered(void *state, struct journey *j, const struct answer *
 }
 
 static const struct process pusher = {
-    .start = pusher_start, .free = pusher_free, .observe = pusher_observe, .step = pusher_step, .answered = pusher_answered,
+    .start = pusher_start,
+    .free = pusher_free,
+    .observe = pusher_observe,
+    .step = pusher_step,
+    .answered = pusher_answered,
 };
 
 /* ---- The table ------------------------------------------------------------------------------- */
@@ -272,14 +294,16 @@ int push_main(const struct push *push, int argc, char **argv)
 {
     static char tables[TABLES_SIZE];
     struct service service = *push->service;
-    struct command commands[TABLE_MAX] = { { push->learn_subject, &bench_push_schema, &bench_done_schema, learn, learn_answer } };
+    struct command commands[TABLE_MAX] = { { push->learn_subject, &bench_push_schema,
+                                             &bench_done_schema, learn, learn_answer } };
     struct event_type events[TABLE_MAX] = { { &learned_schema, "Learned", learned_apply, NULL } };
     shop = push;
     for (int i = 0; service.commands[i].subject && i + 2 < TABLE_MAX; i++)
         commands[i + 1] = service.commands[i];
     for (int i = 0; service.events[i].name && i + 2 < TABLE_MAX; i++)
         events[i + 1] = service.events[i];
-    if ((size_t)snprintf(tables, sizeof(tables), "%s%s", service.tables, learned_table) >= sizeof(tables))
+    if ((size_t)snprintf(tables, sizeof(tables), "%s%s", service.tables, learned_table) >=
+        sizeof(tables))
         return 1;
     service.tables = tables;
     service.commands = commands;

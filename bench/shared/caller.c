@@ -1,5 +1,6 @@
-/* Caller: see caller.h. A question has a slot, and the answer's subject names slot and turn: `<inbox>.<slot>.<turn>`.
- * The turn changes with each try, so that a late answer to an earlier one finds nobody.
+/* Caller: see caller.h. A question has a slot, and the answer's subject names slot and turn:
+ * `<inbox>.<slot>.<turn>`. The turn changes with each try, so that a late answer to an earlier one
+ * finds nobody.
  *
  *             ask                 answer
  *     free ───────► OPEN_WAITING ────────► free, done(ANSWERED, REFUSED)
@@ -23,9 +24,9 @@ struct open_question {
     enum open_state state;
     unsigned turn;
     int tries, timeouts;
-    int64_t due_ms;                       /* monotonic: the time-out, or the next try */
-    int next;                             /* among the free ones */
-    char *subject, *key, *body;           /* one allocation, at subject */
+    int64_t due_ms;             /* monotonic: the time-out, or the next try */
+    int next;                   /* among the free ones */
+    char *subject, *key, *body; /* one allocation, at subject */
     size_t length;
     caller_done done;
     void *context;
@@ -39,11 +40,11 @@ struct caller {
     pthread_cond_t changed;
     pthread_t thread;
     _Bool runs, stopping;
-    int free, used;                       /* first free slot, -1 none; slots that were ever used */
+    int free, used; /* first free slot, -1 none; slots that were ever used */
     struct open_question questions[CALLER_OPEN_MAX];
 };
 
-struct ending {                           /* what to tell once the lock is given back */
+struct ending { /* what to tell once the lock is given back */
     caller_done done;
     void *context;
 };
@@ -70,12 +71,18 @@ static void question_send(struct caller *caller, struct open_question *question)
     question->tries++;
     question->state = OPEN_WAITING;
     question->due_ms = clock_monotonic_ms() + CALLER_TIMEOUT_MS;
-    snprintf(reply, sizeof(reply), "%s.%d.%u", caller->inbox, (int)(question - caller->questions), question->turn);
+    snprintf(reply, sizeof(reply), "%s.%d.%u", caller->inbox, (int)(question - caller->questions),
+             question->turn);
     struct bus_header header = { "Idempotency-Key", question->key };
-    bus_publish(caller->bus, BUS_URGENT, &(struct bus_outgoing){
-        .subject = question->subject, .reply = reply, .headers = &header, .header_count = question->key != NULL,
-        .data = question->body, .length = question->length,
-    });
+    bus_publish(caller->bus, BUS_URGENT,
+                &(struct bus_outgoing){
+                    .subject = question->subject,
+                    .reply = reply,
+                    .headers = &header,
+                    .header_count = question->key != NULL,
+                    .data = question->body,
+                    .length = question->length,
+                });
 }
 
 /* Another try later? Else the question has to end. */
@@ -100,7 +107,8 @@ static int slot_take(struct caller *caller)
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
-static _Bool question_fill(struct open_question *question, const char *subject, const char *key, const void *body, size_t length)
+static _Bool question_fill(struct open_question *question, const char *subject, const char *key,
+                           const void *body, size_t length)
 {
     size_t subject_size = strlen(subject) + 1, key_size = key ? strlen(key) + 1 : 0;
     char *memory = malloc(subject_size + key_size + length);
@@ -116,8 +124,8 @@ static _Bool question_fill(struct open_question *question, const char *subject, 
     return 1;
 }
 
-void caller_ask(struct caller *caller, const char *subject, const char *key, const void *body, size_t length,
-                caller_done done, void *context)
+void caller_ask(struct caller *caller, const char *subject, const char *key, const void *body,
+                size_t length, caller_done done, void *context)
 {
     pthread_mutex_lock(&caller->lock);
     int slot = slot_take(caller);
@@ -194,7 +202,8 @@ static void *caller_main(void *argument)
     while (!caller->stopping) {
         int64_t now_ms = clock_monotonic_ms();
         int slot = 0;
-        for (struct ending ending = look(caller, &slot, now_ms); ending.done; ending = look(caller, &slot, now_ms)) {
+        for (struct ending ending = look(caller, &slot, now_ms); ending.done;
+             ending = look(caller, &slot, now_ms)) {
             pthread_mutex_unlock(&caller->lock);
             ending.done(ending.context, CALLER_TIMEOUT, NULL);
             pthread_mutex_lock(&caller->lock);
@@ -278,7 +287,8 @@ static void on_closed(void *context, const char *reason)
 int caller_connect(const char *url, const char *name, struct bus **ret_bus)
 {
     struct bus_options options = {
-        .url = url, .name = name,
+        .url = url,
+        .name = name,
         .handlers = { .connected = ignore, .disconnected = ignore, .closed = on_closed },
     };
     return trace(bus_open(&options, ret_bus));

@@ -50,7 +50,8 @@ void *arena_alloc(struct arena *arena, size_t size_bytes)
 {
     if (size_bytes > SIZE_MAX / 2)
         return NULL;
-    size_t rounded = (size_bytes + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
+    size_t rounded = (size_bytes + alignof(max_align_t) - 1) / alignof(max_align_t) *
+                     alignof(max_align_t);
     if (!arena->blocks || arena->blocks->size_bytes - arena->used_bytes < rounded)
         if (arena_grow(arena, rounded) < 0)
             return NULL;

@@ -6,12 +6,12 @@
 
 struct arena_block;
 struct arena {
-    struct arena_block *blocks;   /* newest first */
-    size_t used_bytes;            /* within the newest block */
+    struct arena_block *blocks; /* newest first */
+    size_t used_bytes;          /* within the newest block */
 };
 
 void arena_init(struct arena *arena);
-void arena_deinit(struct arena *arena);                    /* frees all; the arena is empty again */
+void arena_deinit(struct arena *arena); /* frees all; the arena is empty again */
 
 /* Zeroed memory, aligned for any type; NULL when malloc fails. size 0 gives a valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size_bytes);

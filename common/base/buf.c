@@ -25,7 +25,9 @@ void buf_clear(struct buf *buf)
 
 int buf_status(const struct buf *buf)
 {
-    return buf->failed ? fail(ERR_MEMORY, "no memory for a text of more than %zu bytes", buf->length) : 0;
+    return buf->failed
+               ? fail(ERR_MEMORY, "no memory for a text of more than %zu bytes", buf->length)
+               : 0;
 }
 
 static _Bool reserve(struct buf *buf, size_t more)
@@ -116,7 +118,7 @@ static void put_escaped(struct buf *buf, unsigned char c)
 void buf_put_json(struct buf *buf, const char *text, size_t length)
 {
     buf_put_char(buf, '"');
-    size_t start = 0;                     /* of the run that needs no escape */
+    size_t start = 0; /* of the run that needs no escape */
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)

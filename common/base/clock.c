@@ -11,9 +11,18 @@ static int64_t read_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int64_t clock_wall_ms(void) { return read_ns(CLOCK_REALTIME) / 1000000; }
-int64_t clock_monotonic_ms(void) { return read_ns(CLOCK_MONOTONIC) / 1000000; }
-int64_t clock_monotonic_ns(void) { return read_ns(CLOCK_MONOTONIC); }
+int64_t clock_wall_ms(void)
+{
+    return read_ns(CLOCK_REALTIME) / 1000000;
+}
+int64_t clock_monotonic_ms(void)
+{
+    return read_ns(CLOCK_MONOTONIC) / 1000000;
+}
+int64_t clock_monotonic_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
 
 static void put_digits(char *text, int width, int64_t value)
 {
@@ -21,21 +30,27 @@ static void put_digits(char *text, int width, int64_t value)
         text[i] = (char)('0' + value % 10);
 }
 
-/* Days since 1970-01-01 to a date of the Gregorian calendar and back, by arithmetic: gmtime_r and timegm take a lock that all
- * threads share. After H. Hinnant, https://howardhinnant.github.io/date_algorithms.html. A year begins in March here, so
- * that the leap day is its last. */
-struct date { int64_t year; int month, day; };
+/* Days since 1970-01-01 to a date of the Gregorian calendar and back, by arithmetic: gmtime_r and
+ * timegm take a lock that all threads share. After H. Hinnant,
+ * https://howardhinnant.github.io/date_algorithms.html. A year begins in March here, so that the
+ * leap day is its last. */
+struct date {
+    int64_t year;
+    int month, day;
+};
 
 static struct date date_of_days(int64_t days)
 {
-    days += 719468;                           /* since 0000-03-01 */
+    days += 719468; /* since 0000-03-01 */
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
     int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     int day_of_year = (int)(day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100));
-    int month = (5 * day_of_year + 2) / 153;  /* 0: March */
+    int month = (5 * day_of_year + 2) / 153; /* 0: March */
     return (struct date){
-        .year = year_of_era + era * 400 + (month >= 10), .month = month < 10 ? month + 3 : month - 9,
+        .year = year_of_era + era * 400 + (month >= 10),
+        .month = month < 10 ? month + 3 : month - 9,
         .day = day_of_year - (153 * month + 2) / 5 + 1,
     };
 }
@@ -46,7 +61,8 @@ static int64_t days_of_date(const struct date *date)
     int64_t era = (year >= 0 ? year : year - 399) / 400, year_of_era = year - era * 400;
     int month = date->month > 2 ? date->month - 3 : date->month + 9;
     int64_t day_of_year = (153 * month + 2) / 5 + date->day - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
 }
 
 static int64_t divide_down(int64_t value, int64_t by)
@@ -90,7 +106,8 @@ static _Bool take_char(const char **text, char c)
     return 1;
 }
 
-/* ".5", ".123456789": at least one digit, of which milliseconds are kept. None at all is fine too. */
+/* ".5", ".123456789": at least one digit, of which milliseconds are kept. None at all is fine
+ * too. */
 static _Bool take_fraction(const char **text, int *ret_millis)
 {
     int millis = 0;
@@ -109,20 +126,24 @@ int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
 {
     struct date date;
     int year, hour, minute, second, millis;
-    if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &date.month) || !take_char(&text, '-') ||
-        !take_digits(&text, 2, &date.day) || !take_char(&text, 'T') || !take_digits(&text, 2, &hour) ||
-        !take_char(&text, ':') || !take_digits(&text, 2, &minute) || !take_char(&text, ':') ||
+    if (!take_digits(&text, 4, &year) || !take_char(&text, '-') ||
+        !take_digits(&text, 2, &date.month) || !take_char(&text, '-') ||
+        !take_digits(&text, 2, &date.day) || !take_char(&text, 'T') ||
+        !take_digits(&text, 2, &hour) || !take_char(&text, ':') ||
+        !take_digits(&text, 2, &minute) || !take_char(&text, ':') ||
         !take_digits(&text, 2, &second) || !take_fraction(&text, &millis))
         return fail(ERR_INVALID, "not an RFC 3339 time");
     if (strcmp(text, "Z") != 0)
         return fail(ERR_INVALID, "not an RFC 3339 time in UTC");
-    if (date.month < 1 || date.month > 12 || date.day < 1 || date.day > 31 || hour > 23 || minute > 59 || second > 60)
+    if (date.month < 1 || date.month > 12 || date.day < 1 || date.day > 31 || hour > 23 ||
+        minute > 59 || second > 60)
         return fail(ERR_INVALID, "not a time that exists");
     date.year = year;
     int64_t days = days_of_date(&date);
     struct date again = date_of_days(days);
     if (again.month != date.month)
         return fail(ERR_INVALID, "not a day that exists");
-    *ret_wall_ms = (days * 86400 + hour * INT64_C(3600) + minute * INT64_C(60) + second) * 1000 + millis;
+    *ret_wall_ms = (days * 86400 + hour * INT64_C(3600) + minute * INT64_C(60) + second) * 1000 +
+                   millis;
     return 0;
 }

@@ -3,11 +3,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int64_t clock_wall_ms(void);          /* since 1970, UTC; may jump */
-int64_t clock_monotonic_ms(void);     /* never goes back; for time-outs and back-off */
-int64_t clock_monotonic_ns(void);     /* for measurements */
+int64_t clock_wall_ms(void);      /* since 1970, UTC; may jump */
+int64_t clock_monotonic_ms(void); /* never goes back; for time-outs and back-off */
+int64_t clock_monotonic_ns(void); /* for measurements */
 
-#define RFC3339_SIZE 25               /* "2026-11-23T05:40:00.123Z" and its NUL */
+#define RFC3339_SIZE 25 /* "2026-11-23T05:40:00.123Z" and its NUL */
 void rfc3339_format(int64_t wall_ms, char ret_text[RFC3339_SIZE]);
 
 /* In UTC ("…Z") with any number of decimals, of which milliseconds are kept. 0, or -ERR_INVALID. */

@@ -13,6 +13,7 @@ void condition_init(pthread_cond_t *condition)
 
 int condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t deadline_ms)
 {
-    struct timespec deadline = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
+    struct timespec deadline = { .tv_sec = deadline_ms / 1000,
+                                 .tv_nsec = deadline_ms % 1000 * 1000000 };
     return pthread_cond_timedwait(condition, lock, &deadline);
 }

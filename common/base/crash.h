@@ -1,5 +1,6 @@
 /* Crash points: named places where a test build kills itself, as a power cut would
- * (JOURNEY_CRASH_AT=after_commit, the n-th time with after_commit:n). Other builds contain nothing. */
+ * (JOURNEY_CRASH_AT=after_commit, the n-th time with after_commit:n). Other builds contain
+ * nothing. */
 #pragma once
 
 #ifdef JOURNEY_CRASH_POINTS

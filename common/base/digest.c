@@ -8,7 +8,7 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t context_key;
-static EVP_MD *sha256;                    /* fetched once: an implicit fetch costs more than the hash */
+static EVP_MD *sha256; /* fetched once: an implicit fetch costs more than the hash */
 
 static void context_free(void *context)
 {

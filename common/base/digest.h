@@ -4,13 +4,15 @@
 #include <stdint.h>
 
 #define DIGEST_SIZE 32
-#define DIGEST_HEX_SIZE 65            /* 64 characters and the NUL */
+#define DIGEST_HEX_SIZE 65 /* 64 characters and the NUL */
 
-struct digest { uint8_t bytes[DIGEST_SIZE]; };
+struct digest {
+    uint8_t bytes[DIGEST_SIZE];
+};
 
-int digest_of(const void *data, size_t length, struct digest *ret_digest);   /* 0, or -ERR_INTERNAL */
+int digest_of(const void *data, size_t length, struct digest *ret_digest); /* 0, or -ERR_INTERNAL */
 void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE]);
-int digest_parse(const char *hex, struct digest *ret_digest);                /* 0, or -ERR_INVALID */
+int digest_parse(const char *hex, struct digest *ret_digest); /* 0, or -ERR_INVALID */
 _Bool digest_equal(const struct digest *a, const struct digest *b);
 
-const char *digest_library_version(void);   /* of libcrypto: "3.0.19" */
+const char *digest_library_version(void); /* of libcrypto: "3.0.19" */

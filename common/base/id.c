@@ -12,14 +12,14 @@ void id_source_init(struct id_source *source, uint64_t seed)
 static uint64_t random_bits(struct id_source *source)
 {
     if (source->seed == 0) {
-        if (source->pool_left == 0) {         /* up to 256 bytes come whole (getrandom(2)) */
+        if (source->pool_left == 0) { /* up to 256 bytes come whole (getrandom(2)) */
             while (getrandom(source->pool, sizeof(source->pool), 0) != sizeof(source->pool))
                 ;
             source->pool_left = ID_POOL;
         }
         return source->pool[--source->pool_left];
     }
-    source->seed += 0x9e3779b97f4a7c15u;      /* splitmix64 */
+    source->seed += 0x9e3779b97f4a7c15u; /* splitmix64 */
     uint64_t bits = source->seed;
     bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
     bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
@@ -38,7 +38,8 @@ void uuid_make(struct id_source *source, int64_t wall_ms, char ret_text[UUID_SIZ
     if (wall_ms > source->last_ms) {
         source->last_ms = wall_ms;
         source->counter = 0;
-    } else if (++source->counter > 0xfff) {   /* 4096 ids in a millisecond: borrow from the next one */
+    } else if (++source->counter >
+               0xfff) { /* 4096 ids in a millisecond: borrow from the next one */
         source->last_ms++;
         source->counter = 0;
     }

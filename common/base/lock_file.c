@@ -19,7 +19,7 @@ static void write_owner(int fd)
     char text[32];
     int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) < 0)
-        return;                           /* a full disk: the lock holds all the same */
+        return; /* a full disk: the lock holds all the same */
 }
 
 static int read_owner(int fd)
@@ -39,7 +39,9 @@ int lock_file_take(const char *path, int timeout_ms, int *ret_fd)
         if (reason != EINTR && (reason != EWOULDBLOCK || clock_monotonic_ms() >= deadline_ms)) {
             close(fd);
             return fail(ERR_LOCKED, "%s: %s (process %d)", path,
-                        reason == EWOULDBLOCK ? "another process works on this folder" : errno_text(reason), owner);
+                        reason == EWOULDBLOCK ? "another process works on this folder"
+                                              : errno_text(reason),
+                        owner);
         }
         poll(NULL, 0, TICK_MS);
     }

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 4096               /* PIPE_BUF: up to here a pipe takes a line as a whole */
-#define VALUE_MAX_BYTES 600               /* more than a failure's text; the rest is cut */
-#define CUT_BYTES 16                      /* room for the mark of a line that was cut, and its end */
+#define LINE_MAX_BYTES 4096 /* PIPE_BUF: up to here a pipe takes a line as a whole */
+#define VALUE_MAX_BYTES 600 /* more than a failure's text; the rest is cut */
+#define CUT_BYTES 16        /* room for the mark of a line that was cut, and its end */
 
 static const char *log_service = "journey";
 static enum log_level log_threshold = LOG_INFO;
@@ -45,15 +45,16 @@ int log_format_parse(const char *text, enum log_format *ret_format)
     return 0;
 }
 
-/* Bytes of the UTF-8 character that starts here; 0 when it is none, or one with which a line could be
- * forged: C1 controls (a terminal obeys them), line separators, marks that turn the direction. */
+/* Bytes of the UTF-8 character that starts here; 0 when it is none, or one with which a line could
+ * be forged: C1 controls (a terminal obeys them), line separators, marks that turn the
+ * direction. */
 static size_t shown_bytes(const unsigned char *text)
 {
     static const uint32_t shortest[] = { 0, 0, 0x80, 0x800, 0x10000 };
     size_t length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
     uint32_t point = *text & (0xffu >> (length + 1));
     if (*text < 0x80)
-        return 1;                         /* what JSON escapes, it escapes */
+        return 1; /* what JSON escapes, it escapes */
     if (*text < 0xc0 || *text > 0xf4)
         return 0;
     for (size_t i = 1; i < length; i++) {
@@ -63,11 +64,13 @@ static size_t shown_bytes(const unsigned char *text)
     }
     if (point < shortest[length] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
         return 0;
-    _Bool forges = point < 0xa0 || (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+    _Bool forges = point < 0xa0 || (point >= 0x2028 && point <= 0x202e) ||
+                   (point >= 0x2066 && point <= 0x2069);
     return forges ? 0 : length;
 }
 
-/* At most VALUE_MAX_BYTES of the text, with U+FFFD for what is not shown and an ellipsis for what is cut. */
+/* At most VALUE_MAX_BYTES of the text, with U+FFFD for what is not shown and an ellipsis for what
+ * is cut. */
 static void put_quoted(struct buf *line, const char *text)
 {
     char clean[VALUE_MAX_BYTES + 3];
@@ -87,7 +90,8 @@ static void put_quoted(struct buf *line, const char *text)
     buf_put_json(line, clean, length);
 }
 
-/* A value that could be misread is quoted as a JSON string: control characters cannot get through. */
+/* A value that could be misread is quoted as a JSON string: control characters cannot get
+ * through. */
 static void put_value(struct buf *line, const char *text)
 {
     const unsigned char *c = (const unsigned char *)text;
@@ -150,5 +154,5 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     }
     buf_put_text(&line, log_shape == LOG_JSON ? "}\n" : "\n");
     while (!line.failed && write(STDERR_FILENO, line.data, line.length) < 0 && errno == EINTR)
-        ;               /* any other failure: nowhere left to say it */
+        ; /* any other failure: nowhere left to say it */
 }

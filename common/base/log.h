@@ -1,10 +1,12 @@
-/* Log: lines on stderr, logfmt by default or JSON. Each line is one write(2). Values are escaped, so
- * that nothing from outside can forge a line. No personal data, no card tokens: pass ids.
- * Thread-safe. A value has at most 600 bytes and a line at most 4096, which a pipe takes as a whole:
- * a longer value ends in an ellipsis, fields that do not fit any more are left out and cut=yes says so.
+/* Log: lines on stderr, logfmt by default or JSON. Each line is one write(2). Values are escaped,
+ * so that nothing from outside can forge a line. No personal data, no card tokens: pass ids.
+ * Thread-safe. A value has at most 600 bytes and a line at most 4096, which a pipe takes as a
+ * whole: a longer value ends in an ellipsis, fields that do not fit any more are left out and
+ * cut=yes says so.
  *
  *     log_info("relay_resumed", LOG_TEXT("stream", name), LOG_INT("position", position));
- *     time=2026-11-23T05:40:00.123Z level=info service=order-svc event=relay_resumed stream=ORDER position=7
+ *     time=2026-11-23T05:40:00.123Z level=info service=order-svc event=relay_resumed stream=ORDER
+ *     position=7
  */
 #pragma once
 #include <stdint.h>
@@ -13,22 +15,27 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 struct log_field {
-    const char *key;      /* NULL ends the list */
-    const char *text;     /* NULL: the number counts; NULL with is_text: left out */
+    const char *key;  /* NULL ends the list */
+    const char *text; /* NULL: the number counts; NULL with is_text: left out */
     int64_t number;
     _Bool is_text;
 };
 #define LOG_TEXT(k, v) (struct log_field){ .key = (k), .text = (v), .is_text = 1 }
-#define LOG_INT(k, v) (struct log_field){ .key = (k), .number = (int64_t)(v) }
+#define LOG_INT(k, v)                      \
+    (struct log_field)                     \
+    {                                      \
+        .key = (k), .number = (int64_t)(v) \
+    }
 
 /* Before the first line and before the threads; service is kept, not copied. */
 void log_setup(const char *service, enum log_level level, enum log_format format);
 
-int log_level_parse(const char *text, enum log_level *ret_level);      /* 0, or -ERR_CONFIG */
-int log_format_parse(const char *text, enum log_format *ret_format);   /* 0, or -ERR_CONFIG */
+int log_level_parse(const char *text, enum log_level *ret_level);    /* 0, or -ERR_CONFIG */
+int log_format_parse(const char *text, enum log_format *ret_format); /* 0, or -ERR_CONFIG */
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
-#define log_list(level, event, ...) log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ })
+#define log_list(level, event, ...) \
+    log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ })
 #define log_at(level, event, ...) log_list(level, event, ##__VA_ARGS__, { 0 })
 #define log_debug(event, ...) log_at(LOG_DEBUG, event, ##__VA_ARGS__)
 #define log_info(event, ...) log_at(LOG_INFO, event, ##__VA_ARGS__)

@@ -16,13 +16,14 @@ void notify_send(const char *text)
     if (length < 2 || length >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
         return;
     memcpy(address.sun_path, path, length);
-    if (path[0] == '@')                   /* an abstract socket */
+    if (path[0] == '@') /* an abstract socket */
         address.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
     while (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
-                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0 && errno == EINTR)
+                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0 &&
+           errno == EINTR)
         ;
     close(fd);
 }

@@ -11,9 +11,11 @@ static _Thread_local char reason[300];
 static _Thread_local char unknown_error[64];
 
 static const char *const names[] = {
-    [ERR_MEMORY] = "memory", [ERR_IO] = "io", [ERR_FULL] = "full", [ERR_READONLY] = "readonly",
-    [ERR_CORRUPT] = "corrupt", [ERR_CONSTRAINT] = "constraint", [ERR_LOCKED] = "locked",
-    [ERR_NETWORK] = "network", [ERR_INVALID] = "invalid", [ERR_CONFIG] = "config",
+    [ERR_MEMORY] = "memory",     [ERR_IO] = "io",
+    [ERR_FULL] = "full",         [ERR_READONLY] = "readonly",
+    [ERR_CORRUPT] = "corrupt",   [ERR_CONSTRAINT] = "constraint",
+    [ERR_LOCKED] = "locked",     [ERR_NETWORK] = "network",
+    [ERR_INVALID] = "invalid",   [ERR_CONFIG] = "config",
     [ERR_INTERNAL] = "internal",
 };
 
@@ -49,14 +51,16 @@ int failure_note(enum failure code, const char *file, int line, const char *form
     vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
     record_length = 0;
-    add(snprintf(record, sizeof(record), "%s: %s (%s:%d", failure_name(code), reason, file_name(file), line));
+    add(snprintf(record, sizeof(record), "%s: %s (%s:%d", failure_name(code), reason,
+                 file_name(file), line));
     return -(int)code;
 }
 
 int failure_trace(int result, const char *file, int line)
 {
     if (result < 0)
-        add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d", file_name(file), line));
+        add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d",
+                     file_name(file), line));
     return result;
 }
 

@@ -12,34 +12,38 @@
 #pragma once
 
 enum failure {
-    ERR_MEMORY = 1,      /* malloc said no */
-    ERR_IO,              /* a disk operation failed; what it left behind is unknown */
-    ERR_FULL,            /* no space left on the disk, or a file reached its limit */
-    ERR_READONLY,        /* the file or its folder cannot be written */
-    ERR_CORRUPT,         /* the file is damaged: never write to it again */
-    ERR_CONSTRAINT,      /* a table refused a row */
-    ERR_LOCKED,          /* another connection holds the lock; worth another try */
-    ERR_NETWORK,         /* the bus refused or is not there */
-    ERR_INVALID,         /* data from outside that does not mean anything */
-    ERR_CONFIG,          /* configuration that cannot be used; a person must act */
-    ERR_INTERNAL,        /* an assertion of ours does not hold */
+    ERR_MEMORY = 1, /* malloc said no */
+    ERR_IO,         /* a disk operation failed; what it left behind is unknown */
+    ERR_FULL,       /* no space left on the disk, or a file reached its limit */
+    ERR_READONLY,   /* the file or its folder cannot be written */
+    ERR_CORRUPT,    /* the file is damaged: never write to it again */
+    ERR_CONSTRAINT, /* a table refused a row */
+    ERR_LOCKED,     /* another connection holds the lock; worth another try */
+    ERR_NETWORK,    /* the bus refused or is not there */
+    ERR_INVALID,    /* data from outside that does not mean anything */
+    ERR_CONFIG,     /* configuration that cannot be used; a person must act */
+    ERR_INTERNAL,   /* an assertion of ours does not hold */
 };
 
 /* Notes a failure (printf-style message, no personal data) and returns -code. */
-#define fail(code, ...) ({ \
-    const enum failure code_ = (code); \
-    failure_note(code_, __FILE__, __LINE__, __VA_ARGS__); \
-    -(int)code_; })
+#define fail(code, ...)                                       \
+    ({                                                        \
+        const enum failure code_ = (code);                    \
+        failure_note(code_, __FILE__, __LINE__, __VA_ARGS__); \
+        -(int)code_;                                          \
+    })
 
 /* Passes a result on; adds this place to the record when it is a failure. */
-#define trace(result) ({ \
-    const int result_ = (result); \
-    if (__builtin_expect(result_ < 0, 0)) \
-        failure_trace(result_, __FILE__, __LINE__); \
-    result_; })
+#define trace(result)                                   \
+    ({                                                  \
+        const int result_ = (result);                   \
+        if (__builtin_expect(result_ < 0, 0))           \
+            failure_trace(result_, __FILE__, __LINE__); \
+        result_;                                        \
+    })
 
-/* What these return is known already, and both are macros so that it is known where they stand: to the compiler, and to what
- * reads the code for faults. */
+/* What these return is known already, and both are macros so that it is known where they stand: to
+ * the compiler, and to what reads the code for faults. */
 int failure_note(enum failure code, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
 int failure_trace(int result, const char *file, int line) __attribute__((cold));

@@ -1,5 +1,5 @@
-/* Bus on nats.c: see bus.h. The only file that includes nats.h; facts about the library are collected in
- * CONVENTIONS.md. Connecting and publishing stand here, receiving in bus_receive.c. */
+/* Bus on nats.c: see bus.h. The only file that includes nats.h; facts about the library are
+ * collected in CONVENTIONS.md. Connecting and publishing stand here, receiving in bus_receive.c. */
 #include "bus/bus_nats.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -16,25 +16,26 @@
 #define NAME_DEFAULT "journey"
 #define CONNECT_TIMEOUT_MS 2000
 #define RECONNECT_WAIT_MS 250
-#define NKEY_TRIES 3                      /* libnats 3.4.1 signs one nonce of some 256 wrongly (6 of 1500 connects) */
+#define NKEY_TRIES 3 /* libnats 3.4.1 signs one nonce of some 256 wrongly (6 of 1500 connects) */
 #define PING_INTERVAL_MS 5000
 #define PINGS_MAX 2
 #define WRITE_DEADLINE_MS 3000
 #define DELIVERY_THREADS 2
-#define RECONNECT_BUFFER_BYTES 1024       /* what waits in it is stale; not 0, which nats.c does not take */
+/* what waits in it is stale; not 0, which nats.c does not take */
+#define RECONNECT_BUFFER_BYTES 1024
 #define CLOSE_WAIT_S 5
-#define LONG_KEY_BYTES 1500               /* enough for an event's headers */
+#define LONG_KEY_BYTES 1500 /* enough for an event's headers */
 
 int bus_fail(natsStatus status, const char *what)
 {
     const char *text = natsStatus_GetText(status);
     switch (status) {
-    case NATS_NO_MEMORY:
-        return fail(ERR_MEMORY, "no memory to %s", what);
-    case NATS_INVALID_ARG: case NATS_INVALID_SUBJECT: case NATS_MAX_PAYLOAD: case NATS_PROTOCOL_ERROR:
-        return fail(ERR_INVALID, "cannot %s: %s", what, text);
-    default:
-        return fail(ERR_NETWORK, "cannot %s: %s", what, text);
+    case NATS_NO_MEMORY:       return fail(ERR_MEMORY, "no memory to %s", what);
+    case NATS_INVALID_ARG:
+    case NATS_INVALID_SUBJECT:
+    case NATS_MAX_PAYLOAD:
+    case NATS_PROTOCOL_ERROR:  return fail(ERR_INVALID, "cannot %s: %s", what, text);
+    default:                   return fail(ERR_NETWORK, "cannot %s: %s", what, text);
     }
 }
 
@@ -90,27 +91,32 @@ static void on_closed(natsConnection *connection, void *closure)
     pthread_mutex_unlock(&bus->lock);
 }
 
-static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status, void *closure)
+static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
+                     void *closure)
 {
     struct link *link = closure;
     const char *text = NULL;
     natsConnection_GetLastError(connection, &text);
     if (status == NATS_SLOW_CONSUMER) {
         atomic_fetch_add(&link->bus->dropped, 1);
-        log_error("bus_messages_dropped", LOG_TEXT("subject", natsSubscription_GetSubject(subscription)));
+        log_error("bus_messages_dropped",
+                  LOG_TEXT("subject", natsSubscription_GetSubject(subscription)));
         return;
     }
-    log_warn("bus_error", LOG_TEXT("status", natsStatus_GetText(status)), LOG_TEXT("reason", text ? text : ""));
+    log_warn("bus_error", LOG_TEXT("status", natsStatus_GetText(status)),
+             LOG_TEXT("reason", text ? text : ""));
 }
 
 /* ---- Options -------------------------------------------------------------------------------- */
 
 #define OR_DEFAULT(value, otherwise) ((value) > 0 ? (value) : (otherwise))
 
-static natsStatus set_manners(natsOptions *to, const struct bus_options *options, enum bus_urgency urgency)
+static natsStatus set_manners(natsOptions *to, const struct bus_options *options,
+                              enum bus_urgency urgency)
 {
     int wait_ms = OR_DEFAULT(options->reconnect_wait_ms, RECONNECT_WAIT_MS);
-    natsStatus s = natsOptions_SetTimeout(to, OR_DEFAULT(options->connect_timeout_ms, CONNECT_TIMEOUT_MS));
+    natsStatus s =
+        natsOptions_SetTimeout(to, OR_DEFAULT(options->connect_timeout_ms, CONNECT_TIMEOUT_MS));
     if (s == NATS_OK)
         s = natsOptions_SetMaxReconnect(to, -1);
     if (s == NATS_OK)
@@ -120,11 +126,13 @@ static natsStatus set_manners(natsOptions *to, const struct bus_options *options
     if (s == NATS_OK)
         s = natsOptions_SetReconnectBufSize(to, RECONNECT_BUFFER_BYTES);
     if (s == NATS_OK)
-        s = natsOptions_SetPingInterval(to, OR_DEFAULT(options->ping_interval_ms, PING_INTERVAL_MS));
+        s = natsOptions_SetPingInterval(to,
+                                        OR_DEFAULT(options->ping_interval_ms, PING_INTERVAL_MS));
     if (s == NATS_OK)
         s = natsOptions_SetMaxPingsOut(to, PINGS_MAX);
     if (s == NATS_OK)
-        s = natsOptions_SetWriteDeadline(to, OR_DEFAULT(options->write_deadline_ms, WRITE_DEADLINE_MS));
+        s = natsOptions_SetWriteDeadline(to,
+                                         OR_DEFAULT(options->write_deadline_ms, WRITE_DEADLINE_MS));
     if (s == NATS_OK)
         s = natsOptions_SetMaxPendingMsgs(to, BUS_PENDING_MAX);
     if (s == NATS_OK)
@@ -177,7 +185,8 @@ static int set_login(natsOptions *to, const struct bus_options *options)
 
 static int set_tls(natsOptions *to, const struct bus_options *options, const char *url)
 {
-    const char *certificate = options->tls_certificate_file, *key = options->tls_key_file, *ca = options->tls_ca_file;
+    const char *certificate = options->tls_certificate_file, *key = options->tls_key_file,
+               *ca = options->tls_ca_file;
     if (!certificate && !ca && !strstr(url, "tls://"))
         return 0;
     if (!certificate != !key)
@@ -194,11 +203,13 @@ static int set_tls(natsOptions *to, const struct bus_options *options, const cha
     if (ca && natsOptions_LoadCATrustedCertificates(to, ca) != NATS_OK)
         return fail(ERR_CONFIG, "%s is not a file of CA certificates in PEM", ca);
     if (certificate && natsOptions_LoadCertificatesChain(to, certificate, key) != NATS_OK)
-        return fail(ERR_CONFIG, "%s and %s are not a certificate and its key in PEM", certificate, key);
+        return fail(ERR_CONFIG, "%s and %s are not a certificate and its key in PEM", certificate,
+                    key);
     return 0;
 }
 
-static int make_options(const struct bus_options *options, struct link *link, natsOptions **ret_options)
+static int make_options(const struct bus_options *options, struct link *link,
+                        natsOptions **ret_options)
 {
     const struct bus *bus = link->bus;
     const char *url = options->url ? options->url : URL_DEFAULT;
@@ -228,12 +239,13 @@ static int make_options(const struct bus_options *options, struct link *link, na
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
-/* Goes on trying in the background. There nats.c does not say why an attempt failed, so the first one, which was
- * made in the foreground, says it. */
+/* Goes on trying in the background. There nats.c does not say why an attempt failed, so the first
+ * one, which was made in the foreground, says it. */
 static natsStatus connect_later(struct link *link, natsOptions *to, natsStatus why)
 {
     if (link == &link->bus->links[BUS_URGENT])
-        log_warn("no_server", LOG_TEXT("reason", natsStatus_GetText(why)), LOG_TEXT("detail", nats_GetLastError(NULL)));
+        log_warn("no_server", LOG_TEXT("reason", natsStatus_GetText(why)),
+                 LOG_TEXT("detail", nats_GetLastError(NULL)));
     natsStatus s = natsOptions_SetRetryOnFailedConnect(to, true, on_connected, link);
     return s == NATS_OK ? natsConnection_Connect(&link->connection, to) : s;
 }
@@ -251,19 +263,21 @@ static int connect_link(struct link *link, const struct bus_options *options)
         s = natsConnection_Connect(&link->connection, to);
     if (s != NATS_OK && s != NATS_INVALID_ARG && !options->must_connect)
         s = connect_later(link, to, s);
-    if (s == NATS_OK)                     /* also when it is there at the second look: nobody calls back then */
+    if (s == NATS_OK) /* also when it is there at the second look: nobody calls back then */
         set_up(link, 1);
     pthread_mutex_unlock(&link->bus->lock);
     natsOptions_Destroy(to);
-    if (s == NATS_INVALID_ARG)            /* nats.c reads the address only now; it may hold a password: no echo */
+    /* nats.c reads the address only now; it may hold a password: no echo */
+    if (s == NATS_INVALID_ARG)
         return fail(ERR_CONFIG, "not the address of a NATS server");
     if (s != NATS_OK && s != NATS_NOT_YET_CONNECTED)
         return bus_fail(s, "connect to NATS");
     return 0;
 }
 
-/* nats.c's own threads, which free messages and keep time, inherit their policy from who opens it. They are woken thousands of
- * times a second, and nobody waits for them: as batch threads they don't take a core from those who woke them. */
+/* nats.c's own threads, which free messages and keep time, inherit their policy from who opens it.
+ * They are woken thousands of times a second, and nobody waits for them: as batch threads they
+ * don't take a core from those who woke them. */
 static void open_library(void)
 {
     static const struct sched_param none;
@@ -277,7 +291,8 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus)
 {
     const char *name = options->name ? options->name : NAME_DEFAULT;
     if (!bus_header_key_is_safe(name))
-        return fail(ERR_CONFIG, "the name of the connection may only have letters, digits, _ and -");
+        return fail(ERR_CONFIG,
+                    "the name of the connection may only have letters, digits, _ and -");
     open_library();
     nats_SetMessageDeliveryPoolSize(OR_DEFAULT(options->delivery_threads, DELIVERY_THREADS));
     _free_(bus) struct bus *bus = calloc(1, sizeof(*bus));
@@ -326,7 +341,7 @@ void bus_free(struct bus *bus)
             natsConnection_Close(bus->links[i].connection);
     if (!wait_closed(bus)) {
         log_error("bus_not_closed");
-        return;                           /* rather lost memory than a callback into freed memory */
+        return; /* rather lost memory than a callback into freed memory */
     }
     bus_discard_all();
     for (int i = 0; i < LANES; i++)
@@ -367,8 +382,10 @@ static void add_statistics(const struct link *link, struct bus_stats *stats)
 {
     natsStatistics *numbers = NULL;
     uint64_t in, in_bytes, out, out_bytes, reconnects;
-    if (natsStatistics_Create(&numbers) == NATS_OK && natsConnection_GetStats(link->connection, numbers) == NATS_OK &&
-        natsStatistics_GetCounts(numbers, &in, &in_bytes, &out, &out_bytes, &reconnects) == NATS_OK) {
+    if (natsStatistics_Create(&numbers) == NATS_OK &&
+        natsConnection_GetStats(link->connection, numbers) == NATS_OK &&
+        natsStatistics_GetCounts(numbers, &in, &in_bytes, &out, &out_bytes, &reconnects) ==
+            NATS_OK) {
         stats->messages_in += in;
         stats->bytes_in += in_bytes;
         stats->messages_out += out;
@@ -379,7 +396,8 @@ static void add_statistics(const struct link *link, struct bus_stats *stats)
 
 void bus_stats(const struct bus *bus, struct bus_stats *ret_stats)
 {
-    *ret_stats = (struct bus_stats){ .connects = atomic_load(&bus->connects), .dropped = atomic_load(&bus->dropped) };
+    *ret_stats = (struct bus_stats){ .connects = atomic_load(&bus->connects),
+                                     .dropped = atomic_load(&bus->dropped) };
     for (int i = 0; i < LANES; i++)
         add_statistics(&bus->links[i], ret_stats);
 }
@@ -398,13 +416,15 @@ static int check_outgoing(const struct bus_outgoing *message)
     return 0;
 }
 
-/* Without headers there is a way that allocates nothing. A natsMsg is freed by another thread of nats.c, which
- * then contends for malloc with this one: it costs several times the publishing. */
+/* Without headers there is a way that allocates nothing. A natsMsg is freed by another thread of
+ * nats.c, which then contends for malloc with this one: it costs several times the publishing. */
 static natsStatus publish_plain(natsConnection *connection, const struct bus_outgoing *message)
 {
     if (message->reply)
-        return natsConnection_PublishRequest(connection, message->subject, message->reply, message->data, (int)message->length);
-    return natsConnection_Publish(connection, message->subject, message->data, (int)message->length);
+        return natsConnection_PublishRequest(connection, message->subject, message->reply,
+                                             message->data, (int)message->length);
+    return natsConnection_Publish(connection, message->subject, message->data,
+                                  (int)message->length);
 }
 
 /* CR and LF become blanks. */
@@ -420,7 +440,8 @@ static void put_value(struct buf *key, const char *value)
     }
 }
 
-/* "a: 1\r\nb: 2\r\nc": everything of a header block but its first line, the last value, and what follows it. */
+/* "a: 1\r\nb: 2\r\nc": everything of a header block but its first line, the last value, and what
+ * follows it. */
 static int make_long_key(const struct bus_outgoing *message, struct buf *key)
 {
     for (int i = 0; i < message->header_count; i++) {
@@ -434,17 +455,19 @@ static int make_long_key(const struct bus_outgoing *message, struct buf *key)
     return buf_status(key);
 }
 
-/* nats.c keeps each header in a table, at some five allocations apiece, and writes what is there as it stands: key, ": ",
- * value. It looks into values only, so all headers can go as one with a long key. (Read up to 3.14; what arrives is a test
- * of test_bus_live.) */
-static natsStatus publish_with_headers(natsConnection *connection, const struct bus_outgoing *message)
+/* nats.c keeps each header in a table, at some five allocations apiece, and writes what is there as
+ * it stands: key, ": ", value. It looks into values only, so all headers can go as one with a long
+ * key. (Read up to 3.14; what arrives is a test of test_bus_live.) */
+static natsStatus publish_with_headers(natsConnection *connection,
+                                       const struct bus_outgoing *message)
 {
     _deinit_(buf) struct buf key = { 0 };
     buf_reserve(&key, LONG_KEY_BYTES);
     if (make_long_key(message, &key) < 0)
         return NATS_NO_MEMORY;
     natsMsg *out = NULL;
-    natsStatus s = natsMsg_Create(&out, message->subject, message->reply, message->data, (int)message->length);
+    natsStatus s = natsMsg_Create(&out, message->subject, message->reply, message->data,
+                                  (int)message->length);
     if (s == NATS_OK)
         s = natsMsgHeader_Add(out, key.data, message->headers[message->header_count - 1].value);
     if (s == NATS_OK)
@@ -461,7 +484,8 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
     if (r < 0)
         return trace(r);
     natsConnection *connection = bus->links[urgency].connection;
-    natsStatus s = message->header_count > 0 ? publish_with_headers(connection, message) : publish_plain(connection, message);
+    natsStatus s = message->header_count > 0 ? publish_with_headers(connection, message)
+                                             : publish_plain(connection, message);
     return s == NATS_OK ? 0 : bus_fail(s, "publish");
 }
 
@@ -479,7 +503,7 @@ int bus_flush(struct bus *bus, int timeout_ms)
 
 int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
 {
-    natsInbox *inbox = NULL;              /* "_INBOX.<unique>": nats.c does not tell the unique part alone */
+    natsInbox *inbox = NULL; /* "_INBOX.<unique>": nats.c does not tell the unique part alone */
     natsStatus s = natsInbox_Create(&inbox);
     if (s != NATS_OK)
         return bus_fail(s, "make an inbox");

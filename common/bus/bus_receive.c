@@ -5,8 +5,9 @@
 
 /* ---- Giving messages back -------------------------------------------------------------------- */
 
-/* nats.c frees messages on a thread of its own, which it wakes for each that comes when its list is empty: two switches of
- * context a message, when they come one by one. So they go there many at a time. */
+/* nats.c frees messages on a thread of its own, which it wakes for each that comes when its list is
+ * empty: two switches of context a message, when they come one by one. So they go there many at a
+ * time. */
 #define DISCARD_MAX 64
 #define DISCARD_BYTES_MAX ((size_t)64 * 1024)
 
@@ -53,9 +54,9 @@ void bus_discard_all(void)
 
 struct bus_message {
     natsMsg *raw;
-    struct bus_header *headers;           /* read when first asked for; text is the raw message's */
+    struct bus_header *headers; /* read when first asked for; text is the raw message's */
     int header_count;
-    int header_result;                    /* 1: not read yet; else of reading them */
+    int header_result; /* 1: not read yet; else of reading them */
 };
 
 void bus_message_free(struct bus_message *message)
@@ -129,11 +130,14 @@ static int read_headers(struct bus_message *message)
 
 int bus_message_view(struct bus_message *message, struct bus_view *ret_view)
 {
-    if (message->header_result > 0)       /* once: nats.c reads a malformed block differently each time */
+    if (message->header_result > 0) /* once: nats.c reads a malformed block differently each time */
         message->header_result = read_headers(message);
     *ret_view = (struct bus_view){
-        .subject = bus_message_subject(message), .headers = message->headers, .header_count = message->header_count,
-        .data = bus_message_data(message), .data_length = bus_message_length(message),
+        .subject = bus_message_subject(message),
+        .headers = message->headers,
+        .header_count = message->header_count,
+        .data = bus_message_data(message),
+        .data_length = bus_message_length(message),
     };
     return message->header_result;
 }
@@ -148,7 +152,8 @@ int bus_message_status(struct bus_message *message)
 {
     if (bus_message_length(message) > 0)
         return 0;
-    const char *code = bus_message_header(message, "Status");   /* nats.c makes it from the first line */
+    /* nats.c makes it from the first line */
+    const char *code = bus_message_header(message, "Status");
     return code ? (int)strtol(code, NULL, 10) : 0;
 }
 
@@ -164,7 +169,7 @@ struct bus_subscription {
     natsSubscription *raw;
     bus_handler handler;
     void *context;
-    atomic_int holders;                   /* the owner, and nats.c until its last call of the handler */
+    atomic_int holders; /* the owner, and nats.c until its last call of the handler */
 };
 
 static void release(void *closure)
@@ -174,20 +179,22 @@ static void release(void *closure)
         free(subscription);
 }
 
-static void on_message(natsConnection *connection, natsSubscription *raw, natsMsg *raw_message, void *closure)
+static void on_message(natsConnection *connection, natsSubscription *raw, natsMsg *raw_message,
+                       void *closure)
 {
     const struct bus_subscription *subscription = closure;
     (void)connection, (void)raw;
     struct bus_message *message = malloc(sizeof(*message));
     if (!message) {
-        bus_discard(raw_message);         /* as if it had been lost on the way */
+        bus_discard(raw_message); /* as if it had been lost on the way */
         return;
     }
     *message = (struct bus_message){ .raw = raw_message, .header_result = 1 };
     subscription->handler(subscription->context, message);
 }
 
-static natsStatus subscribe_raw(struct bus *bus, const char *subject, const char *queue, struct bus_subscription *to)
+static natsStatus subscribe_raw(struct bus *bus, const char *subject, const char *queue,
+                                struct bus_subscription *to)
 {
     natsConnection *connection = bus->links[BUS_URGENT].connection;
     if (queue)
@@ -203,7 +210,8 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
     struct bus_subscription *subscription = malloc(sizeof(*subscription));
     if (!subscription)
         return fail(ERR_MEMORY, "no memory for a subscription");
-    *subscription = (struct bus_subscription){ .handler = handler, .context = context, .holders = 1 };
+    *subscription =
+        (struct bus_subscription){ .handler = handler, .context = context, .holders = 1 };
     natsStatus s = subscribe_raw(bus, subject, queue, subscription);
     if (s != NATS_OK) {
         free(subscription);
@@ -211,7 +219,8 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
     }
     atomic_fetch_add(&subscription->holders, 1);
     if (natsSubscription_SetOnCompleteCB(subscription->raw, release, subscription) != NATS_OK)
-        atomic_fetch_sub(&subscription->holders, 1);   /* it has been closed already, and is not called any more */
+        /* it has been closed already, and is not called any more */
+        atomic_fetch_sub(&subscription->holders, 1);
     natsSubscription_SetPendingLimits(subscription->raw, BUS_PENDING_MAX, BUS_PENDING_BYTES_MAX);
     *ret_subscription = subscription;
     return 0;
@@ -229,7 +238,7 @@ void bus_subscription_free(struct bus_subscription *subscription)
 {
     if (!subscription)
         return;
-    bus_discard_all();                    /* messages go before their subscription */
+    bus_discard_all(); /* messages go before their subscription */
     natsSubscription_Destroy(subscription->raw);
     release(subscription);
 }

@@ -22,9 +22,10 @@ int bus_header_count(const struct bus_view *view, const char *key)
 
 /* ---- What may go on the wire ---------------------------------------------------------------- */
 
-static _Bool is_name_char(char c)         /* not isalnum, which asks the locale */
+static _Bool is_name_char(char c) /* not isalnum, which asks the locale */
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
 }
 
 static _Bool token_is_safe(const char *token, size_t length, _Bool wildcards, _Bool last)
@@ -54,7 +55,8 @@ _Bool bus_subject_is_safe(const char *subject, _Bool wildcards)
 
 _Bool bus_subject_is_inbox(const char *subject)
 {
-    return bus_subject_is_safe(subject, 0) && (strncmp(subject, "_INBOX.", 7) == 0 || strncmp(subject, "_R_.", 4) == 0);
+    return bus_subject_is_safe(subject, 0) &&
+           (strncmp(subject, "_INBOX.", 7) == 0 || strncmp(subject, "_R_.", 4) == 0);
 }
 
 _Bool bus_header_key_is_safe(const char *key)
@@ -74,7 +76,8 @@ static _Bool is_blank(char c)
 }
 
 /* One line without its CRLF. */
-static int parse_line(const char *line, size_t length, struct arena *arena, struct bus_header *ret_header)
+static int parse_line(const char *line, size_t length, struct arena *arena,
+                      struct bus_header *ret_header)
 {
     const char *colon = memchr(line, ':', length);
     if (!colon || colon == line || memchr(line, '\0', length))
@@ -114,7 +117,7 @@ int bus_headers_parse(const char *block, size_t length, struct arena *arena,
         return fail(ERR_MEMORY, "no memory for headers");
     int count = 0;
     const char *line_at = line_end(block, end);
-    while (line_at) {                     /* at the CRLF before the next line */
+    while (line_at) { /* at the CRLF before the next line */
         const char *line = line_at + 2, *next = line_end(line, end);
         if (!next)
             return fail(ERR_INVALID, "a header block without its end");

@@ -1,5 +1,5 @@
-/* JetStream: see jetstream.h. Requests are written by hand, because they are few and hold only names
- * and numbers that were checked; replies are read by the contracts in schemas/nats. */
+/* JetStream: see jetstream.h. Requests are written by hand, because they are few and hold only
+ * names and numbers that were checked; replies are read by the contracts in schemas/nats. */
 #include "bus/jetstream.h"
 #include "base/result.h"
 #include "contracts.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define NS_PER_MS 1000000
-#define DUPLICATE_WINDOW_MIN_MS 100       /* the server's own lower bound */
+#define DUPLICATE_WINDOW_MIN_MS 100 /* the server's own lower bound */
 #define ACK_WAIT_MS 30000
 
 /* ---- Requests ------------------------------------------------------------------------------- */
@@ -27,21 +27,22 @@ void js_request_deinit(struct js_request *request)
 
 static int check_name(const char *name)
 {
-    if (!bus_header_key_is_safe(name))    /* the same characters and bound */
+    if (!bus_header_key_is_safe(name)) /* the same characters and bound */
         return fail(ERR_INVALID, "not a name of a stream or consumer");
     return 0;
 }
 
 /* "$JS.API.<verb>.<stream>" or "….<stream>.<consumer>" into the subject; empties the body. */
-static int begin(struct js_request *request, const char *verb, const char *stream, const char *consumer)
+static int begin(struct js_request *request, const char *verb, const char *stream,
+                 const char *consumer)
 {
     int r = check_name(stream);
     if (r == 0 && consumer)
         r = check_name(consumer);
     if (r < 0)
         return trace(r);
-    int length = snprintf(request->subject, sizeof(request->subject), "%s.%s.%s%s%s", request->api, verb, stream,
-                          consumer ? "." : "", consumer ? consumer : "");
+    int length = snprintf(request->subject, sizeof(request->subject), "%s.%s.%s%s%s", request->api,
+                          verb, stream, consumer ? "." : "", consumer ? consumer : "");
     if (length < 0 || (size_t)length >= sizeof(request->subject))
         return fail(ERR_INVALID, "an API subject of %d bytes", length);
     buf_clear(&request->body);
@@ -50,7 +51,9 @@ static int begin(struct js_request *request, const char *verb, const char *strea
 
 static int check_subject(const char *subject)
 {
-    return bus_subject_is_safe(subject, 1) ? 0 : fail(ERR_INVALID, "not a subject that a stream may have");
+    return bus_subject_is_safe(subject, 1)
+               ? 0
+               : fail(ERR_INVALID, "not a subject that a stream may have");
 }
 
 int js_stream_create(struct js_request *request, const struct js_stream_config *config)
@@ -60,13 +63,16 @@ int js_stream_create(struct js_request *request, const struct js_stream_config *
         r = check_subject(config->subject);
     if (r < 0)
         return trace(r);
-    int64_t window_ms = config->duplicate_window_ms > 0 ? config->duplicate_window_ms : DUPLICATE_WINDOW_MIN_MS;
+    int64_t window_ms = config->duplicate_window_ms > 0 ? config->duplicate_window_ms
+                                                        : DUPLICATE_WINDOW_MIN_MS;
     buf_put_format(&request->body,
-        "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"limits\",\"discard\":\"new\",\"storage\":\"file\","
-        "\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":%" PRId64 ",\"max_age\":0,\"max_msg_size\":-1,"
-        "\"num_replicas\":%d,\"duplicate_window\":%" PRId64 "}",
-        config->name, config->subject, config->max_bytes > 0 ? config->max_bytes : -1,
-        config->replicas > 0 ? config->replicas : 1, window_ms * NS_PER_MS);
+                   "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"limits\",\"discard\":"
+                   "\"new\",\"storage\":\"file\","
+                   "\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":%" PRId64
+                   ",\"max_age\":0,\"max_msg_size\":-1,"
+                   "\"num_replicas\":%d,\"duplicate_window\":%" PRId64 "}",
+                   config->name, config->subject, config->max_bytes > 0 ? config->max_bytes : -1,
+                   config->replicas > 0 ? config->replicas : 1, window_ms * NS_PER_MS);
     return trace(buf_status(&request->body));
 }
 
@@ -100,14 +106,16 @@ int js_message_get_last(struct js_request *request, const char *stream, const ch
     return trace(buf_status(&request->body));
 }
 
-int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence, const char *subject)
+int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence,
+                        const char *subject)
 {
     int r = begin(request, "STREAM.MSG.GET", stream, NULL);
     if (r == 0)
         r = check_subject(subject);
     if (r < 0)
         return trace(r);
-    buf_put_format(&request->body, "{\"seq\":%" PRId64 ",\"next_by_subj\":\"%s\"}", sequence, subject);
+    buf_put_format(&request->body, "{\"seq\":%" PRId64 ",\"next_by_subj\":\"%s\"}", sequence,
+                   subject);
     return trace(buf_status(&request->body));
 }
 
@@ -117,13 +125,19 @@ int js_consumer_create(struct js_request *request, const struct js_consumer_conf
     if (r < 0)
         return trace(r);
     struct buf *body = &request->body;
-    buf_put_format(body, "{\"stream_name\":\"%s\",\"action\":\"create\",\"config\":{\"name\":\"%s\",\"durable_name\":\"%s\",",
+    buf_put_format(body,
+                   "{\"stream_name\":\"%s\",\"action\":\"create\",\"config\":{\"name\":\"%s\","
+                   "\"durable_name\":\"%s\",",
                    config->stream, config->name, config->name);
     if (config->start_sequence > 1)
-        buf_put_format(body, "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%" PRId64 ",", config->start_sequence);
+        buf_put_format(body,
+                       "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%" PRId64 ",",
+                       config->start_sequence);
     else
         buf_put_text(body, "\"deliver_policy\":\"all\",");
-    buf_put_format(body, "\"ack_policy\":\"all\",\"ack_wait\":%" PRId64 ",\"max_deliver\":-1,\"replay_policy\":\"instant\",",
+    buf_put_format(body,
+                   "\"ack_policy\":\"all\",\"ack_wait\":%" PRId64
+                   ",\"max_deliver\":-1,\"replay_policy\":\"instant\",",
                    (config->ack_wait_ms > 0 ? config->ack_wait_ms : ACK_WAIT_MS) * NS_PER_MS);
     buf_put_format(body, "\"max_ack_pending\":%d,\"num_replicas\":%d}}", config->max_ack_pending,
                    config->replicas > 0 ? config->replicas : 0);
@@ -140,7 +154,8 @@ int js_consumer_delete(struct js_request *request, const char *stream, const cha
     return trace(begin(request, "CONSUMER.DELETE", stream, consumer));
 }
 
-int js_consumer_next(struct js_request *request, const char *stream, const char *consumer, const struct js_pull *pull)
+int js_consumer_next(struct js_request *request, const char *stream, const char *consumer,
+                     const struct js_pull *pull)
 {
     int r = begin(request, "CONSUMER.MSG.NEXT", stream, consumer);
     if (r < 0)
@@ -161,7 +176,8 @@ int js_consumer_next(struct js_request *request, const char *stream, const char 
 
 /* ---- Replies -------------------------------------------------------------------------------- */
 
-static int decode(const struct schema *schema, const char *data, size_t length, struct arena *arena, void *ret_value)
+static int decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+                  void *ret_value)
 {
     struct invalid invalid;
     void *value = NULL;
@@ -186,10 +202,12 @@ static int status_code(int64_t value)
 }
 
 /* Every reply's schema has an error of the same shape, but each has a struct of its own. */
-#define READ_ERROR(reply) ((struct js_error){ \
-    .code = (reply)->error ? status_code((reply)->error->code) : 0, \
-    .error_code = (reply)->error ? clamp_int((reply)->error->err_code) : 0, \
-    .description = (reply)->error && (reply)->error->description ? (reply)->error->description : "" })
+#define READ_ERROR(reply)                                                                       \
+    ((struct js_error){ .code = (reply)->error ? status_code((reply)->error->code) : 0,         \
+                        .error_code = (reply)->error ? clamp_int((reply)->error->err_code) : 0, \
+                        .description = (reply)->error && (reply)->error->description            \
+                                           ? (reply)->error->description                        \
+                                           : "" })
 
 int js_parse_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack)
 {
@@ -200,12 +218,16 @@ int js_parse_puback(const char *data, size_t length, struct arena *arena, struct
     if (!reply->error && (!reply->stream || reply->seq < 1))
         return fail(ERR_INVALID, "an acknowledgement without a stream or a sequence");
     *ret_ack = (struct js_puback){
-        .error = READ_ERROR(reply), .stream = reply->stream, .sequence = reply->seq, .duplicate = reply->duplicate,
+        .error = READ_ERROR(reply),
+        .stream = reply->stream,
+        .sequence = reply->seq,
+        .duplicate = reply->duplicate,
     };
     return reply->error ? JS_REFUSED : 0;
 }
 
-int js_parse_stream_info(const char *data, size_t length, struct arena *arena, struct js_stream_state *ret_state)
+int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
+                         struct js_stream_state *ret_state)
 {
     const struct js_stream_info *reply = NULL;
     int r = decode(&js_stream_info_schema, data, length, arena, &reply);
@@ -236,7 +258,8 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena, s
     return 0;
 }
 
-int js_parse_consumer_info(const char *data, size_t length, struct arena *arena, struct js_consumer_state *ret_state)
+int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
+                           struct js_consumer_state *ret_state)
 {
     const struct js_consumer_info *reply = NULL;
     int r = decode(&js_consumer_info_schema, data, length, arena, &reply);
@@ -265,7 +288,8 @@ int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
     return 0;
 }
 
-int js_parse_success(const char *data, size_t length, struct arena *arena, struct js_error *ret_error)
+int js_parse_success(const char *data, size_t length, struct arena *arena,
+                     struct js_error *ret_error)
 {
     const struct js_done *reply = NULL;
     int r = decode(&js_done_schema, data, length, arena, &reply);
@@ -290,7 +314,8 @@ static int base64_value(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Standard alphabet with padding, as Go writes it; NULL text is empty. The result has a NUL behind it. */
+/* Standard alphabet with padding, as Go writes it; NULL text is empty. The result has a NUL behind
+ * it. */
 static int base64_decode(const char *text, struct arena *arena, char **ret_data, size_t *ret_length)
 {
     size_t size = text ? strlen(text) : 0, length = 0;
@@ -300,7 +325,9 @@ static int base64_decode(const char *text, struct arena *arena, char **ret_data,
     if (size % 4 != 0)
         return fail(ERR_INVALID, "base64 of an odd length");
     for (size_t i = 0; i < size; i += 4) {
-        int padding = i + 4 < size ? 0 : (text[i + 3] == '=') + (text[i + 3] == '=' && text[i + 2] == '=');
+        int padding = i + 4 < size
+                          ? 0
+                          : (text[i + 3] == '=') + (text[i + 3] == '=' && text[i + 2] == '=');
         uint32_t bits = 0;
         for (int j = 0; j < 4; j++) {
             int value = j >= 4 - padding ? 0 : base64_value(text[i + (size_t)j]);
@@ -317,7 +344,8 @@ static int base64_decode(const char *text, struct arena *arena, char **ret_data,
     return 0;
 }
 
-int js_parse_message(const char *data, size_t length, struct arena *arena, struct js_stored_message *ret_message)
+int js_parse_message(const char *data, size_t length, struct arena *arena,
+                     struct js_stored_message *ret_message)
 {
     const struct js_message *reply = NULL;
     int r = decode(&js_message_schema, data, length, arena, &reply);
@@ -352,7 +380,10 @@ int js_parse_message(const char *data, size_t length, struct arena *arena, struc
 
 #define DELIVERY_TOKENS_MAX 12
 
-struct token { const char *text; size_t length; };
+struct token {
+    const char *text;
+    size_t length;
+};
 
 static int read_number(struct token token, int64_t *ret_value)
 {
@@ -380,16 +411,18 @@ int js_parse_delivery(const char *reply, struct js_delivery *ret_delivery)
 {
     struct token tokens[DELIVERY_TOKENS_MAX];
     int count = 0;
-    for (const char *at = reply; reply && count < DELIVERY_TOKENS_MAX; at += tokens[count - 1].length + 1) {
+    for (const char *at = reply; reply && count < DELIVERY_TOKENS_MAX;
+         at += tokens[count - 1].length + 1) {
         tokens[count++] = (struct token){ at, strcspn(at, ".") };
         if (at[tokens[count - 1].length] == '\0')
             break;
     }
-    /* $JS.ACK.<stream>.<consumer> and five numbers; newer servers may put <domain>.<account hash> before the
-     * stream and a random token behind the numbers. */
+    /* $JS.ACK.<stream>.<consumer> and five numbers; newer servers may put <domain>.<account hash>
+     * before the stream and a random token behind the numbers. */
     int first = count == 9 ? 2 : count >= 11 ? 4 : 0;
     struct js_delivery delivery;
-    if (first == 0 || strncmp(reply, "$JS.ACK.", 8) != 0 || read_name(tokens[first], delivery.stream) < 0 ||
+    if (first == 0 || strncmp(reply, "$JS.ACK.", 8) != 0 ||
+        read_name(tokens[first], delivery.stream) < 0 ||
         read_name(tokens[first + 1], delivery.consumer) < 0 ||
         read_number(tokens[first + 2], &delivery.delivered_count) < 0 ||
         read_number(tokens[first + 3], &delivery.stream_sequence) < 0 ||

@@ -1,5 +1,6 @@
-/* JetStream: the requests of its API that the mesh makes, and its replies, as text. No I/O: the courier
- * sends what is built here (BUS_URGENT) and hands over what comes back. Nothing here trusts a reply.
+/* JetStream: the requests of its API that the mesh makes, and its replies, as text. No I/O: the
+ * courier sends what is built here (BUS_URGENT) and hands over what comes back. Nothing here trusts
+ * a reply.
  *
  *     struct js_request request;
  *     js_request_init(&request, NULL);
@@ -21,41 +22,42 @@
 #define JS_API_PREFIX "$JS.API"
 
 struct js_request {
-    const char *api;                  /* prefix of the subjects, borrowed */
+    const char *api; /* prefix of the subjects, borrowed */
     char subject[BUS_SUBJECT_MAX + 1];
-    struct buf body;                  /* may be empty */
+    struct buf body; /* may be empty */
 };
-void js_request_init(struct js_request *request, const char *api);    /* api NULL: JS_API_PREFIX */
+void js_request_init(struct js_request *request, const char *api); /* api NULL: JS_API_PREFIX */
 void js_request_deinit(struct js_request *request);
 DEFINE_DEINIT(js_request)
 
-/* Retention by limits, discard new, no age limit, files; the shortest duplicate window (nothing of ours
- * relies on it, rule 1). */
+/* Retention by limits, discard new, no age limit, files; the shortest duplicate window (nothing of
+ * ours relies on it, rule 1). */
 struct js_stream_config {
-    const char *name;                 /* "ORDER" */
-    const char *subject;              /* "evt.order.>" */
-    int64_t max_bytes;                /* 0: no limit */
-    int replicas;                     /* 0: 1 */
-    int64_t duplicate_window_ms;      /* 0: 100, the least that the server takes */
+    const char *name;            /* "ORDER" */
+    const char *subject;         /* "evt.order.>" */
+    int64_t max_bytes;           /* 0: no limit */
+    int replicas;                /* 0: 1 */
+    int64_t duplicate_window_ms; /* 0: 100, the least that the server takes */
 };
 int js_stream_create(struct js_request *request, const struct js_stream_config *config);
 int js_stream_info(struct js_request *request, const char *stream);
 int js_stream_delete(struct js_request *request, const char *stream);
 
-/* One stored message: at this sequence; the newest on a subject; the first at or after a sequence on a
- * subject. Subjects may have wildcards. */
+/* One stored message: at this sequence; the newest on a subject; the first at or after a sequence
+ * on a subject. Subjects may have wildcards. */
 int js_message_get(struct js_request *request, const char *stream, int64_t sequence);
 int js_message_get_last(struct js_request *request, const char *stream, const char *subject);
-int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence, const char *subject);
+int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence,
+                        const char *subject);
 
 /* A durable pull consumer: ack policy all, delivered for ever, never removed for being idle. */
 struct js_consumer_config {
     const char *stream;
-    const char *name;                 /* "order-svc" */
-    int64_t start_sequence;           /* 0 or 1: from the first message */
-    int max_ack_pending;              /* at least the pull's batch */
-    int64_t ack_wait_ms;              /* 0: 30 s */
-    int replicas;                     /* 0: as the stream */
+    const char *name;       /* "order-svc" */
+    int64_t start_sequence; /* 0 or 1: from the first message */
+    int max_ack_pending;    /* at least the pull's batch */
+    int64_t ack_wait_ms;    /* 0: 30 s */
+    int replicas;           /* 0: as the stream */
 };
 int js_consumer_create(struct js_request *request, const struct js_consumer_config *config);
 int js_consumer_info(struct js_request *request, const char *stream, const char *consumer);
@@ -64,9 +66,9 @@ int js_consumer_delete(struct js_request *request, const char *stream, const cha
 /* Asks for a batch; the messages come to the reply subject one by one. */
 struct js_pull {
     int batch;
-    int64_t expires_ms;               /* 0: answer at once with what there is */
-    int64_t idle_heartbeat_ms;        /* 0: none; else at most half of expires_ms */
-    int64_t max_bytes;                /* 0: no limit */
+    int64_t expires_ms;        /* 0: answer at once with what there is */
+    int64_t idle_heartbeat_ms; /* 0: none; else at most half of expires_ms */
+    int64_t max_bytes;         /* 0: no limit */
 };
 int js_consumer_next(struct js_request *request, const char *stream, const char *consumer,
                      const struct js_pull *pull);
@@ -77,27 +79,28 @@ int js_consumer_next(struct js_request *request, const char *stream, const char 
 
 /* ---- Replies -------------------------------------------------------------------------------- */
 
-/* All parse functions: 0 done; JS_REFUSED with ret->error set, when the server says no; -ERR_INVALID when
- * the reply means nothing; -ERR_MEMORY. Text lives in the arena. Unknown fields are ignored. */
+/* All parse functions: 0 done; JS_REFUSED with ret->error set, when the server says no;
+ * -ERR_INVALID when the reply means nothing; -ERR_MEMORY. Text lives in the arena. Unknown fields
+ * are ignored. */
 #define JS_REFUSED 1
 
-enum js_error_code {                  /* err_code, those that mean something to us */
-    JS_ERR_ACCOUNT_LIMIT = 10002,
-    JS_ERR_FIELD_NOT_UPDATABLE = 10012,
-    JS_ERR_CONSUMER_NOT_FOUND = 10014,
-    JS_ERR_MESSAGE_NOT_FOUND = 10037,
-    JS_ERR_TOO_LARGE = 10054,
-    JS_ERR_STREAM_NAME_IN_USE = 10058,
-    JS_ERR_STREAM_NOT_FOUND = 10059,
-    JS_ERR_WRONG_LAST_MESSAGE_ID = 10070,
-    JS_ERR_WRONG_LAST_SEQUENCE = 10071,
-    JS_ERR_STREAM_FULL = 10077,
+enum js_error_code { /* err_code, those that mean something to us */
+                     JS_ERR_ACCOUNT_LIMIT = 10002,
+                     JS_ERR_FIELD_NOT_UPDATABLE = 10012,
+                     JS_ERR_CONSUMER_NOT_FOUND = 10014,
+                     JS_ERR_MESSAGE_NOT_FOUND = 10037,
+                     JS_ERR_TOO_LARGE = 10054,
+                     JS_ERR_STREAM_NAME_IN_USE = 10058,
+                     JS_ERR_STREAM_NOT_FOUND = 10059,
+                     JS_ERR_WRONG_LAST_MESSAGE_ID = 10070,
+                     JS_ERR_WRONG_LAST_SEQUENCE = 10071,
+                     JS_ERR_STREAM_FULL = 10077,
 };
 
 struct js_error {
-    int code;                         /* like HTTP; 0: no error */
-    int error_code;                   /* enum js_error_code, or another */
-    const char *description;          /* never NULL */
+    int code;                /* like HTTP; 0: no error */
+    int error_code;          /* enum js_error_code, or another */
+    const char *description; /* never NULL */
 };
 
 struct js_puback {
@@ -106,23 +109,25 @@ struct js_puback {
     int64_t sequence;
     _Bool duplicate;
 };
-int js_parse_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack);
+int js_parse_puback(const char *data, size_t length, struct arena *arena,
+                    struct js_puback *ret_ack);
 
 struct js_stream_state {
     struct js_error error;
-    const char *created;              /* tells incarnations apart; RFC 3339 with nanoseconds, as text */
+    const char *created; /* tells incarnations apart; RFC 3339 with nanoseconds, as text */
     int64_t messages, bytes;
-    int64_t first_sequence, last_sequence;   /* empty and never used: 0 0; purged: last + 1 and last */
-    int64_t deleted_count;            /* holes between first and last */
-    const char *subject;              /* the first of its subjects; NULL: none */
+    /* empty and never used: 0 0; purged: last + 1 and last */
+    int64_t first_sequence, last_sequence;
+    int64_t deleted_count; /* holes between first and last */
+    const char *subject;   /* the first of its subjects; NULL: none */
     int64_t subject_count;
-    int64_t max_bytes;                /* -1: no limit */
-    int64_t max_age_ns;               /* 0: none */
-    const char *discard;              /* "new", "old" */
+    int64_t max_bytes;   /* -1: no limit */
+    int64_t max_age_ns;  /* 0: none */
+    const char *discard; /* "new", "old" */
     int64_t replicas;
 };
 int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
-                         struct js_stream_state *ret_state);           /* also the reply of create */
+                         struct js_stream_state *ret_state); /* also the reply of create */
 
 struct js_stored_message {
     struct js_error error;
@@ -136,31 +141,33 @@ struct js_consumer_state {
     struct js_error error;
     const char *name;
     const char *created;
-    int64_t delivered_sequence;       /* of the stream; newest delivered */
-    int64_t acked_sequence;           /* of the stream; all up to it are acknowledged: the ack floor */
-    int64_t pending_count;            /* not delivered yet */
-    int64_t ack_pending_count;        /* delivered, not acknowledged */
-    int64_t waiting_count;            /* pulls that wait */
-    const char *ack_policy;           /* "all" */
-    int64_t start_sequence;           /* 0: from the first */
+    int64_t delivered_sequence; /* of the stream; newest delivered */
+    int64_t acked_sequence;     /* of the stream; all up to it are acknowledged: the ack floor */
+    int64_t pending_count;      /* not delivered yet */
+    int64_t ack_pending_count;  /* delivered, not acknowledged */
+    int64_t waiting_count;      /* pulls that wait */
+    const char *ack_policy;     /* "all" */
+    int64_t start_sequence;     /* 0: from the first */
     int64_t max_ack_pending;
 };
 int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
-                           struct js_consumer_state *ret_state);       /* also the reply of create */
+                           struct js_consumer_state *ret_state); /* also the reply of create */
 
 /* The reply of a delete. */
-int js_parse_success(const char *data, size_t length, struct arena *arena, struct js_error *ret_error);
+int js_parse_success(const char *data, size_t length, struct arena *arena,
+                     struct js_error *ret_error);
 
 /* ---- Deliveries ----------------------------------------------------------------------------- */
 
-/* What the reply subject of a delivered message says, in its old form ($JS.ACK.stream.consumer.…) and in
- * the one with domain and account hash. Reads the text, copies the names. 0 or -ERR_INVALID. */
+/* What the reply subject of a delivered message says, in its old form ($JS.ACK.stream.consumer.…)
+ * and in the one with domain and account hash. Reads the text, copies the names. 0 or
+ * -ERR_INVALID. */
 struct js_delivery {
     char stream[65], consumer[65];
-    int64_t delivered_count;          /* 1: the first time */
+    int64_t delivered_count; /* 1: the first time */
     int64_t stream_sequence;
     int64_t consumer_sequence;
-    int64_t time_ns;                  /* when it was stored; wall clock of the server */
-    int64_t pending_count;            /* messages after it */
+    int64_t time_ns;       /* when it was stored; wall clock of the server */
+    int64_t pending_count; /* messages after it */
 };
 int js_parse_delivery(const char *reply, struct js_delivery *ret_delivery);

@@ -1,5 +1,5 @@
-/* Nkey: see nkey.h. The text form is base32 of: prefix, key, CRC-16 (XMODEM, little-endian); a seed has two
- * prefix bytes, which hold "this is a seed" and the kind of key in five bits each. */
+/* Nkey: see nkey.h. The text form is base32 of: prefix, key, CRC-16 (XMODEM, little-endian); a seed
+ * has two prefix bytes, which hold "this is a seed" and the kind of key in five bits each. */
 #include "bus/nkey.h"
 #include "base/result.h"
 #include <errno.h>
@@ -12,10 +12,10 @@
 
 #define KEY_SIZE 32
 #define SEED_TEXT_LENGTH 58
-#define SEED_BYTES 36                     /* 2 + key + 2 */
-#define PUBLIC_BYTES 35                   /* 1 + key + 2 */
-#define PREFIX_SEED (18 << 3)             /* 'S' */
-#define PREFIX_USER (20 << 3)             /* 'U' */
+#define SEED_BYTES 36         /* 2 + key + 2 */
+#define PUBLIC_BYTES 35       /* 1 + key + 2 */
+#define PREFIX_SEED (18 << 3) /* 'S' */
+#define PREFIX_USER (20 << 3) /* 'U' */
 #define FILE_MAX_BYTES 4096
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -60,7 +60,7 @@ static void base32_encode(const uint8_t *data, size_t length, char *ret_text)
         for (; bit_count >= 5; bit_count -= 5)
             *ret_text++ = alphabet[bits >> (bit_count - 5) & 31];
     }
-    *ret_text = '\0';                     /* 35 bytes are 56 characters exactly */
+    *ret_text = '\0'; /* 35 bytes are 56 characters exactly */
 }
 
 static int public_of_key(const uint8_t *key, uint8_t *ret_public)
@@ -76,10 +76,12 @@ int nkey_public_of_seed(const char *seed, char ret_public[NKEY_PUBLIC_SIZE])
 {
     uint8_t raw[SEED_BYTES], named[PUBLIC_BYTES] = { PREFIX_USER };
     int r = 0;
-    if (strlen(seed) != SEED_TEXT_LENGTH || base32_decode(seed, SEED_TEXT_LENGTH, raw, sizeof(raw)) < 0 ||
+    if (strlen(seed) != SEED_TEXT_LENGTH ||
+        base32_decode(seed, SEED_TEXT_LENGTH, raw, sizeof(raw)) < 0 ||
         crc16(raw, sizeof(raw) - 2) != (raw[SEED_BYTES - 2] | raw[SEED_BYTES - 1] << 8))
         r = fail(ERR_CONFIG, "not an nkey seed");
-    else if ((raw[0] & 0xf8) != PREFIX_SEED || ((raw[0] & 7) << 5 | (raw[1] & 0xf8) >> 3) != PREFIX_USER)
+    else if ((raw[0] & 0xf8) != PREFIX_SEED ||
+             ((raw[0] & 7) << 5 | (raw[1] & 0xf8) >> 3) != PREFIX_USER)
         r = fail(ERR_CONFIG, "an nkey seed, but not of a user");
     else
         r = public_of_key(raw + 2, named + 1);
@@ -104,7 +106,8 @@ int nkey_public_of_file(const char *path, char ret_public[NKEY_PUBLIC_SIZE])
     text[length > 0 ? length : 0] = '\0';
     int r = fail(ERR_CONFIG, "the nkey file %s holds no seed", path);
     char *rest = NULL;
-    for (char *line = strtok_r(text, " \t\r\n", &rest); line && r < 0; line = strtok_r(NULL, " \t\r\n", &rest))
+    for (char *line = strtok_r(text, " \t\r\n", &rest); line && r < 0;
+         line = strtok_r(NULL, " \t\r\n", &rest))
         if (line[0] == 'S' && strlen(line) == SEED_TEXT_LENGTH)
             r = nkey_public_of_seed(line, ret_public);
     OPENSSL_cleanse(text, sizeof(text));

@@ -6,7 +6,8 @@ static void encode(const struct schema *schema, const void *value, size_t count,
 
 static _Bool is_absent(const struct schema_field *field, const char *value)
 {
-    if (field->schema->shape == SHAPE_TEXT || (field->schema->shape == SHAPE_STRUCT && !field->required))
+    if (field->schema->shape == SHAPE_TEXT ||
+        (field->schema->shape == SHAPE_STRUCT && !field->required))
         return *(void *const *)(value + field->offset) == NULL;
     if (field->schema->shape == SHAPE_LIST)
         return !field->required && *(void *const *)(value + field->offset) == NULL;
@@ -43,7 +44,9 @@ static void encode_object(const struct schema *schema, const char *value, struct
         const void *place = value + field->offset;
         if (field->schema->shape == SHAPE_STRUCT && !field->required)
             place = *(void *const *)place;
-        size_t count = field->schema->shape == SHAPE_LIST ? *(const size_t *)(value + field->extra_offset) : 0;
+        size_t count = field->schema->shape == SHAPE_LIST
+                           ? *(const size_t *)(value + field->extra_offset)
+                           : 0;
         encode(field->schema, place, count, out);
     }
     buf_put_char(out, '}');
@@ -52,23 +55,16 @@ static void encode_object(const struct schema *schema, const char *value, struct
 static void encode(const struct schema *schema, const void *value, size_t count, struct buf *out)
 {
     switch (schema->shape) {
-    case SHAPE_NONE:
-        break;
+    case SHAPE_NONE: break;
     case SHAPE_TEXT: {
         const char *text = *(const char *const *)value;
         buf_put_json(out, text, strlen(text));
         break;
     }
-    case SHAPE_INTEGER:
-        buf_put_int(out, *(const int64_t *)value);
-        break;
-    case SHAPE_BOOLEAN:
-        buf_put_text(out, *(const _Bool *)value ? "true" : "false");
-        break;
-    case SHAPE_STRUCT:
-        encode_object(schema, value, out);
-        break;
-    case SHAPE_LIST: {
+    case SHAPE_INTEGER: buf_put_int(out, *(const int64_t *)value); break;
+    case SHAPE_BOOLEAN: buf_put_text(out, *(const _Bool *)value ? "true" : "false"); break;
+    case SHAPE_STRUCT:  encode_object(schema, value, out); break;
+    case SHAPE_LIST:    {
         const char *element = *(const char *const *)value;
         buf_put_char(out, '[');
         for (size_t i = 0; i < count; i++) {

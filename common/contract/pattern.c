@@ -1,4 +1,5 @@
-/* Pattern: see pattern.h. Thompson's construction, as in https://swtch.com/~rsc/regexp/regexp2.html. */
+/* Pattern: see pattern.h. Thompson's construction, as in
+ * https://swtch.com/~rsc/regexp/regexp2.html. */
 #include "contract/pattern.h"
 #include <string.h>
 
@@ -9,7 +10,8 @@ struct threads {
 };
 
 /* Adds a thread and follows what needs no character. True when it reaches the match. */
-static _Bool add(const struct pattern *pattern, struct threads *threads, int at, _Bool is_start, _Bool is_end)
+static _Bool add(const struct pattern *pattern, struct threads *threads, int at, _Bool is_start,
+                 _Bool is_end)
 {
     if (threads->is_in[at])
         return 0;
@@ -21,9 +23,9 @@ static _Bool add(const struct pattern *pattern, struct threads *threads, int at,
     case PATTERN_START: return is_start && add(pattern, threads, at + 1, is_start, is_end);
     case PATTERN_END:   return is_end && add(pattern, threads, at + 1, is_start, is_end);
     case PATTERN_SPLIT:
-        return add(pattern, threads, step->to, is_start, is_end) || add(pattern, threads, step->or_to, is_start, is_end);
-    case PATTERN_CLASS:
-        threads->at[threads->count++] = (uint16_t)at;
+        return add(pattern, threads, step->to, is_start, is_end) ||
+               add(pattern, threads, step->or_to, is_start, is_end);
+    case PATTERN_CLASS: threads->at[threads->count++] = (uint16_t)at;
     }
     return 0;
 }
@@ -35,12 +37,14 @@ static _Bool is_member(const struct pattern_class *class, unsigned char c)
     return (c < 64 ? class->low >> c : class->high >> (c - 64)) & 1;
 }
 
-/* The one thread of a pattern that begins with ^, as far as it goes without a choice: how identifiers are matched. Moves
+/* The one thread of a pattern that begins with ^, as far as it goes without a choice: how
+ * identifiers are matched. Moves
  * *at along the pattern; how much of the text it took. */
 static size_t follow_one(const struct pattern *pattern, int *at, const char *text, size_t length)
 {
     size_t i = 0;
-    while (i < length && (unsigned char)text[i] < 0x80 && pattern->steps[*at + 1].op == PATTERN_CLASS &&
+    while (i < length && (unsigned char)text[i] < 0x80 &&
+           pattern->steps[*at + 1].op == PATTERN_CLASS &&
            is_member(&pattern->steps[*at].class, (unsigned char)text[i])) {
         i++;
         ++*at;
@@ -63,9 +67,9 @@ _Bool pattern_matches(const struct pattern *pattern, const char *text, size_t le
             i += follow_one(pattern, &at, text + i, length - i);
             now->at[0] = (uint16_t)at;
             if (i == length)
-                return 0;                 /* it ends while the pattern wants more */
+                return 0; /* it ends while the pattern wants more */
         }
-        size_t width = 1;                 /* a code point is one step, whatever its bytes */
+        size_t width = 1; /* a code point is one step, whatever its bytes */
         while (i + width < length && ((unsigned char)text[i + width] & 0xc0) == 0x80)
             width++;
         _Bool is_end = i + width == length;
@@ -76,7 +80,7 @@ _Bool pattern_matches(const struct pattern *pattern, const char *text, size_t le
                 add(pattern, next, now->at[t] + 1, 0, is_end))
                 return 1;
         i += width;
-        if (!only_at_start && add(pattern, next, 0, 0, is_end))   /* it may also begin here */
+        if (!only_at_start && add(pattern, next, 0, 0, is_end)) /* it may also begin here */
             return 1;
         if (only_at_start && next->count == 0)
             return 0;

@@ -5,15 +5,15 @@
 #include <math.h>
 #include <string.h>
 
-#define PLAIN 1                           /* results: it is; 0: it is not; < 0 */
-#define DEPTH_MAX 32                      /* deeper is jansson's to refuse */
-#define DIGITS_MAX 18                     /* always an int64_t */
-#define FIELDS_MAX 64                     /* of a schema: a bit each */
-#define UNKNOWN_MAX 16                    /* fields of one object that the schema does not name */
-#define ELEMENTS_MIN 4                    /* room for so many at first */
+#define PLAIN 1        /* results: it is; 0: it is not; < 0 */
+#define DEPTH_MAX 32   /* deeper is jansson's to refuse */
+#define DIGITS_MAX 18  /* always an int64_t */
+#define FIELDS_MAX 64  /* of a schema: a bit each */
+#define UNKNOWN_MAX 16 /* fields of one object that the schema does not name */
+#define ELEMENTS_MIN 4 /* room for so many at first */
 
 struct scan {
-    char *at;                             /* the text ends with a NUL, which nothing plain takes */
+    char *at; /* the text ends with a NUL, which nothing plain takes */
     struct arena *arena;
     int depth;
 };
@@ -24,8 +24,14 @@ struct text {
 };
 
 static const struct schema anything = {
-    .length_min = -1, .length_max = -1, .items_min = -1, .items_max = -1, .properties_min = -1, .properties_max = -1,
-    .minimum = -INFINITY, .maximum = INFINITY,
+    .length_min = -1,
+    .length_max = -1,
+    .items_min = -1,
+    .items_max = -1,
+    .properties_min = -1,
+    .properties_max = -1,
+    .minimum = -INFINITY,
+    .maximum = INFINITY,
 };
 
 static int scan_value(struct scan *scan, const struct schema *schema, void *out);
@@ -56,7 +62,8 @@ static char unescaped(char c)
     return (char)(at ? to[at - from] : '\0');
 }
 
-/* Behind the opening quote. The text is shortened where it stands, and gets its NUL at the latest where the closing quote is. */
+/* Behind the opening quote. The text is shortened where it stands, and gets its NUL at the latest
+ * where the closing quote is. */
 static _Bool scan_text(struct scan *scan, struct text *ret_text)
 {
     char *at = scan->at, *out = scan->at;
@@ -73,7 +80,7 @@ static _Bool scan_text(struct scan *scan, struct text *ret_text)
         size_t width = c >= 0x80 ? utf8_length(at) : c >= 0x20;
         if (width == 0)
             return 0;
-        if (out != at)                    /* an escape has made the text before shorter */
+        if (out != at) /* an escape has made the text before shorter */
             memmove(out, at, width);
         out += width;
         at += width;
@@ -123,7 +130,8 @@ static _Bool text_fits(const struct schema *schema, const struct text *text)
     const char *const *listed = schema->values;
     while (listed && *listed && strcmp(*listed, text->start) != 0)
         listed++;
-    return (!listed || *listed) && (!schema->pattern || pattern_matches(schema->pattern, text->start, text->length));
+    return (!listed || *listed) &&
+           (!schema->pattern || pattern_matches(schema->pattern, text->start, text->length));
 }
 
 static int take_text(struct scan *scan, const struct schema *schema, void *out)
@@ -139,8 +147,9 @@ static int take_text(struct scan *scan, const struct schema *schema, void *out)
 static int take_integer(struct scan *scan, const struct schema *schema, void *out)
 {
     int64_t value;
-    if (!has_type(schema, TYPE_INTEGER | TYPE_NUMBER) || schema->values || !scan_integer(scan, &value) ||
-        (double)value < schema->minimum || (double)value > schema->maximum)
+    if (!has_type(schema, TYPE_INTEGER | TYPE_NUMBER) || schema->values ||
+        !scan_integer(scan, &value) || (double)value < schema->minimum ||
+        (double)value > schema->maximum)
         return 0;
     if (out && schema->shape == SHAPE_INTEGER)
         *(int64_t *)out = value;
@@ -151,7 +160,8 @@ static int take_boolean(struct scan *scan, const struct schema *schema, void *ou
 {
     _Bool value = *scan->at == 't';
     const char *word = value ? "true" : "false";
-    if (!has_type(schema, TYPE_BOOLEAN) || schema->values || strncmp(scan->at, word, strlen(word)) != 0)
+    if (!has_type(schema, TYPE_BOOLEAN) || schema->values ||
+        strncmp(scan->at, word, strlen(word)) != 0)
         return 0;
     scan->at += strlen(word);
     if (out && schema->shape == SHAPE_BOOLEAN)
@@ -162,11 +172,12 @@ static int take_boolean(struct scan *scan, const struct schema *schema, void *ou
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
 struct list {
-    char *elements;                       /* NULL: they are looked at and not kept */
+    char *elements; /* NULL: they are looked at and not kept */
     size_t count, room, size;
 };
 
-/* Where the next element goes; with more of them than there is room for, all move to twice the room. */
+/* Where the next element goes; with more of them than there is room for, all move to twice the
+ * room. */
 static int next_element(struct scan *scan, struct list *list, void **ret_place)
 {
     if (list->elements && list->count == list->room) {
@@ -210,11 +221,12 @@ static int take_list(struct scan *scan, const struct schema *schema, void *out, 
         if (!list.elements)
             return fail(ERR_MEMORY, "no memory for a message");
     }
-    scan->at++;                           /* [ */
+    scan->at++; /* [ */
     int r = take_elements(scan, schema, &list);
     if (r != PLAIN)
         return r;
-    if ((int64_t)list.count < schema->items_min || (schema->items_max >= 0 && (int64_t)list.count > schema->items_max))
+    if ((int64_t)list.count < schema->items_min ||
+        (schema->items_max >= 0 && (int64_t)list.count > schema->items_max))
         return 0;
     if (out) {
         *(void **)out = list.elements;
@@ -226,15 +238,16 @@ static int take_list(struct scan *scan, const struct schema *schema, void *out, 
 /* ---- Objects --------------------------------------------------------------------------------- */
 
 struct members {
-    uint64_t known;                       /* fields that were there, a bit each */
-    int expected;                         /* the field that comes next, if they come in the schema's order */
+    uint64_t known; /* fields that were there, a bit each */
+    int expected;   /* the field that comes next, if they come in the schema's order */
     struct text unknown[UNKNOWN_MAX];
     int unknown_count;
     int64_t count;
 };
 
 /* Index of the field, or -1. */
-static int find_field(const struct schema *schema, const struct members *members, const struct text *name)
+static int find_field(const struct schema *schema, const struct members *members,
+                      const struct text *name)
 {
     for (int i = 0; i < schema->field_count; i++) {
         int at = (members->expected + i) % schema->field_count;
@@ -260,7 +273,9 @@ static int take_field(struct scan *scan, const struct schema_field *field, char 
 {
     void *place = out ? out + field->offset : NULL;
     if (place && field->schema->shape == SHAPE_LIST)
-        return *scan->at == '[' ? take_list(scan, field->schema, place, (size_t *)(out + field->extra_offset)) : 0;
+        return *scan->at == '['
+                   ? take_list(scan, field->schema, place, (size_t *)(out + field->extra_offset))
+                   : 0;
     if (place && field->schema->shape == SHAPE_STRUCT && !field->required) {
         void *embedded = arena_alloc(scan->arena, field->schema->size);
         if (!embedded)
@@ -273,7 +288,8 @@ static int take_field(struct scan *scan, const struct schema_field *field, char 
     return scan_value(scan, field->schema, place);
 }
 
-static int take_member(struct scan *scan, const struct schema *schema, struct members *members, char *out)
+static int take_member(struct scan *scan, const struct schema *schema, struct members *members,
+                       char *out)
 {
     struct text name;
     if (!takes(scan, '"') || !scan_text(scan, &name) || !takes(scan, ':'))
@@ -282,7 +298,8 @@ static int take_member(struct scan *scan, const struct schema *schema, struct me
     members->count++;
     int index = find_field(schema, members, &name);
     if (index < 0)
-        return schema->closed || !note_unknown(members, &name) ? 0 : scan_value(scan, &anything, NULL);
+        return schema->closed || !note_unknown(members, &name) ? 0
+                                                               : scan_value(scan, &anything, NULL);
     if (members->known >> index & 1)
         return 0;
     members->known |= UINT64_C(1) << index;
@@ -306,7 +323,7 @@ static int take_object(struct scan *scan, const struct schema *schema, char *out
     struct members members = { .count = 0 };
     if (!has_type(schema, TYPE_OBJECT) || schema->values || schema->field_count > FIELDS_MAX)
         return 0;
-    scan->at++;                           /* { */
+    scan->at++; /* { */
     if (!takes(scan, '}')) {
         do {
             int r = take_member(scan, schema, &members, out);
@@ -331,15 +348,26 @@ static int scan_value(struct scan *scan, const struct schema *schema, void *out)
     case '{': r = take_object(scan, schema, out); break;
     case '[': r = take_list(scan, schema, NULL, NULL); break;
     case '"': scan->at++, r = take_text(scan, schema, out); break;
-    case 't': case 'f': r = take_boolean(scan, schema, out); break;
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9': r = take_integer(scan, schema, out); break;
+    case 't':
+    case 'f': r = take_boolean(scan, schema, out); break;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': r = take_integer(scan, schema, out); break;
     }
     scan->depth--;
     return r;
 }
 
-int scan_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena, void **ret_value)
+int scan_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+                void **ret_value)
 {
     if (memchr(data, '\0', length))
         return 0;

@@ -13,17 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 32                      /* deeper than any contract of ours */
+#define DEPTH_MAX 32 /* deeper than any contract of ours */
 
-struct path {                             /* from the value up to the root */
+struct path { /* from the value up to the root */
     const struct path *parent;
-    const char *name;                     /* NULL: an element */
+    const char *name; /* NULL: an element */
     size_t index;
     int depth;
 };
 
 struct decoding {
-    struct arena *arena;                  /* NULL: validate only */
+    struct arena *arena; /* NULL: validate only */
     struct invalid *invalid;
 };
 
@@ -34,8 +34,9 @@ static size_t put_path(const struct path *path, char *text, size_t size)
     if (!path->parent)
         return 0;
     size_t length = put_path(path->parent, text, size);
-    int added = path->name ? snprintf(text + length, size - length, "%s%s", length ? "." : "", path->name)
-                           : snprintf(text + length, size - length, "[%zu]", path->index);
+    int added = path->name
+                    ? snprintf(text + length, size - length, "%s%s", length ? "." : "", path->name)
+                    : snprintf(text + length, size - length, "[%zu]", path->index);
     length += (size_t)added;
     return length < size ? length : size - 1;
 }
@@ -43,7 +44,8 @@ static size_t put_path(const struct path *path, char *text, size_t size)
 /* A name from outside is shown only when it cannot do harm in a reply or a log. */
 static const char *shown(const char *name)
 {
-    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+    size_t length = strspn(name,
+                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
     return length == strlen(name) && length <= 64 ? name : "(a name with unusual characters)";
 }
 
@@ -62,7 +64,8 @@ static int refuse(struct decoding *d, const struct path *path, const char *forma
 
 static const char *type_names(unsigned types)
 {
-    static const char *const names[] = { "null", "a boolean", "an integer", "a number", "a string", "an array", "an object" };
+    static const char *const names[] = { "null",     "a boolean", "an integer", "a number",
+                                         "a string", "an array",  "an object" };
     for (int i = 0; i < 7; i++)
         if (types == 1u << i)
             return names[i];
@@ -71,7 +74,8 @@ static const char *type_names(unsigned types)
 
 /* ---- Validating and decoding ---------------------------------------------------------------- */
 
-static int decode(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out);
+static int decode(struct decoding *d, const struct schema *schema, json_t *value,
+                  const struct path *path, void *out);
 
 static unsigned type_of(const json_t *value)
 {
@@ -80,10 +84,12 @@ static unsigned type_of(const json_t *value)
     case JSON_TRUE:
     case JSON_FALSE:   return TYPE_BOOLEAN;
     case JSON_INTEGER: return TYPE_INTEGER | TYPE_NUMBER;
-    case JSON_REAL:    return rint(json_real_value(value)) == json_real_value(value) ? TYPE_INTEGER | TYPE_NUMBER : TYPE_NUMBER;
-    case JSON_STRING:  return TYPE_STRING;
-    case JSON_ARRAY:   return TYPE_ARRAY;
-    case JSON_OBJECT:  return TYPE_OBJECT;
+    case JSON_REAL:
+        return rint(json_real_value(value)) == json_real_value(value) ? TYPE_INTEGER | TYPE_NUMBER
+                                                                      : TYPE_NUMBER;
+    case JSON_STRING: return TYPE_STRING;
+    case JSON_ARRAY:  return TYPE_ARRAY;
+    case JSON_OBJECT: return TYPE_OBJECT;
     }
     return 0;
 }
@@ -96,11 +102,14 @@ static size_t count_code_points(const char *text, size_t length)
     return count;
 }
 
-static int decode_string(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out)
+static int decode_string(struct decoding *d, const struct schema *schema, json_t *value,
+                         const struct path *path, void *out)
 {
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
-    int64_t points = schema->length_min >= 0 || schema->length_max >= 0 ? (int64_t)count_code_points(text, length) : 0;
+    int64_t points = schema->length_min >= 0 || schema->length_max >= 0
+                         ? (int64_t)count_code_points(text, length)
+                         : 0;
     if (schema->length_min >= 0 && points < schema->length_min)
         return refuse(d, path, "must have at least %" PRId64 " characters", schema->length_min);
     if (schema->length_max >= 0 && points > schema->length_max)
@@ -116,7 +125,8 @@ static int decode_string(struct decoding *d, const struct schema *schema, json_t
     return 0;
 }
 
-static int decode_number(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out)
+static int decode_number(struct decoding *d, const struct schema *schema, json_t *value,
+                         const struct path *path, void *out)
 {
     double number = json_number_value(value);
     if (number < schema->minimum)
@@ -131,8 +141,8 @@ static int decode_number(struct decoding *d, const struct schema *schema, json_t
     return 0;
 }
 
-static int decode_list(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path,
-                       void *out, size_t *ret_count)
+static int decode_list(struct decoding *d, const struct schema *schema, json_t *value,
+                       const struct path *path, void *out, size_t *ret_count)
 {
     size_t count = json_array_size(value);
     if (schema->items_min >= 0 && (int64_t)count < schema->items_min)
@@ -157,12 +167,14 @@ static int decode_list(struct decoding *d, const struct schema *schema, json_t *
     return 0;
 }
 
-static int decode_field(struct decoding *d, const struct schema_field *field, json_t *value, const struct path *path, char *out)
+static int decode_field(struct decoding *d, const struct schema_field *field, json_t *value,
+                        const struct path *path, char *out)
 {
     struct path inner = { .parent = path, .name = field->name, .depth = path->depth + 1 };
     void *place = out ? out + field->offset : NULL;
     if (place && field->schema->shape == SHAPE_LIST && json_is_array(value))
-        return decode_list(d, field->schema, value, &inner, place, (size_t *)(out + field->extra_offset));
+        return decode_list(d, field->schema, value, &inner, place,
+                           (size_t *)(out + field->extra_offset));
     if (place && field->schema->shape == SHAPE_STRUCT && !field->required) {
         void *embedded = arena_alloc(d->arena, field->schema->size);
         if (!embedded)
@@ -175,11 +187,13 @@ static int decode_field(struct decoding *d, const struct schema_field *field, js
     return decode(d, field->schema, value, &inner, place);
 }
 
-static int refuse_unknown(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path)
+static int refuse_unknown(struct decoding *d, const struct schema *schema, json_t *value,
+                          const struct path *path)
 {
     const char *name;
     json_t *ignored;
-    json_object_foreach(value, name, ignored) {
+    json_object_foreach(value, name, ignored)
+    {
         if (schema_field(schema, name))
             continue;
         struct path inner = { .parent = path, .name = shown(name) };
@@ -188,7 +202,8 @@ static int refuse_unknown(struct decoding *d, const struct schema *schema, json_
     return 0;
 }
 
-static int decode_object(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, char *out)
+static int decode_object(struct decoding *d, const struct schema *schema, json_t *value,
+                         const struct path *path, char *out)
 {
     int64_t count = (int64_t)json_object_size(value), known = 0;
     for (const char *const *name = schema->required; name && *name; name++) {
@@ -217,12 +232,14 @@ static int decode_object(struct decoding *d, const struct schema *schema, json_t
 static _Bool is_listed(const struct schema *schema, const json_t *value)
 {
     for (const char *const *v = schema->values; *v; v++)
-        if (json_is_string(value) && strcmp(json_string_value(value), *v) == 0 && strlen(*v) == json_string_length(value))
+        if (json_is_string(value) && strcmp(json_string_value(value), *v) == 0 &&
+            strlen(*v) == json_string_length(value))
             return 1;
     return 0;
 }
 
-static int decode(struct decoding *d, const struct schema *schema, json_t *value, const struct path *path, void *out)
+static int decode(struct decoding *d, const struct schema *schema, json_t *value,
+                  const struct path *path, void *out)
 {
     unsigned type = type_of(value);
     if (path->depth > DEPTH_MAX)
@@ -244,9 +261,10 @@ static int decode(struct decoding *d, const struct schema *schema, json_t *value
     return 0;
 }
 
-/* Without memory jansson is not safe: it leaves bytes out of a text without a word, and then writes behind its own
- * buffer (2.14, seen by failing each allocation). So it gets its memory from an arena that is thrown away as a whole,
- * and the first allocation that fails leaves its code at once. */
+/* Without memory jansson is not safe: it leaves bytes out of a text without a word, and then writes
+ * behind its own buffer (2.14, seen by failing each allocation). So it gets its memory from an
+ * arena that is thrown away as a whole, and the first allocation that fails leaves its code at
+ * once. */
 struct parser {
     struct arena arena;
     jmp_buf out_of_memory;
@@ -275,7 +293,8 @@ static void use_parser_memory(void)
 }
 
 /* *ret_root lives as long as the parser's arena; NULL: not JSON. */
-static int parse(struct parser *parser, const char *data, size_t length, json_t **ret_root, json_error_t *ret_error)
+static int parse(struct parser *parser, const char *data, size_t length, json_t **ret_root,
+                 json_error_t *ret_error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, use_parser_memory);
@@ -296,16 +315,16 @@ static int refuse_text(struct invalid *ret_invalid, const json_error_t *error)
     struct path root = { 0 };
     const char *what = "is not valid JSON";
     switch (json_error_code(error)) {
-    case json_error_invalid_utf8:       what = "is not valid UTF-8"; break;
+    case json_error_invalid_utf8:     what = "is not valid UTF-8"; break;
     case json_error_null_character:
-    case json_error_null_byte_in_key:   what = "has a NUL character"; break;
-    case json_error_stack_overflow:     what = "is nested too deep"; break;
-    case json_error_numeric_overflow:   what = "has a number that is too large"; break;
-    case json_error_duplicate_key: {
+    case json_error_null_byte_in_key: what = "has a NUL character"; break;
+    case json_error_stack_overflow:   what = "is nested too deep"; break;
+    case json_error_numeric_overflow: what = "has a number that is too large"; break;
+    case json_error_duplicate_key:    {
         char key[64] = "";
         const char *near = strstr(error->text, "near '\"");
         if (near)
-            (void)sscanf(near + 7, "%63[^\"]", key);   /* or it stays empty */
+            (void)sscanf(near + 7, "%63[^\"]", key); /* or it stays empty */
         struct path inner = { .parent = &root, .name = shown(key) };
         return refuse(&d, &inner, "appears twice");
     }
@@ -314,8 +333,8 @@ static int refuse_text(struct invalid *ret_invalid, const json_error_t *error)
     return refuse(&d, &root, "the body %s (line %d, column %d)", what, error->line, error->column);
 }
 
-static int decode_root(const struct schema *schema, json_t *root, struct arena *arena, void **ret_value,
-                       struct invalid *ret_invalid)
+static int decode_root(const struct schema *schema, json_t *root, struct arena *arena,
+                       void **ret_value, struct invalid *ret_invalid)
 {
     struct decoding d = { .arena = arena, .invalid = ret_invalid };
     struct path path = { 0 };
@@ -327,8 +346,8 @@ static int decode_root(const struct schema *schema, json_t *root, struct arena *
     return trace(r);
 }
 
-int schema_decode_tree(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-                       void **ret_value, struct invalid *ret_invalid)
+int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
+                       struct arena *arena, void **ret_value, struct invalid *ret_invalid)
 {
     json_error_t error;
     json_t *root = NULL;
@@ -336,7 +355,8 @@ int schema_decode_tree(const struct schema *schema, const char *data, size_t len
     arena_init(&parser.arena);
     int r = parse(&parser, data, length, &root, &error);
     if (r == 0)
-        r = root ? decode_root(schema, root, arena, ret_value, ret_invalid) : refuse_text(ret_invalid, &error);
+        r = root ? decode_root(schema, root, arena, ret_value, ret_invalid)
+                 : refuse_text(ret_invalid, &error);
     arena_deinit(&parser.arena);
     return trace(r);
 }

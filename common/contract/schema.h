@@ -1,9 +1,9 @@
-/* Schema: a contract compiled from a JSON Schema 2020-12 file by schemas/generate.py to static tables.
- * The tables say both how to validate a JSON value and where it goes in a C struct, so one walk does
- * both. Generated code is data only; what it means is here and in schema.c and pattern.c.
+/* Schema: a contract compiled from a JSON Schema 2020-12 file by schemas/generate.py to static
+ * tables. The tables say both how to validate a JSON value and where it goes in a C struct, so one
+ * walk does both. Generated code is data only; what it means is here and in schema.c and pattern.c.
  *
- * A decoded value and all that it points to lives in the arena that the caller gives. Thread-safe: the
- * tables never change.
+ * A decoded value and all that it points to lives in the arena that the caller gives. Thread-safe:
+ * the tables never change.
  */
 #pragma once
 #include <stddef.h>
@@ -12,63 +12,70 @@
 #include "base/buf.h"
 #include "contract/pattern.h"
 
-enum schema_type {                        /* bits of struct schema.types */
-    TYPE_NULL = 1, TYPE_BOOLEAN = 2, TYPE_INTEGER = 4, TYPE_NUMBER = 8, TYPE_STRING = 16, TYPE_ARRAY = 32,
-    TYPE_OBJECT = 64,
+enum schema_type { /* bits of struct schema.types */
+                   TYPE_NULL = 1,
+                   TYPE_BOOLEAN = 2,
+                   TYPE_INTEGER = 4,
+                   TYPE_NUMBER = 8,
+                   TYPE_STRING = 16,
+                   TYPE_ARRAY = 32,
+                   TYPE_OBJECT = 64,
 };
 
 /* How a value of the schema stands in C. */
 enum schema_shape {
-    SHAPE_NONE,                           /* validated only */
-    SHAPE_TEXT,                           /* const char *; NULL when absent */
-    SHAPE_INTEGER,                        /* int64_t, and bool has_<name> when optional */
-    SHAPE_BOOLEAN,                        /* bool, likewise */
-    SHAPE_STRUCT,                         /* embedded; a pointer, NULL when absent, when optional */
-    SHAPE_LIST,                           /* pointer to the elements, and size_t <name>_count */
+    SHAPE_NONE,    /* validated only */
+    SHAPE_TEXT,    /* const char *; NULL when absent */
+    SHAPE_INTEGER, /* int64_t, and bool has_<name> when optional */
+    SHAPE_BOOLEAN, /* bool, likewise */
+    SHAPE_STRUCT,  /* embedded; a pointer, NULL when absent, when optional */
+    SHAPE_LIST,    /* pointer to the elements, and size_t <name>_count */
 };
 
 struct schema_field {
     const char *name;
     const struct schema *schema;
     size_t offset;
-    size_t extra_offset;                  /* of has_<name> or <name>_count; 0: none */
+    size_t extra_offset; /* of has_<name> or <name>_count; 0: none */
     _Bool required;
 };
 
 struct schema {
-    const char *name;                     /* "order.place"; NULL for inner ones */
-    unsigned types;                       /* which types are valid; 0: any */
+    const char *name; /* "order.place"; NULL for inner ones */
+    unsigned types;   /* which types are valid; 0: any */
     enum schema_shape shape;
-    size_t size;                          /* of the C value: of the struct, of an element's storage */
-    const struct schema_field *fields;    /* properties, in the order of the file */
+    size_t size;                       /* of the C value: of the struct, of an element's storage */
+    const struct schema_field *fields; /* properties, in the order of the file */
     int field_count;
-    _Bool closed;                         /* additionalProperties: false */
-    const char *const *required;          /* names that must be there, NULL ends; also those without a property */
+    _Bool closed; /* additionalProperties: false */
+    /* names that must be there, NULL ends; also those without a property */
+    const char *const *required;
     const struct schema *items;
-    const char *const *values;            /* enum of strings, NULL ends */
+    const char *const *values; /* enum of strings, NULL ends */
     const struct pattern *pattern;
-    int64_t length_min, length_max;       /* code points of a string; -1: no limit */
+    int64_t length_min, length_max; /* code points of a string; -1: no limit */
     int64_t items_min, items_max;
     int64_t properties_min, properties_max;
-    double minimum, maximum;              /* -INFINITY, INFINITY: no limit */
+    double minimum, maximum; /* -INFINITY, INFINITY: no limit */
 };
 
 struct invalid {
-    char field[128];                      /* "lines[2].quantity"; "" for the whole body */
-    char message[160];                    /* "must be at least 1": never the value itself */
+    char field[128];   /* "lines[2].quantity"; "" for the whole body */
+    char message[160]; /* "must be at least 1": never the value itself */
 };
 
-/* 0; REFUSED_INVALID_REQUEST with *ret_invalid; or < 0. Duplicate keys, invalid UTF-8 and NUL in a string
- * are invalid. The value is a struct of the schema, in the arena. */
+/* 0; REFUSED_INVALID_REQUEST with *ret_invalid; or < 0. Duplicate keys, invalid UTF-8 and NUL in a
+ * string are invalid. The value is a struct of the schema, in the arena. */
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
                   void **ret_value, struct invalid *ret_invalid);
 
 /* The same, always by jansson: schema_decode asks it for all that scan.h does not take. */
-int schema_decode_tree(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-                       void **ret_value, struct invalid *ret_invalid);
+int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
+                       struct arena *arena, void **ret_value, struct invalid *ret_invalid);
 
-/* Compact JSON, fields in the order of the schema, absent ones left out. Written directly, without a tree
- * between: this is on the writer's path (measured by tests/bench/bench_contract). 0 or -ERR_MEMORY. */
+/* Compact JSON, fields in the order of the schema, absent ones left out. Written directly, without
+ * a tree between: this is on the writer's path (measured by tests/bench/bench_contract). 0 or
+ * -ERR_MEMORY. */
 int schema_encode(const struct schema *schema, const void *value, struct buf *out);
 
 /* The field of this name; NULL: none. */

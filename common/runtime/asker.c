@@ -12,12 +12,12 @@
 struct asker {
     struct bus *bus;
     struct bus_subscription *subscription;
-    struct source self;                   /* our own log, as others see it */
+    struct source self; /* our own log, as others see it */
     char inbox[BUS_INBOX_SIZE + 2];
     pthread_mutex_t lock;
     pthread_cond_t answered;
-    struct bus_message *answer;           /* not taken yet */
-    int64_t number;                       /* of the newest question; an older one's answer is late */
+    struct bus_message *answer; /* not taken yet */
+    int64_t number;             /* of the newest question; an older one's answer is late */
 };
 
 static void on_answer(void *context, struct bus_message *message)
@@ -72,7 +72,8 @@ void asker_free(struct asker *asker)
     free(asker);
 }
 
-int asker_ask(struct asker *asker, const char *subject, const void *body, size_t length, struct bus_message **ret_answer)
+int asker_ask(struct asker *asker, const char *subject, const void *body, size_t length,
+              struct bus_message **ret_answer)
 {
     char reply[BUS_SUBJECT_MAX + 1];
     pthread_mutex_lock(&asker->lock);
@@ -80,7 +81,9 @@ int asker_ask(struct asker *asker, const char *subject, const void *body, size_t
     asker->answer = NULL;
     snprintf(reply, sizeof(reply), "%s.%lld", asker->inbox, (long long)++asker->number);
     pthread_mutex_unlock(&asker->lock);
-    int r = bus_publish(asker->bus, BUS_URGENT, &(struct bus_outgoing){ .subject = subject, .reply = reply, .data = body, .length = length });
+    int r = bus_publish(asker->bus, BUS_URGENT,
+                        &(struct bus_outgoing){
+                            .subject = subject, .reply = reply, .data = body, .length = length });
     if (r < 0)
         return trace(r);
     int64_t deadline_ms = clock_monotonic_ms() + ASKER_TIMEOUT_MS;
@@ -100,9 +103,12 @@ int asker_ask(struct asker *asker, const char *subject, const void *body, size_t
 
 /* ---- Our stream ----------------------------------------------------------------------------- */
 
-static int ask_api(struct asker *asker, int built, const struct js_request *request, struct bus_message **ret_answer)
+static int ask_api(struct asker *asker, int built, const struct js_request *request,
+                   struct bus_message **ret_answer)
 {
-    return built < 0 ? trace(built) : trace(asker_ask(asker, request->subject, request->body.data, request->body.length, ret_answer));
+    return built < 0 ? trace(built)
+                     : trace(asker_ask(asker, request->subject, request->body.data,
+                                       request->body.length, ret_answer));
 }
 
 int asker_stream_state(struct asker *asker, struct arena *arena, struct js_stream_state *ret_state)
@@ -111,7 +117,9 @@ int asker_stream_state(struct asker *asker, struct arena *arena, struct js_strea
     _free_(bus_message) struct bus_message *answer = NULL;
     js_request_init(&request, NULL);
     int r = ask_api(asker, js_stream_info(&request, asker->self.log), &request, &answer);
-    return r < 0 ? trace(r) : trace(js_parse_stream_info(bus_message_data(answer), bus_message_length(answer), arena, ret_state));
+    return r < 0 ? trace(r)
+                 : trace(js_parse_stream_info(bus_message_data(answer), bus_message_length(answer),
+                                              arena, ret_state));
 }
 
 int asker_stream_delete(struct asker *asker)
@@ -124,10 +132,13 @@ int asker_stream_delete(struct asker *asker)
     int r = ask_api(asker, js_stream_delete(&request, asker->self.log), &request, &answer);
     if (r == 0)
         r = js_parse_success(bus_message_data(answer), bus_message_length(answer), &arena, &error);
-    return r == JS_REFUSED ? fail(ERR_NETWORK, "the server does not delete the stream: %s", error.description) : trace(r);
+    return r == JS_REFUSED
+               ? fail(ERR_NETWORK, "the server does not delete the stream: %s", error.description)
+               : trace(r);
 }
 
-int asker_stream_message(struct asker *asker, int64_t sequence, struct arena *arena, struct stream_message *ret_message)
+int asker_stream_message(struct asker *asker, int64_t sequence, struct arena *arena,
+                         struct stream_message *ret_message)
 {
     _deinit_(js_request) struct js_request request;
     _free_(bus_message) struct bus_message *answer = NULL;
@@ -139,12 +150,14 @@ int asker_stream_message(struct asker *asker, int64_t sequence, struct arena *ar
         r = js_parse_message(bus_message_data(answer), bus_message_length(answer), arena, &stored);
     if (r == JS_REFUSED) {
         if (stored.error.error_code != JS_ERR_MESSAGE_NOT_FOUND)
-            return fail(ERR_NETWORK, "the stream's message %lld: %s", (long long)sequence, stored.error.description);
+            return fail(ERR_NETWORK, "the stream's message %lld: %s", (long long)sequence,
+                        stored.error.description);
         *ret_message = (struct stream_message){ .place = STREAM_HOLE };
         return 0;
     }
     if (r == 0)
-        r = envelope_decode(&stored.view, &asker->self, arena, &message.event, &message.digest, &message.reason);
+        r = envelope_decode(&stored.view, &asker->self, arena, &message.event, &message.digest,
+                            &message.reason);
     if (r < 0)
         return trace(r);
     if (r > 0)

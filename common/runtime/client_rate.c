@@ -24,7 +24,8 @@ void client_rate_deinit(struct client_rate *rate)
 
 /* ---- Who asks ------------------------------------------------------------------------------- */
 
-/* The server writes it once, and in this spelling: another case of letters, which it does not take away, is the sender's. */
+/* The server writes it once, and in this spelling: another case of letters, which it does not take
+ * away, is the sender's. */
 static enum refusal name_client(const struct bus_view *view, char ret_name[CLIENT_NAME_SIZE])
 {
     const char *text = NULL;
@@ -48,7 +49,8 @@ static enum refusal name_client(const struct bus_view *view, char ret_name[CLIEN
     return 0;
 }
 
-/* FNV-1a. The names are the server's own, so nobody can choose one that falls together with another's. */
+/* FNV-1a. The names are the server's own, so nobody can choose one that falls together with
+ * another's. */
 static uint64_t hash(const char *name)
 {
     uint64_t hash = 14695981039346656037u;
@@ -85,7 +87,8 @@ static _Bool takes_one(struct client_rate *rate, uint64_t client, int64_t now_ns
     return 1;
 }
 
-enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view, int64_t now_ns, char *message, size_t size)
+enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view,
+                                 int64_t now_ns, char *message, size_t size)
 {
     char name[CLIENT_NAME_SIZE];
     if (rate->per_second == 0)
@@ -103,8 +106,10 @@ enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view
     if (taken)
         return 0;
     long long refused = atomic_fetch_add(&rate->refused, 1) + 1;
-    if (tell)                             /* not for each: they are many */
-        log_warn("client_over_rate", LOG_TEXT("client", name), LOG_INT("refused_since_start", refused));
-    snprintf(message, size, "this client makes more than %lld requests a second; try again", (long long)rate->per_second);
+    if (tell) /* not for each: they are many */
+        log_warn("client_over_rate", LOG_TEXT("client", name),
+                 LOG_INT("refused_since_start", refused));
+    snprintf(message, size, "this client makes more than %lld requests a second; try again",
+             (long long)rate->per_second);
     return REFUSED_BUSY;
 }

@@ -1,5 +1,5 @@
-/* Config: what an operator may set. A flag goes before the environment, the environment before the default.
- * Names of the environment are those of the nats CLI where it has them. */
+/* Config: what an operator may set. A flag goes before the environment, the environment before the
+ * default. Names of the environment are those of the nats CLI where it has them. */
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -10,44 +10,52 @@
 #define EXIT_FINE 0
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
-#define EXIT_UNREACHABLE 69               /* no server, and --no-retry */
+#define EXIT_UNREACHABLE 69 /* no server, and --no-retry */
 #define EXIT_INTERNAL 70
-#define EXIT_IO 74                        /* the disk: see rule 4 */
+#define EXIT_IO 74 /* the disk: see rule 4 */
 #define EXIT_CONFIG 78
 #define SERVICE_OPTIONS_MAX 16
 
 struct config {
-    const char *server;                   /* "nats://127.0.0.1:4222" */
+    const char *server; /* "nats://127.0.0.1:4222" */
     const char *user, *password, *token, *credentials_file, *nkey_file;
     const char *ca_file, *certificate_file, *key_file;
-    const char *source_api;               /* prefix of the JetStream API of others' streams; {log} is the log's name */
+    /* prefix of the JetStream API of others' streams; {log} is the log's name */
+    const char *source_api;
     const char *data_dir;
     enum log_level log_level;
     enum log_format log_format;
     int64_t stream_replicas;
-    int64_t stream_max_bytes;             /* 0: no limit */
-    int64_t batch_max;                    /* items in one commit */
-    int64_t queue_max;                    /* requests that wait for the writer, and queries for the readers */
-    int64_t backlog_max;                  /* events that wait for the stream; beyond it commands are `busy` */
+    int64_t stream_max_bytes; /* 0: no limit */
+    int64_t batch_max;        /* items in one commit */
+    int64_t queue_max;        /* requests that wait for the writer, and queries for the readers */
+    int64_t backlog_max;      /* events that wait for the stream; beyond it commands are `busy` */
     int64_t reader_threads;
-    int64_t client_rate_max;              /* requests a second of one client; 0: no limit */
-    const char *http;                     /* "127.0.0.1:9101"; empty: off */
+    int64_t client_rate_max; /* requests a second of one client; 0: no limit */
+    const char *http;        /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
-    const char *option_values[SERVICE_OPTIONS_MAX];   /* beside service->options */
-    const char *const *arguments;         /* what is left after the options: a sub-command; ends with NULL */
+    const char *option_values[SERVICE_OPTIONS_MAX]; /* beside service->options */
+    /* what is left after the options: a sub-command; ends with NULL */
+    const char *const *arguments;
     int argument_count;
 };
 
-/* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0: ERR_INVALID (a
- * usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed from argv and environ. */
+/* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0:
+ * ERR_INVALID (a usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed
+ * from argv and environ. */
 int config_read(struct config *config, const struct service *service, int argc, char **argv);
 
-/* The sources that the options want to be read, in their order; { 0 } ends. max: rows that ret_sources has, that one too. */
-void config_choose_sources(const struct config *config, const struct service *service, struct source *ret_sources, int max);
+/* The sources that the options want to be read, in their order; { 0 } ends. max: rows that
+ * ret_sources has, that one too. */
+void config_choose_sources(const struct config *config, const struct service *service,
+                           struct source *ret_sources, int max);
 
-/* Server and credentials; handlers and the rest are for the caller to set. Borrows from the configuration. */
-void config_bus_options(const struct config *config, const char *name, struct bus_options *ret_options);
+/* Server and credentials; handlers and the rest are for the caller to set. Borrows from the
+ * configuration. */
+void config_bus_options(const struct config *config, const char *name,
+                        struct bus_options *ret_options);
 
 /* source_api with the name of the log in it: 0, or ERR_CONFIG when that is no subject. */
 #define SOURCE_API_SIZE 128
-int config_source_api(const struct config *config, const char *log, char ret_prefix[SOURCE_API_SIZE]);
+int config_source_api(const struct config *config, const char *log,
+                      char ret_prefix[SOURCE_API_SIZE]);

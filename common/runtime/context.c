@@ -1,4 +1,5 @@
-/* Context: the functions of journey.h that a journey calls. They only collect; the loop carries out. */
+/* Context: the functions of journey.h that a journey calls. They only collect; the loop carries
+ * out. */
 #include "runtime/context.h"
 #include <assert.h>
 #include <limits.h>
@@ -11,8 +12,13 @@ void journey_init(struct journey *j, enum journey_mode mode, const struct servic
                   struct id_source *ids, int64_t now_ms)
 {
     *j = (struct journey){
-        .mode = mode, .service = service, .option_values = option_values, .db = db,
-        .arena = arena, .ids = ids, .now_ms = now_ms,
+        .mode = mode,
+        .service = service,
+        .option_values = option_values,
+        .db = db,
+        .arena = arena,
+        .ids = ids,
+        .now_ms = now_ms,
     };
     j->last_emission = &j->emissions;
     j->last_call = &j->calls;
@@ -37,9 +43,18 @@ void outbound_call_free(struct outbound_call *call)
     free(call);
 }
 
-struct db *journey_db(const struct journey *j) { return j->db; }
-int64_t journey_now_ms(const struct journey *j) { return j->now_ms; }
-struct arena *journey_arena(const struct journey *j) { return j->arena; }
+struct db *journey_db(const struct journey *j)
+{
+    return j->db;
+}
+int64_t journey_now_ms(const struct journey *j)
+{
+    return j->now_ms;
+}
+struct arena *journey_arena(const struct journey *j)
+{
+    return j->arena;
+}
 
 const char *journey_make_id(struct journey *j, const char *prefix)
 {
@@ -53,7 +68,8 @@ const char *journey_option(const struct journey *j, const char *name)
 {
     for (int i = 0; j->service->options && j->service->options[i].name; i++)
         if (strcmp(j->service->options[i].name, name) == 0)
-            return j->option_values && j->option_values[i] ? j->option_values[i] : j->service->options[i].value;
+            return j->option_values && j->option_values[i] ? j->option_values[i]
+                                                           : j->service->options[i].value;
     assert(!"an option that the service's table does not have");
     return "";
 }
@@ -74,10 +90,14 @@ int journey_refuse(struct journey *j, enum refusal refusal, const char *format, 
 
 struct source service_as_source(const struct service *service)
 {
-    return (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
+    return (struct source){ .log = service->log,
+                            .service = service->name,
+                            .prefix = service->prefix,
+                            .events = service->events };
 }
 
-const struct event_type *event_type_of_schema(const struct service *service, const struct schema *schema)
+const struct event_type *event_type_of_schema(const struct service *service,
+                                              const struct schema *schema)
 {
     for (const struct event_type *type = service->events; type->name; type++)
         if (type->schema == schema)
@@ -93,7 +113,8 @@ const struct event_type *event_type_of_name(const struct event_type *events, con
     return NULL;
 }
 
-int journey_emit(struct journey *j, const struct schema *schema, const char *entity, const void *value)
+int journey_emit(struct journey *j, const struct schema *schema, const char *entity,
+                 const void *value)
 {
     if (j->mode != MODE_DECIDE)
         return fail(ERR_INTERNAL, "an event can only be emitted by a decision");
@@ -106,7 +127,9 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
     if (!emission || !kept_entity || !kept)
         return fail(ERR_MEMORY, "no memory for an event");
     memcpy(kept, value, schema->size);
-    *emission = (struct emission){ .type = type, .entity = kept_entity, .value = kept, .origin = j->origin };
+    *emission = (struct emission){
+        .type = type, .entity = kept_entity, .value = kept, .origin = j->origin
+    };
     *j->last_emission = emission;
     j->last_emission = &emission->next;
     return 0;
@@ -114,7 +137,8 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
 
 int journey_follow(struct journey *j, int64_t position)
 {
-    int r = event_log_origin(j->db, position, j->arena, &j->origin.correlation, &j->origin.causation, &j->origin.traceparent);
+    int r = event_log_origin(j->db, position, j->arena, &j->origin.correlation,
+                             &j->origin.causation, &j->origin.traceparent);
     j->origin.cause = j->origin.cause_digest = NULL;
     if (r == 0)
         return fail(ERR_INTERNAL, "no event at position %lld to follow from", (long long)position);
@@ -166,9 +190,12 @@ int journey_answer_later(struct journey *j, const struct call *call, enum answer
     void *body = NULL;
     int r = schema_encode(call->reply_schema, reply, &text);
     if (r == 0)
-        r = schema_decode(call->reply_schema, text.data, text.length, &item->arena, &body, &invalid);
+        r = schema_decode(call->reply_schema, text.data, text.length, &item->arena, &body,
+                          &invalid);
     if (r != 0)
-        return r < 0 ? trace(r) : fail(ERR_INTERNAL, "a built-in answer breaks its contract at %s", invalid.field);
+        return r < 0 ? trace(r)
+                     : fail(ERR_INTERNAL, "a built-in answer breaks its contract at %s",
+                            invalid.field);
     item->answer.body = body;
     return 0;
 }

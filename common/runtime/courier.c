@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define URGENT_REPLIES_MAX 8              /* a write call each; more than that go gathered */
-#define TICK_MS 1000                      /* the longest sleep */
-#define STOP_PUBLISH_MS 2000              /* how long a stop waits for the stream */
+#define URGENT_REPLIES_MAX 8 /* a write call each; more than that go gathered */
+#define TICK_MS 1000         /* the longest sleep */
+#define STOP_PUBLISH_MS 2000 /* how long a stop waits for the stream */
 #define STOP_TICK_MS 20
 
 /* ---- The mailbox ---------------------------------------------------------------------------- */
@@ -24,7 +24,7 @@ void courier_note(struct courier *courier, struct note note)
     struct note *kept = malloc(sizeof(*kept));
     if (!kept) {
         log_error("out_of_memory");
-        abort();                          /* a note lost is a stall: better to be started again */
+        abort(); /* a note lost is a stall: better to be started again */
     }
     *kept = note;
     kept->next = NULL;
@@ -32,12 +32,13 @@ void courier_note(struct courier *courier, struct note note)
     *courier->last = kept;
     courier->last = &kept->next;
     pthread_mutex_unlock(&courier->lock);
-    pthread_cond_signal(&courier->filled);   /* after the unlock: it would wake up only to wait for the lock */
+    /* after the unlock: it would wake up only to wait for the lock */
+    pthread_cond_signal(&courier->filled);
 }
 
 void courier_wake(struct courier *courier)
 {
-    pthread_mutex_lock(&courier->lock);      /* it looks at what woke it under the lock, or is waiting */
+    pthread_mutex_lock(&courier->lock); /* it looks at what woke it under the lock, or is waiting */
     pthread_mutex_unlock(&courier->lock);
     pthread_cond_signal(&courier->filled);
 }
@@ -73,9 +74,12 @@ int courier_ask(struct courier *courier, const char *asker, char step, int64_t e
                 const char *subject, const void *body, size_t length)
 {
     char reply[BUS_SUBJECT_MAX + 1];
-    snprintf(reply, sizeof(reply), "%s.q.%s.%c.%lld.%lld", courier->inbox, asker, step, (long long)epoch, (long long)n);
-    return trace(bus_publish(courier->instance->bus, BUS_URGENT,
-                             &(struct bus_outgoing){ .subject = subject, .reply = reply, .data = body, .length = length }));
+    snprintf(reply, sizeof(reply), "%s.q.%s.%c.%lld.%lld", courier->inbox, asker, step,
+             (long long)epoch, (long long)n);
+    return trace(
+        bus_publish(courier->instance->bus, BUS_URGENT,
+                    &(struct bus_outgoing){
+                        .subject = subject, .reply = reply, .data = body, .length = length }));
 }
 
 static void take_answer(struct courier *courier, struct bus_message *answer, int64_t now_ms)
@@ -84,7 +88,8 @@ static void take_answer(struct courier *courier, struct bus_message *answer, int
     const char *rest = bus_message_subject(message) + strlen(courier->inbox) + strlen(".q.");
     char asker[8], step;
     long long epoch, n;
-    /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest, for which nobody waits */
+    /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest,
+     * for which nobody waits */
     if (sscanf(rest, "%7[^.].%c.%lld.%lld", asker, &step, &epoch, &n) != 4)
         return;
     if (asker[0] == 'r')
@@ -102,7 +107,8 @@ static void take_answer(struct courier *courier, struct bus_message *answer, int
 static int count_replies(const struct batch *batch)
 {
     int count = 0;
-    for (const struct item *item = batch->items; item && count <= URGENT_REPLIES_MAX; item = item->next)
+    for (const struct item *item = batch->items; item && count <= URGENT_REPLIES_MAX;
+         item = item->next)
         count += item->kind == ITEM_COMMAND;
     return count;
 }
@@ -126,21 +132,22 @@ static void settle(struct courier *courier, struct batch *batch, int64_t now_ms)
 
 /* ---- State ---------------------------------------------------------------------------------- */
 
-/* Our log agrees with our stream for the first time: the feeds may begin, and others may read our log. */
+/* Our log agrees with our stream for the first time: the feeds may begin, and others may read our
+ * log. */
 static void note_whole(struct courier *courier)
 {
     struct instance *instance = courier->instance;
     atomic_store(&instance->status.whole, 1);
     if (endpoints_subscribe(instance) < 0 || bus_flush(instance->bus, 2000) < 0) {
         log_error("not_ready", LOG_TEXT("reason", failure_text()));
-        return;                           /* tried again with the next note or tick */
+        return; /* tried again with the next note or tick */
     }
     courier->whole = 1;
     courier->more = 1;
 }
 
-/* Projections that were begun anew are awaited: an order of a customer who is not known yet would be refused, and the
- * refusal be remembered under its key. */
+/* Projections that were begun anew are awaited: an order of a customer who is not known yet would
+ * be refused, and the refusal be remembered under its key. */
 static _Bool has_projections(struct courier *courier)
 {
     struct instance *instance = courier->instance;
@@ -152,7 +159,7 @@ static _Bool has_projections(struct courier *courier)
             return 0;
     atomic_store(&instance->writer.end_folding, 1);
     inbox_wake(&instance->inbox);
-    return 0;                             /* the writer wakes us when that is in the file */
+    return 0; /* the writer wakes us when that is in the file */
 }
 
 /* Now requests are taken and timers run. */
@@ -163,7 +170,8 @@ static void announce(struct courier *courier)
     atomic_store(&instance->writer.start_process, 1);
     inbox_wake(&instance->inbox);
     courier->announced = 1;
-    log_info("ready", LOG_INT("position", courier->relay.head), LOG_INT("start_ms", clock_wall_ms() - instance->status.started_ms));
+    log_info("ready", LOG_INT("position", courier->relay.head),
+             LOG_INT("start_ms", clock_wall_ms() - instance->status.started_ms));
 }
 
 /* Since when the oldest event waits for the stream. */
@@ -174,13 +182,16 @@ static void note_ages(struct courier *courier, int64_t now_ms)
     while (passed < courier->age_count && courier->ages[passed].position <= relay->published)
         passed++;
     courier->age_count -= passed;
-    memmove(courier->ages, courier->ages + passed, sizeof(courier->ages[0]) * (size_t)courier->age_count);
-    struct relay_age *newest = courier->age_count > 0 ? &courier->ages[courier->age_count - 1] : NULL;
+    memmove(courier->ages, courier->ages + passed,
+            sizeof(courier->ages[0]) * (size_t)courier->age_count);
+    struct relay_age *newest = courier->age_count > 0 ? &courier->ages[courier->age_count - 1]
+                                                      : NULL;
     if (newest && (now_ms - newest->since_ms < RELAY_AGE_MS || courier->age_count == RELAY_AGES))
         newest->position = relay->head;
     else if (relay->head > (newest ? newest->position : relay->published))
         courier->ages[courier->age_count++] = (struct relay_age){ relay->head, now_ms };
-    atomic_store(&courier->instance->status.unpublished_since_ms, courier->age_count > 0 ? courier->ages[0].since_ms : 0);
+    atomic_store(&courier->instance->status.unpublished_since_ms,
+                 courier->age_count > 0 ? courier->ages[0].since_ms : 0);
 }
 
 static void note_states(struct courier *courier, int64_t now_ms)
@@ -189,12 +200,23 @@ static void note_states(struct courier *courier, int64_t now_ms)
     struct status *status = &instance->status;
     enum relay_state state = courier->relay.state;
     if (atomic_exchange(&status->relay_state, state) != (int)state) {
-        enum log_level level = state == RELAY_FORKED ? LOG_ERROR : state == RELAY_WAITING ? LOG_WARN : LOG_INFO;
-        log_at(level, "relay", LOG_TEXT("state", relay_state_name(state)), LOG_INT("published", courier->relay.published),
-               LOG_INT("position", courier->relay.head),
-               LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING ? courier->relay.reason : NULL),
-               LOG_TEXT("help", state == RELAY_FORKED ? "a person must choose: `resolve` shows both sides, docs/OPERATIONS.md, A fork" : NULL));
-        if ((state == RELAY_RECOVERING || state == RELAY_FORKED) && endpoints_subscribe(instance) < 0)
+        enum log_level level = state == RELAY_FORKED    ? LOG_ERROR
+                               : state == RELAY_WAITING ? LOG_WARN
+                                                        : LOG_INFO;
+        log_at(
+            level, "relay", LOG_TEXT("state", relay_state_name(state)),
+            LOG_INT("published", courier->relay.published),
+            LOG_INT("position", courier->relay.head),
+            LOG_TEXT("reason", state == RELAY_FORKED || state == RELAY_WAITING
+                                   ? courier->relay.reason
+                                   : NULL),
+            LOG_TEXT(
+                "help",
+                state == RELAY_FORKED
+                    ? "a person must choose: `resolve` shows both sides, docs/OPERATIONS.md, A fork"
+                    : NULL));
+        if ((state == RELAY_RECOVERING || state == RELAY_FORKED) &&
+            endpoints_subscribe(instance) < 0)
             log_error("not_ready", LOG_TEXT("reason", failure_text()));
     }
     note_ages(courier, now_ms);
@@ -202,7 +224,8 @@ static void note_states(struct courier *courier, int64_t now_ms)
     atomic_store(&status->republished, courier->relay.republished);
     atomic_store(&status->stream_remade, courier->relay.remade);
     atomic_store(&status->refused, courier->relay.refusals);
-    atomic_store(&status->replay_target, state == RELAY_RECOVERING ? courier->relay.stream_position : 0);
+    atomic_store(&status->replay_target,
+                 state == RELAY_RECOVERING ? courier->relay.stream_position : 0);
     if (state == RELAY_PUBLISHING && !courier->whole)
         note_whole(courier);
     if (courier->whole && !courier->announced && has_projections(courier))
@@ -211,14 +234,20 @@ static void note_states(struct courier *courier, int64_t now_ms)
     for (int i = 0; source && source[i].log; i++) {
         const struct feed *feed = &courier->feeds[i];
         if (atomic_exchange(&status->sources[i].feed_state, feed->state) != (int)feed->state)
-            log_at(feed->state == FEED_FORKED ? LOG_ERROR : feed->state == FEED_FILLING ? LOG_WARN : LOG_DEBUG, "feed",
-                   LOG_TEXT("log", source[i].log), LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
-                   LOG_TEXT("reason", feed->state == FEED_FORKED || feed->state == FEED_WAITING ? feed->reason : NULL));
+            log_at(feed->state == FEED_FORKED    ? LOG_ERROR
+                   : feed->state == FEED_FILLING ? LOG_WARN
+                                                 : LOG_DEBUG,
+                   "feed", LOG_TEXT("log", source[i].log),
+                   LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
+                   LOG_TEXT("reason", feed->state == FEED_FORKED || feed->state == FEED_WAITING
+                                          ? feed->reason
+                                          : NULL));
         atomic_store(&status->sources[i].leader_position, feed->leader_position);
         atomic_store(&status->sources[i].remade, feed->remade);
         atomic_store(&status->sources[i].gaps, feed->gaps);
         if (feed->complete_ms > 0)
-            atomic_store(&status->sources[i].complete_at_ms, clock_wall_ms() - (now_ms - feed->complete_ms));
+            atomic_store(&status->sources[i].complete_at_ms,
+                         clock_wall_ms() - (now_ms - feed->complete_ms));
     }
 }
 
@@ -236,8 +265,8 @@ static void take_note(struct courier *courier, struct note *note, int64_t now_ms
 {
     const struct source *source = courier->instance->service->sources;
     switch (note->kind) {
-    case NOTE_BATCH:   settle(courier, note->batch, now_ms); break;
-    case NOTE_ANSWER:  take_answer(courier, note->answer, now_ms); break;
+    case NOTE_BATCH:    settle(courier, note->batch, now_ms); break;
+    case NOTE_ANSWER:   take_answer(courier, note->answer, now_ms); break;
     case NOTE_OPERATOR: redrive_part_request(courier, note->request, now_ms); break;
     case NOTE_REFUSED:
         if (note->status == JS_ERR_WRONG_LAST_SEQUENCE)
@@ -300,7 +329,8 @@ static int64_t due_ms(const struct courier *courier, int64_t now_ms)
 static struct note *take_mail(struct courier *courier, int64_t deadline_ms, _Bool *ret_stopping)
 {
     pthread_mutex_lock(&courier->lock);
-    _Bool acked = courier->relay.sent > courier->relay.published && acked_in_epoch(courier) >= atomic_load(&courier->ack_wake_position);
+    _Bool acked = courier->relay.sent > courier->relay.published &&
+                  acked_in_epoch(courier) >= atomic_load(&courier->ack_wake_position);
     _Bool ending = courier->stopping && courier->stop_by_ms == 0;
     if (!courier->first && !ending && !acked && !courier->more)
         condition_wait(&courier->filled, &courier->lock, deadline_ms);
@@ -318,7 +348,8 @@ static _Bool is_done(struct courier *courier, int64_t now_ms)
     const struct relay *relay = &courier->relay;
     if (courier->stop_by_ms == 0)
         courier->stop_by_ms = now_ms + STOP_PUBLISH_MS;
-    return relay->state != RELAY_PUBLISHING || relay->published >= relay->head || now_ms >= courier->stop_by_ms;
+    return relay->state != RELAY_PUBLISHING || relay->published >= relay->head ||
+           now_ms >= courier->stop_by_ms;
 }
 
 static void *courier_main(void *argument)
@@ -374,16 +405,19 @@ int courier_open(struct courier *courier, struct instance *instance)
         if (r < 0)
             return trace(r);
     }
-    struct db_options options = { .path = instance->database_path, .read_only = 1, .damaged = &instance->status.damaged };
+    struct db_options options = { .path = instance->database_path,
+                                  .read_only = 1,
+                                  .damaged = &instance->status.damaged };
     return trace(db_open(&options, &courier->db));
 }
 
-static int subscribe(struct courier *courier, const char *suffix, bus_handler handler, void *context,
-                     struct bus_subscription **ret_subscription)
+static int subscribe(struct courier *courier, const char *suffix, bus_handler handler,
+                     void *context, struct bus_subscription **ret_subscription)
 {
     char subject[BUS_SUBJECT_MAX + 1];
     snprintf(subject, sizeof(subject), "%s%s", courier->inbox, suffix);
-    return trace(bus_subscribe(courier->instance->bus, subject, NULL, handler, context, ret_subscription));
+    return trace(
+        bus_subscribe(courier->instance->bus, subject, NULL, handler, context, ret_subscription));
 }
 
 int courier_subscribe(struct courier *courier)

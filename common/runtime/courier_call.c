@@ -1,21 +1,24 @@
-/* Courier, calls to the outside: sends them after the commit, and turns what comes back, or does not, into
- * an item for the loop. */
+/* Courier, calls to the outside: sends them after the commit, and turns what comes back, or does
+ * not, into an item for the loop. */
 #include "runtime/courier_parts.h"
 #include "base/log.h"
 #include <string.h>
 
-static void answer(struct courier *courier, struct outbound_call *call, enum answer_outcome outcome, struct bus_message *message)
+static void answer(struct courier *courier, struct outbound_call *call, enum answer_outcome outcome,
+                   struct bus_message *message)
 {
     struct item *item = item_new(ITEM_ANSWER);
     void *body = NULL;
     struct invalid invalid;
     if (!item)
-        return;                           /* as if nothing had come: the process asks again */
+        return; /* as if nothing had come: the process asks again */
     item->answer = (struct answer){ .outcome = outcome, .number = call->number };
     item->answer.tag = arena_copy(&item->arena, call->tag, strlen(call->tag));
-    if (message && schema_decode(call->reply_schema, bus_message_data(message), bus_message_length(message), &item->arena, &body, &invalid) != 0) {
+    if (message && schema_decode(call->reply_schema, bus_message_data(message),
+                                 bus_message_length(message), &item->arena, &body, &invalid) != 0) {
         item->answer.outcome = ANSWER_INVALID;
-        log_warn("call_answer_invalid", LOG_TEXT("subject", call->subject), LOG_TEXT("tag", call->tag));
+        log_warn("call_answer_invalid", LOG_TEXT("subject", call->subject),
+                 LOG_TEXT("tag", call->tag));
     }
     item->answer.body = body;
     if (!item->answer.tag) {
@@ -40,21 +43,25 @@ void call_part_make(struct courier *courier, struct batch *batch, int64_t now_ms
         struct outbound_call *call = batch->calls;
         batch->calls = call->next;
         call->next = NULL;
-        /* lint: malloc-leak because keep_open() puts it into the list, through a pointer to a pointer */
+        /* lint: malloc-leak because keep_open() puts it into the list, through a pointer to a
+         * pointer */
         struct open_call *open = calloc(1, sizeof(*open));
         int64_t id = ++courier->call_id;
-        if (!open || courier_ask(courier, "c", 'p', 0, id, call->subject, call->body.data, call->body.length) < 0) {
+        if (!open || courier_ask(courier, "c", 'p', 0, id, call->subject, call->body.data,
+                                 call->body.length) < 0) {
             answer(courier, call, ANSWER_UNREACHABLE, NULL);
             outbound_call_free(call);
             free(open);
             continue;
         }
-        *open = (struct open_call){ .id = id, .deadline_ms = now_ms + call->timeout_ms, .call = call };
+        *open =
+            (struct open_call){ .id = id, .deadline_ms = now_ms + call->timeout_ms, .call = call };
         keep_open(courier, open);
     }
 }
 
-static void close_call(struct courier *courier, struct open_call **place, enum answer_outcome outcome, struct bus_message *message)
+static void close_call(struct courier *courier, struct open_call **place,
+                       enum answer_outcome outcome, struct bus_message *message)
 {
     struct open_call *open = *place;
     *place = open->next;
@@ -69,7 +76,7 @@ void call_part_answer(struct courier *courier, int64_t id, struct bus_message *m
     while (*place && (*place)->id != id)
         place = &(*place)->next;
     if (!*place)
-        return;                           /* answered twice, or too late: the time-out has been told */
+        return; /* answered twice, or too late: the time-out has been told */
     if (bus_message_status(message))
         close_call(courier, place, ANSWER_UNREACHABLE, NULL);
     else

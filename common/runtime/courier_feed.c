@@ -1,6 +1,6 @@
-/* Courier, the feeds' part: keeps the durables, pulls, decodes what is delivered and pushes it to the inbox,
- * acknowledges what was committed, and fetches from the leader what its stream has lost. What to do is
- * decided in feed.c. */
+/* Courier, the feeds' part: keeps the durables, pulls, decodes what is delivered and pushes it to
+ * the inbox, acknowledges what was committed, and fetches from the leader what its stream has lost.
+ * What to do is decided in feed.c. */
 #include "runtime/courier_parts.h"
 #include "base/clock.h"
 #include "base/crash.h"
@@ -21,12 +21,14 @@ static const struct source *source_of(const struct courier *courier, int i)
     return &courier->instance->service->sources[i];
 }
 
-static void ask(struct courier *courier, int i, char step, int built, const struct js_request *request, int64_t now_ms)
+static void ask(struct courier *courier, int i, char step, int built,
+                const struct js_request *request, int64_t now_ms)
 {
     struct feed *feed = &courier->feeds[i];
     char asker[8];
     snprintf(asker, sizeof(asker), "%d", i);
-    if (built < 0 || courier_ask(courier, asker, step, feed->epoch, 0, request->subject, request->body.data, request->body.length) < 0)
+    if (built < 0 || courier_ask(courier, asker, step, feed->epoch, 0, request->subject,
+                                 request->body.data, request->body.length) < 0)
         feed_failed(feed, "the server cannot be asked", now_ms);
 }
 
@@ -39,21 +41,25 @@ void courier_set_type(struct item *item, const struct source *leader)
     item->type = event_type_of_name(leader->events, item->event.type);
     if (!item->type)
         return;
-    int r = schema_decode(item->type->schema, item->event.data, item->event.data_length, &item->arena, &value, &invalid);
+    int r = schema_decode(item->type->schema, item->event.data, item->event.data_length,
+                          &item->arena, &value, &invalid);
     if (r == 0) {
         item->event.value = value;
         return;
     }
     char text[sizeof(invalid.field) + sizeof(invalid.message) + 2];
-    int length = r < 0 ? snprintf(text, sizeof(text), "no memory") : snprintf(text, sizeof(text), "%s %s", invalid.field, invalid.message);
+    int length = r < 0 ? snprintf(text, sizeof(text), "no memory")
+                       : snprintf(text, sizeof(text), "%s %s", invalid.field, invalid.message);
     item->invalid = arena_copy(&item->arena, text, (size_t)length);
     if (!item->invalid)
         item->invalid = "it does not fit its schema";
 }
 
-int courier_read_event(struct item *item, const struct bus_view *view, const struct source *leader, const char **ret_reason)
+int courier_read_event(struct item *item, const struct bus_view *view, const struct source *leader,
+                       const char **ret_reason)
 {
-    int r = envelope_decode(view, leader, &item->arena, &item->event, &item->event_digest, ret_reason);
+    int r = envelope_decode(view, leader, &item->arena, &item->event, &item->event_digest,
+                            ret_reason);
     if (r == 0)
         courier_set_type(item, leader);
     return trace(r);
@@ -62,7 +68,8 @@ int courier_read_event(struct item *item, const struct bus_view *view, const str
 /* ---- Deliveries, on a library thread -------------------------------------------------------- */
 
 /* 0, or why not; the reason may live in the item. */
-static int read_delivery(struct courier *courier, int i, struct bus_message *message, struct item *item, const char **ret_reason)
+static int read_delivery(struct courier *courier, int i, struct bus_message *message,
+                         struct item *item, const char **ret_reason)
 {
     struct bus_view view;
     const char *ack_to = bus_message_reply(message);
@@ -81,9 +88,12 @@ static int read_delivery(struct courier *courier, int i, struct bus_message *mes
 static void acknowledge(struct courier *courier, const struct item *newest)
 {
     crash_point("before_ack");
-    if (newest && bus_publish(courier->instance->bus, BUS_URGENT, &(struct bus_outgoing){
-            .subject = newest->ack_to, .data = JS_ACK, .length = strlen(JS_ACK) }) < 0)
-        log_debug("ack_lost", LOG_TEXT("reason", failure_text()));   /* it comes again and is a repeat */
+    if (newest &&
+        bus_publish(courier->instance->bus, BUS_URGENT,
+                    &(struct bus_outgoing){
+                        .subject = newest->ack_to, .data = JS_ACK, .length = strlen(JS_ACK) }) < 0)
+        /* it comes again and is a repeat */
+        log_debug("ack_lost", LOG_TEXT("reason", failure_text()));
 }
 
 void on_delivery(void *context, struct bus_message *received)
@@ -92,12 +102,16 @@ void on_delivery(void *context, struct bus_message *received)
     struct courier *courier = place->courier;
     int i = place->feed;
     _free_(bus_message) struct bus_message *message = received;
-    struct note note = { .feed = i, .status = bus_message_status(message), .epoch = atomic_load(&courier->feed_epochs[i]) };
+    struct note note = { .feed = i,
+                         .status = bus_message_status(message),
+                         .epoch = atomic_load(&courier->feed_epochs[i]) };
     if (note.status) {
         long long epoch, pull;
         note.kind = NOTE_PULL_STATUS;
-        /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest, for which nobody waits */
-        if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".f.%*d.%lld.%lld", &epoch, &pull) != 2)
+        /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its
+         * largest, for which nobody waits */
+        if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".f.%*d.%lld.%lld",
+                   &epoch, &pull) != 2)
             return;
         note.epoch = epoch;
         note.pull = pull;
@@ -111,9 +125,11 @@ void on_delivery(void *context, struct bus_message *received)
     int r = item ? read_delivery(courier, i, message, item, &reason) : -ERR_MEMORY;
     if (bus_message_reply(message))
         js_parse_delivery(bus_message_reply(message), &delivery);
-    if (r != 0) {   /* not an event of the leader: it is not in its log. If it stood in for one, the gap will show. */
-        log_error("foreign_message", LOG_TEXT("stream", source_of(courier, i)->log), LOG_INT("sequence", delivery.stream_sequence),
-                  LOG_TEXT("reason", reason));
+    /* not an event of the leader: it is not in its log. If it stood in for one, the gap will
+     * show. */
+    if (r != 0) {
+        log_error("foreign_message", LOG_TEXT("stream", source_of(courier, i)->log),
+                  LOG_INT("sequence", delivery.stream_sequence), LOG_TEXT("reason", reason));
         atomic_fetch_add(&arrivals->ignored, 1);
         return;
     }
@@ -130,10 +146,12 @@ void feed_part_arrivals(struct courier *courier, int64_t now_ms)
 {
     for (int i = 0; i < SOURCES_MAX; i++) {
         struct arrivals *arrivals = &courier->arrivals[i];
-        int64_t delivered = atomic_exchange(&arrivals->delivered, 0), ignored = atomic_exchange(&arrivals->ignored, 0);
+        int64_t delivered = atomic_exchange(&arrivals->delivered, 0),
+                ignored = atomic_exchange(&arrivals->ignored, 0);
         if (delivered + ignored == 0)
             continue;
-        feed_delivered(&courier->feeds[i], delivered + ignored, atomic_load(&arrivals->position), atomic_load(&arrivals->pending), now_ms);
+        feed_delivered(&courier->feeds[i], delivered + ignored, atomic_load(&arrivals->position),
+                       atomic_load(&arrivals->pending), now_ms);
         if (ignored > 0)
             feed_settled(&courier->feeds[i], ignored, courier->feeds[i].cursor, now_ms);
     }
@@ -145,7 +163,8 @@ void feed_part_status(struct courier *courier, const struct note *note, int64_t 
     if (note->status == STATUS_HEARTBEAT)
         feed_heartbeat(feed, now_ms);
     else if (note->epoch == feed->epoch)
-        feed_pull_ended(feed, note->pull, note->status == STATUS_CONFLICT || note->status == 503, now_ms);
+        feed_pull_ended(feed, note->pull, note->status == STATUS_CONFLICT || note->status == 503,
+                        now_ms);
 }
 
 /* ---- Settling ------------------------------------------------------------------------------- */
@@ -160,11 +179,13 @@ static void settle_one(struct courier *courier, int i, const struct batch *batch
             continue;
         count++;
         if (item->outcome == OUTCOME_FORK) {
-            log_error("fork", LOG_TEXT("log", item->source->log), LOG_INT("position", item->event.position));
+            log_error("fork", LOG_TEXT("log", item->source->log),
+                      LOG_INT("position", item->event.position));
             feed_fork(feed, item->ack_to ? item->feed_epoch : feed->epoch);
         } else if (item->outcome == OUTCOME_GAP && item->ack_to) {
             feed_gap(feed, item->feed_epoch, item->event.position, now_ms);
-        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP && item->feed_epoch == feed->epoch) {
+        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP &&
+                   item->feed_epoch == feed->epoch) {
             newest = item;
         }
     }
@@ -173,7 +194,8 @@ static void settle_one(struct courier *courier, int i, const struct batch *batch
     acknowledge(courier, newest);
     if (batch->aborted)
         feed_reset(feed, "the loop could not write", now_ms);
-    feed_settled(feed, count, batch->aborted ? feed->cursor : batch->at.cursors[i].position, now_ms);
+    feed_settled(feed, count, batch->aborted ? feed->cursor : batch->at.cursors[i].position,
+                 now_ms);
 }
 
 void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms)
@@ -193,7 +215,8 @@ static void take_stream(struct courier *courier, int i, struct bus_message *mess
     struct js_stream_state state;
     struct feed_info *info = &courier->infos[i];
     *info = (struct feed_info){ 0 };
-    int r = js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena, &state);
+    int r = js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena,
+                                 &state);
     if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
         feed_failed(&courier->feeds[i], "JetStream does not answer", now_ms);
         return;
@@ -203,9 +226,13 @@ static void take_stream(struct courier *courier, int i, struct bus_message *mess
     if (r != 0)
         feed_info(&courier->feeds[i], info, now_ms);
     else if (state.messages > 0)
-        ask(courier, i, 'l', js_message_get(&request, source_of(courier, i)->log, state.last_sequence), &request, now_ms);
+        ask(courier, i, 'l',
+            js_message_get(&request, source_of(courier, i)->log, state.last_sequence), &request,
+            now_ms);
     else
-        ask(courier, i, 'c', js_consumer_info(&request, source_of(courier, i)->log, courier->self.service), &request, now_ms);
+        ask(courier, i, 'c',
+            js_consumer_info(&request, source_of(courier, i)->log, courier->self.service), &request,
+            now_ms);
 }
 
 static void take_last(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
@@ -218,24 +245,31 @@ static void take_last(struct courier *courier, int i, struct bus_message *messag
     struct digest digest;
     const char *reason;
     int r = js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
-    if (r == 0 && envelope_decode(&last.view, source_of(courier, i), &arena, &event, &digest, &reason) == 0) {
-        courier->infos[i].last_position = event.position;   /* a foreign one is the leader's alarm, not ours */
+    if (r == 0 &&
+        envelope_decode(&last.view, source_of(courier, i), &arena, &event, &digest, &reason) == 0) {
+        /* a foreign one is the leader's alarm, not ours */
+        courier->infos[i].last_position = event.position;
         struct cursor cursor;
-        if (cursor_read(courier->db, source_of(courier, i)->log, &cursor) == 0 && cursor.position == event.position)
+        if (cursor_read(courier->db, source_of(courier, i)->log, &cursor) == 0 &&
+            cursor.position == event.position)
             courier->infos[i].last_differs = !digest_equal(&cursor.chain, &event.chain);
     }
     if (r < 0)
         feed_failed(&courier->feeds[i], "the stream's last message cannot be read", now_ms);
     else
-        ask(courier, i, 'c', js_consumer_info(&request, source_of(courier, i)->log, courier->self.service), &request, now_ms);
+        ask(courier, i, 'c',
+            js_consumer_info(&request, source_of(courier, i)->log, courier->self.service), &request,
+            now_ms);
 }
 
-static void take_durable(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+static void take_durable(struct courier *courier, int i, struct bus_message *message,
+                         int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_state state;
     struct feed_info *info = &courier->infos[i];
-    int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena, &state);
+    int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena,
+                                   &state);
     if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_CONSUMER_NOT_FOUND)) {
         feed_failed(&courier->feeds[i], "the durable cannot be read", now_ms);
         return;
@@ -250,7 +284,8 @@ static void take_durable(struct courier *courier, int i, struct bus_message *mes
     feed_info(&courier->feeds[i], info, now_ms);
 }
 
-static void take_made(struct courier *courier, int i, char step, struct bus_message *message, int64_t now_ms)
+static void take_made(struct courier *courier, int i, char step, struct bus_message *message,
+                      int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_state state;
@@ -258,7 +293,7 @@ static void take_made(struct courier *courier, int i, char step, struct bus_mess
     const char *data = bus_message_data(message);
     int r = step == 'd' ? js_parse_success(data, bus_message_length(message), &arena, &error)
                         : js_parse_consumer_info(data, bus_message_length(message), &arena, &state);
-    if (r == 0 || (r == JS_REFUSED && step == 'd'))   /* not there any more: just as well */
+    if (r == 0 || (r == JS_REFUSED && step == 'd')) /* not there any more: just as well */
         feed_made(&courier->feeds[i], now_ms);
     else
         feed_failed(&courier->feeds[i], "the durable cannot be made", now_ms);
@@ -266,7 +301,8 @@ static void take_made(struct courier *courier, int i, char step, struct bus_mess
 
 /* ---- Filling a gap from the leader ---------------------------------------------------------- */
 
-struct item *courier_item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row)
+struct item *courier_item_of_row(struct courier *courier, int i,
+                                 const struct runtime_events_reply_events_item *row)
 {
     _free_(item) struct item *item = item_new(ITEM_EVENT);
     if (!item)
@@ -274,18 +310,21 @@ struct item *courier_item_of_row(struct courier *courier, int i, const struct ru
     struct event event;
     item->source = source_of(courier, i);
     item->feed = i;
-    if (fold_read_row(row, item->source->log, &event) < 0 || event_copy(&event, &item->arena, &item->event) < 0 ||
+    if (fold_read_row(row, item->source->log, &event) < 0 ||
+        event_copy(&event, &item->arena, &item->event) < 0 ||
         event_digest(&item->event, &item->event_digest) < 0)
         return NULL;
     courier_set_type(item, item->source);
     return take(item);
 }
 
-const struct runtime_events_reply *courier_read_page(struct bus_message *message, struct arena *arena)
+const struct runtime_events_reply *courier_read_page(struct bus_message *message,
+                                                     struct arena *arena)
 {
     struct invalid invalid;
     void *value = NULL;
-    int r = schema_decode(&runtime_events_reply_schema, bus_message_data(message), bus_message_length(message), arena, &value, &invalid);
+    int r = schema_decode(&runtime_events_reply_schema, bus_message_data(message),
+                          bus_message_length(message), arena, &value, &invalid);
     return r == 0 ? value : NULL;
 }
 
@@ -305,7 +344,7 @@ static void take_page(struct courier *courier, int i, struct bus_message *messag
     for (size_t n = 0; n < page->events_count; n++) {
         struct item *item = courier_item_of_row(courier, i, &page->events[n]);
         if (!item)
-            break;                        /* the rest comes with the next page */
+            break; /* the rest comes with the next page */
         feed_delivered(feed, 1, item->event.position, 0, now_ms);
         inbox_push(&courier->instance->inbox, item);
     }
@@ -317,49 +356,61 @@ static void fill(struct courier *courier, int i, const struct feed_action *actio
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, courier->apis[i]);
     snprintf(request.subject, sizeof(request.subject), "%s.events", source_of(courier, i)->prefix);
-    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}", (long long)action->position, (long long)action->count);
-    log_warn("gap", LOG_TEXT("log", source_of(courier, i)->log), LOG_INT("after_position", action->position));
+    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}",
+                   (long long)action->position, (long long)action->count);
+    log_warn("gap", LOG_TEXT("log", source_of(courier, i)->log),
+             LOG_INT("after_position", action->position));
     ask(courier, i, 'f', buf_status(&request.body), &request, now_ms);
 }
 
-/* ---- Is the leader's log still the one that we have read? ------------------------------------- */
+/* ---- Is the leader's log still the one that we have read?
+ * ------------------------------------- */
 
-static void compare(struct courier *courier, int i, const struct feed_action *action, int64_t now_ms)
+static void compare(struct courier *courier, int i, const struct feed_action *action,
+                    int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, courier->apis[i]);
     snprintf(request.subject, sizeof(request.subject), "%s.events", source_of(courier, i)->prefix);
-    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}", (long long)action->position - 1);
+    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}",
+                   (long long)action->position - 1);
     ask(courier, i, 'e', buf_status(&request.body), &request, now_ms);
 }
 
-static void take_compared(struct courier *courier, int i, struct bus_message *message, int64_t now_ms)
+static void take_compared(struct courier *courier, int i, struct bus_message *message,
+                          int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct feed *feed = &courier->feeds[i];
     struct cursor cursor;
     struct digest chain;
     const struct runtime_events_reply *page = courier_read_page(message, &arena);
-    if (!page || cursor_read(courier->db, source_of(courier, i)->log, &cursor) < 0 || cursor.position != feed->cursor) {
+    if (!page || cursor_read(courier->db, source_of(courier, i)->log, &cursor) < 0 ||
+        cursor.position != feed->cursor) {
         feed_failed(feed, "the leader refuses to give its events", now_ms);
     } else if (page->events_count == 0) {
         feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms);
-    } else if (page->events[0].position != cursor.position) {   /* what was delivered meanwhile has moved the cursor */
+    } else if (page->events[0].position !=
+               cursor.position) { /* what was delivered meanwhile has moved the cursor */
         feed_failed(feed, "the cursor has moved since the leader was asked", now_ms);
     } else {
-        _Bool agrees = digest_parse(page->events[0].chain, &chain) == 0 && digest_equal(&chain, &cursor.chain);
+        _Bool agrees = digest_parse(page->events[0].chain, &chain) == 0 &&
+                       digest_equal(&chain, &cursor.chain);
         feed_compared(feed, agrees ? FEED_LEADER_AGREES : FEED_LEADER_DIFFERS, now_ms);
     }
 }
 
 /* ---- The two tables ------------------------------------------------------------------------- */
 
-void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms)
+void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch,
+                      struct bus_message *message, int64_t now_ms)
 {
     if (i < 0 || i >= SOURCES_MAX || epoch != courier->feeds[i].epoch)
         return;
     if (bus_message_status(message)) {
-        feed_failed(&courier->feeds[i], step == 'f' || step == 'e' ? "the leader is away" : "JetStream is away", now_ms);
+        feed_failed(&courier->feeds[i],
+                    step == 'f' || step == 'e' ? "the leader is away" : "JetStream is away",
+                    now_ms);
         return;
     }
     switch (step) {
@@ -379,14 +430,20 @@ static void pull(struct courier *courier, int i, const struct feed_action *actio
     _deinit_(js_request) struct js_request request;
     char reply[BUS_SUBJECT_MAX + 1];
     js_request_init(&request, courier->apis[i]);
-    snprintf(reply, sizeof(reply), "%s.f.%d.%lld.%lld", courier->inbox, i, (long long)action->epoch, (long long)action->pull);
+    snprintf(reply, sizeof(reply), "%s.f.%d.%lld.%lld", courier->inbox, i, (long long)action->epoch,
+             (long long)action->pull);
     const struct js_pull wanted = {
-        .batch = (int)action->count, .expires_ms = feed->config.pull_expires_ms, .idle_heartbeat_ms = feed->config.heartbeat_ms,
+        .batch = (int)action->count,
+        .expires_ms = feed->config.pull_expires_ms,
+        .idle_heartbeat_ms = feed->config.heartbeat_ms,
     };
     int r = js_consumer_next(&request, source_of(courier, i)->log, courier->self.service, &wanted);
     if (r == 0)
-        r = bus_publish(courier->instance->bus, BUS_URGENT, &(struct bus_outgoing){
-            .subject = request.subject, .reply = reply, .data = request.body.data, .length = request.body.length });
+        r = bus_publish(courier->instance->bus, BUS_URGENT,
+                        &(struct bus_outgoing){ .subject = request.subject,
+                                                .reply = reply,
+                                                .data = request.body.data,
+                                                .length = request.body.length });
     if (r < 0)
         feed_pull_ended(feed, action->pull, 1, now_ms);
 }
@@ -400,20 +457,26 @@ void feed_part_act(struct courier *courier, int i, int64_t now_ms)
         js_request_init(&request, courier->apis[i]);
         const char *stream = source_of(courier, i)->log, *durable = courier->self.service;
         switch (action.kind) {
-        case FEED_NOTHING:        return;
-        case FEED_ASK:            ask(courier, i, 's', js_stream_info(&request, stream), &request, now_ms); break;
-        case FEED_COMPARE:        compare(courier, i, &action, now_ms); break;
-        case FEED_DELETE_DURABLE: ask(courier, i, 'd', js_consumer_delete(&request, stream, durable), &request, now_ms); break;
+        case FEED_NOTHING: return;
+        case FEED_ASK:
+            ask(courier, i, 's', js_stream_info(&request, stream), &request, now_ms);
+            break;
+        case FEED_COMPARE: compare(courier, i, &action, now_ms); break;
+        case FEED_DELETE_DURABLE:
+            ask(courier, i, 'd', js_consumer_delete(&request, stream, durable), &request, now_ms);
+            break;
         case FEED_MAKE_DURABLE: {
             const struct js_consumer_config config = {
-                .stream = stream, .name = durable, .start_sequence = action.sequence,
+                .stream = stream,
+                .name = durable,
+                .start_sequence = action.sequence,
                 .max_ack_pending = (int)(2 * courier->feeds[i].config.window_max),
             };
             ask(courier, i, 'm', js_consumer_create(&request, &config), &request, now_ms);
             break;
         }
-        case FEED_PULL:           pull(courier, i, &action, now_ms); break;
-        case FEED_FILL:           fill(courier, i, &action, now_ms); break;
+        case FEED_PULL: pull(courier, i, &action, now_ms); break;
+        case FEED_FILL: fill(courier, i, &action, now_ms); break;
         }
     }
 }

@@ -1,44 +1,58 @@
-/* Courier parts: what courier.c and its neighbours call of each other. Everything but the handlers runs on
- * the courier's thread. */
+/* Courier parts: what courier.c and its neighbours call of each other. Everything but the handlers
+ * runs on the courier's thread. */
 #pragma once
 #include "runtime/instance.h"
 
-void courier_note(struct courier *courier, struct note note);           /* any thread */
+void courier_note(struct courier *courier, struct note note); /* any thread */
 
 /* Sends a request whose answer comes to q.<asker>.<step>.<epoch>.<n>. */
 int courier_ask(struct courier *courier, const char *asker, char step, int64_t epoch, int64_t n,
                 const char *subject, const void *body, size_t length);
 
-/* Fills the item's event from a message of the leader: decoded envelope, type and value. 0, ENVELOPE_REFUSED with
+/* Fills the item's event from a message of the leader: decoded envelope, type and value. 0,
+ * ENVELOPE_REFUSED with
  * *ret_reason, < 0. */
-int courier_read_event(struct item *item, const struct bus_view *view, const struct source *leader, const char **ret_reason);
-void courier_set_type(struct item *item, const struct source *leader);  /* type, value, invalid of item->event */
+int courier_read_event(struct item *item, const struct bus_view *view, const struct source *leader,
+                       const char **ret_reason);
+/* type, value, invalid of item->event */
+void courier_set_type(struct item *item, const struct source *leader);
 
-_Bool relay_part_act(struct courier *courier, int64_t now_ms);          /* what relay_next says, but one publish; true: there may be more */
-const char *relay_part_reason(int code);                                 /* of a NOTE_REFUSED */
-void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n, struct bus_message *message, int64_t now_ms);
+/* what relay_next says, but one publish; true: there may be more */
+_Bool relay_part_act(struct courier *courier, int64_t now_ms);
+const char *relay_part_reason(int code); /* of a NOTE_REFUSED */
+void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n,
+                       struct bus_message *message, int64_t now_ms);
 void relay_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
-void on_puback(void *context, struct bus_message *received);            /* library thread */
+void on_puback(void *context, struct bus_message *received); /* library thread */
 
 void feed_part_act(struct courier *courier, int i, int64_t now_ms);
-void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch, struct bus_message *message, int64_t now_ms);
-void feed_part_arrivals(struct courier *courier, int64_t now_ms);       /* looks at what on_delivery counted */
+void feed_part_answer(struct courier *courier, int i, char step, int64_t epoch,
+                      struct bus_message *message, int64_t now_ms);
+/* looks at what on_delivery counted */
+void feed_part_arrivals(struct courier *courier, int64_t now_ms);
 void feed_part_status(struct courier *courier, const struct note *note, int64_t now_ms);
 void feed_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
-void on_delivery(void *context, struct bus_message *received);          /* library thread */
+void on_delivery(void *context, struct bus_message *received); /* library thread */
 
 struct runtime_events_reply;
 struct runtime_events_reply_events_item;
-/* A range of a leader's log; NULL: a refusal, such as `replaying`, or nothing that we understand. */
-const struct runtime_events_reply *courier_read_page(struct bus_message *message, struct arena *arena);
-struct item *courier_item_of_row(struct courier *courier, int i, const struct runtime_events_reply_events_item *row);   /* NULL: no memory, or broken */
+/* A range of a leader's log; NULL: a refusal, such as `replaying`, or nothing that we
+ * understand. */
+const struct runtime_events_reply *courier_read_page(struct bus_message *message,
+                                                     struct arena *arena);
+/* NULL: no memory, or broken */
+struct item *courier_item_of_row(struct courier *courier, int i,
+                                 const struct runtime_events_reply_events_item *row);
 
-void redrive_part_request(struct courier *courier, struct item *item, int64_t now_ms);   /* or a rebuild: one excludes the other */
-void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message, int64_t now_ms);
+/* or a rebuild: one excludes the other */
+void redrive_part_request(struct courier *courier, struct item *item, int64_t now_ms);
+void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message,
+                         int64_t now_ms);
 void redrive_part_settled(struct courier *courier, const struct batch *batch, int64_t now_ms);
 void redrive_part_look_at_clock(struct courier *courier, int64_t now_ms);
-void redrive_part_stop(struct courier *courier);     /* answers who waits */
+void redrive_part_stop(struct courier *courier); /* answers who waits */
 
-void call_part_make(struct courier *courier, struct batch *batch, int64_t now_ms);   /* takes batch->calls */
+/* takes batch->calls */
+void call_part_make(struct courier *courier, struct batch *batch, int64_t now_ms);
 void call_part_answer(struct courier *courier, int64_t id, struct bus_message *message);
 void call_part_look_at_clock(struct courier *courier, int64_t now_ms);

@@ -1,6 +1,7 @@
-/* Courier, redrive: parked events, one after the other, are fetched again from their leader's log (we keep only a
- * reference to them) and given to the loop. The answer goes out when all were tried, or the leader is away; what
- * was applied until then stays applied. One redrive at a time: two would only get into each other's way. */
+/* Courier, redrive: parked events, one after the other, are fetched again from their leader's log
+ * (we keep only a reference to them) and given to the loop. The answer goes out when all were
+ * tried, or the leader is away; what was applied until then stays applied. One redrive at a time:
+ * two would only get into each other's way. */
 #include "runtime/courier_parts.h"
 #include "base/log.h"
 #include "contracts.h"
@@ -24,7 +25,8 @@ static void answer(struct courier *courier, struct item *item)
     item_free(item);
 }
 
-static void refuse(struct courier *courier, struct item *item, enum refusal refusal, const char *message)
+static void refuse(struct courier *courier, struct item *item, enum refusal refusal,
+                   const char *message)
 {
     item->outcome = OUTCOME_REFUSED;
     item->refusal = refusal;
@@ -36,7 +38,8 @@ static void give_up(struct courier *courier, enum refusal refusal, const char *w
 {
     struct redrive *redrive = &courier->redrive;
     char message[160];
-    snprintf(message, sizeof(message), "%s; redriven before that: %" PRId64, why, redrive->redriven);
+    snprintf(message, sizeof(message), "%s; redriven before that: %" PRId64, why,
+             redrive->redriven);
     log_warn("redrive", LOG_INT("redriven", redrive->redriven), LOG_TEXT("reason", why));
     refuse(courier, take(redrive->item), refusal, message);
 }
@@ -53,7 +56,8 @@ static void finish(struct courier *courier)
         give_up(courier, REFUSED_INTERNAL, failure_text());
         return;
     }
-    log_info("redrive", LOG_INT("redriven", reply.redriven), LOG_INT("still_parked", reply.still_parked));
+    log_info("redrive", LOG_INT("redriven", reply.redriven),
+             LOG_INT("still_parked", reply.still_parked));
     redrive->item->outcome = OUTCOME_DONE;
     answer(courier, take(redrive->item));
 }
@@ -73,7 +77,8 @@ static int ask_leader(struct courier *courier, int i, int64_t now_ms)
     struct redrive *redrive = &courier->redrive;
     char subject[BUS_SUBJECT_MAX + 1], body[64];
     snprintf(subject, sizeof(subject), "%s.events", courier->instance->service->sources[i].prefix);
-    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":1}", redrive->position - 1);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":1}",
+                          redrive->position - 1);
     redrive->deadline_ms = now_ms + LEADER_TIMEOUT_MS;
     return trace(courier_ask(courier, "p", 'e', 0, ++redrive->id, subject, body, (size_t)length));
 }
@@ -83,8 +88,8 @@ static void go_on(struct courier *courier, int64_t now_ms)
     struct redrive *redrive = &courier->redrive;
     const struct parked_filter filter = filter_of(redrive);
     for (;;) {
-        int r = parked_next_free(courier->db, &filter, redrive->log, redrive->position, &redrive->item->arena,
-                                 &redrive->log, &redrive->position);
+        int r = parked_next_free(courier->db, &filter, redrive->log, redrive->position,
+                                 &redrive->item->arena, &redrive->log, &redrive->position);
         if (r < 0) {
             give_up(courier, REFUSED_INTERNAL, failure_text());
             return;
@@ -102,13 +107,15 @@ static void go_on(struct courier *courier, int64_t now_ms)
     }
 }
 
-/* What is redriven would be in the tables that serve and not in those that are folded anew, whose fold has passed it. */
+/* What is redriven would be in the tables that serve and not in those that are folded anew, whose
+ * fold has passed it. */
 void redrive_part_request(struct courier *courier, struct item *item, int64_t now_ms)
 {
     struct redrive *redrive = &courier->redrive;
     struct rebuilder *rebuilder = &courier->instance->rebuilder;
     if (redrive->item || rebuilder_is_active(rebuilder)) {
-        refuse(courier, item, REFUSED_BUSY, redrive->item ? "a redrive is under way" : "a rebuild is under way");
+        refuse(courier, item, REFUSED_BUSY,
+               redrive->item ? "a redrive is under way" : "a rebuild is under way");
         return;
     }
     if (item->kind == ITEM_REBUILD) {
@@ -119,12 +126,13 @@ void redrive_part_request(struct courier *courier, struct item *item, int64_t no
     go_on(courier, now_ms);
 }
 
-void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message, int64_t now_ms)
+void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message *message,
+                         int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct redrive *redrive = &courier->redrive;
     if (!redrive->item || id != redrive->id || redrive->deadline_ms == INT64_MAX)
-        return;                           /* too late: the requester has been told */
+        return; /* too late: the requester has been told */
     if (bus_message_status(message)) {
         give_up(courier, REFUSED_BUSY, "the leader is away");
         return;
@@ -135,12 +143,14 @@ void redrive_part_answer(struct courier *courier, int64_t id, struct bus_message
         return;
     }
     if (page->events_count == 0 || page->events[0].position != redrive->position) {
-        log_error("redrive_failed", LOG_TEXT("log", redrive->log), LOG_INT("position", redrive->position),
+        log_error("redrive_failed", LOG_TEXT("log", redrive->log),
+                  LOG_INT("position", redrive->position),
                   LOG_TEXT("reason", "its leader does not have it any more"));
         go_on(courier, now_ms);
         return;
     }
-    struct item *item = courier_item_of_row(courier, source_of_log(courier, redrive->log), &page->events[0]);
+    struct item *item = courier_item_of_row(courier, source_of_log(courier, redrive->log),
+                                            &page->events[0]);
     if (!item) {
         give_up(courier, REFUSED_INTERNAL, "an event of the leader cannot be read");
         return;
@@ -164,7 +174,7 @@ void redrive_part_settled(struct courier *courier, const struct batch *batch, in
             give_up(courier, REFUSED_BUSY, "the service cannot write at the moment");
         else
             go_on(courier, now_ms);
-        return;                           /* one at a time */
+        return; /* one at a time */
     }
 }
 

@@ -1,5 +1,5 @@
-/* Courier, the relay's part: asks the stream, publishes the log, reads our own stream back. What to do is
- * decided in relay.c. */
+/* Courier, the relay's part: asks the stream, publishes the log, reads our own stream back. What to
+ * do is decided in relay.c. */
 #include "runtime/courier_parts.h"
 #include "base/clock.h"
 #include "base/crash.h"
@@ -12,32 +12,36 @@
 
 #define NO_RESPONDERS 503
 
-static void ask(struct courier *courier, char step, int64_t epoch, int64_t n, int built, const struct js_request *request,
-                int64_t now_ms)
+static void ask(struct courier *courier, char step, int64_t epoch, int64_t n, int built,
+                const struct js_request *request, int64_t now_ms)
 {
-    if (built < 0 || courier_ask(courier, "r", step, epoch, n, request->subject, request->body.data, request->body.length) < 0)
+    if (built < 0 || courier_ask(courier, "r", step, epoch, n, request->subject, request->body.data,
+                                 request->body.length) < 0)
         relay_failed(&courier->relay, "the server cannot be asked", now_ms);
 }
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
 
-/* Only the last of what is published at once asks for an acknowledgement: each expects the one before it, so that this one
- * is taken when all are. In one epoch all come to one subject, so that the server has to find its way only once; which event
- * is meant says the stream's sequence. */
-static int publish_event(struct courier *courier, struct envelope *envelope, const struct event *event, int64_t sequence,
+/* Only the last of what is published at once asks for an acknowledgement: each expects the one
+ * before it, so that this one is taken when all are. In one epoch all come to one subject, so that
+ * the server has to find its way only once; which event is meant says the stream's sequence. */
+static int publish_event(struct courier *courier, struct envelope *envelope,
+                         const struct event *event, int64_t sequence,
                          const struct relay_action *action)
 {
     char reply[BUS_SUBJECT_MAX + 1];
-    int r = envelope_encode(envelope, event, &courier->self, GUARD(expected_sequence) ? sequence : ENVELOPE_NO_FENCE);
+    int r = envelope_encode(envelope, event, &courier->self,
+                            GUARD(expected_sequence) ? sequence : ENVELOPE_NO_FENCE);
     if (r < 0)
         return trace(r);
     if (event->position == action->last) {
         int64_t ahead = sequence + 1 - event->position;
-        snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)action->epoch, (long long)ahead);
+        snprintf(reply, sizeof(reply), "%s.a.%lld.%lld", courier->inbox, (long long)action->epoch,
+                 (long long)ahead);
         envelope->message.reply = reply;
     }
     r = bus_publish(courier->instance->bus, BUS_BULK, &envelope->message);
-    envelope->message.reply = NULL;       /* it ends with this function, the envelope goes on */
+    envelope->message.reply = NULL; /* it ends with this function, the envelope goes on */
     return trace(r);
 }
 
@@ -48,7 +52,8 @@ static void publish(struct courier *courier, const struct relay_action *action, 
     envelope_init(&envelope);
     int64_t sequence = action->sequence;
     struct event event;
-    int r = event_reader_open(&reader, courier->db, courier->self.log, action->first - 1, action->last - action->first + 1);
+    int r = event_reader_open(&reader, courier->db, courier->self.log, action->first - 1,
+                              action->last - action->first + 1);
     while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
         r = publish_event(courier, &envelope, &event, sequence++, action);
     crash_point("after_publish");
@@ -67,17 +72,21 @@ void on_puback(void *context, struct bus_message *received)
     _free_(bus_message) struct bus_message *message = received;
     _deinit_(arena) struct arena arena = { 0 };
     struct js_puback ack = { 0 };
-    long long epoch, ahead;               /* by how much the stream's sequence is ahead of our position */
-    /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest, for which nobody waits */
-    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch, &ahead) != 2)
+    long long epoch, ahead; /* by how much the stream's sequence is ahead of our position */
+    /* NOLINTNEXTLINE(cert-err34-c): our own subject; glibc makes a number too large its largest,
+     * for which nobody waits */
+    if (sscanf(bus_message_subject(message) + strlen(courier->inbox), ".a.%lld.%lld", &epoch,
+               &ahead) != 2)
         return;
     int status = bus_message_status(message);
-    if (status == 0 && js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) == 0 && !ack.duplicate &&
-        strcmp(ack.stream, courier->self.log) == 0) {
+    if (status == 0 &&
+        js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, &ack) ==
+            0 &&
+        !ack.duplicate && strcmp(ack.stream, courier->self.log) == 0) {
         int64_t position = ack.sequence - ahead;
         uint64_t acked = ack_pack(epoch, position);
         if ((int64_t)(acked - atomic_load(&courier->acked)) < 0)
-            return;                       /* late, of an older epoch */
+            return; /* late, of an older epoch */
         atomic_store(&courier->acked, acked);
         if (position >= atomic_load(&courier->ack_wake_position))
             courier_wake(courier);
@@ -91,19 +100,20 @@ void on_puback(void *context, struct bus_message *received)
 const char *relay_part_reason(int code)
 {
     switch (code) {
-    case NO_RESPONDERS:                return "the stream is not there";
-    case JS_ERR_STREAM_FULL:           return "the stream is full: raise its max_bytes";
-    case JS_ERR_ACCOUNT_LIMIT:         return "the server's limit for this account is reached";
-    case JS_ERR_TOO_LARGE:             return "the stream does not take events of this size";
-    case JS_ERR_WRONG_LAST_SEQUENCE:   return "the stream expected another sequence";
-    default:                           return "the stream refused an event";
+    case NO_RESPONDERS:              return "the stream is not there";
+    case JS_ERR_STREAM_FULL:         return "the stream is full: raise its max_bytes";
+    case JS_ERR_ACCOUNT_LIMIT:       return "the server's limit for this account is reached";
+    case JS_ERR_TOO_LARGE:           return "the stream does not take events of this size";
+    case JS_ERR_WRONG_LAST_SEQUENCE: return "the stream expected another sequence";
+    default:                         return "the stream refused an event";
     }
 }
 
 /* ---- Looking at the stream ------------------------------------------------------------------ */
 
 /* The stream's last message against our log. */
-static int compare_last(struct courier *courier, const struct bus_view *view, struct relay_tail *tail)
+static int compare_last(struct courier *courier, const struct bus_view *view,
+                        struct relay_tail *tail)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct event event;
@@ -114,7 +124,8 @@ static int compare_last(struct courier *courier, const struct bus_view *view, st
     if (r < 0)
         return trace(r);
     if (r > 0) {
-        log_error("foreign_message", LOG_TEXT("stream", courier->self.log), LOG_TEXT("reason", reason));
+        log_error("foreign_message", LOG_TEXT("stream", courier->self.log),
+                  LOG_TEXT("reason", reason));
         return 0;
     }
     tail->is_ours = 1;
@@ -128,7 +139,8 @@ static int compare_last(struct courier *courier, const struct bus_view *view, st
     return r < 0 ? trace(r) : 0;
 }
 
-static void take_info(struct courier *courier, int64_t epoch, struct bus_message *message, _Bool audit, int64_t now_ms)
+static void take_info(struct courier *courier, int64_t epoch, struct bus_message *message,
+                      _Bool audit, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(js_request) struct js_request request;
@@ -136,8 +148,10 @@ static void take_info(struct courier *courier, int64_t epoch, struct bus_message
     struct relay_tail *tail = &courier->tail;
     js_request_init(&request, NULL);
     *tail = (struct relay_tail){ 0 };
-    int r = bus_message_status(message) ? -ERR_NETWORK
-          : js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena, &state);
+    int r = bus_message_status(message)
+                ? -ERR_NETWORK
+                : js_parse_stream_info(bus_message_data(message), bus_message_length(message),
+                                       &arena, &state);
     if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
         relay_failed(&courier->relay, "JetStream does not answer", now_ms);
         return;
@@ -155,7 +169,8 @@ static void take_info(struct courier *courier, int64_t epoch, struct bus_message
     else if (tail->messages == 0)
         relay_tail(&courier->relay, tail, now_ms);
     else
-        ask(courier, 'l', epoch, 0, js_message_get(&request, courier->self.log, tail->last_sequence), &request, now_ms);
+        ask(courier, 'l', epoch, 0,
+            js_message_get(&request, courier->self.log, tail->last_sequence), &request, now_ms);
 }
 
 static void ask_newest(struct courier *courier, int64_t epoch, int64_t now_ms)
@@ -164,22 +179,27 @@ static void ask_newest(struct courier *courier, int64_t epoch, int64_t now_ms)
     char subject[BUS_SUBJECT_MAX + 1];
     js_request_init(&request, NULL);
     snprintf(subject, sizeof(subject), "evt.%s.>", courier->self.prefix);
-    ask(courier, 'l', epoch, 1, js_message_get_last(&request, courier->self.log, subject), &request, now_ms);
+    ask(courier, 'l', epoch, 1, js_message_get_last(&request, courier->self.log, subject), &request,
+        now_ms);
 }
 
-/* The message at the stream's last sequence; or, when that was deleted, the newest of ours that is still there. */
-static void take_last(struct courier *courier, int64_t epoch, _Bool is_second_try, struct bus_message *message, int64_t now_ms)
+/* The message at the stream's last sequence; or, when that was deleted, the newest of ours that is
+ * still there. */
+static void take_last(struct courier *courier, int64_t epoch, _Bool is_second_try,
+                      struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stored_message last = { 0 };
-    int r = bus_message_status(message) ? -ERR_NETWORK
-          : js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
+    int r = bus_message_status(message)
+                ? -ERR_NETWORK
+                : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
+                                   &last);
     if (r == JS_REFUSED && last.error.error_code == JS_ERR_MESSAGE_NOT_FOUND) {
         if (!is_second_try) {
             ask_newest(courier, epoch, now_ms);
             return;
         }
-        r = 0;                            /* nothing of ours is left */
+        r = 0; /* nothing of ours is left */
     } else if (r == 0) {
         courier->tail.message_sequence = last.sequence;
         r = compare_last(courier, &last.view, &courier->tail);
@@ -196,12 +216,16 @@ static void take_audited(struct courier *courier, struct bus_message *message, i
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stored_message stored = { 0 };
     struct relay_tail found = { 0 };
-    int r = bus_message_status(message) ? -ERR_NETWORK
-          : js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &stored);
+    int r = bus_message_status(message)
+                ? -ERR_NETWORK
+                : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
+                                   &stored);
     if (r == JS_REFUSED && stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND)
         relay_hole(&courier->relay, now_ms);
-    else if (r == 0 && compare_last(courier, &stored.view, &found) == 0 && (!found.is_ours || found.fit != TAIL_EQUAL))
-        relay_fork(&courier->relay, "a message in the middle of the stream is not the one of our log");
+    else if (r == 0 && compare_last(courier, &stored.view, &found) == 0 &&
+             (!found.is_ours || found.fit != TAIL_EQUAL))
+        relay_fork(&courier->relay,
+                   "a message in the middle of the stream is not the one of our log");
 }
 
 /* ---- Making the stream ---------------------------------------------------------------------- */
@@ -213,15 +237,21 @@ static void make_stream(struct courier *courier, const struct relay_action *acti
     char subject[BUS_SUBJECT_MAX + 1];
     snprintf(subject, sizeof(subject), "evt.%s.>", courier->self.prefix);
     const struct js_stream_config config = {
-        .name = courier->self.log, .subject = subject, .max_bytes = courier->instance->config->stream_max_bytes,
+        .name = courier->self.log,
+        .subject = subject,
+        .max_bytes = courier->instance->config->stream_max_bytes,
         .replicas = (int)courier->instance->config->stream_replicas,
     };
-    int r = action->kind == RELAY_DELETE_STREAM ? js_stream_delete(&request, config.name) : js_stream_create(&request, &config);
-    log_warn(action->kind == RELAY_DELETE_STREAM ? "stream_deleted_to_be_made_anew" : "stream_made", LOG_TEXT("stream", config.name));
-    ask(courier, action->kind == RELAY_DELETE_STREAM ? 'd' : 'm', action->epoch, 0, r, &request, now_ms);
+    int r = action->kind == RELAY_DELETE_STREAM ? js_stream_delete(&request, config.name)
+                                                : js_stream_create(&request, &config);
+    log_warn(action->kind == RELAY_DELETE_STREAM ? "stream_deleted_to_be_made_anew" : "stream_made",
+             LOG_TEXT("stream", config.name));
+    ask(courier, action->kind == RELAY_DELETE_STREAM ? 'd' : 'm', action->epoch, 0, r, &request,
+        now_ms);
 }
 
-static void take_made(struct courier *courier, char step, struct bus_message *message, int64_t now_ms)
+static void take_made(struct courier *courier, char step, struct bus_message *message,
+                      int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stream_state state;
@@ -235,7 +265,8 @@ static void take_made(struct courier *courier, char step, struct bus_message *me
     else
         r = js_parse_stream_info(data, bus_message_length(message), &arena, &state);
     if (r == JS_REFUSED)
-        log_error("stream_refused", LOG_TEXT("reason", step == 'd' ? error.description : state.error.description));
+        log_error("stream_refused",
+                  LOG_TEXT("reason", step == 'd' ? error.description : state.error.description));
     if (r == 0 || (r == JS_REFUSED && step == 'd' && error.error_code == JS_ERR_STREAM_NOT_FOUND))
         relay_made(&courier->relay, now_ms);
     else
@@ -253,7 +284,8 @@ static void recover(struct courier *courier, const struct relay_action *action, 
     }
     int64_t count = action->last - action->sequence + 1;
     *recovery = (struct recovery){
-        .first_sequence = action->sequence, .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
+        .first_sequence = action->sequence,
+        .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
         .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
         .rolled_back = recovery->rolled_back,
     };
@@ -261,12 +293,13 @@ static void recover(struct courier *courier, const struct relay_action *action, 
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
         int64_t sequence = action->sequence + i;
-        ask(courier, 'g', action->epoch, sequence, js_message_get(&request, courier->self.log, sequence), &request, now_ms);
+        ask(courier, 'g', action->epoch, sequence,
+            js_message_get(&request, courier->self.log, sequence), &request, now_ms);
     }
 }
 
-/* All of the window is there: into the inbox, in order. A sequence without a message leaves its place empty:
- * if a position is missing, the loop will see the gap. */
+/* All of the window is there: into the inbox, in order. A sequence without a message leaves its
+ * place empty: if a position is missing, the loop will see the gap. */
 static void push_recovered(struct courier *courier)
 {
     struct recovery *recovery = &courier->recovery;
@@ -280,7 +313,8 @@ static void push_recovered(struct courier *courier)
         relay_fork(&courier->relay, "the stream has lost events that our log has lost too");
 }
 
-static void take_own_message(struct courier *courier, int64_t sequence, struct bus_message *message, int64_t now_ms)
+static void take_own_message(struct courier *courier, int64_t sequence, struct bus_message *message,
+                             int64_t now_ms)
 {
     struct recovery *recovery = &courier->recovery;
     struct js_stored_message stored;
@@ -289,8 +323,11 @@ static void take_own_message(struct courier *courier, int64_t sequence, struct b
     if (place < 0 || place >= recovery->expected || recovery->items[place])
         return;
     _free_(item) struct item *item = item_new(ITEM_EVENT);
-    int r = !item ? -ERR_MEMORY : bus_message_status(message) ? -ERR_NETWORK
-          : js_parse_message(bus_message_data(message), bus_message_length(message), &item->arena, &stored);
+    int r = !item ? -ERR_MEMORY
+            : bus_message_status(message)
+                ? -ERR_NETWORK
+                : js_parse_message(bus_message_data(message), bus_message_length(message),
+                                   &item->arena, &stored);
     if (r == 0)
         r = courier_read_event(item, &stored.view, &courier->self, &reason);
     if (r < 0) {
@@ -298,7 +335,8 @@ static void take_own_message(struct courier *courier, int64_t sequence, struct b
         return;
     }
     if (reason)
-        log_error("foreign_message", LOG_TEXT("stream", courier->self.log), LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
+        log_error("foreign_message", LOG_TEXT("stream", courier->self.log),
+                  LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
     item->stream_position = courier->relay.stream_position;
     if (r == 0)
         recovery->items[place] = take(item);
@@ -337,7 +375,8 @@ void relay_part_settled(struct courier *courier, const struct batch *batch, int6
 
 /* ---- The two tables ------------------------------------------------------------------------- */
 
-void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n, struct bus_message *message, int64_t now_ms)
+void relay_part_answer(struct courier *courier, char step, int64_t epoch, int64_t n,
+                       struct bus_message *message, int64_t now_ms)
 {
     if (epoch != courier->relay.epoch)
         return;
@@ -358,7 +397,8 @@ static void read_part(struct courier *courier, const struct relay_action *action
     for (int64_t sequence = action->first; sequence > 0 && sequence <= action->last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
-        ask(courier, 'v', action->epoch, sequence, js_message_get(&request, courier->self.log, sequence), &request, now_ms);
+        ask(courier, 'v', action->epoch, sequence,
+            js_message_get(&request, courier->self.log, sequence), &request, now_ms);
     }
 }
 
@@ -372,7 +412,8 @@ _Bool relay_part_act(struct courier *courier, int64_t now_ms)
         case RELAY_NOTHING: return 0;
         case RELAY_ASK:
         case RELAY_AUDIT:
-            ask(courier, action.kind == RELAY_ASK ? 'i' : 'u', action.epoch, 0, js_stream_info(&request, courier->self.log), &request, now_ms);
+            ask(courier, action.kind == RELAY_ASK ? 'i' : 'u', action.epoch, 0,
+                js_stream_info(&request, courier->self.log), &request, now_ms);
             read_part(courier, &action, now_ms);
             break;
         case RELAY_MAKE_STREAM:

@@ -9,11 +9,11 @@
 
 #define SPEC_VERSION "1.0"
 #define CONTENT_TYPE "application/json"
-#define TYPE_VERSION ".v1"                /* changes when a reader would break */
-#define SCHEMA_BASE "https://journey-mesh.example/schemas/"   /* of $id in schemas/ */
+#define TYPE_VERSION ".v1"                                  /* changes when a reader would break */
+#define SCHEMA_BASE "https://journey-mesh.example/schemas/" /* of $id in schemas/ */
 #define SUBJECT_ROOT "evt."
-#define TYPE_MAX 64                       /* bytes of an event type */
-#define TIME_MS_MAX 253402300799999       /* the last of the year 9999: RFC 3339 has four digits */
+#define TYPE_MAX 64                 /* bytes of an event type */
+#define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
@@ -28,7 +28,8 @@ static _Bool is_utf8(const char *text, size_t length)
 static _Bool is_type(const char *type, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        if (!((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z') || (type[i] >= '0' && type[i] <= '9')))
+        if (!((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z') ||
+              (type[i] >= '0' && type[i] <= '9')))
             return 0;
     return length > 0 && length <= TYPE_MAX;
 }
@@ -57,13 +58,13 @@ void envelope_deinit(struct envelope *envelope)
     buf_deinit(&envelope->text);
 }
 
-/* One header after another. A value that had to be made stands in the buffer, which may still move: its
- * offset is kept until all are there. */
+/* One header after another. A value that had to be made stands in the buffer, which may still move:
+ * its offset is kept until all are there. */
 struct writer_state {
     struct envelope *to;
     int count;
     size_t offsets[ENVELOPE_HEADERS_MAX];
-    int failed;                           /* 0, or the first failure */
+    int failed; /* 0, or the first failure */
 };
 
 static void put_fixed(struct writer_state *w, const char *key, const char *value)
@@ -114,7 +115,8 @@ static void put_number(struct writer_state *w, const char *key, int64_t value)
 }
 
 /* Up to four pieces; NULL ends early. */
-static void put_joined(struct writer_state *w, const char *key, const char *a, const char *b, const char *c, const char *d)
+static void put_joined(struct writer_state *w, const char *key, const char *a, const char *b,
+                       const char *c, const char *d)
 {
     struct buf *out = put_made(w, key);
     const char *pieces[] = { a, b, c, d };
@@ -123,7 +125,8 @@ static void put_joined(struct writer_state *w, const char *key, const char *a, c
     buf_put_char(out, '\0');
 }
 
-static void put_cloudevents(struct writer_state *w, const struct event *event, const struct source *leader)
+static void put_cloudevents(struct writer_state *w, const struct event *event,
+                            const struct source *leader)
 {
     char time[RFC3339_SIZE];
     rfc3339_format(event->time_ms, time);
@@ -139,7 +142,8 @@ static void put_cloudevents(struct writer_state *w, const struct event *event, c
     put_text(w, "ce-causationid", event->causation);
 }
 
-static void put_journey(struct writer_state *w, const struct event *event, int64_t expected_last_sequence)
+static void put_journey(struct writer_state *w, const struct event *event,
+                        int64_t expected_last_sequence)
 {
     char chain[DIGEST_HEX_SIZE];
     digest_format(&event->chain, chain);
@@ -153,16 +157,20 @@ static void put_journey(struct writer_state *w, const struct event *event, int64
     put_text(w, "traceparent", event->traceparent);
 }
 
-int envelope_encode(struct envelope *envelope, const struct event *event, const struct source *leader,
-                    int64_t expected_last_sequence)
+int envelope_encode(struct envelope *envelope, const struct event *event,
+                    const struct source *leader, int64_t expected_last_sequence)
 {
     struct writer_state w = { .to = envelope };
-    if (!event->id || !event->entity || !event->type || !is_type(event->type, strlen(event->type)) || event->position < 1 ||
-        event->time_ms < 0 || event->time_ms > TIME_MS_MAX || event->data_length == 0 ||
+    if (!event->id || !event->entity || !event->type ||
+        !is_type(event->type, strlen(event->type)) || event->position < 1 || event->time_ms < 0 ||
+        event->time_ms > TIME_MS_MAX || event->data_length == 0 ||
         memchr(event->data, '\0', event->data_length))
-        return fail(ERR_INVALID, "event %" PRId64 " cannot travel: a field is missing or out of range", event->position);
+        return fail(ERR_INVALID,
+                    "event %" PRId64 " cannot travel: a field is missing or out of range",
+                    event->position);
     buf_clear(&envelope->text);
-    int length = snprintf(envelope->subject, sizeof(envelope->subject), SUBJECT_ROOT "%s.%s", leader->prefix, event->type);
+    int length = snprintf(envelope->subject, sizeof(envelope->subject), SUBJECT_ROOT "%s.%s",
+                          leader->prefix, event->type);
     if (length < 0 || (size_t)length >= sizeof(envelope->subject))
         return fail(ERR_INVALID, "a subject of %d bytes", length);
     put_cloudevents(&w, event, leader);
@@ -175,8 +183,11 @@ int envelope_encode(struct envelope *envelope, const struct event *event, const 
         if (!envelope->headers[i].value)
             envelope->headers[i].value = envelope->text.data + w.offsets[i];
     envelope->message = (struct bus_outgoing){
-        .subject = envelope->subject, .headers = envelope->headers, .header_count = w.count,
-        .data = event->data, .length = event->data_length,
+        .subject = envelope->subject,
+        .headers = envelope->headers,
+        .header_count = w.count,
+        .data = event->data,
+        .length = event->data_length,
     };
     return 0;
 }
@@ -184,24 +195,52 @@ int envelope_encode(struct envelope *envelope, const struct event *event, const 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 enum known {
-    SPECVERSION, ID, SOURCE, TYPE, ENTITY, TIME, CONTENTTYPE, CORRELATION, CAUSATION, MSG_ID, POSITION, CHAIN, CAUSE,
-    CAUSE_DIGEST, TRACEPARENT, KNOWN_COUNT
+    SPECVERSION,
+    ID,
+    SOURCE,
+    TYPE,
+    ENTITY,
+    TIME,
+    CONTENTTYPE,
+    CORRELATION,
+    CAUSATION,
+    MSG_ID,
+    POSITION,
+    CHAIN,
+    CAUSE,
+    CAUSE_DIGEST,
+    TRACEPARENT,
+    KNOWN_COUNT
 };
-#define HEADER(text, is_required) { .key = (text), .length = sizeof(text) - 1, .required = (is_required) }
-static const struct { const char *key; size_t length; _Bool required; } known[KNOWN_COUNT] = {
-    [SPECVERSION] = HEADER("ce-specversion", 1), [ID] = HEADER("ce-id", 1), [SOURCE] = HEADER("ce-source", 1),
-    [TYPE] = HEADER("ce-type", 1), [ENTITY] = HEADER("ce-subject", 1), [TIME] = HEADER("ce-time", 1),
-    [CONTENTTYPE] = HEADER("ce-datacontenttype", 1), [CORRELATION] = HEADER("ce-correlationid", 0),
-    [CAUSATION] = HEADER("ce-causationid", 0), [MSG_ID] = HEADER("Nats-Msg-Id", 1), [POSITION] = HEADER("Journey-Position", 1),
-    [CHAIN] = HEADER("Journey-Chain", 1), [CAUSE] = HEADER("Journey-Cause", 0), [CAUSE_DIGEST] = HEADER("Journey-Cause-Digest", 0),
+#define HEADER(text, is_required) \
+    { .key = (text), .length = sizeof(text) - 1, .required = (is_required) }
+static const struct {
+    const char *key;
+    size_t length;
+    _Bool required;
+} known[KNOWN_COUNT] = {
+    [SPECVERSION] = HEADER("ce-specversion", 1),
+    [ID] = HEADER("ce-id", 1),
+    [SOURCE] = HEADER("ce-source", 1),
+    [TYPE] = HEADER("ce-type", 1),
+    [ENTITY] = HEADER("ce-subject", 1),
+    [TIME] = HEADER("ce-time", 1),
+    [CONTENTTYPE] = HEADER("ce-datacontenttype", 1),
+    [CORRELATION] = HEADER("ce-correlationid", 0),
+    [CAUSATION] = HEADER("ce-causationid", 0),
+    [MSG_ID] = HEADER("Nats-Msg-Id", 1),
+    [POSITION] = HEADER("Journey-Position", 1),
+    [CHAIN] = HEADER("Journey-Chain", 1),
+    [CAUSE] = HEADER("Journey-Cause", 0),
+    [CAUSE_DIGEST] = HEADER("Journey-Cause-Digest", 0),
     [TRACEPARENT] = HEADER("traceparent", 0),
 };
 #undef HEADER
 
 struct reader_state {
     struct arena *arena;
-    const char *values[KNOWN_COUNT];      /* percent-decoded, in the arena; NULL: absent */
-    const char *reason;                   /* of the first refusal; NULL: none yet */
+    const char *values[KNOWN_COUNT]; /* percent-decoded, in the arena; NULL: absent */
+    const char *reason;              /* of the first refusal; NULL: none yet */
 };
 
 static int refuse(struct reader_state *r, const char *key, const char *why)
@@ -224,8 +263,8 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Length of the text without percent-encoding, written to out, which has room for the encoded one; -1 when
- * it is not encoded as it should be, has a NUL, or is not UTF-8. */
+/* Length of the text without percent-encoding, written to out, which has room for the encoded one;
+ * -1 when it is not encoded as it should be, has a NUL, or is not UTF-8. */
 static int64_t percent_decode(const char *text, char *out)
 {
     size_t length = 0;
@@ -286,8 +325,8 @@ static int read_headers(struct reader_state *r, const struct bus_view *view)
 const char *envelope_type_of_subject(const char *subject, const struct source *leader)
 {
     size_t root = strlen(SUBJECT_ROOT), prefix = strlen(leader->prefix);
-    if (strncmp(subject, SUBJECT_ROOT, root) != 0 || strncmp(subject + root, leader->prefix, prefix) != 0 ||
-        subject[root + prefix] != '.')
+    if (strncmp(subject, SUBJECT_ROOT, root) != 0 ||
+        strncmp(subject + root, leader->prefix, prefix) != 0 || subject[root + prefix] != '.')
         return NULL;
     const char *type = subject + root + prefix + 1;
     return is_type(type, strlen(type)) ? type : NULL;
@@ -337,14 +376,16 @@ static _Bool read_time(const char *text, int64_t *ret_time_ms)
 {
     char again[RFC3339_SIZE];
     int64_t time_ms;
-    if (strlen(text) != RFC3339_SIZE - 1 || rfc3339_parse(text, &time_ms) < 0 || time_ms < 0 || time_ms > TIME_MS_MAX)
+    if (strlen(text) != RFC3339_SIZE - 1 || rfc3339_parse(text, &time_ms) < 0 || time_ms < 0 ||
+        time_ms > TIME_MS_MAX)
         return 0;
     rfc3339_format(time_ms, again);
     *ret_time_ms = time_ms;
     return strcmp(text, again) == 0;
 }
 
-static int fill_event(struct reader_state *r, const struct bus_view *view, const struct source *leader, struct event *event)
+static int fill_event(struct reader_state *r, const struct bus_view *view,
+                      const struct source *leader, struct event *event)
 {
     struct digest ignored;
     if (!read_position(r->values[POSITION], &event->position))

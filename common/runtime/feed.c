@@ -5,8 +5,15 @@
 #include <stddef.h>
 
 const struct feed_config feed_defaults = {
-    .window_max = 2048, .pull_batch = 512, .pull_expires_ms = 5000, .heartbeat_ms = 1000, .answer_timeout_ms = 4000,
-    .backoff_min_ms = 100, .backoff_max_ms = 2000, .fill_limit = 500, .idle_rounds_max = 2,
+    .window_max = 2048,
+    .pull_batch = 512,
+    .pull_expires_ms = 5000,
+    .heartbeat_ms = 1000,
+    .answer_timeout_ms = 4000,
+    .backoff_min_ms = 100,
+    .backoff_max_ms = 2000,
+    .fill_limit = 500,
+    .idle_rounds_max = 2,
 };
 
 static const char *const names[] = {
@@ -23,20 +30,22 @@ const char *feed_state_name(enum feed_state state)
 #define FROM(state) (1u << (state))
 static const unsigned moves[] = {
     [FEED_OFFLINE] = ~FROM(FEED_FORKED),
-    [FEED_ASKING]  = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
+    [FEED_ASKING] = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_PULLING) |
+                    FROM(FEED_FILLING),
     [FEED_COMPARING] = FROM(FEED_ASKING),
-    [FEED_MAKING]  = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
+    [FEED_MAKING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
     [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
     [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_WAITING),
-    [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING) | FROM(FEED_PULLING) | FROM(FEED_FILLING),
-    [FEED_FORKED]  = ~0u,
+    [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING) |
+                     FROM(FEED_PULLING) | FROM(FEED_FILLING),
+    [FEED_FORKED] = ~0u,
 };
 
 static void move(struct feed *feed, enum feed_state state)
 {
     const unsigned from = moves[state];
     assert(from & FROM(feed->state));
-    (void)from;                           /* without assertions */
+    (void)from; /* without assertions */
     feed->state = state;
     feed->acted = 0;
     feed->deadline_ms = INT64_MAX;
@@ -56,7 +65,10 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
 {
     assert(config->pull_batch <= config->window_max);
     *feed = (struct feed){
-        .config = *config, .cursor = cursor, .leader_position = cursor, .deadline_ms = INT64_MAX,
+        .config = *config,
+        .cursor = cursor,
+        .leader_position = cursor,
+        .deadline_ms = INT64_MAX,
     };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
 }
@@ -67,7 +79,7 @@ void feed_connected(struct feed *feed)
 {
     if (feed->state != FEED_OFFLINE)
         return;
-    backoff_reset(&feed->backoff);        /* a server that came back: the old waits say nothing of it */
+    backoff_reset(&feed->backoff); /* a server that came back: the old waits say nothing of it */
     move(feed, FEED_ASKING);
 }
 
@@ -108,11 +120,12 @@ static void note_complete(struct feed *feed, int64_t now_ms)
 /* Does the durable stand where our cursor stands? */
 static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
 {
-    if (!GUARD(ack_after_commit))         /* who acknowledges early believes what the server says */
+    if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
         return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->acked_sequence > feed->cursor + offset || info->delivered_sequence > info->last_sequence ||
-           info->ack_pending > 0 || (info->last_position > feed->cursor && info->pending == 0);
+    return info->acked_sequence > feed->cursor + offset ||
+           info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
+           (info->last_position > feed->cursor && info->pending == 0);
 }
 
 static void go_on(struct feed *feed, const struct feed_info *info, int64_t now_ms)
@@ -136,8 +149,9 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
     }
     /* Exact, while what is counted at a delivery is too high when the stream holds repeats. */
     if (info->last_position > 0)
-        feed->leader_position = info->last_position > feed->cursor ? info->last_position : feed->cursor;
-    if (info->last_differs) {             /* it has lost what we read, and said as much again that is new */
+        feed->leader_position = info->last_position > feed->cursor ? info->last_position
+                                                                   : feed->cursor;
+    if (info->last_differs) { /* it has lost what we read, and said as much again that is new */
         move(feed, FEED_FORKED);
         feed->reason = "the leader's log is not the one that we have read";
         return;
@@ -177,7 +191,8 @@ void feed_made(struct feed *feed, int64_t now_ms)
 
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
-    if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING || feed->state == FEED_FILLING)
+    if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
+        feed->state == FEED_FILLING)
         wait(feed, reason, now_ms);
 }
 
@@ -189,8 +204,8 @@ static struct feed_pull *pull_of(struct feed *feed, int64_t number)
     return NULL;
 }
 
-/* A delivery keeps the stream's subject, so it does not say which pull it answers; the server serves them in
- * order. */
+/* A delivery keeps the stream's subject, so it does not say which pull it answers; the server
+ * serves them in order. */
 static struct feed_pull *oldest_pull(struct feed *feed)
 {
     struct feed_pull *oldest = NULL;
@@ -200,7 +215,8 @@ static struct feed_pull *oldest_pull(struct feed *feed)
     return oldest;
 }
 
-void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending, int64_t now_ms)
+void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,
+                    int64_t now_ms)
 {
     struct feed_pull *pull;
     feed->unsettled += count;
@@ -256,7 +272,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
 static void go_on_filling(struct feed *feed, int64_t now_ms)
 {
     if (feed->cursor >= feed->fill_until) {
-        feed->must_remake = 1;            /* what the durable delivered behind the gap is gone */
+        feed->must_remake = 1; /* what the durable delivered behind the gap is gone */
         move(feed, FEED_ASKING);
     } else if (feed->page_is_in && feed->unsettled == 0) {
         if (feed->cursor > feed->fill_after)
@@ -297,7 +313,7 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     note_leader(feed, last_position);
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
-    go_on_filling(feed, now_ms);          /* it may be run already, or empty */
+    go_on_filling(feed, now_ms); /* it may be run already, or empty */
 }
 
 void feed_fork(struct feed *feed, int64_t epoch)
@@ -330,7 +346,7 @@ static _Bool has_pull(const struct feed *feed)
     return 0;
 }
 
-static int64_t silence_ms(const struct feed *feed)    /* from then on */
+static int64_t silence_ms(const struct feed *feed) /* from then on */
 {
     return has_pull(feed) ? feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 : INT64_MAX;
 }
@@ -338,9 +354,10 @@ static int64_t silence_ms(const struct feed *feed)    /* from then on */
 static void look_at_clock(struct feed *feed, int64_t now_ms)
 {
     if (now_ms >= silence_ms(feed))
-        move(feed, FEED_ASKING);          /* perhaps the durable is gone */
+        move(feed, FEED_ASKING); /* perhaps the durable is gone */
     for (int i = 0; i < FEED_PULLS; i++)
-        if (feed->pulls[i].number > 0 && now_ms > feed->pulls[i].expires_ms + feed->config.heartbeat_ms)
+        if (feed->pulls[i].number > 0 &&
+            now_ms > feed->pulls[i].expires_ms + feed->config.heartbeat_ms)
             end_pull(feed, &feed->pulls[i]);
     if (now_ms < feed->deadline_ms)
         return;
@@ -357,7 +374,10 @@ static struct feed_action ask(struct feed *feed, enum feed_action_kind kind, int
     feed->acted = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     return (struct feed_action){
-        .kind = kind, .epoch = feed->epoch, .sequence = feed->cursor + 1, .position = feed->cursor,
+        .kind = kind,
+        .epoch = feed->epoch,
+        .sequence = feed->cursor + 1,
+        .position = feed->cursor,
         .count = feed->config.fill_limit,
     };
 }
@@ -381,18 +401,24 @@ static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
         if (feed->pulls[i].number == 0)
             free_pull = &feed->pulls[i];
     }
-    /* The next pull leaves before the running one is empty, so that the stream never waits for us. */
+    /* The next pull leaves before the running one is empty, so that the stream never waits for
+     * us. */
     if (!free_pull || asked > feed->config.pull_batch / 2 ||
         feed->unsettled + asked + feed->config.pull_batch > feed->config.window_max)
         return (struct feed_action){ .kind = FEED_NOTHING };
     if (!has_pull(feed))
-        feed->heard_ms = now_ms;          /* silence counts from here */
+        feed->heard_ms = now_ms; /* silence counts from here */
     *free_pull = (struct feed_pull){
-        .number = ++feed->pull_number, .left = feed->config.pull_batch,
-        .expires_ms = now_ms + feed->config.pull_expires_ms, .empty = 1,
+        .number = ++feed->pull_number,
+        .left = feed->config.pull_batch,
+        .expires_ms = now_ms + feed->config.pull_expires_ms,
+        .empty = 1,
     };
     return (struct feed_action){
-        .kind = FEED_PULL, .epoch = feed->epoch, .count = feed->config.pull_batch, .pull = feed->pull_number,
+        .kind = FEED_PULL,
+        .epoch = feed->epoch,
+        .count = feed->config.pull_batch,
+        .pull = feed->pull_number,
     };
 }
 
@@ -400,9 +426,10 @@ struct feed_action feed_next(struct feed *feed, int64_t now_ms)
 {
     look_at_clock(feed, now_ms);
     switch (feed->state) {
-    case FEED_ASKING:  return ask(feed, FEED_ASK, now_ms);
+    case FEED_ASKING:    return ask(feed, FEED_ASK, now_ms);
     case FEED_COMPARING: return ask(feed, FEED_COMPARE, now_ms);
-    case FEED_MAKING:  return ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
+    case FEED_MAKING:
+        return ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
     case FEED_FILLING: return fill(feed, now_ms);
     case FEED_PULLING: return next_pull(feed, now_ms);
     case FEED_OFFLINE:

@@ -10,25 +10,31 @@
 
 #define PAGE_LIMIT 500
 
-int fold_event(const struct service *service, const struct source *source, struct db *db, struct event *event)
+int fold_event(const struct service *service, const struct source *source, struct db *db,
+               struct event *event)
 {
     _deinit_(arena) struct arena arena;
     arena_init(&arena);
-    const struct event_type *type = event_type_of_name(source ? source->events : service->events, event->type);
+    const struct event_type *type = event_type_of_name(source ? source->events : service->events,
+                                                       event->type);
     struct invalid invalid;
     void *value = NULL;
     if (!type && source)
         return 0;
-    int r = type ? schema_decode(type->schema, event->data, event->data_length, &arena, &value, &invalid) : 1;
+    int r = type ? schema_decode(type->schema, event->data, event->data_length, &arena, &value,
+                                 &invalid)
+                 : 1;
     if (r < 0)
         return trace(r);
     if (r > 0)
-        return fail(ERR_INVALID, "the event %s at position %" PRId64 " of %s cannot be read", event->type, event->position, event->log);
+        return fail(ERR_INVALID, "the event %s at position %" PRId64 " of %s cannot be read",
+                    event->type, event->position, event->log);
     event->value = value;
     return trace(type->apply(db, event));
 }
 
-int fold_own_log(const struct service *service, struct db *log, struct db *tables, int64_t *position, int64_t limit)
+int fold_own_log(const struct service *service, struct db *log, struct db *tables,
+                 int64_t *position, int64_t limit)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
@@ -47,12 +53,23 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
     return more;
 }
 
-int fold_read_row(const struct runtime_events_reply_events_item *row, const char *log, struct event *ret_event)
+int fold_read_row(const struct runtime_events_reply_events_item *row, const char *log,
+                  struct event *ret_event)
 {
     struct event event = {
-        .log = log, .position = row->position, .id = row->id, .type = row->type, .entity = row->entity,
-        .time_ms = row->time_ms, .correlation = row->correlation, .causation = row->causation, .cause = row->cause,
-        .cause_digest = row->cause_digest, .traceparent = row->traceparent, .data = row->data, .data_length = strlen(row->data),
+        .log = log,
+        .position = row->position,
+        .id = row->id,
+        .type = row->type,
+        .entity = row->entity,
+        .time_ms = row->time_ms,
+        .correlation = row->correlation,
+        .causation = row->causation,
+        .cause = row->cause,
+        .cause_digest = row->cause_digest,
+        .traceparent = row->traceparent,
+        .data = row->data,
+        .data_length = strlen(row->data),
     };
     int r = digest_parse(row->chain, &event.chain);
     if (r < 0)
@@ -73,11 +90,13 @@ void fold_remove(const char *path)
     }
 }
 
-int fold_open(const struct service *service, const char *path, const char *served_path, struct db **ret_db)
+int fold_open(const struct service *service, const char *path, const char *served_path,
+              struct db **ret_db)
 {
     _free_(db) struct db *db = NULL;
     fold_remove(path);
-    int r = db_open(&(struct db_options){ .path = path, .scratch = 1, .lock_timeout_ms = 1000 }, &db);
+    int r = db_open(&(struct db_options){ .path = path, .scratch = 1, .lock_timeout_ms = 1000 },
+                    &db);
     if (r == 0)
         r = db_script(db, service->tables);
     if (r == 0)
@@ -96,7 +115,8 @@ static int different(char *why, const char *what, int64_t position)
 
 /* One event of another's log. What is parked is not in the tables that serve either. */
 static int fold_foreign(const struct service *service, const struct source *source, struct db *db,
-                        const struct runtime_events_reply_events_item *row, struct log_head *at, char *why)
+                        const struct runtime_events_reply_events_item *row, struct log_head *at,
+                        char *why)
 {
     struct event event;
     struct digest digest, chain;
@@ -123,18 +143,20 @@ static int fold_foreign(const struct service *service, const struct source *sour
     return 0;
 }
 
-int fold_fetch(struct asker *asker, const struct source *source, int64_t after_position, struct arena *arena,
-               const struct runtime_events_reply **ret_page)
+int fold_fetch(struct asker *asker, const struct source *source, int64_t after_position,
+               struct arena *arena, const struct runtime_events_reply **ret_page)
 {
     _free_(bus_message) struct bus_message *answer = NULL;
     char subject[BUS_SUBJECT_MAX + 1], body[96];
     struct invalid invalid;
     void *value = NULL;
     snprintf(subject, sizeof(subject), "%s.events", source->prefix);
-    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}", after_position, PAGE_LIMIT);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}",
+                          after_position, PAGE_LIMIT);
     int r = asker_ask(asker, subject, body, (size_t)length, &answer);
     if (r == 0)
-        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer), bus_message_length(answer), arena, &value, &invalid);
+        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer),
+                          bus_message_length(answer), arena, &value, &invalid);
     if (r < 0)
         return trace(r);
     if (r > 0)
@@ -143,8 +165,9 @@ int fold_fetch(struct asker *asker, const struct source *source, int64_t after_p
     return 0;
 }
 
-int fold_rows(const struct service *service, const struct source *source, struct db *db, const struct runtime_events_reply *page,
-              int64_t upto, struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+int fold_rows(const struct service *service, const struct source *source, struct db *db,
+              const struct runtime_events_reply *page, int64_t upto, struct log_head *at,
+              char ret_why[FOLD_WHY_SIZE])
 {
     int r = 0;
     if (page->events_count == 0)
@@ -154,8 +177,8 @@ int fold_rows(const struct service *service, const struct source *source, struct
     return trace(r);
 }
 
-int fold_page(const struct service *service, const struct source *source, struct db *db, struct asker *asker, int64_t upto,
-              struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+int fold_page(const struct service *service, const struct source *source, struct db *db,
+              struct asker *asker, int64_t upto, struct log_head *at, char ret_why[FOLD_WHY_SIZE])
 {
     _deinit_(arena) struct arena arena = { 0 };
     const struct runtime_events_reply *page = NULL;

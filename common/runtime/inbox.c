@@ -39,7 +39,7 @@ int inbox_push(struct inbox *inbox, struct item *item)
         was_empty = inbox->length++ == 0;
     }
     pthread_mutex_unlock(&inbox->lock);
-    if (was_empty)                        /* after the unlock: the taker would wake up only to wait for the lock */
+    if (was_empty) /* after the unlock: the taker would wake up only to wait for the lock */
         pthread_cond_signal(&inbox->filled);
     return result;
 }

@@ -1,5 +1,5 @@
-/* Instance: one running service: its table, its configuration, and the parts that the threads share.
- * service.c makes it and takes it apart; the parts know each other through it. */
+/* Instance: one running service: its table, its configuration, and the parts that the threads
+ * share. service.c makes it and takes it apart; the parts know each other through it. */
 #pragma once
 #include "bus/bus.h"
 #include "runtime/admin.h"
@@ -30,14 +30,14 @@ struct instance {
     struct micro micro;
     struct admin admin;
     struct client_rate client_rate;
-    struct http *http;                    /* NULL: off */
-    struct micro_endpoint *counters;      /* one an endpoint */
+    struct http *http;               /* NULL: off */
+    struct micro_endpoint *counters; /* one an endpoint */
     struct endpoint *endpoints;
     int endpoint_count;
-    _Bool endpoints_closed;               /* draining: nothing is subscribed any more (endpoint.c) */
-    atomic_int exit_code;                 /* -1 while it runs */
-    int lock_fd;                          /* nobody else writes in our folder */
-    int wake_fd;                          /* eventfd: main looks at exit_code */
+    _Bool endpoints_closed; /* draining: nothing is subscribed any more (endpoint.c) */
+    atomic_int exit_code;   /* -1 while it runs */
+    int lock_fd;            /* nobody else writes in our folder */
+    int wake_fd;            /* eventfd: main looks at exit_code */
 };
 
 /* Ends the process in order: any thread; the first reason counts. */

@@ -1,5 +1,5 @@
-/* Loop: see loop.h. Items are run by run_item.c; here is the frame around them: one transaction, one
- * commit, what is observed after it, and what happens when the disk says no. */
+/* Loop: see loop.h. Items are run by run_item.c; here is the frame around them: one transaction,
+ * one commit, what is observed after it, and what happens when the disk says no. */
 #include "runtime/loop.h"
 #include "base/crash.h"
 #include "base/guard.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define DELAYED_PER_RUN_MAX 512
-#define CLOCK_SLACK_MS 1000               /* a clock that is kept right is moved by less */
+#define CLOCK_SLACK_MS 1000 /* a clock that is kept right is moved by less */
 
 struct batch *batch_new(void)
 {
@@ -75,8 +75,7 @@ static int create_tables(struct loop *loop)
         r = rebuild_tables(loop->service, loop->db);
         if (r == 0)
             r = meta_write(loop->db, META_FOLDING, 1);
-    }
-    else {
+    } else {
         r = db_script(loop->db, loop->service->tables);
     }
     if (r == 0)
@@ -86,9 +85,10 @@ static int create_tables(struct loop *loop)
     return r < 0 ? trace(r) : 0;
 }
 
-/* A life before this one may have ended between a write and its sync, or because of a sync that failed. What we find
- * then looks committed, and a power cut can still take it back: it is synced before anybody hears of it (rule 4). A
- * checkpoint syncs the WAL before it moves anything, so a full disk does not matter here. */
+/* A life before this one may have ended between a write and its sync, or because of a sync that
+ * failed. What we find then looks committed, and a power cut can still take it back: it is synced
+ * before anybody hears of it (rule 4). A checkpoint syncs the WAL before it moves anything, so a
+ * full disk does not matter here. */
 static int sync_what_is_there(struct db *db)
 {
     int r = db_checkpoint(db, 1, NULL);
@@ -99,7 +99,10 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
               struct db *db, uint64_t seed)
 {
     *loop = (struct loop){
-        .service = service, .option_values = option_values, .db = db, .process_due_ms = INT64_MAX,
+        .service = service,
+        .option_values = option_values,
+        .db = db,
+        .process_due_ms = INT64_MAX,
     };
     id_source_init(&loop->ids, seed);
     int r = sync_what_is_there(db);
@@ -163,7 +166,8 @@ int64_t loop_due_ms(const struct loop *loop)
 static void delay(struct loop *loop, struct item *item)
 {
     struct item **place = &loop->delayed;
-    if (loop->delayed && loop->last_delayed->due_ms <= item->due_ms)   /* most come in the order in which they are due */
+    /* most come in the order in which they are due */
+    if (loop->delayed && loop->last_delayed->due_ms <= item->due_ms)
         place = &loop->last_delayed->next;
     while (*place && (*place)->due_ms <= item->due_ms)
         place = &(*place)->next;
@@ -209,7 +213,8 @@ static int process_start(struct loop *loop, struct batch *batch, int64_t wall_ms
     return trace(r);
 }
 
-static int process_observe(struct loop *loop, struct batch *batch, const struct event *event, int64_t wall_ms)
+static int process_observe(struct loop *loop, struct batch *batch, const struct event *event,
+                           int64_t wall_ms)
 {
     struct journey j;
     journey_init(&j, MODE_OBSERVE, loop->service, loop->option_values, loop->db, &batch->arena,
@@ -221,18 +226,20 @@ static int process_observe(struct loop *loop, struct batch *batch, const struct 
     return trace(r);
 }
 
-/* After the commit the process learns what happened, in the order of the log (own events) and of the
- * items (others'). What it says may be lost with its memory: start() finds it again in the tables. */
+/* After the commit the process learns what happened, in the order of the log (own events) and of
+ * the items (others'). What it says may be lost with its memory: start() finds it again in the
+ * tables. */
 static int observe_batch(struct loop *loop, struct batch *batch, int64_t wall_ms)
 {
     int r = 0;
     for (struct item *item = batch->items; item && r == 0; item = item->next)
-        if (item->kind == ITEM_EVENT && item->source && item->outcome == OUTCOME_DONE && item->event.value)
+        if (item->kind == ITEM_EVENT && item->source && item->outcome == OUTCOME_DONE &&
+            item->event.value)
             r = process_observe(loop, batch, &item->event, wall_ms);
     for (struct committed_event *e = batch->events; e && r == 0; e = e->next)
         r = process_observe(loop, batch, &e->event, wall_ms);
     if (r == 0 && (batch->events || batch->items) && loop->process_due_ms > wall_ms)
-        loop->process_due_ms = wall_ms;   /* let it look at its queue again */
+        loop->process_due_ms = wall_ms; /* let it look at its queue again */
     return trace(r);
 }
 
@@ -247,7 +254,8 @@ static void batch_add(struct batch *batch, struct item *item)
 
 static void take_due(struct loop *loop, int64_t wall_ms, struct batch *batch)
 {
-    for (int i = 0; i < DELAYED_PER_RUN_MAX && loop->delayed && loop->delayed->due_ms <= wall_ms; i++) {
+    for (int i = 0; i < DELAYED_PER_RUN_MAX && loop->delayed && loop->delayed->due_ms <= wall_ms;
+         i++) {
         struct item *item = loop->delayed;
         loop->delayed = item->next;
         loop->delayed_count--;
@@ -279,15 +287,15 @@ static int run_all(struct loop *loop, int64_t wall_ms, struct batch *batch)
     return r < 0 ? trace(r) : 0;
 }
 
-/* After a commit that failed so, only a restart can tell whether it is there (rule 4): the commit's frame may have been
- * written, and memory be wanted only after it. */
+/* After a commit that failed so, only a restart can tell whether it is there (rule 4): the commit's
+ * frame may have been written, and memory be wanted only after it. */
 _Bool loop_is_outcome_unknown(int r)
 {
     return r == -ERR_IO || r == -ERR_CORRUPT || r == -ERR_MEMORY;
 }
 
-/* Takes back what a run has done in memory and on the disk, as if it had not begun. The process's memory goes with it, and
- * is made anew of the tables. */
+/* Takes back what a run has done in memory and on the disk, as if it had not begun. The process's
+ * memory goes with it, and is made anew of the tables. */
 static void undo(struct loop *loop, const struct places *before, struct batch *batch)
 {
     db_rollback(loop->db);
@@ -334,13 +342,14 @@ static int run_transaction(struct loop *loop, int64_t wall_ms, struct batch *bat
     if (r == 0)
         r = run_all(loop, wall_ms, batch);
     if (r == 0)
-        r = db_may_write(loop->db);       /* damage seen meanwhile: certainly nothing is committed */
+        r = db_may_write(loop->db); /* damage seen meanwhile: certainly nothing is committed */
     if (r == 0 && GUARD(reply_after_commit))
         r = loop_commit(loop, &batch->outcome_unknown);
     return trace(r);
 }
 
-int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch)
+int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
+             struct batch *batch)
 {
     take_due(loop, wall_ms, batch);
     for (int i = 0; i < count; i++)
@@ -372,7 +381,8 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
 }
 
 /* One number of the file's own, in a transaction of its own. */
-static int write_meta(struct loop *loop, const char *name, int64_t value, _Bool *ret_outcome_unknown)
+static int write_meta(struct loop *loop, const char *name, int64_t value,
+                      _Bool *ret_outcome_unknown)
 {
     int r = db_begin(loop->db);
     if (r < 0)

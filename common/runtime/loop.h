@@ -1,5 +1,6 @@
-/* Loop: what the writer does with a batch: run each item, commit once, and say what to settle. It has
- * no thread, no clock and no bus in it, so that the simulation and the tests run the very same code.
+/* Loop: what the writer does with a batch: run each item, commit once, and say what to settle. It
+ * has no thread, no clock and no bus in it, so that the simulation and the tests run the very same
+ * code.
  *
  *     take  (writer.c)   whatever is in the inbox, up to a limit
  *     run   (loop_run)   one transaction; each item whole or not at all
@@ -14,27 +15,28 @@
 
 /* Where a service stands: all that a rollback takes back in memory. */
 struct places {
-    struct log_head head;                 /* of our own log */
-    struct cursor cursors[SOURCES_MAX];   /* in others' logs, by source */
+    struct log_head head;               /* of our own log */
+    struct cursor cursors[SOURCES_MAX]; /* in others' logs, by source */
     int64_t parked_count;
-    int64_t folding;                      /* 1: the projections were begun anew, and are not yet where they were */
-    int64_t stream_position;              /* how far our stream was seen to go, when it was ahead of our log; 0: never */
+    int64_t folding; /* 1: the projections were begun anew, and are not yet where they were */
+    /* how far our stream was seen to go, when it was ahead of our log; 0: never */
+    int64_t stream_position;
 };
 
 struct loop {
     const struct service *service;
     const char *const *option_values;
-    struct db *db;                        /* the one writing connection; borrowed */
+    struct db *db; /* the one writing connection; borrowed */
     struct id_source ids;
-    struct places at;                     /* within the transaction while one runs */
+    struct places at; /* within the transaction while one runs */
     _Bool cursor_moved[SOURCES_MAX];
     void *process_state;
-    _Bool process_runs;                   /* started, and its memory agrees with the tables */
-    _Bool process_wanted;                 /* loop_start_process was called */
-    int64_t process_due_ms;               /* wall time of its next step; INT64_MAX: none */
-    int64_t newest_ms;                    /* wall time of the last run */
-    _Bool isolates;                       /* each item is in a savepoint of its own, because one may fail (loop_run) */
-    struct item *delayed, *last_delayed;  /* built-in answers, by due_ms */
+    _Bool process_runs;     /* started, and its memory agrees with the tables */
+    _Bool process_wanted;   /* loop_start_process was called */
+    int64_t process_due_ms; /* wall time of its next step; INT64_MAX: none */
+    int64_t newest_ms;      /* wall time of the last run */
+    _Bool isolates; /* each item is in a savepoint of its own, because one may fail (loop_run) */
+    struct item *delayed, *last_delayed; /* built-in answers, by due_ms */
     int delayed_count;
 };
 
@@ -46,16 +48,18 @@ struct committed_event {
 /* What one run leaves behind. Owned by whoever settles it; batch_free takes all. */
 struct batch {
     struct batch *next;
-    struct item *items;                   /* in the order in which they ran, with their outcomes */
+    struct item *items; /* in the order in which they ran, with their outcomes */
     struct item **last_item;
-    struct outbound_call *calls, **last_call;   /* to make now, after the commit */
-    struct committed_event *events;       /* own ones, in order; their memory is the items' or the batch's */
+    struct outbound_call *calls, **last_call; /* to make now, after the commit */
+    /* own ones, in order; their memory is the items' or the batch's */
+    struct committed_event *events;
     struct committed_event **last_event;
     struct arena arena;
-    struct places at;                     /* after this batch */
+    struct places at; /* after this batch */
     int own_event_count;
-    _Bool aborted;                        /* rolled back: items carry refusals, events must come again */
-    _Bool outcome_unknown;                /* the commit failed half way: nobody is told, the process ends (rule 4) */
+    _Bool aborted; /* rolled back: items carry refusals, events must come again */
+    /* the commit failed half way: nobody is told, the process ends (rule 4) */
+    _Bool outcome_unknown;
 };
 struct batch *batch_new(void);
 void batch_free(struct batch *batch);
@@ -71,14 +75,16 @@ void loop_start_process(struct loop *loop);
 /* Throws the process's memory away; it starts again from the tables with the next run. */
 void loop_stop_process(struct loop *loop);
 
-/* The wall clock may have been set back: what the process remembers of due times would then be far ahead.
- * It starts again from the tables. To be told the time before loop_due_ms is asked. */
+/* The wall clock may have been set back: what the process remembers of due times would then be far
+ * ahead. It starts again from the tables. To be told the time before loop_due_ms is asked. */
 void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 
 /* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
- * batch->aborted. An item that fails by its own fault ends alone: the run begins again, with a savepoint around each.
- * Savepoints around all of them from the start would cost a sixth of an order (SQLite copies each page that changes in one). */
-int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms, struct batch *batch);
+ * batch->aborted. An item that fails by its own fault ends alone: the run begins again, with a
+ * savepoint around each. Savepoints around all of them from the start would cost a sixth of an
+ * order (SQLite copies each page that changes in one). */
+int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
+             struct batch *batch);
 
 /* The commit of loop_run, which calls it itself (rule 4). 0, or < 0 like a batch. */
 int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown);
@@ -89,10 +95,12 @@ _Bool loop_is_outcome_unknown(int r);
 /* The projections are where they were: requests may be taken. 0, or < 0 like a batch. */
 int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown);
 
-/* A write that changes nothing anybody reads, to learn whether the disk takes one again. 0, or < 0 like a batch. */
+/* A write that changes nothing anybody reads, to learn whether the disk takes one again. 0, or < 0
+ * like a batch. */
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);
 
-/* Moves a decision's calls to the batch, and built-in answers to where they wait (loop.c, run_item.c). */
+/* Moves a decision's calls to the batch, and built-in answers to where they wait (loop.c,
+ * run_item.c). */
 void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch);
 
 /* Wall time when loop_run wants to be called even without items; INT64_MAX: never. */

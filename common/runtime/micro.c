@@ -1,5 +1,5 @@
-/* Micro: see micro.h. Answers are written as text: the shapes are few, fixed by ADR-32, and made on a
- * library thread that should not wait. */
+/* Micro: see micro.h. Answers are written as text: the shapes are few, fixed by ADR-32, and made on
+ * a library thread that should not wait. */
 #include "runtime/micro.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,9 +11,11 @@
 
 /* ---- Endpoints ------------------------------------------------------------------------------ */
 
-void micro_endpoint_init(struct micro_endpoint *endpoint, const char *name, const char *subject, const char *queue_group)
+void micro_endpoint_init(struct micro_endpoint *endpoint, const char *name, const char *subject,
+                         const char *queue_group)
 {
-    *endpoint = (struct micro_endpoint){ .name = name, .subject = subject, .queue_group = queue_group };
+    *endpoint =
+        (struct micro_endpoint){ .name = name, .subject = subject, .queue_group = queue_group };
     pthread_mutex_init(&endpoint->error_lock, NULL);
 }
 
@@ -23,14 +25,16 @@ void micro_endpoint_deinit(struct micro_endpoint *endpoint)
 }
 
 const int64_t micro_bucket_ns[MICRO_BUCKETS - 1] = {
-    500000, 1000000, 2500000, 5000000, 10000000, 25000000, 50000000, 100000000, 250000000, 500000000, 1000000000,
-    2500000000, 10000000000,
+    500000,    1000000,   2500000,   5000000,    10000000,   25000000,    50000000,
+    100000000, 250000000, 500000000, 1000000000, 2500000000, 10000000000,
 };
 
-void micro_endpoint_count(struct micro_endpoint *endpoint, int64_t processing_time_ns, const char *error)
+void micro_endpoint_count(struct micro_endpoint *endpoint, int64_t processing_time_ns,
+                          const char *error)
 {
     atomic_fetch_add_explicit(&endpoint->num_requests, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&endpoint->processing_time_ns, processing_time_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&endpoint->processing_time_ns, processing_time_ns,
+                              memory_order_relaxed);
     int bucket = 0;
     while (bucket < MICRO_BUCKETS - 1 && processing_time_ns > micro_bucket_ns[bucket])
         bucket++;
@@ -59,18 +63,21 @@ static _Bool is_version(const char *version)
     if (*at == '\0')
         return 1;
     return (*at == '-' || *at == '+') && at[1] &&
-           at[strspn(at, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-")] == '\0';
+           at[strspn(at, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-")] ==
+               '\0';
 }
 
 int micro_check(const struct micro *micro)
 {
-    if (!bus_header_key_is_safe(micro->name))     /* the same characters */
-        return fail(ERR_CONFIG, "the service's name %s would vanish from `nats micro ls`", micro->name);
+    if (!bus_header_key_is_safe(micro->name)) /* the same characters */
+        return fail(ERR_CONFIG, "the service's name %s would vanish from `nats micro ls`",
+                    micro->name);
     if (!is_version(micro->version))
         return fail(ERR_CONFIG, "the version %s is not SemVer", micro->version);
     for (int i = 0; i < micro->endpoint_count; i++)
         if (!bus_header_key_is_safe(micro->endpoints[i].name))
-            return fail(ERR_CONFIG, "the endpoint's name %s would make the service vanish from `nats micro ls`",
+            return fail(ERR_CONFIG,
+                        "the endpoint's name %s would make the service vanish from `nats micro ls`",
                         micro->endpoints[i].name);
     return 0;
 }
@@ -124,7 +131,7 @@ static void put_data(const struct micro *micro, int i, struct buf *out)
     buf_put_text(out, key);
     micro->data(micro->context, i, out);
     if (!out->failed && out->length == before + strlen(key)) {
-        out->length = before;             /* nothing to show */
+        out->length = before; /* nothing to show */
         out->data[before] = '\0';
     }
 }
@@ -132,7 +139,8 @@ static void put_data(const struct micro *micro, int i, struct buf *out)
 static void put_statistics(const struct micro *micro, int i, struct buf *out)
 {
     struct micro_endpoint *endpoint = &micro->endpoints[i];
-    int64_t requests = atomic_load(&endpoint->num_requests), time_ns = atomic_load(&endpoint->processing_time_ns);
+    int64_t requests = atomic_load(&endpoint->num_requests),
+            time_ns = atomic_load(&endpoint->processing_time_ns);
     char last_error[MICRO_ERROR_SIZE];
     pthread_mutex_lock(&endpoint->error_lock);
     memcpy(last_error, endpoint->last_error, sizeof(last_error));
@@ -198,10 +206,13 @@ static const char *const verbs[] = { "PING", "INFO", "STATS" };
 
 int micro_subject(const struct micro *micro, int i, char ret_subject[BUS_SUBJECT_MAX + 1])
 {
-    int depth = i % 3;                    /* all services, this service, this instance */
-    int length = snprintf(ret_subject, BUS_SUBJECT_MAX + 1, "$SRV.%s%s%s%s%s", verbs[i / 3], depth > 0 ? "." : "",
-                          depth > 0 ? micro->name : "", depth > 1 ? "." : "", depth > 1 ? micro->id : "");
-    return length > 0 && length <= BUS_SUBJECT_MAX ? 0 : fail(ERR_CONFIG, "the service's name is too long");
+    int depth = i % 3; /* all services, this service, this instance */
+    int length = snprintf(ret_subject, BUS_SUBJECT_MAX + 1, "$SRV.%s%s%s%s%s", verbs[i / 3],
+                          depth > 0 ? "." : "", depth > 0 ? micro->name : "", depth > 1 ? "." : "",
+                          depth > 1 ? micro->id : "");
+    return length > 0 && length <= BUS_SUBJECT_MAX
+               ? 0
+               : fail(ERR_CONFIG, "the service's name is too long");
 }
 
 static enum micro_verb verb_of(const char *subject)
@@ -216,12 +227,13 @@ static void on_request(void *context, struct bus_message *received)
     _free_(bus_message) struct bus_message *message = received;
     const char *reply = bus_message_reply(message);
     if (!reply || !bus_subject_is_inbox(reply))
-        return;                           /* never publish where a stranger says */
+        return; /* never publish where a stranger says */
     _deinit_(buf) struct buf body = { 0 };
     int r = micro_write(micro, verb_of(bus_message_subject(message)), &body);
     if (r == 0)
-        r = bus_publish(micro->bus, BUS_URGENT, &(struct bus_outgoing){
-            .subject = reply, .data = body.data, .length = body.length });
+        r = bus_publish(
+            micro->bus, BUS_URGENT,
+            &(struct bus_outgoing){ .subject = reply, .data = body.data, .length = body.length });
     if (r < 0)
         log_debug("micro_answer_lost", LOG_TEXT("reason", failure_text()));
 }
@@ -251,7 +263,8 @@ int micro_start(struct micro *micro, struct bus *bus)
 
 void micro_stop(struct micro *micro)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + MICRO_DRAIN_MS;   /* one bound for all: the server may be paused */
+    /* one bound for all: the server may be paused */
+    int64_t deadline_ms = clock_monotonic_ms() + MICRO_DRAIN_MS;
     for (int i = 0; i < MICRO_SUBJECTS; i++) {
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
         if (micro->subscriptions[i] && left_ms > 0 && bus_is_connected(micro->bus) &&

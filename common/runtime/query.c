@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* "as_of":{"ORDER":{"position":12,"age_ms":0},"ACCOUNT":{"position":3,"age_ms":41}}. The age of a
- * projection is the time since nothing was known to be missing from it; left out while we cannot say. */
+ * projection is the time since nothing was known to be missing from it; left out while we cannot
+ * say. */
 static int put_as_of(struct reader_place *place, int64_t wall_ms, struct buf *out)
 {
     struct log_head head;
@@ -21,9 +22,11 @@ static int put_as_of(struct reader_place *place, int64_t wall_ms, struct buf *ou
         if (r < 0)
             return trace(r);
         int64_t complete_ms = atomic_load(&place->status->sources[i].complete_at_ms);
-        buf_put_format(out, ",\"%s\":{\"position\":%lld", source[i].log, (long long)cursor.position);
+        buf_put_format(out, ",\"%s\":{\"position\":%lld", source[i].log,
+                       (long long)cursor.position);
         if (complete_ms > 0)
-            buf_put_format(out, ",\"age_ms\":%lld", (long long)(wall_ms > complete_ms ? wall_ms - complete_ms : 0));
+            buf_put_format(out, ",\"age_ms\":%lld",
+                           (long long)(wall_ms > complete_ms ? wall_ms - complete_ms : 0));
         int64_t parked = 0;
         r = parked_count_of(place->db, &(struct parked_filter){ .log = source[i].log }, &parked);
         if (r < 0)
@@ -42,7 +45,8 @@ static _Bool is_id(const char *name)
     return length > 3 && strcmp(name + length - 3, "_id") == 0;
 }
 
-/* Is an event parked about one of those that the request names? Then the answer may lack it. 1, 0, < 0. */
+/* Is an event parked about one of those that the request names? Then the answer may lack it. 1, 0,
+ * < 0. */
 static int is_stale(struct reader_place *place, const struct item *item)
 {
     const struct schema *schema = item->query->request;
@@ -61,12 +65,13 @@ static int is_stale(struct reader_place *place, const struct item *item)
     return 0;
 }
 
-static int add_as_of(struct reader_place *place, const struct item *item, int64_t wall_ms, struct buf *body)
+static int add_as_of(struct reader_place *place, const struct item *item, int64_t wall_ms,
+                     struct buf *body)
 {
     int stale = is_stale(place, item);
     if (stale < 0)
         return trace(stale);
-    body->length--;                                   /* opens the object again: its closing brace */
+    body->length--; /* opens the object again: its closing brace */
     if (body->length > 1)
         buf_put_char(body, ',');
     int r = put_as_of(place, wall_ms, body);
@@ -91,7 +96,8 @@ static int ask(struct reader_place *place, struct journey *j, struct item *item,
 void query_run(struct reader_place *place, struct item *item, int64_t wall_ms)
 {
     struct journey j;
-    journey_init(&j, MODE_QUERY, place->service, place->option_values, place->db, &item->arena, &place->ids, wall_ms);
+    journey_init(&j, MODE_QUERY, place->service, place->option_values, place->db, &item->arena,
+                 &place->ids, wall_ms);
     int r = db_begin(place->db);
     if (r == 0)
         r = ask(place, &j, item, wall_ms);
@@ -101,7 +107,8 @@ void query_run(struct reader_place *place, struct item *item, int64_t wall_ms)
         item->refusal = r;
         item->message = arena_copy(&item->arena, j.message, strlen(j.message));
     } else if (r < 0) {
-        log_error("query_failed", LOG_TEXT("subject", item->query->subject), LOG_TEXT("reason", failure_text()));
+        log_error("query_failed", LOG_TEXT("subject", item->query->subject),
+                  LOG_TEXT("reason", failure_text()));
         item->refusal = REFUSED_INTERNAL;
         item->message = "the service failed on this request; its log says why";
     }

@@ -4,7 +4,8 @@
 #include "base/condition.h"
 #include "base/log.h"
 
-static _Bool positions_reached(const struct status *status, const struct service *service, const int64_t *min)
+static _Bool positions_reached(const struct status *status, const struct service *service,
+                               const int64_t *min)
 {
     if (!min)
         return 1;
@@ -87,10 +88,14 @@ static void *reader_main(void *argument)
 {
     struct readers *readers = argument;
     struct reader_place place = {
-        .service = readers->service, .option_values = readers->option_values, .status = readers->status,
+        .service = readers->service,
+        .option_values = readers->option_values,
+        .status = readers->status,
     };
     id_source_init(&place.ids, 0);
-    struct db_options options = { .path = readers->database_path, .read_only = 1, .damaged = &readers->status->damaged };
+    struct db_options options = { .path = readers->database_path,
+                                  .read_only = 1,
+                                  .damaged = &readers->status->damaged };
     if (db_open(&options, &place.db) < 0)
         log_error("reader_failed", LOG_TEXT("reason", failure_text()));
     struct item *item;

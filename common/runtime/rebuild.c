@@ -1,5 +1,6 @@
-/* Rebuild: see rebuild.h. Only apply runs (rule 2): nothing is decided, nothing is reacted to. What the tables that serve
- * see of it stands in one transaction, so a crash in the middle leaves the old tables. */
+/* Rebuild: see rebuild.h. Only apply runs (rule 2): nothing is decided, nothing is reacted to. What
+ * the tables that serve see of it stands in one transaction, so a crash in the middle leaves the
+ * old tables. */
 #include "runtime/rebuild.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -10,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SLICE_EVENTS 1000                 /* of our own log, in one transaction of the scratch file */
-#define SWAPS_MAX 3                       /* after each it is compared again; who writes by hand meanwhile is not served for ever */
+#define SLICE_EVENTS 1000 /* of our own log, in one transaction of the scratch file */
+/* after each it is compared again; who writes by hand meanwhile is not served for ever */
+#define SWAPS_MAX 3
 
 /* ---- At a start ------------------------------------------------------------------------------ */
 
@@ -25,7 +27,9 @@ static int drop_tables(const struct service *service, struct db *db)
     if (r == 0)
         r = db_script(model, service->tables);
     if (r == 0)
-        r = query_open(&query, model, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'", "");
+        r = query_open(
+            &query, model,
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'", "");
     while (r >= 0 && (r = query_next(&query)) > 0)
         buf_put_format(&sql, "DROP TABLE IF EXISTS \"%s\";", query_text(&query, 0));
     buf_put_char(&sql, '\0');
@@ -46,7 +50,8 @@ int rebuild_tables(const struct service *service, struct db *db)
         r = db_script(db, "DELETE FROM cursors; DELETE FROM parked;");
     if (r < 0)
         return trace(r);
-    log_info("tables_rebuilt", LOG_INT("version", service->tables_version), LOG_INT("position", position));
+    log_info("tables_rebuilt", LOG_INT("version", service->tables_version),
+             LOG_INT("position", position));
     return 0;
 }
 
@@ -69,7 +74,9 @@ void rebuild_remove_leftover(const char *served_path)
 int rebuild_open(struct rebuild *rebuild)
 {
     int r = make_path(rebuild->served_path, rebuild->path, sizeof(rebuild->path));
-    return r < 0 ? trace(r) : trace(fold_open(rebuild->service, rebuild->path, rebuild->served_path, &rebuild->db));
+    return r < 0 ? trace(r)
+                 : trace(fold_open(rebuild->service, rebuild->path, rebuild->served_path,
+                                   &rebuild->db));
 }
 
 void rebuild_deinit(struct rebuild *rebuild)
@@ -83,7 +90,8 @@ void rebuild_deinit(struct rebuild *rebuild)
 
 /* ---- Folding --------------------------------------------------------------------------------- */
 
-/* A page of another's log, up to our cursor in it. 0 with *more when there is more; FOLD_DIFFERENT; < 0. */
+/* A page of another's log, up to our cursor in it. 0 with *more when there is more; FOLD_DIFFERENT;
+ * < 0. */
 static int fold_page_of(struct rebuild *rebuild, int i, _Bool *more)
 {
     _deinit_(arena) struct arena arena = { 0 };
@@ -103,7 +111,9 @@ static int fold_page_of(struct rebuild *rebuild, int i, _Bool *more)
         r = fold_rows(rebuild->service, source, rebuild->db, page, cursor.position, at, why);
     rebuild->events += at->position - before;
     if (r == 0 && at->position == cursor.position && !digest_equal(&at->chain, &cursor.chain)) {
-        snprintf(why, sizeof(why), "position %" PRId64 " of the leader's log is not the event that was read", at->position);
+        snprintf(why, sizeof(why),
+                 "position %" PRId64 " of the leader's log is not the event that was read",
+                 at->position);
         r = FOLD_DIFFERENT;
     }
     if (r == FOLD_DIFFERENT)
@@ -112,7 +122,8 @@ static int fold_page_of(struct rebuild *rebuild, int i, _Bool *more)
     return trace(r);
 }
 
-/* A page of each, and a slice of our own; in a transaction, thus up to where the file that serves stands in one snapshot. */
+/* A page of each, and a slice of our own; in a transaction, thus up to where the file that serves
+ * stands in one snapshot. */
 static int fold_piece(struct rebuild *rebuild, _Bool *ret_more)
 {
     const struct source *source = rebuild->service->sources;
@@ -126,7 +137,8 @@ static int fold_piece(struct rebuild *rebuild, _Bool *ret_more)
     r = fold_own_log(rebuild->service, rebuild->db, rebuild->db, &rebuild->position, SLICE_EVENTS);
     rebuild->events += rebuild->position - before;
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT) {
-        snprintf(rebuild->why, sizeof(rebuild->why), "%s: position %" PRId64 " cannot be applied: %s", rebuild->service->log,
+        snprintf(rebuild->why, sizeof(rebuild->why),
+                 "%s: position %" PRId64 " cannot be applied: %s", rebuild->service->log,
                  rebuild->position + 1, failure_reason());
         return FOLD_DIFFERENT;
     }
@@ -179,7 +191,8 @@ static int table_of(struct rebuild *rebuild, const char *name)
         i++;
     if (i < rebuild->table_count || i == REBUILD_TABLES_MAX)
         return i < rebuild->table_count ? i : -1;
-    rebuild->keys[i] = arena_alloc(&rebuild->arena, (size_t)rebuild->key_limit * sizeof(*rebuild->keys[i]));
+    rebuild->keys[i] = arena_alloc(&rebuild->arena,
+                                   (size_t)rebuild->key_limit * sizeof(*rebuild->keys[i]));
     rebuild->tables[i].keys = rebuild->keys[i];
     rebuild->tables[i].table = arena_copy(&rebuild->arena, name, strlen(name));
     if (!rebuild->tables[i].table || !rebuild->keys[i])
@@ -284,7 +297,8 @@ static int hold_and_swap(struct rebuild *rebuild)
     if (r == 0)
         r = rebuild->turn(rebuild->context, REBUILD_WANTS_SWAP);
     else
-        rebuild->turn(rebuild->context, REBUILD_WANTS_RELEASE);   /* cannot fail, so the failure's text stays */
+        /* cannot fail, so the failure's text stays */
+        rebuild->turn(rebuild->context, REBUILD_WANTS_RELEASE);
     rebuild->held_ms += clock_monotonic_ms() - begun_ms;
     return trace(r);
 }
@@ -299,7 +313,8 @@ int rebuild_run(struct rebuild *rebuild)
         if (r != 0 || rebuild->differences == 0)
             break;
         if (swaps == SWAPS_MAX)
-            return fail(ERR_INTERNAL, "%" PRId64 " rows differ again; somebody else writes to them", rebuild->differences);
+            return fail(ERR_INTERNAL, "%" PRId64 " rows differ again; somebody else writes to them",
+                        rebuild->differences);
         r = hold_and_swap(rebuild);
     }
     return trace(r);

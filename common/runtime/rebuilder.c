@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #define KEY_LIMIT 20
-#define NICE 10                           /* who serves comes first */
+#define NICE 10 /* who serves comes first */
 
-struct place {                            /* what a rebuild's questions need */
+struct place { /* what a rebuild's questions need */
     struct instance *instance;
     struct rebuilder *rebuilder;
-    struct asker *asker;                  /* made with the first question */
+    struct asker *asker; /* made with the first question */
 };
 
 /* ---- The writer's part ----------------------------------------------------------------------- */
@@ -33,7 +33,7 @@ int rebuilder_turn(struct rebuilder *rebuilder, struct writer *writer, _Bool *re
     case REBUILD_WANTS_RELEASE: writer_release_events(writer); break;
     case REBUILD_WANTS_SWAP:
         r = rebuild_swap(rebuilder->rebuild, writer->db, ret_outcome_unknown);
-        loop_stop_process(&writer->loop);         /* it remembers what the tables said */
+        loop_stop_process(&writer->loop); /* it remembers what the tables said */
         writer_release_events(writer);
         break;
     }
@@ -46,7 +46,8 @@ void rebuilder_turned(struct rebuilder *rebuilder, int result)
         return;
     pthread_mutex_lock(&rebuilder->lock);
     rebuilder->result = result;
-    snprintf(rebuilder->reason, sizeof(rebuilder->reason), "%s", result < 0 ? failure_reason() : "");
+    snprintf(rebuilder->reason, sizeof(rebuilder->reason), "%s",
+             result < 0 ? failure_reason() : "");
     atomic_store(&rebuilder->want, REBUILD_WANTS_NOTHING);
     pthread_mutex_unlock(&rebuilder->lock);
     pthread_cond_signal(&rebuilder->turned);
@@ -62,18 +63,19 @@ static int turn(void *context, enum rebuild_want wanted)
         pthread_cond_wait(&rebuilder->turned, &rebuilder->lock);
     int r = rebuilder->result;
     pthread_mutex_unlock(&rebuilder->lock);
-    return r < 0 ? fail((enum failure)-r, "%s", rebuilder->reason) : 0;
+    return r < 0 ? fail((enum failure) - r, "%s", rebuilder->reason) : 0;
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-static int fetch(void *context, const struct source *source, int64_t after_position, struct arena *arena,
-                 const struct runtime_events_reply **ret_page)
+static int fetch(void *context, const struct source *source, int64_t after_position,
+                 struct arena *arena, const struct runtime_events_reply **ret_page)
 {
     struct place *place = context;
     struct instance *instance = place->instance;
     int r = place->asker ? 0 : asker_open(instance->config, instance->service, &place->asker);
-    return r < 0 ? trace(r) : trace(fold_fetch(place->asker, source, after_position, arena, ret_page));
+    return r < 0 ? trace(r)
+                 : trace(fold_fetch(place->asker, source, after_position, arena, ret_page));
 }
 
 /* What differed and was put right, also when something failed after that. */
@@ -81,8 +83,10 @@ static void tell_differences(const struct rebuild *rebuild)
 {
     for (int i = 0; i < rebuild->table_count; i++) {
         const struct runtime_rebuild_reply_tables_item *table = &rebuild->tables[i];
-        log_warn("rebuild_differed", LOG_TEXT("table", table->table), LOG_INT("missing", table->missing), LOG_INT("extra", table->extra),
-                 LOG_INT("changed", table->changed), LOG_TEXT("first_key", table->keys_count > 0 ? table->keys[0] : NULL));
+        log_warn("rebuild_differed", LOG_TEXT("table", table->table),
+                 LOG_INT("missing", table->missing), LOG_INT("extra", table->extra),
+                 LOG_INT("changed", table->changed),
+                 LOG_TEXT("first_key", table->keys_count > 0 ? table->keys[0] : NULL));
     }
 }
 
@@ -97,14 +101,18 @@ static void refuse(struct item *item, enum refusal refusal, const char *why)
 /* What is away or full now may not be so later; all else a person has to look at. */
 static _Bool passes(int r)
 {
-    return r == -ERR_NETWORK || r == -ERR_LOCKED || r == -ERR_FULL || r == -ERR_READONLY || r == -ERR_MEMORY;
+    return r == -ERR_NETWORK || r == -ERR_LOCKED || r == -ERR_FULL || r == -ERR_READONLY ||
+           r == -ERR_MEMORY;
 }
 
 /* Becomes the item's outcome. */
 static void settle(struct item *item, struct rebuild *rebuild, int r, int64_t duration_ms)
 {
     const struct runtime_rebuild_reply reply = {
-        .events = rebuild->events, .duration_ms = duration_ms, .tables = rebuild->tables, .tables_count = (size_t)rebuild->table_count,
+        .events = rebuild->events,
+        .duration_ms = duration_ms,
+        .tables = rebuild->tables,
+        .tables_count = (size_t)rebuild->table_count,
     };
     tell_differences(rebuild);
     if (r == 0)
@@ -112,17 +120,21 @@ static void settle(struct item *item, struct rebuild *rebuild, int r, int64_t du
     if (r == 0) {
         item->outcome = OUTCOME_DONE;
         log_info("rebuilt", LOG_INT("events", rebuild->events), LOG_INT("duration_ms", duration_ms),
-                 LOG_INT("rows_put_right", rebuild->put_right), LOG_INT("held_ms", rebuild->held_ms), LOG_INT("swap_ms", rebuild->swap_ms));
+                 LOG_INT("rows_put_right", rebuild->put_right),
+                 LOG_INT("held_ms", rebuild->held_ms), LOG_INT("swap_ms", rebuild->swap_ms));
         return;
     }
-    const char *why = r < 0 ? failure_reason() : r == FOLD_DIFFERENT ? rebuild->why : "the service is stopping";
+    const char *why = r < 0                 ? failure_reason()
+                      : r == FOLD_DIFFERENT ? rebuild->why
+                                            : "the service is stopping";
     char message[400];
     int length = snprintf(message, sizeof(message), "%s", why);
     if (rebuild->put_right > 0 && length < (int)sizeof(message))
-        snprintf(message + length, sizeof(message) - (size_t)length, "; rows put right before that: %" PRId64, rebuild->put_right);
+        snprintf(message + length, sizeof(message) - (size_t)length,
+                 "; rows put right before that: %" PRId64, rebuild->put_right);
     refuse(item, passes(r) || r == REBUILD_STOPPED ? REFUSED_BUSY : REFUSED_INTERNAL, message);
-    log_at(passes(r) || r == REBUILD_STOPPED ? LOG_WARN : LOG_ERROR, "rebuild_failed", LOG_TEXT("reason", r < 0 ? failure_text() : why),
-           LOG_INT("events", rebuild->events));
+    log_at(passes(r) || r == REBUILD_STOPPED ? LOG_WARN : LOG_ERROR, "rebuild_failed",
+           LOG_TEXT("reason", r < 0 ? failure_text() : why), LOG_INT("events", rebuild->events));
 }
 
 static void *rebuilder_main(void *argument)
@@ -133,12 +145,17 @@ static void *rebuilder_main(void *argument)
     const struct runtime_rebuild *request = item->request;
     struct place place = { .instance = instance, .rebuilder = rebuilder };
     struct rebuild rebuild = {
-        .service = instance->service, .served_path = instance->database_path, .fetch = fetch, .turn = turn, .context = &place,
-        .stopping = &rebuilder->stopping, .progress = &instance->status.rebuild_events,
+        .service = instance->service,
+        .served_path = instance->database_path,
+        .fetch = fetch,
+        .turn = turn,
+        .context = &place,
+        .stopping = &rebuilder->stopping,
+        .progress = &instance->status.rebuild_events,
         .key_limit = request->has_key_limit ? (int)request->key_limit : KEY_LIMIT,
     };
     rebuilder->rebuild = &rebuild;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);      /* of this thread alone */
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
     int64_t begun_ms = clock_monotonic_ms();
     log_info("rebuild_begun", LOG_INT("position", atomic_load(&instance->status.position)));
     int r = rebuild_run(&rebuild);
@@ -149,7 +166,7 @@ static void *rebuilder_main(void *argument)
     asker_free(place.asker);
     rebuild_deinit(&rebuild);
     atomic_store(&instance->status.rebuild_events, 0);
-    atomic_store(&rebuilder->active, 0);  /* before the answer: who has it may ask again */
+    atomic_store(&rebuilder->active, 0); /* before the answer: who has it may ask again */
     reply_send(instance->bus, BUS_URGENT, item);
     item_free(item);
     return NULL;
@@ -179,7 +196,7 @@ static const char *begin(struct rebuilder *rebuilder, struct item *item)
     if (atomic_load(&rebuilder->stopping))
         return "the service is stopping";
     if (rebuilder->joinable)
-        pthread_join(rebuilder->thread, NULL);        /* it has ended, or is about to */
+        pthread_join(rebuilder->thread, NULL); /* it has ended, or is about to */
     rebuilder->item = item;
     atomic_store(&rebuilder->active, 1);
     rebuilder->joinable = pthread_create(&rebuilder->thread, NULL, rebuilder_main, rebuilder) == 0;

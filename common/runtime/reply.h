@@ -5,9 +5,10 @@
 
 struct micro_endpoint;
 
-/* Answers, counts, and logs what was refused for a reason of ours. Any thread; the item stays the caller's. */
+/* Answers, counts, and logs what was refused for a reason of ours. Any thread; the item stays the
+ * caller's. */
 void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *item);
 
 /* The same for a request that became no item. */
-void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint *counters, int64_t received_ns,
-                   enum refusal refusal, const char *message);
+void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint *counters,
+                   int64_t received_ns, enum refusal refusal, const char *message);

@@ -1,4 +1,5 @@
-/* Resolve: see resolve.h. Up to where they part, log and stream have equal chains, so that place is found by halving. */
+/* Resolve: see resolve.h. Up to where they part, log and stream have equal chains, so that place is
+ * found by halving. */
 #include "runtime/resolve.h"
 #include "base/clock.h"
 #include "base/lock_file.h"
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHOWN_MAX 5                       /* events that are listed of each side */
+#define SHOWN_MAX 5 /* events that are listed of each side */
 #define LOCK_WAIT_MS 1000
 
 struct sides {
@@ -21,11 +22,11 @@ struct sides {
     struct asker *asker;
     const struct service *service;
     const char *database_path;
-    struct log_head head;                 /* of the log */
+    struct log_head head; /* of the log */
     _Bool stream_exists;
     int64_t first_sequence, last_sequence, messages;
-    int64_t equal;                        /* up to this position both say the same */
-    int64_t seen;                         /* how far the stream was once seen to go, when that was beyond the log */
+    int64_t equal; /* up to this position both say the same */
+    int64_t seen;  /* how far the stream was once seen to go, when that was beyond the log */
 };
 
 /* ---- Looking -------------------------------------------------------------------------------- */
@@ -38,7 +39,9 @@ static int read_stream(struct sides *sides)
     if (r == JS_REFUSED && state.error.error_code == JS_ERR_STREAM_NOT_FOUND)
         return 0;
     if (r != 0)
-        return r < 0 ? trace(r) : fail(ERR_NETWORK, "the stream %s: %s", sides->service->log, state.error.description);
+        return r < 0 ? trace(r)
+                     : fail(ERR_NETWORK, "the stream %s: %s", sides->service->log,
+                            state.error.description);
     sides->stream_exists = 1;
     sides->first_sequence = state.first_sequence;
     sides->last_sequence = state.last_sequence;
@@ -46,7 +49,8 @@ static int read_stream(struct sides *sides)
     return 0;
 }
 
-/* 1: the stream's message at this sequence is the log's event at this position; 0: it is not; < 0. */
+/* 1: the stream's message at this sequence is the log's event at this position; 0: it is not; <
+ * 0. */
 static int is_equal_at(struct sides *sides, int64_t position)
 {
     _deinit_(arena) struct arena arena = { 0 };
@@ -61,10 +65,13 @@ static int is_equal_at(struct sides *sides, int64_t position)
     return r <= 0 ? trace(r) : digest_equal(&chain, &message.event.chain);
 }
 
-/* The last position that both have in common. Before the stream's first message nothing can be compared. */
+/* The last position that both have in common. Before the stream's first message nothing can be
+ * compared. */
 static int find_parting(struct sides *sides)
 {
-    int64_t equal = sides->first_sequence - 1, different = sides->last_sequence < sides->head.position ? sides->last_sequence : sides->head.position;
+    int64_t equal = sides->first_sequence - 1,
+            different = sides->last_sequence < sides->head.position ? sides->last_sequence
+                                                                    : sides->head.position;
     different++;
     while (different - equal > 1) {
         int64_t middle = equal + (different - equal) / 2;
@@ -105,8 +112,8 @@ static int tell_log(struct sides *sides)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
-    printf("log     %" PRId64 " events, %" PRId64 " of them after position %" PRId64 "\n", sides->head.position,
-           sides->head.position - sides->equal, sides->equal);
+    printf("log     %" PRId64 " events, %" PRId64 " of them after position %" PRId64 "\n",
+           sides->head.position, sides->head.position - sides->equal, sides->equal);
     int r = event_reader_open(&reader, sides->db, sides->service->log, sides->equal, SHOWN_MAX);
     while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
         show_event(&event);
@@ -121,9 +128,12 @@ static int tell_stream(struct sides *sides)
         printf("stream  %s is not there\n", sides->service->log);
         return 0;
     }
-    printf("stream  %" PRId64 " messages, sequences %" PRId64 " to %" PRId64 ", %" PRId64 " of them after %" PRId64 "\n", sides->messages,
-           sides->first_sequence, sides->last_sequence, sides->last_sequence - sides->equal, sides->equal);
-    for (int64_t at = sides->equal + 1; at <= sides->last_sequence && at <= sides->equal + SHOWN_MAX; at++) {
+    printf("stream  %" PRId64 " messages, sequences %" PRId64 " to %" PRId64 ", %" PRId64
+           " of them after %" PRId64 "\n",
+           sides->messages, sides->first_sequence, sides->last_sequence,
+           sides->last_sequence - sides->equal, sides->equal);
+    for (int64_t at = sides->equal + 1;
+         at <= sides->last_sequence && at <= sides->equal + SHOWN_MAX; at++) {
         _deinit_(arena) struct arena arena = { 0 };
         struct stream_message message;
         int r = asker_stream_message(sides->asker, at, &arena, &message);
@@ -132,7 +142,8 @@ static int tell_stream(struct sides *sides)
         if (message.place == STREAM_EVENT)
             show_event(&message.event);
         else
-            printf("    %8" PRId64 "  %s%s\n", at, message.place == STREAM_HOLE ? "no message" : "not an event of ours: ",
+            printf("    %8" PRId64 "  %s%s\n", at,
+                   message.place == STREAM_HOLE ? "no message" : "not an event of ours: ",
                    message.place == STREAM_HOLE ? "" : message.reason);
     }
     if (sides->last_sequence - sides->equal > SHOWN_MAX)
@@ -153,11 +164,16 @@ static int tell(struct sides *sides)
     if (r < 0)
         return trace(r);
     if (both_lack_events(sides))
-        printf("lost    the stream was once seen to go up to %" PRId64 "; neither has the rest. A backup of either may have it.\n", sides->seen);
+        printf("lost    the stream was once seen to go up to %" PRId64
+               "; neither has the rest. A backup of either may have it.\n",
+               sides->seen);
     else if (sides->equal == sides->last_sequence)
-        printf("no fork: the stream is the beginning of the log, and the service publishes what is missing\n");
+        printf("no fork: the stream is the beginning of the log, and the service publishes what is "
+               "missing\n");
     else if (sides->equal == sides->head.position)
-        printf("no fork, if what is newer in the stream are events of %s, which catches up on them\n", sides->service->name);
+        printf(
+            "no fork, if what is newer in the stream are events of %s, which catches up on them\n",
+            sides->service->name);
     return 0;
 }
 
@@ -166,11 +182,15 @@ static int tell(struct sides *sides)
 static int forget_stream(const char *database_path)
 {
     _free_(db) struct db *db = NULL;
-    int r = db_open(&(struct db_options){ .path = database_path, .lock_timeout_ms = LOCK_WAIT_MS }, &db);
-    return r < 0 ? trace(r) : trace(db_exec(db, "DELETE FROM meta WHERE name = ?1", "s", META_STREAM_POSITION));
+    int r = db_open(&(struct db_options){ .path = database_path, .lock_timeout_ms = LOCK_WAIT_MS },
+                    &db);
+    return r < 0
+               ? trace(r)
+               : trace(db_exec(db, "DELETE FROM meta WHERE name = ?1", "s", META_STREAM_POSITION));
 }
 
-/* First the stream, then what we remember of it: after a crash between the two the service is forked as before. */
+/* First the stream, then what we remember of it: after a crash between the two the service is
+ * forked as before. */
 static int keep_log(struct sides *sides)
 {
     int r = sides->stream_exists ? asker_stream_delete(sides->asker) : 0;
@@ -178,11 +198,14 @@ static int keep_log(struct sides *sides)
         r = forget_stream(sides->database_path);
     if (r < 0)
         return trace(r);
-    printf("kept the log; the stream %s is deleted. Start %s: it makes the stream anew, of %" PRId64 " events.\n", sides->service->log,
-           sides->service->name, sides->head.position);
+    printf("kept the log; the stream %s is deleted. Start %s: it makes the stream anew, of %" PRId64
+           " events.\n",
+           sides->service->log, sides->service->name, sides->head.position);
     if (sides->last_sequence > sides->equal)
-        printf("A service that has read more than position %" PRId64 " of the old stream is forked as its reader now (its statistics say so);\n"
-               "stop it and run `resolve --keep stream` there: it is folded anew from its own stream and reads this one again.\n",
+        printf("A service that has read more than position %" PRId64
+               " of the old stream is forked as its reader now (its statistics say so);\n"
+               "stop it and run `resolve --keep stream` there: it is folded anew from its own "
+               "stream and reads this one again.\n",
                sides->equal);
     return 0;
 }
@@ -192,10 +215,16 @@ static int keep_log(struct sides *sides)
 static int check_stream_is_whole(const struct sides *sides)
 {
     if (sides->messages == 0)
-        return fail(ERR_CONFIG, "the stream %s is not there or empty: nothing could be folded from it", sides->service->log);
+        return fail(ERR_CONFIG,
+                    "the stream %s is not there or empty: nothing could be folded from it",
+                    sides->service->log);
     if (sides->first_sequence != 1 || sides->messages != sides->last_sequence)
-        return fail(ERR_CONFIG, "the stream %s has lost messages (%" PRId64 " of the sequences %" PRId64 " to %" PRId64 "): keep the log, or"
-                    " restore a backup of either", sides->service->log, sides->messages, sides->first_sequence, sides->last_sequence);
+        return fail(ERR_CONFIG,
+                    "the stream %s has lost messages (%" PRId64 " of the sequences %" PRId64
+                    " to %" PRId64 "): keep the log, or"
+                    " restore a backup of either",
+                    sides->service->log, sides->messages, sides->first_sequence,
+                    sides->last_sequence);
     return 0;
 }
 
@@ -214,11 +243,14 @@ static void close_file(struct sides *sides)
 {
     _free_(db) struct db *db = NULL;
     db_free(take(sides->db));
-    if (db_open(&(struct db_options){ .path = sides->database_path, .lock_timeout_ms = LOCK_WAIT_MS }, &db) == 0)
+    if (db_open(
+            &(struct db_options){ .path = sides->database_path, .lock_timeout_ms = LOCK_WAIT_MS },
+            &db) == 0)
         db_checkpoint(db, 1, NULL);
 }
 
-/* The file first: one without its WAL would be a file without its newest events, a WAL without its file is nothing. */
+/* The file first: one without its WAL would be a file without its newest events, a WAL without its
+ * file is nothing. */
 static int keep_stream(struct sides *sides)
 {
     char mark[64];
@@ -236,8 +268,10 @@ static int keep_stream(struct sides *sides)
         r = move_aside(sides->database_path, "-shm", mark);
     if (r < 0)
         return trace(r);
-    printf("kept the stream; the file is set aside as %s%s. Start %s: it is folded anew from %" PRId64 " events.\n", sides->database_path, mark,
-           sides->service->name, sides->last_sequence);
+    printf(
+        "kept the stream; the file is set aside as %s%s. Start %s: it is folded anew from %" PRId64
+        " events.\n",
+        sides->database_path, mark, sides->service->name, sides->last_sequence);
     if (sides->head.position > sides->equal)
         printf("The %" PRId64 " events that only the log had are in that file and nowhere else.\n",
                sides->head.position - sides->equal);
@@ -256,7 +290,9 @@ static int read_arguments(const struct config *config, enum keep *ret_keep)
         return 0;
     }
     if (config->argument_count == 3 && strcmp(arguments[0], "--keep") == 0) {
-        *ret_keep = strcmp(arguments[1], "log") == 0 ? KEEP_LOG : strcmp(arguments[1], "stream") == 0 ? KEEP_STREAM : KEEP_NOTHING;
+        *ret_keep = strcmp(arguments[1], "log") == 0      ? KEEP_LOG
+                    : strcmp(arguments[1], "stream") == 0 ? KEEP_STREAM
+                                                          : KEEP_NOTHING;
         if (*ret_keep != KEEP_NOTHING)
             return 0;
     }
@@ -265,7 +301,10 @@ static int read_arguments(const struct config *config, enum keep *ret_keep)
 
 static int resolve(struct sides *sides, const struct config *config, enum keep keep)
 {
-    int r = db_open(&(struct db_options){ .path = sides->database_path, .read_only = 1, .lock_timeout_ms = LOCK_WAIT_MS }, &sides->db);
+    int r = db_open(&(struct db_options){ .path = sides->database_path,
+                                          .read_only = 1,
+                                          .lock_timeout_ms = LOCK_WAIT_MS },
+                    &sides->db);
     if (r == 0)
         r = asker_open(config, sides->service, &sides->asker);
     if (r == 0)
@@ -275,17 +314,20 @@ static int resolve(struct sides *sides, const struct config *config, enum keep k
     if (r < 0)
         return trace(r);
     switch (keep) {
-    case KEEP_LOG:    return trace(keep_log(sides));
-    case KEEP_STREAM: return trace(keep_stream(sides));
+    case KEEP_LOG:     return trace(keep_log(sides));
+    case KEEP_STREAM:  return trace(keep_stream(sides));
     case KEEP_NOTHING: break;
     }
     if (both_lack_events(sides) || (sides->equal < sides->last_sequence))
-        printf("choose  stop the service; then `resolve --keep log` gives up what the stream has after position %" PRId64 ",\n"
-               "        or `resolve --keep stream` sets aside what the log has after it\n", sides->equal);
+        printf("choose  stop the service; then `resolve --keep log` gives up what the stream has "
+               "after position %" PRId64 ",\n"
+               "        or `resolve --keep stream` sets aside what the log has after it\n",
+               sides->equal);
     return 0;
 }
 
-int resolve_run(const struct service *service, const struct config *config, const char *database_path)
+int resolve_run(const struct service *service, const struct config *config,
+                const char *database_path)
 {
     struct sides sides = { .service = service, .database_path = database_path };
     enum keep keep;

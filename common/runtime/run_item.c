@@ -15,8 +15,8 @@ _Bool run_item_is_own_fault(int r)
     return r == -ERR_CONSTRAINT || r == -ERR_INVALID || r == -ERR_INTERNAL;
 }
 
-/* One that ends with its item, because a savepoint takes its effects back. Without savepoints it ends the whole run, which
- * begins again with them (loop_run). */
+/* One that ends with its item, because a savepoint takes its effects back. Without savepoints it
+ * ends the whole run, which begins again with them (loop_run). */
 static _Bool is_contained(const struct loop *loop, int r)
 {
     return loop->isolates && run_item_is_own_fault(r);
@@ -27,7 +27,8 @@ static int isolate(struct loop *loop)
     return loop->isolates ? trace(db_savepoint(loop->db)) : 0;
 }
 
-/* Keeps the effects of a piece of work, or takes them back. Returns what it was given, or a failure to keep them. */
+/* Keeps the effects of a piece of work, or takes them back. Returns what it was given, or a failure
+ * to keep them. */
 static int end_isolation(struct loop *loop, int r)
 {
     if (r == 0 && loop->isolates)
@@ -44,7 +45,8 @@ static const char *keep(struct arena *arena, const char *text)
 
 /* ---- Appending ------------------------------------------------------------------------------ */
 
-static int fill_event(struct loop *loop, struct journey *j, const struct emission *emission, struct event *event)
+static int fill_event(struct loop *loop, struct journey *j, const struct emission *emission,
+                      struct event *event)
 {
     char *id = arena_alloc(j->arena, UUID_SIZE);
     if (!id)
@@ -56,12 +58,19 @@ static int fill_event(struct loop *loop, struct journey *j, const struct emissio
         return trace(r);
     const struct origin *origin = &emission->origin;
     *event = (struct event){
-        .log = loop->service->log, .position = loop->at.head.position + 1, .id = id,
-        .type = emission->type->name, .entity = emission->entity, .time_ms = j->now_ms,
+        .log = loop->service->log,
+        .position = loop->at.head.position + 1,
+        .id = id,
+        .type = emission->type->name,
+        .entity = emission->entity,
+        .time_ms = j->now_ms,
         .correlation = origin->correlation ? origin->correlation : id,
-        .causation = origin->causation, .cause = origin->cause, .cause_digest = origin->cause_digest,
+        .causation = origin->causation,
+        .cause = origin->cause,
+        .cause_digest = origin->cause_digest,
         .traceparent = origin->traceparent,
-        .data = arena_copy(j->arena, data.data, data.length), .data_length = data.length,
+        .data = arena_copy(j->arena, data.data, data.length),
+        .data_length = data.length,
         .value = emission->value,
     };
     if (!event->data)
@@ -74,8 +83,8 @@ static int fill_event(struct loop *loop, struct journey *j, const struct emissio
 }
 
 /* One event into the log and the tables (rules 1 and 2). */
-static int append(struct loop *loop, struct batch *batch, const struct event_type *type, struct event *event,
-                  struct arena *arena)
+static int append(struct loop *loop, struct batch *batch, const struct event_type *type,
+                  struct event *event, struct arena *arena)
 {
     struct committed_event *committed = arena_alloc(arena, sizeof(*committed));
     if (!committed)
@@ -94,7 +103,8 @@ static int append(struct loop *loop, struct batch *batch, const struct event_typ
     return 0;
 }
 
-int append_emissions(struct loop *loop, struct journey *j, struct batch *batch, const struct event **ret_first)
+int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
+                     const struct event **ret_first)
 {
     const struct log_head head = loop->at.head;
     struct committed_event **last_event = batch->last_event;
@@ -160,16 +170,24 @@ static int answer_repeat(struct loop *loop, struct item *item)
         if (r <= 0)
             return trace(r);
         if (strcmp(digest, item->origin.cause_digest) != 0)
-            return refuse(item, REFUSED_CONFLICT, "this idempotency key was used for another request") < 0 ? -ERR_MEMORY : 1;
+            return refuse(item, REFUSED_CONFLICT,
+                          "this idempotency key was used for another request") < 0
+                       ? -ERR_MEMORY
+                       : 1;
         return refuse(item, refusal, message) < 0 ? -ERR_MEMORY : 1;
     }
     if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0)
-        return refuse(item, REFUSED_CONFLICT, "this idempotency key was used for another request") < 0 ? -ERR_MEMORY : 1;
+        return refuse(item, REFUSED_CONFLICT, "this idempotency key was used for another request") <
+                       0
+                   ? -ERR_MEMORY
+                   : 1;
     const struct event_type *type = event_type_of_name(loop->service->events, found.type);
     void *value = NULL;
     struct invalid invalid;
-    if (!type || schema_decode(type->schema, found.data, found.data_length, &item->arena, &value, &invalid) != 0)
-        return fail(ERR_INTERNAL, "our own event at position %" PRId64 " cannot be read", found.position);
+    if (!type || schema_decode(type->schema, found.data, found.data_length, &item->arena, &value,
+                               &invalid) != 0)
+        return fail(ERR_INTERNAL, "our own event at position %" PRId64 " cannot be read",
+                    found.position);
     found.value = value;
     r = answer_from(item, &found);
     return r < 0 ? trace(r) : 1;
@@ -184,19 +202,22 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
             return r < 0 ? trace(r) : 0;
     }
     struct journey j;
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena, &loop->ids, wall_ms);
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
     j.origin = item->origin;
     const struct event *first = NULL;
     r = item->command->decide(&j, item->request);
     if (r == 0)
         r = append_emissions(loop, &j, batch, &first);
     if (r == 0)
-        r = first ? answer_from(item, first) : fail(ERR_INTERNAL, "%s decided nothing", item->command->subject);
+        r = first ? answer_from(item, first)
+                  : fail(ERR_INTERNAL, "%s decided nothing", item->command->subject);
     journey_deinit(&j);
     if (r <= 0)
         return trace(r);
     if (item->key && !refusal_is_transient(r)) {
-        int written = refusals_write(loop->db, item->key, item->origin.cause_digest, r, j.message, wall_ms);
+        int written = refusals_write(loop->db, item->key, item->origin.cause_digest, r, j.message,
+                                     wall_ms);
         if (written < 0)
             return trace(written);
     }
@@ -208,8 +229,12 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
 static int park(struct loop *loop, struct item *item, const char *error, int64_t wall_ms)
 {
     struct parked parked = {
-        .log = item->source->log, .position = item->event.position, .entity = item->event.entity,
-        .type = item->event.type, .error = error, .since_ms = wall_ms,
+        .log = item->source->log,
+        .position = item->event.position,
+        .entity = item->event.entity,
+        .type = item->event.type,
+        .error = error,
+        .since_ms = wall_ms,
     };
     int r = parked_add(loop->db, &parked);
     if (r < 0)
@@ -218,11 +243,13 @@ static int park(struct loop *loop, struct item *item, const char *error, int64_t
     item->outcome = OUTCOME_PARKED;
     item->message = keep(&item->arena, error);
     log_error("event_parked", LOG_TEXT("log", parked.log), LOG_INT("position", parked.position),
-              LOG_TEXT("type", parked.type), LOG_TEXT("entity", parked.entity), LOG_TEXT("reason", error));
+              LOG_TEXT("type", parked.type), LOG_TEXT("entity", parked.entity),
+              LOG_TEXT("reason", error));
     return 0;
 }
 
-/* An event that we have reacted to before, in a life that our log remembers and our cursor does not. */
+/* An event that we have reacted to before, in a life that our log remembers and our cursor does
+ * not. */
 static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     if (!item->type->react)
@@ -233,12 +260,16 @@ static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct b
     if (r != 0)
         return r < 0 ? trace(r) : 0;
     struct journey j;
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena, &loop->ids, wall_ms);
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
     j.origin = (struct origin){
-        .correlation = item->event.correlation, .causation = item->event.id,
-        .cause = keep(&item->arena, cause), .traceparent = item->event.traceparent,
+        .correlation = item->event.correlation,
+        .causation = item->event.id,
+        .cause = keep(&item->arena, cause),
+        .traceparent = item->event.traceparent,
     };
-    r = j.origin.cause ? item->type->react(&j, &item->event) : fail(ERR_MEMORY, "no memory for a reaction");
+    r = j.origin.cause ? item->type->react(&j, &item->event)
+                       : fail(ERR_MEMORY, "no memory for a reaction");
     if (r == 0)
         r = append_emissions(loop, &j, batch, NULL);
     journey_deinit(&j);
@@ -261,7 +292,8 @@ static int apply_foreign(struct loop *loop, struct item *item, int64_t wall_ms, 
 }
 
 /* A parked event once more. What stands behind an earlier one of its entity stays there. */
-static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall_ms,
+                              struct batch *batch)
 {
     const char *log = item->source->log;
     const int64_t position = item->event.position;
@@ -276,8 +308,9 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
     if (r < 0 && !is_contained(loop, r))
         return trace(r);
     if (r < 0) {
-        log_error("redrive_failed", LOG_TEXT("log", log), LOG_INT("position", position), LOG_TEXT("type", item->event.type),
-                  LOG_TEXT("entity", item->event.entity), LOG_TEXT("reason", failure_text()));
+        log_error("redrive_failed", LOG_TEXT("log", log), LOG_INT("position", position),
+                  LOG_TEXT("type", item->event.type), LOG_TEXT("entity", item->event.entity),
+                  LOG_TEXT("reason", failure_text()));
         return trace(parked_set_error(loop->db, log, position, failure_text()));
     }
     r = parked_remove(loop->db, log, position);
@@ -285,12 +318,13 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
         return trace(r);
     loop->at.parked_count--;
     item->outcome = OUTCOME_DONE;
-    log_info("event_redriven", LOG_TEXT("log", log), LOG_INT("position", position), LOG_TEXT("type", item->event.type),
-             LOG_TEXT("entity", item->event.entity));
+    log_info("event_redriven", LOG_TEXT("log", log), LOG_INT("position", position),
+             LOG_TEXT("type", item->event.type), LOG_TEXT("entity", item->event.entity));
     return 0;
 }
 
-static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_ms,
+                             struct batch *batch)
 {
     struct cursor *cursor = &loop->at.cursors[item->feed];
     switch (cursor_fit(cursor, item->event.position, &item->event.chain, &item->event_digest)) {
@@ -308,16 +342,20 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
     if (behind < 0 || (r < 0 && !is_contained(loop, r)))
         return trace(behind < 0 ? behind : r);
     if (behind > 0 || r < 0)
-        r = park(loop, item, behind > 0 ? "an earlier event of this entity is parked" : failure_text(), wall_ms);
+        r = park(loop, item,
+                 behind > 0 ? "an earlier event of this entity is parked" : failure_text(),
+                 wall_ms);
     *cursor = (struct cursor){
-        .position = item->event.position, .chain = item->event.chain, .event_time_ms = item->event.time_ms,
+        .position = item->event.position,
+        .chain = item->event.chain,
+        .event_time_ms = item->event.time_ms,
     };
     loop->cursor_moved[item->feed] = 1;
     return trace(r);
 }
 
-/* Our own log, ahead in the stream: a restored or lost database catches up on itself. No reaction and
- * nothing observed: it has all happened before. */
+/* Our own log, ahead in the stream: a restored or lost database catches up on itself. No reaction
+ * and nothing observed: it has all happened before. */
 static int run_own_event(struct loop *loop, struct item *item)
 {
     struct cursor head = { .position = loop->at.head.position, .chain = loop->at.head.chain };
@@ -328,12 +366,14 @@ static int run_own_event(struct loop *loop, struct item *item)
     case CURSOR_NEXT:   break;
     }
     if (!item->type || item->invalid)
-        return fail(ERR_INVALID, "our own event %s at position %" PRId64 " cannot be read: %s", item->event.type,
-                    item->event.position, item->invalid ? item->invalid : "unknown type; a newer version wrote it");
+        return fail(ERR_INVALID, "our own event %s at position %" PRId64 " cannot be read: %s",
+                    item->event.type, item->event.position,
+                    item->invalid ? item->invalid : "unknown type; a newer version wrote it");
     int r = event_log_append(loop->db, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
-    if (r == 0 && !loop->at.folding && loop->service->sources) {   /* the projections are as old as our log was */
+    /* the projections are as old as our log was */
+    if (r == 0 && !loop->at.folding && loop->service->sources) {
         loop->at.folding = 1;
         r = meta_write(loop->db, META_FOLDING, 1);
     }
@@ -343,15 +383,16 @@ static int run_own_event(struct loop *loop, struct item *item)
     }
     if (r < 0)
         return trace(r);
-    loop->at.head = (struct log_head){ .position = item->event.position, .chain = item->event.chain };
+    loop->at.head = (struct log_head){ .position = item->event.position,
+                                       .chain = item->event.chain };
     item->outcome = OUTCOME_DONE;
     return 0;
 }
 
 /* ---- The process, and the table of kinds ---------------------------------------------------- */
 
-/* A decision of the process whose events do not fit is dropped and the process starts again from the
- * tables; the batch goes on. */
+/* A decision of the process whose events do not fit is dropped and the process starts again from
+ * the tables; the batch goes on. */
 static int settle_process(struct loop *loop, struct journey *j, struct batch *batch, int r)
 {
     if (r == 0)
@@ -370,9 +411,10 @@ static int run_answer(struct loop *loop, struct item *item, int64_t wall_ms, str
 {
     item->outcome = OUTCOME_DONE;
     if (!loop->process_runs)
-        return 0;       /* its memory is gone; start() has asked, or will ask, again */
+        return 0; /* its memory is gone; start() has asked, or will ask, again */
     struct journey j;
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena, &loop->ids, wall_ms);
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
     int r = loop->service->process->answered(loop->process_state, &j, &item->answer);
     return trace(settle_process(loop, &j, batch, r));
 }
@@ -380,7 +422,8 @@ static int run_answer(struct loop *loop, struct item *item, int64_t wall_ms, str
 int run_step(struct loop *loop, int64_t wall_ms, struct batch *batch)
 {
     struct journey j;
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &batch->arena, &loop->ids, wall_ms);
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &batch->arena,
+                 &loop->ids, wall_ms);
     int64_t due_ms = INT64_MAX;
     int r = loop->service->process->step(loop->process_state, &j, &due_ms);
     loop->process_due_ms = due_ms;
@@ -398,7 +441,8 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_ANSWER:  r = run_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
         r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)
-          : item->source ? run_foreign_event(loop, item, wall_ms, batch) : run_own_event(loop, item);
+            : item->source ? run_foreign_event(loop, item, wall_ms, batch)
+                           : run_own_event(loop, item);
         break;
     }
     if (r >= 0 || !is_contained(loop, r))

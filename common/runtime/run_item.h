@@ -13,4 +13,5 @@ int run_step(struct loop *loop, int64_t wall_ms, struct batch *batch);
 
 /* Appends and applies what a decision emitted; *ret_first (may be NULL) is the first event, in the
  * arena. Atomic while the loop isolates: a failure of its own undoes all of it. */
-int append_emissions(struct loop *loop, struct journey *j, struct batch *batch, const struct event **ret_first);
+int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
+                     const struct event **ret_first);

@@ -1,5 +1,5 @@
-/* Service: the whole of a main(). Makes the parts of an instance, starts them in order, waits for a signal, and
- * takes them apart in the opposite order. */
+/* Service: the whole of a main(). Makes the parts of an instance, starts them in order, waits for a
+ * signal, and takes them apart in the opposite order. */
 #include "base/clock.h"
 #include "base/lock_file.h"
 #include "base/log.h"
@@ -21,8 +21,9 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
-#define LOCK_WAIT_MS 1000                 /* for the one before us, that is just ending */
-#define ALLOCATOR_ARENAS 4                /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
+#define LOCK_WAIT_MS 1000 /* for the one before us, that is just ending */
+/* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
+#define ALLOCATOR_ARENAS 4
 
 void instance_exit(struct instance *instance, int exit_code)
 {
@@ -57,14 +58,18 @@ static void on_closed(void *context, const char *reason)
 static void put_source(const struct instance *instance, int i, struct buf *out)
 {
     const struct source_status *source = &instance->status.sources[i];
-    int64_t position = atomic_load(&source->position), leader = atomic_load(&source->leader_position);
+    int64_t position = atomic_load(&source->position),
+            leader = atomic_load(&source->leader_position);
     int64_t complete_ms = atomic_load(&source->complete_at_ms), now_ms = clock_wall_ms();
-    buf_put_format(out, "%s\"%s\":{\"cursor\":%lld,\"lag\":%lld,\"state\":\"%s\"", i ? "," : "", instance->service->sources[i].log,
-                   (long long)position, (long long)(leader > position ? leader - position : 0),
+    buf_put_format(out, "%s\"%s\":{\"cursor\":%lld,\"lag\":%lld,\"state\":\"%s\"", i ? "," : "",
+                   instance->service->sources[i].log, (long long)position,
+                   (long long)(leader > position ? leader - position : 0),
                    feed_state_name((enum feed_state)atomic_load(&source->feed_state)));
-    buf_put_format(out, ",\"remade\":%lld,\"gaps\":%lld", (long long)atomic_load(&source->remade), (long long)atomic_load(&source->gaps));
+    buf_put_format(out, ",\"remade\":%lld,\"gaps\":%lld", (long long)atomic_load(&source->remade),
+                   (long long)atomic_load(&source->gaps));
     if (complete_ms > 0)
-        buf_put_format(out, ",\"age_ms\":%lld", (long long)(now_ms > complete_ms ? now_ms - complete_ms : 0));
+        buf_put_format(out, ",\"age_ms\":%lld",
+                       (long long)(now_ms > complete_ms ? now_ms - complete_ms : 0));
     buf_put_char(out, '}');
 }
 
@@ -72,22 +77,31 @@ static void put_data(void *context, int endpoint, struct buf *out)
 {
     struct instance *instance = context;
     const struct status *status = &instance->status;
-    (void)endpoint;                       /* the same for all: it is the service's */
+    (void)endpoint; /* the same for all: it is the service's */
     int64_t position = atomic_load(&status->position), published = atomic_load(&status->published);
     char last_commit[RFC3339_SIZE] = "";
     if (atomic_load(&status->last_commit_ms) > 0)
         rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
-    buf_put_format(out, "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,\"queue\":%d,"
-                   "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"rebuilds\":%lld,\"rebuilt_rows\":%lld,\"rebuild_events\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%s\","
-                   "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"republished\":%lld,\"stream_remade\":%lld,\"refused\":%lld,\"sources\":{",
-                   status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)), (long long)position,
-                   (long long)published, (long long)(position - published), inbox_length(&instance->inbox),
-                   readers_length(&instance->readers), (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
-                   (long long)atomic_load(&status->rebuilds), (long long)atomic_load(&status->rebuilt_rows), (long long)atomic_load(&status->rebuild_events),
-                   (long long)atomic_load(&status->commits), (long long)atomic_load(&status->committed_items), last_commit,
-                   (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
-                   (long long)atomic_load(&status->replay_target), (long long)atomic_load(&status->republished),
-                   (long long)atomic_load(&status->stream_remade), (long long)atomic_load(&status->refused));
+    buf_put_format(
+        out,
+        "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,"
+        "\"queue\":%d,"
+        "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"rebuilds\":%lld,\"rebuilt_rows\":"
+        "%lld,\"rebuild_events\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%"
+        "s\","
+        "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"republished\":%lld,"
+        "\"stream_remade\":%lld,\"refused\":%lld,\"sources\":{",
+        status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)),
+        (long long)position, (long long)published, (long long)(position - published),
+        inbox_length(&instance->inbox), readers_length(&instance->readers),
+        (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
+        (long long)atomic_load(&status->rebuilds), (long long)atomic_load(&status->rebuilt_rows),
+        (long long)atomic_load(&status->rebuild_events), (long long)atomic_load(&status->commits),
+        (long long)atomic_load(&status->committed_items), last_commit,
+        (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
+        (long long)atomic_load(&status->replay_target),
+        (long long)atomic_load(&status->republished),
+        (long long)atomic_load(&status->stream_remade), (long long)atomic_load(&status->refused));
     for (int i = 0; instance->service->sources && instance->service->sources[i].log; i++)
         put_source(instance, i, out);
     buf_put_text(out, "}}");
@@ -99,9 +113,15 @@ static int start_micro(struct instance *instance)
     const struct service *service = instance->service;
     int r = micro_make_id(instance->bus, id);
     instance->micro = (struct micro){
-        .name = service->name, .id = id, .version = JOURNEY_VERSION, .description = service->description,
-        .started_ms = instance->status.started_ms, .endpoints = instance->counters,
-        .endpoint_count = instance->endpoint_count, .data = put_data, .context = instance,
+        .name = service->name,
+        .id = id,
+        .version = JOURNEY_VERSION,
+        .description = service->description,
+        .started_ms = instance->status.started_ms,
+        .endpoints = instance->counters,
+        .endpoint_count = instance->endpoint_count,
+        .data = put_data,
+        .context = instance,
     };
     if (r == 0)
         r = micro_check(&instance->micro);
@@ -122,18 +142,24 @@ static int open_bus(struct instance *instance)
     struct bus_options options;
     config_bus_options(instance->config, instance->service->name, &options);
     options.must_connect = instance->config->no_retry;
-    options.handlers = (struct bus_handlers){ .context = instance, .connected = on_connected, .disconnected = on_disconnected, .closed = on_closed };
+    options.handlers = (struct bus_handlers){ .context = instance,
+                                              .connected = on_connected,
+                                              .disconnected = on_disconnected,
+                                              .closed = on_closed };
     int r = bus_open(&options, &instance->bus);
     if (bus_library_is_old())
-        log_warn("old_library", LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("wanted", "3.9 or newer: it has fixes that matter"));
+        log_warn("old_library", LOG_TEXT("libnats", bus_library_version()),
+                 LOG_TEXT("wanted", "3.9 or newer: it has fixes that matter"));
     return trace(r);
 }
 
-/* Two on one file would each count positions of their own, and neither would notice before a write fails. */
+/* Two on one file would each count positions of their own, and neither would notice before a write
+ * fails. */
 static int lock_folder(struct instance *instance)
 {
     char path[4096];
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s.lock", instance->config->data_dir, instance->service->name) >= sizeof(path))
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s.lock", instance->config->data_dir,
+                         instance->service->name) >= sizeof(path))
         return fail(ERR_CONFIG, "the path of --data-dir is too long");
     return trace(lock_file_take(path, LOCK_WAIT_MS, &instance->lock_fd));
 }
@@ -156,8 +182,13 @@ static int start(struct instance *instance)
     if (r < 0)
         return trace(r);
     instance->readers = (struct readers){
-        .service = instance->service, .option_values = config->option_values, .database_path = instance->database_path,
-        .status = &instance->status, .reply = reply_from_reader, .context = instance, .queue_max = (int)config->queue_max,
+        .service = instance->service,
+        .option_values = config->option_values,
+        .database_path = instance->database_path,
+        .status = &instance->status,
+        .reply = reply_from_reader,
+        .context = instance,
+        .queue_max = (int)config->queue_max,
     };
     r = readers_start(&instance->readers, (int)config->reader_threads);
     if (r == 0)
@@ -179,8 +210,8 @@ static int start(struct instance *instance)
 
 /* ---- Stopping ------------------------------------------------------------------------------- */
 
-/* What has been taken in is finished and answered; natsConnection_Drain would lose replies that wait for a
- * commit (CONVENTIONS). */
+/* What has been taken in is finished and answered; natsConnection_Drain would lose replies that
+ * wait for a commit (CONVENTIONS). */
 static void stop(struct instance *instance)
 {
     atomic_store(&instance->status.draining, 1);
@@ -189,12 +220,12 @@ static void stop(struct instance *instance)
     writer_stop(&instance->writer);       /* those in the inbox are run and committed */
     if (instance->readers.thread_count > 0)
         readers_stop(&instance->readers);
-    courier_stop(&instance->courier);     /* their replies are sent */
+    courier_stop(&instance->courier); /* their replies are sent */
     if (instance->bus) {
         micro_stop(&instance->micro);
         bus_flush(instance->bus, STOP_FLUSH_MS);
     }
-    http_free(instance->http);            /* until here it says `draining` */
+    http_free(instance->http); /* until here it says `draining` */
     endpoints_free(instance);
     courier_deinit(&instance->courier);
     bus_free(instance->bus);
@@ -205,23 +236,26 @@ static void stop(struct instance *instance)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* To a supervisor that asked for it: alive, and in which state. A service whose threads stand still says nothing
- * any more, and is started again. */
+/* To a supervisor that asked for it: alive, and in which state. A service whose threads stand still
+ * says nothing any more, and is started again. */
 static void tell_supervisor(const struct instance *instance)
 {
     char text[128];
     const char *why;
     _Bool alive = health_is_alive(instance, &why);
-    snprintf(text, sizeof(text), "%sSTATUS=%s", alive ? "WATCHDOG=1\n" : "", alive ? status_name(&instance->status) : why);
+    snprintf(text, sizeof(text), "%sSTATUS=%s", alive ? "WATCHDOG=1\n" : "",
+             alive ? status_name(&instance->status) : why);
     notify_send(text);
 }
 
 /* Until a signal or a part that cannot go on. A second signal ends the process at once. */
 static int wait_for_end(struct instance *instance, int signal_fd)
 {
-    struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN }, { .fd = instance->wake_fd, .events = POLLIN } };
+    struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN },
+                             { .fd = instance->wake_fd, .events = POLLIN } };
     int64_t watchdog_ms = notify_watchdog_ms();
-    notify_send("READY=1");               /* it runs; that its server is there is another matter (STATUS) */
+    /* it runs; that its server is there is another matter (STATUS) */
+    notify_send("READY=1");
     int events;
     while ((events = poll(fds, 2, watchdog_ms > 0 ? (int)(watchdog_ms / 3) : -1)) <= 0)
         if (events == 0)
@@ -248,18 +282,20 @@ static int exit_code_of(int r)
     }
 }
 
-static int run(const struct service *service, const struct config *config, const char *database_path)
+static int run(const struct service *service, const struct config *config,
+               const char *database_path)
 {
-    static struct instance instance;      /* too large for a stack, and there is one a process */
+    static struct instance instance; /* too large for a stack, and there is one a process */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);   /* inherited by all threads: main alone takes them */
+    /* inherited by all threads: main alone takes them */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     /* NOLINTBEGIN(concurrency-mt-unsafe): there is no other thread yet */
     mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
-    mallopt(M_MXFAST, 0);                 /* fast bins are consolidated over and over by that hand-over */
+    mallopt(M_MXFAST, 0); /* fast bins are consolidated over and over by that hand-over */
     /* NOLINTEND(concurrency-mt-unsafe) */
     instance.service = service;
     instance.config = config;
@@ -269,8 +305,9 @@ static int run(const struct service *service, const struct config *config, const
     instance.lock_fd = -1;
     instance.wake_fd = eventfd(0, EFD_CLOEXEC);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-    log_info("starting", LOG_TEXT("version", JOURNEY_VERSION), LOG_TEXT("libnats", bus_library_version()),
-             LOG_TEXT("sqlite", db_library_version()), LOG_TEXT("database", database_path));
+    log_info("starting", LOG_TEXT("version", JOURNEY_VERSION),
+             LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
+             LOG_TEXT("database", database_path));
     int r = start(&instance), exit_code;
     if (r < 0) {
         log_error("cannot_start", LOG_TEXT("reason", failure_text()));
@@ -287,7 +324,7 @@ static int run(const struct service *service, const struct config *config, const
     close(signal_fd);
     close(instance.wake_fd);
     if (instance.lock_fd >= 0)
-        close(instance.lock_fd);          /* last: nobody begins before we have ended */
+        close(instance.lock_fd); /* last: nobody begins before we have ended */
     return exit_code;
 }
 
@@ -296,7 +333,7 @@ static int make_folder(const char *path)
     struct stat status;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
         return 0;
-    if (mkdir(path, 0700) == 0)           /* it holds personal data */
+    if (mkdir(path, 0700) == 0) /* it holds personal data */
         return 0;
     fprintf(stderr, "%s: cannot make the data folder: %s\n", path, errno_text(errno));
     return -1;
@@ -315,7 +352,8 @@ int service_main(const struct service *service, int argc, char **argv)
     chosen.sources = sources;
     service = &chosen;
     log_setup(service->name, config.log_level, config.log_format);
-    if ((size_t)snprintf(database_path, sizeof(database_path), "%s/%s.db", config.data_dir, service->name) >= sizeof(database_path)) {
+    if ((size_t)snprintf(database_path, sizeof(database_path), "%s/%s.db", config.data_dir,
+                         service->name) >= sizeof(database_path)) {
         fprintf(stderr, "%s: the path of --data-dir is too long\n", service->name);
         return EXIT_CONFIG;
     }

@@ -14,20 +14,25 @@ const char *status_name(const struct status *status)
     if (atomic_load(&status->disk) == DISK_DEGRADED)
         return "degraded";
     if (!atomic_load(&status->caught_up))
-        return atomic_load(&status->replay_target) > 0 || atomic_load(&status->whole) ? "replaying" : "starting";
+        return atomic_load(&status->replay_target) > 0 || atomic_load(&status->whole) ? "replaying"
+                                                                                      : "starting";
     return "ready";
 }
 
-enum refusal status_refuses(const struct status *status, int64_t backlog_max, const char **ret_message)
+enum refusal status_refuses(const struct status *status, int64_t backlog_max,
+                            const char **ret_message)
 {
     static _Thread_local char message[160];
     *ret_message = message;
     if (atomic_load(&status->damaged)) {
-        snprintf(message, sizeof(message), "the service's database is damaged and is not written any more; see its log");
+        snprintf(message, sizeof(message),
+                 "the service's database is damaged and is not written any more; see its log");
         return REFUSED_INTERNAL;
     }
     if (atomic_load(&status->relay_state) == RELAY_FORKED) {
-        snprintf(message, sizeof(message), "the service's log and its stream have forked; an operator must choose, see its log");
+        snprintf(
+            message, sizeof(message),
+            "the service's log and its stream have forked; an operator must choose, see its log");
         return REFUSED_INTERNAL;
     }
     if (atomic_load(&status->whole) && !atomic_load(&status->caught_up)) {
@@ -36,13 +41,17 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max, co
             position += atomic_load(&status->sources[i].position);
             leader_position += atomic_load(&status->sources[i].leader_position);
         }
-        snprintf(message, sizeof(message), "the service is catching up on what the other services have published: %lld of %lld events",
+        snprintf(message, sizeof(message),
+                 "the service is catching up on what the other services have published: %lld of "
+                 "%lld events",
                  position, leader_position);
         return REFUSED_REPLAYING;
     }
     if (!atomic_load(&status->caught_up)) {
-        snprintf(message, sizeof(message), "the service is catching up on its own log: %lld of %lld events",
-                 (long long)atomic_load(&status->position), (long long)atomic_load(&status->replay_target));
+        snprintf(message, sizeof(message),
+                 "the service is catching up on its own log: %lld of %lld events",
+                 (long long)atomic_load(&status->position),
+                 (long long)atomic_load(&status->replay_target));
         return REFUSED_REPLAYING;
     }
     if (atomic_load(&status->draining)) {

@@ -6,13 +6,16 @@
 #include <string.h>
 
 /* All pages under one snapshot, by SQLite's backup API, beside a service that runs or not. */
-static int backup(const struct service *service, const struct config *config, const char *database_path)
+static int backup(const struct service *service, const struct config *config,
+                  const char *database_path)
 {
     (void)service;
     _free_(db) struct db *db = NULL;
     if (config->argument_count != 2)
         return TOOL_USAGE;
-    int r = db_open(&(struct db_options){ .path = database_path, .read_only = 1, .lock_timeout_ms = 1000 }, &db);
+    int r = db_open(
+        &(struct db_options){ .path = database_path, .read_only = 1, .lock_timeout_ms = 1000 },
+        &db);
     if (r == 0)
         r = db_backup(db, config->arguments[1]);
     if (r == 0)
@@ -20,18 +23,23 @@ static int backup(const struct service *service, const struct config *config, co
     return trace(r);
 }
 
-static int verify(const struct service *service, const struct config *config, const char *database_path)
+static int verify(const struct service *service, const struct config *config,
+                  const char *database_path)
 {
-    return config->argument_count == 1 ? trace(verify_run(service, config, database_path)) : TOOL_USAGE;
+    return config->argument_count == 1 ? trace(verify_run(service, config, database_path))
+                                       : TOOL_USAGE;
 }
 
 static const struct {
     const char *name, *usage, *help;
-    int (*run)(const struct service *service, const struct config *config, const char *database_path);
+    int (*run)(const struct service *service, const struct config *config,
+               const char *database_path);
 } tools[] = {
     { "backup", "backup FILE", "copy its database, while it runs or not", backup },
-    { "verify", "verify", "check that file, log, tables and stream agree, while it runs or not", verify },
-    { "resolve", "resolve [--keep log|stream]", "look at a fork; give up one side of it", resolve_run },
+    { "verify", "verify", "check that file, log, tables and stream agree, while it runs or not",
+      verify },
+    { "resolve", "resolve [--keep log|stream]", "look at a fork; give up one side of it",
+      resolve_run },
 };
 
 void tools_print_usage(const struct service *service)

@@ -1,5 +1,6 @@
-/* Verify: see verify.h. All of the file is read in one snapshot. The logs are folded anew into a file beside it, and
- * its tables are compared with those; the stream is compared with the log, message by message. */
+/* Verify: see verify.h. All of the file is read in one snapshot. The logs are folded anew into a
+ * file beside it, and its tables are compared with those; the stream is compared with the log,
+ * message by message. */
 #include "runtime/verify.h"
 #include "base/lock_file.h"
 #include "runtime/asker.h"
@@ -20,8 +21,8 @@ struct check {
     const struct config *config;
     const char *database_path;
     char fold_path[4096];
-    struct db *db;                        /* the fold's scratch file, with the service's attached: all in one snapshot */
-    struct asker *asker;                  /* NULL: no server */
+    struct db *db; /* the fold's scratch file, with the service's attached: all in one snapshot */
+    struct asker *asker; /* NULL: no server */
     struct log_head head;
     _Bool others_are_folded;
 };
@@ -31,7 +32,8 @@ struct check {
 static void progress(const char *what, int64_t done, int64_t all)
 {
     if (isatty(STDERR_FILENO) && (done % PROGRESS_EVENTS == 0 || done == all)) {
-        fprintf(stderr, "\r%s: %" PRId64 " of %" PRId64 "%s", what, done, all, done == all ? "\r\033[K" : "");
+        fprintf(stderr, "\r%s: %" PRId64 " of %" PRId64 "%s", what, done, all,
+                done == all ? "\r\033[K" : "");
         fflush(stderr);
     }
 }
@@ -48,7 +50,8 @@ static void row(const char *name, const char *format, ...)
     fflush(stdout);
 }
 
-static int different(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int different(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static int different(const char *name, const char *format, ...)
 {
     char text[512];
@@ -74,14 +77,16 @@ static int check_log(struct check *check)
     while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
         struct digest digest, chain;
         if (event.position != head.position + 1)
-            return different("log", "position %" PRId64 " follows %" PRId64, event.position, head.position);
+            return different("log", "position %" PRId64 " follows %" PRId64, event.position,
+                             head.position);
         r = event_digest(&event, &digest);
         if (r >= 0)
             r = event_chain(&head.chain, &digest, &chain);
         if (r < 0)
             return trace(r);
         if (!digest_equal(&chain, &event.chain))
-            return different("log", "position %" PRId64 ": the chain does not follow", event.position);
+            return different("log", "position %" PRId64 ": the chain does not follow",
+                             event.position);
         head = (struct log_head){ .position = event.position, .chain = event.chain };
         progress("log", head.position, check->head.position);
     }
@@ -117,11 +122,14 @@ static int fold_source(struct check *check, const struct source *source)
         progress(source->log, at.position, cursor.position);
     }
     if (r == 0 && !digest_equal(&at.chain, &cursor.chain))
-        r = different(source->log, "at our cursor, position %" PRId64 ", the leader's log has another chain", cursor.position);
+        r = different(source->log,
+                      "at our cursor, position %" PRId64 ", the leader's log has another chain",
+                      cursor.position);
     if (r == 0)
         r = parked_count_of(check->db, &(struct parked_filter){ .log = source->log }, &parked);
     if (r == 0)
-        row(source->log, "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked", cursor.position, source->service, parked);
+        row(source->log, "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked",
+            cursor.position, source->service, parked);
     return trace(r);
 }
 
@@ -147,15 +155,18 @@ static int is_empty(struct db *db, const char *schema, const char *table)
 {
     char sql[256];
     int64_t count = 0;
-    snprintf(sql, sizeof(sql), "CREATE TEMP TABLE IF NOT EXISTS rows (n INTEGER); DELETE FROM temp.rows;"
-             " INSERT INTO temp.rows SELECT 1 FROM %s.\"%s\" LIMIT 1", schema, table);
+    snprintf(sql, sizeof(sql),
+             "CREATE TEMP TABLE IF NOT EXISTS rows (n INTEGER); DELETE FROM temp.rows;"
+             " INSERT INTO temp.rows SELECT 1 FROM %s.\"%s\" LIMIT 1",
+             schema, table);
     int r = db_script(db, sql);
     if (r == 0)
         r = db_number(db, &count, "SELECT count(*) FROM temp.rows", "");
     return r < 0 ? trace(r) : count == 0;
 }
 
-/* Without the others' logs, a table that our own events leave empty may be a projection of theirs. */
+/* Without the others' logs, a table that our own events leave empty may be a projection of
+ * theirs. */
 static int is_unknown(struct check *check, const char *table)
 {
     if (check->others_are_folded)
@@ -189,7 +200,8 @@ static int compare_tables(struct check *check, struct buf *compared, struct buf 
 
 static int check_tables(struct check *check)
 {
-    static const char *const kinds[] = { [DIFFERENCE_MISSING] = "is missing", [DIFFERENCE_EXTRA] = "should not be there",
+    static const char *const kinds[] = { [DIFFERENCE_MISSING] = "is missing",
+                                         [DIFFERENCE_EXTRA] = "should not be there",
                                          [DIFFERENCE_CHANGED] = "differs" };
     _deinit_(query) struct query query = { 0 };
     _deinit_(buf) struct buf compared = { 0 };
@@ -204,11 +216,13 @@ static int check_tables(struct check *check)
     if (r >= 0)
         r = differences_next(&query, &first);
     if (r > 0)
-        return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all", first.table, first.key, kinds[first.kind],
-                         first.columns ? " in " : "", first.columns ? first.columns : "", count);
+        return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all",
+                         first.table, first.key, kinds[first.kind], first.columns ? " in " : "",
+                         first.columns ? first.columns : "", count);
     if (r < 0)
         return trace(r);
-    row("tables", "%s as the logs say:%s", check->others_are_folded ? "all" : "those that our own events fill", compared.data);
+    row("tables", "%s as the logs say:%s",
+        check->others_are_folded ? "all" : "those that our own events fill", compared.data);
     if (unknown.length > 1)
         row("tables", "not compared, because it needs the others' logs:%s", unknown.data);
     return 0;
@@ -224,7 +238,8 @@ static int check_message(struct check *check, struct event_reader *reader, int64
     struct digest digest;
     int r = asker_stream_message(check->asker, sequence, &arena, &message);
     if (r == 0 && message.place != STREAM_EVENT)
-        return different("stream", "sequence %" PRId64 " %s%s", sequence, message.place == STREAM_HOLE ? "is not there" : "is no event of ours: ",
+        return different("stream", "sequence %" PRId64 " %s%s", sequence,
+                         message.place == STREAM_HOLE ? "is not there" : "is no event of ours: ",
                          message.place == STREAM_HOLE ? "" : message.reason);
     if (r < 0)
         return trace(r);
@@ -234,8 +249,10 @@ static int check_message(struct check *check, struct event_reader *reader, int64
     r = r < 0 ? r : event_digest(&event, &digest);
     if (r < 0)
         return trace(r);
-    if (message.event.position != sequence || !digest_equal(&message.digest, &digest) || !digest_equal(&message.event.chain, &event.chain))
-        return different("stream", "sequence %" PRId64 " is not the log's event at this position", sequence);
+    if (message.event.position != sequence || !digest_equal(&message.digest, &digest) ||
+        !digest_equal(&message.event.chain, &event.chain))
+        return different("stream", "sequence %" PRId64 " is not the log's event at this position",
+                         sequence);
     return 0;
 }
 
@@ -258,13 +275,21 @@ static int check_stream(struct check *check)
     struct js_stream_state state;
     const char *log = check->service->log;
     int r = asker_stream_state(check->asker, &arena, &state);
-    if (r == JS_REFUSED && state.error.error_code == JS_ERR_STREAM_NOT_FOUND && check->head.position > 0)
-        return different("stream", "%s is not there, and the log has %" PRId64 " events; the service makes it anew", log, check->head.position);
+    if (r == JS_REFUSED && state.error.error_code == JS_ERR_STREAM_NOT_FOUND &&
+        check->head.position > 0)
+        return different("stream",
+                         "%s is not there, and the log has %" PRId64
+                         " events; the service makes it anew",
+                         log, check->head.position);
     if (r != 0)
-        return r < 0 ? trace(r) : fail(ERR_NETWORK, "the stream %s: %s", log, state.error.description);
+        return r < 0 ? trace(r)
+                     : fail(ERR_NETWORK, "the stream %s: %s", log, state.error.description);
     if (state.last_sequence > check->head.position && !runs(check))
-        return different("stream", "it goes up to %" PRId64 ", the log up to %" PRId64, state.last_sequence, check->head.position);
-    int64_t last = state.last_sequence < check->head.position ? state.last_sequence : check->head.position, at = state.first_sequence;
+        return different("stream", "it goes up to %" PRId64 ", the log up to %" PRId64,
+                         state.last_sequence, check->head.position);
+    int64_t last = state.last_sequence < check->head.position ? state.last_sequence
+                                                              : check->head.position,
+            at = state.first_sequence;
     r = event_reader_open(&reader, check->db, log, at - 1, INT64_MAX);
     for (; r == 0 && at > 0 && at <= last; at++) {
         r = check_message(check, &reader, at);
@@ -272,7 +297,8 @@ static int check_stream(struct check *check)
     }
     if (r != 0)
         return trace(r);
-    row("stream", "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s", log, state.first_sequence, last,
+    row("stream", "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s",
+        log, state.first_sequence, last,
         last < check->head.position ? "; newer events wait to be published" : "");
     return 0;
 }
@@ -311,13 +337,17 @@ static int run(struct check *check)
     return trace(r);
 }
 
-int verify_run(const struct service *service, const struct config *config, const char *database_path)
+int verify_run(const struct service *service, const struct config *config,
+               const char *database_path)
 {
     struct check check = { .service = service, .config = config, .database_path = database_path };
-    if ((size_t)snprintf(check.fold_path, sizeof(check.fold_path), "%s.verify-%d", database_path, (int)getpid()) >= sizeof(check.fold_path))
+    if ((size_t)snprintf(check.fold_path, sizeof(check.fold_path), "%s.verify-%d", database_path,
+                         (int)getpid()) >= sizeof(check.fold_path))
         return fail(ERR_CONFIG, "the path of --data-dir is too long");
     printf("%s\n", database_path);
-    int r = access(database_path, R_OK) == 0 ? run(&check) : fail(ERR_CONFIG, "there is no database that can be read");
+    int r = access(database_path, R_OK) == 0
+                ? run(&check)
+                : fail(ERR_CONFIG, "there is no database that can be read");
     asker_free(check.asker);
     db_free(check.db);
     fold_remove(check.fold_path);

@@ -7,19 +7,21 @@
 #include <unistd.h>
 
 #define BATCH_MAX_LIMIT 4096
-#define IDLE_MS 1000                        /* looks at the WAL so often when nothing comes */
-#define RETRY_MS 50                         /* after a batch that could not be written */
-#define WAL_IDLE_BYTES (INT64_C(1024) * 1024)      /* checkpointed when nothing waits */
+#define IDLE_MS 1000                          /* looks at the WAL so often when nothing comes */
+#define RETRY_MS 50                           /* after a batch that could not be written */
+#define WAL_IDLE_BYTES (INT64_C(1024) * 1024) /* checkpointed when nothing waits */
 #define LOCK_TIMEOUT_MS 1000
 
 int writer_open(struct writer *writer, struct instance *instance)
 {
     writer->instance = instance;
-    struct db_options options = { .path = instance->database_path, .lock_timeout_ms = LOCK_TIMEOUT_MS,
+    struct db_options options = { .path = instance->database_path,
+                                  .lock_timeout_ms = LOCK_TIMEOUT_MS,
                                   .damaged = &instance->status.damaged };
     int r = db_open(&options, &writer->db);
     if (r == 0)
-        r = loop_open(&writer->loop, instance->service, instance->config->option_values, writer->db, 0);
+        r = loop_open(&writer->loop, instance->service, instance->config->option_values, writer->db,
+                      0);
     if (r < 0)
         return trace(r);
     atomic_store(&instance->status.position, writer->loop.at.head.position);
@@ -55,7 +57,8 @@ static void note_failure(struct writer *writer, _Bool outcome_unknown, int r)
     set_disk(instance, r == -ERR_CORRUPT ? DISK_CORRUPT : DISK_DEGRADED, failure_text());
 }
 
-/* Nobody may ask a degraded service for anything, so it finds out by itself when the disk is there again. */
+/* Nobody may ask a degraded service for anything, so it finds out by itself when the disk is there
+ * again. */
 static void probe(struct writer *writer)
 {
     _Bool outcome_unknown = 0;
@@ -74,7 +77,7 @@ static void end_folding(struct writer *writer)
     if (!atomic_exchange(&writer->end_folding, 0) || !writer->loop.at.folding)
         return;
     int r = loop_end_folding(&writer->loop, &outcome_unknown);
-    if (r < 0) {                          /* the courier asks again */
+    if (r < 0) { /* the courier asks again */
         note_failure(writer, outcome_unknown, r);
         return;
     }
@@ -86,7 +89,8 @@ static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = &writer->instance->status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
-    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES : db_wal_pending_bytes(writer->db) >= DB_WAL_MAX_BYTES;
+    _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES
+                     : db_wal_pending_bytes(writer->db) >= DB_WAL_MAX_BYTES;
     if (due && !atomic_load(&status->damaged)) {
         if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
             log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));
@@ -157,7 +161,8 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
     }
 }
 
-/* When the inbox should let us go on without an item: the process's next step, in monotonic time. */
+/* When the inbox should let us go on without an item: the process's next step, in monotonic
+ * time. */
 static int64_t wait_until(const struct writer *writer, int64_t wall_ms)
 {
     int64_t due_ms = loop_due_ms(&writer->loop), wait_ms = IDLE_MS;
@@ -181,17 +186,20 @@ static void *writer_main(void *argument)
     struct writer *writer = argument;
     struct instance *instance = writer->instance;
     struct item *items[BATCH_MAX_LIMIT];
-    int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? (int)instance->config->batch_max : BATCH_MAX_LIMIT;
+    int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? (int)instance->config->batch_max
+                                                                  : BATCH_MAX_LIMIT;
     _Bool failed = 0;
     for (;;) {
         atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
-        /* take: all that is there, so that the batch grows with the load and one request never waits */
+        /* take: all that is there, so that the batch grows with the load and one request never
+         * waits */
         int64_t deadline = failed ? clock_monotonic_ms() : wait_until(writer, clock_wall_ms());
         int count = inbox_take(&instance->inbox, items, batch_max, deadline);
         if (count == 0 && atomic_load(&writer->stopping))
             break;
         end_folding(writer);
-        if (writer->holds_events)             /* before the turn that may release them: what has just come is the newest */
+        /* before the turn that may release them: what has just come is the newest */
+        if (writer->holds_events)
             count = put_aside(writer, items, count);
         turn_for_rebuild(writer);
         if (writer->holds_events)
@@ -218,7 +226,7 @@ static void *writer_main(void *argument)
         if (failed) {
             note_failure(writer, batch->outcome_unknown, r);
         } else {
-            if (batch->items || batch->events)      /* an empty transaction says nothing of the disk */
+            if (batch->items || batch->events) /* an empty transaction says nothing of the disk */
                 set_disk(instance, DISK_FINE, "");
             publish_status(writer, batch, count);
         }

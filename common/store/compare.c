@@ -1,5 +1,6 @@
-/* Compare: see compare.h. The statements are made from the tables' own description. They are scripts, because statements
- * are kept by the address of their text; so what they find goes through tables. */
+/* Compare: see compare.h. The statements are made from the tables' own description. They are
+ * scripts, because statements are kept by the address of their text; so what they find goes through
+ * tables. */
 #include "store/compare.h"
 #include "base/buf.h"
 #include "base/result.h"
@@ -7,7 +8,8 @@
 
 /* ---- Attaching ------------------------------------------------------------------------------ */
 
-/* The way to say `read only` of one file of a connection is a URI, in which some characters have a meaning. */
+/* The way to say `read only` of one file of a connection is a URI, in which some characters have a
+ * meaning. */
 int compare_attach(struct db *db, const char *path)
 {
     _deinit_(buf) struct buf uri = { 0 };
@@ -27,28 +29,36 @@ int compare_attach(struct db *db, const char *path)
 
 enum columns { KEY_COLUMNS, ALL_COLUMNS };
 
-static int columns_open(struct query *query, struct db *db, const char *schema, const char *table, enum columns which)
+static int columns_open(struct query *query, struct db *db, const char *schema, const char *table,
+                        enum columns which)
 {
-    return trace(query_open(query, db, "SELECT name FROM pragma_table_info(?1, ?3) WHERE pk > 0 OR ?2 ORDER BY pk = 0, pk, cid",
-                            "sis", table, (int64_t)(which == ALL_COLUMNS), schema));
+    return trace(query_open(
+        query, db,
+        "SELECT name FROM pragma_table_info(?1, ?3) WHERE pk > 0 OR ?2 ORDER BY pk = 0, pk, cid",
+        "sis", table, (int64_t)(which == ALL_COLUMNS), schema));
 }
 
-/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. Keys are the same when the table says so, which lets
- * its index be used; rows only when their bytes are, whatever collation a column has. */
+/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. Keys are the same when
+ * the table says so, which lets its index be used; rows only when their bytes are, whatever
+ * collation a column has. */
 static int put_equal(struct buf *sql, struct db *db, const char *table, enum columns which)
 {
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, "main", table, which);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%ss.\"%s\" IS f.\"%s\"%s", count++ ? " AND " : "", query_text(&query, 0), query_text(&query, 0),
+        buf_put_format(sql, "%ss.\"%s\" IS f.\"%s\"%s", count++ ? " AND " : "",
+                       query_text(&query, 0), query_text(&query, 0),
                        which == ALL_COLUMNS ? " COLLATE BINARY" : "");
     if (r < 0)
         return trace(r);
-    return count ? 0 : fail(ERR_CONFIG, "the table %s has no primary key, so its rows cannot be compared", table);
+    return count ? 0
+                 : fail(ERR_CONFIG,
+                        "the table %s has no primary key, so its rows cannot be compared", table);
 }
 
 /* `f."a", f."b"`, or another separator. */
-static int put_key(struct buf *sql, struct db *db, const char *schema, const char *table, const char *alias, const char *separator)
+static int put_key(struct buf *sql, struct db *db, const char *schema, const char *table,
+                   const char *alias, const char *separator)
 {
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, schema, table, KEY_COLUMNS);
@@ -63,7 +73,8 @@ static int put_changed_columns(struct buf *sql, struct db *db, const char *table
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, "main", table, ALL_COLUMNS);
     while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(sql, "%siif(s.\"%s\" IS f.\"%s\" COLLATE BINARY, '', '%s ')", count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
+        buf_put_format(sql, "%siif(s.\"%s\" IS f.\"%s\" COLLATE BINARY, '', '%s ')",
+                       count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
                        query_text(&query, 0));
     return trace(r);
 }
@@ -77,14 +88,15 @@ static int run(struct db *db, struct buf *sql)
 
 /* ---- Noting --------------------------------------------------------------------------------- */
 
-/* The keys of rows that differ, into the swap table: one walk over each file's table. A row that the other side does not have
- * is a row of NULLs here. */
+/* The keys of rows that differ, into the swap table: one walk over each file's table. A row that
+ * the other side does not have is a row of NULLs here. */
 static int note_keys(struct db *db, const char *table)
 {
     _deinit_(buf) struct buf sql = { 0 };
     buf_put_format(&sql, "INSERT INTO main.\"swap %s\" SELECT ", table);
     int r = put_key(&sql, db, "main", table, "f.", ", ");
-    buf_put_format(&sql, " FROM main.\"%s\" f LEFT JOIN " COMPARE_SERVED ".\"%s\" s ON ", table, table);
+    buf_put_format(&sql, " FROM main.\"%s\" f LEFT JOIN " COMPARE_SERVED ".\"%s\" s ON ", table,
+                   table);
     if (r == 0)
         r = put_equal(&sql, db, table, KEY_COLUMNS);
     buf_put_text(&sql, " WHERE NOT (");
@@ -93,7 +105,10 @@ static int note_keys(struct db *db, const char *table)
     buf_put_format(&sql, "); INSERT INTO main.\"swap %s\" SELECT ", table);
     if (r == 0)
         r = put_key(&sql, db, "main", table, "s.", ", ");
-    buf_put_format(&sql, " FROM " COMPARE_SERVED ".\"%s\" s WHERE NOT EXISTS (SELECT 1 FROM main.\"%s\" f WHERE ", table, table);
+    buf_put_format(&sql,
+                   " FROM " COMPARE_SERVED
+                   ".\"%s\" s WHERE NOT EXISTS (SELECT 1 FROM main.\"%s\" f WHERE ",
+                   table, table);
     if (r == 0)
         r = put_equal(&sql, db, table, KEY_COLUMNS);
     buf_put_text(&sql, ")");
@@ -144,7 +159,8 @@ static int make_swap_table(struct db *db, const char *table)
 
 int compare_begin(struct db *db)
 {
-    return trace(db_script(db, "CREATE TEMP TABLE IF NOT EXISTS differences (name TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL,"
+    return trace(db_script(db, "CREATE TEMP TABLE IF NOT EXISTS differences (name TEXT NOT NULL, "
+                               "kind INTEGER NOT NULL, key TEXT NOT NULL,"
                                " columns TEXT); DELETE FROM temp.differences"));
 }
 
@@ -153,7 +169,8 @@ int compare_table(struct db *db, const char *table)
     int r = make_swap_table(db, table);
     if (r == 0)
         r = note_keys(db, table);
-    for (enum difference_kind kind = DIFFERENCE_MISSING; r == 0 && kind <= DIFFERENCE_CHANGED; kind++)
+    for (enum difference_kind kind = DIFFERENCE_MISSING; r == 0 && kind <= DIFFERENCE_CHANGED;
+         kind++)
         r = note_kind(db, table, kind);
     return trace(r);
 }
@@ -175,33 +192,44 @@ int compare_all(struct db *db, int64_t *ret_count)
 
 int differences_open(struct query *query, struct db *db)
 {
-    return trace(query_open(query, db, "SELECT name, kind, key, columns FROM temp.differences ORDER BY name, key, kind", ""));
+    return trace(query_open(
+        query, db, "SELECT name, kind, key, columns FROM temp.differences ORDER BY name, key, kind",
+        ""));
 }
 
 int differences_next(struct query *query, struct difference *ret_difference)
 {
     int r = query_next(query);
     if (r > 0)
-        *ret_difference = (struct difference){ .table = query_text(query, 0), .kind = (enum difference_kind)query_int(query, 1),
-                                               .key = query_text(query, 2), .columns = query_text(query, 3) };
+        *ret_difference = (struct difference){ .table = query_text(query, 0),
+                                               .kind = (enum difference_kind)query_int(query, 1),
+                                               .key = query_text(query, 2),
+                                               .columns = query_text(query, 3) };
     return trace(r);
 }
 
 int compare_tables_open(struct query *query, struct db *db)
 {
-    return trace(query_open(query, db, "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-                                       " AND name NOT LIKE 'swap %' ORDER BY name", ""));
+    return trace(query_open(
+        query, db,
+        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        " AND name NOT LIKE 'swap %' ORDER BY name",
+        ""));
 }
 
 /* ---- Swapping ------------------------------------------------------------------------------- */
 
-/* First all go, then those that the fold has come: a row may not be in the way of another that is unique like it. */
+/* First all go, then those that the fold has come: a row may not be in the way of another that is
+ * unique like it. */
 static int swap_table(struct db *db, const char *table)
 {
     _deinit_(buf) struct buf sql = { 0 };
     buf_put_format(&sql, "DELETE FROM main.\"%s\" WHERE (", table);
     int r = put_key(&sql, db, COMPARE_FOLD, table, "", ", ");
-    buf_put_format(&sql, ") IN (SELECT * FROM " COMPARE_FOLD ".\"swap %s\"); INSERT INTO main.\"%s\" SELECT * FROM " COMPARE_FOLD ".\"%s\" WHERE (",
+    buf_put_format(&sql,
+                   ") IN (SELECT * FROM " COMPARE_FOLD
+                   ".\"swap %s\"); INSERT INTO main.\"%s\" SELECT * FROM " COMPARE_FOLD
+                   ".\"%s\" WHERE (",
                    table, table, table);
     if (r == 0)
         r = put_key(&sql, db, COMPARE_FOLD, table, "", ", ");
@@ -214,7 +242,10 @@ int compare_swap(struct db *db)
     _deinit_(query) struct query query = { 0 };
     int r = db_script(db, "PRAGMA defer_foreign_keys=ON");
     if (r == 0)
-        r = query_open(&query, db, "SELECT substr(name, 6) FROM " COMPARE_FOLD ".sqlite_master WHERE name LIKE 'swap %' ORDER BY name", "");
+        r = query_open(&query, db,
+                       "SELECT substr(name, 6) FROM " COMPARE_FOLD
+                       ".sqlite_master WHERE name LIKE 'swap %' ORDER BY name",
+                       "");
     while (r >= 0 && (r = query_next(&query)) > 0)
         r = swap_table(db, query_text(&query, 0));
     return trace(r);

@@ -6,17 +6,18 @@
 
 int cursor_create_table(struct db *db)
 {
-    return trace(db_script(db,
-        "CREATE TABLE IF NOT EXISTS cursors ("
-        " log TEXT PRIMARY KEY, position INTEGER NOT NULL, chain BLOB NOT NULL, event_time_ms INTEGER NOT NULL"
-        ") STRICT, WITHOUT ROWID;"));
+    return trace(db_script(db, "CREATE TABLE IF NOT EXISTS cursors ("
+                               " log TEXT PRIMARY KEY, position INTEGER NOT NULL, chain BLOB NOT "
+                               "NULL, event_time_ms INTEGER NOT NULL"
+                               ") STRICT, WITHOUT ROWID;"));
 }
 
 int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
 {
     _deinit_(query) struct query query = { 0 };
     struct cursor cursor = { 0 };
-    int r = query_open(&query, db, "SELECT position, chain, event_time_ms FROM cursors WHERE log = ?1", "s", log);
+    int r = query_open(
+        &query, db, "SELECT position, chain, event_time_ms FROM cursors WHERE log = ?1", "s", log);
     if (r == 0)
         r = query_next(&query);
     if (r < 0)
@@ -36,12 +37,13 @@ int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
 
 int cursor_write(struct db *db, const char *log, const struct cursor *cursor)
 {
-    return trace(db_exec(db, "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)", "sibi", log, cursor->position,
-                         cursor->chain.bytes, (size_t)DIGEST_SIZE, cursor->event_time_ms));
+    return trace(db_exec(db, "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)", "sibi", log,
+                         cursor->position, cursor->chain.bytes, (size_t)DIGEST_SIZE,
+                         cursor->event_time_ms));
 }
 
-enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position, const struct digest *chain,
-                           const struct digest *event_digest)
+enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position,
+                           const struct digest *chain, const struct digest *event_digest)
 {
     struct digest expected;
     if (position < cursor->position)
@@ -51,6 +53,6 @@ enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position, const 
     if (position > cursor->position + 1)
         return GUARD(gap_rule) ? CURSOR_GAP : CURSOR_NEXT;
     if (event_chain(&cursor->chain, event_digest, &expected) < 0)
-        return CURSOR_GAP;                /* no memory for a hash: let it come again */
+        return CURSOR_GAP; /* no memory for a hash: let it come again */
     return digest_equal(&expected, chain) || !GUARD(chain_check) ? CURSOR_NEXT : CURSOR_FORK;
 }

@@ -1,4 +1,5 @@
-/* Db: see db.h. Statements, connections and transactions; the care for the file stands in db_care.c. */
+/* Db: see db.h. Statements, connections and transactions; the care for the file stands in
+ * db_care.c. */
 #include "store/db_sqlite.h"
 #include "base/guard.h"
 #include "base/log.h"
@@ -14,7 +15,7 @@
 
 enum failure db_failure_of(int code)
 {
-    switch (code) {                       /* those whose extended code means something else than its family */
+    switch (code) { /* those whose extended code means something else than its family */
     case SQLITE_IOERR_NOMEM:     return ERR_MEMORY;
     case SQLITE_IOERR_DATA:
     case SQLITE_IOERR_CORRUPTFS: return ERR_CORRUPT;
@@ -32,7 +33,7 @@ enum failure db_failure_of(int code)
     case SQLITE_TOOBIG:     return ERR_CONSTRAINT;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL:   return ERR_LOCKED;    /* gave up a race for the WAL's locks */
+    case SQLITE_PROTOCOL:   return ERR_LOCKED; /* gave up a race for the WAL's locks */
     case SQLITE_NOMEM:      return ERR_MEMORY;
     default:                return ERR_INTERNAL;
     }
@@ -48,7 +49,9 @@ int db_fail_at(struct db *db, int code, const char *what, const char *file, int 
 
 int db_may_write(const struct db *db)
 {
-    return atomic_load(db->damaged) ? fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path) : 0;
+    return atomic_load(db->damaged)
+               ? fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path)
+               : 0;
 }
 
 /* ---- Statements ----------------------------------------------------------------------------- */
@@ -65,7 +68,7 @@ static int statement_of(struct db *db, const char *sql, struct statement **ret_s
     for (;; place++) {
         struct statement *statement = &db->statements[place & (STATEMENTS_MAX - 1)];
         if (statement->sql == sql) {
-#ifndef __OPTIMIZE__                      /* debug builds: has the text at this address changed? */
+#ifndef __OPTIMIZE__ /* debug builds: has the text at this address changed? */
             assert(strcmp(sqlite3_sql(statement->prepared), sql) == 0);
 #endif
             *ret_statement = statement;
@@ -74,7 +77,8 @@ static int statement_of(struct db *db, const char *sql, struct statement **ret_s
         if (statement->sql)
             continue;
         if (db->statement_count == STATEMENTS_MAX / 2)
-            return fail(ERR_INTERNAL, "more than %d statements; is an SQL text not a literal?", STATEMENTS_MAX / 2);
+            return fail(ERR_INTERNAL, "more than %d statements; is an SQL text not a literal?",
+                        STATEMENTS_MAX / 2);
         int r = prepare(db, sql, SQLITE_PREPARE_PERSISTENT, &statement->prepared);
         if (r < 0)
             return trace(r);
@@ -88,13 +92,15 @@ static int statement_of(struct db *db, const char *sql, struct statement **ret_s
 static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va_list arguments)
 {
     int code = SQLITE_OK, wanted = sqlite3_bind_parameter_count(prepared);
-    if ((int)strlen(types) != wanted)     /* what was bound the last time is gone */
-        return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types), wanted, sqlite3_sql(prepared));
+    if ((int)strlen(types) != wanted) /* what was bound the last time is gone */
+        return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types), wanted,
+                    sqlite3_sql(prepared));
     for (int i = 1; *types && code == SQLITE_OK; types++, i++) {
         if (*types == 'i') {
             code = sqlite3_bind_int64(prepared, i, va_arg(arguments, int64_t));
         } else if (*types == 's') {
-            code = sqlite3_bind_text(prepared, i, va_arg(arguments, const char *), -1, SQLITE_STATIC);
+            code = sqlite3_bind_text(prepared, i, va_arg(arguments, const char *), -1,
+                                     SQLITE_STATIC);
         } else if (*types == 'b') {
             const void *data = va_arg(arguments, const void *);
             code = sqlite3_bind_blob64(prepared, i, data, va_arg(arguments, size_t), SQLITE_STATIC);
@@ -105,7 +111,8 @@ static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va
     return code == SQLITE_OK ? 0 : db_fail(db, code, sqlite3_sql(prepared));
 }
 
-static int query_start(struct query *query, struct db *db, const char *sql, const char *types, va_list arguments)
+static int query_start(struct query *query, struct db *db, const char *sql, const char *types,
+                       va_list arguments)
 {
     struct statement *statement = NULL;
     sqlite3_stmt *prepared;
@@ -125,7 +132,10 @@ static int query_start(struct query *query, struct db *db, const char *sql, cons
         return trace(r);
     }
     *query = (struct query){
-        .statement = prepared, .db = db, .is_private = statement->busy, .busy = &statement->busy,
+        .statement = prepared,
+        .db = db,
+        .is_private = statement->busy,
+        .busy = &statement->busy,
     };
     statement->busy = 1;
     return 0;
@@ -142,7 +152,7 @@ int query_open(struct query *query, struct db *db, const char *sql, const char *
 
 int query_next(struct query *query)
 {
-    if (query->ended)                     /* SQLite would start anew */
+    if (query->ended) /* SQLite would start anew */
         return 0;
     int code = sqlite3_step(query->statement);
     if (code == SQLITE_ROW)
@@ -228,7 +238,9 @@ int db_changed_one(struct db *db, int result)
     if (result < 0)
         return trace(result);
     int64_t changed = db_changed_rows(db);
-    return changed == 1 ? 0 : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one", (long long)changed);
+    return changed == 1 ? 0
+                        : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one",
+                               (long long)changed);
 }
 
 int64_t db_inserted_row(const struct db *db)
@@ -244,14 +256,14 @@ static const struct {
     const char *expected;
     _Bool writer_only;
 } pragmas[] = {
-    { "PRAGMA journal_mode=WAL",          "PRAGMA journal_mode",       "wal", 1 },
-    { "PRAGMA synchronous=FULL",          "PRAGMA synchronous",        "2",   0 },
-    { "PRAGMA foreign_keys=ON",           "PRAGMA foreign_keys",       "1",   0 },
-    { "PRAGMA trusted_schema=OFF",        "PRAGMA trusted_schema",     "0",   0 },
-    { "PRAGMA cell_size_check=ON",        "PRAGMA cell_size_check",    "1",   0 },
-    { "PRAGMA wal_autocheckpoint=0",      "PRAGMA wal_autocheckpoint", "0",   1 },
-    { "PRAGMA temp_store=MEMORY",         "PRAGMA temp_store",         "2",   1 },
-    { "PRAGMA cache_size=-4000",          "PRAGMA cache_size",         "-4000", 1 },
+    { "PRAGMA journal_mode=WAL", "PRAGMA journal_mode", "wal", 1 },
+    { "PRAGMA synchronous=FULL", "PRAGMA synchronous", "2", 0 },
+    { "PRAGMA foreign_keys=ON", "PRAGMA foreign_keys", "1", 0 },
+    { "PRAGMA trusted_schema=OFF", "PRAGMA trusted_schema", "0", 0 },
+    { "PRAGMA cell_size_check=ON", "PRAGMA cell_size_check", "1", 0 },
+    { "PRAGMA wal_autocheckpoint=0", "PRAGMA wal_autocheckpoint", "0", 1 },
+    { "PRAGMA temp_store=MEMORY", "PRAGMA temp_store", "2", 1 },
+    { "PRAGMA cache_size=-4000", "PRAGMA cache_size", "-4000", 1 },
     { "PRAGMA journal_size_limit=67108864", "PRAGMA journal_size_limit", "67108864", 1 },
 };
 
@@ -261,28 +273,34 @@ static int check_pragma(struct db *db, const char *read, const char *expected)
     int r = prepare(db, read, 0, &prepared);
     if (r < 0)
         return trace(r);
-    const char *value = sqlite3_step(prepared) == SQLITE_ROW ? (const char *)sqlite3_column_text(prepared, 0) : "nothing";
+    const char *value = sqlite3_step(prepared) == SQLITE_ROW
+                            ? (const char *)sqlite3_column_text(prepared, 0)
+                            : "nothing";
     _Bool memory = strcmp(expected, "wal") == 0 && value && strcmp(value, "memory") == 0;
     if (!memory && (!value || strcmp(value, expected) != 0))
-        r = fail(ERR_CONFIG, "%s: %s says %s instead of %s", db->path, read, value ? value : "nothing", expected);
+        r = fail(ERR_CONFIG, "%s: %s says %s instead of %s", db->path, read,
+                 value ? value : "nothing", expected);
     sqlite3_finalize(prepared);
     return r;
 }
 
-/* Our files are in WAL mode from their first moment on. One with tables that is not, and does not carry
- * our mark, is another program's: it is left as it is, not a byte of it is changed. */
+/* Our files are in WAL mode from their first moment on. One with tables that is not, and does not
+ * carry our mark, is another program's: it is left as it is, not a byte of it is changed. */
 static int refuse_foreign(struct db *db)
 {
     int64_t mark = 0, tables = 0;
-    /* In this order: another process that makes the tables at this moment marks the file in the same commit. */
+    /* In this order: another process that makes the tables at this moment marks the file in the
+     * same commit. */
     int r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r >= 0)
         r = db_number(db, &mark, "PRAGMA application_id", "");
     if (r < 0)
         return trace(r);
-    if (mark == DB_APPLICATION_ID || (mark == 0 && tables == 0) || check_pragma(db, "PRAGMA journal_mode", "wal") == 0)
+    if (mark == DB_APPLICATION_ID || (mark == 0 && tables == 0) ||
+        check_pragma(db, "PRAGMA journal_mode", "wal") == 0)
         return 0;
-    return fail(ERR_CONFIG, "%s is an SQLite database of another program; choose another --data-dir", db->path);
+    return fail(ERR_CONFIG,
+                "%s is an SQLite database of another program; choose another --data-dir", db->path);
 }
 
 static int on_commit(void *context, sqlite3 *handle, const char *name, int pages)
@@ -312,7 +330,8 @@ static int set_up(struct db *db, const struct db_options *options)
             return trace(r);
     }
     if (!options->read_only)
-        sqlite3_wal_hook(db->handle, on_commit, db);   /* after wal_autocheckpoint, which is such a hook */
+        /* after wal_autocheckpoint, which is such a hook */
+        sqlite3_wal_hook(db->handle, on_commit, db);
     return GUARD(sync_before_reply) ? 0 : trace(db_script(db, "PRAGMA synchronous=NORMAL"));
 }
 
@@ -333,15 +352,19 @@ int db_open(const struct db_options *options, struct db **ret_db)
     db->damaged = options->damaged ? options->damaged : &db->own_damaged;
     db->read_only = options->read_only;
     db->lock_timeout_ms = options->lock_timeout_ms;
-    int flags = options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    flags |= options->scratch ? SQLITE_OPEN_URI : 0;   /* it alone attaches others by URI */
-    int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, options->vfs);
+    int flags = options->read_only ? SQLITE_OPEN_READONLY
+                                   : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    flags |= options->scratch ? SQLITE_OPEN_URI : 0; /* it alone attaches others by URI */
+    int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX,
+                               options->vfs);
     if (code != SQLITE_OK)
         /* cppcheck-suppress memleak ; _free_ frees it */
-        return db->handle ? db_fail(db, code, options->path) : fail(ERR_MEMORY, "no memory for a database connection");
+        return db->handle ? db_fail(db, code, options->path)
+                          : fail(ERR_MEMORY, "no memory for a database connection");
     int r = set_up(db, options);
     if (r == 0 && options->scratch)
-        r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA main.locking_mode=NORMAL");
+        r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA "
+                          "main.locking_mode=NORMAL");
     if (r < 0)
         return trace(r);
     *ret_db = take(db);
@@ -364,7 +387,7 @@ void db_free(struct db *db)
         return;
     for (int i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(db->statements[i].prepared);
-    if (atomic_load(db->damaged))         /* the last one to close would write the WAL into the file */
+    if (atomic_load(db->damaged)) /* the last one to close would write the WAL into the file */
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(db->handle);
     free(db->path);
@@ -385,7 +408,8 @@ int db_begin(struct db *db)
 
 int db_commit(struct db *db)
 {
-    int r = db->read_only ? 0 : db_may_write(db);      /* damage may have been seen since the transaction began */
+    /* damage may have been seen since the transaction began */
+    int r = db->read_only ? 0 : db_may_write(db);
     return r < 0 ? trace(r) : trace(db_exec(db, "COMMIT", ""));
 }
 

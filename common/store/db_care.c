@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE_BYTES 4096                   /* SQLite's own */
+#define PAGE_BYTES 4096 /* SQLite's own */
 
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
 {
@@ -14,7 +14,7 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
     if (r < 0)
         return trace(r);
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
-    sqlite3_busy_timeout(db->handle, 0);  /* truncating would wait for the readers */
+    sqlite3_busy_timeout(db->handle, 0); /* truncating would wait for the readers */
     int pages = -1, moved = -1;
     int code = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, &pages, &moved);
     sqlite3_busy_timeout(db->handle, db->lock_timeout_ms);
@@ -53,15 +53,16 @@ int db_integrity_check(struct db *db)
     if (r == 0)
         r = query_next(&query);
     if (r <= 0)
-        return r < 0 ? trace(r) : fail(ERR_CORRUPT, "%s: the integrity check says nothing", db->path);
+        return r < 0 ? trace(r)
+                     : fail(ERR_CORRUPT, "%s: the integrity check says nothing", db->path);
     const char *finding = query_text(&query, 0);
     if (!finding || strcmp(finding, "ok") != 0)
         return fail(ERR_CORRUPT, "%s: %s", db->path, finding ? finding : "no finding");
     return 0;
 }
 
-/* All pages in one step, under one snapshot: between two steps a writer beside us would make the copy
- * start anew, for ever under load. */
+/* All pages in one step, under one snapshot: between two steps a writer beside us would make the
+ * copy start anew, for ever under load. */
 int db_backup(struct db *db, const char *path)
 {
     struct stat status;
@@ -74,10 +75,12 @@ int db_backup(struct db *db, const char *path)
         code = backup ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(target);
         sqlite3_backup_finish(backup);
     }
-    int r = code == SQLITE_DONE ? 0 : fail(db_failure_of(code), "backup to %s: %s", path, sqlite3_errstr(code));
+    int r = code == SQLITE_DONE
+                ? 0
+                : fail(db_failure_of(code), "backup to %s: %s", path, sqlite3_errstr(code));
     sqlite3_close(target);
     if (r < 0)
-        unlink(path);                     /* half a copy is none */
+        unlink(path); /* half a copy is none */
     return r;
 }
 

@@ -1,26 +1,28 @@
-/* Db on SQLite: what db.c and db_care.c share, the only files that know SQLite's interface. No other may include this one. */
+/* Db on SQLite: what db.c and db_care.c share, the only files that know SQLite's interface. No
+ * other may include this one. */
 #pragma once
 #include <sqlite3.h>
 #include "base/result.h"
 #include "store/db.h"
 
-#define STATEMENTS_MAX 512                /* a power of two; a service has some sixty statements */
+#define STATEMENTS_MAX 512 /* a power of two; a service has some sixty statements */
 
 struct statement {
-    const char *sql;                      /* the literal's address is the key */
+    const char *sql; /* the literal's address is the key */
     sqlite3_stmt *prepared;
-    _Bool busy;                           /* a query walks over it */
+    _Bool busy; /* a query walks over it */
 };
 
 struct db {
     sqlite3 *handle;
     _Bool read_only;
-    atomic_bool *damaged;                 /* seen once, by whichever connection shares this: never written again */
+    atomic_bool *damaged; /* seen once, by whichever connection shares this: never written again */
     atomic_bool own_damaged;
     int lock_timeout_ms;
-    int wal_pages;                        /* in the WAL, after our newest commit */
-    int wal_moved;                        /* of these, already in the file; the WAL begins anew when all are */
-    _Bool owes_rollback;                  /* the newest one failed, for want of memory: the next BEGIN makes up for it */
+    int wal_pages; /* in the WAL, after our newest commit */
+    int wal_moved; /* of these, already in the file; the WAL begins anew when all are */
+    /* the newest one failed, for want of memory: the next BEGIN makes up for it */
+    _Bool owes_rollback;
     char *path;
     struct statement statements[STATEMENTS_MAX];
     int statement_count;

@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COLUMNS "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, traceparent, data"
+#define COLUMNS                                                                                 \
+    "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, " \
+    "traceparent, data"
 
 /* ---- The chain ------------------------------------------------------------------------------ */
 
-struct canonical {                        /* the canonical form, usually without an allocation */
+struct canonical { /* the canonical form, usually without an allocation */
     char fixed[2048];
     struct buf rest;
     size_t length;
@@ -75,7 +77,8 @@ int event_digest(const struct event *event, struct digest *ret_digest)
     return trace(r);
 }
 
-int event_chain(const struct digest *previous, const struct digest *event_digest, struct digest *ret_chain)
+int event_chain(const struct digest *previous, const struct digest *event_digest,
+                struct digest *ret_chain)
 {
     struct digest both[2] = { *previous, *event_digest };
     return trace(digest_of(both, sizeof(both), ret_chain));
@@ -85,12 +88,15 @@ int event_chain(const struct digest *previous, const struct digest *event_digest
 
 int event_log_create(struct db *db)
 {
-    return trace(db_script(db,
+    return trace(db_script(
+        db,
         "CREATE TABLE IF NOT EXISTS event_log ("
         " position INTEGER PRIMARY KEY, chain BLOB NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,"
-        " entity TEXT NOT NULL, time_ms INTEGER NOT NULL, correlation TEXT, causation TEXT, cause TEXT,"
+        " entity TEXT NOT NULL, time_ms INTEGER NOT NULL, correlation TEXT, causation TEXT, cause "
+        "TEXT,"
         " cause_digest TEXT, traceparent TEXT, data TEXT NOT NULL) STRICT;"
-        "CREATE INDEX IF NOT EXISTS event_log_by_cause ON event_log (cause) WHERE cause IS NOT NULL;"));
+        "CREATE INDEX IF NOT EXISTS event_log_by_cause ON event_log (cause) WHERE cause IS NOT "
+        "NULL;"));
 }
 
 static int read_chain(const struct query *query, int column, struct digest *ret_chain)
@@ -107,7 +113,8 @@ int event_log_head(struct db *db, struct log_head *ret_head)
 {
     _deinit_(query) struct query query = { 0 };
     struct log_head head = { 0 };
-    int r = query_open(&query, db, "SELECT position, chain FROM event_log ORDER BY position DESC LIMIT 1", "");
+    int r = query_open(&query, db,
+                       "SELECT position, chain FROM event_log ORDER BY position DESC LIMIT 1", "");
     if (r == 0)
         r = query_next(&query);
     if (r > 0) {
@@ -119,28 +126,33 @@ int event_log_head(struct db *db, struct log_head *ret_head)
     return trace(r);
 }
 
-/* SQLite itself gives the position, the highest plus one, which costs nothing more than a given one; it
- * must be the event's. */
+/* SQLite itself gives the position, the highest plus one, which costs nothing more than a given
+ * one; it must be the event's. */
 int event_log_append(struct db *db, const struct event *event)
 {
-    int r = db_exec(db, "INSERT INTO event_log (" COLUMNS ") VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "bsssissssss", event->chain.bytes, (size_t)DIGEST_SIZE, event->id, event->type, event->entity,
-        event->time_ms, event->correlation, event->causation, event->cause, event->cause_digest, event->traceparent,
-        event->data);
+    int r = db_exec(db,
+                    "INSERT INTO event_log (" COLUMNS
+                    ") VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                    "bsssissssss", event->chain.bytes, (size_t)DIGEST_SIZE, event->id, event->type,
+                    event->entity, event->time_ms, event->correlation, event->causation,
+                    event->cause, event->cause_digest, event->traceparent, event->data);
     if (r < 0)
         return trace(r);
     int64_t given = db_inserted_row(db);
     if (given == event->position)
         return 0;
     r = db_exec(db, "DELETE FROM event_log WHERE position = ?1", "i", given);
-    return r < 0 ? trace(r) : fail(ERR_CONSTRAINT, "position %" PRId64 " does not follow the log's head at %" PRId64,
-                                   event->position, given - 1);
+    return r < 0 ? trace(r)
+                 : fail(ERR_CONSTRAINT,
+                        "position %" PRId64 " does not follow the log's head at %" PRId64,
+                        event->position, given - 1);
 }
 
 int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain)
 {
     _deinit_(query) struct query query = { 0 };
-    int r = query_open(&query, db, "SELECT chain FROM event_log WHERE position = ?1", "i", position);
+    int r = query_open(&query, db, "SELECT chain FROM event_log WHERE position = ?1", "i",
+                       position);
     if (r == 0)
         r = query_next(&query);
     if (r <= 0)
@@ -152,14 +164,18 @@ int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain
 int event_log_has_cause(struct db *db, const char *cause)
 {
     int64_t one;
-    return trace(db_number(db, &one, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
+    return trace(
+        db_number(db, &one, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
 }
 
-int event_log_origin(struct db *db, int64_t position, struct arena *arena, const char **ret_correlation, const char **ret_id,
+int event_log_origin(struct db *db, int64_t position, struct arena *arena,
+                     const char **ret_correlation, const char **ret_id,
                      const char **ret_traceparent)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, db, "SELECT correlation, id, traceparent FROM event_log WHERE position = ?1", "i", position);
+    int r = query_open(&q, db,
+                       "SELECT correlation, id, traceparent FROM event_log WHERE position = ?1",
+                       "i", position);
     if (r == 0)
         r = query_next(&q);
     if (r <= 0)
@@ -174,18 +190,23 @@ int event_log_origin(struct db *db, int64_t position, struct arena *arena, const
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-int event_reader_open(struct event_reader *reader, struct db *db, const char *log, int64_t after_position, int64_t limit)
+int event_reader_open(struct event_reader *reader, struct db *db, const char *log,
+                      int64_t after_position, int64_t limit)
 {
     reader->log = log;
     return trace(query_open(&reader->query, db,
-        "SELECT " COLUMNS " FROM event_log WHERE position > ?1 ORDER BY position LIMIT ?2", "ii", after_position, limit));
+                            "SELECT " COLUMNS
+                            " FROM event_log WHERE position > ?1 ORDER BY position LIMIT ?2",
+                            "ii", after_position, limit));
 }
 
-int event_reader_open_cause(struct event_reader *reader, struct db *db, const char *log, const char *cause)
+int event_reader_open_cause(struct event_reader *reader, struct db *db, const char *log,
+                            const char *cause)
 {
     reader->log = log;
     return trace(query_open(&reader->query, db,
-        "SELECT " COLUMNS " FROM event_log WHERE cause = ?1 ORDER BY position", "s", cause));
+                            "SELECT " COLUMNS " FROM event_log WHERE cause = ?1 ORDER BY position",
+                            "s", cause));
 }
 
 int event_reader_next(struct event_reader *reader, struct event *ret_event)
@@ -195,10 +216,18 @@ int event_reader_next(struct event_reader *reader, struct event *ret_event)
     if (r <= 0)
         return trace(r);
     struct event event = {
-        .log = reader->log, .position = query_int(query, 0), .id = query_text(query, 2), .type = query_text(query, 3),
-        .entity = query_text(query, 4), .time_ms = query_int(query, 5), .correlation = query_text(query, 6),
-        .causation = query_text(query, 7), .cause = query_text(query, 8), .cause_digest = query_text(query, 9),
-        .traceparent = query_text(query, 10), .data = query_text(query, 11),
+        .log = reader->log,
+        .position = query_int(query, 0),
+        .id = query_text(query, 2),
+        .type = query_text(query, 3),
+        .entity = query_text(query, 4),
+        .time_ms = query_int(query, 5),
+        .correlation = query_text(query, 6),
+        .causation = query_text(query, 7),
+        .cause = query_text(query, 8),
+        .cause_digest = query_text(query, 9),
+        .traceparent = query_text(query, 10),
+        .data = query_text(query, 11),
     };
     if (!event.id || !event.type || !event.entity || !event.data)
         return fail(ERR_MEMORY, "no memory to read event_log");
@@ -218,8 +247,9 @@ void event_reader_deinit(struct event_reader *reader)
 int event_copy(const struct event *event, struct arena *arena, struct event *ret_copy)
 {
     struct event copy = *event;
-    const char **texts[] = { &copy.log, &copy.id, &copy.type, &copy.entity, &copy.correlation, &copy.causation,
-                             &copy.cause, &copy.cause_digest, &copy.traceparent };
+    const char **texts[] = { &copy.log,    &copy.id,           &copy.type,
+                             &copy.entity, &copy.correlation,  &copy.causation,
+                             &copy.cause,  &copy.cause_digest, &copy.traceparent };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         if (*texts[i] && !(*texts[i] = arena_copy(arena, *texts[i], strlen(*texts[i]))))
             return fail(ERR_MEMORY, "no memory for an event");

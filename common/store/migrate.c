@@ -10,7 +10,8 @@
 
 static int create_meta(struct db *db)
 {
-    return trace(db_script(db, "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"));
+    return trace(db_script(db, "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) "
+                               "STRICT, WITHOUT ROWID;"));
 }
 
 /* Step n brings a file from version n to n + 1. Steps are only ever added. */
@@ -36,10 +37,10 @@ static int run_step(struct db *db, int64_t version)
     char marks[96];
     int64_t now = version;
     int r = db_number(db, &now, "PRAGMA user_version", "");
-    if (r < 0 || now != version)              /* another process has taken it while we waited for the lock */
+    if (r < 0 || now != version) /* another process has taken it while we waited for the lock */
         return r < 0 ? trace(r) : 0;
-    snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";", DB_APPLICATION_ID,
-             version + 1);
+    snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";",
+             DB_APPLICATION_ID, version + 1);
     r = steps[version](db);
     return r < 0 ? trace(r) : trace(db_script(db, marks));
 }
@@ -60,7 +61,8 @@ static int take_step(struct db *db, int64_t version)
 int store_migrate(struct db *db)
 {
     int64_t application = 0, version = 0, tables = 0;
-    /* The tables come first: another process that makes them at this moment marks the file in the same commit. */
+    /* The tables come first: another process that makes them at this moment marks the file in the
+     * same commit. */
     int r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r >= 0)
         r = db_number(db, &application, "PRAGMA application_id", "");
@@ -69,9 +71,12 @@ int store_migrate(struct db *db)
     if (r < 0)
         return trace(r);
     if (application != DB_APPLICATION_ID && (application != 0 || tables != 0))
-        return fail(ERR_CONFIG, "the file is an SQLite database of another program; choose another --data-dir");
+        return fail(ERR_CONFIG,
+                    "the file is an SQLite database of another program; choose another --data-dir");
     if (version > STORE_VERSION)
-        return fail(ERR_CONFIG, "the file has version %" PRId64 ", this program knows up to %" PRId64 "; use the newer program",
+        return fail(ERR_CONFIG,
+                    "the file has version %" PRId64 ", this program knows up to %" PRId64
+                    "; use the newer program",
                     version, STORE_VERSION);
     for (; version < STORE_VERSION; version++) {
         r = take_step(db, version);

@@ -1,15 +1,18 @@
-/* Migration: brings a database file of an older version to this one, step by step, each step in its own
- * transaction. The application id tells our files from others'; user_version counts the steps done. */
+/* Migration: brings a database file of an older version to this one, step by step, each step in its
+ * own transaction. The application id tells our files from others'; user_version counts the steps
+ * done. */
 #pragma once
 #include "store/db.h"
 
-/* Makes the runtime's own tables, or upgrades them. ERR_CONFIG, naming both versions, for a file of a
- * newer program, and for one that is not ours. */
+/* Makes the runtime's own tables, or upgrades them. ERR_CONFIG, naming both versions, for a file of
+ * a newer program, and for one that is not ours. */
 int store_migrate(struct db *db);
 
-#define META_STREAM_POSITION "stream_position"   /* how far our stream was seen to go, when it was ahead of our log */
+/* how far our stream was seen to go, when it was ahead of our log */
+#define META_STREAM_POSITION "stream_position"
 
-#define META_FOLDING "folding"           /* 1: the projections were begun anew, and are not yet where they were */
+/* 1: the projections were begun anew, and are not yet where they were */
+#define META_FOLDING "folding"
 
 /* A number of the file's own, e.g. "tables_version": 1 found, 0 not, < 0. */
 int meta_read(struct db *db, const char *name, int64_t *ret_value);

@@ -1,6 +1,6 @@
 /* Parked events: those that could not be applied, and every later one of the same entity, in order
- * (rule 6). Kept by reference (log and position), because an event may hold fields that this service
- * must not store; a redrive fetches it again from its leader. */
+ * (rule 6). Kept by reference (log and position), because an event may hold fields that this
+ * service must not store; a redrive fetches it again from its leader. */
 #pragma once
 #include "base/arena.h"
 #include "store/db.h"
@@ -16,11 +16,12 @@ struct parked {
 
 int parked_create_table(struct db *db);
 int parked_count(struct db *db, int64_t *ret_count);
-int parked_has(struct db *db, const char *log, const char *entity);      /* 1, 0, < 0 */
-int parked_holds(struct db *db, const char *log, int64_t position);      /* this very event: 1, 0, < 0 */
+int parked_has(struct db *db, const char *log, const char *entity); /* 1, 0, < 0 */
+int parked_holds(struct db *db, const char *log, int64_t position); /* this very event: 1, 0, < 0 */
 int parked_add(struct db *db, const struct parked *parked);
 int parked_remove(struct db *db, const char *log, int64_t position);
-int parked_first(struct db *db, const char *log, const char *entity, int64_t *ret_position);   /* 1, 0: none, < 0 */
+/* 1, 0: none, < 0 */
+int parked_first(struct db *db, const char *log, const char *entity, int64_t *ret_position);
 int parked_set_error(struct db *db, const char *log, int64_t position, const char *error);
 
 /* The part of the parked that somebody asked for; NULL: all logs, all entities. */
@@ -29,10 +30,11 @@ struct parked_filter {
 };
 int parked_count_of(struct db *db, const struct parked_filter *filter, int64_t *ret_count);
 
-/* The next after (log, position) that no earlier one of its entity holds back. 1 with log and position, the log's
- * text in the arena; 0: none; < 0. */
-int parked_next_free(struct db *db, const struct parked_filter *filter, const char *after_log, int64_t after_position,
-                     struct arena *arena, const char **ret_log, int64_t *ret_position);
+/* The next after (log, position) that no earlier one of its entity holds back. 1 with log and
+ * position, the log's text in the arena; 0: none; < 0. */
+int parked_next_free(struct db *db, const struct parked_filter *filter, const char *after_log,
+                     int64_t after_position, struct arena *arena, const char **ret_log,
+                     int64_t *ret_position);
 
 /* The parked after (log, position), in this order; text copied to the arena. */
 int parked_list(struct db *db, const char *after_log, int64_t after_position, struct arena *arena,

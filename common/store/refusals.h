@@ -1,12 +1,13 @@
-/* Refusals that were answered under an idempotency key: the same key gives the same answer. They are
- * not events: a database that was folded anew from its stream has forgotten them. */
+/* Refusals that were answered under an idempotency key: the same key gives the same answer. They
+ * are not events: a database that was folded anew from its stream has forgotten them. */
 #pragma once
 #include "base/arena.h"
 #include "base/refusal.h"
 #include "store/db.h"
 
 int refusals_create_table(struct db *db);
-int refusals_write(struct db *db, const char *key, const char *digest, enum refusal refusal, const char *message, int64_t now_ms);
+int refusals_write(struct db *db, const char *key, const char *digest, enum refusal refusal,
+                   const char *message, int64_t now_ms);
 /* 1 found (message and digest copied to the arena), 0 not, < 0. */
 int refusals_find(struct db *db, const char *key, struct arena *arena, const char **ret_digest,
                   enum refusal *ret_refusal, const char **ret_message);

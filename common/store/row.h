@@ -1,5 +1,6 @@
-/* Row: reads the current row of a query into memory that outlives it. A failing allocation is noted and
- * told once at the end by row_status(), so that reading many columns stays a list of assignments. */
+/* Row: reads the current row of a query into memory that outlives it. A failing allocation is noted
+ * and told once at the end by row_status(), so that reading many columns stays a list of
+ * assignments. */
 #pragma once
 #include "base/arena.h"
 #include "base/result.h"

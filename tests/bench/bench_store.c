@@ -1,5 +1,6 @@
-/* Bench of the store: what a durable commit costs next to the disk's own floor, what many appends in one commit
- * gain, and where the nanoseconds of one append go. Needs no server; works in a folder of its own. */
+/* Bench of the store: what a durable commit costs next to the disk's own floor, what many appends
+ * in one commit gain, and where the nanoseconds of one append go. Needs no server; works in a
+ * folder of its own. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/result.h"
@@ -14,15 +15,17 @@
 
 #define PAGE_BYTES 4096
 #define GROUP 256
-#define RUN_NS INT64_C(1500000000)        /* each figure is measured so long */
+#define RUN_NS INT64_C(1500000000) /* each figure is measured so long */
 #define SAMPLES_MAX 100000
 
 static char folder[] = "/var/tmp/journey-bench-XXXXXX";
 static int64_t samples_ns[SAMPLES_MAX];
 static struct id_source ids;
 
-static const char data[] = "{\"order_id\":\"ord_019abc12-3456-7def-8123-456789abcdef\",\"account_id\":"
-    "\"acc_019abc12-3456-7def-8123-456789abcdef\",\"lines\":[{\"sku\":\"tea-500\",\"quantity\":2,\"price\":{\"amount\":450,"
+static const char data[] =
+    "{\"order_id\":\"ord_019abc12-3456-7def-8123-456789abcdef\",\"account_id\":"
+    "\"acc_019abc12-3456-7def-8123-456789abcdef\",\"lines\":[{\"sku\":\"tea-500\",\"quantity\":2,"
+    "\"price\":{\"amount\":450,"
     "\"currency\":\"EUR\"}}],\"total\":{\"amount\":900,\"currency\":\"EUR\"}}";
 
 struct figure {
@@ -69,7 +72,8 @@ static double rate(const struct figure *figure)
 
 struct disk {
     int file;
-    off_t place, wraps_at;                /* wraps_at 0: the file grows; else its pages are written again, as a WAL's are */
+    /* wraps_at 0: the file grows; else its pages are written again, as a WAL's are */
+    off_t place, wraps_at;
 };
 
 static void sync_page(void *context)
@@ -77,7 +81,8 @@ static void sync_page(void *context)
     static char page[PAGE_BYTES];
     struct disk *disk = context;
     page[0]++;
-    if (pwrite(disk->file, page, sizeof(page), disk->place) != sizeof(page) || fdatasync(disk->file) != 0) {
+    if (pwrite(disk->file, page, sizeof(page), disk->place) != sizeof(page) ||
+        fdatasync(disk->file) != 0) {
         perror("bench_store: fdatasync");
         exit(1);
     }
@@ -90,7 +95,8 @@ static struct figure measure_disk(off_t wraps_at)
 {
     char path[96];
     snprintf(path, sizeof(path), "%s/floor", folder);
-    struct disk disk = { .file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), .wraps_at = wraps_at };
+    struct disk disk = { .file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600),
+                         .wraps_at = wraps_at };
     for (off_t i = 0; i < wraps_at / PAGE_BYTES; i++)
         sync_page(&disk);
     struct figure figure = measure(sync_page, &disk);
@@ -105,7 +111,7 @@ struct store {
     struct db *db;
     struct log_head head;
     int per_commit;
-    int64_t append_ns, appended;          /* without begin and commit */
+    int64_t append_ns, appended; /* without begin and commit */
 };
 
 static struct event next_event(const struct log_head *head)
@@ -114,10 +120,18 @@ static struct event next_event(const struct log_head *head)
     uuid_make(&ids, clock_wall_ms(), id);
     snprintf(cause, sizeof(cause), "%s%s", CAUSE_REQUEST, id);
     return (struct event){
-        .log = "BENCH", .position = head->position + 1, .id = id, .type = "OrderPlaced",
-        .entity = "ord_019abc12-3456-7def-8123-456789abcdef", .time_ms = clock_wall_ms(), .correlation = id, .causation = id,
-        .cause = cause, .cause_digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        .data = data, .data_length = sizeof(data) - 1,
+        .log = "BENCH",
+        .position = head->position + 1,
+        .id = id,
+        .type = "OrderPlaced",
+        .entity = "ord_019abc12-3456-7def-8123-456789abcdef",
+        .time_ms = clock_wall_ms(),
+        .correlation = id,
+        .causation = id,
+        .cause = cause,
+        .cause_digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        .data = data,
+        .data_length = sizeof(data) - 1,
     };
 }
 
@@ -125,7 +139,8 @@ static void append_one(struct store *store)
 {
     struct event event = next_event(&store->head);
     struct digest digest;
-    if (event_digest(&event, &digest) < 0 || event_chain(&store->head.chain, &digest, &event.chain) < 0 ||
+    if (event_digest(&event, &digest) < 0 ||
+        event_chain(&store->head.chain, &digest, &event.chain) < 0 ||
         event_log_append(store->db, &event) < 0)
         die("append");
     store->head = (struct log_head){ event.position, event.chain };
@@ -190,7 +205,8 @@ static double measure_part(enum part part)
 
 static void print_row(const char *name, const struct figure *figure, double each)
 {
-    printf("%-50s %10.0f a second   p50 %8.0f us   p99 %8.0f us\n", name, rate(figure) * each, figure->p50_us, figure->p99_us);
+    printf("%-50s %10.0f a second   p50 %8.0f us   p99 %8.0f us\n", name, rate(figure) * each,
+           figure->p50_us, figure->p99_us);
 }
 
 int main(void)
@@ -203,13 +219,16 @@ int main(void)
     struct store single, grouped;
     struct figure growing = measure_disk(0), again = measure_disk(1024 * PAGE_BYTES);
     struct figure one = measure_log(1, &single), many = measure_log(GROUP, &grouped);
-    printf("%-50s %10.2f\n", "a durable commit / a bare fdatasync (growing)", one.p50_us / growing.p50_us);
-    printf("%-50s %10.1f\n", "appends: 256 a commit / 1 a commit", rate(&many) * GROUP / rate(&one));
+    printf("%-50s %10.2f\n", "a durable commit / a bare fdatasync (growing)",
+           one.p50_us / growing.p50_us);
+    printf("%-50s %10.1f\n", "appends: 256 a commit / 1 a commit",
+           rate(&many) * GROUP / rate(&one));
     print_row("fdatasync of a page, growing file", &growing, 1);
     print_row("fdatasync of a page, written again", &again, 1);
     print_row("append + commit, 1 a commit", &one, 1);
     print_row("append + commit, 256 a commit (per commit: p50)", &many, GROUP);
-    printf("%-50s %10.0f ns\n", "an append with id, digest, chain and INSERT", (double)grouped.append_ns / (double)grouped.appended);
+    printf("%-50s %10.0f ns\n", "an append with id, digest, chain and INSERT",
+           (double)grouped.append_ns / (double)grouped.appended);
     printf("%-50s %10.0f ns\n", "  a uuid", measure_part(PART_ID));
     printf("  SHA-256 of %3zu bytes %39.0f ns\n", sizeof(data) - 1, measure_part(PART_SHA256));
     printf("%-50s %10.0f ns\n", "  event_digest", measure_part(PART_DIGEST));

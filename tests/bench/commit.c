@@ -1,6 +1,7 @@
-/* Commit: the first floor: one durable commit of one small event, alone, by the connection and the log of the services. Each
- * has a pause before it, as the unloaded requests have that it is compared with: a disk that rests answers otherwise than one
- * that is kept busy. One line of JSON. */
+/* Commit: the first floor: one durable commit of one small event, alone, by the connection and the
+ * log of the services. Each has a pause before it, as the unloaded requests have that it is
+ * compared with: a disk that rests answers otherwise than one that is kept busy. One line of
+ * JSON. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/result.h"
@@ -11,8 +12,10 @@
 #include <time.h>
 
 static const char data[] =
-    "{\"order_id\":\"ord_019abc12-3456-7def-8123-456789abcdef\",\"account_id\":\"acc_019abc12-3456-7def-8123-456789abcdef\",\"lines\":[{\"sku\":"
-    "\"bench\",\"name\":\"Bench\",\"unit_price\":{\"amount\":450,\"currency\":\"EUR\"},\"quantity\":1}],\"total\":{\"amount\":450,\"currency\":\"EUR\"}}";
+    "{\"order_id\":\"ord_019abc12-3456-7def-8123-456789abcdef\",\"account_id\":\"acc_019abc12-3456-"
+    "7def-8123-456789abcdef\",\"lines\":[{\"sku\":"
+    "\"bench\",\"name\":\"Bench\",\"unit_price\":{\"amount\":450,\"currency\":\"EUR\"},"
+    "\"quantity\":1}],\"total\":{\"amount\":450,\"currency\":\"EUR\"}}";
 
 static void must(int r, const char *what)
 {
@@ -26,8 +29,14 @@ static int64_t commit_one(struct db *db, struct id_source *ids, int64_t position
 {
     char id[UUID_SIZE];
     uuid_make(ids, clock_wall_ms(), id);
-    const struct event event = { .log = "BENCH", .position = position, .id = id, .type = "OrderPlaced", .entity = id,
-                                 .time_ms = clock_wall_ms(), .data = data, .data_length = sizeof(data) - 1 };
+    const struct event event = { .log = "BENCH",
+                                 .position = position,
+                                 .id = id,
+                                 .type = "OrderPlaced",
+                                 .entity = id,
+                                 .time_ms = clock_wall_ms(),
+                                 .data = data,
+                                 .data_length = sizeof(data) - 1 };
     int64_t start_ns = clock_monotonic_ns();
     must(db_begin(db), "begin");
     must(event_log_append(db, &event), "append");
@@ -41,7 +50,8 @@ int main(int argc, char **argv)
     struct id_source ids;
     struct db *db;
     if (argc != 4 || atoi(argv[2]) < 1) {
-        fprintf(stderr, "Usage: bench_commit NEW_DATABASE COMMITS PAUSE_US\n\nPrints how long a durable commit of one event takes.\n");
+        fprintf(stderr, "Usage: bench_commit NEW_DATABASE COMMITS PAUSE_US\n\nPrints how long a "
+                        "durable commit of one event takes.\n");
         return 2;
     }
     const long pause_us = atol(argv[3]);
@@ -49,10 +59,14 @@ int main(int argc, char **argv)
     must(db_open(&(struct db_options){ .path = argv[1] }, &db), argv[1]);
     must(event_log_create(db), "tables");
     for (int i = 1; i <= atoi(argv[2]); i++) {
-        nanosleep(&(struct timespec){ .tv_sec = pause_us / 1000000, .tv_nsec = pause_us % 1000000 * 1000 }, NULL);
+        nanosleep(&(struct timespec){ .tv_sec = pause_us / 1000000,
+                                      .tv_nsec = pause_us % 1000000 * 1000 },
+                  NULL);
         histogram_add(&histogram, commit_one(db, &ids, i));
     }
-    printf("{\"p50_ms\":%.4f,\"p99_ms\":%.4f}\n", (double)histogram_percentile(&histogram, 0.5) / 1e6, (double)histogram_percentile(&histogram, 0.99) / 1e6);
+    printf("{\"p50_ms\":%.4f,\"p99_ms\":%.4f}\n",
+           (double)histogram_percentile(&histogram, 0.5) / 1e6,
+           (double)histogram_percentile(&histogram, 0.99) / 1e6);
     db_free(db);
     return 0;
 }

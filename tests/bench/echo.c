@@ -1,5 +1,6 @@
-/* Echo: the second floor's other end: a process that answers bench.echo at once, by the library and the connection that the
- * services have. It says when it listens, and runs until it is told to stop. */
+/* Echo: the second floor's other end: a process that answers bench.echo at once, by the library and
+ * the connection that the services have. It says when it listens, and runs until it is told to
+ * stop. */
 #include "base/result.h"
 #include "bus/bus.h"
 #include <signal.h>
@@ -11,7 +12,9 @@ static struct bus *bus;
 static void on_request(void *context, struct bus_message *message)
 {
     (void)context;
-    bus_publish(bus, BUS_URGENT, &(struct bus_outgoing){ .subject = bus_message_reply(message), .data = "{}", .length = 2 });
+    bus_publish(
+        bus, BUS_URGENT,
+        &(struct bus_outgoing){ .subject = bus_message_reply(message), .data = "{}", .length = 2 });
     bus_message_free(message);
 }
 
@@ -29,8 +32,12 @@ static void on_closed(void *context, const char *reason)
 
 int main(int argc, char **argv)
 {
-    struct bus_options options = { .url = argv[1], .name = "bench", .must_connect = 1,
-                                   .handlers = { .connected = nothing, .disconnected = nothing, .closed = on_closed } };
+    struct bus_options options = {
+        .url = argv[1],
+        .name = "bench",
+        .must_connect = 1,
+        .handlers = { .connected = nothing, .disconnected = nothing, .closed = on_closed }
+    };
     struct bus_subscription *subscription;
     sigset_t ends;
     int number;
@@ -42,7 +49,9 @@ int main(int argc, char **argv)
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
-    if (bus_open(&options, &bus) < 0 || bus_subscribe(bus, "bench.echo", NULL, on_request, NULL, &subscription) < 0 || bus_flush(bus, 2000) < 0) {
+    if (bus_open(&options, &bus) < 0 ||
+        bus_subscribe(bus, "bench.echo", NULL, on_request, NULL, &subscription) < 0 ||
+        bus_flush(bus, 2000) < 0) {
         fprintf(stderr, "bench_echo: %s\n", failure_text());
         return 1;
     }

@@ -1,6 +1,6 @@
-/* Fill: databases with many orders, quickly: by the services' own loops, without a server (shop.h). Log, chain, tables and
- * cursors are those that the services would have written; each order is paid, and read by account-svc. What the services of a
- * folder have left is gone on with. */
+/* Fill: databases with many orders, quickly: by the services' own loops, without a server (shop.h).
+ * Log, chain, tables and cursors are those that the services would have written; each order is
+ * paid, and read by account-svc. What the services of a folder have left is gone on with. */
 #include "base/clock.h"
 #include "shop.h"
 #include <inttypes.h>
@@ -22,7 +22,9 @@ static void open_in(struct side *side, const char *folder)
 static void settle(void)
 {
     while (shop_accounts.loop.at.cursors[0].position < shop_orders.loop.at.head.position)
-        shop_project(&shop_accounts, shop_publish(&shop_orders, shop_accounts.loop.at.cursors[0].position), clock_wall_ms());
+        shop_project(&shop_accounts,
+                     shop_publish(&shop_orders, shop_accounts.loop.at.cursors[0].position),
+                     clock_wall_ms());
     must(db_checkpoint(shop_orders.db, 0, NULL), "checkpoint");
     must(db_checkpoint(shop_accounts.db, 0, NULL), "checkpoint");
 }
@@ -32,8 +34,10 @@ int main(int argc, char **argv)
     const _Bool alone = argc == 4 && strcmp(argv[3], "order-svc-only") == 0;
     int64_t orders = argc == 3 || alone ? atoll(argv[2]) : 0;
     if (orders < 1) {
-        fprintf(stderr, "Usage: bench_fill FOLDER ORDERS [order-svc-only]\n\nFills order-svc/ and account-svc/ in the folder until there are so many orders;\n"
-                "with order-svc-only account-svc has read none of them. Prints how many there were before.\n");
+        fprintf(stderr, "Usage: bench_fill FOLDER ORDERS [order-svc-only]\n\nFills order-svc/ and "
+                        "account-svc/ in the folder until there are so many orders;\n"
+                        "with order-svc-only account-svc has read none of them. Prints how many "
+                        "there were before.\n");
         return 2;
     }
     open_in(&shop_orders, argv[1]);
@@ -42,7 +46,8 @@ int main(int argc, char **argv)
     shop_furnish(clock_wall_ms());
     const int64_t before = shop_orders.loop.at.head.position / 2;
     for (int64_t placed = before, round = 0; placed < orders; placed += SHOP_GROUP, round++) {
-        shop_place(orders - placed < SHOP_GROUP ? (int)(orders - placed) : SHOP_GROUP, 1, clock_wall_ms());
+        shop_place(orders - placed < SHOP_GROUP ? (int)(orders - placed) : SHOP_GROUP, 1,
+                   clock_wall_ms());
         if (!alone && round % 16 == 15)
             settle();
     }

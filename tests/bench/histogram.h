@@ -1,5 +1,5 @@
-/* Histogram of latencies, log-linear as HdrHistogram's: 64 steps to each doubling, so a percentile is right within 1.6 %,
- * from nanoseconds to hours. One thread adds at a time. */
+/* Histogram of latencies, log-linear as HdrHistogram's: 64 steps to each doubling, so a percentile
+ * is right within 1.6 %, from nanoseconds to hours. One thread adds at a time. */
 #pragma once
 #include <stdint.h>
 
@@ -17,7 +17,8 @@ static inline int histogram_bucket(int64_t value)
     if (value < HISTOGRAM_STEPS)
         return value < 0 ? 0 : (int)value;
     int shift = 63 - __builtin_clzll((uint64_t)value) - HISTOGRAM_STEP_BITS;
-    int bucket = ((shift + 1) << HISTOGRAM_STEP_BITS) + (int)((value >> shift) & (HISTOGRAM_STEPS - 1));
+    int bucket = ((shift + 1) << HISTOGRAM_STEP_BITS) +
+                 (int)((value >> shift) & (HISTOGRAM_STEPS - 1));
     return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 

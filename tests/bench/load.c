@@ -2,11 +2,13 @@
  *
  *   closed   so many in flight: each answer lets the next request go. Says what the mesh can carry.
  *   open     so many a second, at planned times, whether or not the ones before were answered; a latency counts from the
- *            planned time. A service that stands still is charged for all that should have come meanwhile (Gil Tene's
+ *            planned time. A service that stands still is charged for all that should have come
+ *            meanwhile (Gil Tene's
  *            "coordinated omission").
  *
- * It shares the machine with what it measures, so a request is a copy of prepared bytes with its number written into it,
- * and all that one read has brought is answered by one write (wire.h). One line of JSON on stdout. */
+ * It shares the machine with what it measures, so a request is a copy of prepared bytes with its
+ * number written into it, and all that one read has brought is answered by one write (wire.h). One
+ * line of JSON on stdout. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "histogram.h"
@@ -23,19 +25,20 @@
 #include <time.h>
 
 #define REQUESTS_MAX 8
-#define TEXT_SIZE 8192                    /* of a request's headers and body */
-#define LINE_SIZE 512                     /* of what stands before them */
-#define DIGITS 10                         /* of a request's number */
+#define TEXT_SIZE 8192 /* of a request's headers and body */
+#define LINE_SIZE 512  /* of what stands before them */
+#define DIGITS 10      /* of a request's number */
 #define SLOTS_MAX 8
-#define WINDOW (1 << 20)                  /* requests, and positions, that are known by their number */
+#define WINDOW (1 << 20) /* requests, and positions, that are known by their number */
 #define IN_FLIGHT_MAX 65536
-#define PATIENCE_NS INT64_C(30000000000)  /* for an answer */
-#define LAG_EVERY 10                      /* so many orders to a question when the other service has it */
-#define SLOT "##########"                 /* in a request: its number */
-#define BLANK_SLOT "~~~~~~~~~~"           /* the same with blanks before it, as JSON wants it */
-#define RUN_SLOT "@@@@@@@@@@@@@@@@"       /* and this run, so that no other has the same idempotency keys */
+#define PATIENCE_NS INT64_C(30000000000) /* for an answer */
+#define LAG_EVERY 10            /* so many orders to a question when the other service has it */
+#define SLOT "##########"       /* in a request: its number */
+#define BLANK_SLOT "~~~~~~~~~~" /* the same with blanks before it, as JSON wants it */
+/* and this run, so that no other has the same idempotency keys */
+#define RUN_SLOT "@@@@@@@@@@@@@@@@"
 
-struct request {                          /* the bytes of one, with places for its number */
+struct request { /* the bytes of one, with places for its number */
     char bytes[LINE_SIZE + TEXT_SIZE];
     size_t length, slots[SLOTS_MAX];
     char paddings[SLOTS_MAX];
@@ -48,14 +51,14 @@ static struct load {
     const char *server, *lag_file, *events;
     struct request requests[REQUESTS_MAX], question;
     int request_count, weight, in_flight;
-    double rate, seconds;                 /* rate 0: closed */
-    int64_t count, pause_ns;              /* count 0: as many as there is time for */
+    double rate, seconds;    /* rate 0: closed */
+    int64_t count, pause_ns; /* count 0: as many as there is time for */
     struct wire wire;
     char inbox[64], run_id[sizeof(RUN_SLOT)];
-    int64_t start_ns, last_ns;            /* of the load, and of the last answer */
+    int64_t start_ns, last_ns; /* of the load, and of the last answer */
     int64_t sent, answered, refused, asked, told;
-    int64_t sent_ns[WINDOW];              /* by request; open: not used */
-    int64_t answered_ns[WINDOW], seen_ns[WINDOW];   /* by position: its order's answer, its event */
+    int64_t sent_ns[WINDOW];                      /* by request; open: not used */
+    int64_t answered_ns[WINDOW], seen_ns[WINDOW]; /* by position: its order's answer, its event */
     struct histogram latency, lag, relay;
     char first_refusal[512];
 } load = { .in_flight = 1 };
@@ -99,7 +102,8 @@ static size_t read_file(const char *path, char *text, size_t size)
 
 static void find_slots(struct request *request, const char *slot, char padding)
 {
-    for (char *at = request->bytes; (at = strstr(at, slot)) && request->slot_count < SLOTS_MAX; at += DIGITS) {
+    for (char *at = request->bytes; (at = strstr(at, slot)) && request->slot_count < SLOTS_MAX;
+         at += DIGITS) {
         request->paddings[request->slot_count] = padding;
         request->slots[request->slot_count++] = (size_t)(at - request->bytes);
     }
@@ -116,12 +120,16 @@ static void prepare(struct request *request, char kind, const char *subject, con
             die(path, "its headers do not end");
         headers = (size_t)(end - text) + 4;
     }
-    int line = headers ? snprintf(request->bytes, LINE_SIZE, "HPUB %s %s.%c" SLOT " %zu %zu\r\n", subject, load.inbox, kind, headers, length)
-                       : snprintf(request->bytes, LINE_SIZE, "PUB %s %s.%c" SLOT " %zu\r\n", subject, load.inbox, kind, length);
+    int line = headers ? snprintf(request->bytes, LINE_SIZE, "HPUB %s %s.%c" SLOT " %zu %zu\r\n",
+                                  subject, load.inbox, kind, headers, length)
+                       : snprintf(request->bytes, LINE_SIZE, "PUB %s %s.%c" SLOT " %zu\r\n",
+                                  subject, load.inbox, kind, length);
     if (line >= LINE_SIZE)
         die(subject, "is too long");
     request->subject = subject;
-    request->length = (size_t)snprintf(request->bytes + line, sizeof(request->bytes) - (size_t)line, "%s\r\n", text) + (size_t)line;
+    request->length = (size_t)snprintf(request->bytes + line, sizeof(request->bytes) - (size_t)line,
+                                       "%s\r\n", text) +
+                      (size_t)line;
     for (char *at = request->bytes; (at = strstr(at, RUN_SLOT)); at += strlen(RUN_SLOT))
         memcpy(at, load.run_id, strlen(RUN_SLOT));
     find_slots(request, SLOT, '0');
@@ -175,28 +183,33 @@ static int64_t planned_ns(int64_t number)
 
 static _Bool is_refusal(const struct wire_message *message)
 {
-    return (message->length >= 8 && memcmp(message->data, "{\"error\"", 8) == 0) || (message->length == 0 && message->headers_length > 0);
+    return (message->length >= 8 && memcmp(message->data, "{\"error\"", 8) == 0) ||
+           (message->length == 0 && message->headers_length > 0);
 }
 
 static void note_refusal(const struct wire_message *message)
 {
     const _Bool is_status = message->length == 0;
     if (load.refused++ == 0)
-        snprintf(load.first_refusal, sizeof(load.first_refusal), "%.*s", (int)(is_status ? message->headers_length : message->length),
+        snprintf(load.first_refusal, sizeof(load.first_refusal), "%.*s",
+                 (int)(is_status ? message->headers_length : message->length),
                  is_status ? message->headers : message->data);
 }
 
-/* The event of a position was published, and its order was answered; whichever came last is compared. */
+/* The event of a position was published, and its order was answered; whichever came last is
+ * compared. */
 static void compare_relay(int64_t position)
 {
-    int64_t *answered = &load.answered_ns[position % WINDOW], *seen = &load.seen_ns[position % WINDOW];
+    int64_t *answered = &load.answered_ns[position % WINDOW],
+            *seen = &load.seen_ns[position % WINDOW];
     if (!*answered || !*seen)
         return;
     histogram_add(&load.relay, *seen > *answered ? *seen - *answered : 0);
     *answered = *seen = 0;
 }
 
-/* When has the other service what this one has just answered? The question waits there for the position. */
+/* When has the other service what this one has just answered? The question waits there for the
+ * position. */
 static void follow_order(int64_t number, const struct wire_message *message, int64_t now_ns)
 {
     int64_t position = number_after("\"position\":", message->data, message->length);
@@ -231,8 +244,10 @@ static void take(const struct wire_message *message, int64_t now_ns)
 {
     size_t prefix = strlen(load.inbox) + 1;
     const char *subject = message->subject;
-    if (message->subject_length != prefix + 1 + DIGITS || memcmp(subject, load.inbox, prefix - 1) != 0) {
-        int64_t position = number_after("Journey-Position:", message->headers, message->headers_length);
+    if (message->subject_length != prefix + 1 + DIGITS ||
+        memcmp(subject, load.inbox, prefix - 1) != 0) {
+        int64_t position = number_after("Journey-Position:", message->headers,
+                                        message->headers_length);
         if (position >= 0) {
             load.seen_ns[position % WINDOW] = now_ns;
             compare_relay(position);
@@ -269,12 +284,14 @@ static int take_all(int64_t timeout_ns)
 
 static _Bool wants_more(int64_t now_ns)
 {
-    return !is_interrupted && (!load.count || load.sent < load.count) && (load.seconds <= 0 || (double)(now_ns - load.start_ns) < load.seconds * 1e9);
+    return !is_interrupted && (!load.count || load.sent < load.count) &&
+           (load.seconds <= 0 || (double)(now_ns - load.start_ns) < load.seconds * 1e9);
 }
 
 static _Bool is_waiting(void)
 {
-    return load.answered < load.sent || load.told < load.asked || (load.events && load.relay.total < load.latency.total);
+    return load.answered < load.sent || load.told < load.asked ||
+           (load.events && load.relay.total < load.latency.total);
 }
 
 /* The last answers: no more is sent, but what is asked of the other service. */
@@ -294,7 +311,9 @@ static void run_closed(void)
         int64_t now_ns = clock_monotonic_ns();
         while (load.sent - load.answered < load.in_flight && wants_more(now_ns)) {
             if (load.pause_ns) {
-                nanosleep(&(struct timespec){ .tv_sec = load.pause_ns / 1000000000, .tv_nsec = load.pause_ns % 1000000000 }, NULL);
+                nanosleep(&(struct timespec){ .tv_sec = load.pause_ns / 1000000000,
+                                              .tv_nsec = load.pause_ns % 1000000000 },
+                          NULL);
                 now_ns = clock_monotonic_ns();
             }
             load.sent_ns[load.sent % WINDOW] = now_ns;
@@ -325,8 +344,10 @@ static void run_open(void)
 
 static void print_histogram(const char *before, const struct histogram *h)
 {
-    printf("%s{\"count\":%" PRId64 ",\"p50_ms\":%.4f,\"p90_ms\":%.4f,\"p99_ms\":%.4f,\"p999_ms\":%.4f,\"max_ms\":%.4f}", before, h->total,
-           (double)histogram_percentile(h, 0.5) / 1e6, (double)histogram_percentile(h, 0.9) / 1e6, (double)histogram_percentile(h, 0.99) / 1e6,
+    printf("%s{\"count\":%" PRId64
+           ",\"p50_ms\":%.4f,\"p90_ms\":%.4f,\"p99_ms\":%.4f,\"p999_ms\":%.4f,\"max_ms\":%.4f}",
+           before, h->total, (double)histogram_percentile(h, 0.5) / 1e6,
+           (double)histogram_percentile(h, 0.9) / 1e6, (double)histogram_percentile(h, 0.99) / 1e6,
            (double)histogram_percentile(h, 0.999) / 1e6, (double)h->max / 1e6);
 }
 
@@ -334,10 +355,13 @@ static void print_result(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    double cpu_us = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    double cpu_us = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     double seconds = (double)(load.last_ns - load.start_ns) / 1e9;
-    printf("{\"sent\":%" PRId64 ",\"answered\":%" PRId64 ",\"refused\":%" PRId64 ",\"unanswered\":%" PRId64 ",\"seconds\":%.3f,\"rate\":%.1f,\"cpu_us\":%.0f",
-           load.sent, load.answered, load.refused, load.sent - load.answered + load.asked - load.told, seconds,
+    printf("{\"sent\":%" PRId64 ",\"answered\":%" PRId64 ",\"refused\":%" PRId64
+           ",\"unanswered\":%" PRId64 ",\"seconds\":%.3f,\"rate\":%.1f,\"cpu_us\":%.0f",
+           load.sent, load.answered, load.refused,
+           load.sent - load.answered + load.asked - load.told, seconds,
            load.answered ? (double)load.answered / seconds : 0, cpu_us);
     print_histogram(",\"latency\":", &load.latency);
     for (int i = 0; i < load.request_count; i++) {
@@ -357,19 +381,24 @@ static void print_result(void)
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: load --server nats://HOST:PORT --request WEIGHT,SUBJECT,FILE … [OPTION…]\n\n"
-            "Sends requests and prints how they were answered, as JSON. FILE is a body, or headers (from NATS/1.0 on), an\n"
-            "empty line and a body; ten # in it become the request's number (ten ~ likewise, with blanks before it), sixteen @\n"
-            "a number of this run. With several, each has its share by weight.\n\n"
-            "  --in-flight N     closed: so many under way; 1\n"
-            "  --count N         closed: so many in all\n"
-            "  --pause-us N      closed: waits before each\n"
-            "  --rate N          open: so many a second, at planned times, from which latencies count\n"
-            "  --seconds N       open, or closed without --count: how long\n"
-            "  --lag FILE        asks account.get with this body (ten ~ become a position) for each tenth order: when has it\n"
-            "                    the other service\n"
-            "  --events SUBJECT  listens to an order's events: when are they published\n\n"
-            "Exit codes: 0 all answered, 1 something was refused or not answered, 2 usage\n");
+    fprintf(
+        to,
+        "Usage: load --server nats://HOST:PORT --request WEIGHT,SUBJECT,FILE … [OPTION…]\n\n"
+        "Sends requests and prints how they were answered, as JSON. FILE is a body, or headers "
+        "(from NATS/1.0 on), an\n"
+        "empty line and a body; ten # in it become the request's number (ten ~ likewise, with "
+        "blanks before it), sixteen @\n"
+        "a number of this run. With several, each has its share by weight.\n\n"
+        "  --in-flight N     closed: so many under way; 1\n"
+        "  --count N         closed: so many in all\n"
+        "  --pause-us N      closed: waits before each\n"
+        "  --rate N          open: so many a second, at planned times, from which latencies count\n"
+        "  --seconds N       open, or closed without --count: how long\n"
+        "  --lag FILE        asks account.get with this body (ten ~ become a position) for each "
+        "tenth order: when has it\n"
+        "                    the other service\n"
+        "  --events SUBJECT  listens to an order's events: when are they published\n\n"
+        "Exit codes: 0 all answered, 1 something was refused or not answered, 2 usage\n");
 }
 
 static void add_request(char *argument)
@@ -389,9 +418,17 @@ static void add_request(char *argument)
 static void read_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "server", 1, NULL, 's' }, { "request", 1, NULL, 'q' }, { "in-flight", 1, NULL, 'f' }, { "count", 1, NULL, 'n' },
-        { "pause-us", 1, NULL, 'p' }, { "rate", 1, NULL, 'r' }, { "seconds", 1, NULL, 't' }, { "lag", 1, NULL, 'l' },
-        { "events", 1, NULL, 'e' }, { "help", 0, NULL, 'h' }, { 0 },
+        { "server", 1, NULL, 's' },
+        { "request", 1, NULL, 'q' },
+        { "in-flight", 1, NULL, 'f' },
+        { "count", 1, NULL, 'n' },
+        { "pause-us", 1, NULL, 'p' },
+        { "rate", 1, NULL, 'r' },
+        { "seconds", 1, NULL, 't' },
+        { "lag", 1, NULL, 'l' },
+        { "events", 1, NULL, 'e' },
+        { "help", 0, NULL, 'h' },
+        { 0 },
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -409,7 +446,8 @@ static void read_arguments(int argc, char **argv)
         default:  usage(stderr); exit(2);
         }
     }
-    if (!load.server || !load.request_count || load.in_flight < 1 || load.in_flight > IN_FLIGHT_MAX || load.rate < 0 ||
+    if (!load.server || !load.request_count || load.in_flight < 1 ||
+        load.in_flight > IN_FLIGHT_MAX || load.rate < 0 ||
         (load.rate > 0 ? load.rate * load.seconds < 1 : load.seconds <= 0 && load.count < 1)) {
         usage(stderr);
         exit(2);
@@ -428,7 +466,8 @@ static void open_wire(void)
     must(wire_open(&load.wire, load.server), "connect");
     int length = snprintf(line, sizeof(line), "SUB %s.* 1\r\n", load.inbox);
     if (load.events)
-        length += snprintf(line + length, sizeof(line) - (size_t)length, "SUB %s 2\r\n", load.events);
+        length += snprintf(line + length, sizeof(line) - (size_t)length, "SUB %s 2\r\n",
+                           load.events);
     must(wire_put(&load.wire, line, (size_t)length), "subscribe");
     must(wire_settle(&load.wire), "subscribe");
 }
@@ -444,7 +483,7 @@ int main(int argc, char **argv)
     struct sigaction action = { .sa_handler = interrupt };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    prctl(PR_SET_TIMERSLACK, 1000);       /* ns; planned times are kept */
+    prctl(PR_SET_TIMERSLACK, 1000); /* ns; planned times are kept */
     open_wire();
     load.start_ns = load.last_ns = clock_monotonic_ns();
     if (load.rate > 0)

@@ -1,5 +1,6 @@
-/* Rebuild: how fast order-svc's tables are folded anew from the log in a file that is given and not changed, and compared; without
- * a server, so others' events are not folded. Its floor is the trace `rebuild` of record.c. One line of JSON. */
+/* Rebuild: how fast order-svc's tables are folded anew from the log in a file that is given and not
+ * changed, and compared; without a server, so others' events are not folded. Its floor is the trace
+ * `rebuild` of record.c. One line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "runtime/rebuild.h"
@@ -20,7 +21,8 @@ static void must(int r, const char *why)
 int main(int argc, char **argv)
 {
     if (argc != 2 || strcmp(argv[1], "--help") == 0) {
-        fprintf(stderr, "Usage: bench_rebuild FILE\n\nFILE is an order-svc.db. Prints how long it takes to fold and to compare it.\n");
+        fprintf(stderr, "Usage: bench_rebuild FILE\n\nFILE is an order-svc.db. Prints how long it "
+                        "takes to fold and to compare it.\n");
         return 2;
     }
     struct service alone = order_service;
@@ -31,8 +33,8 @@ int main(int argc, char **argv)
     must(rebuild_catch_up(&rebuild), rebuild.why);
     int64_t folded_ns = clock_monotonic_ns();
     must(rebuild_compare(&rebuild), rebuild.why);
-    printf("{\"events\":%" PRId64 ",\"fold_s\":%.4f,\"compare_s\":%.4f}\n", rebuild.events, (double)(folded_ns - start_ns) / 1e9,
-           (double)(clock_monotonic_ns() - folded_ns) / 1e9);
+    printf("{\"events\":%" PRId64 ",\"fold_s\":%.4f,\"compare_s\":%.4f}\n", rebuild.events,
+           (double)(folded_ns - start_ns) / 1e9, (double)(clock_monotonic_ns() - folded_ns) / 1e9);
     rebuild_deinit(&rebuild);
     return 0;
 }

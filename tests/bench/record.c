@@ -1,13 +1,15 @@
-/* Record: the floors' statements, taken from the services themselves. It runs their loops (shop.h), writes down every call
- * that their writing connection makes to SQLite (by --wrap around SQLite's functions), and leaves pairs of a database as it was
- * before and a trace, for replay.c to say the same again without anything around it:
+/* Record: the floors' statements, taken from the services themselves. It runs their loops (shop.h),
+ * writes down every call that their writing connection makes to SQLite (by --wrap around SQLite's
+ * functions), and leaves pairs of a database as it was before and a trace, for replay.c to say the
+ * same again without anything around it:
  *
  *   place     order.place of so many orders, 256 a commit, each with an idempotency key; nobody pays
  *   paid      the same, and each is charged and paid
  *   project   what account-svc does with the two events of each order, 512 a commit
  *   rebuild   what folds order-svc's own log anew: paid.after is the database that is folded
  *
- * So a floor has the very statements, parameters and order of the service, whatever these become. */
+ * So a floor has the very statements, parameters and order of the service, whatever these
+ * become. */
 #include "base/clock.h"
 #include "runtime/rebuild.h"
 #include "shop.h"
@@ -18,11 +20,12 @@
 #include <string.h>
 
 #define STATEMENTS_MAX 1024
-#define TO_SETTLE_MAX 10000               /* runs until all is paid; more is a loop without end */
+#define TO_SETTLE_MAX 10000 /* runs until all is paid; more is a loop without end */
 
 static struct {
-    FILE *file;                           /* NULL: nothing is written down */
-    sqlite3 *newest, *handle;             /* the connection that was opened last; the one that is written down */
+    FILE *file; /* NULL: nothing is written down */
+    /* the connection that was opened last; the one that is written down */
+    sqlite3 *newest, *handle;
     sqlite3_stmt *statements[STATEMENTS_MAX];
     int count;
 } trace;
@@ -32,11 +35,14 @@ static struct {
 static void put(enum trace_call call, int statement, int parameter, const void *data, size_t length)
 {
     static const char zeros[8];
-    struct trace_record record = { .call = (uint8_t)call, .parameter = (uint8_t)parameter, .statement = (uint16_t)statement, .length = (uint32_t)length };
+    struct trace_record record = { .call = (uint8_t)call,
+                                   .parameter = (uint8_t)parameter,
+                                   .statement = (uint16_t)statement,
+                                   .length = (uint32_t)length };
     fwrite(&record, sizeof(record), 1, trace.file);
     if (data) {
         fwrite(data, 1, length, trace.file);
-        fwrite(zeros, 1, 8 - length % 8, trace.file);      /* a NUL at least */
+        fwrite(zeros, 1, 8 - length % 8, trace.file); /* a NUL at least */
     }
 }
 
@@ -59,36 +65,40 @@ static _Bool is_traced(sqlite3 *handle)
     return trace.file && handle == trace.handle;
 }
 
-static void put_value(enum trace_call call, sqlite3_stmt *statement, int parameter, const void *data, sqlite3_uint64 length)
+static void put_value(enum trace_call call, sqlite3_stmt *statement, int parameter,
+                      const void *data, sqlite3_uint64 length)
 {
     if (is_traced(sqlite3_db_handle(statement)))
-        put(data ? call : TRACE_NULL, number_of(statement), parameter, data, data ? (size_t)length : 0);
+        put(data ? call : TRACE_NULL, number_of(statement), parameter, data,
+            data ? (size_t)length : 0);
 }
 
-#define WRAP(result, name, parameters) \
+#define WRAP(result, name, parameters)       \
     result __real_sqlite3_##name parameters; \
     result __wrap_sqlite3_##name parameters; \
     result __wrap_sqlite3_##name parameters
 
-WRAP(int, bind_int64, (sqlite3_stmt *s, int i, sqlite3_int64 value))
+WRAP(int, bind_int64, (sqlite3_stmt * s, int i, sqlite3_int64 value))
 {
     put_value(TRACE_INT, s, i, &value, sizeof(value));
     return __real_sqlite3_bind_int64(s, i, value);
 }
 
-WRAP(int, bind_text, (sqlite3_stmt *s, int i, const char *text, int length, void (*destroy)(void *)))
+WRAP(int, bind_text,
+     (sqlite3_stmt * s, int i, const char *text, int length, void (*destroy)(void *)))
 {
     put_value(TRACE_TEXT, s, i, text, text ? (length < 0 ? strlen(text) : (size_t)length) : 0);
     return __real_sqlite3_bind_text(s, i, text, length, destroy);
 }
 
-WRAP(int, bind_blob64, (sqlite3_stmt *s, int i, const void *data, sqlite3_uint64 length, void (*destroy)(void *)))
+WRAP(int, bind_blob64,
+     (sqlite3_stmt * s, int i, const void *data, sqlite3_uint64 length, void (*destroy)(void *)))
 {
     put_value(TRACE_BLOB, s, i, data, length);
     return __real_sqlite3_bind_blob64(s, i, data, length, destroy);
 }
 
-WRAP(int, step, (sqlite3_stmt *s))
+WRAP(int, step, (sqlite3_stmt * s))
 {
     const _Bool traced = is_traced(sqlite3_db_handle(s));
     int number = traced ? number_of(s) : 0, code = __real_sqlite3_step(s);
@@ -97,14 +107,14 @@ WRAP(int, step, (sqlite3_stmt *s))
     return code;
 }
 
-WRAP(int, reset, (sqlite3_stmt *s))
+WRAP(int, reset, (sqlite3_stmt * s))
 {
     if (is_traced(sqlite3_db_handle(s)))
         put(TRACE_RESET, number_of(s), 0, NULL, 0);
     return __real_sqlite3_reset(s);
 }
 
-WRAP(int, finalize, (sqlite3_stmt *s))
+WRAP(int, finalize, (sqlite3_stmt * s))
 {
     if (s && is_traced(sqlite3_db_handle(s))) {
         int number = number_of(s);
@@ -114,7 +124,9 @@ WRAP(int, finalize, (sqlite3_stmt *s))
     return __real_sqlite3_finalize(s);
 }
 
-WRAP(int, exec, (sqlite3 *db, const char *sql, int (*callback)(void *, int, char **, char **), void *context, char **error))
+WRAP(int, exec,
+     (sqlite3 * db, const char *sql, int (*callback)(void *, int, char **, char **), void *context,
+      char **error))
 {
     if (is_traced(db))
         put(TRACE_SCRIPT, 0, 0, sql, strlen(sql));
@@ -161,7 +173,8 @@ static void copy(const char *from, const char *to)
 {
     static char block[1 << 20];
     char from_path[4200], to_path[4200];
-    FILE *source = fopen(in_folder(from_path, from), "re"), *target = fopen(in_folder(to_path, to), "we");
+    FILE *source = fopen(in_folder(from_path, from), "re"),
+         *target = fopen(in_folder(to_path, to), "we");
     must(source && target ? 0 : -1, "copy");
     for (size_t length; (length = fread(block, 1, sizeof(block), source)) > 0;)
         fwrite(block, 1, length, target);
@@ -216,7 +229,8 @@ static void record_projection(void)
         shop_project(&shop_accounts, count, clock_wall_ms());
     }
     end_trace(path);
-    must(shop_accounts.loop.at.cursors[0].position == shop_orders.loop.at.head.position ? 0 : -1, "the reader has not read all");
+    must(shop_accounts.loop.at.cursors[0].position == shop_orders.loop.at.head.position ? 0 : -1,
+         "the reader has not read all");
     side_close(&shop_orders);
     side_close(&shop_accounts);
 }
@@ -239,8 +253,9 @@ int main(int argc, char **argv)
 {
     int orders = argc == 3 ? atoi(argv[2]) : 0;
     if (orders < 1) {
-        fprintf(stderr, "Usage: bench_record FOLDER ORDERS\n\nLeaves NAME.before and NAME.trace in the folder, for bench_replay. Prints how many orders\n"
-                "each has.\n");
+        fprintf(stderr, "Usage: bench_record FOLDER ORDERS\n\nLeaves NAME.before and NAME.trace in "
+                        "the folder, for bench_replay. Prints how many orders\n"
+                        "each has.\n");
         return 2;
     }
     folder = argv[1];

@@ -1,9 +1,11 @@
-/* Replay: says to SQLite what a service has said to it (record.c), and nothing else: no server, no requests, no JSON, no chain,
- * no threads. Each statement is prepared once; the parameters lie in memory. That is the floor of what the service does:
- * these statements have to be run, this often, in these commits, whatever is built around them.
+/* Replay: says to SQLite what a service has said to it (record.c), and nothing else: no server, no
+ * requests, no JSON, no chain, no threads. Each statement is prepared once; the parameters lie in
+ * memory. That is the floor of what the service does: these statements have to be run, this often,
+ * in these commits, whatever is built around them.
  *
- * The database is opened by store/db.c, so page cache, pragmas and settings are the service's, and its WAL is checkpointed as
- * the writer does it under load. What SQLite answers to each call is compared with what it answered then. One line of JSON. */
+ * The database is opened by store/db.c, so page cache, pragmas and settings are the service's, and
+ * its WAL is checkpointed as the writer does it under load. What SQLite answers to each call is
+ * compared with what it answered then. One line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "store/db.h"
@@ -23,7 +25,7 @@
 
 static struct {
     sqlite3 *handle;
-    sqlite3_stmt *statements[STATEMENTS_MAX];   /* NULL: left out */
+    sqlite3_stmt *statements[STATEMENTS_MAX]; /* NULL: left out */
     _Bool is_commit[STATEMENTS_MAX];
     _Bool writes_only;
     struct db *db;
@@ -58,14 +60,18 @@ static _Bool begins_with(const char *sql, const char *word)
 
 static void prepare(int number, const char *sql)
 {
-    static const char *const writes[] = { "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT" };
+    static const char *const writes[] = {
+        "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT"
+    };
     _Bool wanted = !replay.writes_only;
     if (number >= STATEMENTS_MAX)
         die(sql, "too many statements");
     for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++)
         wanted |= begins_with(sql, writes[i]);
     if (wanted)
-        check(sqlite3_prepare_v3(replay.handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &replay.statements[number], NULL), sql);
+        check(sqlite3_prepare_v3(replay.handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                 &replay.statements[number], NULL),
+              sql);
     replay.is_commit[number] = begins_with(sql, "COMMIT");
 }
 
@@ -73,10 +79,14 @@ static void step(sqlite3_stmt *statement, const struct trace_record *record)
 {
     int code = sqlite3_step(statement);
     if (code != record->parameter && !replay.writes_only)
-        die(sqlite3_sql(statement), code == SQLITE_ROW || code == SQLITE_DONE ? "another answer than it was given" : sqlite3_errmsg(replay.handle));
+        die(sqlite3_sql(statement), code == SQLITE_ROW || code == SQLITE_DONE
+                                        ? "another answer than it was given"
+                                        : sqlite3_errmsg(replay.handle));
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         die(sqlite3_sql(statement), sqlite3_errmsg(replay.handle));
-    if (replay.is_commit[record->statement] && db_wal_pending_bytes(replay.db) >= DB_WAL_MAX_BYTES && db_checkpoint(replay.db, 0, NULL) < 0)
+    if (replay.is_commit[record->statement] &&
+        db_wal_pending_bytes(replay.db) >= DB_WAL_MAX_BYTES &&
+        db_checkpoint(replay.db, 0, NULL) < 0)
         die("checkpoint", failure_text());
 }
 
@@ -99,10 +109,18 @@ static void say_again(const struct trace_record *record, const char *data)
         memcpy(&value, data, sizeof(value));
         check(sqlite3_bind_int64(statement, record->parameter, value), "bind");
         break;
-    case TRACE_TEXT: check(sqlite3_bind_text(statement, record->parameter, data, (int)record->length, SQLITE_STATIC), "bind"); break;
-    case TRACE_BLOB: check(sqlite3_bind_blob64(statement, record->parameter, data, record->length, SQLITE_STATIC), "bind"); break;
-    case TRACE_NULL: check(sqlite3_bind_null(statement, record->parameter), "bind"); break;
-    case TRACE_STEP: step(statement, record); break;
+    case TRACE_TEXT:
+        check(sqlite3_bind_text(statement, record->parameter, data, (int)record->length,
+                                SQLITE_STATIC),
+              "bind");
+        break;
+    case TRACE_BLOB:
+        check(
+            sqlite3_bind_blob64(statement, record->parameter, data, record->length, SQLITE_STATIC),
+            "bind");
+        break;
+    case TRACE_NULL:  check(sqlite3_bind_null(statement, record->parameter), "bind"); break;
+    case TRACE_STEP:  step(statement, record); break;
     case TRACE_RESET: sqlite3_reset(statement); break;
     case TRACE_FINALIZE:
         sqlite3_finalize(statement);
@@ -141,7 +159,9 @@ static const char *read_all(const char *path, size_t *ret_size)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "writes-only", 0, NULL, 'w' }, { "scratch", 0, NULL, 's' }, { 0 } };
+    static const struct option options[] = { { "writes-only", 0, NULL, 'w' },
+                                             { "scratch", 0, NULL, 's' },
+                                             { 0 } };
     struct db_options how = { 0 };
     struct rusage usage;
     int c;
@@ -153,8 +173,10 @@ int main(int argc, char **argv)
     }
     if (argc - optind != 2) {
         fprintf(stderr, "Usage: bench_replay [--writes-only] [--scratch] DATABASE TRACE\n\n"
-                "Runs a trace's statements on the database, which is as it was when the trace began, and prints how long it took.\n"
-                "--writes-only leaves out what only reads, and savepoints; --scratch opens the file as a rebuild's.\n");
+                        "Runs a trace's statements on the database, which is as it was when the "
+                        "trace began, and prints how long it took.\n"
+                        "--writes-only leaves out what only reads, and savepoints; --scratch opens "
+                        "the file as a rebuild's.\n");
         return 2;
     }
     size_t size = 0;
@@ -164,8 +186,9 @@ int main(int argc, char **argv)
         die(how.path, failure_text());
     double seconds = run(trace, size);
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"seconds\":%.6f,\"cpu_us\":%.0f}\n", seconds, (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
+    printf("{\"seconds\":%.6f,\"cpu_us\":%.0f}\n", seconds,
+           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
     for (int i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(replay.statements[i]);
     db_free(replay.db);

@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE ((size_t)4 << 20)
-#define READ_ROOM ((size_t)256 << 10)     /* at least so much is free before a read */
+#define READ_ROOM ((size_t)256 << 10) /* at least so much is free before a read */
 #define LINE_SIZE 4096
 
-static const char hello[] = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"c\","
-                            "\"version\":\"1\",\"name\":\"bench\"}\r\n";
+static const char hello[] =
+    "CONNECT "
+    "{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"c\","
+    "\"version\":\"1\",\"name\":\"bench\"}\r\n";
 
 static int connect_to(const char *host, const char *port)
 {
@@ -79,7 +81,8 @@ int wire_flush(struct wire *wire)
 {
     size_t done = 0;
     while (done < wire->out_length) {
-        ssize_t written = send(wire->socket, wire->out + done, wire->out_length - done, MSG_NOSIGNAL);
+        ssize_t written = send(wire->socket, wire->out + done, wire->out_length - done,
+                               MSG_NOSIGNAL);
         if (written < 0 && errno != EINTR)
             return fail(ERR_NETWORK, "write: %s", strerror(errno));
         done += written > 0 ? (size_t)written : 0;
@@ -91,7 +94,8 @@ int wire_flush(struct wire *wire)
 static int wait_for_input(const struct wire *wire, int64_t timeout_ns)
 {
     struct pollfd fd = { .fd = wire->socket, .events = POLLIN };
-    struct timespec timeout = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+    struct timespec timeout = { .tv_sec = timeout_ns / 1000000000,
+                                .tv_nsec = timeout_ns % 1000000000 };
     int r = ppoll(&fd, 1, &timeout, NULL);
     return r < 0 && errno == EINTR ? 0 : r;
 }
@@ -118,9 +122,10 @@ int wire_read(struct wire *wire, int64_t timeout_ns)
     return 1;
 }
 
-/* "MSG subject sid [reply] size" or "HMSG subject sid [reply] headers size", at the beginning of what was read; line_length
- * is without its end. 1: complete; 0: not yet. */
-static int take_message(struct wire *wire, const char *line, size_t line_length, struct wire_message *ret_message)
+/* "MSG subject sid [reply] size" or "HMSG subject sid [reply] headers size", at the beginning of
+ * what was read; line_length is without its end. 1: complete; 0: not yet. */
+static int take_message(struct wire *wire, const char *line, size_t line_length,
+                        struct wire_message *ret_message)
 {
     const _Bool with_headers = line[0] == 'H';
     const char *subject = line + (with_headers ? 5 : 4), *end = line + line_length, *at = end;
@@ -134,8 +139,12 @@ static int take_message(struct wire *wire, const char *line, size_t line_length,
     if (payload + length + 2 > wire->in + wire->in_end)
         return 0;
     *ret_message = (struct wire_message){
-        .subject = subject, .subject_length = (size_t)(space - subject), .headers = payload, .headers_length = headers_length,
-        .data = payload + headers_length, .length = length - headers_length,
+        .subject = subject,
+        .subject_length = (size_t)(space - subject),
+        .headers = payload,
+        .headers_length = headers_length,
+        .data = payload + headers_length,
+        .length = length - headers_length,
     };
     wire->in_begin = (size_t)(payload - wire->in) + length + 2;
     return 1;
@@ -144,7 +153,8 @@ static int take_message(struct wire *wire, const char *line, size_t line_length,
 int wire_next(struct wire *wire, struct wire_message *ret_message)
 {
     while (wire->in_begin < wire->in_end) {
-        const char *line = wire->in + wire->in_begin, *end = memchr(line, '\n', wire->in_end - wire->in_begin);
+        const char *line = wire->in + wire->in_begin,
+                   *end = memchr(line, '\n', wire->in_end - wire->in_begin);
         if (!end)
             return 0;
         size_t length = (size_t)(end - line) - 1;

@@ -1,6 +1,6 @@
-/* Faulty disk: an SQLite VFS that stands before the system's own and lets reads, writes, syncs and truncations of a
- * database and its WAL fail as a plan says. Everything else passes through. It is registered as the default, so that
- * the code under test knows nothing of it.
+/* Faulty disk: an SQLite VFS that stands before the system's own and lets reads, writes, syncs and
+ * truncations of a database and its WAL fail as a plan says. Everything else passes through. It is
+ * registered as the default, so that the code under test knows nothing of it.
  *
  * A plan is a text of at most 255 bytes, one rule a line (or behind a semicolon):
  *
@@ -15,16 +15,18 @@
  *                  lost   sync: EIO, and what was not synced before stays so whatever later syncs say
  *                  kill   the process is killed; a write has been half done by then
  *
- * Calls are counted from the moment of the plan on, over all files of the process. Any thread may call. */
+ * Calls are counted from the moment of the plan on, over all files of the process. Any thread may
+ * call. */
 #pragma once
 
-void faulty_disk_register(void);              /* before the first sqlite3_open */
-void faulty_disk_plan(const char *text);      /* NULL or "": nothing fails; counts begin anew */
-long faulty_disk_struck(void);                /* how many calls have failed since the newest plan */
+void faulty_disk_register(void);         /* before the first sqlite3_open */
+void faulty_disk_plan(const char *text); /* NULL or "": nothing fails; counts begin anew */
+long faulty_disk_struck(void);           /* how many calls have failed since the newest plan */
 
-void faulty_disk_pause(_Bool paused);         /* nothing fails and nothing is counted meanwhile */
+void faulty_disk_pause(_Bool paused); /* nothing fails and nothing is counted meanwhile */
 
-/* For a real service: the plan is read from `folder`/plan before each call; what fails is told in `folder`/struck, one
- * line each; and with `power` each change is noted in `folder`/undo until a sync covers it, with what was there before,
- * so that somebody can cut the power after the process was killed (tests/faults/disk.py). */
+/* For a real service: the plan is read from `folder`/plan before each call; what fails is told in
+ * `folder`/struck, one line each; and with `power` each change is noted in `folder`/undo until a
+ * sync covers it, with what was there before, so that somebody can cut the power after the process
+ * was killed (tests/faults/disk.py). */
 void faulty_disk_serve(const char *folder, _Bool power);

@@ -1,6 +1,7 @@
-/* On a faulty disk: linked to a service's own main and library, it stands between them and the disk before main
- * begins, where JOURNEY_DISK names the folder with the plan (see faulty_disk.h); without it nothing is different.
- * JOURNEY_DISK_POWER=1: what is not synced is noted, for a power cut. */
+/* On a faulty disk: linked to a service's own main and library, it stands between them and the disk
+ * before main begins, where JOURNEY_DISK names the folder with the plan (see faulty_disk.h);
+ * without it nothing is different. JOURNEY_DISK_POWER=1: what is not synced is noted, for a power
+ * cut. */
 #include "faulty_disk.h"
 #include <stdlib.h>
 

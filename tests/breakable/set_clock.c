@@ -1,6 +1,7 @@
-/* Set clock: a wall clock that jumps while the service runs: JOURNEY_CLOCK names a file with the milliseconds that it is
- * ahead (behind: negative) at this moment; empty is 0. By the linker's --wrap, so that no build needs a library before
- * it; what libnats does by itself goes by the machine's clock. */
+/* Set clock: a wall clock that jumps while the service runs: JOURNEY_CLOCK names a file with the
+ * milliseconds that it is ahead (behind: negative) at this moment; empty is 0. By the linker's
+ * --wrap, so that no build needs a library before it; what libnats does by itself goes by the
+ * machine's clock. */
 #include "base/clock.h"
 #include <fcntl.h>
 #include <stdio.h>

@@ -9,7 +9,8 @@
 #define FILES 2
 
 static int undo_file = -1;
-static _Bool dirty[FILES], has_failed[FILES];      /* changes that no sync covers; that no later sync will */
+/* changes that no sync covers; that no later sync will */
+static _Bool dirty[FILES], has_failed[FILES];
 
 void undo_open(const char *path)
 {
@@ -19,9 +20,10 @@ void undo_open(const char *path)
         perror(path);
         exit(70);
     }
-    dirty[0] = dirty[1] = status.st_size > 0;      /* of a life before this one */
+    dirty[0] = dirty[1] = status.st_size > 0; /* of a life before this one */
     struct undo_record record;
-    for (int64_t at = 0; pread(undo_file, &record, sizeof(record), at) == sizeof(record); at += (int64_t)sizeof(record) + record.old_length)
+    for (int64_t at = 0; pread(undo_file, &record, sizeof(record), at) == sizeof(record);
+         at += (int64_t)sizeof(record) + record.old_length)
         has_failed[record.file] |= record.kind == UNDO_SYNC_FAILED;
 }
 
@@ -36,7 +38,7 @@ static void put(const void *data, int64_t length)
     while (length > 0) {
         ssize_t written = write(undo_file, bytes, (size_t)length);
         if (written <= 0)
-            abort();                               /* a power cut that is not noted would prove nothing */
+            abort(); /* a power cut that is not noted would prove nothing */
         bytes += written;
         length -= written;
     }
@@ -49,10 +51,11 @@ void undo_note(const struct undo_record *record, const void *old_data)
     put(record, sizeof(*record));
     put(old_data, record->old_length);
     dirty[file] = change || (dirty[file] && record->kind == UNDO_SYNC_FAILED);
-    has_failed[file] = (has_failed[file] || record->kind == UNDO_SYNC_FAILED) && record->kind != UNDO_DELETE;
+    has_failed[file] = (has_failed[file] || record->kind == UNDO_SYNC_FAILED) &&
+                       record->kind != UNDO_DELETE;
     for (int i = 0; i < FILES; i++)
         if (dirty[i] || has_failed[i])
             return;
-    if (ftruncate(undo_file, 0) < 0)               /* all is safe: nothing to forget */
+    if (ftruncate(undo_file, 0) < 0) /* all is safe: nothing to forget */
         abort();
 }

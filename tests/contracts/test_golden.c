@@ -1,6 +1,7 @@
-/* Golden samples: every event that a released version has published must still be read. They lie in golden/VERSION/LOG.jsonl,
- * whole streams as they were stored (`published read` took them from a server): headers, data and chains to the letter. Each
- * goes the way of an event from outside: envelope, contract, chain, apply; by its leader and by who reads it. */
+/* Golden samples: every event that a released version has published must still be read. They lie in
+ * golden/VERSION/LOG.jsonl, whole streams as they were stored (`published read` took them from a
+ * server): headers, data and chains to the letter. Each goes the way of an event from outside:
+ * envelope, contract, chain, apply; by its leader and by who reads it. */
 #include "runtime/context.h"
 #include "runtime/envelope.h"
 #include "runtime/fold.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVENTS_MAX 256                /* of one stream */
+#define EVENTS_MAX 256 /* of one stream */
 #define HEADERS_MAX 32
 #define VERSIONS_MAX 64
 
@@ -36,11 +37,12 @@ struct version {
     struct stream streams[LOGS];
 };
 
-static char why[512];                 /* what is wrong with the first sample that is wrong */
+static char why[512]; /* what is wrong with the first sample that is wrong */
 
 static int wrong(const char *log, int64_t position, const char *what, const char *detail)
 {
-    snprintf(why, sizeof(why), "%s %" PRId64 ": %s%s%s", log, position, what, *detail ? ": " : "", detail);
+    snprintf(why, sizeof(why), "%s %" PRId64 ": %s%s%s", log, position, what, *detail ? ": " : "",
+             detail);
     return 1;
 }
 
@@ -50,7 +52,9 @@ static int wrong(const char *log, int64_t position, const char *what, const char
 static const struct schema *contract_of(const struct source *leader, const char *type)
 {
     for (int i = 0; i < SERVICES; i++) {
-        const struct event_type *found = strcmp(services[i]->log, leader->log) == 0 ? event_type_of_name(services[i]->events, type) : NULL;
+        const struct event_type *found = strcmp(services[i]->log, leader->log) == 0
+                                             ? event_type_of_name(services[i]->events, type)
+                                             : NULL;
         for (const struct source *source = services[i]->sources; !found && source->log; source++)
             if (strcmp(source->log, leader->log) == 0)
                 found = event_type_of_name(source->events, type);
@@ -66,13 +70,17 @@ static int view_of(json_t *sample, struct arena *arena, struct bus_view *ret_vie
     json_t *pairs, *pair;
     size_t i;
     struct bus_header *headers = arena_alloc(arena, HEADERS_MAX * sizeof(*headers));
-    if (json_unpack(sample, "{s:s, s:o, s:s !}", "subject", &subject, "headers", &pairs, "data", &data) < 0 ||
+    if (json_unpack(sample, "{s:s, s:o, s:s !}", "subject", &subject, "headers", &pairs, "data",
+                    &data) < 0 ||
         json_array_size(pairs) > HEADERS_MAX)
         return -1;
-    *ret_view = (struct bus_view){ .headers = headers, .header_count = (int)json_array_size(pairs), .data_length = strlen(data) };
+    *ret_view = (struct bus_view){ .headers = headers,
+                                   .header_count = (int)json_array_size(pairs),
+                                   .data_length = strlen(data) };
     ret_view->subject = arena_copy(arena, subject, strlen(subject));
     ret_view->data = arena_copy(arena, data, strlen(data));
-    json_array_foreach(pairs, i, pair) {
+    json_array_foreach(pairs, i, pair)
+    {
         const char *key, *value;
         if (json_unpack(pair, "[s, s !]", &key, &value) < 0)
             return -1;
@@ -83,7 +91,8 @@ static int view_of(json_t *sample, struct arena *arena, struct bus_view *ret_vie
 }
 
 /* Appends the sample in a line of a file to its stream. 0; 1 with `why`. */
-static int read_sample(const char *line, const struct source *leader, struct arena *arena, struct stream *stream)
+static int read_sample(const char *line, const struct source *leader, struct arena *arena,
+                       struct stream *stream)
 {
     struct event event;
     struct bus_view view;
@@ -102,9 +111,11 @@ static int read_sample(const char *line, const struct source *leader, struct are
     if (r != 0)
         return wrong(leader->log, position, "the envelope is refused", reason);
     const struct schema *schema = contract_of(leader, event.type);
-    if (schema && schema_decode(schema, event.data, event.data_length, arena, &value, &invalid) != 0)
+    if (schema &&
+        schema_decode(schema, event.data, event.data_length, arena, &value, &invalid) != 0)
         return wrong(leader->log, position, invalid.field, invalid.message);
-    if (!schema && leader != &leaders[LOGS - 1])          /* whatever else an outsider publishes is its own affair */
+    /* whatever else an outsider publishes is its own affair */
+    if (!schema && leader != &leaders[LOGS - 1])
         return wrong(leader->log, position, "no contract knows its type", event.type);
     cr_assert_eq(event_chain(&stream->head.chain, &digest, &chain), 0);
     if (event.position != position || !digest_equal(&chain, &event.chain))
@@ -115,8 +126,10 @@ static int read_sample(const char *line, const struct source *leader, struct are
     return 0;
 }
 
-/* All streams of a version; of each file the lines that `change` makes of its lines (NULL: as they are). */
-static int read_version(const char *folder, char *(*change)(char *line), struct version *ret_version)
+/* All streams of a version; of each file the lines that `change` makes of its lines (NULL: as they
+ * are). */
+static int read_version(const char *folder, char *(*change)(char *line),
+                        struct version *ret_version)
 {
     int r = 0;
     *why = '\0';
@@ -146,9 +159,11 @@ static void free_version(struct version *version)
 
 /* ---- Folding them ---------------------------------------------------------------------------- */
 
-static int fold_stream(const struct service *service, size_t log, struct db *db, struct stream *stream)
+static int fold_stream(const struct service *service, size_t log, struct db *db,
+                       struct stream *stream)
 {
-    const struct source *source = strcmp(service->log, leaders[log].log) == 0 ? NULL : service->sources;
+    const struct source *source = strcmp(service->log, leaders[log].log) == 0 ? NULL
+                                                                              : service->sources;
     while (source && source->log && strcmp(source->log, leaders[log].log) != 0)
         source++;
     for (int64_t i = 0; i < stream->head.position && !(source && !source->log); i++)
@@ -208,7 +223,10 @@ TestSuite(golden, .init = find_versions);
 
 Test(golden, every_published_event_is_read_and_folded)
 {
-    static const struct { const struct service *service; const char *rows, *type; } tables[] = {
+    static const struct {
+        const struct service *service;
+        const char *rows, *type;
+    } tables[] = {
         { &account_service, "SELECT count(*) FROM accounts", "AccountRegistered" },
         { &account_service, "SELECT count(*) FROM purchases", "OrderPlaced" },
         { &order_service, "SELECT count(*) FROM products", "ProductAdded" },
@@ -225,8 +243,8 @@ Test(golden, every_published_event_is_read_and_folded)
                 if (tables[t].service != services[i])
                     continue;
                 cr_expect_eq(db_number(db, &rows, tables[t].rows, ""), 1, "%s", failure_text());
-                cr_expect(events > 0 && rows == events, "%s: %s: %" PRId64 " %s, %" PRId64 " rows", versions[v], tables[t].rows,
-                          events, tables[t].type, rows);
+                cr_expect(events > 0 && rows == events, "%s: %s: %" PRId64 " %s, %" PRId64 " rows",
+                          versions[v], tables[t].rows, events, tables[t].type, rows);
             }
             db_free(db);
         }
@@ -236,7 +254,7 @@ Test(golden, every_published_event_is_read_and_folded)
 
 /* ---- Would it notice? ------------------------------------------------------------------------ */
 
-static const char *from, *to;         /* what is replaced, once in all samples */
+static const char *from, *to; /* what is replaced, once in all samples */
 static _Bool is_replaced;
 
 static char *replace(char *line)
@@ -251,12 +269,17 @@ static char *replace(char *line)
 
 Test(golden, a_sample_that_is_not_read_any_more_is_named)
 {
-    static const struct { const char *from, *to, *why; } damages[] = {
+    static const struct {
+        const char *from, *to, *why;
+    } damages[] = {
         { "[\"ce-time\",", "[\"ce-moment\",", "the envelope is refused: ce-time is missing" },
-        { "[\"ce-specversion\",\"1.0\"]", "[\"ce-specversion\",\"2.0\"]", "ce-specversion is not 1.0" },
+        { "[\"ce-specversion\",\"1.0\"]", "[\"ce-specversion\",\"2.0\"]",
+          "ce-specversion is not 1.0" },
         { "order.OrderPaid.v1", "order.OrderPaid.v2", "of another version" },
-        { "[\"Journey-Position\",\"2\"]", "[\"Journey-Position\",\"3\"]", "it does not follow the one before" },
-        { "\\\"last4\\\":\\\"0002\\\"", "\\\"last4\\\":\\\"0003\\\"", "it does not follow the one before" },
+        { "[\"Journey-Position\",\"2\"]", "[\"Journey-Position\",\"3\"]",
+          "it does not follow the one before" },
+        { "\\\"last4\\\":\\\"0002\\\"", "\\\"last4\\\":\\\"0003\\\"",
+          "it does not follow the one before" },
         { "\\\"attempt\\\":1", "\\\"attempt\\\":\\\"1\\\"", "attempt: must be" },
         { "\\\"email\\\":", "\\\"mail\\\":", "email: is required" },
         { "{\\\"sku\\\":\\\"tea\\\"", "{\\\"sku\\\":\\\"\\\"", "sku: " },
@@ -268,7 +291,8 @@ Test(golden, a_sample_that_is_not_read_any_more_is_named)
             struct version *version = calloc(1, sizeof(*version));
             from = damages[i].from, to = damages[i].to, is_replaced = 0;
             int r = read_version(versions[v], replace, version);
-            cr_expect(is_replaced && r == 1 && strstr(why, damages[i].why), "%s: %s for %s gives: %s", versions[v], to, from, why);
+            cr_expect(is_replaced && r == 1 && strstr(why, damages[i].why),
+                      "%s: %s for %s gives: %s", versions[v], to, from, why);
             free_version(version);
         }
 }
@@ -287,7 +311,8 @@ Test(golden, an_event_that_the_tables_do_not_take_is_named)
         struct db *db = NULL;
         cr_assert_eq(fold_version(services[i], version, &db), 0, "%s", why);
         size_t own = strcmp(services[i]->log, leaders[0].log) == 0 ? 0 : 1;
-        cr_expect_eq(fold_stream(services[i], own, db, &version->streams[own]), 1, "%s takes its log twice", services[i]->name);
+        cr_expect_eq(fold_stream(services[i], own, db, &version->streams[own]), 1,
+                     "%s takes its log twice", services[i]->name);
         db_free(db);
     }
     free_version(version);

@@ -1,4 +1,5 @@
-/* Allocations: the n-th call of malloc, calloc, realloc or strdup fails, in our own code and jansson (the linker's
+/* Allocations: the n-th call of malloc, calloc, realloc or strdup fails, in our own code and
+ * jansson (the linker's
  * --wrap) and in SQLite (its hook). */
 #include "faults.h"
 #include <sqlite3.h>
@@ -14,7 +15,7 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 char *__wrap_strdup(const char *text);
 
-static long until_failure;            /* calls to go, 0: none fails */
+static long until_failure; /* calls to go, 0: none fails */
 static long failures_left;
 static long happened;
 
@@ -29,7 +30,7 @@ static _Bool fails(void)
 
 void faults_fail_at(const char *kind, long call, long count)
 {
-    (void)kind;                       /* there is but one */
+    (void)kind; /* there is but one */
     until_failure = call;
     failures_left = count;
     happened = 0;
@@ -56,16 +57,34 @@ void faults_resume(long left)
 
 const char *const faults_kinds[] = { "malloc", NULL };
 
-void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
-void *__wrap_realloc(void *memory, size_t size) { return fails() ? NULL : __real_realloc(memory, size); }
-char *__wrap_strdup(const char *text) { return fails() ? NULL : __real_strdup(text); }
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return fails() ? NULL : __real_realloc(memory, size);
+}
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
 
-/* SQLite is linked dynamically, so that the linker's wrap does not reach it. jansson has its memory from us
- * (contract/schema.c). */
+/* SQLite is linked dynamically, so that the linker's wrap does not reach it. jansson has its memory
+ * from us (contract/schema.c). */
 static sqlite3_mem_methods sqlite_memory;
-static void *sqlite_malloc(int size) { return fails() ? NULL : sqlite_memory.xMalloc(size); }
-static void *sqlite_realloc(void *memory, int size) { return fails() ? NULL : sqlite_memory.xRealloc(memory, size); }
+static void *sqlite_malloc(int size)
+{
+    return fails() ? NULL : sqlite_memory.xMalloc(size);
+}
+static void *sqlite_realloc(void *memory, int size)
+{
+    return fails() ? NULL : sqlite_memory.xRealloc(memory, size);
+}
 
 void faults_init(void)
 {
@@ -74,5 +93,5 @@ void faults_init(void)
     failing.xMalloc = sqlite_malloc;
     failing.xRealloc = sqlite_realloc;
     sqlite3_config(SQLITE_CONFIG_MALLOC, &failing);
-    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);     /* every small piece is a call, too */
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0); /* every small piece is a call, too */
 }

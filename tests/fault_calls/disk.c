@@ -1,11 +1,13 @@
-/* Disk: the n-th read, write, sync or truncation of SQLite's file system fails (tests/breakable). */
+/* Disk: the n-th read, write, sync or truncation of SQLite's file system fails
+ * (tests/breakable). */
 #include "faults.h"
 #include "faulty_disk.h"
 #include <stddef.h>
 #include <stdio.h>
 
 const char *const faults_kinds[] = {
-    "write full", "write short", "write io", "write torn", "sync io", "read io", "truncate io", NULL,
+    "write full", "write short", "write io",    "write torn",
+    "sync io",    "read io",     "truncate io", NULL,
 };
 
 static long happened;

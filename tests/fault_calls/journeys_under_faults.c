@@ -1,11 +1,14 @@
-/* Journeys under faults: the journeys of both services run through the runtime's own loop, again and again, each time
- * with another call failing (of malloc, of SQLite, of the disk, see faults.h): the first, the second … until a whole run
- * needs none further. A step that failed is done again, under the same key, as its requester would; after a commit whose
- * outcome is unknown the loop is opened anew, as the restarted process would. In the end, each time:
+/* Journeys under faults: the journeys of both services run through the runtime's own loop, again
+ * and again, each time with another call failing (of malloc, of SQLite, of the disk, see faults.h):
+ * the first, the second … until a whole run needs none further. A step that failed is done again,
+ * under the same key, as its requester would; after a commit whose outcome is unknown the loop is
+ * opened anew, as the restarted process would. In the end, each time:
  * - no crash and, under AddressSanitizer, no leak;
- * - what was answered "accepted" was in the log for others to see at that moment (I14), what was refused was not (I2);
+ * - what was answered "accepted" was in the log for others to see at that moment (I14), what was
+ * refused was not (I2);
  * - a step that failed has left nothing behind, and is done by asking again;
- * - the log has the very events of a run without a failure, its chain verifies, and the tables are the same;
+ * - the log has the very events of a run without a failure, its chain verifies, and the tables are
+ * the same;
  * - the tables are the fold of the log (rule 2). */
 #include "faults.h"
 #include "base/log.h"
@@ -15,55 +18,84 @@
 #include <string.h>
 
 #define BEGIN_MS INT64_C(1795000000000)
-#define TRIES_MAX 3                   /* one that fails, one more while failures go on, one that must succeed */
+#define TRIES_MAX 3 /* one that fails, one more while failures go on, one that must succeed */
 #define SETTLE_MAX 64
 
 #ifdef FAULT_ORDER
 #include "order-svc/service.h"
 #define FAULT_SERVICE order_service
-#define FAULT_QUERIES \
-    "SELECT group_concat(type, ' ') FROM (SELECT type FROM event_log ORDER BY position)", \
-    "SELECT group_concat(sku || stock || '/' || reserved || '/' || shipped) FROM products", \
-    "SELECT group_concat(account_id || status || amount || currency || attempt || ' ' || placed_position" \
-    " || ' ' || ifnull(paid_position, '-')) FROM (SELECT * FROM orders ORDER BY placed_position)", \
-    "SELECT group_concat(account_id || is_open || name || street) FROM customers", \
-    "SELECT group_concat(card_id || is_usable || token) FROM customer_cards"
+#define FAULT_QUERIES                                                                           \
+    "SELECT group_concat(type, ' ') FROM (SELECT type FROM event_log ORDER BY position)",       \
+        "SELECT group_concat(sku || stock || '/' || reserved || '/' || shipped) FROM products", \
+        "SELECT group_concat(account_id || status || amount || currency || attempt || ' ' || "  \
+        "placed_position"                                                                       \
+        " || ' ' || ifnull(paid_position, '-')) FROM (SELECT * FROM orders ORDER BY "           \
+        "placed_position)",                                                                     \
+        "SELECT group_concat(account_id || is_open || name || street) FROM customers",          \
+        "SELECT group_concat(card_id || is_usable || token) FROM customer_cards"
 #else
 #include "account-svc/service.h"
 #define FAULT_SERVICE account_service
-#define FAULT_QUERIES \
-    "SELECT group_concat(type, ' ') FROM (SELECT type FROM event_log ORDER BY position)", \
-    "SELECT group_concat(name || email) FROM (SELECT * FROM accounts ORDER BY email)", \
-    "SELECT count(*) FROM cards"
+#define FAULT_QUERIES                                                                      \
+    "SELECT group_concat(type, ' ') FROM (SELECT type FROM event_log ORDER BY position)",  \
+        "SELECT group_concat(name || email) FROM (SELECT * FROM accounts ORDER BY email)", \
+        "SELECT count(*) FROM cards"
 #endif
 
-/* A step: a request under its own key, or an event of another's log (subject is then "LOG Type"). */
-struct step { const char *subject, *entity, *body; };
+/* A step: a request under its own key, or an event of another's log (subject is then "LOG
+ * Type"). */
+struct step {
+    const char *subject, *entity, *body;
+};
 
 #define ANNA "acc_00000000-0000-0000-0000-00000000000a"
 #define CARD "crd_00000000-0000-0000-0000-000000000001"
 #define ORDER "ord_00000000-0000-0000-0000-000000000009"
-#define HOME "{\"street\":\"Main St 1\",\"city\":\"Ulm\",\"postal_code\":\"89073\",\"country\":\"DE\"}"
+#define HOME \
+    "{\"street\":\"Main St 1\",\"city\":\"Ulm\",\"postal_code\":\"89073\",\"country\":\"DE\"}"
 
 #ifdef FAULT_ORDER
 static const struct step steps[] = {
-    { "order.add-product", NULL, "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{\"amount\":500,\"currency\":\"EUR\"},\"stock\":10}" },
-    { "ACCOUNT AccountRegistered", ANNA, "{\"account_id\":\"" ANNA "\",\"name\":\"Anna\",\"email\":\"anna@example.com\",\"address\":" HOME "}" },
-    { "ACCOUNT CardAdded", ANNA, "{\"account_id\":\"" ANNA "\",\"card_id\":\"" CARD "\",\"card_token\":\"tok_ok\",\"brand\":\"Visa\",\"last4\":\"4242\",\"expires\":\"2030-12\"}" },
-    { "order.place", NULL, "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":2}]}" },
-    { "order.place", NULL, "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":99}]}" },
+    { "order.add-product", NULL,
+      "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{\"amount\":500,\"currency\":\"EUR\"},\"stock\":"
+      "10}" },
+    { "ACCOUNT AccountRegistered", ANNA,
+      "{\"account_id\":\"" ANNA
+      "\",\"name\":\"Anna\",\"email\":\"anna@example.com\",\"address\":" HOME "}" },
+    { "ACCOUNT CardAdded", ANNA,
+      "{\"account_id\":\"" ANNA "\",\"card_id\":\"" CARD
+      "\",\"card_token\":\"tok_ok\",\"brand\":\"Visa\",\"last4\":\"4242\",\"expires\":\"2030-"
+      "12\"}" },
+    { "order.place", NULL,
+      "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":2}]}" },
+    { "order.place", NULL,
+      "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":99}]}" },
     { "order.receive-stock", NULL, "{\"sku\":\"tea\",\"quantity\":5}" },
     { "ACCOUNT CardRemoved", ANNA, "{\"account_id\":\"" ANNA "\",\"card_id\":\"" CARD "\"}" },
-    { "order.place", NULL, "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}" },
+    { "order.place", NULL,
+      "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}" },
 };
 #else
 static const struct step steps[] = {
-    { "account.register", NULL, "{\"name\":\"Bert\",\"email\":\"bert@example.com\",\"address\":" HOME "}" },
-    { "account.register", NULL, "{\"name\":\"\",\"email\":\"bert@example.com\",\"address\":" HOME "}" },
-    { "account.add-card", NULL, "{\"account_id\":\"" ANNA "\",\"card_token\":\"tok_ok\",\"brand\":\"Visa\",\"last4\":\"4242\",\"expires\":\"2030-12\"}" },
-    { "ORDER OrderPlaced", ORDER, "{\"order_id\":\"" ORDER "\",\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"name\":\"Tea\",\"quantity\":1,\"unit_price\":{\"amount\":500,\"currency\":\"EUR\"}}],\"total\":{\"amount\":500,\"currency\":\"EUR\"},\"card_id\":\"" CARD "\",\"ship_to\":{\"name\":\"Anna\",\"address\":" HOME "},\"pay_until\":\"2026-11-21T00:00:00.000Z\"}" },
-    { "ORDER PaymentFailed", ORDER, "{\"order_id\":\"" ORDER "\",\"account_id\":\"" ANNA "\",\"card_id\":\"" CARD "\",\"attempt\":1,\"reason\":\"card_declined\"}" },
-    { "account.register", NULL, "{\"name\":\"Cleo\",\"email\":\"cleo@example.com\",\"birthday\":\"1980-02-03\",\"address\":" HOME "}" },
+    { "account.register", NULL,
+      "{\"name\":\"Bert\",\"email\":\"bert@example.com\",\"address\":" HOME "}" },
+    { "account.register", NULL,
+      "{\"name\":\"\",\"email\":\"bert@example.com\",\"address\":" HOME "}" },
+    { "account.add-card", NULL,
+      "{\"account_id\":\"" ANNA "\",\"card_token\":\"tok_ok\",\"brand\":\"Visa\",\"last4\":"
+      "\"4242\",\"expires\":\"2030-12\"}" },
+    { "ORDER OrderPlaced", ORDER,
+      "{\"order_id\":\"" ORDER "\",\"account_id\":\"" ANNA
+      "\",\"lines\":[{\"sku\":\"tea\",\"name\":\"Tea\",\"quantity\":1,\"unit_price\":{\"amount\":"
+      "500,\"currency\":\"EUR\"}}],\"total\":{\"amount\":500,\"currency\":\"EUR\"},\"card_id\":"
+      "\"" CARD "\",\"ship_to\":{\"name\":\"Anna\",\"address\":" HOME
+      "},\"pay_until\":\"2026-11-21T00:00:00.000Z\"}" },
+    { "ORDER PaymentFailed", ORDER,
+      "{\"order_id\":\"" ORDER "\",\"account_id\":\"" ANNA "\",\"card_id\":\"" CARD
+      "\",\"attempt\":1,\"reason\":\"card_declined\"}" },
+    { "account.register", NULL,
+      "{\"name\":\"Cleo\",\"email\":\"cleo@example.com\",\"birthday\":\"1980-02-03\","
+      "\"address\":" HOME "}" },
 };
 #endif
 #define STEPS ((int)(sizeof(steps) / sizeof(*steps)))
@@ -73,23 +105,25 @@ struct stage {
     struct loop loop;
     _Bool is_open;
     char path[128];
-    int refused;                      /* of the newest request: it was answered with a refusal that stays */
+    int refused; /* of the newest request: it was answered with a refusal that stays */
 };
 
 static long runs, failed_steps, unknown_outcomes, injected;
 static long current_call;
 static const char *current_kind = "";
 
-#define must(holds, ...) do { \
-        if (!(holds)) { \
+#define must(holds, ...)                                                                      \
+    do {                                                                                      \
+        if (!(holds)) {                                                                       \
             fprintf(stderr, "%s, call %ld, line %d: ", current_kind, current_call, __LINE__); \
-            fprintf(stderr, __VA_ARGS__); \
-            fprintf(stderr, "\n%s\n", failure_text()); \
-            abort(); \
-        } \
+            fprintf(stderr, __VA_ARGS__);                                                     \
+            fprintf(stderr, "\n%s\n", failure_text());                                        \
+            abort();                                                                          \
+        }                                                                                     \
     } while (0)
 
-/* ---- The loop, as writer.c turns it ----------------------------------------------------------- */
+/* ---- The loop, as writer.c turns it
+ * ----------------------------------------------------------- */
 
 static int stage_open(struct stage *stage)
 {
@@ -126,7 +160,9 @@ static int64_t events_of(const struct stage *stage, const struct item *item)
     if (strcmp(stage->path, ":memory:") == 0 || !item->origin.cause)
         count = item->outcome == OUTCOME_DONE;
     else
-        must(db_open(&options, &db) == 0 && db_number(db, &count, "SELECT count(*) FROM event_log WHERE cause = ?1", "s", item->origin.cause) == 1,
+        must(db_open(&options, &db) == 0 &&
+                 db_number(db, &count, "SELECT count(*) FROM event_log WHERE cause = ?1", "s",
+                           item->origin.cause) == 1,
              "the file cannot be read");
     db_free(db);
     faults_resume(paused);
@@ -142,22 +178,27 @@ static int run_once(struct stage *stage, struct item *item, int64_t now_ms)
         return fail(ERR_MEMORY, "no memory for a batch");
     }
     int r = loop_run(&stage->loop, &item, item != NULL, now_ms, batch);
-    must(r == 0 || batch->aborted || batch->outcome_unknown, "a failed batch that says neither of the two");
+    must(r == 0 || batch->aborted || batch->outcome_unknown,
+         "a failed batch that says neither of the two");
     stage->refused = 0;
     for (struct item *done = batch->items; done && r == 0; done = done->next) {
-        if (done->kind == ITEM_EVENT && done->outcome != OUTCOME_DONE && done->outcome != OUTCOME_REPEAT)
-            must(0, "the event was not applied (outcome %d): %s", done->outcome, done->message ? done->message : "");
-        if (done->kind != ITEM_COMMAND || (done->outcome == OUTCOME_REFUSED && refusal_is_transient(done->refusal)))
+        if (done->kind == ITEM_EVENT && done->outcome != OUTCOME_DONE &&
+            done->outcome != OUTCOME_REPEAT)
+            must(0, "the event was not applied (outcome %d): %s", done->outcome,
+                 done->message ? done->message : "");
+        if (done->kind != ITEM_COMMAND ||
+            (done->outcome == OUTCOME_REFUSED && refusal_is_transient(done->refusal)))
             r = done->kind == ITEM_COMMAND ? -ERR_MEMORY : r;
         else
-            must(events_of(stage, done) == (done->outcome == OUTCOME_DONE), "answered with %d, and the log says otherwise", done->outcome);
+            must(events_of(stage, done) == (done->outcome == OUTCOME_DONE),
+                 "answered with %d, and the log says otherwise", done->outcome);
         if (done->kind != ITEM_COMMAND || done->outcome != OUTCOME_REFUSED)
             continue;
         stage->refused = done->refusal;
     }
     _Bool unknown = batch->outcome_unknown;
     batch_free(batch);
-    if (unknown) {                    /* the process ends, and starts again */
+    if (unknown) { /* the process ends, and starts again */
         unknown_outcomes++;
         stage_close(stage);
     }
@@ -175,9 +216,11 @@ static int settle(struct stage *stage, int64_t now_ms)
     return 0;
 }
 
-/* ---- Items ------------------------------------------------------------------------------------ */
+/* ---- Items
+ * ------------------------------------------------------------------------------------ */
 
-static int decode(const struct schema *schema, const char *text, struct item *item, void **ret_value)
+static int decode(const struct schema *schema, const char *text, struct item *item,
+                  void **ret_value)
 {
     struct invalid invalid;
     int r = schema_decode(schema, text, strlen(text), &item->arena, ret_value, &invalid);
@@ -213,19 +256,22 @@ static int request_item(const struct step *step, int number, struct item **ret_i
 static int event_item(const struct loop *loop, const struct event *given, struct item **ret_item)
 {
     _free_(item) struct item *item = item_new(ITEM_EVENT);
-    int r = item ? event_copy(given, &item->arena, &item->event) : fail(ERR_MEMORY, "no memory for an event");
+    int r = item ? event_copy(given, &item->arena, &item->event)
+                 : fail(ERR_MEMORY, "no memory for an event");
     if (r < 0)
         return trace(r);
     const struct source *source = loop->service->sources;
     while (source->log && strcmp(source->log, given->log) != 0)
         source++;
     item->source = source->log ? source : NULL;
-    item->type = event_type_of_name(item->source ? source->events : loop->service->events, given->type);
+    item->type = event_type_of_name(item->source ? source->events : loop->service->events,
+                                    given->type);
     const struct cursor *cursor = &loop->at.cursors[0];
     item->event.position = (item->source ? cursor->position : loop->at.head.position) + 1;
     r = event_digest(&item->event, &item->event_digest);
     if (r == 0)
-        r = event_chain(item->source ? &cursor->chain : &loop->at.head.chain, &item->event_digest, &item->event.chain);
+        r = event_chain(item->source ? &cursor->chain : &loop->at.head.chain, &item->event_digest,
+                        &item->event.chain);
     void *value = NULL;
     if (r == 0 && item->type)
         r = decode(item->type->schema, item->event.data, item, &value);
@@ -242,8 +288,14 @@ static struct event given_event(const struct step *step, int number)
     snprintf(log, sizeof(log), "%.*s", (int)strcspn(step->subject, " "), step->subject);
     snprintf(id, sizeof(id), "00000000-0000-7000-8000-%012d", number);
     return (struct event){
-        .log = log, .id = id, .type = step->subject + strlen(log) + 1, .entity = step->entity,
-        .time_ms = BEGIN_MS + number, .correlation = id, .data = step->body, .data_length = strlen(step->body),
+        .log = log,
+        .id = id,
+        .type = step->subject + strlen(log) + 1,
+        .entity = step->entity,
+        .time_ms = BEGIN_MS + number,
+        .correlation = id,
+        .data = step->body,
+        .data_length = strlen(step->body),
     };
 }
 
@@ -255,7 +307,8 @@ static int given_before(int number)
     return count;
 }
 
-/* ---- Runs ------------------------------------------------------------------------------------- */
+/* ---- Runs
+ * ------------------------------------------------------------------------------------- */
 
 static int try_step(struct stage *stage, int number)
 {
@@ -265,7 +318,8 @@ static int try_step(struct stage *stage, int number)
     int r = stage->is_open ? 0 : stage_open(stage);
     if (r == 0 && step->entity) {
         if (stage->loop.at.cursors[0].position > given_before(number))
-            return settle(stage, now_ms); /* it was committed after all: the feed goes on behind it */
+            /* it was committed after all: the feed goes on behind it */
+            return settle(stage, now_ms);
         struct event event = given_event(step, number);
         r = event_item(&stage->loop, &event, &item);
     } else if (r == 0) {
@@ -285,7 +339,8 @@ static void run_steps(struct stage *stage)
         for (int tries = 0; r < 0; tries++) {
             if (tries == TRIES_MAX - 1)
                 injected += faults_stop();
-            must(tries < TRIES_MAX, "step %d, %s, fails although nothing is wrong any more", i, steps[i].subject);
+            must(tries < TRIES_MAX, "step %d, %s, fails although nothing is wrong any more", i,
+                 steps[i].subject);
             r = try_step(stage, i);
             failed_steps += r < 0;
         }
@@ -309,7 +364,7 @@ static void fold_one(struct stage *folded, const struct event *event)
     struct item *item = NULL;
     must(event_item(&folded->loop, event, &item) == 0, "an event of the log cannot be read");
     struct event_type quiet;
-    if (item->type) {                 /* a fold only applies */
+    if (item->type) { /* a fold only applies */
         quiet = *item->type;
         quiet.react = NULL;
         item->type = &quiet;
@@ -317,7 +372,8 @@ static void fold_one(struct stage *folded, const struct event *event)
     const struct digest chain = item->event.chain;
     must(run_once(folded, item, BEGIN_MS) == 0, "folding anew fails at %s", event->type);
     if (strcmp(event->log, FAULT_SERVICE.log) == 0)
-        must(memcmp(&chain, &event->chain, sizeof(chain)) == 0, "the chain breaks at %" PRId64, event->position);
+        must(memcmp(&chain, &event->chain, sizeof(chain)) == 0, "the chain breaks at %" PRId64,
+             event->position);
 }
 
 static void check_fold(struct stage *stage, const struct buf *expected)
@@ -333,13 +389,15 @@ static void check_fold(struct stage *stage, const struct buf *expected)
     {
         _deinit_(event_reader) struct event_reader reader = { 0 };
         struct event event;
-        must(event_reader_open(&reader, stage->db, FAULT_SERVICE.log, 0, INT64_MAX) == 0, "the log cannot be read");
+        must(event_reader_open(&reader, stage->db, FAULT_SERVICE.log, 0, INT64_MAX) == 0,
+             "the log cannot be read");
         while (event_reader_next(&reader, &event) > 0)
             fold_one(&folded, &event);
     }
     _deinit_(buf) struct buf text = { 0 };
     describe(&folded, &text);
-    must(strcmp(text.data, expected->data) == 0, "the fold of the log is\n%s instead of\n%s", text.data, expected->data);
+    must(strcmp(text.data, expected->data) == 0, "the fold of the log is\n%s instead of\n%s",
+         text.data, expected->data);
     stage_close(&folded);
 }
 
@@ -354,7 +412,8 @@ static void remove_files(const char *path)
 }
 
 /* Returns whether the failures were reached. */
-static _Bool run(const char *path, const char *kind, long call, long failures, struct buf *reference)
+static _Bool run(const char *path, const char *kind, long call, long failures,
+                 struct buf *reference)
 {
     struct stage stage = { 0 };
     snprintf(stage.path, sizeof(stage.path), "%s", path);
@@ -374,7 +433,8 @@ static _Bool run(const char *path, const char *kind, long call, long failures, s
     describe(&stage, &text);
     if (call == 0)
         buf_put(reference, text.data, text.length);
-    must(strcmp(text.data, reference->data) == 0, "the tables are\n%s instead of\n%s", text.data, reference->data);
+    must(strcmp(text.data, reference->data) == 0, "the tables are\n%s instead of\n%s", text.data,
+         reference->data);
     check_fold(&stage, &text);
     stage_close(&stage);
     return injected > before;
@@ -384,16 +444,18 @@ static _Bool run(const char *path, const char *kind, long call, long failures, s
 int main(int argc, char **argv)
 {
     const long stride = argc > 1 ? atol(argv[1]) : 1;
-    char folder[] = "/dev/shm/fault_calls_XXXXXX", path[64];   /* no disk: each run syncs some twenty times */
+    /* no disk: each run syncs some twenty times */
+    char folder[] = "/dev/shm/fault_calls_XXXXXX", path[64];
     faults_init();
-    log_setup("test", LOG_ERROR + 1, LOG_LOGFMT);   /* thousands of planned failures are no news */
+    log_setup("test", LOG_ERROR + 1, LOG_LOGFMT); /* thousands of planned failures are no news */
     must(mkdtemp(folder), "no folder");
     snprintf(path, sizeof(path), "%s/log.db", folder);
     _deinit_(buf) struct buf reference = { 0 };
     run(path, "", 0, 0, &reference);
     for (int kind = 0; faults_kinds[kind]; kind++)
         for (long failures = 1; failures <= 3; failures += 2)
-            for (long call = 1; run(path, faults_kinds[kind], call, failures, &reference); call += stride)
+            for (long call = 1; run(path, faults_kinds[kind], call, failures, &reference);
+                 call += stride)
                 ;
     remove_files(path);
     remove(folder);

@@ -1,22 +1,32 @@
-/* Statements: the n-th time that SQLite is asked to prepare, step, run a script or checkpoint, it says no (the linker's
- * --wrap). The statement was not done, and the transaction stays open, which SQLite promises to nobody; or, "commit-done",
- * a COMMIT was done and SQLite says that it does not know: that is what a failed sync looks like (rule 4). */
+/* Statements: the n-th time that SQLite is asked to prepare, step, run a script or checkpoint, it
+ * says no (the linker's
+ * --wrap). The statement was not done, and the transaction stays open, which SQLite promises to
+ * nobody; or, "commit-done", a COMMIT was done and SQLite says that it does not know: that is what
+ * a failed sync looks like (rule 4). */
 #include "faults.h"
 #include <sqlite3.h>
 #include <string.h>
 
 int __real_sqlite3_step(sqlite3_stmt *statement);
-int __real_sqlite3_prepare_v3(sqlite3 *db, const char *sql, int length, unsigned flags, sqlite3_stmt **ret, const char **ret_tail);
-int __real_sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *context, char **ret_error);
-int __real_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, int *ret_log, int *ret_moved);
+int __real_sqlite3_prepare_v3(sqlite3 *db, const char *sql, int length, unsigned flags,
+                              sqlite3_stmt **ret, const char **ret_tail);
+int __real_sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **),
+                        void *context, char **ret_error);
+int __real_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, int *ret_log,
+                                     int *ret_moved);
 int __wrap_sqlite3_step(sqlite3_stmt *statement);
-int __wrap_sqlite3_prepare_v3(sqlite3 *db, const char *sql, int length, unsigned flags, sqlite3_stmt **ret, const char **ret_tail);
-int __wrap_sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *context, char **ret_error);
-int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, int *ret_log, int *ret_moved);
+int __wrap_sqlite3_prepare_v3(sqlite3 *db, const char *sql, int length, unsigned flags,
+                              sqlite3_stmt **ret, const char **ret_tail);
+int __wrap_sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **),
+                        void *context, char **ret_error);
+int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, int *ret_log,
+                                     int *ret_moved);
 
-const char *const faults_kinds[] = { "full", "io", "commit-full", "commit-io", "commit-done", NULL };
+const char *const faults_kinds[] = {
+    "full", "io", "commit-full", "commit-io", "commit-done", NULL
+};
 
-static long until_failure;            /* calls to go, 0: none fails */
+static long until_failure; /* calls to go, 0: none fails */
 static long failures_left;
 static long happened;
 static int code;
@@ -73,18 +83,21 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement)
     return code;
 }
 
-int __wrap_sqlite3_prepare_v3(sqlite3 *db, const char *sql, int length, unsigned flags, sqlite3_stmt **ret, const char **ret_tail)
+int __wrap_sqlite3_prepare_v3(sqlite3 *db, const char *sql, int length, unsigned flags,
+                              sqlite3_stmt **ret, const char **ret_tail)
 {
     *ret = NULL;
     return fails("") ? code : __real_sqlite3_prepare_v3(db, sql, length, flags, ret, ret_tail);
 }
 
-int __wrap_sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **), void *context, char **ret_error)
+int __wrap_sqlite3_exec(sqlite3 *db, const char *sql, int (*row)(void *, int, char **, char **),
+                        void *context, char **ret_error)
 {
     return fails("") ? code : __real_sqlite3_exec(db, sql, row, context, ret_error);
 }
 
-int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, int *ret_log, int *ret_moved)
+int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, int *ret_log,
+                                     int *ret_moved)
 {
     return fails("") ? code : __real_sqlite3_wal_checkpoint_v2(db, name, mode, ret_log, ret_moved);
 }

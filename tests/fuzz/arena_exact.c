@@ -1,5 +1,5 @@
-/* Arena, exact: each piece is a block of its own, so that a sanitizer sees each byte that is read or written
- * behind a piece. The fuzz targets are linked with this in place of base/arena.c. */
+/* Arena, exact: each piece is a block of its own, so that a sanitizer sees each byte that is read
+ * or written behind a piece. The fuzz targets are linked with this in place of base/arena.c. */
 #include "base/arena.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,11 @@
-/* JetStream: what a server, or somebody who plays one, answers to requests of its API, and the reply subjects of
- * deliveries.
+/* JetStream: what a server, or somebody who plays one, answers to requests of its API, and the
+ * reply subjects of deliveries.
  *
  * Input: a letter that chooses the reader (see the table below), then what it reads.
  *
- * What must hold: a reply is taken, is a refusal with its error, or means nothing (-ERR_INVALID); outputs
- * are set as jetstream.h says, and untouched otherwise; a stored message can be handed on to the envelope. */
+ * What must hold: a reply is taken, is a refusal with its error, or means nothing (-ERR_INVALID);
+ * outputs are set as jetstream.h says, and untouched otherwise; a stored message can be handed on
+ * to the envelope. */
 #include "fuzz.h"
 #include "round_trip.h"
 #include "base/result.h"
@@ -16,7 +17,7 @@ static int expect_outcome(int r, const struct js_error *error)
 {
     expect(r == 0 || r == JS_REFUSED || r == -ERR_INVALID);
     if (r < 0)
-        expect(error->code == -1);        /* as it was */
+        expect(error->code == -1); /* as it was */
     else
         expect(error->description && error->code >= 0 && (r == JS_REFUSED) == (error->code != 0));
     return r >= 0;
@@ -88,14 +89,18 @@ static int read_delivery(const char *data, size_t length, struct arena *arena)
         return 0;
     expect(delivery.stream[0] && strlen(delivery.stream) < sizeof(delivery.stream));
     expect(delivery.consumer[0] && strlen(delivery.consumer) < sizeof(delivery.consumer));
-    expect(delivery.delivered_count >= 0 && delivery.stream_sequence >= 0 && delivery.consumer_sequence >= 0);
+    expect(delivery.delivered_count >= 0 && delivery.stream_sequence >= 0 &&
+           delivery.consumer_sequence >= 0);
     expect(delivery.time_ns >= 0 && delivery.pending_count >= 0);
     return 1;
 }
 
-static const struct { char letter; int (*read)(const char *data, size_t length, struct arena *arena); } readers[] = {
-    { 'a', read_puback }, { 's', read_stream_info }, { 'c', read_consumer_info }, { 'm', read_message },
-    { 'd', read_success }, { 'r', read_delivery },
+static const struct {
+    char letter;
+    int (*read)(const char *data, size_t length, struct arena *arena);
+} readers[] = {
+    { 'a', read_puback },  { 's', read_stream_info }, { 'c', read_consumer_info },
+    { 'm', read_message }, { 'd', read_success },     { 'r', read_delivery },
 };
 
 int fuzz_one(const uint8_t *data, size_t size)

@@ -4,5 +4,5 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_one(data, size);
-    return 0;                             /* libFuzzer keeps other values to itself */
+    return 0; /* libFuzzer keeps other values to itself */
 }

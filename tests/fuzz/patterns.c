@@ -1,14 +1,15 @@
 /* Patterns: every regular expression of the contracts against any text.
  *
- * Input: the text. The oracle runs the same program in another way: it tries one thread after the other, and
- * remembers where it has been. Text that is not UTF-8 is only run; what it matches is not promised. */
+ * Input: the text. The oracle runs the same program in another way: it tries one thread after the
+ * other, and remembers where it has been. Text that is not UTF-8 is only run; what it matches is
+ * not promised. */
 #include "fuzz.h"
 #include "contract/schema.h"
 #include "contracts_examples.h"
 #include <string.h>
 
 #define PATTERNS_MAX 100
-#define TEXT_MAX 600                      /* longer than any text of a contract */
+#define TEXT_MAX 600 /* longer than any text of a contract */
 
 static const struct pattern *patterns[PATTERNS_MAX];
 static int pattern_count;
@@ -106,7 +107,8 @@ int fuzz_one(const uint8_t *data, size_t size)
     uint32_t points[TEXT_MAX];
     if (size > TEXT_MAX)
         return 0;
-    for (size_t i = 0; pattern_count == 0 && i < sizeof(contract_examples) / sizeof(*contract_examples); i++)
+    for (size_t i = 0;
+         pattern_count == 0 && i < sizeof(contract_examples) / sizeof(*contract_examples); i++)
         collect(contract_examples[i].schema);
     int count = decode_utf8(data, size, points), taken = 0;
     for (int i = 0; i < pattern_count; i++) {

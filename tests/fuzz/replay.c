@@ -2,8 +2,10 @@
  *
  *     replay_requests FOLDER|FILE…
  *
- * Each input lies in memory of exactly its size, so that a sanitizer sees a read behind its end. Exit code
- * 0; 1 when a folder cannot be read, has no inputs, or nothing was taken; an abort names what does not hold. */
+ * Each input lies in memory of exactly its size, so that a sanitizer sees a read behind its end.
+ * Exit code
+ * 0; 1 when a folder cannot be read, has no inputs, or nothing was taken; an abort names what does
+ * not hold. */
 #include "fuzz.h"
 #include "base/cleanup.h"
 #include <dirent.h>
@@ -29,7 +31,7 @@ static int replay_file(const char *path)
     fclose(file);
     if (!data || length != size)
         return -1;
-    printf("%s\n", path);                 /* the last line when the target aborts */
+    printf("%s\n", path); /* the last line when the target aborts */
     fflush(stdout);
     input_count++;
     taken_count += fuzz_one(data, size) == 1;
@@ -44,7 +46,8 @@ static int replay_folder(const char *folder)
         return replay_file(folder);
     for (int i = 0; i < count; i++) {
         char path[PATH_MAX];
-        if (r == 0 && snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name) < (int)sizeof(path))
+        if (r == 0 &&
+            snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name) < (int)sizeof(path))
             r = replay_file(path);
         free(entries[i]);
     }

@@ -1,11 +1,12 @@
-/* Requests: bodies from outside, by every contract (also replies, events, and what JetStream says: one
- * decoder reads them all).
+/* Requests: bodies from outside, by every contract (also replies, events, and what JetStream says:
+ * one decoder reads them all).
  *
- * Input: the name of a schema, a newline, a body. A first line that names none chooses by its sum, so that
- * no input is lost, and an input keeps its meaning when schemas are added.
+ * Input: the name of a schema, a newline, a body. A first line that names none chooses by its sum,
+ * so that no input is lost, and an input keeps its meaning when schemas are added.
  *
- * What must hold: a refusal says why without echoing control characters, and leaves the value alone; what is
- * taken is written again as JSON that says the same, is taken again, and is then the same to the byte. */
+ * What must hold: a refusal says why without echoing control characters, and leaves the value
+ * alone; what is taken is written again as JSON that says the same, is taken again, and is then the
+ * same to the byte. */
 #include "fuzz.h"
 #include "base/refusal.h"
 #include "contract/schema.h"
@@ -15,9 +16,9 @@
 
 #define COUNT (sizeof(contract_examples) / sizeof(*contract_examples))
 
-/* What libFuzzer counts beside edges: contracts are tables, of which edges see nothing. Each refusal of each
- * contract is a place of its own (digits left out, and names that the sender chose), and each number of
- * members that were taken. */
+/* What libFuzzer counts beside edges: contracts are tables, of which edges see nothing. Each
+ * refusal of each contract is a place of its own (digits left out, and names that the sender
+ * chose), and each number of members that were taken. */
 static uint8_t outcomes[1 << 14] __attribute__((section("__libfuzzer_extra_counters")));
 
 static uint32_t hash_text(uint32_t hash, const char *text)
@@ -28,11 +29,13 @@ static uint32_t hash_text(uint32_t hash, const char *text)
     return hash;
 }
 
-static void count_outcome(const struct schema *schema, const struct invalid *invalid, size_t member_count)
+static void count_outcome(const struct schema *schema, const struct invalid *invalid,
+                          size_t member_count)
 {
-    if (getenv("FUZZ_EDGES_ONLY"))        /* to choose few inputs for the tree */
+    if (getenv("FUZZ_EDGES_ONLY")) /* to choose few inputs for the tree */
         return;
-    uint32_t hash = hash_text(2166136261u, schema->name) + (uint32_t)(member_count < 30 ? member_count : 30) * 2654435761u;
+    uint32_t hash = hash_text(2166136261u, schema->name) +
+                    (uint32_t)(member_count < 30 ? member_count : 30) * 2654435761u;
     if (invalid)
         hash = hash_text(hash, invalid->message);
     if (invalid && strncmp(invalid->message, "must", 4) == 0)
@@ -76,9 +79,9 @@ static _Bool is_part(const json_t *part, json_t *whole)
     const char *name;
     json_t *member;
     if (json_is_object(part)) {
-        json_object_foreach((json_t *)part, name, member)
-            if (!json_object_get(whole, name) || !is_part(member, json_object_get(whole, name)))
-                return 0;
+        json_object_foreach((json_t *)part, name,
+                            member) if (!json_object_get(whole, name) ||
+                                        !is_part(member, json_object_get(whole, name))) return 0;
         return json_is_object(whole);
     }
     if (json_is_array(part)) {
@@ -87,20 +90,23 @@ static _Bool is_part(const json_t *part, json_t *whole)
                 return 0;
         return json_is_array(whole) && json_array_size(part) == json_array_size(whole);
     }
-    return json_is_number(part) ? json_is_number(whole) && is_same_number(part, whole) : json_equal(part, whole);
+    return json_is_number(part) ? json_is_number(whole) && is_same_number(part, whole)
+                                : json_equal(part, whole);
 }
 
 static void expect_says_the_same(const char *before, size_t length, const struct buf *after)
 {
     json_t *whole = json_loadb(before, length, JSON_DECODE_ANY, NULL);
-    json_t *part = json_loadb(after->data, after->length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    json_t *part = json_loadb(after->data, after->length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES,
+                              NULL);
     expect(whole && part);
     expect(is_part(part, whole));
     json_decref(whole);
     json_decref(part);
 }
 
-static void expect_comes_back(const struct schema *schema, const void *value, const char *text, size_t length)
+static void expect_comes_back(const struct schema *schema, const void *value, const char *text,
+                              size_t length)
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(buf) struct buf once = { 0 }, twice = { 0 };
@@ -121,7 +127,8 @@ static void expect_comes_back(const struct schema *schema, const void *value, co
 }
 
 /* Whichever way it was read, the other one reads the same. */
-static void expect_same_by_tree(const struct schema *schema, const void *value, const char *body, size_t length)
+static void expect_same_by_tree(const struct schema *schema, const void *value, const char *body,
+                                size_t length)
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(buf) struct buf ours = { 0 }, theirs = { 0 };
@@ -146,7 +153,8 @@ int fuzz_one(const uint8_t *data, size_t size)
     int valid = schema_decode(schema, body, length, NULL, NULL, &ignored);
     if (r != 0) {
         expect(r == REFUSED_INVALID_REQUEST && !value && invalid.message[0]);
-        expect(valid == r || strcmp(invalid.message, "is too large an integer") == 0);   /* valid, but not in C */
+        /* valid, but not in C */
+        expect(valid == r || strcmp(invalid.message, "is too large an integer") == 0);
         count_outcome(schema, &invalid, 0);
         expect_harmless(invalid.field, sizeof(invalid.field));
         expect_harmless(invalid.message, sizeof(invalid.message));

@@ -4,7 +4,9 @@
 #include "base/result.h"
 #include <string.h>
 
-const struct source account_leader = { .log = "ACCOUNT", .service = "account-svc", .prefix = "account" };
+const struct source account_leader = { .log = "ACCOUNT",
+                                       .service = "account-svc",
+                                       .prefix = "account" };
 const struct source order_leader = { .log = "ORDER", .service = "order-svc", .prefix = "order" };
 
 void put_header_block(struct buf *out, const struct bus_header *headers, int count)
@@ -54,7 +56,8 @@ static void expect_text(const char *a, const char *b)
 
 static void expect_same_event(const struct event *a, const struct event *b)
 {
-    expect(a->position == b->position && a->time_ms == b->time_ms && digest_equal(&a->chain, &b->chain));
+    expect(a->position == b->position && a->time_ms == b->time_ms &&
+           digest_equal(&a->chain, &b->chain));
     expect_text(a->log, b->log);
     expect_text(a->id, b->id);
     expect_text(a->type, b->type);
@@ -71,7 +74,8 @@ int round_trip(const struct event *event, const struct source *leader, _Bool may
 {
     _deinit_(envelope) struct envelope envelope = { 0 };
     _deinit_(arena) struct arena arena = { 0 };
-    int r = envelope_encode(&envelope, event, leader, event->position > 0 ? event->position - 1 : ENVELOPE_NO_FENCE);
+    int r = envelope_encode(&envelope, event, leader,
+                            event->position > 0 ? event->position - 1 : ENVELOPE_NO_FENCE);
     if (r == -ERR_INVALID)
         return 0;
     expect(r == 0);
@@ -79,8 +83,11 @@ int round_trip(const struct event *event, const struct source *leader, _Bool may
     expect_clean(message);
     expect_headers_come_back(message->headers, message->header_count);
     struct bus_view view = {
-        .subject = message->subject, .headers = message->headers, .header_count = message->header_count,
-        .data = message->data, .data_length = message->length,
+        .subject = message->subject,
+        .headers = message->headers,
+        .header_count = message->header_count,
+        .data = message->data,
+        .data_length = message->length,
     };
     struct event again;
     struct digest before, after;

@@ -11,6 +11,6 @@ void put_header_block(struct buf *out, const struct bus_header *headers, int cou
 /* The block is read back as the same headers, in the same order. */
 void expect_headers_come_back(const struct bus_header *headers, int count);
 
-/* Encodes; 0 when the event cannot travel. Otherwise what goes on the wire is clean, is read back as
- * the same event with the same digest, or, only when may_be_refused, refused; 1. */
+/* Encodes; 0 when the event cannot travel. Otherwise what goes on the wire is clean, is read back
+ * as the same event with the same digest, or, only when may_be_refused, refused; 1. */
 int round_trip(const struct event *event, const struct source *leader, _Bool may_be_refused);

@@ -10,9 +10,9 @@
 
 #define OPTIONS_MAX 16
 #define ITEMS_MAX 32
-#define SETTLE_MAX 64                 /* runs of the loop without time passing; more is a loop without end */
+#define SETTLE_MAX 64 /* runs of the loop without time passing; more is a loop without end */
 
-struct happened {                     /* an event that was emitted, a call that was made, a given event */
+struct happened { /* an event that was emitted, a call that was made, a given event */
     struct happened *next;
     const char *log;
     struct event event;
@@ -32,19 +32,21 @@ struct stage {
     struct names names;
     struct item *items[ITEMS_MAX];
     int item_count;
-    struct happened *events, **last_event;       /* not named yet */
+    struct happened *events, **last_event; /* not named yet */
     struct happened *calls, **last_call;
-    struct happened *given, **last_given;        /* others' events, for folding anew */
-    enum refusal refusal;             /* of the newest request; 0: it was answered */
+    struct happened *given, **last_given; /* others' events, for folding anew */
+    enum refusal refusal;                 /* of the newest request; 0: it was answered */
     const char *reply, *message;
 };
 
-#define check(stage, holds, ...) do { \
-        if (!(holds)) \
+#define check(stage, holds, ...)              \
+    do {                                      \
+        if (!(holds))                         \
             stage_fail((stage), __VA_ARGS__); \
     } while (0)
 
-static void stage_fail(struct stage *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void stage_fail(struct stage *stage, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void stage_fail(struct stage *stage, const char *format, ...)
 {
     char text[2048];
@@ -52,7 +54,8 @@ static void stage_fail(struct stage *stage, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    cr_assert_fail("%s: \"%s\", line %d: %s", stage->service->name, stage->story->name, stage->step->line, text);
+    cr_assert_fail("%s: \"%s\", line %d: %s", stage->service->name, stage->story->name,
+                   stage->step->line, text);
 }
 
 static const char *keep(struct stage *stage, const char *text)
@@ -62,7 +65,8 @@ static const char *keep(struct stage *stage, const char *text)
 
 static const char *fill_in(struct stage *stage, const char *text)
 {
-    const char *unbound = NULL, *filled = names_fill_in(&stage->names, text, &stage->arena, &unbound);
+    const char *unbound = NULL,
+               *filled = names_fill_in(&stage->names, text, &stage->arena, &unbound);
     check(stage, filled, "a name is not bound: $%s", unbound);
     return filled;
 }
@@ -95,7 +99,8 @@ static void take_batch(struct stage *stage, struct batch *batch)
     }
     for (struct item *item = batch->items; item; item = item->next) {
         if (item->kind == ITEM_EVENT)
-            check(stage, item->outcome == OUTCOME_DONE, "the event was not applied (outcome %d): %s", item->outcome,
+            check(stage, item->outcome == OUTCOME_DONE,
+                  "the event was not applied (outcome %d): %s", item->outcome,
                   item->message ? item->message : "");
         if (item->kind != ITEM_COMMAND)
             continue;
@@ -142,14 +147,17 @@ static void stage_open(struct stage *stage)
     stage->is_open = 1;
     struct db_options options = { .path = ":memory:" };
     cr_assert_eq(db_open(&options, &stage->db), 0, "%s", failure_text());
-    cr_assert_eq(loop_open(&stage->loop, stage->service, stage->option_values, stage->db, 42), 0, "%s", failure_text());
+    cr_assert_eq(loop_open(&stage->loop, stage->service, stage->option_values, stage->db, 42), 0,
+                 "%s", failure_text());
     loop_start_process(&stage->loop);
 }
 
 static void all_was_named(struct stage *stage)
 {
-    check(stage, !stage->events, "an event that no step named: %s %s", stage->events->event.type, stage->events->event.data);
-    check(stage, !stage->calls, "a call that no step named: %s %s", stage->calls->subject, stage->calls->body);
+    check(stage, !stage->events, "an event that no step named: %s %s", stage->events->event.type,
+          stage->events->event.data);
+    check(stage, !stage->calls, "a call that no step named: %s %s", stage->calls->subject,
+          stage->calls->body);
 }
 
 /* ---- Steps that act -------------------------------------------------------------------------- */
@@ -171,23 +179,29 @@ static const struct source *source_of(const struct service *service, const char 
     return NULL;
 }
 
-/* What the log's next event follows on: the newest one that waits in the batch, else where the loop stands. */
-static struct log_head log_head_of(const struct stage *stage, const struct loop *loop, const struct item *item)
+/* What the log's next event follows on: the newest one that waits in the batch, else where the loop
+ * stands. */
+static struct log_head log_head_of(const struct stage *stage, const struct loop *loop,
+                                   const struct item *item)
 {
     for (int i = loop == &stage->loop ? stage->item_count - 1 : -1; i >= 0; i--)
         if (stage->items[i]->kind == ITEM_EVENT && stage->items[i]->source == item->source)
-            return (struct log_head){ .position = stage->items[i]->event.position, .chain = stage->items[i]->event.chain };
+            return (struct log_head){ .position = stage->items[i]->event.position,
+                                      .chain = stage->items[i]->event.chain };
     const struct cursor *cursor = &loop->at.cursors[item->feed];
-    return item->source ? (struct log_head){ .position = cursor->position, .chain = cursor->chain } : loop->at.head;
+    return item->source ? (struct log_head){ .position = cursor->position, .chain = cursor->chain }
+                        : loop->at.head;
 }
 
 /* The item's event at its place in its log, with its value. */
-static struct item *event_item(struct stage *stage, const struct loop *loop, const struct event *given, const char *log)
+static struct item *event_item(struct stage *stage, const struct loop *loop,
+                               const struct event *given, const char *log)
 {
     struct item *item = item_new(ITEM_EVENT);
     cr_assert_eq(event_copy(given, &item->arena, &item->event), 0);
     item->source = source_of(loop->service, log, &item->feed);
-    item->type = event_type_of_name(item->source ? item->source->events : loop->service->events, given->type);
+    item->type = event_type_of_name(item->source ? item->source->events : loop->service->events,
+                                    given->type);
     const struct log_head before = log_head_of(stage, loop, item);
     item->event.position = before.position + 1;
     cr_assert_eq(event_digest(&item->event, &item->event_digest), 0);
@@ -195,8 +209,10 @@ static struct item *event_item(struct stage *stage, const struct loop *loop, con
     struct invalid invalid = { 0 };
     void *value = NULL;
     if (item->type)
-        check(stage, schema_decode(item->type->schema, item->event.data, item->event.data_length, &item->arena, &value,
-                                   &invalid) == 0, "%s: %s %s", given->type, invalid.field, invalid.message);
+        check(stage,
+              schema_decode(item->type->schema, item->event.data, item->event.data_length,
+                            &item->arena, &value, &invalid) == 0,
+              "%s: %s %s", given->type, invalid.field, invalid.message);
     item->event.value = value;
     return item;
 }
@@ -209,8 +225,14 @@ static void do_given(struct stage *stage, const struct step *step)
     char *id = arena_alloc(&stage->arena, UUID_SIZE);
     uuid_make(&stage->loop.ids, stage->now_ms, id);
     struct event event = {
-        .log = keep(stage, log), .id = id, .type = step->what + strlen(log) + 1, .entity = fill_in(stage, step->about),
-        .time_ms = stage->now_ms, .correlation = id, .data = data, .data_length = strlen(data),
+        .log = keep(stage, log),
+        .id = id,
+        .type = step->what + strlen(log) + 1,
+        .entity = fill_in(stage, step->about),
+        .time_ms = stage->now_ms,
+        .correlation = id,
+        .data = data,
+        .data_length = strlen(data),
     };
     if (strcmp(log, stage->service->log) != 0)
         happened_new(stage, &stage->last_given)->event = event;
@@ -220,7 +242,8 @@ static void do_given(struct stage *stage, const struct step *step)
 static void give_key(struct item *item, const char *subject, const char *body, const char *key)
 {
     struct digest digest;
-    char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE), *cause = arena_alloc(&item->arena, strlen(key) + 16);
+    char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE),
+         *cause = arena_alloc(&item->arena, strlen(key) + 16);
     char text[4096];
     int length = snprintf(text, sizeof(text), "%s\n%s", subject, body);
     cr_assert_eq(digest_of(text, (size_t)length, &digest), 0);
@@ -234,7 +257,10 @@ static void ask(struct stage *stage, struct item *item)
 {
     struct status status = { 0 };
     struct reader_place place = {
-        .service = stage->service, .option_values = stage->option_values, .status = &status, .db = stage->db,
+        .service = stage->service,
+        .option_values = stage->option_values,
+        .status = &status,
+        .db = stage->db,
     };
     query_run(&place, item, stage->now_ms);
     stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
@@ -242,7 +268,7 @@ static void ask(struct stage *stage, struct item *item)
     stage->reply = keep(stage, item->body.data);
     char *as_of = stage->reply ? strstr(stage->reply, ",\"as_of\":") : NULL;
     if (as_of)
-        strcpy(as_of, "}");           /* the runtime's, and no matter of the journeys */
+        strcpy(as_of, "}"); /* the runtime's, and no matter of the journeys */
     item_free(item);
 }
 
@@ -272,7 +298,7 @@ static void do_when(struct stage *stage, const struct step *step)
     struct invalid invalid;
     void *request = NULL;
     int r = schema_decode(schema, body, strlen(body), &item->arena, &request, &invalid);
-    if (r > 0) {                      /* as endpoint.c says it */
+    if (r > 0) { /* as endpoint.c says it */
         stage->refusal = REFUSED_INVALID_REQUEST;
         stage->message = keep(stage, invalid.field);
         item_free(item);
@@ -310,8 +336,13 @@ static void do_clock_back(struct stage *stage, int64_t by_ms)
 
 static void do_answer(struct stage *stage, const struct step *step)
 {
-    static const struct { const char *name; enum answer_outcome outcome; } outcomes[] = {
-        { "timeout", ANSWER_TIMEOUT }, { "unreachable", ANSWER_UNREACHABLE }, { "invalid", ANSWER_INVALID },
+    static const struct {
+        const char *name;
+        enum answer_outcome outcome;
+    } outcomes[] = {
+        { "timeout", ANSWER_TIMEOUT },
+        { "unreachable", ANSWER_UNREACHABLE },
+        { "invalid", ANSWER_INVALID },
     };
     struct item *item = item_new(ITEM_ANSWER);
     item->answer = (struct answer){ .tag = fill_in(stage, step->what), .number = step->number };
@@ -323,7 +354,8 @@ static void do_answer(struct stage *stage, const struct step *step)
         struct invalid invalid = { 0 };
         void *value = NULL;
         int r = schema_decode(step->schema, body, strlen(body), &item->arena, &value, &invalid);
-        check(stage, r == 0, "the answer breaks its contract: %s %s", invalid.field, invalid.message);
+        check(stage, r == 0, "the answer breaks its contract: %s %s", invalid.field,
+              invalid.message);
         item->answer.body = value;
     }
     push(stage, item);
@@ -334,7 +366,8 @@ static void do_restart(struct stage *stage, const struct step *step)
     loop_close(&stage->loop);
     if (step->json)
         cr_assert_eq(db_script(stage->db, step->json), 0, "%s", failure_text());
-    cr_assert_eq(loop_open(&stage->loop, stage->service, stage->option_values, stage->db, 43), 0, "%s", failure_text());
+    cr_assert_eq(loop_open(&stage->loop, stage->service, stage->option_values, stage->db, 43), 0,
+                 "%s", failure_text());
     loop_start_process(&stage->loop);
     settle(stage);
 }
@@ -348,17 +381,22 @@ static void do_then(struct stage *stage, const struct step *step)
     switch (step->kind) {
     case STEP_THEN_REPLY:
         check(stage, !stage->refusal, "refused: %s", stage->message);
-        check(stage, stage->reply && matches(stage, step->json, stage->reply), "the reply is %s", stage->reply);
+        check(stage, stage->reply && matches(stage, step->json, stage->reply), "the reply is %s",
+              stage->reply);
         break;
     case STEP_THEN_REFUSED:
-        check(stage, stage->refusal, "not refused, but %s", stage->reply ? stage->reply : "without an answer");
-        check(stage, strcmp(refusal_code(stage->refusal), step->what) == 0 &&
-                     strncmp(stage->message, step->json, strlen(step->json)) == 0,
+        check(stage, stage->refusal, "not refused, but %s",
+              stage->reply ? stage->reply : "without an answer");
+        check(stage,
+              strcmp(refusal_code(stage->refusal), step->what) == 0 &&
+                  strncmp(stage->message, step->json, strlen(step->json)) == 0,
               "refused: %s, %s", refusal_code(stage->refusal), stage->message);
         break;
     case STEP_THEN_EVENT:
         check(stage, event, "no event, but %s was expected", step->what);
-        check(stage, strcmp(event->event.type, step->what) == 0 && matches(stage, step->json, event->event.data),
+        check(stage,
+              strcmp(event->event.type, step->what) == 0 &&
+                  matches(stage, step->json, event->event.data),
               "the event is %s %s", event->event.type, event->event.data);
         stage->events = event->next;
         if (!stage->events)
@@ -366,7 +404,8 @@ static void do_then(struct stage *stage, const struct step *step)
         break;
     case STEP_THEN_CALL:
         check(stage, call, "no call, but %s was expected", step->what);
-        check(stage, strcmp(call->subject, step->what) == 0 && matches(stage, step->json, call->body),
+        check(stage,
+              strcmp(call->subject, step->what) == 0 && matches(stage, step->json, call->body),
               "the call is %s %s", call->subject, call->body);
         stage->calls = call->next;
         if (!stage->calls)
@@ -381,7 +420,8 @@ static void do_then(struct stage *stage, const struct step *step)
         _deinit_(query) struct query q = { 0 };
         cr_assert_eq(query_open(&q, stage->db, step->what, ""), 0, "%s", failure_text());
         int rows = query_next(&q);
-        snprintf(text, sizeof(text), "%s", rows > 0 && query_text(&q, 0) ? query_text(&q, 0) : "(none)");
+        snprintf(text, sizeof(text), "%s",
+                 rows > 0 && query_text(&q, 0) ? query_text(&q, 0) : "(none)");
         check(stage, matches(stage, step->json, text), "%s gives %s", step->what, text);
     }
     }
@@ -400,12 +440,15 @@ static void do_step(struct stage *stage, const struct step *step)
     case STEP_GIVEN:    do_given(stage, step); break;
     case STEP_WHEN:     do_when(stage, step); break;
     case STEP_TOGETHER: stage->is_together = 1; break;
-    case STEP_RUN:      stage->is_together = 0; settle(stage); break;
-    case STEP_WAIT:     do_wait(stage, step->number); break;
+    case STEP_RUN:
+        stage->is_together = 0;
+        settle(stage);
+        break;
+    case STEP_WAIT:       do_wait(stage, step->number); break;
     case STEP_CLOCK_BACK: do_clock_back(stage, step->number); break;
-    case STEP_ANSWER: do_answer(stage, step); break;
-    case STEP_RESTART:  do_restart(stage, step); break;
-    default:            do_then(stage, step); break;
+    case STEP_ANSWER:     do_answer(stage, step); break;
+    case STEP_RESTART:    do_restart(stage, step); break;
+    default:              do_then(stage, step); break;
     }
 }
 
@@ -415,14 +458,15 @@ static void fold_item(struct stage *stage, struct loop *loop, const struct event
 {
     struct item *item = event_item(stage, loop, event, event->log);
     struct event_type quiet;
-    if (item->type) {                 /* a fold only applies: what was reacted is in our log */
+    if (item->type) { /* a fold only applies: what was reacted is in our log */
         quiet = *item->type;
         quiet.react = NULL;
         item->type = &quiet;
     }
     struct batch *batch = batch_new();
     int r = loop_run(loop, &item, 1, stage->now_ms, batch);
-    check(stage, r == 0 && batch->items->outcome == OUTCOME_DONE, "folding anew fails at %s: %s", event->type, failure_text());
+    check(stage, r == 0 && batch->items->outcome == OUTCOME_DONE, "folding anew fails at %s: %s",
+          event->type, failure_text());
     batch_free(batch);
 }
 
@@ -442,8 +486,8 @@ static void compare(struct stage *stage, struct db *folded, const char *sql)
     cr_assert_eq(query_open(&after, folded, sql, ""), 0, "%s", failure_text());
     check(stage, query_next(&before) == 1 && query_next(&after) == 1, "%s has no row", sql);
     const char *a = query_text(&before, 0), *b = query_text(&after, 0);
-    check(stage, (!a && !b) || (a && b && strcmp(a, b) == 0), "folding anew gives\n  %s instead of\n  %s", b ? b : "nothing",
-          a ? a : "nothing");
+    check(stage, (!a && !b) || (a && b && strcmp(a, b) == 0),
+          "folding anew gives\n  %s instead of\n  %s", b ? b : "nothing", a ? a : "nothing");
 }
 
 static void fold_anew(struct stage *stage, _Bool own_first, const char *const *fold_checks)
@@ -464,9 +508,12 @@ static void fold_anew(struct stage *stage, _Bool own_first, const char *const *f
     loop_close(&loop);
 }
 
-static void story_run(const struct service *service, const struct story *story, const char *const *fold_checks)
+static void story_run(const struct service *service, const struct story *story,
+                      const char *const *fold_checks)
 {
-    struct stage stage = { .service = service, .story = story, .step = story->steps, .now_ms = STORY_BEGIN_MS };
+    struct stage stage = {
+        .service = service, .story = story, .step = story->steps, .now_ms = STORY_BEGIN_MS
+    };
     stage.last_event = &stage.events;
     stage.last_call = &stage.calls;
     stage.last_given = &stage.given;
@@ -484,7 +531,8 @@ static void story_run(const struct service *service, const struct story *story, 
     arena_deinit(&stage.arena);
 }
 
-void stories_run(const struct service *service, const struct story *stories, int count, const char *const *fold_checks)
+void stories_run(const struct service *service, const struct story *stories, int count,
+                 const char *const *fold_checks)
 {
     log_setup("test", LOG_ERROR, LOG_LOGFMT);
     for (int i = 0; i < count; i++)

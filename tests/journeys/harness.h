@@ -1,33 +1,35 @@
-/* Harness: journeys as tables. A story is a list of steps: given these events, when this request, then
- * these events and this reply. It runs through the runtime's own loop on a database in memory, without
- * threads, bus or clock, and ends with the proof of rule 2: the tables folded anew from the logs, in
- * either order of the two logs, are the same.
+/* Harness: journeys as tables. A story is a list of steps: given these events, when this request,
+ * then these events and this reply. It runs through the runtime's own loop on a database in memory,
+ * without threads, bus or clock, and ends with the proof of rule 2: the tables folded anew from the
+ * logs, in either order of the two logs, are the same.
  *
- * Texts are JSON with ' for ", compact, in the order of the schema. `$name` stands for a value that the
- * story does not choose: the first time it is bound to what is there, afterwards it must be the same;
- * in what is sent it is replaced. `*` stands for anything up to the next quote, comma or bracket.
- * A step that acts wants all that the steps before it made happen to have been named by THEN_EVENT and
- * THEN_CALL: nothing happens unnoticed. */
+ * Texts are JSON with ' for ", compact, in the order of the schema. `$name` stands for a value that
+ * the story does not choose: the first time it is bound to what is there, afterwards it must be the
+ * same; in what is sent it is replaced. `*` stands for anything up to the next quote, comma or
+ * bracket. A step that acts wants all that the steps before it made happen to have been named by
+ * THEN_EVENT and THEN_CALL: nothing happens unnoticed. */
 #pragma once
 #include "journey.h"
 
 enum step_kind {
     STEP_END,
-    STEP_OPTION,            /* what: name, json: value; before all others */
-    STEP_GIVEN,             /* what: "ACCOUNT CardAdded", json: data; about: entity */
-    STEP_WHEN,              /* what: subject, json: body, about: idempotency key or NULL */
-    STEP_TOGETHER,          /* what follows is one batch … */
-    STEP_RUN,               /* … until here */
-    STEP_WAIT,              /* number: milliseconds pass, and what is due happens in time */
-    STEP_CLOCK_BACK,        /* number: by so many milliseconds the wall clock is set back */
-    STEP_ANSWER,            /* what: tag, number: of the call, schema: of its reply, json: it, or an outcome's name */
-    STEP_RESTART,           /* the process forgets; json: SQL that runs meanwhile, or NULL */
-    STEP_THEN_REPLY,        /* json */
-    STEP_THEN_REFUSED,      /* what: code, json: how the message begins */
-    STEP_THEN_EVENT,        /* what: type, json: data */
-    STEP_THEN_CALL,         /* what: subject, json: body */
-    STEP_THEN_WHATEVER,     /* forgets the events and calls so far: a story that is about something else */
-    STEP_THEN_ROW,          /* what: SQL of one text, json: it; one literal each */
+    STEP_OPTION,     /* what: name, json: value; before all others */
+    STEP_GIVEN,      /* what: "ACCOUNT CardAdded", json: data; about: entity */
+    STEP_WHEN,       /* what: subject, json: body, about: idempotency key or NULL */
+    STEP_TOGETHER,   /* what follows is one batch … */
+    STEP_RUN,        /* … until here */
+    STEP_WAIT,       /* number: milliseconds pass, and what is due happens in time */
+    STEP_CLOCK_BACK, /* number: by so many milliseconds the wall clock is set back */
+    /* what: tag, number: of the call, schema: of its reply, json: it, or an outcome's name */
+    STEP_ANSWER,
+    STEP_RESTART,      /* the process forgets; json: SQL that runs meanwhile, or NULL */
+    STEP_THEN_REPLY,   /* json */
+    STEP_THEN_REFUSED, /* what: code, json: how the message begins */
+    STEP_THEN_EVENT,   /* what: type, json: data */
+    STEP_THEN_CALL,    /* what: subject, json: body */
+    /* forgets the events and calls so far: a story that is about something else */
+    STEP_THEN_WHATEVER,
+    STEP_THEN_ROW, /* what: SQL of one text, json: it; one literal each */
 };
 
 struct step {
@@ -47,7 +49,8 @@ struct step {
 #define RUN STEP(RUN)
 #define WAIT(ms) STEP(WAIT, .number = (ms))
 #define CLOCK_BACK(ms) STEP(CLOCK_BACK, .number = (ms))
-#define ANSWER_TO(tag, n, schema_of_it, reply) STEP(ANSWER, .what = (tag), .number = (n), .schema = (schema_of_it), .json = (reply))
+#define ANSWER_TO(tag, n, schema_of_it, reply) \
+    STEP(ANSWER, .what = (tag), .number = (n), .schema = (schema_of_it), .json = (reply))
 #define RESTART STEP(RESTART)
 #define RESTART_AFTER(sql) STEP(RESTART, .json = (sql))
 #define THEN_REPLY(body) STEP(THEN_REPLY, .json = (body))
@@ -59,12 +62,23 @@ struct step {
 
 struct story {
     const char *name;
-    const struct step *steps;         /* ends with { 0 } */
+    const struct step *steps; /* ends with { 0 } */
 };
-#define STORY(text, ...) { .name = (text), .steps = (const struct step[]){ __VA_ARGS__, { .kind = STEP_END } } }
+#define STORY(text, ...)                               \
+    {                                                  \
+        .name = (text), .steps = (const struct step[]) \
+        {                                              \
+            __VA_ARGS__,                               \
+            {                                          \
+                .kind = STEP_END                       \
+            }                                          \
+        }                                              \
+    }
 
-#define STORY_BEGIN_MS INT64_C(1795000000000)    /* 2026-11-18T11:06:40Z: when every story begins */
+#define STORY_BEGIN_MS INT64_C(1795000000000) /* 2026-11-18T11:06:40Z: when every story begins */
 
-/* Runs each; a step that does not hold fails the Criterion test, naming story and line. fold_checks:
- * SQL texts of one text each, NULL ends; they must say the same after folding anew; NULL for stories that meddle with tables. */
-void stories_run(const struct service *service, const struct story *stories, int count, const char *const *fold_checks);
+/* Runs each; a step that does not hold fails the Criterion test, naming story and line.
+ * fold_checks: SQL texts of one text each, NULL ends; they must say the same after folding anew;
+ * NULL for stories that meddle with tables. */
+void stories_run(const struct service *service, const struct story *stories, int count,
+                 const char *const *fold_checks);

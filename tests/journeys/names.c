@@ -17,7 +17,8 @@ static const struct bound *name_find(const struct names *names, const char *name
     return NULL;
 }
 
-const char *names_fill_in(const struct names *names, const char *text, struct arena *arena, const char **ret_unbound)
+const char *names_fill_in(const struct names *names, const char *text, struct arena *arena,
+                          const char **ret_unbound)
 {
     _deinit_(buf) struct buf out = { 0 };
     while (*text) {
@@ -44,7 +45,8 @@ static size_t value_length(const char *actual)
     return strcspn(actual, "\",]}");
 }
 
-static const struct bound *name_bind(struct names *names, const char *name, size_t length, const char *actual)
+static const struct bound *name_bind(struct names *names, const char *name, size_t length,
+                                     const char *actual)
 {
     if (names->count == NAMES_MAX)
         return NULL;

@@ -11,19 +11,29 @@
 #define HOME "{'street':'Main St 1','city':'Ulm','postal_code':'89073','country':'DE'}"
 
 /* What account-svc says. */
-#define REGISTERED(account) GIVEN("ACCOUNT AccountRegistered", account, \
-    "{'account_id':'" account "','name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME "}")
-#define CARD_ADDED_UNTIL(card, token, expires) GIVEN("ACCOUNT CardAdded", ANNA, \
-    "{'account_id':'" ANNA "','card_id':'" card "','card_token':'" token "','brand':'Visa','last4':'4242','expires':'" expires "'}")
+#define REGISTERED(account)                                                                    \
+    GIVEN("ACCOUNT AccountRegistered", account,                                                \
+          "{'account_id':'" account                                                            \
+          "','name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME \
+          "}")
+#define CARD_ADDED_UNTIL(card, token, expires)                                 \
+    GIVEN("ACCOUNT CardAdded", ANNA,                                           \
+          "{'account_id':'" ANNA "','card_id':'" card "','card_token':'" token \
+          "','brand':'Visa','last4':'4242','expires':'" expires "'}")
 #define CARD_ADDED(card, token) CARD_ADDED_UNTIL(card, token, "2030-12")
-#define CARD_REMOVED(card) GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" card "'}")
-#define CARD_DECLINED(card) GIVEN("ACCOUNT CardDeclined", ANNA, "{'account_id':'" ANNA "','card_id':'" card "'," \
-    "'order_id':'ord_00000000-0000-0000-0000-000000000009','reason':'card_declined'}")
+#define CARD_REMOVED(card) \
+    GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" card "'}")
+#define CARD_DECLINED(card)                                \
+    GIVEN("ACCOUNT CardDeclined", ANNA,                    \
+          "{'account_id':'" ANNA "','card_id':'" card "'," \
+          "'order_id':'ord_00000000-0000-0000-0000-000000000009','reason':'card_declined'}")
 #define ACCOUNT_CLOSED GIVEN("ACCOUNT AccountClosed", ANNA, "{'account_id':'" ANNA "'}")
 
 /* What we have said. */
-#define PRODUCT_OF(sku, name, amount, currency, stock) GIVEN("ORDER ProductAdded", sku, \
-    "{'sku':'" sku "','name':'" name "','price':{'amount':" amount ",'currency':'" currency "'},'stock':" stock "}")
+#define PRODUCT_OF(sku, name, amount, currency, stock)                                            \
+    GIVEN("ORDER ProductAdded", sku,                                                              \
+          "{'sku':'" sku "','name':'" name "','price':{'amount':" amount ",'currency':'" currency \
+          "'},'stock':" stock "}")
 #define TEA PRODUCT_OF("tea", "Tea", "500", "EUR", "10")
 #define CUP PRODUCT_OF("cup", "Cup", "1200", "EUR", "3")
 
@@ -31,30 +41,41 @@
 #define ANNA_WITH(token) REGISTERED(ANNA), CARD_ADDED(CARD_1, token), TEA
 
 #define TWO_TEAS "{'account_id':'" ANNA "','lines':[{'sku':'tea','quantity':2}]}"
-#define PLACED_BY(card) THEN_EVENT("OrderPlaced", "{'order_id':'$order','account_id':'" ANNA "','lines':[" \
-    "{'sku':'tea','name':'Tea','quantity':2,'unit_price':{'amount':500,'currency':'EUR'}}]," \
-    "'total':{'amount':1000,'currency':'EUR'},'card_id':'" card "','ship_to':{'name':'Anna','address':" HOME "}," \
-    "'pay_until':'$until'}")
+#define PLACED_BY(card)                                                                          \
+    THEN_EVENT(                                                                                  \
+        "OrderPlaced",                                                                           \
+        "{'order_id':'$order','account_id':'" ANNA "','lines':["                                 \
+        "{'sku':'tea','name':'Tea','quantity':2,'unit_price':{'amount':500,'currency':'EUR'}}]," \
+        "'total':{'amount':1000,'currency':'EUR'},'card_id':'" card                              \
+        "','ship_to':{'name':'Anna','address':" HOME "},"                                        \
+        "'pay_until':'$until'}")
 #define PLACED PLACED_BY(CARD_1)
-#define PAID(card, attempt) THEN_EVENT("OrderPaid", "{'order_id':'$order','account_id':'" ANNA "','card_id':'" card "'," \
-    "'attempt':" attempt ",'amount':{'amount':1000,'currency':'EUR'}}")
-#define FAILED(card, attempt, next) THEN_EVENT("PaymentFailed", "{'order_id':'$order','account_id':'" ANNA "'," \
-    "'card_id':'" card "','reason':'*','attempt':" attempt next "}")
+#define PAID(card, attempt)                                                                      \
+    THEN_EVENT("OrderPaid", "{'order_id':'$order','account_id':'" ANNA "','card_id':'" card "'," \
+                            "'attempt':" attempt ",'amount':{'amount':1000,'currency':'EUR'}}")
+#define FAILED(card, attempt, next)                                             \
+    THEN_EVENT("PaymentFailed", "{'order_id':'$order','account_id':'" ANNA "'," \
+                                "'card_id':'" card "','reason':'*','attempt':" attempt next "}")
 #define NEXT(card) ",'next_card_id':'" card "'"
 #define NO_NEXT ""
-#define CANCELLED(reason) THEN_EVENT("OrderCancelled", "{'order_id':'$order','account_id':'" ANNA "','reason':'" reason "'}")
+#define CANCELLED(reason)        \
+    THEN_EVENT("OrderCancelled", \
+               "{'order_id':'$order','account_id':'" ANNA "','reason':'" reason "'}")
 #define SHIPPED THEN_EVENT("OrderShipped", "{'order_id':'$order','account_id':'" ANNA "'}")
 
-#define CHARGE(attempt, token) THEN_CALL("psp.charge", "{'key':'$order/" attempt "','order_id':'$order'," \
-    "'card_token':'" token "','amount':{'amount':1000,'currency':'EUR'}}")
+#define CHARGE(attempt, token)                                                 \
+    THEN_CALL("psp.charge", "{'key':'$order/" attempt "','order_id':'$order'," \
+                            "'card_token':'" token "','amount':{'amount':1000,'currency':'EUR'}}")
 #define VOID(attempt) THEN_CALL("psp.void", "{'key':'$order/" attempt "'}")
 /* What the service shipping says. */
-#define PARCEL_OF(order) GIVEN("SHIPPING Shipped", order, "{'order_id':'" order "','account_id':'" ANNA "'}")
+#define PARCEL_OF(order) \
+    GIVEN("SHIPPING Shipped", order, "{'order_id':'" order "','account_id':'" ANNA "'}")
 #define PARCEL PARCEL_OF("$order")
 
 /* What the payment provider answers; a void has the attempt's number with a minus. */
-#define PROVIDER(order, attempt, reply) \
-    ANSWER_TO(order, attempt, (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, reply)
+#define PROVIDER(order, attempt, reply)                                                          \
+    ANSWER_TO(order, attempt, (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, \
+              reply)
 #define SAYS_PAID "{'status':'paid'}"
 #define SAYS_DECLINED "{'status':'declined','reason':'card_declined'}"
 #define SAYS_VOIDED "{'status':'voided'}"
@@ -62,9 +83,14 @@
 #define PLACE WHEN("order.place", TWO_TEAS)
 #define CANCEL WHEN("order.cancel", "{'order_id':'$order'}")
 #define SHIP WHEN("order.ship", "{'order_id':'$order'}")
-#define STATUS(name) WHEN("order.list", "{'account_id':'" ANNA "'}"), THEN_REPLY("{'orders':[{'order_id':'$order'," \
-    "'status':'" name "','total':{'amount':1000,'currency':'EUR'},'placed_at':'*'}]}")
-#define STOCK(text) THEN_ROW("SELECT stock || '/' || reserved || '/' || shipped FROM products WHERE sku = 'tea'", text)
+#define STATUS(name)                                  \
+    WHEN("order.list", "{'account_id':'" ANNA "'}"),  \
+        THEN_REPLY("{'orders':[{'order_id':'$order'," \
+                   "'status':'" name                  \
+                   "','total':{'amount':1000,'currency':'EUR'},'placed_at':'*'}]}")
+#define STOCK(text)                                                                               \
+    THEN_ROW("SELECT stock || '/' || reserved || '/' || shipped FROM products WHERE sku = 'tea'", \
+             text)
 
 /* The same after folding the logs anew. */
 extern const char *const order_folds[];

@@ -1,4 +1,5 @@
-/* The journeys of account-svc as tables: every request, each refusal, the reaction, the projection. */
+/* The journeys of account-svc as tables: every request, each refusal, the reaction, the
+ * projection. */
 #include "harness.h"
 #include "service.h"
 #include <criterion/criterion.h>
@@ -11,28 +12,43 @@
 #define ORDER_2 "ord_00000000-0000-0000-0000-000000000002"
 #define HOME "{'street':'Main St 1','city':'Ulm','postal_code':'89073','country':'DE'}"
 
-#define REGISTERED(id, email) GIVEN("ACCOUNT AccountRegistered", id, \
-    "{'account_id':'" id "','name':'Anna','email':'" email "','birthday':'1980-02-03','address':" HOME "}")
-#define CARD_ADDED(card) GIVEN("ACCOUNT CardAdded", ANNA, \
-    "{'account_id':'" ANNA "','card_id':'" card "','card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}")
+#define REGISTERED(id, email)                                    \
+    GIVEN("ACCOUNT AccountRegistered", id,                       \
+          "{'account_id':'" id "','name':'Anna','email':'" email \
+          "','birthday':'1980-02-03','address':" HOME "}")
+#define CARD_ADDED(card)                              \
+    GIVEN("ACCOUNT CardAdded", ANNA,                  \
+          "{'account_id':'" ANNA "','card_id':'" card \
+          "','card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}")
 #define CLOSED GIVEN("ACCOUNT AccountClosed", ANNA, "{'account_id':'" ANNA "'}")
-#define PLACED(order, amount, currency) GIVEN("ORDER OrderPlaced", order, \
-    "{'order_id':'" order "','account_id':'" ANNA "','lines':[{'sku':'tea','name':'Tea','quantity':1," \
-    "'unit_price':{'amount':" amount ",'currency':'" currency "'}}],'total':{'amount':" amount ",'currency':'" currency "'}," \
-    "'card_id':'" VISA "','ship_to':{'name':'Anna','address':" HOME "},'pay_until':'2026-11-21T00:00:00.000Z'}")
-#define PAID(order, amount, currency) GIVEN("ORDER OrderPaid", order, \
-    "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" VISA "','attempt':1," \
-    "'amount':{'amount':" amount ",'currency':'" currency "'}}")
-#define FAILED(order, card) GIVEN("ORDER PaymentFailed", order, \
-    "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" card "','reason':'card_declined','attempt':1}")
-#define DECLINED(order, card) THEN_EVENT("CardDeclined", \
-    "{'account_id':'" ANNA "','card_id':'" card "','order_id':'" order "','reason':'card_declined'}")
+#define PLACED(order, amount, currency)                                   \
+    GIVEN("ORDER OrderPlaced", order,                                     \
+          "{'order_id':'" order "','account_id':'" ANNA                   \
+          "','lines':[{'sku':'tea','name':'Tea','quantity':1,"            \
+          "'unit_price':{'amount':" amount ",'currency':'" currency       \
+          "'}}],'total':{'amount':" amount ",'currency':'" currency "'}," \
+          "'card_id':'" VISA "','ship_to':{'name':'Anna','address':" HOME \
+          "},'pay_until':'2026-11-21T00:00:00.000Z'}")
+#define PAID(order, amount, currency)                                                         \
+    GIVEN("ORDER OrderPaid", order,                                                           \
+          "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" VISA "','attempt':1," \
+          "'amount':{'amount':" amount ",'currency':'" currency "'}}")
+#define FAILED(order, card)                                                  \
+    GIVEN("ORDER PaymentFailed", order,                                      \
+          "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" card \
+          "','reason':'card_declined','attempt':1}")
+#define DECLINED(order, card)                                                                     \
+    THEN_EVENT("CardDeclined", "{'account_id':'" ANNA "','card_id':'" card "','order_id':'" order \
+                               "','reason':'card_declined'}")
 #define ANNAS_CARD_STATUS "SELECT status FROM cards"
-#define ADD_VISA "{'account_id':'" ANNA "','card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}"
+#define ADD_VISA           \
+    "{'account_id':'" ANNA \
+    "','card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}"
 #define THE_ACCOUNT "{'account_id':'" ANNA "'}"
 
 static const char *const folds[] = {
-    "SELECT group_concat(account_id || is_open || name || email || ifnull(birthday, '-') || street || city, ' ')"
+    "SELECT group_concat(account_id || is_open || name || email || ifnull(birthday, '-') || street "
+    "|| city, ' ')"
     " FROM (SELECT * FROM accounts ORDER BY account_id)",
     "SELECT group_concat(account_id || card_id || status || brand || last4 || expires, ' ')"
     " FROM (SELECT * FROM cards ORDER BY account_id, card_id)",
@@ -42,53 +58,80 @@ static const char *const folds[] = {
     " FROM (SELECT * FROM purchase_totals ORDER BY account_id, currency)",
     NULL,
 };
-#define RUN_ALL(stories) stories_run(&account_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
+#define RUN_ALL(stories) \
+    stories_run(&account_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
 
 Test(account, register_)
 {
     const struct story stories[] = {
-        STORY("a new customer",
-            WHEN("account.register", "{'name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME "}"),
-            THEN_EVENT("AccountRegistered", "{'account_id':'$id','name':'Anna','email':'anna@example.com',"
+        STORY(
+            "a new customer",
+            WHEN("account.register",
+                 "{'name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME
+                 "}"),
+            THEN_EVENT("AccountRegistered",
+                       "{'account_id':'$id','name':'Anna','email':'anna@example.com',"
                        "'birthday':'1980-02-03','address':" HOME "}"),
             THEN_REPLY("{'account_id':'$id','position':1}")),
         STORY("without a birthday",
-            WHEN("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}"),
-            THEN_EVENT("AccountRegistered", "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"),
-            THEN_REPLY("{'account_id':'$id','position':1}")),
+              WHEN("account.register",
+                   "{'name':'Anna','email':'anna@example.com','address':" HOME "}"),
+              THEN_EVENT(
+                  "AccountRegistered",
+                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
+                  "}"),
+              THEN_REPLY("{'account_id':'$id','position':1}")),
         STORY("the same key twice is one account",
-            WHEN_KEY("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-            THEN_EVENT("AccountRegistered", "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"),
-            THEN_REPLY("{'account_id':'$id','position':1}"),
-            WHEN_KEY("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-            THEN_REPLY("{'account_id':'$id','position':1}")),
+              WHEN_KEY("account.register",
+                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
+              THEN_EVENT(
+                  "AccountRegistered",
+                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
+                  "}"),
+              THEN_REPLY("{'account_id':'$id','position':1}"),
+              WHEN_KEY("account.register",
+                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
+              THEN_REPLY("{'account_id':'$id','position':1}")),
         STORY("the same key with another body",
-            WHEN_KEY("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-            THEN_EVENT("AccountRegistered", "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"),
-            WHEN_KEY("account.register", "{'name':'Bert','email':'bert@example.com','address':" HOME "}", "k1"),
-            THEN_REFUSED("conflict", "")),
+              WHEN_KEY("account.register",
+                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
+              THEN_EVENT(
+                  "AccountRegistered",
+                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
+                  "}"),
+              WHEN_KEY("account.register",
+                       "{'name':'Bert','email':'bert@example.com','address':" HOME "}", "k1"),
+              THEN_REFUSED("conflict", "")),
         STORY("an e-mail of an open account, in whatever case",
-            REGISTERED(BERT, "anna@example.com"),
-            WHEN("account.register", "{'name':'Anna','email':'Anna@Example.com','address':" HOME "}"),
-            THEN_REFUSED("conflict", "email")),
-        STORY("a refusal under a key stays",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN_KEY("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-            THEN_REFUSED("conflict", "email"),
-            CLOSED,
-            WHEN_KEY("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-            THEN_REFUSED("conflict", "email")),
-        STORY("the e-mail of a closed account is free",
-            REGISTERED(ANNA, "anna@example.com"), CLOSED,
-            WHEN("account.register", "{'name':'Anna','email':'anna@example.com','address':" HOME "}"),
-            THEN_EVENT("AccountRegistered", "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}")),
+              REGISTERED(BERT, "anna@example.com"),
+              WHEN("account.register",
+                   "{'name':'Anna','email':'Anna@Example.com','address':" HOME "}"),
+              THEN_REFUSED("conflict", "email")),
+        STORY("a refusal under a key stays", REGISTERED(ANNA, "anna@example.com"),
+              WHEN_KEY("account.register",
+                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
+              THEN_REFUSED("conflict", "email"), CLOSED,
+              WHEN_KEY("account.register",
+                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
+              THEN_REFUSED("conflict", "email")),
+        STORY("the e-mail of a closed account is free", REGISTERED(ANNA, "anna@example.com"),
+              CLOSED,
+              WHEN("account.register",
+                   "{'name':'Anna','email':'anna@example.com','address':" HOME "}"),
+              THEN_EVENT(
+                  "AccountRegistered",
+                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
+                  "}")),
         STORY("broken requests",
-            WHEN("account.register", "{'email':'anna@example.com','address':" HOME "}"), THEN_REFUSED("invalid_request", "name"),
-            WHEN("account.register", "{'name':'A','email':'x','address':" HOME "}"), THEN_REFUSED("invalid_request", "email"),
-            WHEN("account.register", "{'name':'A','email':'a@b','birthday':'x','address':" HOME "}"),
-            THEN_REFUSED("invalid_request", "birthday"),
-            WHEN("account.register", "{'name':'A','email':'a@b','address':{'street':'S'}}"),
-            THEN_REFUSED("invalid_request", "address")),
+              WHEN("account.register", "{'email':'anna@example.com','address':" HOME "}"),
+              THEN_REFUSED("invalid_request", "name"),
+              WHEN("account.register", "{'name':'A','email':'x','address':" HOME "}"),
+              THEN_REFUSED("invalid_request", "email"),
+              WHEN("account.register",
+                   "{'name':'A','email':'a@b','birthday':'x','address':" HOME "}"),
+              THEN_REFUSED("invalid_request", "birthday"),
+              WHEN("account.register", "{'name':'A','email':'a@b','address':{'street':'S'}}"),
+              THEN_REFUSED("invalid_request", "address")),
     };
     RUN_ALL(stories);
 }
@@ -96,23 +139,29 @@ Test(account, register_)
 Test(account, change_profile)
 {
     const struct story stories[] = {
-        STORY("the event carries all, also what stays",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'Anna B'}"),
-            THEN_EVENT("ProfileChanged", "{'account_id':'" ANNA "','name':'Anna B','email':'anna@example.com','birthday':'1980-02-03'}"),
-            THEN_REPLY("{'account_id':'" ANNA "','position':2}")),
+        STORY("the event carries all, also what stays", REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'Anna B'}"),
+              THEN_EVENT("ProfileChanged",
+                         "{'account_id':'" ANNA
+                         "','name':'Anna B','email':'anna@example.com','birthday':'1980-02-03'}"),
+              THEN_REPLY("{'account_id':'" ANNA "','position':2}")),
         STORY("e-mail and birthday; the own e-mail is no conflict",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN("account.change-profile", "{'account_id':'" ANNA "','email':'ANNA@example.com','birthday':'1981-01-01'}"),
-            THEN_EVENT("ProfileChanged", "{'account_id':'" ANNA "','name':'Anna','email':'ANNA@example.com','birthday':'1981-01-01'}")),
-        STORY("refusals",
-            WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'A'}"), THEN_REFUSED("unknown_account", "account_id"),
-            REGISTERED(ANNA, "anna@example.com"), REGISTERED(BERT, "bert@example.com"),
-            WHEN("account.change-profile", "{'account_id':'" ANNA "'}"), THEN_REFUSED("invalid_request", ""),
+              REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.change-profile",
+                   "{'account_id':'" ANNA "','email':'ANNA@example.com','birthday':'1981-01-01'}"),
+              THEN_EVENT("ProfileChanged",
+                         "{'account_id':'" ANNA
+                         "','name':'Anna','email':'ANNA@example.com','birthday':'1981-01-01'}")),
+        STORY(
+            "refusals", WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'A'}"),
+            THEN_REFUSED("unknown_account", "account_id"), REGISTERED(ANNA, "anna@example.com"),
+            REGISTERED(BERT, "bert@example.com"),
+            WHEN("account.change-profile", "{'account_id':'" ANNA "'}"),
+            THEN_REFUSED("invalid_request", ""),
             WHEN("account.change-profile", "{'account_id':'" ANNA "','email':'bert@example.com'}"),
-            THEN_REFUSED("conflict", "email"),
-            CLOSED,
-            WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'A'}"), THEN_REFUSED("account_closed", "account_id")),
+            THEN_REFUSED("conflict", "email"), CLOSED,
+            WHEN("account.change-profile", "{'account_id':'" ANNA "','name':'A'}"),
+            THEN_REFUSED("account_closed", "account_id")),
     };
     RUN_ALL(stories);
 }
@@ -120,17 +169,19 @@ Test(account, change_profile)
 Test(account, change_address)
 {
     const struct story stories[] = {
-        STORY("a new address",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN("account.change-address", "{'account_id':'" ANNA "','address':"
-                 "{'street':'Ring 2','city':'Bern','postal_code':'3000','country':'CH'}}"),
-            THEN_EVENT("AddressChanged", "{'account_id':'" ANNA "','address':"
-                 "{'street':'Ring 2','city':'Bern','postal_code':'3000','country':'CH'}}"),
-            THEN_REPLY("{'account_id':'" ANNA "','position':2}")),
+        STORY("a new address", REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.change-address",
+                   "{'account_id':'" ANNA "','address':"
+                   "{'street':'Ring 2','city':'Bern','postal_code':'3000','country':'CH'}}"),
+              THEN_EVENT("AddressChanged",
+                         "{'account_id':'" ANNA "','address':"
+                         "{'street':'Ring 2','city':'Bern','postal_code':'3000','country':'CH'}}"),
+              THEN_REPLY("{'account_id':'" ANNA "','position':2}")),
         STORY("refusals",
-            WHEN("account.change-address", "{'account_id':'" ANNA "','address':" HOME "}"), THEN_REFUSED("unknown_account", ""),
-            REGISTERED(ANNA, "anna@example.com"), CLOSED,
-            WHEN("account.change-address", "{'account_id':'" ANNA "','address':" HOME "}"), THEN_REFUSED("account_closed", "")),
+              WHEN("account.change-address", "{'account_id':'" ANNA "','address':" HOME "}"),
+              THEN_REFUSED("unknown_account", ""), REGISTERED(ANNA, "anna@example.com"), CLOSED,
+              WHEN("account.change-address", "{'account_id':'" ANNA "','address':" HOME "}"),
+              THEN_REFUSED("account_closed", "")),
     };
     RUN_ALL(stories);
 }
@@ -138,52 +189,62 @@ Test(account, change_address)
 Test(account, cards)
 {
     const struct story stories[] = {
-        STORY("a card is added",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN("account.add-card", ADD_VISA),
-            THEN_EVENT("CardAdded", "{'account_id':'" ANNA "','card_id':'$card','card_token':'tok_ok','brand':'Visa',"
-                       "'last4':'4242','expires':'2030-12'}"),
-            THEN_REPLY("{'card_id':'$card','position':2}"),
-            THEN_ROW(ANNAS_CARD_STATUS, "1")),
+        STORY("a card is added", REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.add-card", ADD_VISA),
+              THEN_EVENT("CardAdded", "{'account_id':'" ANNA
+                                      "','card_id':'$card','card_token':'tok_ok','brand':'Visa',"
+                                      "'last4':'4242','expires':'2030-12'}"),
+              THEN_REPLY("{'card_id':'$card','position':2}"), THEN_ROW(ANNAS_CARD_STATUS, "1")),
         STORY("a card of this month is good, one of last month is not",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN("account.add-card", "{'account_id':'" ANNA "','card_token':'tok_ok','brand':'V','last4':'4242','expires':'2026-11'}"),
-            THEN_EVENT("CardAdded", "{'account_id':'" ANNA "','card_id':'$card','card_token':'tok_ok','brand':'V',"
-                       "'last4':'4242','expires':'2026-11'}"),
-            WHEN("account.add-card", "{'account_id':'" ANNA "','card_token':'tok_ok','brand':'V','last4':'4242','expires':'2026-10'}"),
-            THEN_REFUSED("invalid_request", "expires")),
-        STORY("a card is removed, once",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA),
-            WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
-            THEN_EVENT("CardRemoved", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
-            THEN_REPLY("{'account_id':'" ANNA "','card_id':'" VISA "','position':3}"),
-            WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"), THEN_REFUSED("not_found", "card_id")),
-        STORY("refusals",
-            WHEN("account.add-card", ADD_VISA), THEN_REFUSED("unknown_account", ""),
-            WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"), THEN_REFUSED("unknown_account", ""),
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"), THEN_REFUSED("not_found", "card_id"),
-            WHEN("account.add-card", "{'account_id':'" ANNA "','card_token':'4111','brand':'V','last4':'1','expires':'2030-13'}"),
-            THEN_REFUSED("invalid_request", "card_token"),
-            CLOSED,
-            WHEN("account.add-card", ADD_VISA), THEN_REFUSED("account_closed", ""),
-            WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"), THEN_REFUSED("account_closed", "")),
+              REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.add-card",
+                   "{'account_id':'" ANNA
+                   "','card_token':'tok_ok','brand':'V','last4':'4242','expires':'2026-11'}"),
+              THEN_EVENT("CardAdded", "{'account_id':'" ANNA
+                                      "','card_id':'$card','card_token':'tok_ok','brand':'V',"
+                                      "'last4':'4242','expires':'2026-11'}"),
+              WHEN("account.add-card",
+                   "{'account_id':'" ANNA
+                   "','card_token':'tok_ok','brand':'V','last4':'4242','expires':'2026-10'}"),
+              THEN_REFUSED("invalid_request", "expires")),
+        STORY("a card is removed, once", REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA),
+              WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              THEN_EVENT("CardRemoved", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              THEN_REPLY("{'account_id':'" ANNA "','card_id':'" VISA "','position':3}"),
+              WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              THEN_REFUSED("not_found", "card_id")),
+        STORY("refusals", WHEN("account.add-card", ADD_VISA), THEN_REFUSED("unknown_account", ""),
+              WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              THEN_REFUSED("unknown_account", ""), REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              THEN_REFUSED("not_found", "card_id"),
+              WHEN("account.add-card",
+                   "{'account_id':'" ANNA
+                   "','card_token':'4111','brand':'V','last4':'1','expires':'2030-13'}"),
+              THEN_REFUSED("invalid_request", "card_token"), CLOSED,
+              WHEN("account.add-card", ADD_VISA), THEN_REFUSED("account_closed", ""),
+              WHEN("account.remove-card", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              THEN_REFUSED("account_closed", "")),
     };
     RUN_ALL(stories);
 }
 
-#define ADD_AND_SEE WHEN("account.add-card", ADD_VISA), THEN_EVENT("CardAdded", "{'account_id':'" ANNA "','card_id':'*'," \
-    "'card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}")
+#define ADD_AND_SEE                                          \
+    WHEN("account.add-card", ADD_VISA),                      \
+        THEN_EVENT("CardAdded",                              \
+                   "{'account_id':'" ANNA "','card_id':'*'," \
+                   "'card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}")
 #define FIVE(x) x, x, x, x, x
 
 Test(account, has_a_limit_of_cards)
 {
     const struct story stories[] = {
-        STORY("twenty cards, not counting removed ones",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), CARD_ADDED(OTHER_CARD),
-            GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
-            FIVE(ADD_AND_SEE), FIVE(ADD_AND_SEE), FIVE(ADD_AND_SEE), ADD_AND_SEE, ADD_AND_SEE, ADD_AND_SEE, ADD_AND_SEE,
-            WHEN("account.add-card", ADD_VISA), THEN_REFUSED("wrong_state", "account_id")),
+        STORY("twenty cards, not counting removed ones", REGISTERED(ANNA, "anna@example.com"),
+              CARD_ADDED(VISA), CARD_ADDED(OTHER_CARD),
+              GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              FIVE(ADD_AND_SEE), FIVE(ADD_AND_SEE), FIVE(ADD_AND_SEE), ADD_AND_SEE, ADD_AND_SEE,
+              ADD_AND_SEE, ADD_AND_SEE, WHEN("account.add-card", ADD_VISA),
+              THEN_REFUSED("wrong_state", "account_id")),
     };
     RUN_ALL(stories);
 }
@@ -191,18 +252,16 @@ Test(account, has_a_limit_of_cards)
 Test(account, close)
 {
     const struct story stories[] = {
-        STORY("closing removes the cards",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA),
-            WHEN("account.close", THE_ACCOUNT),
-            THEN_EVENT("AccountClosed", THE_ACCOUNT),
-            THEN_REPLY("{'account_id':'" ANNA "','position':3}"),
-            THEN_ROW(ANNAS_CARD_STATUS, "3"),
-            WHEN("account.close", THE_ACCOUNT), THEN_REFUSED("account_closed", "")),
+        STORY("closing removes the cards", REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA),
+              WHEN("account.close", THE_ACCOUNT), THEN_EVENT("AccountClosed", THE_ACCOUNT),
+              THEN_REPLY("{'account_id':'" ANNA "','position':3}"),
+              THEN_ROW(ANNAS_CARD_STATUS, "3"), WHEN("account.close", THE_ACCOUNT),
+              THEN_REFUSED("account_closed", "")),
         STORY("unknown", WHEN("account.close", THE_ACCOUNT), THEN_REFUSED("unknown_account", "")),
-        STORY("the same key twice closes once",
-            REGISTERED(ANNA, "anna@example.com"),
-            WHEN_KEY("account.close", THE_ACCOUNT, "k"), THEN_EVENT("AccountClosed", THE_ACCOUNT),
-            WHEN_KEY("account.close", THE_ACCOUNT, "k"), THEN_REPLY("{'account_id':'" ANNA "','position':2}")),
+        STORY("the same key twice closes once", REGISTERED(ANNA, "anna@example.com"),
+              WHEN_KEY("account.close", THE_ACCOUNT, "k"), THEN_EVENT("AccountClosed", THE_ACCOUNT),
+              WHEN_KEY("account.close", THE_ACCOUNT, "k"),
+              THEN_REPLY("{'account_id':'" ANNA "','position':2}")),
     };
     RUN_ALL(stories);
 }
@@ -210,66 +269,84 @@ Test(account, close)
 Test(account, decline_card)
 {
     const struct story stories[] = {
-        STORY("a failed payment declines the card",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"),
-            FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA),
-            THEN_ROW(ANNAS_CARD_STATUS, "2")),
-        STORY("each failed payment has its declined card",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "500", "EUR"),
-            FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA),
-            FAILED(ORDER_2, VISA), DECLINED(ORDER_2, VISA),
-            THEN_ROW(ANNAS_CARD_STATUS, "2")),
-        STORY("a removed card stays removed",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"),
-            GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
-            FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA),
-            THEN_ROW(ANNAS_CARD_STATUS, "3")),
-        STORY("a card that nobody knows makes no row",
-            PLACED(ORDER_1, "500", "EUR"),
-            FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA),
-            THEN_ROW("SELECT count(*) FROM cards", "0")),
+        STORY("a failed payment declines the card", REGISTERED(ANNA, "anna@example.com"),
+              CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"), FAILED(ORDER_1, VISA),
+              DECLINED(ORDER_1, VISA), THEN_ROW(ANNAS_CARD_STATUS, "2")),
+        STORY("each failed payment has its declined card", REGISTERED(ANNA, "anna@example.com"),
+              CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "500", "EUR"),
+              FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA), FAILED(ORDER_2, VISA),
+              DECLINED(ORDER_2, VISA), THEN_ROW(ANNAS_CARD_STATUS, "2")),
+        STORY("a removed card stays removed", REGISTERED(ANNA, "anna@example.com"),
+              CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"),
+              GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA), THEN_ROW(ANNAS_CARD_STATUS, "3")),
+        STORY("a card that nobody knows makes no row", PLACED(ORDER_1, "500", "EUR"),
+              FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA),
+              THEN_ROW("SELECT count(*) FROM cards", "0")),
     };
     RUN_ALL(stories);
 }
 
 #define GET WHEN("account.get", THE_ACCOUNT)
-#define ANNA_IS "{'account_id':'" ANNA "','name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME
+#define ANNA_IS            \
+    "{'account_id':'" ANNA \
+    "','name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME
 
 Test(account, get)
 {
     const struct story stories[] = {
         STORY("unknown", GET, THEN_REFUSED("unknown_account", "account_id")),
         STORY("a new account", REGISTERED(ANNA, "anna@example.com"), GET,
-            THEN_REPLY(ANNA_IS ",'status':'open','cards':[],'purchases':[],'totals':{'orders':0,'paid':[]}}")),
+              THEN_REPLY(
+                  ANNA_IS
+                  ",'status':'open','cards':[],'purchases':[],'totals':{'orders':0,'paid':[]}}")),
         STORY("cards in the order of adding, each with its status",
-            REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), CARD_ADDED(OTHER_CARD),
-            PLACED(ORDER_1, "500", "EUR"), FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA), GET,
-            THEN_REPLY(ANNA_IS ",'status':'open','cards':["
-                "{'card_id':'" VISA "','brand':'Visa','last4':'4242','expires':'2030-12','status':'declined'},"
-                "{'card_id':'" OTHER_CARD "','brand':'Visa','last4':'4242','expires':'2030-12','status':'usable'}],"
-                "'purchases':[{'order_id':'" ORDER_1 "','status':'payment_failed','total':{'amount':500,'currency':'EUR'},"
-                "'placed_at':'*'}],'totals':{'orders':1,'paid':[]}}")),
-        STORY("purchases newest first, totals by currency",
+              REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), CARD_ADDED(OTHER_CARD),
+              PLACED(ORDER_1, "500", "EUR"), FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA), GET,
+              THEN_REPLY(ANNA_IS
+                         ",'status':'open','cards':["
+                         "{'card_id':'" VISA
+                         "','brand':'Visa','last4':'4242','expires':'2030-12','status':'declined'},"
+                         "{'card_id':'" OTHER_CARD
+                         "','brand':'Visa','last4':'4242','expires':'2030-12','status':'usable'}],"
+                         "'purchases':[{'order_id':'" ORDER_1
+                         "','status':'payment_failed','total':{'amount':500,'currency':'EUR'},"
+                         "'placed_at':'*'}],'totals':{'orders':1,'paid':[]}}")),
+        STORY("purchases newest first, totals by currency", REGISTERED(ANNA, "anna@example.com"),
+              PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "700", "CHF"),
+              PAID(ORDER_1, "500", "EUR"), PAID(ORDER_2, "700", "CHF"),
+              GIVEN("ORDER OrderShipped", ORDER_2,
+                    "{'order_id':'" ORDER_2 "','account_id':'" ANNA "'}"),
+              GET,
+              THEN_REPLY(
+                  ANNA_IS
+                  ",'status':'open','cards':[],'purchases':["
+                  "{'order_id':'" ORDER_2
+                  "','status':'shipped','total':{'amount':700,'currency':'CHF'},'placed_at':'*'},"
+                  "{'order_id':'" ORDER_1
+                  "','status':'paid','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
+                  "'totals':{'orders':2,'paid':[{'amount':700,'currency':'CHF'},{'amount':500,'"
+                  "currency':'EUR'}]}}")),
+        STORY("totals add up", REGISTERED(ANNA, "anna@example.com"), PLACED(ORDER_1, "500", "EUR"),
+              PLACED(ORDER_2, "700", "EUR"), PAID(ORDER_1, "500", "EUR"),
+              PAID(ORDER_2, "700", "EUR"),
+              THEN_ROW("SELECT account_id || ' ' || currency || ' ' || orders || ' ' || paid FROM "
+                       "purchase_totals",
+                       ANNA " EUR 2 1200")),
+        STORY(
+            "a cancelled one, and a closed account; products and stock are nobody's business here",
             REGISTERED(ANNA, "anna@example.com"),
-            PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "700", "CHF"), PAID(ORDER_1, "500", "EUR"), PAID(ORDER_2, "700", "CHF"),
-            GIVEN("ORDER OrderShipped", ORDER_2, "{'order_id':'" ORDER_2 "','account_id':'" ANNA "'}"), GET,
-            THEN_REPLY(ANNA_IS ",'status':'open','cards':[],'purchases':["
-                "{'order_id':'" ORDER_2 "','status':'shipped','total':{'amount':700,'currency':'CHF'},'placed_at':'*'},"
-                "{'order_id':'" ORDER_1 "','status':'paid','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
-                "'totals':{'orders':2,'paid':[{'amount':700,'currency':'CHF'},{'amount':500,'currency':'EUR'}]}}")),
-        STORY("totals add up",
-            REGISTERED(ANNA, "anna@example.com"),
-            PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "700", "EUR"), PAID(ORDER_1, "500", "EUR"), PAID(ORDER_2, "700", "EUR"),
-            THEN_ROW("SELECT account_id || ' ' || currency || ' ' || orders || ' ' || paid FROM purchase_totals",
-                     ANNA " EUR 2 1200")),
-        STORY("a cancelled one, and a closed account; products and stock are nobody's business here",
-            REGISTERED(ANNA, "anna@example.com"),
-            GIVEN("ORDER ProductAdded", "tea", "{'sku':'tea','name':'Tea','price':{'amount':1,'currency':'EUR'},'stock':1}"),
+            GIVEN("ORDER ProductAdded", "tea",
+                  "{'sku':'tea','name':'Tea','price':{'amount':1,'currency':'EUR'},'stock':1}"),
             PLACED(ORDER_1, "500", "EUR"),
-            GIVEN("ORDER OrderCancelled", ORDER_1, "{'order_id':'" ORDER_1 "','account_id':'" ANNA "','reason':'requested'}"),
+            GIVEN("ORDER OrderCancelled", ORDER_1,
+                  "{'order_id':'" ORDER_1 "','account_id':'" ANNA "','reason':'requested'}"),
             CLOSED, GET,
-            THEN_REPLY(ANNA_IS ",'status':'closed','cards':[],'purchases':["
-                "{'order_id':'" ORDER_1 "','status':'cancelled','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
+            THEN_REPLY(
+                ANNA_IS
+                ",'status':'closed','cards':[],'purchases':["
+                "{'order_id':'" ORDER_1
+                "','status':'cancelled','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
                 "'totals':{'orders':1,'paid':[]}}")),
     };
     RUN_ALL(stories);

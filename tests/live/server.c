@@ -31,7 +31,9 @@ _Bool wait_until(_Bool (*condition)(void *context), void *context, int timeout_m
 static struct sockaddr_in loopback(int port)
 {
     return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
 }
 
@@ -60,7 +62,8 @@ void server_init(struct server *server, const char *config)
 {
     const char *base = getenv("TMPDIR");
     *server = (struct server){ .port = free_port(), .config = config };
-    snprintf(server->folder, sizeof(server->folder), "%s/journey-live-XXXXXX", base ? base : "/tmp");
+    snprintf(server->folder, sizeof(server->folder), "%s/journey-live-XXXXXX",
+             base ? base : "/tmp");
     cr_assert_not_null(mkdtemp(server->folder));
     snprintf(server->url, sizeof(server->url), "nats://127.0.0.1:%d", server->port);
 }
@@ -71,7 +74,9 @@ static void write_config(const struct server *server)
     snprintf(path, sizeof(path), "%s/server.conf", server->folder);
     FILE *file = fopen(path, "w");
     cr_assert_not_null(file);
-    fprintf(file, "listen: \"127.0.0.1:%d\"\nlog_file: \"%s/server.log\"\njetstream { store_dir: \"%s/store\" }\n%s\n",
+    fprintf(file,
+            "listen: \"127.0.0.1:%d\"\nlog_file: \"%s/server.log\"\njetstream { store_dir: "
+            "\"%s/store\" }\n%s\n",
             server->port, server->folder, server->folder, server->config ? server->config : "");
     fclose(file);
 }
@@ -98,8 +103,8 @@ static _Bool answers(void *context)
     return 1;
 }
 
-/* Every connection begins with INFO {"server_id":…,"version":"2.10.27",…}. An old server, such as Debian 12's,
- * would fail tests in ways that say nothing of why. */
+/* Every connection begins with INFO {"server_id":…,"version":"2.10.27",…}. An old server, such as
+ * Debian 12's, would fail tests in ways that say nothing of why. */
 static void check_version(const struct server *server)
 {
     char info[4096];
@@ -109,8 +114,8 @@ static void check_version(const struct server *server)
     info[length > 0 ? length : 0] = '\0';
     const char *version = strstr(info, "\"version\":\"");
     cr_assert(version && sscanf(version, "\"version\":\"%d.%d.%d", &major, &minor, &patch) == 3);
-    cr_assert_geq(major * 1000000 + minor * 1000 + patch, 2010027, "nats-server %d.%d.%d is too old: 2.10.27 is wanted",
-                  major, minor, patch);
+    cr_assert_geq(major * 1000000 + minor * 1000 + patch, 2010027,
+                  "nats-server %d.%d.%d is too old: 2.10.27 is wanted", major, minor, patch);
 }
 
 void server_start(struct server *server)
@@ -120,7 +125,8 @@ void server_start(struct server *server)
     cr_assert_geq(server->pid, 0);
     if (server->pid == 0)
         run(server);
-    cr_assert(wait_until(answers, server, START_TIMEOUT_MS), "no nats-server: is it on PATH, or in NATS_SERVER?");
+    cr_assert(wait_until(answers, server, START_TIMEOUT_MS),
+              "no nats-server: is it on PATH, or in NATS_SERVER?");
     check_version(server);
 }
 

@@ -19,7 +19,8 @@
 
 /* ---- Processes ------------------------------------------------------------------------------- */
 
-void process_init(struct process *process, const struct server *server, const char *variable, const char *name)
+void process_init(struct process *process, const struct server *server, const char *variable,
+                  const char *name)
 {
     *process = (struct process){ .variable = variable };
     snprintf(process->folder, sizeof(process->folder), "%s/%s", server->folder, name);
@@ -65,11 +66,12 @@ void processes_finish(struct process *first, struct process *second)
     for (size_t i = 0; i < 2; i++)
         if (processes[i]->pid > 0) {
             kill(processes[i]->pid, SIGTERM);
-            kill(processes[i]->pid, SIGCONT);      /* a test may have paused it */
+            kill(processes[i]->pid, SIGCONT); /* a test may have paused it */
         }
     for (size_t i = 0; i < 2; i++)
         if (processes[i]->pid > 0)
-            cr_assert_eq(process_end(processes[i]), 0, "%s did not end well", processes[i]->variable);
+            cr_assert_eq(process_end(processes[i]), 0, "%s did not end well",
+                         processes[i]->variable);
 }
 
 int process_end(struct process *process)
@@ -84,9 +86,13 @@ int process_end(struct process *process)
 
 static char tool_said[16 * 1024];
 
-const char *tool_output(void) { return tool_said; }
+const char *tool_output(void)
+{
+    return tool_said;
+}
 
-int process_tool(const struct process *process, const struct server *server, const char *tool, const char *first, const char *second)
+int process_tool(const struct process *process, const struct server *server, const char *tool,
+                 const char *first, const char *second)
 {
     struct process child = { 0 };
     const char *program = getenv(process->variable);
@@ -100,7 +106,8 @@ int process_tool(const struct process *process, const struct server *server, con
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(ends[1], STDOUT_FILENO);
         dup2(ends[1], STDERR_FILENO);
-        execl(program, program, "--server", server->url, "--data-dir", process->folder, tool, first, second, (char *)NULL);
+        execl(program, program, "--server", server->url, "--data-dir", process->folder, tool, first,
+              second, (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -120,14 +127,22 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char newest[256 * 1024];
 static int newest_number, asked;
 
-static void nothing(void *context) { (void)context; }
-static void closed(void *context, const char *reason) { (void)context; (void)reason; }
+static void nothing(void *context)
+{
+    (void)context;
+}
+static void closed(void *context, const char *reason)
+{
+    (void)context;
+    (void)reason;
+}
 
 static void on_answer(void *context, struct bus_message *message)
 {
     (void)context;
     pthread_mutex_lock(&lock);
-    snprintf(newest, sizeof(newest), "%s", bus_message_status(message) ? "nobody listens" : bus_message_data(message));
+    snprintf(newest, sizeof(newest), "%s",
+             bus_message_status(message) ? "nobody listens" : bus_message_data(message));
     newest_number = atoi(strrchr(bus_message_subject(message), '.') + 1);
     pthread_mutex_unlock(&lock);
     bus_message_free(message);
@@ -142,13 +157,19 @@ static _Bool is_answered(void *context)
     return answered;
 }
 
-static _Bool is_connected(void *context) { (void)context; return bus_is_connected(bus); }
+static _Bool is_connected(void *context)
+{
+    (void)context;
+    return bus_is_connected(bus);
+}
 
 void customer_open(const struct server *server)
 {
     char subject[BUS_SUBJECT_MAX + 1];
     struct bus_options options = {
-        .url = server->url, .name = "customer", .reconnect_wait_ms = 20,
+        .url = server->url,
+        .name = "customer",
+        .reconnect_wait_ms = 20,
         .handlers = { .connected = nothing, .disconnected = nothing, .closed = closed },
     };
     cr_assert(bus_open(&options, &bus) == 0 && bus_new_inbox(bus, inbox) == 0);
@@ -163,7 +184,10 @@ void customer_close(void)
     bus_library_close();
 }
 
-struct bus *customer_bus(void) { return bus; }
+struct bus *customer_bus(void)
+{
+    return bus;
+}
 
 const char *ask(const char *subject, const void *body, size_t length, const char *key)
 {
@@ -173,7 +197,12 @@ const char *ask(const char *subject, const void *body, size_t length, const char
     snprintf(reply, sizeof(reply), "%s.%d", inbox, asked);
     struct bus_header header = { "Idempotency-Key", key };
     struct bus_outgoing message = {
-        .subject = subject, .reply = reply, .headers = &header, .header_count = key != NULL, .data = body, .length = length,
+        .subject = subject,
+        .reply = reply,
+        .headers = &header,
+        .header_count = key != NULL,
+        .data = body,
+        .length = length,
     };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &message), 0);
     return wait_until(is_answered, NULL, ANSWER_MS) ? newest : NULL;
@@ -214,7 +243,9 @@ int64_t number(const char *answer, const char *name)
     return value ? strtoll(value, NULL, 10) : -1;
 }
 
-struct wanted_stats { const char *service, *part; };
+struct wanted_stats {
+    const char *service, *part;
+};
 
 static _Bool stats_say(void *context)
 {
@@ -227,5 +258,6 @@ static _Bool stats_say(void *context)
 void wait_for_stats(const char *service, const char *part)
 {
     struct wanted_stats wanted = { service, part };
-    cr_assert(wait_until(stats_say, &wanted, PATIENCE_MS), "%s does not say %s but %s", service, part, newest);
+    cr_assert(wait_until(stats_say, &wanted, PATIENCE_MS), "%s does not say %s but %s", service,
+              part, newest);
 }

@@ -1,5 +1,5 @@
-/* The bus on a real nats-server: connecting, losing and finding it again, what arrives of what was sent,
- * and JetStream through the texts of jetstream.h. */
+/* The bus on a real nats-server: connecting, losing and finding it again, what arrives of what was
+ * sent, and JetStream through the texts of jetstream.h. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,21 +22,51 @@ static struct server server;
 static struct bus *bus;
 static atomic_int connects, disconnects, closes;
 
-static void on_connected(void *context) { (void)context; atomic_fetch_add(&connects, 1); }
-static void on_disconnected(void *context) { (void)context; atomic_fetch_add(&disconnects, 1); }
-static void on_closed(void *context, const char *reason) { (void)context; (void)reason; atomic_fetch_add(&closes, 1); }
+static void on_connected(void *context)
+{
+    (void)context;
+    atomic_fetch_add(&connects, 1);
+}
+static void on_disconnected(void *context)
+{
+    (void)context;
+    atomic_fetch_add(&disconnects, 1);
+}
+static void on_closed(void *context, const char *reason)
+{
+    (void)context;
+    (void)reason;
+    atomic_fetch_add(&closes, 1);
+}
 
 static struct bus_options options(void)
 {
     return (struct bus_options){
-        .url = server.url, .name = "live-test", .reconnect_wait_ms = 20, .ping_interval_ms = 500,
-        .handlers = { .connected = on_connected, .disconnected = on_disconnected, .closed = on_closed },
+        .url = server.url,
+        .name = "live-test",
+        .reconnect_wait_ms = 20,
+        .ping_interval_ms = 500,
+        .handlers = { .connected = on_connected,
+                      .disconnected = on_disconnected,
+                      .closed = on_closed },
     };
 }
 
-static _Bool is_connected(void *context) { (void)context; return bus_is_connected(bus); }
-static _Bool is_away(void *context) { (void)context; return !bus_is_connected(bus); }
-static _Bool has_closed(void *context) { (void)context; return atomic_load(&closes) > 0; }
+static _Bool is_connected(void *context)
+{
+    (void)context;
+    return bus_is_connected(bus);
+}
+static _Bool is_away(void *context)
+{
+    (void)context;
+    return !bus_is_connected(bus);
+}
+static _Bool has_closed(void *context)
+{
+    (void)context;
+    return atomic_load(&closes) > 0;
+}
 
 static void open_bus(void)
 {
@@ -52,7 +82,10 @@ static void setup(void)
     open_bus();
 }
 
-static void setup_without_bus(void) { server_init(&server, NULL); }
+static void setup_without_bus(void)
+{
+    server_init(&server, NULL);
+}
 
 static void teardown(void)
 {
@@ -88,7 +121,8 @@ static void mailbox_open(struct mailbox *box, const char *subject)
     *box = (struct mailbox){ 0 };
     pthread_mutex_init(&box->lock, NULL);
     pthread_cond_init(&box->filled, NULL);
-    cr_assert_eq(bus_subscribe(bus, subject, NULL, on_message, box, &box->subscription), 0, "%s", failure_text());
+    cr_assert_eq(bus_subscribe(bus, subject, NULL, on_message, box, &box->subscription), 0, "%s",
+                 failure_text());
 }
 
 /* The next message; it stays the mailbox's. NULL: none in time. */
@@ -98,7 +132,9 @@ static struct bus_message *mailbox_next(struct mailbox *box, int timeout_ms)
     struct timespec deadline = { .tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000 };
     struct bus_message *message = NULL;
     pthread_mutex_lock(&box->lock);
-    while (box->taken == box->count && pthread_cond_timedwait(&box->filled, &box->lock, &deadline) == 0) { }
+    while (box->taken == box->count &&
+           pthread_cond_timedwait(&box->filled, &box->lock, &deadline) == 0) {
+    }
     if (box->taken < box->count)
         message = box->messages[box->taken++];
     pthread_mutex_unlock(&box->lock);
@@ -113,9 +149,12 @@ static void mailbox_close(struct mailbox *box)
     bus_subscription_free(box->subscription);
 }
 
-static int publish(enum bus_urgency urgency, const char *subject, const char *reply, const char *data)
+static int publish(enum bus_urgency urgency, const char *subject, const char *reply,
+                   const char *data)
 {
-    struct bus_outgoing message = { .subject = subject, .reply = reply, .data = data, .length = strlen(data) };
+    struct bus_outgoing message = {
+        .subject = subject, .reply = reply, .data = data, .length = strlen(data)
+    };
     return bus_publish(bus, urgency, &message);
 }
 
@@ -138,7 +177,8 @@ Test(bus, starts_before_its_server, .init = setup_without_bus, .fini = teardown)
     cr_expect_eq(atomic_load(&connects), 1);
     cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0, "%s", failure_text());
     cr_assert_eq(publish(BUS_BULK, "a", NULL, "x"), 0);
-    cr_expect_not_null(mailbox_next(&box, PATIENCE_MS), "a subscription made before the connect works");
+    cr_expect_not_null(mailbox_next(&box, PATIENCE_MS),
+                       "a subscription made before the connect works");
     mailbox_close(&box);
 }
 
@@ -152,14 +192,16 @@ Test(bus, finds_a_killed_server_again, .init = setup, .fini = teardown)
         int64_t before_ms = clock_monotonic_ms();
         for (int i = 0; i < 1000; i++)
             cr_assert_eq(publish(BUS_BULK, "a", NULL, "stale"), -ERR_NETWORK);
-        cr_expect_lt(clock_monotonic_ms() - before_ms, 500, "nothing waits while the server is away");
+        cr_expect_lt(clock_monotonic_ms() - before_ms, 500,
+                     "nothing waits while the server is away");
         server_start(&server);
         cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
         cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0, "%s", failure_text());
         cr_assert_eq(publish(BUS_BULK, "a", NULL, "fresh"), 0);
         struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
         cr_assert_not_null(message);
-        cr_expect_str_eq(bus_message_data(message), "fresh", "what was refused does not come later");
+        cr_expect_str_eq(bus_message_data(message), "fresh",
+                         "what was refused does not come later");
         cr_expect_eq(atomic_load(&connects), 1 + round);
         cr_expect_eq(atomic_load(&disconnects), round);
     }
@@ -194,9 +236,14 @@ Test(bus, is_freed_while_it_still_looks_for_a_server, .init = setup_without_bus,
 Test(bus, bad_configuration_is_named, .init = setup_without_bus, .fini = teardown)
 {
     struct bus_options cases[] = {
-        { .url = "nats://127.0.0.1:port" }, { .credentials_file = "/nonexistent" }, { .nkey_file = "/nonexistent" },
-        { .nkey_file = "/dev/null" }, { .tls_ca_file = "/nonexistent" }, { .tls_certificate_file = "/dev/null" },
-        { .name = "a.b" }, { .name = "a b" },
+        { .url = "nats://127.0.0.1:port" },
+        { .credentials_file = "/nonexistent" },
+        { .nkey_file = "/nonexistent" },
+        { .nkey_file = "/dev/null" },
+        { .tls_ca_file = "/nonexistent" },
+        { .tls_certificate_file = "/dev/null" },
+        { .name = "a.b" },
+        { .name = "a b" },
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         cr_expect_eq(bus_open(&cases[i], &bus), -ERR_CONFIG, "case %zu", i);
@@ -209,7 +256,10 @@ Test(bus, bad_configuration_is_named, .init = setup_without_bus, .fini = teardow
 
 Test(login, by_password_token_or_nkey, .init = setup_without_bus, .fini = teardown)
 {
-    static const struct { const char *config, *user, *password, *token; _Bool nkey; } cases[] = {
+    static const struct {
+        const char *config, *user, *password, *token;
+        _Bool nkey;
+    } cases[] = {
         { "authorization { user: u, password: p }", "u", "p", NULL, 0 },
         { "authorization { token: t }", NULL, NULL, "t", 0 },
         { "authorization { users: [ { nkey: " NKEY_PUBLIC " } ] }", NULL, NULL, NULL, 1 },
@@ -218,7 +268,8 @@ Test(login, by_password_token_or_nkey, .init = setup_without_bus, .fini = teardo
     snprintf(path, sizeof(path), "%s/user.nk", server.folder);
     FILE *file = fopen(path, "w");
     cr_assert_not_null(file);
-    fprintf(file, "-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n", NKEY_SEED);
+    fprintf(file, "-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n",
+            NKEY_SEED);
     fclose(file);
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct bus_options how = options();
@@ -255,7 +306,9 @@ Test(login, refused_twice_is_the_end, .init = setup_without_bus, .fini = teardow
 Test(messages, headers_and_data_arrive, .init = setup, .fini = teardown)
 {
     static const struct bus_header headers[] = {
-        { "ce-id", "1" }, { "Many", "a" }, { "Many", "b" }, { "Cut", "a\r\nEvil: yes\r\n\r\nPUB evil 0" }, { "Blank", "a b" },
+        { "ce-id", "1" },   { "Many", "a" },
+        { "Many", "b" },    { "Cut", "a\r\nEvil: yes\r\n\r\nPUB evil 0" },
+        { "Blank", "a b" },
     };
     static const char data[] = "with\0a NUL";
     for (int urgency = BUS_URGENT; urgency <= BUS_BULK; urgency++) {
@@ -263,8 +316,12 @@ Test(messages, headers_and_data_arrive, .init = setup, .fini = teardown)
         struct bus_view view;
         mailbox_open(&box, "a.*");
         cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
-        struct bus_outgoing out = { .subject = "a.b", .reply = "_INBOX.live-test.r", .headers = headers, .header_count = COUNT(headers),
-                                    .data = data, .length = sizeof(data) };
+        struct bus_outgoing out = { .subject = "a.b",
+                                    .reply = "_INBOX.live-test.r",
+                                    .headers = headers,
+                                    .header_count = COUNT(headers),
+                                    .data = data,
+                                    .length = sizeof(data) };
         cr_assert_eq(bus_publish(bus, (enum bus_urgency)urgency, &out), 0, "%s", failure_text());
         struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
         cr_assert_not_null(message);
@@ -286,9 +343,17 @@ Test(messages, headers_and_data_arrive, .init = setup, .fini = teardown)
 
 Test(messages, what_is_unsafe_is_not_sent, .init = setup, .fini = teardown)
 {
-    static const struct { const char *subject, *reply, *key, *value; } cases[] = {
-        { "a b", NULL, "k", "v" }, { "a\r\nPUB evil 0", NULL, "k", "v" }, { "", NULL, "k", "v" }, { "a.>", NULL, "k", "v" },
-        { "a", "r 5\r\nPUB evil 0", "k", "v" }, { "a", "", "k", "v" }, { "a", NULL, "k: v\r\nl", "v" }, { "a", NULL, "", "v" },
+    static const struct {
+        const char *subject, *reply, *key, *value;
+    } cases[] = {
+        { "a b", NULL, "k", "v" },
+        { "a\r\nPUB evil 0", NULL, "k", "v" },
+        { "", NULL, "k", "v" },
+        { "a.>", NULL, "k", "v" },
+        { "a", "r 5\r\nPUB evil 0", "k", "v" },
+        { "a", "", "k", "v" },
+        { "a", NULL, "k: v\r\nl", "v" },
+        { "a", NULL, "", "v" },
         { "a", NULL, "k", "" },
     };
     static char big[2 * 1024 * 1024];
@@ -296,8 +361,12 @@ Test(messages, what_is_unsafe_is_not_sent, .init = setup, .fini = teardown)
     mailbox_open(&evil, "evil");
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct bus_header header = { cases[i].key, cases[i].value };
-        struct bus_outgoing out = { .subject = cases[i].subject, .reply = cases[i].reply, .headers = &header, .header_count = 1,
-                                    .data = "", .length = 0 };
+        struct bus_outgoing out = { .subject = cases[i].subject,
+                                    .reply = cases[i].reply,
+                                    .headers = &header,
+                                    .header_count = 1,
+                                    .data = "",
+                                    .length = 0 };
         cr_expect_eq(bus_publish(bus, BUS_URGENT, &out), -ERR_INVALID, "case %zu", i);
     }
     struct bus_outgoing out = { .subject = "a", .data = big, .length = sizeof(big) };
@@ -313,17 +382,24 @@ Test(messages, what_is_unsafe_is_not_sent, .init = setup, .fini = teardown)
 static void send_raw(int connection, const char *headers, const char *data)
 {
     char text[1024];
-    int length = snprintf(text, sizeof(text), "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB a %zu %zu\r\n%s%s\r\nPING\r\n",
-                          strlen(headers), strlen(headers) + strlen(data), headers, data);
+    int length = snprintf(
+        text, sizeof(text),
+        "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB a %zu %zu\r\n%s%s\r\nPING\r\n",
+        strlen(headers), strlen(headers) + strlen(data), headers, data);
     cr_assert_eq(send(connection, text, (size_t)length, MSG_NOSIGNAL), length);
 }
 
 Test(messages, broken_headers_of_others_do_no_harm, .init = setup, .fini = teardown)
 {
-    static const struct { const char *headers; int result; } cases[] = {
+    static const struct {
+        const char *headers;
+        int result;
+    } cases[] = {
         { "NATS/1.0\r\nfine: yes\r\n\r\n", 0 },
-        { "NATS/1.0\r\nno colon here\r\n\r\n", -ERR_INVALID }, { "NATS/1.0\r\n no key\r\n\r\n", -ERR_INVALID },
-        { "nonsense\r\n\r\n", -ERR_INVALID }, { "NATS/1.0", -ERR_INVALID },
+        { "NATS/1.0\r\nno colon here\r\n\r\n", -ERR_INVALID },
+        { "NATS/1.0\r\n no key\r\n\r\n", -ERR_INVALID },
+        { "nonsense\r\n\r\n", -ERR_INVALID },
+        { "NATS/1.0", -ERR_INVALID },
     };
     struct mailbox box;
     mailbox_open(&box, "a");
@@ -363,7 +439,7 @@ Test(messages, nobody_there_is_told_at_once, .init = setup, .fini = teardown)
 
 static void on_slow(void *context, struct bus_message *message)
 {
-    wait_until(is_away, NULL, 20);            /* never true: just takes its time */
+    wait_until(is_away, NULL, 20); /* never true: just takes its time */
     on_message(context, message);
 }
 
@@ -395,7 +471,12 @@ Test(micro, an_instance_answers_on_nine_subjects, .init = setup, .fini = teardow
     char id[MICRO_ID_SIZE], inbox[BUS_INBOX_SIZE], subject[BUS_SUBJECT_MAX + 1];
     micro_endpoint_init(&endpoint, "place", "order.place", "q");
     cr_assert_eq(micro_make_id(bus, id), 0);
-    struct micro micro = { .name = "order-svc", .id = id, .version = "0.1.0", .description = "d", .endpoints = &endpoint, .endpoint_count = 1 };
+    struct micro micro = { .name = "order-svc",
+                           .id = id,
+                           .version = "0.1.0",
+                           .description = "d",
+                           .endpoints = &endpoint,
+                           .endpoint_count = 1 };
     cr_assert_eq(micro_start(&micro, bus), 0, "%s", failure_text());
     cr_assert_eq(bus_new_inbox(bus, inbox), 0);
     struct mailbox box, forged;

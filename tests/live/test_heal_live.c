@@ -32,12 +32,15 @@ static void teardown(void)
 
 TestSuite(heal_live, .init = setup, .fini = teardown, .timeout = 120);
 
-#define ADDRESS "{\"street\":\"1 Rue\",\"city\":\"%s\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
+#define ADDRESS \
+    "{\"street\":\"1 Rue\",\"city\":\"%s\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
 
 static const char *register_account(const char *email)
 {
     char body[300];
-    snprintf(body, sizeof(body), "{\"name\":\"Ada Lovelace\",\"email\":\"%s\",\"address\":" ADDRESS "}", email, "Paris");
+    snprintf(body, sizeof(body),
+             "{\"name\":\"Ada Lovelace\",\"email\":\"%s\",\"address\":" ADDRESS "}", email,
+             "Paris");
     return field(ask_text("account.register", body), "account_id");
 }
 
@@ -48,7 +51,8 @@ static void move_to(const char *account, const char *city)
     cr_assert(says(ask_text("account.change-address", body), "position"));
 }
 
-/* Into order-svc's file, while it runs: what is wrong with it, or with the program, comes and goes. */
+/* Into order-svc's file, while it runs: what is wrong with it, or with the program, comes and
+ * goes. */
 static void change_order_tables(const char *sql)
 {
     char path[160];
@@ -66,7 +70,8 @@ static _Bool asks_and_hears(const char *subject, const char *body, const char *p
     return says(answer, part);
 }
 
-/* Row 41: what cannot be applied is held, the rest flows on, and what it was held for can be mended. */
+/* Row 41: what cannot be applied is held, the rest flows on, and what it was held for can be
+ * mended. */
 Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_that_they_are_stale)
 {
     char ada[64], bob[64], orders_of_ada[128], orders_of_bob[128];
@@ -87,7 +92,8 @@ Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_tha
     cr_assert(asks_and_hears("order.list", orders_of_ada, "\"stale\":true"));
     cr_assert_not(says(ask_text("order.list", orders_of_bob), "stale"));
 
-    cr_assert(asks_and_hears("order.redrive", "{\"log\":\"ORDER\"}", "{\"redriven\":0,\"still_parked\":0}"));
+    cr_assert(asks_and_hears("order.redrive", "{\"log\":\"ORDER\"}",
+                             "{\"redriven\":0,\"still_parked\":0}"));
     cr_assert(asks_and_hears("order.redrive", "{}", "{\"redriven\":0,\"still_parked\":2}"));
     change_order_tables("DROP TRIGGER poison");
     process_kill(&account_svc);
@@ -106,14 +112,19 @@ Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_tha
     _free_(db) struct db *db = NULL;
     _deinit_(query) struct query query = { 0 };
     cr_assert(db_open(&options, &db) == 0);
-    cr_assert(query_open(&query, db, "SELECT city FROM customers WHERE account_id = ?1", "s", ada) == 0 && query_next(&query) == 1);
+    cr_assert(
+        query_open(&query, db, "SELECT city FROM customers WHERE account_id = ?1", "s", ada) == 0 &&
+        query_next(&query) == 1);
     snprintf(city, sizeof(city), "%s", query_text(&query, 0));
     cr_assert_str_eq(city, "Nice", "the later of the two came last");
 }
 
-/* ---- Forks, as docs/OPERATIONS.md resolves them ------------------------------------------------ */
+/* ---- Forks, as docs/OPERATIONS.md resolves them
+ * ------------------------------------------------ */
 
-#define PRODUCT "{\"sku\":\"%s\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"
+#define PRODUCT                                                                                   \
+    "{\"sku\":\"%s\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},\"stock\":" \
+    "1000}"
 
 static _Bool adds_product(const char *sku, const char *part)
 {
@@ -122,7 +133,8 @@ static _Bool adds_product(const char *sku, const char *part)
     return asks_and_hears("order.add-product", body, part);
 }
 
-static int tool(const struct process *process, const char *name, const char *first, const char *second)
+static int tool(const struct process *process, const char *name, const char *first,
+                const char *second)
 {
     return process_tool(process, &server, name, first, second);
 }
@@ -140,7 +152,8 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
     cr_assert(asks_and_hears("order.products", "{}", "mug"), "queries go on");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("sequence 2 is no event of ours");
-    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "looking is allowed beside the service");
+    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0,
+                 "looking is allowed beside the service");
     assert_says("1 of them after position 1");
     assert_says("resolve --keep log");
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 1, "doing is not");
@@ -148,7 +161,8 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
     process_kill(&order_svc);
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 0, "%s", tool_output());
     process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    wait_for_stats("order-svc",
+                   "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
     wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
     cr_assert(adds_product("pot", "\"position\":3"));
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
@@ -160,7 +174,8 @@ Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_a_command)
     cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2"));
     wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
     process_kill(&order_svc);
-    change_order_tables("UPDATE event_log SET chain = (SELECT chain FROM event_log WHERE position = 1) WHERE position = 2");
+    change_order_tables("UPDATE event_log SET chain = (SELECT chain FROM event_log WHERE position "
+                        "= 1) WHERE position = 2");
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"forked\"");
     cr_assert(adds_product("pot", "internal"));
@@ -169,13 +184,15 @@ Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_a_command)
     cr_assert_eq(process_stop(&order_svc), 0);
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "stream"), 0, "%s", tool_output());
     process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    wait_for_stats("order-svc",
+                   "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
     cr_assert(adds_product("pot", "\"position\":3"));
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* The side that is given up had been read: its reader stands on a chain that the leader does not have any more. */
+/* The side that is given up had been read: its reader stands on a chain that the leader does not
+ * have any more. */
 Test(heal_live, fault_41_a_reader_of_the_side_that_was_given_up_is_folded_anew)
 {
     char path[160], older[200];
@@ -191,7 +208,8 @@ Test(heal_live, fault_41_a_reader_of_the_side_that_was_given_up_is_folded_anew)
     cr_assert_eq(rename(older, path), 0);
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 0, "%s", tool_output());
     process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":1,\"published\":1,");
+    wait_for_stats("order-svc",
+                   "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":1,\"published\":1,");
     cr_assert(adds_product("pot", "\"position\":2"));
     wait_for_stats("order-svc", "\"published\":2,");
     process_start(&account_svc, &server);
@@ -232,11 +250,13 @@ Test(heal_live, resolve_keeps_no_stream_that_has_lost_messages)
     assert_says("nothing could be folded from it");
 
     process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    wait_for_stats("order-svc",
+                   "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* ---- A file that is lost, a stream that has expired --------------------------------------------- */
+/* ---- A file that is lost, a stream that has expired
+ * --------------------------------------------- */
 
 static void lose_file(const struct process *process, const char *name)
 {
@@ -252,7 +272,8 @@ Test(heal_live, fault_28_a_request_while_a_lost_file_is_folded_anew_is_told_how_
 {
     cr_assert(adds_product("tea", "\"position\":1"));
     for (int i = 2; i <= 800; i++)
-        cr_assert(says(ask_text("order.receive-stock", "{\"sku\":\"tea\",\"quantity\":1}"), "position"));
+        cr_assert(
+            says(ask_text("order.receive-stock", "{\"sku\":\"tea\",\"quantity\":1}"), "position"));
     wait_for_stats("order-svc", "\"published\":800,");
     cr_assert_eq(process_stop(&order_svc), 0);
     lose_file(&order_svc, "order-svc");
@@ -265,11 +286,14 @@ Test(heal_live, fault_28_a_request_while_a_lost_file_is_folded_anew_is_told_how_
         told |= answer && says(answer, "replaying") && says(answer, "of 800 events");
     }
     cr_assert(told, "somebody asked while it was catching up");
-    cr_assert(asks_and_hears("order.products", "{}", "\"stock\":1799"), "%s", ask_text("order.products", "{}"));
+    cr_assert(asks_and_hears("order.products", "{}", "\"stock\":1799"), "%s",
+              ask_text("order.products", "{}"));
 }
 
-#define EXPIRING "{\"name\":\"ORDER\",\"subjects\":[\"evt.order.>\"],\"retention\":\"limits\",\"storage\":\"file\",\"discard\":\"new\"," \
-                 "\"num_replicas\":1,\"duplicate_window\":100000000,\"max_age\":200000000}"
+#define EXPIRING                                                                               \
+    "{\"name\":\"ORDER\",\"subjects\":[\"evt.order.>\"],\"retention\":\"limits\",\"storage\":" \
+    "\"file\",\"discard\":\"new\","                                                            \
+    "\"num_replicas\":1,\"duplicate_window\":100000000,\"max_age\":200000000}"
 
 static _Bool stream_is_empty(void *context)
 {
@@ -281,7 +305,8 @@ Test(heal_live, a_new_service_boots_from_the_leader_after_the_stream_has_expired
 {
     process_kill(&account_svc);
     lose_file(&account_svc, "account-svc");
-    cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2") && adds_product("pot", "\"position\":3"));
+    cr_assert(adds_product("tea", "\"position\":1") && adds_product("mug", "\"position\":2") &&
+              adds_product("pot", "\"position\":3"));
     wait_for_stats("order-svc", "\"published\":3,");
     cr_assert(says(ask_text("$JS.API.STREAM.UPDATE.ORDER", EXPIRING), "\"max_age\":200000000"));
     cr_assert(wait_until(stream_is_empty, NULL, 20000));
@@ -293,7 +318,8 @@ Test(heal_live, a_new_service_boots_from_the_leader_after_the_stream_has_expired
     cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* ---- verify --------------------------------------------------------------------------------------- */
+/* ---- verify
+ * --------------------------------------------------------------------------------------- */
 
 Test(heal_live, verify_finds_what_differs_in_each_kind_of_table_and_in_the_stream)
 {
@@ -302,15 +328,18 @@ Test(heal_live, verify_finds_what_differs_in_each_kind_of_table_and_in_the_strea
     wait_for_stats("order-svc", "\"cursor\":1,\"lag\":0");
     wait_for_stats("order-svc", "\"published\":2,");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
-    assert_says("all as the logs say: customer_cards customers order_lines orders payment_failures products");
+    assert_says("all as the logs say: customer_cards customers order_lines orders payment_failures "
+                "products");
 
     change_order_tables("UPDATE products SET stock = 999, name = 'Coffee' WHERE sku = 'tea'");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("products: the row tea differs in name stock ; 1 rows differ in all");
-    change_order_tables("UPDATE products SET stock = 1000, name = 'Tea' WHERE sku = 'tea'; DELETE FROM products WHERE sku = 'mug'");
+    change_order_tables("UPDATE products SET stock = 1000, name = 'Tea' WHERE sku = 'tea'; DELETE "
+                        "FROM products WHERE sku = 'mug'");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("products: the row mug is missing");
-    change_order_tables("INSERT INTO products (sku, name, amount, currency, stock) VALUES ('mug', 'Tea', 450, 'EUR', 1000)");
+    change_order_tables("INSERT INTO products (sku, name, amount, currency, stock) VALUES ('mug', "
+                        "'Tea', 450, 'EUR', 1000)");
 
     change_order_tables("UPDATE customers SET city = 'Rome'");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);

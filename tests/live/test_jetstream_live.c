@@ -1,4 +1,5 @@
-/* JetStream on a real nats-server, through the texts of jetstream.h and the envelope: what rule 1 relies on. */
+/* JetStream on a real nats-server, through the texts of jetstream.h and the envelope: what rule 1
+ * relies on. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -42,7 +43,11 @@ static _Bool is_filled(void *context)
     return filled;
 }
 
-static _Bool is_connected(void *context) { (void)context; return bus_is_connected(bus); }
+static _Bool is_connected(void *context)
+{
+    (void)context;
+    return bus_is_connected(bus);
+}
 
 static struct bus_message *next_message(int timeout_ms)
 {
@@ -53,7 +58,9 @@ static void setup(void)
 {
     server_init(&server, NULL);
     server_start(&server);
-    struct bus_options options = { .url = server.url, .name = "live-test", .reconnect_wait_ms = 20 };
+    struct bus_options options = { .url = server.url,
+                                   .name = "live-test",
+                                   .reconnect_wait_ms = 20 };
     cr_assert_eq(bus_open(&options, &bus), 0);
     cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
     cr_assert_eq(bus_new_inbox(bus, inbox), 0);
@@ -75,7 +82,9 @@ static void teardown(void)
 /* Sends a request that jetstream.h made, and returns its reply. */
 static struct bus_message *ask(struct js_request *request)
 {
-    struct bus_outgoing out = { .subject = request->subject, .reply = inbox, .data = request->body.data ? request->body.data : "",
+    struct bus_outgoing out = { .subject = request->subject,
+                                .reply = inbox,
+                                .data = request->body.data ? request->body.data : "",
                                 .length = request->body.length };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &out), 0, "%s", failure_text());
     struct bus_message *reply = next_message(PATIENCE_MS);
@@ -83,8 +92,11 @@ static struct bus_message *ask(struct js_request *request)
     return reply;
 }
 
-#define PARSE(parse, request, ret) ({ struct bus_message *reply_ = ask(request); \
-    parse(bus_message_data(reply_), bus_message_length(reply_), &arena, (ret)); })
+#define PARSE(parse, request, ret)                                                  \
+    ({                                                                              \
+        struct bus_message *reply_ = ask(request);                                  \
+        parse(bus_message_data(reply_), bus_message_length(reply_), &arena, (ret)); \
+    })
 
 static void create_stream(struct js_stream_state *ret_state)
 {
@@ -92,14 +104,22 @@ static void create_stream(struct js_stream_state *ret_state)
     js_request_init(&request, NULL);
     struct js_stream_config config = { .name = "ORDER", .subject = "evt.order.>" };
     cr_assert_eq(js_stream_create(&request, &config), 0);
-    cr_assert_eq(PARSE(js_parse_stream_info, &request, ret_state), 0, "%s", ret_state->error.description);
+    cr_assert_eq(PARSE(js_parse_stream_info, &request, ret_state), 0, "%s",
+                 ret_state->error.description);
 }
 
 static struct event event_at(int64_t position)
 {
     struct event event = {
-        .log = "ORDER", .position = position, .type = "OrderPlaced", .entity = "ord_\xc3\xbc 1", .time_ms = 1795412400000 + position,
-        .correlation = "c", .cause = "request/a key", .data = "{\"text\":\"\xe2\x82\xac\"}", .data_length = 14,
+        .log = "ORDER",
+        .position = position,
+        .type = "OrderPlaced",
+        .entity = "ord_\xc3\xbc 1",
+        .time_ms = 1795412400000 + position,
+        .correlation = "c",
+        .cause = "request/a key",
+        .data = "{\"text\":\"\xe2\x82\xac\"}",
+        .data_length = 14,
     };
     char *id = arena_alloc(&arena, 32);
     snprintf(id, 32, "id-%lld", (long long)position);
@@ -112,7 +132,8 @@ static void publish_event(int64_t position, int64_t expected_last_sequence)
 {
     _deinit_(envelope) struct envelope envelope = { 0 };
     struct event event = event_at(position);
-    cr_assert_eq(envelope_encode(&envelope, &event, &leader, expected_last_sequence), 0, "%s", failure_text());
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, expected_last_sequence), 0, "%s",
+                 failure_text());
     envelope.message.reply = inbox;
     cr_assert_eq(bus_publish(bus, BUS_BULK, &envelope.message), 0, "%s", failure_text());
 }
@@ -179,9 +200,17 @@ Test(jetstream, a_stream_is_made_as_asked_and_tells_its_state, .init = setup, .f
 
 Test(jetstream, a_wrong_expected_sequence_is_refused, .init = setup, .fini = teardown)
 {
-    static const struct { int64_t position, expected; int result; int error_code; int64_t sequence; } steps[] = {
-        { 1, 1, JS_REFUSED, JS_ERR_WRONG_LAST_SEQUENCE, 0 }, { 1, 0, 0, 0, 1 }, { 2, 0, JS_REFUSED, JS_ERR_WRONG_LAST_SEQUENCE, 0 },
-        { 2, 5, JS_REFUSED, JS_ERR_WRONG_LAST_SEQUENCE, 0 }, { 2, 1, 0, 0, 2 },
+    static const struct {
+        int64_t position, expected;
+        int result;
+        int error_code;
+        int64_t sequence;
+    } steps[] = {
+        { 1, 1, JS_REFUSED, JS_ERR_WRONG_LAST_SEQUENCE, 0 },
+        { 1, 0, 0, 0, 1 },
+        { 2, 0, JS_REFUSED, JS_ERR_WRONG_LAST_SEQUENCE, 0 },
+        { 2, 5, JS_REFUSED, JS_ERR_WRONG_LAST_SEQUENCE, 0 },
+        { 2, 1, 0, 0, 2 },
     };
     struct js_stream_state state;
     create_stream(&state);
@@ -189,16 +218,18 @@ Test(jetstream, a_wrong_expected_sequence_is_refused, .init = setup, .fini = tea
         struct js_puback ack = { 0 };
         publish_event(steps[i].position, steps[i].expected);
         cr_expect_eq(next_ack(&ack), steps[i].result, "step %zu", i);
-        cr_expect_eq(ack.error.error_code, steps[i].error_code, "step %zu: %s", i, ack.error.description);
+        cr_expect_eq(ack.error.error_code, steps[i].error_code, "step %zu: %s", i,
+                     ack.error.description);
         cr_expect_eq(ack.sequence, steps[i].sequence, "step %zu", i);
     }
 }
 
-Test(jetstream, acknowledgements_come_in_order_across_the_two_connections, .init = setup, .fini = teardown)
+Test(jetstream, acknowledgements_come_in_order_across_the_two_connections, .init = setup,
+     .fini = teardown)
 {
     struct js_stream_state state;
     create_stream(&state);
-    publish_events(100);                      /* pipelined: checks each sequence in turn */
+    publish_events(100); /* pipelined: checks each sequence in turn */
 }
 
 Test(jetstream, stored_messages_read_back_as_the_same_events, .init = setup, .fini = teardown)
@@ -212,7 +243,8 @@ Test(jetstream, stored_messages_read_back_as_the_same_events, .init = setup, .fi
     cr_assert_eq(PARSE(js_parse_message, &request, &message), JS_REFUSED);
     cr_expect_eq(message.error.error_code, JS_ERR_MESSAGE_NOT_FOUND);
     publish_events(3);
-    cr_assert_eq(PARSE(js_parse_message, &request, &message), 0, "the last, by a subject with wildcards");
+    cr_assert_eq(PARSE(js_parse_message, &request, &message), 0,
+                 "the last, by a subject with wildcards");
     cr_expect_eq(message.sequence, 3);
     expect_event(&message.view, 3);
     cr_assert_eq(js_message_get(&request, "ORDER", 2), 0);
@@ -232,7 +264,10 @@ static int create_consumer(int64_t start_sequence, struct js_consumer_state *ret
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
-    struct js_consumer_config config = { .stream = "ORDER", .name = "account-svc", .start_sequence = start_sequence, .max_ack_pending = 64 };
+    struct js_consumer_config config = { .stream = "ORDER",
+                                         .name = "account-svc",
+                                         .start_sequence = start_sequence,
+                                         .max_ack_pending = 64 };
     cr_assert_eq(js_consumer_create(&request, &config), 0);
     return PARSE(js_parse_consumer_info, &request, ret_state);
 }
@@ -241,9 +276,14 @@ static void send_pull(int batch, int expires_ms, int heartbeat_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
-    struct js_pull pull = { .batch = batch, .expires_ms = expires_ms, .idle_heartbeat_ms = heartbeat_ms };
+    struct js_pull pull = { .batch = batch,
+                            .expires_ms = expires_ms,
+                            .idle_heartbeat_ms = heartbeat_ms };
     cr_assert_eq(js_consumer_next(&request, "ORDER", "account-svc", &pull), 0);
-    struct bus_outgoing out = { .subject = request.subject, .reply = inbox, .data = request.body.data, .length = request.body.length };
+    struct bus_outgoing out = { .subject = request.subject,
+                                .reply = inbox,
+                                .data = request.body.data,
+                                .length = request.body.length };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &out), 0);
 }
 
@@ -261,7 +301,7 @@ static void consumer_info(struct js_consumer_state *ret_state, int result)
     cr_assert_eq(PARSE(js_parse_consumer_info, &request, ret_state), result);
 }
 
-static _Bool is_acked(void *context)          /* the server takes acknowledgements in its own time */
+static _Bool is_acked(void *context) /* the server takes acknowledgements in its own time */
 {
     struct js_consumer_state *consumer = context;
     consumer_info(consumer, 0);
@@ -286,7 +326,8 @@ Test(jetstream, a_batch_is_pulled_and_acknowledged_as_a_whole, .init = setup, .f
         cr_assert_not_null(message);
         cr_assert_eq(bus_message_view(message, &view), 0);
         expect_event(&view, i);
-        cr_assert_eq(js_parse_delivery(bus_message_reply(message), &delivery), 0, "%s", bus_message_reply(message));
+        cr_assert_eq(js_parse_delivery(bus_message_reply(message), &delivery), 0, "%s",
+                     bus_message_reply(message));
         cr_expect_str_eq(delivery.stream, "ORDER");
         cr_expect_str_eq(delivery.consumer, "account-svc");
         cr_expect_eq(delivery.stream_sequence, i);
@@ -325,12 +366,13 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
     _deinit_(js_request) struct js_request request;
     struct js_error error;
     js_request_init(&request, NULL);
-    /* Only a pull that is known to wait is told: one that races with the delete gets no answer at all. */
+    /* Only a pull that is known to wait is told: one that races with the delete gets no answer at
+     * all. */
     send_pull(1, 5000, 100);
     cr_assert_not_null(message = next_message(PATIENCE_MS));
     cr_expect_eq(bus_message_status(message), 100);
     cr_assert_eq(js_consumer_delete(&request, "ORDER", "account-svc"), 0);
-    int seen_409 = 0, seen_done = 0;          /* in either order */
+    int seen_409 = 0, seen_done = 0; /* in either order */
     struct bus_outgoing out = { .subject = request.subject, .reply = inbox, .data = "" };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &out), 0);
     while (seen_409 + seen_done < 2) {
@@ -338,9 +380,11 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
         int status = bus_message_status(message);
         if (status == 100)
             continue;
-        seen_409 += status == 409 && strcmp(bus_message_status_text(message), "Consumer Deleted") == 0;
-        seen_done += status == 0 && js_parse_success(bus_message_data(message), bus_message_length(message),
-                                                     &arena, &error) == 0;
+        seen_409 += status == 409 &&
+                    strcmp(bus_message_status_text(message), "Consumer Deleted") == 0;
+        seen_done += status == 0 &&
+                     js_parse_success(bus_message_data(message), bus_message_length(message),
+                                      &arena, &error) == 0;
     }
     cr_expect_eq(seen_409, 1);
     cr_expect_eq(seen_done, 1);
@@ -355,7 +399,9 @@ Test(jetstream, a_full_stream_refuses, .init = setup, .fini = teardown)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
-    struct js_stream_config config = { .name = "ORDER", .subject = "evt.order.>", .max_bytes = 1500 };
+    struct js_stream_config config = { .name = "ORDER",
+                                       .subject = "evt.order.>",
+                                       .max_bytes = 1500 };
     struct js_stream_state state;
     struct js_puback ack = { 0 };
     cr_assert_eq(js_stream_create(&request, &config), 0);

@@ -1,5 +1,5 @@
-/* Rebuild, with the shipped services on a real nats-server. A leader that is paused (SIGSTOP) keeps a rebuild in its middle
- * for as long as a test wants to look at it. */
+/* Rebuild, with the shipped services on a real nats-server. A leader that is paused (SIGSTOP) keeps
+ * a rebuild in its middle for as long as a test wants to look at it. */
 #include "service.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -16,7 +16,8 @@ static struct process account_svc, order_svc;
 static char account[64], database[128], scratch[136];
 
 #define PATIENCE_MS 20000
-#define ADDRESS "{\"street\":\"1 Rue\",\"city\":\"Paris\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
+#define ADDRESS \
+    "{\"street\":\"1 Rue\",\"city\":\"Paris\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
 
 static void up(struct process *process, const char *name)
 {
@@ -36,11 +37,22 @@ static void setup(void)
     up(&order_svc, "order-svc");
     snprintf(database, sizeof(database), "%s/order-svc.db", order_svc.folder);
     snprintf(scratch, sizeof(scratch), "%s.rebuild", database);
-    snprintf(account, sizeof(account), "%s", field(ask_text("account.register", "{\"name\":\"Ada Lovelace\",\"email\":\"ada@example.org\",\"address\":"
-                                                            ADDRESS "}"), "account_id"));
-    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":\"4242\",\"expires\":\"2099-01\"}", account);
+    snprintf(
+        account, sizeof(account), "%s",
+        field(
+            ask_text("account.register",
+                     "{\"name\":\"Ada Lovelace\",\"email\":\"ada@example.org\",\"address\":" ADDRESS
+                     "}"),
+            "account_id"));
+    snprintf(body, sizeof(body),
+             "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":"
+             "\"4242\",\"expires\":\"2099-01\"}",
+             account);
     cr_assert(says(ask_text("account.add-card", body), "card_id"));
-    cr_assert(says(ask_text("order.add-product", "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"), "position"));
+    cr_assert(
+        says(ask_text("order.add-product", "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{"
+                                           "\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"),
+             "position"));
     wait_for_stats("order-svc", "\"cursor\":2,\"lag\":0");
 }
 
@@ -53,7 +65,8 @@ static void teardown(void)
 
 TestSuite(rebuild_live, .init = setup, .fini = teardown, .timeout = 150);
 
-/* ---- Asking without waiting ------------------------------------------------------------------- */
+/* ---- Asking without waiting
+ * ------------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char late_answer[4096];
@@ -79,7 +92,10 @@ static _Bool is_answered(void *context)
     return answered;
 }
 
-static _Bool is_there(void *context) { return access(context, F_OK) == 0; }
+static _Bool is_there(void *context)
+{
+    return access(context, F_OK) == 0;
+}
 
 /* Returns when the rebuild stands in its middle, waiting for the leader, who is paused. */
 static void begin_and_hold(void)
@@ -91,7 +107,9 @@ static void begin_and_hold(void)
         cr_assert_eq(bus_subscribe(customer_bus(), inbox, NULL, on_late_answer, NULL, &late), 0);
     }
     has_late_answer = 0;
-    struct bus_outgoing message = { .subject = "order.rebuild", .reply = inbox, .data = "{}", .length = 2 };
+    struct bus_outgoing message = {
+        .subject = "order.rebuild", .reply = inbox, .data = "{}", .length = 2
+    };
     cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &message), 0);
     cr_assert(wait_until(is_there, scratch, PATIENCE_MS), "no scratch file");
 }
@@ -110,7 +128,8 @@ static const char *let_it_end(void)
     return wait_for_its_answer();
 }
 
-/* ---- Looking and planting --------------------------------------------------------------------- */
+/* ---- Looking and planting
+ * --------------------------------------------------------------------- */
 
 static void plant_in(const char *path, const char *sql)
 {
@@ -119,21 +138,26 @@ static void plant_in(const char *path, const char *sql)
     cr_assert(db_open(&options, &db) == 0 && db_script(db, sql) == 0, "%s", failure_text());
 }
 
-static void plant(const char *sql) { plant_in(database, sql); }
+static void plant(const char *sql)
+{
+    plant_in(database, sql);
+}
 
 static int64_t count(const char *sql)
 {
     struct db_options options = { .path = database, .read_only = 1, .lock_timeout_ms = 5000 };
     _free_(db) struct db *db = NULL;
     int64_t value = -1;
-    cr_assert(db_open(&options, &db) == 0 && db_number(db, &value, sql, "") == 1, "%s", failure_text());
+    cr_assert(db_open(&options, &db) == 0 && db_number(db, &value, sql, "") == 1, "%s",
+              failure_text());
     return value;
 }
 
 static _Bool places(void)
 {
     char body[200];
-    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}", account);
+    snprintf(body, sizeof(body),
+             "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}", account);
     return says(ask_text("order.place", body), "placed");
 }
 
@@ -144,18 +168,26 @@ static void rebuilds_and_says(const char *part)
 }
 
 /* In a table of our own events, in one of others', and in one that the next orders build upon. */
-#define PLANTED "DELETE FROM order_lines; UPDATE customers SET city = 'Elsewhere'; UPDATE products SET stock = 7; " \
-                "INSERT INTO customers SELECT 'acc_ghost', is_open, name, street, city, postal_code, country FROM customers"
+#define PLANTED                                                                                    \
+    "DELETE FROM order_lines; UPDATE customers SET city = 'Elsewhere'; UPDATE products SET stock " \
+    "= 7; "                                                                                        \
+    "INSERT INTO customers SELECT 'acc_ghost', is_open, name, street, city, postal_code, country " \
+    "FROM customers"
 
-static _Bool is_planted(void) { return count("SELECT count(*) FROM products WHERE stock = 7") == 1; }
+static _Bool is_planted(void)
+{
+    return count("SELECT count(*) FROM products WHERE stock = 7") == 1;
+}
 static _Bool is_right(void)
 {
-    return count("SELECT count(*) FROM customers WHERE city = 'Paris'") == 1 && count("SELECT count(*) FROM customers") == 1
-        && count("SELECT count(*) FROM order_lines") == count("SELECT count(*) FROM orders")
-        && count("SELECT stock FROM products") == 1000 - count("SELECT count(*) FROM orders");
+    return count("SELECT count(*) FROM customers WHERE city = 'Paris'") == 1 &&
+           count("SELECT count(*) FROM customers") == 1 &&
+           count("SELECT count(*) FROM order_lines") == count("SELECT count(*) FROM orders") &&
+           count("SELECT stock FROM products") == 1000 - count("SELECT count(*) FROM orders");
 }
 
-/* ---- The tests -------------------------------------------------------------------------------- */
+/* ---- The tests
+ * -------------------------------------------------------------------------------- */
 
 Test(rebuild_live, it_serves_meanwhile_and_puts_right_what_differs)
 {
@@ -167,9 +199,18 @@ Test(rebuild_live, it_serves_meanwhile_and_puts_right_what_differs)
     rebuilds_and_says("a rebuild is under way");
     cr_assert(says(ask_text("order.redrive", "{}"), "a rebuild is under way"));
     const char *answer = let_it_end();
-    cr_assert(says(answer, "{\"table\":\"order_lines\",\"missing\":1,\"extra\":0,\"changed\":0,\"keys\":[\"ord_"), "%s", answer);
-    cr_assert(says(answer, "{\"table\":\"customers\",\"missing\":0,\"extra\":1,\"changed\":1,\"keys\":[\"acc_"), "%s", answer);
-    cr_assert(says(answer, "{\"table\":\"products\",\"missing\":0,\"extra\":0,\"changed\":1,\"keys\":[\"tea\"]}"), "%s", answer);
+    cr_assert(
+        says(answer,
+             "{\"table\":\"order_lines\",\"missing\":1,\"extra\":0,\"changed\":0,\"keys\":[\"ord_"),
+        "%s", answer);
+    cr_assert(
+        says(answer,
+             "{\"table\":\"customers\",\"missing\":0,\"extra\":1,\"changed\":1,\"keys\":[\"acc_"),
+        "%s", answer);
+    cr_assert(
+        says(answer,
+             "{\"table\":\"products\",\"missing\":0,\"extra\":0,\"changed\":1,\"keys\":[\"tea\"]}"),
+        "%s", answer);
     cr_assert_not(says(answer, "Elsewhere") || says(answer, "Ada"), "%s", answer);
     cr_assert(is_right());
     cr_assert(access(scratch, F_OK) != 0, "the scratch file is gone");
@@ -185,7 +226,8 @@ Test(rebuild_live, orders_under_way_are_paid_when_the_process_starts_again)
     for (int i = 0; i < 5; i++)
         cr_assert(places());
     rebuilds_and_says("\"changed\":1");
-    wait_for_stats("order-svc", "\"position\":11,");      /* the product, five orders, five payments */
+    /* the product, five orders, five payments */
+    wait_for_stats("order-svc", "\"position\":11,");
     cr_assert(count("SELECT stock FROM products") == 995);
 }
 
@@ -197,12 +239,14 @@ Test(rebuild_live, others_events_wait_for_the_swap_and_go_on_in_their_order)
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
     snprintf(path, sizeof(path), "%s/account-svc.db", account_svc.folder);
     plant_in(path, "UPDATE purchases SET amount = 7");
-    snprintf(body, sizeof(body), "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}", account);
+    snprintf(body, sizeof(body),
+             "{\"account_id\":\"%s\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}", account);
     struct bus_outgoing order = { .subject = "order.place", .data = body, .length = strlen(body) };
     for (int i = 0; i < 500; i++)
         cr_assert_eq(bus_publish(customer_bus(), BUS_BULK, &order), 0);
     const char *answer = ask_text("account.rebuild", "{}");
-    cr_assert(says(answer, "{\"table\":\"purchases\",\"missing\":0,\"extra\":0,\"changed\":1,"), "%s", answer);
+    cr_assert(says(answer, "{\"table\":\"purchases\",\"missing\":0,\"extra\":0,\"changed\":1,"),
+              "%s", answer);
     wait_for_stats("account-svc", "\"gaps\":0");
     cr_assert_eq(process_tool(&account_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
 }
@@ -240,7 +284,8 @@ Test(rebuild_live, a_stop_in_the_middle_is_answered_and_leaves_nothing_behind)
     plant(PLANTED);
     begin_and_hold();
     kill(order_svc.pid, SIGTERM);
-    cr_assert(says(wait_for_its_answer(), "busy"), "%s", late_answer);   /* it waits for the leader no longer than it has to */
+    /* it waits for the leader no longer than it has to */
+    cr_assert(says(wait_for_its_answer(), "busy"), "%s", late_answer);
     cr_assert_eq(process_end(&order_svc), 0);
     cr_assert(access(scratch, F_OK) != 0 && is_planted());
 }
@@ -249,7 +294,10 @@ Test(rebuild_live, a_stop_in_the_middle_is_answered_and_leaves_nothing_behind)
 /* On both sides of the commit of the swap. */
 Test(rebuild_live, killed_at_the_swap_the_tables_are_the_old_ones_or_the_new_ones)
 {
-    static const struct { const char *at; _Bool done; } cases[] = { { "before_swap_commit", 0 }, { "after_swap_commit", 1 } };
+    static const struct {
+        const char *at;
+        _Bool done;
+    } cases[] = { { "before_swap_commit", 0 }, { "after_swap_commit", 1 } };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         process_stop(&order_svc);
         plant("UPDATE products SET stock = 7");
@@ -259,7 +307,8 @@ Test(rebuild_live, killed_at_the_swap_the_tables_are_the_old_ones_or_the_new_one
         struct bus_outgoing message = { .subject = "order.rebuild", .data = "{}", .length = 2 };
         cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &message), 0);
         cr_assert_neq(process_end(&order_svc), 0);
-        cr_assert_eq(count("SELECT stock FROM products"), cases[i].done ? 1000 : 7, "%s", cases[i].at);
+        cr_assert_eq(count("SELECT stock FROM products"), cases[i].done ? 1000 : 7, "%s",
+                     cases[i].at);
         up(&order_svc, "order-svc");
         rebuilds_and_says(cases[i].done ? "\"tables\":[]" : "\"changed\":1");
     }

@@ -1,6 +1,6 @@
-/* Race: many threads push into the inbox, one takes, and it is closed in the middle of it. A plain program,
- * so that ThreadSanitizer sees all of its threads; and in every build each item has to arrive once, in its
- * thread's order, and a request that was refused not at all. */
+/* Race: many threads push into the inbox, one takes, and it is closed in the middle of it. A plain
+ * program, so that ThreadSanitizer sees all of its threads; and in every build each item has to
+ * arrive once, in its thread's order, and a request that was refused not at all. */
 #include "base/clock.h"
 #include "runtime/inbox.h"
 #include <stdatomic.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define PUSHERS 6
-#define ITEMS 20000          /* of each pusher */
+#define ITEMS 20000 /* of each pusher */
 #define QUEUE_MAX 64
 #define TAKE_MAX 32
 
@@ -19,12 +19,13 @@ struct pusher {
     pthread_t thread;
     int number;
     int accepted, refused;
-    int taken;               /* written by the taker alone */
+    int taken; /* written by the taker alone */
     int64_t last;
 };
 static struct pusher pushers[PUSHERS];
 
-/* Every fourth item is an event, which always finds a place; the requests are refused when there are too many. */
+/* Every fourth item is an event, which always finds a place; the requests are refused when there
+ * are too many. */
 static void *push_all(void *argument)
 {
     struct pusher *pusher = argument;
@@ -86,12 +87,14 @@ int main(void)
         pthread_join(pushers[i].thread, NULL);
         refused += pushers[i].refused;
         if (pushers[i].taken != pushers[i].accepted) {
-            printf("of thread %d, %d items were accepted and %d arrived\n", i, pushers[i].accepted, pushers[i].taken);
+            printf("of thread %d, %d items were accepted and %d arrived\n", i, pushers[i].accepted,
+                   pushers[i].taken);
             wrong++;
         }
     }
     if (inbox_length(&inbox) != 0 || refused == 0) {
-        printf("%d items are left; %d were refused, and some should have been\n", inbox_length(&inbox), refused);
+        printf("%d items are left; %d were refused, and some should have been\n",
+               inbox_length(&inbox), refused);
         wrong++;
     }
     inbox_deinit(&inbox);

@@ -1,7 +1,7 @@
-/* Check: is the world at rest, and is then everything as it was promised? By SQL of its own and by what the
- * customers and the provider remember, not by what the services say of themselves. The invariants:
- * I1 to I3 by key, I4 and I6 by position, I9 by counting, I11 by causes, I12 by looking. I5 and I8
- * are in fold.c; I7 is looked at with each message (server.c). */
+/* Check: is the world at rest, and is then everything as it was promised? By SQL of its own and by
+ * what the customers and the provider remember, not by what the services say of themselves. The
+ * invariants: I1 to I3 by key, I4 and I6 by position, I9 by counting, I11 by causes, I12 by
+ * looking. I5 and I8 are in fold.c; I7 is looked at with each message (server.c). */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
@@ -26,16 +26,19 @@ static int64_t number_of(struct world *world, const struct node *node, const cha
 
 /* ---- Rest ------------------------------------------------------------------------------------ */
 
-/* Has the audit read the whole stream since it ended where it ends now? It goes on where it was: twice round. */
+/* Has the audit read the whole stream since it ended where it ends now? It goes on where it was:
+ * twice round. */
 static _Bool is_audited(const struct world *world, struct node *node)
 {
     const struct relay_config *config = &node->relay.config;
-    if (node->audited_count != node->history_count || node->relay.published != node->history_count) {
+    if (node->audited_count != node->history_count ||
+        node->relay.published != node->history_count) {
         node->audited_count = node->history_count;
         node->audited_from_ms = world->now_ms;
     }
     int64_t audits = 2 * (node->history_count / config->audit_read_max + 2);
-    return world->now_ms >= node->audited_from_ms + audits * (config->audit_interval_ms + 2 * world->latency_ms + 100);
+    return world->now_ms >= node->audited_from_ms +
+                                audits * (config->audit_interval_ms + 2 * world->latency_ms + 100);
 }
 
 static const char *what_moves(struct world *world, int index)
@@ -48,9 +51,11 @@ static const char *what_moves(struct world *world, int index)
         return "a service does not serve";
     if (node->relay.state != RELAY_PUBLISHING || node->relay.published != node->relay.head)
         return "a relay has not published its log";
-    if (node->relay.head != node->loop.at.head.position || node->loop.at.head.position != node->history_count)
+    if (node->relay.head != node->loop.at.head.position ||
+        node->loop.at.head.position != node->history_count)
         return "a log has not all that was committed";
-    if (node->feed.state != FEED_PULLING || node->feed.cursor != leader->loop.at.head.position || node->feed.unsettled != 0)
+    if (node->feed.state != FEED_PULLING || node->feed.cursor != leader->loop.at.head.position ||
+        node->feed.unsettled != 0)
         return "a feed is not at the end of its leader's log";
     if (node->inbox || node->mail || node->call_count > 0)
         return "something waits in a service";
@@ -71,9 +76,11 @@ static _Bool charge_is_explained(sqlite3_stmt *order, const struct charge_entry 
 static const struct charge_entry *unexplained_charge(struct world *world)
 {
     const struct charge_entry *found = NULL;
-    sqlite3_stmt *order = prepare(world, &world->nodes[ORDER], "SELECT status, attempt FROM orders WHERE order_id = ?1");
+    sqlite3_stmt *order = prepare(world, &world->nodes[ORDER],
+                                  "SELECT status, attempt FROM orders WHERE order_id = ?1");
     for (int i = 0; i < world->provider.room && !found; i++)
-        if (world->provider.entries[i].status == CHARGE_PAID && !charge_is_explained(order, &world->provider.entries[i]))
+        if (world->provider.entries[i].status == CHARGE_PAID &&
+            !charge_is_explained(order, &world->provider.entries[i]))
             found = &world->provider.entries[i];
     sqlite3_finalize(order);
     return found;
@@ -106,7 +113,8 @@ static void check_requests(struct world *world, const struct node *node)
 {
     const struct load *load = &world->load;
     unsigned char *effects = must(calloc((size_t)load->count + 1, 1));
-    sqlite3_stmt *causes = prepare(world, node, "SELECT cause FROM event_log WHERE cause LIKE 'request/k%'");
+    sqlite3_stmt *causes = prepare(world, node,
+                                   "SELECT cause FROM event_log WHERE cause LIKE 'request/k%'");
     while (sqlite3_step(causes) == SQLITE_ROW) {
         int number = atoi((const char *)sqlite3_column_text(causes, 0) + strlen("request/k"));
         if (number >= 0 && number < load->count)
@@ -118,11 +126,14 @@ static void check_requests(struct world *world, const struct node *node)
         if (request->node != node->index || request->other)
             continue;
         if (request->refusal == 0 && effects[i] != 1)
-            violated(world, "I1: %s %s was accepted and is %d times in the log", request->command->subject, request->key, effects[i]);
+            violated(world, "I1: %s %s was accepted and is %d times in the log",
+                     request->command->subject, request->key, effects[i]);
         else if (request->refusal > 0 && effects[i] != 0 && request->restores == node->restores)
-            violated(world, "I2: %s %s was refused and is in the log", request->command->subject, request->key);
+            violated(world, "I2: %s %s was refused and is in the log", request->command->subject,
+                     request->key);
         else if (effects[i] > 1)
-            violated(world, "I3: %s %s is %d times in the log", request->command->subject, request->key, effects[i]);
+            violated(world, "I3: %s %s is %d times in the log", request->command->subject,
+                     request->key, effects[i]);
     }
     free(effects);
 }
@@ -140,13 +151,16 @@ static void check_log(struct world *world, const struct node *node)
         const struct record *record = history_at(node, ++position);
         if (event_digest(&event, &digest) < 0 || event_chain(&chain, &digest, &chain) < 0)
             must(NULL);
-        if (event.position != position || !record || !digest_equal(&chain, &event.chain) || !digest_equal(&chain, &record->event.chain)) {
-            violated(world, "I4: the log of %s differs from what was committed at position %lld", node->service->name, (long long)position);
+        if (event.position != position || !record || !digest_equal(&chain, &event.chain) ||
+            !digest_equal(&chain, &record->event.chain)) {
+            violated(world, "I4: the log of %s differs from what was committed at position %lld",
+                     node->service->name, (long long)position);
             return;
         }
     }
     if (position != node->history_count)
-        violated(world, "I4: the log of %s ends at %lld of %lld", node->service->name, (long long)position, (long long)node->history_count);
+        violated(world, "I4: the log of %s ends at %lld of %lld", node->service->name,
+                 (long long)position, (long long)node->history_count);
 }
 
 static void check_stream(struct world *world, const struct node *node)
@@ -156,31 +170,38 @@ static void check_stream(struct world *world, const struct node *node)
     for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
         const struct stored *stored = &stream->at[s];
         if (!stored->record || stored->unreadable) {
-            violated(world, "I6: the stream of %s has a hole at %lld", node->service->name, (long long)s);
+            violated(world, "I6: the stream of %s has a hole at %lld", node->service->name,
+                     (long long)s);
             return;
         }
         if (stored->record->event.position > position + 1) {
-            violated(world, "I6: the stream of %s goes from %lld to %lld", node->service->name, (long long)position,
-                     (long long)stored->record->event.position);
+            violated(world, "I6: the stream of %s goes from %lld to %lld", node->service->name,
+                     (long long)position, (long long)stored->record->event.position);
             return;
         }
         position += stored->record->event.position == position + 1;
     }
     if (position != node->history_count)
-        violated(world, "I6: the stream of %s ends at %lld of %lld", node->service->name, (long long)position, (long long)node->history_count);
+        violated(world, "I6: the stream of %s ends at %lld of %lld", node->service->name,
+                 (long long)position, (long long)node->history_count);
 }
 
-/* ---- I9: stock and money ---------------------------------------------------------------------- */
+/* ---- I9: stock and money
+ * ---------------------------------------------------------------------- */
 
 static void check_stock(struct world *world, const struct node *node)
 {
-    int64_t wrong = number_of(world, node,
-        "WITH came AS (SELECT entity AS sku, sum(CASE type WHEN 'ProductAdded' THEN data ->> 'stock' ELSE data ->> 'quantity' END) AS all_of_it"
+    int64_t wrong = number_of(
+        world, node,
+        "WITH came AS (SELECT entity AS sku, sum(CASE type WHEN 'ProductAdded' THEN data ->> "
+        "'stock' ELSE data ->> 'quantity' END) AS all_of_it"
         "  FROM event_log WHERE type IN ('ProductAdded', 'StockReceived') GROUP BY entity),"
         " held AS (SELECT sku, sum(CASE WHEN status <= 3 THEN quantity ELSE 0 END) AS reserved,"
-        "  sum(CASE WHEN status = 4 THEN quantity ELSE 0 END) AS shipped FROM order_lines JOIN orders USING (order_id) GROUP BY sku)"
+        "  sum(CASE WHEN status = 4 THEN quantity ELSE 0 END) AS shipped FROM order_lines JOIN "
+        "orders USING (order_id) GROUP BY sku)"
         " SELECT count(*) FROM products LEFT JOIN came USING (sku) LEFT JOIN held USING (sku)"
-        " WHERE stock + products.reserved + products.shipped <> all_of_it OR products.reserved <> coalesce(held.reserved, 0)"
+        " WHERE stock + products.reserved + products.shipped <> all_of_it OR products.reserved <> "
+        "coalesce(held.reserved, 0)"
         "  OR products.shipped <> coalesce(held.shipped, 0) OR stock < 0");
     if (wrong > 0)
         violated(world, "I9: the stock of %lld products does not add up", (long long)wrong);
@@ -190,38 +211,53 @@ static void check_money(struct world *world, const struct node *node)
 {
     const struct charge_entry *charge = unexplained_charge(world);
     if (charge)
-        violated(world, "I9: %s/%lld is charged, and its order is not paid by it", charge->order, (long long)charge->attempt);
-    sqlite3_stmt *paid = prepare(world, node, "SELECT order_id, attempt FROM orders WHERE status IN (3, 4)");
+        violated(world, "I9: %s/%lld is charged, and its order is not paid by it", charge->order,
+                 (long long)charge->attempt);
+    sqlite3_stmt *paid = prepare(world, node,
+                                 "SELECT order_id, attempt FROM orders WHERE status IN (3, 4)");
     while (sqlite3_step(paid) == SQLITE_ROW) {
         const char *order = (const char *)sqlite3_column_text(paid, 0);
         int64_t attempt = sqlite3_column_int64(paid, 1);
         if (provider_status(&world->provider, order, attempt) != CHARGE_PAID)
-            violated(world, "I9: %s is paid by attempt %lld, which was not charged", order, (long long)attempt);
+            violated(world, "I9: %s is paid by attempt %lld, which was not charged", order,
+                     (long long)attempt);
     }
     sqlite3_finalize(paid);
-    int64_t ended_twice = number_of(world, node, "SELECT count(*) FROM (SELECT entity FROM event_log"
+    int64_t ended_twice = number_of(
+        world, node,
+        "SELECT count(*) FROM (SELECT entity FROM event_log"
         " WHERE type IN ('OrderPaid', 'OrderCancelled') GROUP BY entity HAVING count(*) > 1)");
     if (ended_twice > 0)
-        violated(world, "I9: %lld orders were paid or cancelled more than once", (long long)ended_twice);
+        violated(world, "I9: %lld orders were paid or cancelled more than once",
+                 (long long)ended_twice);
 }
 
-/* ---- I11: effects ------------------------------------------------------------------------------ */
+/* ---- I11: effects
+ * ------------------------------------------------------------------------------ */
 
 /* Each PaymentFailed has one CardDeclined, and nothing was caused twice. */
 static void check_effects(struct world *world)
 {
     const struct node *account = &world->nodes[ACCOUNT], *order = &world->nodes[ORDER];
-    int64_t failed = number_of(world, order, "SELECT count(*) FROM event_log WHERE type = 'PaymentFailed'");
-    int64_t declined = number_of(world, account, "SELECT count(*) FROM event_log WHERE type = 'CardDeclined'");
-    int64_t causes = number_of(world, account, "SELECT count(DISTINCT cause) FROM event_log WHERE type = 'CardDeclined' AND cause LIKE 'ORDER/%'");
+    int64_t failed = number_of(world, order,
+                               "SELECT count(*) FROM event_log WHERE type = 'PaymentFailed'");
+    int64_t declined = number_of(world, account,
+                                 "SELECT count(*) FROM event_log WHERE type = 'CardDeclined'");
+    int64_t causes = number_of(world, account,
+                               "SELECT count(DISTINCT cause) FROM event_log WHERE type = "
+                               "'CardDeclined' AND cause LIKE 'ORDER/%'");
     if (failed != declined || causes != declined)
-        violated(world, "I11: %lld PaymentFailed, %lld CardDeclined of %lld causes", (long long)failed, (long long)declined, (long long)causes);
-    sqlite3_stmt *statement = prepare(world, account, "SELECT cause FROM event_log WHERE type = 'CardDeclined'");
+        violated(world, "I11: %lld PaymentFailed, %lld CardDeclined of %lld causes",
+                 (long long)failed, (long long)declined, (long long)causes);
+    sqlite3_stmt *statement = prepare(world, account,
+                                      "SELECT cause FROM event_log WHERE type = 'CardDeclined'");
     while (sqlite3_step(statement) == SQLITE_ROW) {
         const char *cause = (const char *)sqlite3_column_text(statement, 0);
-        const struct record *record = cause ? history_at(order, strtoll(cause + strlen("ORDER/"), NULL, 10)) : NULL;
+        const struct record *record =
+            cause ? history_at(order, strtoll(cause + strlen("ORDER/"), NULL, 10)) : NULL;
         if (!record || strcmp(record->event.type, "PaymentFailed") != 0)
-            violated(world, "I11: a CardDeclined was caused by %s, which is no PaymentFailed", cause ? cause : "nothing");
+            violated(world, "I11: a CardDeclined was caused by %s, which is no PaymentFailed",
+                     cause ? cause : "nothing");
     }
     sqlite3_finalize(statement);
 }

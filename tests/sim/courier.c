@@ -1,6 +1,6 @@
-/* Courier: carries out what relay and feed decide, sends the replies of settled batches, makes the calls to the
- * payment provider. It stands for common/runtime/courier*.c, and does as they do, with packets in place of
- * NATS messages. */
+/* Courier: carries out what relay and feed decide, sends the replies of settled batches, makes the
+ * calls to the payment provider. It stands for common/runtime/courier*.c, and does as they do, with
+ * packets in place of NATS messages. */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,9 @@ static uint64_t hash(const char *text)
 void node_reply(struct world *world, struct node *node, const struct item *item)
 {
     struct request *request = world->load.requests[item->received_ns];
-    struct packet packet = { .kind = PACKET_REPLY, .node = node->index, .reply = { .request = request } };
+    struct packet packet = { .kind = PACKET_REPLY,
+                             .node = node->index,
+                             .reply = { .request = request } };
     if (!node->connected)
         return;
     if (item->outcome == OUTCOME_REFUSED) {
@@ -41,7 +43,8 @@ void node_reply(struct world *world, struct node *node, const struct item *item)
 
 /* ---- Calls to the payment provider ----------------------------------------------------------- */
 
-static void push_answer(struct world *world, struct node *node, const struct open_call *call, enum answer_outcome outcome, int status)
+static void push_answer(struct world *world, struct node *node, const struct open_call *call,
+                        enum answer_outcome outcome, int status)
 {
     struct item *item = must(item_new(ITEM_ANSWER));
     item->answer = (struct answer){ .outcome = outcome, .number = call->number };
@@ -56,22 +59,27 @@ static void push_answer(struct world *world, struct node *node, const struct ope
         reply->status = "voided";
         item->answer.body = reply;
     }
-    tell(world, "%s: the provider about %s/%lld: outcome %d, status %d", node->service->name, call->tag, (long long)call->number,
-         outcome, status);
+    tell(world, "%s: the provider about %s/%lld: outcome %d, status %d", node->service->name,
+         call->tag, (long long)call->number, outcome, status);
     node_push(node, item);
 }
 
 void calls_make(struct world *world, struct node *node, struct batch *batch)
 {
     for (const struct outbound_call *call = batch->calls; call; call = call->next) {
-        struct open_call open = { .id = ++node->call_id, .number = call->number, .deadline_ms = world->now_ms + call->timeout_ms };
-        struct packet packet = { .kind = PACKET_CALL, .node = node->index, .position = open.id, .life = node->life };
+        struct open_call open = { .id = ++node->call_id,
+                                  .number = call->number,
+                                  .deadline_ms = world->now_ms + call->timeout_ms };
+        struct packet packet = {
+            .kind = PACKET_CALL, .node = node->index, .position = open.id, .life = node->life
+        };
         snprintf(open.tag, sizeof(open.tag), "%s", call->tag);
         snprintf(packet.call.tag, sizeof(packet.call.tag), "%s", call->tag);
         packet.call.number = call->number;
         const char *token = strstr(call->body.data, "\"card_token\":\"");
         if (token)
-            snprintf(packet.call.token, sizeof(packet.call.token), "%.*s", (int)strcspn(token + 14, "\""), token + 14);
+            snprintf(packet.call.token, sizeof(packet.call.token), "%.*s",
+                     (int)strcspn(token + 14, "\""), token + 14);
         if (!node->connected || node->call_count == CALLS_MAX) {
             push_answer(world, node, &open, ANSWER_UNREACHABLE, 0);
             continue;
@@ -81,7 +89,8 @@ void calls_make(struct world *world, struct node *node, struct batch *batch)
     }
 }
 
-static void close_call(struct world *world, struct node *node, int i, enum answer_outcome outcome, int status)
+static void close_call(struct world *world, struct node *node, int i, enum answer_outcome outcome,
+                       int status)
 {
     struct open_call call = node->calls[i];
     node->calls[i] = node->calls[--node->call_count];
@@ -148,18 +157,20 @@ static void act(struct world *world, struct node *node)
     calls_look_at_clock(world, node);
 }
 
-static void tell_moves(const struct world *world, const struct node *node, enum relay_state relay_before, enum feed_state feed_before)
+static void tell_moves(const struct world *world, const struct node *node,
+                       enum relay_state relay_before, enum feed_state feed_before)
 {
     const struct relay *relay = &node->relay;
     const struct feed *feed = &node->feed;
     if (relay->state != relay_before)
-        tell(world, "%s relay: %s -> %s (published %lld of %lld) %s", node->service->name, relay_state_name(relay_before),
-             relay_state_name(relay->state), (long long)relay->published, (long long)relay->head,
+        tell(world, "%s relay: %s -> %s (published %lld of %lld) %s", node->service->name,
+             relay_state_name(relay_before), relay_state_name(relay->state),
+             (long long)relay->published, (long long)relay->head,
              relay->state >= RELAY_WAITING ? relay->reason : "");
     if (feed->state != feed_before)
-        tell(world, "%s feed: %s -> %s (cursor %lld of %lld) %s", node->service->name, feed_state_name(feed_before),
-             feed_state_name(feed->state), (long long)feed->cursor, (long long)feed->leader_position,
-             feed->state >= FEED_WAITING ? feed->reason : "");
+        tell(world, "%s feed: %s -> %s (cursor %lld of %lld) %s", node->service->name,
+             feed_state_name(feed_before), feed_state_name(feed->state), (long long)feed->cursor,
+             (long long)feed->leader_position, feed->state >= FEED_WAITING ? feed->reason : "");
 }
 
 /* Arrivals before batches: what a batch settles has arrived before. */
@@ -183,7 +194,8 @@ int64_t courier_due_ms(const struct world *world, const struct node *node)
 {
     if (!node->runs)
         return INT64_MAX;
-    _Bool acked = node->acked_epoch == node->relay.epoch && node->acked_position > node->relay.published;
+    _Bool acked = node->acked_epoch == node->relay.epoch &&
+                  node->acked_position > node->relay.published;
     if (node->mail || node->delivered > 0 || node->more || acked)
         return world->now_ms;
     int64_t due_ms = relay_due_ms(&node->relay);

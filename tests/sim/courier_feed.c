@@ -1,4 +1,5 @@
-/* Courier, the feed's part: as common/runtime/courier_feed.c. And the leader's side of a gap: ranges of its log. */
+/* Courier, the feed's part: as common/runtime/courier_feed.c. And the leader's side of a gap:
+ * ranges of its log. */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +7,17 @@
 #define STATUS_HEARTBEAT 100
 #define STATUS_CONFLICT 409
 
-static void ask(struct world *world, struct node *node, enum packet_kind kind, int64_t epoch, int64_t sequence, int64_t position, int64_t count)
+static void ask(struct world *world, struct node *node, enum packet_kind kind, int64_t epoch,
+                int64_t sequence, int64_t position, int64_t count)
 {
-    send_packet(world, (struct packet){ .kind = kind, .node = node->index, .stream = 1 - node->index, .epoch = epoch,
-                                        .sequence = sequence, .position = position, .count = count, .life = node->life });
+    send_packet(world, (struct packet){ .kind = kind,
+                                        .node = node->index,
+                                        .stream = 1 - node->index,
+                                        .epoch = epoch,
+                                        .sequence = sequence,
+                                        .position = position,
+                                        .count = count,
+                                        .life = node->life });
 }
 
 /* ---- Deliveries ------------------------------------------------------------------------------ */
@@ -70,9 +78,10 @@ void feed_settle(struct world *world, struct node *node, const struct batch *bat
             feed_fork(feed, item->ack_to ? item->feed_epoch : feed->epoch);
         } else if (item->outcome == OUTCOME_GAP && item->ack_to) {
             if (world->without == GUARD_ACK_AFTER_COMMIT)
-                continue;                     /* the server will deliver it again, will it not? */
+                continue; /* the server will deliver it again, will it not? */
             feed_gap(feed, item->feed_epoch, item->event.position, world->now_ms);
-        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP && item->feed_epoch == feed->epoch) {
+        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP &&
+                   item->feed_epoch == feed->epoch) {
             newest = item;
         }
     }
@@ -82,7 +91,8 @@ void feed_settle(struct world *world, struct node *node, const struct batch *bat
         acknowledge(world, node, strtoll(newest->ack_to, NULL, 10));
     if (batch->aborted)
         feed_reset(feed, "the loop could not write", world->now_ms);
-    feed_settled(feed, count, batch->aborted ? feed->cursor : batch->at.cursors[0].position, world->now_ms);
+    feed_settled(feed, count, batch->aborted ? feed->cursor : batch->at.cursors[0].position,
+                 world->now_ms);
 }
 
 /* ---- The leader's side ----------------------------------------------------------------------- */
@@ -91,8 +101,13 @@ void leader_answer(struct world *world, struct node *node, const struct packet *
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
-    struct packet reply = { .kind = packet->kind, .node = packet->node, .to_node = 1, .is_reply = 1, .epoch = packet->epoch,
-                            .position = packet->position, .life = packet->life };
+    struct packet reply = { .kind = packet->kind,
+                            .node = packet->node,
+                            .to_node = 1,
+                            .is_reply = 1,
+                            .epoch = packet->epoch,
+                            .position = packet->position,
+                            .life = packet->life };
     if (!node->connected || !node->announced) {
         reply.result = RESULT_AWAY;
         send_packet(world, reply);
@@ -110,7 +125,8 @@ void leader_answer(struct world *world, struct node *node, const struct packet *
 static void take_stream(struct world *world, struct node *node, const struct packet *packet)
 {
     struct feed_info *info = &node->info;
-    *info = (struct feed_info){ .stream_exists = packet->tail.exists, .last_sequence = packet->tail.last_sequence };
+    *info = (struct feed_info){ .stream_exists = packet->tail.exists,
+                                .last_sequence = packet->tail.last_sequence };
     if (!info->stream_exists)
         feed_info(&node->feed, info, world->now_ms);
     else if (packet->tail.messages > 0)
@@ -125,7 +141,8 @@ static void take_last(struct world *world, struct node *node, const struct packe
     if (packet->result == RESULT_FINE) {
         const struct event *last = &packet->record->event;
         node->info.last_position = last->position;
-        if (cursor_read(node->db, node->service->sources[0].log, &cursor) == 0 && cursor.position == last->position)
+        if (cursor_read(node->db, node->service->sources[0].log, &cursor) == 0 &&
+            cursor.position == last->position)
             node->info.last_differs = !digest_equal(&cursor.chain, &last->chain);
     }
     ask(world, node, PACKET_DURABLE_INFO, packet->epoch, 0, 0, 0);
@@ -142,8 +159,11 @@ static void take_durable(struct world *world, struct node *node, const struct pa
         info->pending = found->pending;
         info->ack_pending = found->ack_pending;
     }
-    if (world->without == GUARD_ACK_AFTER_COMMIT && info->durable_exists) {   /* what the server says is fine */
-        info->acked_sequence = info->delivered_sequence = node->feed.cursor < info->last_sequence ? node->feed.cursor : info->last_sequence;
+    /* what the server says is fine */
+    if (world->without == GUARD_ACK_AFTER_COMMIT && info->durable_exists) {
+        info->acked_sequence = info->delivered_sequence = node->feed.cursor < info->last_sequence
+                                                              ? node->feed.cursor
+                                                              : info->last_sequence;
         info->pending = 1;
         info->ack_pending = 0;
     }
@@ -168,14 +188,19 @@ static void take_compared(struct world *world, struct node *node, const struct p
 {
     struct feed *feed = &node->feed;
     struct cursor cursor;
-    if (packet->result != RESULT_FINE || cursor_read(node->db, node->service->sources[0].log, &cursor) < 0 || cursor.position != feed->cursor)
+    if (packet->result != RESULT_FINE ||
+        cursor_read(node->db, node->service->sources[0].log, &cursor) < 0 ||
+        cursor.position != feed->cursor)
         feed_failed(feed, "the leader refuses to give its events", world->now_ms);
     else if (packet->page.count == 0)
         feed_compared(feed, FEED_LEADER_IS_SHORTER, world->now_ms);
     else if (packet->page.records[0]->event.position != cursor.position)
         feed_failed(feed, "the cursor has moved since the leader was asked", world->now_ms);
     else
-        feed_compared(feed, digest_equal(&packet->page.records[0]->event.chain, &cursor.chain) ? FEED_LEADER_AGREES : FEED_LEADER_DIFFERS,
+        feed_compared(feed,
+                      digest_equal(&packet->page.records[0]->event.chain, &cursor.chain)
+                          ? FEED_LEADER_AGREES
+                          : FEED_LEADER_DIFFERS,
                       world->now_ms);
 }
 
@@ -186,7 +211,8 @@ void feed_answer(struct world *world, struct node *node, const struct packet *pa
         if (packet->count == STATUS_HEARTBEAT)
             feed_heartbeat(feed, world->now_ms);
         else if (packet->epoch == feed->epoch)
-            feed_pull_ended(feed, packet->position, packet->count == STATUS_CONFLICT, world->now_ms);
+            feed_pull_ended(feed, packet->position, packet->count == STATUS_CONFLICT,
+                            world->now_ms);
         return;
     }
     if (packet->epoch != feed->epoch)
@@ -202,9 +228,9 @@ void feed_answer(struct world *world, struct node *node, const struct packet *pa
         else
             feed_failed(feed, "the durable cannot be made", world->now_ms);
         break;
-    case PACKET_FILL:           take_page(world, node, packet); break;
-    case PACKET_COMPARE:        take_compared(world, node, packet); break;
-    default: break;
+    case PACKET_FILL:    take_page(world, node, packet); break;
+    case PACKET_COMPARE: take_compared(world, node, packet); break;
+    default:             break;
     }
 }
 
@@ -216,15 +242,25 @@ void feed_act(struct world *world, struct node *node)
         struct feed *feed = &node->feed;
         struct feed_action action = feed_next(feed, world->now_ms);
         switch (action.kind) {
-        case FEED_NOTHING:        return;
-        case FEED_ASK:            ask(world, node, PACKET_FEED_INFO, action.epoch, 0, 0, 0); break;
-        case FEED_COMPARE:        ask(world, node, PACKET_COMPARE, action.epoch, 0, action.position - 1, 1); break;
-        case FEED_DELETE_DURABLE: ask(world, node, PACKET_DURABLE_DELETE, action.epoch, 0, 0, 0); break;
-        case FEED_MAKE_DURABLE:
-            ask(world, node, PACKET_DURABLE_MAKE, action.epoch, action.sequence, 0, 2 * feed->config.window_max);
+        case FEED_NOTHING: return;
+        case FEED_ASK:     ask(world, node, PACKET_FEED_INFO, action.epoch, 0, 0, 0); break;
+        case FEED_COMPARE:
+            ask(world, node, PACKET_COMPARE, action.epoch, 0, action.position - 1, 1);
             break;
-        case FEED_PULL:           ask(world, node, PACKET_PULL, action.epoch, feed->config.pull_expires_ms, action.pull, action.count); break;
-        case FEED_FILL:           ask(world, node, PACKET_FILL, action.epoch, 0, action.position, action.count); break;
+        case FEED_DELETE_DURABLE:
+            ask(world, node, PACKET_DURABLE_DELETE, action.epoch, 0, 0, 0);
+            break;
+        case FEED_MAKE_DURABLE:
+            ask(world, node, PACKET_DURABLE_MAKE, action.epoch, action.sequence, 0,
+                2 * feed->config.window_max);
+            break;
+        case FEED_PULL:
+            ask(world, node, PACKET_PULL, action.epoch, feed->config.pull_expires_ms, action.pull,
+                action.count);
+            break;
+        case FEED_FILL:
+            ask(world, node, PACKET_FILL, action.epoch, 0, action.position, action.count);
+            break;
         }
     }
 }

@@ -2,10 +2,16 @@
 #include "world.h"
 #include <string.h>
 
-static void ask(struct world *world, struct node *node, enum packet_kind kind, int64_t epoch, int64_t sequence, int64_t last)
+static void ask(struct world *world, struct node *node, enum packet_kind kind, int64_t epoch,
+                int64_t sequence, int64_t last)
 {
-    send_packet(world, (struct packet){ .kind = kind, .node = node->index, .stream = node->index, .epoch = epoch, .sequence = sequence,
-                                        .position = last, .life = node->life });
+    send_packet(world, (struct packet){ .kind = kind,
+                                        .node = node->index,
+                                        .stream = node->index,
+                                        .epoch = epoch,
+                                        .sequence = sequence,
+                                        .position = last,
+                                        .life = node->life });
 }
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
@@ -15,19 +21,27 @@ static void publish(struct world *world, struct node *node, const struct relay_a
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
     int64_t sequence = action->sequence;
-    tell(world, "%s publishes %lld..%lld after %lld", node->service->name, (long long)action->first, (long long)action->last,
-         (long long)sequence);
-    int r = event_reader_open(&reader, node->db, node->self.log, action->first - 1, action->last - action->first + 1);
+    tell(world, "%s publishes %lld..%lld after %lld", node->service->name, (long long)action->first,
+         (long long)action->last, (long long)sequence);
+    int r = event_reader_open(&reader, node->db, node->self.log, action->first - 1,
+                              action->last - action->first + 1);
     while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
         int64_t expected = world->without == GUARD_EXPECTED_SEQUENCE ? -1 : sequence;
         sequence++;
-        send_packet(world, (struct packet){ .kind = PACKET_PUBLISH, .node = node->index, .stream = node->index, .epoch = action->epoch,
-                                            .sequence = expected, .position = event.position, .life = node->life,
-                                            .count = event.position == action->last,   /* asks for an acknowledgement */
+        send_packet(world, (struct packet){ .kind = PACKET_PUBLISH,
+                                            .node = node->index,
+                                            .stream = node->index,
+                                            .epoch = action->epoch,
+                                            .sequence = expected,
+                                            .position = event.position,
+                                            .life = node->life,
+                                            /* asks for an acknowledgement */
+                                            .count = event.position == action->last,
                                             .record = record_of(world, node->index, &event) });
     }
     if (sequence != action->sequence + action->last - action->first + 1)
-        violated(world, "I4: the log of %s ends before position %lld", node->service->name, (long long)action->last);
+        violated(world, "I4: the log of %s ends before position %lld", node->service->name,
+                 (long long)action->last);
 }
 
 /* ---- Looking at the stream ------------------------------------------------------------------ */
@@ -46,7 +60,8 @@ static void compare_last(struct world *world, struct node *node, const struct re
     int r = event_log_chain_at(node->db, tail->position, &chain);
     tail->fit = r > 0 && digest_equal(&chain, &record->event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
     if (r < 0)
-        violated(world, "I12: the log of %s cannot be read: %s", node->service->name, failure_text());
+        violated(world, "I12: the log of %s cannot be read: %s", node->service->name,
+                 failure_text());
 }
 
 static void take_info(struct world *world, struct node *node, const struct packet *packet)
@@ -84,7 +99,7 @@ static void recover(struct world *world, struct node *node, const struct relay_a
     int64_t count = action->last - action->sequence + 1;
     node->recovery.first = action->sequence;
     node->recovery.expected = count < RECOVER_MAX ? (int)count : RECOVER_MAX;
-    node->recovery.received = 0;              /* unsettled: of a try that timed out; the loop still has them */
+    node->recovery.received = 0; /* unsettled: of a try that timed out; the loop still has them */
     memset(node->recovery.records, 0, sizeof(node->recovery.records));
     for (int i = 0; i < node->recovery.expected; i++)
         ask(world, node, PACKET_GET, action->epoch, action->sequence + i, 0);
@@ -132,7 +147,8 @@ void relay_settle(struct world *world, struct node *node, const struct batch *ba
         else if (item->outcome == OUTCOME_GAP && !node->recovery.rolled_back)
             relay_fork(relay, "the stream has lost events that our log has lost too");
     }
-    node->recovery.rolled_back = node->recovery.unsettled > 0 && (node->recovery.rolled_back || batch->aborted);
+    node->recovery.rolled_back = node->recovery.unsettled > 0 &&
+                                 (node->recovery.rolled_back || batch->aborted);
     _Bool is_over = recovering && node->recovery.unsettled == 0;
     if (batch->aborted) {
         if (is_over)
@@ -157,14 +173,15 @@ void relay_answer(struct world *world, struct node *node, const struct packet *p
         return;
     switch (packet->kind) {
     case PACKET_INFO:
-    case PACKET_AUDIT: take_info(world, node, packet); break;
-    case PACKET_LAST:  take_last(world, node, packet); break;
-    case PACKET_GET:   take_own_message(world, node, packet); break;
+    case PACKET_AUDIT:  take_info(world, node, packet); break;
+    case PACKET_LAST:   take_last(world, node, packet); break;
+    case PACKET_GET:    take_own_message(world, node, packet); break;
     case PACKET_MAKE:
     case PACKET_DELETE: relay_made(relay, world->now_ms); break;
     case PACKET_PUBLISH:
         if (packet->result == RESULT_WRONG_SEQUENCE)
-            relay_denied(relay, packet->epoch, "the stream expected another sequence", world->now_ms);
+            relay_denied(relay, packet->epoch, "the stream expected another sequence",
+                         world->now_ms);
         else
             relay_refused(relay, packet->epoch, "the stream refused an event", world->now_ms);
         break;
@@ -178,9 +195,11 @@ void relay_act(struct world *world, struct node *node)
     for (;;) {
         struct relay_action action = relay_next(&node->relay, world->now_ms);
         switch (action.kind) {
-        case RELAY_NOTHING:       return;
-        case RELAY_ASK:           ask(world, node, PACKET_INFO, action.epoch, 0, 0); break;
-        case RELAY_AUDIT:         ask(world, node, PACKET_AUDIT, action.epoch, action.first, action.last); break;
+        case RELAY_NOTHING: return;
+        case RELAY_ASK:     ask(world, node, PACKET_INFO, action.epoch, 0, 0); break;
+        case RELAY_AUDIT:
+            ask(world, node, PACKET_AUDIT, action.epoch, action.first, action.last);
+            break;
         case RELAY_MAKE_STREAM:   ask(world, node, PACKET_MAKE, action.epoch, 0, 0); break;
         case RELAY_DELETE_STREAM: ask(world, node, PACKET_DELETE, action.epoch, 0, 0); break;
         case RELAY_RECOVER:       recover(world, node, &action); break;

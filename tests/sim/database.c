@@ -1,10 +1,10 @@
-/* Database: a node's store. In memory, or on a disk of disk.h where power cuts and I/O errors are wanted: that one is
- * slower. Copies of it are made and given back as SQLite makes backups. */
+/* Database: a node's store. In memory, or on a disk of disk.h where power cuts and I/O errors are
+ * wanted: that one is slower. Copies of it are made and given back as SQLite makes backups. */
 #include "world.h"
 #include "disk.h"
 #include <stdlib.h>
 
-static sqlite3 *opened;                       /* the newest connection: db.h does not give it away */
+static sqlite3 *opened; /* the newest connection: db.h does not give it away */
 
 static int note_opened(sqlite3 *handle, char **error, const struct sqlite3_api_routines *routines)
 {
@@ -34,7 +34,8 @@ void open_database(struct db **ret_db, sqlite3 **ret_handle)
 static void copy_database(struct world *world, sqlite3 *to, sqlite3 *from)
 {
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
-    if (!backup || sqlite3_backup_step(backup, -1) != SQLITE_DONE || sqlite3_backup_finish(backup) != SQLITE_OK)
+    if (!backup || sqlite3_backup_step(backup, -1) != SQLITE_DONE ||
+        sqlite3_backup_finish(backup) != SQLITE_OK)
         violated(world, "a database cannot be copied: %s", sqlite3_errmsg(to));
 }
 
@@ -42,16 +43,19 @@ void node_open_database(struct world *world, struct node *node)
 {
     char path[DISK_PATH_SIZE];
     disk_path(node->index, path);
-    struct db_options options = { .path = node->on_disk ? path : ":memory:", .vfs = node->on_disk ? DISK_VFS : NULL };
+    struct db_options options = { .path = node->on_disk ? path : ":memory:",
+                                  .vfs = node->on_disk ? DISK_VFS : NULL };
     if (try_open(&options, &node->db, &node->handle) < 0) {
-        violated(world, "I12: %s cannot open its database: %s", node->service->name, failure_text());
-        open_database(&node->db, &node->handle);   /* so that the run can be taken apart */
+        violated(world, "I12: %s cannot open its database: %s", node->service->name,
+                 failure_text());
+        open_database(&node->db, &node->handle); /* so that the run can be taken apart */
     }
     if (world->without == GUARD_SYNC_BEFORE_REPLY)
         sqlite3_exec(node->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 }
 
-/* The process is gone, and another one finds its files. That one may be gone, too, before it has recovered them. */
+/* The process is gone, and another one finds its files. That one may be gone, too, before it has
+ * recovered them. */
 void node_reopen_database(struct world *world, struct node *node, _Bool power_was_cut)
 {
     char path[DISK_PATH_SIZE];
@@ -75,7 +79,7 @@ void node_reopen_database(struct world *world, struct node *node, _Bool power_wa
 
 void node_cut_power(struct world *world, struct node *node)
 {
-    disk_kill(node->index);                   /* node_crash finds it so */
+    disk_kill(node->index); /* node_crash finds it so */
     node_crash(world, node);
 }
 
@@ -100,7 +104,8 @@ void node_restore_database(struct world *world, struct node *node, _Bool from_co
 {
     node_free_disk(node);
     if (from_copy && node->copy) {
-        tell(world, "%s: an older database is restored, up to %lld", node->service->name, (long long)node->copy_head);
+        tell(world, "%s: an older database is restored, up to %lld", node->service->name,
+             (long long)node->copy_head);
         copy_database(world, node->handle, node->copy_handle);
     } else {
         tell(world, "%s: the database is lost", node->service->name);

@@ -6,16 +6,19 @@
 #include <string.h>
 
 #define DISKS 2
-#define FILES_MAX 4                           /* database, WAL, journal */
+#define FILES_MAX 4 /* database, WAL, journal */
 #define SECTOR 512
 #define REGIONS_MAX 64
 
-struct content { unsigned char *bytes; int64_t size, room; };
+struct content {
+    unsigned char *bytes;
+    int64_t size, room;
+};
 struct file {
-    char name[32];                            /* empty: a free place */
+    char name[32]; /* empty: a free place */
     struct content now, synced;
-    int64_t dirty_from, dirty_to;             /* bytes that may differ between the two */
-    void *regions[REGIONS_MAX];               /* of the WAL's index, which every process makes anew */
+    int64_t dirty_from, dirty_to; /* bytes that may differ between the two */
+    void *regions[REGIONS_MAX];   /* of the WAL's index, which every process makes anew */
 };
 struct disk {
     struct file files[FILES_MAX];
@@ -23,7 +26,11 @@ struct disk {
     _Bool is_cut, is_dead;
 };
 static struct disk disks[DISKS];
-struct handle { sqlite3_file base; struct disk *disk; struct file *file; };
+struct handle {
+    sqlite3_file base;
+    struct disk *disk;
+    struct file *file;
+};
 
 /* ---- Faults ---------------------------------------------------------------------------------- */
 
@@ -97,7 +104,8 @@ static int settle(struct file *file)
     int64_t to = file->dirty_to < file->now.size ? file->dirty_to : file->now.size;
     int code = set_size(&file->synced, file->now.size);
     if (code == SQLITE_OK && file->dirty_from < to)
-        memcpy(file->synced.bytes + file->dirty_from, file->now.bytes + file->dirty_from, (size_t)(to - file->dirty_from));
+        memcpy(file->synced.bytes + file->dirty_from, file->now.bytes + file->dirty_from,
+               (size_t)(to - file->dirty_from));
     file->dirty_from = file->dirty_to = 0;
     return code;
 }
@@ -105,8 +113,10 @@ static int settle(struct file *file)
 /* Each sector that was not synced is as it was, or as it was to be. */
 static void lose(struct file *file, uint64_t *random)
 {
-    int64_t size = file->now.size < file->synced.size && (*random & 1) ? file->now.size : file->synced.size;
-    for (int64_t at = file->dirty_from / SECTOR * SECTOR; at < file->dirty_to && at < file->now.size; at += SECTOR) {
+    int64_t size = file->now.size < file->synced.size && (*random & 1) ? file->now.size
+                                                                       : file->synced.size;
+    for (int64_t at = file->dirty_from / SECTOR * SECTOR;
+         at < file->dirty_to && at < file->now.size; at += SECTOR) {
         *random = *random * 6364136223846793005u + 1442695040888963407u;
         int64_t to = at + SECTOR < file->now.size ? at + SECTOR : file->now.size;
         if (*random >> 63 || (to > file->synced.size && reserve(&file->synced, to) != SQLITE_OK))
@@ -163,7 +173,8 @@ void disk_revive(int node, _Bool power_was_cut, uint64_t *random)
     disk->fail_after = 0;
 }
 
-/* ---- An open file ----------------------------------------------------------------------------- */
+/* ---- An open file
+ * ----------------------------------------------------------------------------- */
 
 static struct file *file_of(sqlite3_file *base)
 {
@@ -298,11 +309,13 @@ static int shm_unmap(sqlite3_file *base, int remove)
     return SQLITE_OK;
 }
 
-/* ---- The VFS ---------------------------------------------------------------------------------- */
+/* ---- The VFS
+ * ---------------------------------------------------------------------------------- */
 
 static const sqlite3_io_methods methods = {
-    2, file_close, file_read, file_write, file_truncate, file_sync, file_size, file_lock, file_lock, file_reserved, file_control,
-    file_sector, file_traits, shm_map, shm_lock, shm_barrier, shm_unmap, NULL, NULL,
+    2,         file_close,  file_read,     file_write,   file_truncate, file_sync,   file_size,
+    file_lock, file_lock,   file_reserved, file_control, file_sector,   file_traits, shm_map,
+    shm_lock,  shm_barrier, shm_unmap,     NULL,         NULL,
 };
 
 void disk_path(int node, char ret_path[DISK_PATH_SIZE])
@@ -324,7 +337,8 @@ static struct file *find(const char *path)
     return NULL;
 }
 
-static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int flags, int *ret_flags)
+static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int flags,
+                    int *ret_flags)
 {
     (void)vfs;
     struct handle *handle = (struct handle *)base;
@@ -377,7 +391,7 @@ static int vfs_full_path(sqlite3_vfs *vfs, const char *path, int size, char *ret
 static int vfs_random(sqlite3_vfs *vfs, int count, char *ret_bytes)
 {
     (void)vfs;
-    memset(ret_bytes, 0x5a, (size_t)count);   /* the same run, the same bytes */
+    memset(ret_bytes, 0x5a, (size_t)count); /* the same run, the same bytes */
     return count;
 }
 
@@ -397,8 +411,17 @@ static int vfs_time(sqlite3_vfs *vfs, double *ret_days)
 void disk_register(void)
 {
     static sqlite3_vfs vfs = {
-        .iVersion = 1, .szOsFile = sizeof(struct handle), .mxPathname = 64, .zName = DISK_VFS, .xOpen = vfs_open, .xDelete = vfs_delete,
-        .xAccess = vfs_access, .xFullPathname = vfs_full_path, .xRandomness = vfs_random, .xSleep = vfs_sleep, .xCurrentTime = vfs_time,
+        .iVersion = 1,
+        .szOsFile = sizeof(struct handle),
+        .mxPathname = 64,
+        .zName = DISK_VFS,
+        .xOpen = vfs_open,
+        .xDelete = vfs_delete,
+        .xAccess = vfs_access,
+        .xFullPathname = vfs_full_path,
+        .xRandomness = vfs_random,
+        .xSleep = vfs_sleep,
+        .xCurrentTime = vfs_time,
     };
     sqlite3_vfs_register(&vfs, 0);
 }

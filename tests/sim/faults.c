@@ -1,8 +1,9 @@
 /* Faults: what breaks, drawn from the seed.
  *
- * One thing is not drawn among them: that both copies of an event, the one in its service's database and the one in
- * its stream, are lost. Nothing can heal that. So a stream is damaged only while the database has all, and a database
- * only while the stream has all; both together are lost once, at the end of a run, to see it named. */
+ * One thing is not drawn among them: that both copies of an event, the one in its service's
+ * database and the one in its stream, are lost. Nothing can heal that. So a stream is damaged only
+ * while the database has all, and a database only while the stream has all; both together are lost
+ * once, at the end of a run, to see it named. */
 #include "world.h"
 #include "disk.h"
 #include <stdlib.h>
@@ -17,14 +18,16 @@ static _Bool stream_may_go(struct world *world, int index)
 {
     struct node *node = &world->nodes[index];
     struct log_head head;
-    return world->server.streams[index].exists && event_log_head(node->db, &head) == 0 && head.position == node->history_count;
+    return world->server.streams[index].exists && event_log_head(node->db, &head) == 0 &&
+           head.position == node->history_count;
 }
 
 /* May this database go? Its stream must have all, and nothing on its way may delete it. */
 static _Bool database_may_go(struct world *world, int index)
 {
     for (int i = 0; i < world->packet_count; i++)
-        if (world->packets[i].kind == PACKET_DELETE && world->packets[i].stream == index && !world->packets[i].to_node)
+        if (world->packets[i].kind == PACKET_DELETE && world->packets[i].stream == index &&
+            !world->packets[i].to_node)
             return 0;
     return stream_is_whole(world, index);
 }
@@ -73,7 +76,8 @@ static _Bool fill_disk(struct world *world)
     if (!node->runs)
         return 0;
     node->disk_full_until_ms = world->now_ms + 1 + draw(world, 1000);
-    sqlite3_exec(node->handle, "PRAGMA max_page_count = 1", NULL, NULL, NULL);   /* what it has, and no page more */
+    /* what it has, and no page more */
+    sqlite3_exec(node->handle, "PRAGMA max_page_count = 1", NULL, NULL, NULL);
     tell(world, "%s: the disk is full", node->service->name);
     return 1;
 }
@@ -163,7 +167,8 @@ static _Bool wipe_server(struct world *world)
 static struct stream *stream_to_damage(struct world *world)
 {
     int index = (int)draw(world, NODES);
-    return stream_may_go(world, index) && world->server.is_up ? &world->server.streams[index] : NULL;
+    return stream_may_go(world, index) && world->server.is_up ? &world->server.streams[index]
+                                                              : NULL;
 }
 
 static _Bool delete_stream(struct world *world)
@@ -187,8 +192,9 @@ static _Bool lose_middle(struct world *world)
     struct stream *stream = stream_to_damage(world);
     if (!stream || stream->messages == 0)
         return 0;
-    int64_t first = stream->first + draw(world, stream->last - stream->first + 1), count = 1 + draw(world, 50);
-    _Bool is_noticed = one_in(world, 2);      /* else the server counts them, and cannot read them */
+    int64_t first = stream->first + draw(world, stream->last - stream->first + 1),
+            count = 1 + draw(world, 50);
+    _Bool is_noticed = one_in(world, 2); /* else the server counts them, and cannot read them */
     for (int64_t s = first; s <= stream->last && s < first + count; s++)
         if (is_noticed)
             stream_forget(stream, s);
@@ -278,7 +284,7 @@ static _Bool copy_database(struct world *world)
     struct node *node = any_node(world);
     if (node->runs)
         node_copy_database(world, node);
-    return 0;                                 /* a backup is no fault */
+    return 0; /* a backup is no fault */
 }
 
 /* ---- The one that cannot be healed ----------------------------------------------------------- */
@@ -288,27 +294,48 @@ int lose_both_copies(struct world *world)
     int index = (int)draw(world, NODES);
     struct node *node = &world->nodes[index];
     struct stream *stream = &world->server.streams[index];
-    if (!node->copy || node->copy_head == 0 || node->copy_head >= node->history_count || stream->last != node->history_count)
+    if (!node->copy || node->copy_head == 0 || node->copy_head >= node->history_count ||
+        stream->last != node->history_count)
         return -1;
-    tell(world, "%s and its stream lose what came after %lld", node->service->name, (long long)node->copy_head);
+    tell(world, "%s and its stream lose what came after %lld", node->service->name,
+         (long long)node->copy_head);
     node_crash(world, node);
     node_restore_database(world, node, 1);
     stream_cut(stream, node->copy_head);
-    node->history_count = node->copy_head;    /* from here on the world is another one */
+    node->history_count = node->copy_head; /* from here on the world is another one */
     return index;
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-static const struct { const char *name; _Bool (*act)(struct world *); int weight; } faults[] = {
-    { "service crashes", crash, 10 }, { "older database restored", restore_older, 4 }, { "database lost", lose_database, 2 },
-    { "connection breaks", disconnect, 8 }, { "disk full", fill_disk, 4 }, { "clock jumps", jump_clock, 3 },
-    { "server restarts", restart_server, 4 }, { "power cut at the server", cut_power, 6 }, { "server wiped", wipe_server, 2 },
-    { "stream deleted", delete_stream, 2 }, { "stream purged", purge_stream, 2 }, { "stream loses its middle", lose_middle, 4 },
-    { "stream loses its last message", lose_last, 2 }, { "stream full", fill_stream, 4 }, { "durable deleted", delete_durable, 4 },
-    { "durable delivers again", redeliver, 5 }, { "durable ahead", move_durable_ahead, 3 }, { "pulls forgotten", forget_pulls, 3 },
-    { "provider away", provider_goes, 3 }, { "everything stands still", freeze, 3 }, { "backup taken", copy_database, 4 },
-    { "power cut at a service", cut_service_power, 8 }, { "write or sync fails", fail_write, 6 },
+static const struct {
+    const char *name;
+    _Bool (*act)(struct world *);
+    int weight;
+} faults[] = {
+    { "service crashes", crash, 10 },
+    { "older database restored", restore_older, 4 },
+    { "database lost", lose_database, 2 },
+    { "connection breaks", disconnect, 8 },
+    { "disk full", fill_disk, 4 },
+    { "clock jumps", jump_clock, 3 },
+    { "server restarts", restart_server, 4 },
+    { "power cut at the server", cut_power, 6 },
+    { "server wiped", wipe_server, 2 },
+    { "stream deleted", delete_stream, 2 },
+    { "stream purged", purge_stream, 2 },
+    { "stream loses its middle", lose_middle, 4 },
+    { "stream loses its last message", lose_last, 2 },
+    { "stream full", fill_stream, 4 },
+    { "durable deleted", delete_durable, 4 },
+    { "durable delivers again", redeliver, 5 },
+    { "durable ahead", move_durable_ahead, 3 },
+    { "pulls forgotten", forget_pulls, 3 },
+    { "provider away", provider_goes, 3 },
+    { "everything stands still", freeze, 3 },
+    { "backup taken", copy_database, 4 },
+    { "power cut at a service", cut_service_power, 8 },
+    { "write or sync fails", fail_write, 6 },
 };
 #define FAULT_COUNT (int)(sizeof(faults) / sizeof(*faults))
 _Static_assert(FAULT_COUNT <= FAULTS_MAX, "the world counts too few faults");
@@ -344,7 +371,7 @@ void faults_end(struct world *world)
     for (int i = 0; i < NODES; i++) {
         struct node *node = &world->nodes[i];
         world->server.streams[i].full_until_ms = 0;
-        node->clock_ms = node->clock_max_ms;  /* deadlines that were set by it must come */
+        node->clock_ms = node->clock_max_ms; /* deadlines that were set by it must come */
         node_free_disk(node);
         if (node->on_disk && !disk_is_dead(i))
             disk_fail_after(i, 0, 0);

@@ -1,10 +1,12 @@
-/* Fold: the tables of a service, made anew from the two logs in a fresh database, must be the tables that it has
- * (I5, I8). The two logs are folded one after the other, in either order: rule 2 says that it does not matter. */
+/* Fold: the tables of a service, made anew from the two logs in a fresh database, must be the
+ * tables that it has (I5, I8). The two logs are folded one after the other, in either order: rule 2
+ * says that it does not matter. */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
 
-static void fold(struct world *world, struct db *db, const struct event_type *events, const struct node *leader, int64_t last)
+static void fold(struct world *world, struct db *db, const struct event_type *events,
+                 const struct node *leader, int64_t last)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
@@ -16,7 +18,8 @@ static void fold(struct world *world, struct db *db, const struct event_type *ev
             continue;
         record_read(world, record, leader->service->events);
         if (type->apply(db, &record->event) < 0) {
-            violated(world, "I5: %s %lld cannot be applied anew: %s", leader->self.log, (long long)event.position, failure_text());
+            violated(world, "I5: %s %lld cannot be applied anew: %s", leader->self.log,
+                     (long long)event.position, failure_text());
             return;
         }
     }
@@ -24,16 +27,19 @@ static void fold(struct world *world, struct db *db, const struct event_type *ev
 
 static _Bool values_are_equal(sqlite3_stmt *a, sqlite3_stmt *b, int column)
 {
-    const char *one = (const char *)sqlite3_column_text(a, column), *other = (const char *)sqlite3_column_text(b, column);
+    const char *one = (const char *)sqlite3_column_text(a, column),
+               *other = (const char *)sqlite3_column_text(b, column);
     return one == other || (one && other && strcmp(one, other) == 0);
 }
 
-static void compare_table(struct world *world, const struct node *node, sqlite3 *folded, const char *table)
+static void compare_table(struct world *world, const struct node *node, sqlite3 *folded,
+                          const char *table)
 {
     sqlite3_stmt *a = NULL, *b = NULL;
     char sql[128];
     snprintf(sql, sizeof(sql), "SELECT * FROM %s ORDER BY 1, 2", table);
-    if (sqlite3_prepare_v2(node->handle, sql, -1, &a, NULL) != SQLITE_OK || sqlite3_prepare_v2(folded, sql, -1, &b, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(node->handle, sql, -1, &a, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(folded, sql, -1, &b, NULL) != SQLITE_OK)
         must(NULL);
     for (int64_t row = 1;; row++) {
         int more = sqlite3_step(a), other = sqlite3_step(b);
@@ -41,7 +47,8 @@ static void compare_table(struct world *world, const struct node *node, sqlite3 
         for (int i = 0; equal && more == SQLITE_ROW && i < sqlite3_column_count(a); i++)
             equal = values_are_equal(a, b, i);
         if (!equal)
-            violated(world, "I5: %s: the table %s differs from its logs folded anew in row %lld", node->service->name, table, (long long)row);
+            violated(world, "I5: %s: the table %s differs from its logs folded anew in row %lld",
+                     node->service->name, table, (long long)row);
         if (!equal || more != SQLITE_ROW)
             break;
     }
@@ -53,9 +60,11 @@ static void compare_table(struct world *world, const struct node *node, sqlite3 
 static void compare_tables(struct world *world, const struct node *node, sqlite3 *folded)
 {
     sqlite3_stmt *tables = NULL;
-    if (sqlite3_prepare_v2(folded, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN"
-        " ('event_log', 'cursors', 'refusals', 'parked', 'meta', 'card_choices', 'void_mark') AND name NOT LIKE 'sqlite%'",
-        -1, &tables, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(folded,
+                           "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN"
+                           " ('event_log', 'cursors', 'refusals', 'parked', 'meta', "
+                           "'card_choices', 'void_mark') AND name NOT LIKE 'sqlite%'",
+                           -1, &tables, NULL) != SQLITE_OK)
         must(NULL);
     while (sqlite3_step(tables) == SQLITE_ROW)
         compare_table(world, node, folded, (const char *)sqlite3_column_text(tables, 0));

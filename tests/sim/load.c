@@ -1,6 +1,6 @@
-/* Load: customers and a shop. Each request has its idempotency key and is asked again under it until it is
- * answered; now and then also afterwards, or with another body. What was answered is remembered, and held
- * against every later answer (I1 to I3). */
+/* Load: customers and a shop. Each request has its idempotency key and is asked again under it
+ * until it is answered; now and then also afterwards, or with another body. What was answered is
+ * remembered, and held against every later answer (I1 to I3). */
 #include "world.h"
 #include "account-svc/service.h"
 #include "order-svc/service.h"
@@ -11,7 +11,10 @@
 #define REPEAT_ONE_IN 12
 #define OTHER_BODY_ONE_IN 60
 
-static const struct { const char *subject; int node, weight; } kinds[REQUEST_KINDS] = {
+static const struct {
+    const char *subject;
+    int node, weight;
+} kinds[REQUEST_KINDS] = {
     [REQUEST_PRODUCT] = { "order.add-product", ORDER, 0 },
     [REQUEST_REGISTER] = { "account.register", ACCOUNT, 6 },
     [REQUEST_CARD] = { "account.add-card", ACCOUNT, 12 },
@@ -60,12 +63,16 @@ static const char *pick_sku(struct world *world)
 
 static struct address address_of(struct world *world, int number)
 {
-    return (struct address){ .street = text(world, "Street %lld", number), .city = "Town", .postal_code = "12345", .country = "DE" };
+    return (struct address){ .street = text(world, "Street %lld", number),
+                             .city = "Town",
+                             .postal_code = "12345",
+                             .country = "DE" };
 }
 
 static const char *pick_token(struct world *world)
 {
-    static const char *const tokens[] = { "tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_moody" };
+    static const char *const tokens[] = { "tok_ok", "tok_ok", "tok_ok", "tok_declined",
+                                          "tok_moody" };
     return tokens[draw(world, 5)];
 }
 
@@ -74,22 +81,35 @@ static void fill_body(struct world *world, struct request *request)
     const struct load *load = &world->load;
     switch (request->kind) {
     case REQUEST_PRODUCT:
-        request->body.product = (struct order_add_product){ .sku = text(world, "sku-%lld", load->product_count % PRODUCTS_MAX),
-            .name = "Thing", .price = { .amount = 100 + draw(world, 900), .currency = "EUR" }, .stock = draw(world, 200) };
+        request->body.product = (struct order_add_product){
+            .sku = text(world, "sku-%lld", load->product_count % PRODUCTS_MAX),
+            .name = "Thing",
+            .price = { .amount = 100 + draw(world, 900), .currency = "EUR" },
+            .stock = draw(world, 200)
+        };
         break;
     case REQUEST_REGISTER:
-        request->body.account = (struct account_register){ .name = "Name", .email = text(world, "a%lld@example.org", request->number),
-            .address = address_of(world, request->number) };
+        request->body.account =
+            (struct account_register){ .name = "Name",
+                                       .email = text(world, "a%lld@example.org", request->number),
+                                       .address = address_of(world, request->number) };
         break;
     case REQUEST_CARD:
-        request->body.card = (struct account_add_card){ .account_id = pick_id(world, load->accounts, load->account_count),
-            .card_token = pick_token(world), .brand = "Card", .last4 = "4242", .expires = "2099-12" };
+        request->body.card = (struct account_add_card){ .account_id = pick_id(world, load->accounts,
+                                                                              load->account_count),
+                                                        .card_token = pick_token(world),
+                                                        .brand = "Card",
+                                                        .last4 = "4242",
+                                                        .expires = "2099-12" };
         break;
     case REQUEST_PLACE:
         for (int i = 0; i < 2; i++)
-            request->lines[i] = (struct order_place_lines_item){ .sku = pick_sku(world), .quantity = 1 + draw(world, 4) };
-        request->body.place = (struct order_place){ .account_id = pick_id(world, load->accounts, load->account_count),
-            .lines = request->lines, .lines_count = 1 + (size_t)draw(world, 2) };
+            request->lines[i] = (struct order_place_lines_item){ .sku = pick_sku(world),
+                                                                 .quantity = 1 + draw(world, 4) };
+        request->body.place =
+            (struct order_place){ .account_id = pick_id(world, load->accounts, load->account_count),
+                                  .lines = request->lines,
+                                  .lines_count = 1 + (size_t)draw(world, 2) };
         break;
     case REQUEST_CANCEL:
         request->body.cancel.order_id = pick_id(world, load->orders, load->order_count);
@@ -98,17 +118,22 @@ static void fill_body(struct world *world, struct request *request)
         request->body.ship.order_id = pick_id(world, load->orders, load->order_count);
         break;
     case REQUEST_STOCK:
-        request->body.stock = (struct order_receive_stock){ .sku = pick_sku(world), .quantity = 1 + draw(world, 60) };
+        request->body.stock = (struct order_receive_stock){ .sku = pick_sku(world),
+                                                            .quantity = 1 + draw(world, 60) };
         break;
     case REQUEST_REMOVE_CARD: {
         const struct name *card = pick(world, load->cards, load->card_count);
-        request->body.remove = (struct account_remove_card){ .card_id = must(arena_copy(&world->arena, card->id, strlen(card->id))),
-            .account_id = load->requests[card->of]->body.card.account_id };
+        request->body.remove = (struct account_remove_card){
+            .card_id = must(arena_copy(&world->arena, card->id, strlen(card->id))),
+            .account_id = load->requests[card->of]->body.card.account_id
+        };
         break;
     }
     case REQUEST_ADDRESS:
-        request->body.address = (struct account_change_address){ .account_id = pick_id(world, load->accounts, load->account_count),
-            .address = address_of(world, request->number) };
+        request->body.address = (struct account_change_address){
+            .account_id = pick_id(world, load->accounts, load->account_count),
+            .address = address_of(world, request->number)
+        };
         break;
     case REQUEST_CLOSE:
         request->body.close.account_id = pick_id(world, load->accounts, load->account_count);
@@ -149,7 +174,10 @@ static void send(struct world *world, struct request *request)
     if (request->retry_ms < world->load.retry_ms)
         world->load.retry_ms = request->retry_ms;
     tell(world, "asks %s %s, try %d", request->command->subject, request->key, request->tries);
-    send_packet(world, (struct packet){ .kind = PACKET_REQUEST, .node = request->node, .to_node = 1, .reply = { .request = request } });
+    send_packet(world, (struct packet){ .kind = PACKET_REQUEST,
+                                        .node = request->node,
+                                        .to_node = 1,
+                                        .reply = { .request = request } });
 }
 
 static struct request *request_new(struct world *world, enum request_kind kind)
@@ -158,9 +186,14 @@ static struct request *request_new(struct world *world, enum request_kind kind)
     struct request *request = must(arena_alloc(&world->arena, sizeof(*request)));
     if (load->count == load->room) {
         load->room = load->room ? 2 * load->room : 256;
-        load->requests = must(realloc(load->requests, (size_t)load->room * sizeof(struct request *)));
+        load->requests =
+            must(realloc(load->requests, (size_t)load->room * sizeof(struct request *)));
     }
-    *request = (struct request){ .kind = kind, .node = kinds[kind].node, .number = load->count, .command = command_of(kind), .refusal = -1 };
+    *request = (struct request){ .kind = kind,
+                                 .node = kinds[kind].node,
+                                 .number = load->count,
+                                 .command = command_of(kind),
+                                 .refusal = -1 };
     load->requests[load->count++] = request;
     load->waiting[load->waiting_count++] = request;
     fill_body(world, request);
@@ -246,7 +279,8 @@ static void learn(struct load *load, const struct request *request, const char *
     name->of = request->number;
 }
 
-static void take_first_answer(struct world *world, struct request *request, const struct packet *packet)
+static void take_first_answer(struct world *world, struct request *request,
+                              const struct packet *packet)
 {
     struct load *load = &world->load;
     for (int i = 0; i < load->waiting_count; i++)
@@ -257,8 +291,10 @@ static void take_first_answer(struct world *world, struct request *request, cons
     request->restores = world->nodes[request->node].restores;
     if (request->other) {
         if (request->refusal != REFUSED_CONFLICT)
-            violated(world, "I3: key %s was accepted, and with another body it gets %s instead of a conflict", request->key,
-                     request->refusal ? refusal_code(request->refusal) : "accepted");
+            violated(
+                world,
+                "I3: key %s was accepted, and with another body it gets %s instead of a conflict",
+                request->key, request->refusal ? refusal_code(request->refusal) : "accepted");
         return;
     }
     load->accepted += request->refusal == 0;
@@ -272,15 +308,18 @@ static void take_first_answer(struct world *world, struct request *request, cons
 }
 
 /* The same key, the same answer; only refusals are forgotten with a database. */
-static void take_later_answer(struct world *world, const struct request *request, const struct packet *packet)
+static void take_later_answer(struct world *world, const struct request *request,
+                              const struct packet *packet)
 {
     world->load.repeated++;
-    if (request->refusal == packet->reply.refusal && (request->refusal > 0 || request->answer == packet->reply.answer))
+    if (request->refusal == packet->reply.refusal &&
+        (request->refusal > 0 || request->answer == packet->reply.answer))
         return;
     if (request->refusal > 0 && world->nodes[request->node].restores > request->restores)
         return;
-    violated(world, "%s: %s under key %s was answered %s, and later %s", request->refusal > 0 ? "I2" : "I1", request->command->subject,
-             request->key, request->refusal ? refusal_code(request->refusal) : "accepted",
+    violated(world, "%s: %s under key %s was answered %s, and later %s",
+             request->refusal > 0 ? "I2" : "I1", request->command->subject, request->key,
+             request->refusal ? refusal_code(request->refusal) : "accepted",
              packet->reply.refusal ? refusal_code(packet->reply.refusal) : "accepted");
 }
 
@@ -288,10 +327,10 @@ void load_take_reply(struct world *world, const struct packet *packet)
 {
     struct request *request = packet->reply.request;
     int refusal = packet->reply.refusal;
-    tell(world, "answer to %s %s: %s %s", request->command->subject, request->key, refusal ? refusal_code(refusal) : "accepted",
-         packet->reply.id);
+    tell(world, "answer to %s %s: %s %s", request->command->subject, request->key,
+         refusal ? refusal_code(refusal) : "accepted", packet->reply.id);
     if (refusal > 0 && refusal_is_transient(refusal))
-        return;                               /* asked again later */
+        return; /* asked again later */
     if (request->refusal < 0)
         take_first_answer(world, request, packet);
     else

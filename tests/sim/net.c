@@ -1,16 +1,33 @@
-/* Net: what is on its way. A connection keeps the order of what it carries, in each direction; different
- * connections do not know of each other. When one breaks, a part of what the node had sent still arrives, and
- * nothing of what was sent to it. An acknowledgement may be lost, or come late, on a connection that lives. */
+/* Net: what is on its way. A connection keeps the order of what it carries, in each direction;
+ * different connections do not know of each other. When one breaks, a part of what the node had
+ * sent still arrives, and nothing of what was sent to it. An acknowledgement may be lost, or come
+ * late, on a connection that lives. */
 #include "world.h"
 #include <stdlib.h>
 
 const char *const packet_names[PACKET_KINDS] = {
-    [PACKET_INFO] = "info", [PACKET_AUDIT] = "audit", [PACKET_LAST] = "last", [PACKET_GET] = "get", [PACKET_MAKE] = "make-stream",
-    [PACKET_DELETE] = "delete-stream", [PACKET_PUBLISH] = "publish", [PACKET_FEED_INFO] = "feed-info",
-    [PACKET_FEED_LAST] = "feed-last", [PACKET_DURABLE_INFO] = "durable-info", [PACKET_DURABLE_DELETE] = "delete-durable",
-    [PACKET_DURABLE_MAKE] = "make-durable", [PACKET_PULL] = "pull", [PACKET_ACK] = "ack", [PACKET_DELIVERY] = "delivery",
-    [PACKET_PULL_STATUS] = "pull-status", [PACKET_FILL] = "fill", [PACKET_COMPARE] = "compare", [PACKET_REQUEST] = "request",
-    [PACKET_REPLY] = "reply", [PACKET_CALL] = "call", [PACKET_ANSWER] = "answer",
+    [PACKET_INFO] = "info",
+    [PACKET_AUDIT] = "audit",
+    [PACKET_LAST] = "last",
+    [PACKET_GET] = "get",
+    [PACKET_MAKE] = "make-stream",
+    [PACKET_DELETE] = "delete-stream",
+    [PACKET_PUBLISH] = "publish",
+    [PACKET_FEED_INFO] = "feed-info",
+    [PACKET_FEED_LAST] = "feed-last",
+    [PACKET_DURABLE_INFO] = "durable-info",
+    [PACKET_DURABLE_DELETE] = "delete-durable",
+    [PACKET_DURABLE_MAKE] = "make-durable",
+    [PACKET_PULL] = "pull",
+    [PACKET_ACK] = "ack",
+    [PACKET_DELIVERY] = "delivery",
+    [PACKET_PULL_STATUS] = "pull-status",
+    [PACKET_FILL] = "fill",
+    [PACKET_COMPARE] = "compare",
+    [PACKET_REQUEST] = "request",
+    [PACKET_REPLY] = "reply",
+    [PACKET_CALL] = "call",
+    [PACKET_ANSWER] = "answer",
 };
 
 static _Bool is_before(const struct packet *a, const struct packet *b)
@@ -20,8 +37,9 @@ static _Bool is_before(const struct packet *a, const struct packet *b)
 
 static int channel_of(const struct packet *packet)
 {
-    if (packet->kind == PACKET_REQUEST || packet->kind == PACKET_REPLY || packet->kind == PACKET_CALL || packet->kind == PACKET_ANSWER)
-        return -1;                            /* many requesters, each with its own connection */
+    if (packet->kind == PACKET_REQUEST || packet->kind == PACKET_REPLY ||
+        packet->kind == PACKET_CALL || packet->kind == PACKET_ANSWER)
+        return -1; /* many requesters, each with its own connection */
     return packet->to_node;
 }
 
@@ -35,8 +53,8 @@ void send_packet(struct world *world, struct packet packet)
     _Bool is_ack = packet.kind == PACKET_PUBLISH && packet.is_reply;
     if (is_ack && !world->calm && one_in(world, 400)) {
         if (one_in(world, 2))
-            return;                           /* lost: it is stored all the same */
-        packet.due_ms += draw(world, 3000);   /* late, past others */
+            return;                         /* lost: it is stored all the same */
+        packet.due_ms += draw(world, 3000); /* late, past others */
     } else if (channel >= 0) {
         int64_t *last_ms = &world->channel_ms[packet.node][channel];
         if (packet.due_ms < *last_ms)
@@ -48,7 +66,8 @@ void send_packet(struct world *world, struct packet packet)
         world->packets = must(realloc(world->packets, (size_t)world->packet_room * sizeof(packet)));
     }
     int place = world->packet_count++;
-    for (; place > 0 && is_before(&packet, &world->packets[(place - 1) / 2]); place = (place - 1) / 2)
+    for (; place > 0 && is_before(&packet, &world->packets[(place - 1) / 2]);
+         place = (place - 1) / 2)
         world->packets[place] = world->packets[(place - 1) / 2];
     world->packets[place] = packet;
 }
@@ -60,7 +79,8 @@ struct packet take_packet(struct world *world)
     int place = 0;
     for (;;) {
         int next = 2 * place + 1;
-        if (next + 1 < world->packet_count && is_before(&world->packets[next + 1], &world->packets[next]))
+        if (next + 1 < world->packet_count &&
+            is_before(&world->packets[next + 1], &world->packets[next]))
             next++;
         if (next >= world->packet_count || !is_before(&world->packets[next], last))
             break;
@@ -82,7 +102,8 @@ void delay_packets(struct world *world, int64_t until_ms)
         if (world->packets[i].due_ms < until_ms)
             world->packets[i].due_ms = until_ms;
     if (world->packet_count > 0)
-        qsort(world->packets, (size_t)world->packet_count, sizeof(*world->packets), compare);   /* what is sorted is a heap */
+        /* what is sorted is a heap */
+        qsort(world->packets, (size_t)world->packet_count, sizeof(*world->packets), compare);
     for (int i = 0; i < NODES; i++)
         for (int channel = 0; channel < 2; channel++)
             if (world->channel_ms[i][channel] < until_ms)
@@ -102,13 +123,15 @@ _Bool packet_is_lost(struct world *world, const struct packet *packet)
     if (packet->kind == PACKET_REQUEST)
         return !node->connected;
     if (packet->to_node)
-        return !node->connected || packet->connection != node->connection || (packet->life && packet->life != node->life);
+        return !node->connected || packet->connection != node->connection ||
+               (packet->life && packet->life != node->life);
     return packet->connection != node->connection && packet->due_ms > node->cut_ms;
 }
 
 static void take_ack(struct node *node, const struct packet *packet)
 {
-    if (packet->epoch < node->acked_epoch || (packet->epoch == node->acked_epoch && packet->position <= node->acked_position))
+    if (packet->epoch < node->acked_epoch ||
+        (packet->epoch == node->acked_epoch && packet->position <= node->acked_position))
         return;
     node->acked_epoch = packet->epoch;
     node->acked_position = packet->position;

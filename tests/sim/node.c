@@ -1,6 +1,6 @@
-/* Node: one service process: it starts, connects, takes what comes, runs its loop, crashes, and finds its
- * database as it left it, older, or gone. The loop is the real one; this is the frame that service.c,
- * endpoint.c and writer.c are in the real process. */
+/* Node: one service process: it starts, connects, takes what comes, runs its loop, crashes, and
+ * finds its database as it left it, older, or gone. The loop is the real one; this is the frame
+ * that service.c, endpoint.c and writer.c are in the real process. */
 #include "world.h"
 #include "disk.h"
 #include "account-svc/service.h"
@@ -25,9 +25,14 @@ void node_open(struct world *world, int index)
     struct node *node = &world->nodes[index];
     const struct service *service = index == ACCOUNT ? &account_service : &order_service;
     *node = (struct node){ .index = index, .service = service, .on_disk = world->on_disk };
-    node->self = (struct source){ .log = service->log, .service = service->name, .prefix = service->prefix, .events = service->events };
+    node->self = (struct source){ .log = service->log,
+                                  .service = service->name,
+                                  .prefix = service->prefix,
+                                  .events = service->events };
     static const char *const payment[][2] = {
-        { "payment", "nats" }, { "payment-timeout-ms", PAYMENT_TIMEOUT_MS }, { "payment-deadline-s", PAYMENT_DEADLINE_S },
+        { "payment", "nats" },
+        { "payment-timeout-ms", PAYMENT_TIMEOUT_MS },
+        { "payment-deadline-s", PAYMENT_DEADLINE_S },
         { "payment-inflight-max", "64" },
     };
     for (int i = 0; service->options && service->options[i].name; i++)
@@ -50,18 +55,21 @@ static void settle_unsure(struct world *world, struct node *node)
     node->unsure_count = 0;
     const struct record *newest = history_at(node, head);
     if (head > 0 && (!newest || !digest_equal(&newest->event.chain, &node->loop.at.head.chain)))
-        violated(world, "I4: %s starts with a log that differs at position %lld from what it has said before", node->service->name,
-                 (long long)head);
+        violated(
+            world,
+            "I4: %s starts with a log that differs at position %lld from what it has said before",
+            node->service->name, (long long)head);
     if (node->disk_promise > head)
-        violated(world, "I1: %s had committed position %lld, and starts at %lld", node->service->name, (long long)node->disk_promise,
-                 (long long)head);
+        violated(world, "I1: %s had committed position %lld, and starts at %lld",
+                 node->service->name, (long long)node->disk_promise, (long long)head);
 }
 
 void node_start(struct world *world, struct node *node)
 {
     node_free_disk(node);
     node->life = (uint64_t)++world->packet_number;
-    if (loop_open(&node->loop, node->service, node->option_values, node->db, world->random | 1) < 0) {
+    if (loop_open(&node->loop, node->service, node->option_values, node->db, world->random | 1) <
+        0) {
         violated(world, "I12: %s does not start: %s", node->service->name, failure_text());
         return;
     }
@@ -77,8 +85,8 @@ void node_start(struct world *world, struct node *node)
     node->acked_epoch = node->acked_position = 0;
     node->connect_ms = world->now_ms + draw(world, 20);
     node->writer_ms = 0;
-    tell(world, "%s starts at %lld, cursor %lld", node->service->name, (long long)node->loop.at.head.position,
-         (long long)node->loop.at.cursors[0].position);
+    tell(world, "%s starts at %lld, cursor %lld", node->service->name,
+         (long long)node->loop.at.head.position, (long long)node->loop.at.cursors[0].position);
 }
 
 void node_connect(struct world *world, struct node *node)
@@ -147,14 +155,15 @@ void node_crash(struct world *world, struct node *node)
     node->runs = 0;
     node->start_ms = world->now_ms + 1 + draw(world, 400);
     if (node->on_disk)
-        node_reopen_database(world, node, disk_is_dead(node->index));   /* a dead disk: the power went in the middle of a write */
+        /* a dead disk: the power went in the middle of a write */
+        node_reopen_database(world, node, disk_is_dead(node->index));
 }
 
 void node_close(struct node *node)
 {
     forget_all(node);
     if (node->on_disk)
-        disk_kill(node->index);               /* what is closed in peace writes once more */
+        disk_kill(node->index); /* what is closed in peace writes once more */
     db_free(node->db);
     db_free(node->copy);
     db_free(node->before);
@@ -180,10 +189,13 @@ void node_note(struct node *node, struct note note)
     node->mail_last = &kept->next;
 }
 
-static void refuse(struct world *world, struct node *node, const struct packet *packet, enum refusal refusal)
+static void refuse(struct world *world, struct node *node, const struct packet *packet,
+                   enum refusal refusal)
 {
-    send_packet(world, (struct packet){ .kind = PACKET_REPLY, .node = node->index,
-                                        .reply = { .request = packet->reply.request, .refusal = refusal } });
+    send_packet(world, (struct packet){
+                           .kind = PACKET_REPLY,
+                           .node = node->index,
+                           .reply = { .request = packet->reply.request, .refusal = refusal } });
 }
 
 void node_request(struct world *world, struct node *node, const struct packet *packet)
@@ -192,7 +204,7 @@ void node_request(struct world *world, struct node *node, const struct packet *p
     if (!node->announced) {
         if (node->relay.state == RELAY_RECOVERING || node->relay.state == RELAY_FORKED)
             refuse(world, node, packet, REFUSED_REPLAYING);
-        return;                               /* else nobody listens yet */
+        return; /* else nobody listens yet */
     }
     if (node->inbox_count >= INBOX_MAX) {
         refuse(world, node, packet, REFUSED_BUSY);
@@ -204,7 +216,7 @@ void node_request(struct world *world, struct node *node, const struct packet *p
     item->key = request->key;
     item->origin = (struct origin){ .cause = request->cause, .cause_digest = request->digest };
     item->reply_to = request->key;
-    item->received_ns = request->number;      /* by which the reply finds its request */
+    item->received_ns = request->number; /* by which the reply finds its request */
     node_push(node, item);
 }
 
@@ -243,10 +255,11 @@ static void check_commit(struct world *world, struct node *node, const struct ba
     const struct log_head *head = &batch->at.head;
     const struct record *newest = history_at(node, head->position);
     if (head->position > 0 && (!newest || !digest_equal(&newest->event.chain, &head->chain)))
-        violated(world, "I4: the log of %s differs at position %lld from what it has said before", node->service->name,
-                 (long long)head->position);
+        violated(world, "I4: the log of %s differs at position %lld from what it has said before",
+                 node->service->name, (long long)head->position);
     if (batch->at.cursors[0].position < node->cursor)
-        violated(world, "I8: the cursor of %s goes back to %lld", node->service->name, (long long)batch->at.cursors[0].position);
+        violated(world, "I8: the cursor of %s goes back to %lld", node->service->name,
+                 (long long)batch->at.cursors[0].position);
     node->cursor = batch->at.cursors[0].position;
     node->disk_promise = head->position;
 }
@@ -282,7 +295,8 @@ static _Bool lose_commit(struct world *world, struct node *node, struct batch *b
 
 static void note_unsure(struct world *world, struct node *node, const struct batch *batch)
 {
-    for (const struct committed_event *e = batch->events; e && node->unsure_count < UNSURE_MAX; e = e->next)
+    for (const struct committed_event *e = batch->events; e && node->unsure_count < UNSURE_MAX;
+         e = e->next)
         node->unsure[node->unsure_count++] = record_of(world, node->index, &e->event);
 }
 
@@ -300,8 +314,9 @@ void node_run_writer(struct world *world, struct node *node)
         node_remember(world, node);
     struct batch *batch = must(batch_new());
     int r = loop_run(&node->loop, items, count, wall_ms, batch);
-    tell(world, "%s runs %d items: %s; head %lld, cursor %lld", node->service->name, count, r < 0 ? failure_text() : "committed",
-         (long long)node->loop.at.head.position, (long long)node->loop.at.cursors[0].position);
+    tell(world, "%s runs %d items: %s; head %lld, cursor %lld", node->service->name, count,
+         r < 0 ? failure_text() : "committed", (long long)node->loop.at.head.position,
+         (long long)node->loop.at.cursors[0].position);
     if (batch->outcome_unknown || (r < 0 && disk_is_dead(node->index))) {
         note_unsure(world, node, batch);
         batch_free(batch);
@@ -315,6 +330,7 @@ void node_run_writer(struct world *world, struct node *node)
     else
         check_commit(world, node, batch);
     node_note(node, (struct note){ .kind = NOTE_BATCH, .batch = batch });
-    if (node->on_disk && one_in(world, 30) && db_checkpoint(node->db, one_in(world, 4), NULL) < 0 && disk_is_dead(node->index))
+    if (node->on_disk && one_in(world, 30) && db_checkpoint(node->db, one_in(world, 4), NULL) < 0 &&
+        disk_is_dead(node->index))
         node_crash(world, node);
 }

@@ -1,7 +1,7 @@
-/* Server: the message server, as real ones were seen to behave (CONVENTIONS, JetStream): a stream takes a
- * message only after the one that it is told to expect, so one refusal refuses all behind it; sequences are
- * never used twice in one incarnation; a durable delivers what its pulls ask for, remembers what was
- * acknowledged, and one that is ahead of its stream delivers nothing. */
+/* Server: the message server, as real ones were seen to behave (CONVENTIONS, JetStream): a stream
+ * takes a message only after the one that it is told to expect, so one refusal refuses all behind
+ * it; sequences are never used twice in one incarnation; a durable delivers what its pulls ask for,
+ * remembers what was acknowledged, and one that is ahead of its stream delivers nothing. */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
@@ -92,14 +92,16 @@ static void answer(struct world *world, const struct packet *question, struct pa
 }
 
 /* I6 and I7, at every message: what is stored is committed, and comes in order or is a repeat. */
-static void check_stored(struct world *world, struct stream *stream, int index, const struct record *record)
+static void check_stored(struct world *world, struct stream *stream, int index,
+                         const struct record *record)
 {
     const int64_t position = record->event.position;
     if (history_at(&world->nodes[index], position) != record)
-        violated(world, "I7: stream %s holds an event at position %lld that was never committed", world->nodes[index].service->log,
-                 (long long)position);
+        violated(world, "I7: stream %s holds an event at position %lld that was never committed",
+                 world->nodes[index].service->log, (long long)position);
     else if (position > stream->in_order + 1)
-        violated(world, "I6: stream %s goes from position %lld to %lld", world->nodes[index].service->log, (long long)stream->in_order,
+        violated(world, "I6: stream %s goes from position %lld to %lld",
+                 world->nodes[index].service->log, (long long)stream->in_order,
                  (long long)position);
     else if (position == stream->in_order + 1)
         stream->in_order = position;
@@ -137,7 +139,10 @@ static struct packet look(const struct stream *stream)
 {
     struct packet reply = { .result = stream->exists ? RESULT_FINE : RESULT_NOT_FOUND };
     reply.tail = (struct relay_tail){
-        .exists = stream->exists, .first_sequence = stream->first, .last_sequence = stream->last, .messages = stream->messages,
+        .exists = stream->exists,
+        .first_sequence = stream->first,
+        .last_sequence = stream->last,
+        .messages = stream->messages,
     };
     if (stream->messages > 0)
         reply.tail.deleted = stream->last - stream->first + 1 - stream->messages;
@@ -148,7 +153,8 @@ static struct packet look_for_audit(const struct stream *stream, const struct pa
 {
     struct packet reply = look(stream);
     for (int64_t s = packet->sequence; s > 0 && s <= packet->position && reply.sequence == 0; s++)
-        if (s < stream->first || s > stream->last || !stream->at[s].record || stream->at[s].unreadable)
+        if (s < stream->first || s > stream->last || !stream->at[s].record ||
+            stream->at[s].unreadable)
             reply.sequence = s;
     return reply;
 }
@@ -156,10 +162,12 @@ static struct packet look_for_audit(const struct stream *stream, const struct pa
 static struct packet get(const struct stream *stream, int64_t sequence)
 {
     struct packet reply = { .sequence = sequence };
-    if (sequence == 0)                        /* the newest that is there */
-        for (sequence = stream->last; sequence >= stream->first && !stream->at[sequence].record; sequence--)
+    if (sequence == 0) /* the newest that is there */
+        for (sequence = stream->last; sequence >= stream->first && !stream->at[sequence].record;
+             sequence--)
             ;
-    _Bool is_there = stream->exists && sequence >= stream->first && sequence <= stream->last && sequence > 0;
+    _Bool is_there = stream->exists && sequence >= stream->first && sequence <= stream->last &&
+                     sequence > 0;
     if (!is_there || !stream->at[sequence].record || stream->at[sequence].unreadable) {
         reply.result = RESULT_NOT_FOUND;
         return reply;
@@ -173,14 +181,21 @@ static struct packet get(const struct stream *stream, int64_t sequence)
 
 static void say_to_pull(struct world *world, int index, const struct server_pull *pull, int status)
 {
-    send_packet(world, (struct packet){ .kind = PACKET_PULL_STATUS, .node = 1 - index, .to_node = 1, .stream = index, .epoch = pull->epoch,
-                                        .position = pull->number, .count = status, .life = pull->life });
+    send_packet(world, (struct packet){ .kind = PACKET_PULL_STATUS,
+                                        .node = 1 - index,
+                                        .to_node = 1,
+                                        .stream = index,
+                                        .epoch = pull->epoch,
+                                        .position = pull->number,
+                                        .count = status,
+                                        .life = pull->life });
 }
 
 static void drop_pull(struct durable *durable, int i)
 {
     durable->pull_count--;
-    memmove(&durable->pulls[i], &durable->pulls[i + 1], (size_t)(durable->pull_count - i) * sizeof(*durable->pulls));
+    memmove(&durable->pulls[i], &durable->pulls[i + 1],
+            (size_t)(durable->pull_count - i) * sizeof(*durable->pulls));
 }
 
 void server_serve(struct world *world, int index)
@@ -189,14 +204,20 @@ void server_serve(struct world *world, int index)
     struct durable *durable = &stream->durable;
     if (!durable->exists)
         return;
-    while (durable->pull_count > 0 && durable->delivered < stream->last && durable->delivered - durable->acked < durable->ack_pending_max) {
+    while (durable->pull_count > 0 && durable->delivered < stream->last &&
+           durable->delivered - durable->acked < durable->ack_pending_max) {
         const struct stored *stored = &stream->at[++durable->delivered];
         if (!stored->record || stored->unreadable)
             continue;
         struct server_pull *pull = &durable->pulls[0];
-        send_packet(world, (struct packet){ .kind = PACKET_DELIVERY, .node = 1 - index, .to_node = 1, .stream = index,
-                                            .record = stored->record, .sequence = durable->delivered,
-                                            .count = stream->last - durable->delivered, .life = pull->life });
+        send_packet(world, (struct packet){ .kind = PACKET_DELIVERY,
+                                            .node = 1 - index,
+                                            .to_node = 1,
+                                            .stream = index,
+                                            .record = stored->record,
+                                            .sequence = durable->delivered,
+                                            .count = stream->last - durable->delivered,
+                                            .life = pull->life });
         if (--pull->left == 0)
             drop_pull(durable, 0);
         durable->heartbeat_ms = world->now_ms + HEARTBEAT_MS;
@@ -207,11 +228,14 @@ static void take_pull(struct world *world, const struct packet *packet)
 {
     struct durable *durable = &world->server.streams[packet->stream].durable;
     struct server_pull pull = {
-        .number = packet->position, .epoch = packet->epoch, .left = packet->count, .expires_ms = world->now_ms + packet->sequence,
+        .number = packet->position,
+        .epoch = packet->epoch,
+        .left = packet->count,
+        .expires_ms = world->now_ms + packet->sequence,
         .life = packet->life,
     };
     if (!durable->exists || durable->pull_count == PULLS_MAX) {
-        if (one_in(world, 2))                 /* old servers say nothing */
+        if (one_in(world, 2)) /* old servers say nothing */
             say_to_pull(world, packet->stream, &pull, STATUS_CONFLICT);
         return;
     }
@@ -224,7 +248,8 @@ static void take_pull(struct world *world, const struct packet *packet)
 static void take_ack(struct world *world, const struct packet *packet)
 {
     struct durable *durable = &world->server.streams[packet->stream].durable;
-    if (durable->exists && packet->sequence > durable->acked && packet->sequence <= durable->delivered) {
+    if (durable->exists && packet->sequence > durable->acked &&
+        packet->sequence <= durable->delivered) {
         durable->acked = packet->sequence;
         server_serve(world, packet->stream);
     }
@@ -236,7 +261,9 @@ static struct packet durable_info(const struct stream *stream)
     struct packet reply = { .result = durable->exists ? RESULT_FINE : RESULT_NOT_FOUND };
     if (durable->exists)
         reply.info = (struct feed_info){
-            .durable_exists = 1, .acked_sequence = durable->acked, .delivered_sequence = durable->delivered,
+            .durable_exists = 1,
+            .acked_sequence = durable->acked,
+            .delivered_sequence = durable->delivered,
             .pending = stream->last > durable->delivered ? stream->last - durable->delivered : 0,
             .ack_pending = durable->delivered - durable->acked,
         };
@@ -247,10 +274,13 @@ static struct packet make_durable(struct stream *stream, const struct packet *pa
 {
     if (!stream->exists)
         return (struct packet){ .result = RESULT_NOT_FOUND };
-    if (stream->durable.exists)               /* its start cannot be changed */
+    if (stream->durable.exists) /* its start cannot be changed */
         return (struct packet){ .result = RESULT_REFUSED };
     stream->durable = (struct durable){
-        .exists = 1, .delivered = packet->sequence - 1, .acked = packet->sequence - 1, .ack_pending_max = packet->count,
+        .exists = 1,
+        .delivered = packet->sequence - 1,
+        .acked = packet->sequence - 1,
+        .ack_pending_max = packet->count,
     };
     return (struct packet){ .result = RESULT_FINE };
 }
@@ -262,15 +292,18 @@ void server_take(struct world *world, const struct packet *packet)
     struct stream *stream = &world->server.streams[packet->stream];
     struct packet reply = { 0 };
     switch (packet->kind) {
-    case PACKET_PUBLISH:        take_publish(world, packet); return;
-    case PACKET_PULL:           take_pull(world, packet); return;
-    case PACKET_ACK:            take_ack(world, packet); return;
+    case PACKET_PUBLISH:   take_publish(world, packet); return;
+    case PACKET_PULL:      take_pull(world, packet); return;
+    case PACKET_ACK:       take_ack(world, packet); return;
     case PACKET_INFO:
-    case PACKET_FEED_INFO:      reply = look(stream); break;
-    case PACKET_AUDIT:          reply = look_for_audit(stream, packet); break;
+    case PACKET_FEED_INFO: reply = look(stream); break;
+    case PACKET_AUDIT:     reply = look_for_audit(stream, packet); break;
     case PACKET_LAST:
     case PACKET_FEED_LAST:
-    case PACKET_GET:            reply = get(stream, packet->sequence); reply.count = packet->sequence; break;
+    case PACKET_GET:
+        reply = get(stream, packet->sequence);
+        reply.count = packet->sequence;
+        break;
     case PACKET_DURABLE_INFO:   reply = durable_info(stream); break;
     case PACKET_DURABLE_DELETE: durable_wipe(&stream->durable); break;
     case PACKET_DURABLE_MAKE:   reply = make_durable(stream, packet); break;

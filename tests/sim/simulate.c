@@ -1,6 +1,7 @@
-/* Simulate: the scheduler, and the program around it. A step is one action that is possible at this moment, drawn
- * from the seed among all that are: a packet arrives, a writer runs a batch, a courier looks at its mail, a
- * customer asks, something breaks. When nothing is possible the clock moves on to what is due next. */
+/* Simulate: the scheduler, and the program around it. A step is one action that is possible at this
+ * moment, drawn from the seed among all that are: a packet arrives, a writer runs a batch, a
+ * courier looks at its mail, a customer asks, something breaks. When nothing is possible the clock
+ * moves on to what is due next. */
 #include "world.h"
 #include "disk.h"
 #include "base/log.h"
@@ -9,14 +10,15 @@
 #include <string.h>
 #include <time.h>
 
-#define QUIET_STEPS_MAX 800000            /* after the last fault, until the world must be at rest (I12) */
+#define QUIET_STEPS_MAX 800000 /* after the last fault, until the world must be at rest (I12) */
 #define QUIET_MS_MAX 1800000
 #define NAMED_MS_MAX 120000
-#define GUARD_SEEDS_MAX 100               /* runs that may pass without a guard before we say that it is not missed */
+/* runs that may pass without a guard before we say that it is not missed */
+#define GUARD_SEEDS_MAX 100
 
 const char *const guard_names[GUARD_COUNT] = {
-    "none", "ack-after-commit", "expected-sequence", "cursor-in-transaction", "gap", "reply-after-commit",
-    "sync-before-reply",
+    "none", "ack-after-commit",   "expected-sequence", "cursor-in-transaction",
+    "gap",  "reply-after-commit", "sync-before-reply",
 };
 
 int64_t draw(struct world *world, int64_t below)
@@ -64,8 +66,16 @@ void violated(struct world *world, const char *format, ...)
 
 /* ---- The scheduler --------------------------------------------------------------------------- */
 
-enum { DO_PACKET, DO_SERVER, DO_LOAD, DO_FAULT, DO_WRITER, DO_COURIER = DO_WRITER + NODES, DO_LIFE = DO_COURIER + NODES,
-       DO_COUNT = DO_LIFE + NODES };
+enum {
+    DO_PACKET,
+    DO_SERVER,
+    DO_LOAD,
+    DO_FAULT,
+    DO_WRITER,
+    DO_COURIER = DO_WRITER + NODES,
+    DO_LIFE = DO_COURIER + NODES,
+    DO_COUNT = DO_LIFE + NODES
+};
 
 static int64_t life_due_ms(const struct world *world, const struct node *node)
 {
@@ -86,11 +96,15 @@ static void tell_packet(const struct world *world, const struct packet *packet, 
 {
     char what[64] = "";
     if (packet->record)
-        snprintf(what, sizeof(what), " of %lld at %lld", (long long)packet->record->event.position, (long long)packet->sequence);
+        snprintf(what, sizeof(what), " of %lld at %lld", (long long)packet->record->event.position,
+                 (long long)packet->sequence);
     else if (packet->sequence > 0 || packet->position > 0)
-        snprintf(what, sizeof(what), " %lld, %lld", (long long)packet->sequence, (long long)packet->position);
-    tell(world, "%s %s: %s%s%s%s", packet->to_node ? "to" : "from", world->nodes[packet->node].service->name, packet_names[packet->kind],
-         packet->is_reply ? packet->result == RESULT_FINE ? " answered" : " refused" : "", what, lost ? " (lost)" : "");
+        snprintf(what, sizeof(what), " %lld, %lld", (long long)packet->sequence,
+                 (long long)packet->position);
+    tell(world, "%s %s: %s%s%s%s", packet->to_node ? "to" : "from",
+         world->nodes[packet->node].service->name, packet_names[packet->kind],
+         packet->is_reply ? packet->result == RESULT_FINE ? " answered" : " refused" : "", what,
+         lost ? " (lost)" : "");
 }
 
 static void arrive(struct world *world)
@@ -125,7 +139,10 @@ static void do_one(struct world *world, int what)
 static void step(struct world *world)
 {
     int64_t due_ms[DO_COUNT] = {
-        [DO_PACKET] = packet_due_ms(world), [DO_SERVER] = server_due_ms(world), [DO_LOAD] = load_due_ms(world), [DO_FAULT] = world->fault_ms,
+        [DO_PACKET] = packet_due_ms(world),
+        [DO_SERVER] = server_due_ms(world),
+        [DO_LOAD] = load_due_ms(world),
+        [DO_FAULT] = world->fault_ms,
     };
     for (int i = 0; i < NODES; i++) {
         due_ms[DO_WRITER + i] = writer_due_ms(world, &world->nodes[i]);
@@ -151,8 +168,8 @@ static void step(struct world *world)
 
 /* ---- A run ----------------------------------------------------------------------------------- */
 
-/* Many runs have windows and waits that are met all the time, the others those of the real services. One event at a
- * time over a slow net is not stuck, and yet never at its end. */
+/* Many runs have windows and waits that are met all the time, the others those of the real
+ * services. One event at a time over a slow net is not stuck, and yet never at its end. */
 static void draw_configs(struct world *world)
 {
     static const int64_t windows[] = { 1, 8, 48, 1024 };
@@ -165,7 +182,8 @@ static void draw_configs(struct world *world)
     struct feed_config *feed = &world->feed_config;
     relay->window_max = windows[draw(world, 4)];
     relay->publish_max = 1 + draw(world, 8);
-    relay->answer_timeout_ms = feed->answer_timeout_ms = 100 + 6 * world->latency_ms;   /* a look asks three times */
+    /* a look asks three times */
+    relay->answer_timeout_ms = feed->answer_timeout_ms = 100 + 6 * world->latency_ms;
     relay->backoff_min_ms = feed->backoff_min_ms = 10;
     relay->backoff_max_ms = feed->backoff_max_ms = 500;
     relay->audit_interval_ms = 400;
@@ -175,7 +193,8 @@ static void draw_configs(struct world *world)
 
 static void draw_tempers(struct world *world)
 {
-    static const int64_t latencies_ms[] = { 0, 1, 3, 10, 50, 150 }, loads_ms[] = { 1, 2, 5, 20, 200 };
+    static const int64_t latencies_ms[] = { 0, 1, 3, 10, 50, 150 },
+                         loads_ms[] = { 1, 2, 5, 20, 200 };
     static const int64_t faults_ms[] = { 50, 100, 400, 1000, 3000, 20000 };
     world->latency_ms = latencies_ms[draw(world, 6)];
     world->mean_load_ms = loads_ms[draw(world, 5)];
@@ -184,15 +203,19 @@ static void draw_tempers(struct world *world)
     if (world->without == GUARD_NONE)
         return;
     world->mean_load_ms = loads_ms[1];
-    world->mean_fault_ms = faults_ms[1];      /* what a missing guard lets through is rare */
+    world->mean_fault_ms = faults_ms[1]; /* what a missing guard lets through is rare */
     world->on_disk = world->without == GUARD_SYNC_BEFORE_REPLY;
 }
 
 static void world_open(struct world *world, uint64_t seed, enum guard without, _Bool trace)
 {
-    *world = (struct world){ .seed = seed, .random = seed * 0x9e3779b97f4a7c15u | 1, .now_ms = 1000, .trace = trace, .without = without };
+    *world = (struct world){ .seed = seed,
+                             .random = seed * 0x9e3779b97f4a7c15u | 1,
+                             .now_ms = 1000,
+                             .trace = trace,
+                             .without = without };
     for (int i = 0; i < 10; i++)
-        draw(world, 2);                   /* small seeds begin alike */
+        draw(world, 2); /* small seeds begin alike */
     arena_init(&world->arena);
     draw_tempers(world);
     draw_configs(world);
@@ -231,10 +254,14 @@ static void come_to_rest(struct world *world)
     }
 }
 
-struct total { int64_t runs, steps, faults, losses, events, accepted, refused, repeated; int64_t fault_counts[FAULTS_MAX]; double simulated_s; };
+struct total {
+    int64_t runs, steps, faults, losses, events, accepted, refused, repeated;
+    int64_t fault_counts[FAULTS_MAX];
+    double simulated_s;
+};
 
-/* Rule 6: what nothing can heal is named: by the leader, whose stream has held more, or by the reader, who has read
- * more. */
+/* Rule 6: what nothing can heal is named: by the leader, whose stream has held more, or by the
+ * reader, who has read more. */
 static void see_loss_named(struct world *world, struct total *total)
 {
     int index = lose_both_copies(world);
@@ -243,17 +270,20 @@ static void see_loss_named(struct world *world, struct total *total)
     const struct relay *leader = &world->nodes[index].relay;
     const struct feed *reader = &world->nodes[1 - index].feed;
     const int64_t end_ms = world->now_ms + NAMED_MS_MAX;
-    while (leader->state != RELAY_FORKED && reader->state != FEED_FORKED && world->now_ms < end_ms && !world->violation[0])
+    while (leader->state != RELAY_FORKED && reader->state != FEED_FORKED &&
+           world->now_ms < end_ms && !world->violation[0])
         step(world);
     total->losses++;
     if (leader->state != RELAY_FORKED && reader->state != FEED_FORKED)
-        violated(world, "rule 6: %s has lost events that were read, and nobody says so", world->nodes[index].service->name);
+        violated(world, "rule 6: %s has lost events that were read, and nobody says so",
+                 world->nodes[index].service->name);
 }
 
 /* True when all held. */
-static _Bool run(uint64_t seed, int64_t steps, enum guard without, _Bool trace, struct total *total, char *ret_violation, size_t size)
+static _Bool run(uint64_t seed, int64_t steps, enum guard without, _Bool trace, struct total *total,
+                 char *ret_violation, size_t size)
 {
-    static struct world world;            /* too large for a stack */
+    static struct world world; /* too large for a stack */
     world_open(&world, seed, without, trace);
     while (world.steps < steps && !world.violation[0])
         step(&world);
@@ -288,15 +318,23 @@ static double now_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-struct wish { uint64_t seed; int64_t runs, steps; enum guard without; _Bool trace, faults, check_the_checks; };
+struct wish {
+    uint64_t seed;
+    int64_t runs, steps;
+    enum guard without;
+    _Bool trace, faults, check_the_checks;
+};
 
 static void report(const struct total *total, const struct wish *wish, double begin_s)
 {
     double seconds = now_s() - begin_s;
-    printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld events; %lld requests accepted, "
-           "%lld refused, %lld answered again; %lld losses named\n", (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
-           (long long)total->faults, total->simulated_s / 3600, (long long)total->events, (long long)total->accepted,
-           (long long)total->refused, (long long)total->repeated, (long long)total->losses);
+    printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld "
+           "events; %lld requests accepted, "
+           "%lld refused, %lld answered again; %lld losses named\n",
+           (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
+           (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
+           (long long)total->accepted, (long long)total->refused, (long long)total->repeated,
+           (long long)total->losses);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
             printf("  %-30s %lld\n", fault_name(i), (long long)total->fault_counts[i]);
@@ -309,10 +347,13 @@ static int simulate(const struct wish *wish)
     double begin_s = now_s(), told_s = begin_s;
     for (int64_t i = 0; i < wish->runs; i++) {
         uint64_t seed = wish->seed + (uint64_t)i;
-        if (!run(seed, wish->steps, wish->without, wish->trace, &total, violation, sizeof(violation))) {
+        if (!run(seed, wish->steps, wish->without, wish->trace, &total, violation,
+                 sizeof(violation))) {
             printf("seed %llu: VIOLATED %s\n", (unsigned long long)seed, violation);
-            printf("replay: scripts/simulate --seed %llu --steps %lld%s%s --trace\n", (unsigned long long)seed, (long long)wish->steps,
-                   wish->without ? " --without " : "", wish->without ? guard_names[wish->without] : "");
+            printf("replay: scripts/simulate --seed %llu --steps %lld%s%s --trace\n",
+                   (unsigned long long)seed, (long long)wish->steps,
+                   wish->without ? " --without " : "",
+                   wish->without ? guard_names[wish->without] : "");
             report(&total, wish, begin_s);
             return 1;
         }
@@ -334,11 +375,12 @@ static int check_the_checks(const struct wish *wish)
         struct total total = { 0 };
         char violation[512] = "";
         uint64_t seed = wish->seed;
-        while (total.runs < GUARD_SEEDS_MAX && run(seed, wish->steps, guard, 0, &total, violation, sizeof(violation)))
+        while (total.runs < GUARD_SEEDS_MAX &&
+               run(seed, wish->steps, guard, 0, &total, violation, sizeof(violation)))
             seed++;
         missed += !violation[0];
-        printf("without %-22s %s%s (%lld runs)\n", guard_names[guard], violation[0] ? "caught: " : "NOT NOTICED", violation,
-               (long long)total.runs);
+        printf("without %-22s %s%s (%lld runs)\n", guard_names[guard],
+               violation[0] ? "caught: " : "NOT NOTICED", violation, (long long)total.runs);
         fflush(stdout);
     }
     return missed > 0;
@@ -375,7 +417,8 @@ static _Bool take_options(char **arguments, struct wish *wish)
             arguments++;
         } else if ((strcmp(name, "--runs") == 0 && take_number(arguments[1], &wish->runs)) ||
                    (strcmp(name, "--steps") == 0 && take_number(arguments[1], &wish->steps)) ||
-                   (strcmp(name, "--without") == 0 && arguments[1] && (wish->without = guard_of(arguments[1])) < GUARD_COUNT)) {
+                   (strcmp(name, "--without") == 0 && arguments[1] &&
+                    (wish->without = guard_of(arguments[1])) < GUARD_COUNT)) {
             arguments++;
         } else {
             return 0;
@@ -395,6 +438,7 @@ int main(int argc, char **argv)
         fputs("simulate: see scripts/simulate --help\n", stderr);
         return 2;
     }
-    log_setup("simulate", wish.trace ? LOG_WARN : LOG_ERROR + 1, LOG_LOGFMT);   /* parked events are no news here */
+    /* parked events are no news here */
+    log_setup("simulate", wish.trace ? LOG_WARN : LOG_ERROR + 1, LOG_LOGFMT);
     return wish.check_the_checks ? check_the_checks(&wish) : simulate(&wish);
 }

@@ -21,9 +21,11 @@ int main(void)
         if (r >= 0 && (r == 0) == c->valid && !is_taken_wrongly(c))
             continue;
         failed++;
-        printf("FAILED %s: %s is %s (%s %s)\n", c->name, c->text, r ? "refused" : "taken", invalid.field, invalid.message);
+        printf("FAILED %s: %s is %s (%s %s)\n", c->name, c->text, r ? "refused" : "taken",
+               invalid.field, invalid.message);
     }
-    printf("json-schema-test-suite: %d of %d cases of %d keywords passed, %d schemas refused (keyword not implemented)\n",
+    printf("json-schema-test-suite: %d of %d cases of %d keywords passed, %d schemas refused "
+           "(keyword not implemented)\n",
            suite_case_count - failed, suite_case_count, suite_keyword_count, suite_refused_count);
     printf("%d passed, %d failed\n", suite_case_count - failed, failed);
     return failed || suite_case_count == 0;

@@ -63,7 +63,8 @@ static inline void assert_untouched(char *before, size_t length_before)
 {
     size_t length;
     char *after = contents(path, &length);
-    cr_assert(length == length_before && memcmp(before, after, length) == 0, "the file has changed");
+    cr_assert(length == length_before && memcmp(before, after, length) == 0,
+              "the file has changed");
     free(before);
     free(after);
 }

@@ -39,9 +39,16 @@ Test(arena, memory_is_zeroed_aligned_and_kept)
 
 Test(buf, writes_what_json_wants)
 {
-    static const struct { const char *text; size_t length; const char *json; } cases[] = {
-        { "plain", 5, "\"plain\"" }, { "", 0, "\"\"" }, { "a\"b\\c", 5, "\"a\\\"b\\\\c\"" },
-        { "line\nreturn\rtab\t", 16, "\"line\\nreturn\\rtab\\t\"" }, { "\x01\x1f\x7f", 3, "\"\\u0001\\u001f\\u007f\"" },
+    static const struct {
+        const char *text;
+        size_t length;
+        const char *json;
+    } cases[] = {
+        { "plain", 5, "\"plain\"" },
+        { "", 0, "\"\"" },
+        { "a\"b\\c", 5, "\"a\\\"b\\\\c\"" },
+        { "line\nreturn\rtab\t", 16, "\"line\\nreturn\\rtab\\t\"" },
+        { "\x01\x1f\x7f", 3, "\"\\u0001\\u001f\\u007f\"" },
         { "Köln", 5, "\"Köln\"" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -69,13 +76,20 @@ Test(buf, numbers_hex_and_growth)
     free(taken);
 }
 
-static int inner(void) { return fail(ERR_FULL, "no room for %d", 3); }
-static int outer(void) { return trace(inner()); }
+static int inner(void)
+{
+    return fail(ERR_FULL, "no room for %d", 3);
+}
+static int outer(void)
+{
+    return trace(inner());
+}
 
 Test(result, a_failure_says_where_it_came_from)
 {
     cr_assert_eq(outer(), -ERR_FULL);
-    cr_assert(strncmp(failure_text(), "full: no room for 3 (test_base.c:", 33) == 0, "%s", failure_text());
+    cr_assert(strncmp(failure_text(), "full: no room for 3 (test_base.c:", 33) == 0, "%s",
+              failure_text());
     cr_assert_not_null(strstr(failure_text(), " < test_base.c:"));
     cr_assert_eq(trace(7), 7);
     cr_assert_str_eq(failure_name(-ERR_CORRUPT), "corrupt");
@@ -83,13 +97,23 @@ Test(result, a_failure_says_where_it_came_from)
 
 Test(refusal, codes_of_the_wire)
 {
-    static const struct { enum refusal refusal; const char *code; int status; } cases[] = {
-        { REFUSED_INVALID_REQUEST, "invalid_request", 400 }, { REFUSED_NOT_FOUND, "not_found", 404 },
-        { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404 }, { REFUSED_CONFLICT, "conflict", 409 },
-        { REFUSED_TOO_LARGE, "too_large", 413 }, { REFUSED_NO_VALID_CARD, "no_valid_card", 422 },
-        { REFUSED_OUT_OF_STOCK, "out_of_stock", 422 }, { REFUSED_ACCOUNT_CLOSED, "account_closed", 422 },
-        { REFUSED_WRONG_STATE, "wrong_state", 422 }, { REFUSED_INTERNAL, "internal", 500 },
-        { REFUSED_BUSY, "busy", 503 }, { REFUSED_REPLAYING, "replaying", 503 },
+    static const struct {
+        enum refusal refusal;
+        const char *code;
+        int status;
+    } cases[] = {
+        { REFUSED_INVALID_REQUEST, "invalid_request", 400 },
+        { REFUSED_NOT_FOUND, "not_found", 404 },
+        { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404 },
+        { REFUSED_CONFLICT, "conflict", 409 },
+        { REFUSED_TOO_LARGE, "too_large", 413 },
+        { REFUSED_NO_VALID_CARD, "no_valid_card", 422 },
+        { REFUSED_OUT_OF_STOCK, "out_of_stock", 422 },
+        { REFUSED_ACCOUNT_CLOSED, "account_closed", 422 },
+        { REFUSED_WRONG_STATE, "wrong_state", 422 },
+        { REFUSED_INTERNAL, "internal", 500 },
+        { REFUSED_BUSY, "busy", 503 },
+        { REFUSED_REPLAYING, "replaying", 503 },
     };
     cr_assert_eq(sizeof(cases) / sizeof(*cases), REFUSAL_MAX - 1);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -101,8 +125,13 @@ Test(refusal, codes_of_the_wire)
 
 Test(clock, times_read_back)
 {
-    static const struct { int64_t ms; const char *text; } cases[] = {
-        { 0, "1970-01-01T00:00:00.000Z" }, { 1795412400123, "2026-11-23T05:40:00.123Z" }, { -1, "1969-12-31T23:59:59.999Z" },
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {
+        { 0, "1970-01-01T00:00:00.000Z" },
+        { 1795412400123, "2026-11-23T05:40:00.123Z" },
+        { -1, "1969-12-31T23:59:59.999Z" },
         { 951782400000, "2000-02-29T00:00:00.000Z" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -112,31 +141,55 @@ Test(clock, times_read_back)
         cr_assert_str_eq(text, cases[i].text);
         cr_assert(rfc3339_parse(text, &ms) == 0 && ms == cases[i].ms);
     }
-    for (int64_t ms = -62135596800000; ms < 253402300800000; ms += 86400000 * 13 / 7 * 5 + 12345) {   /* years 1 to 9999 */
+    /* years 1 to 9999 */
+    for (int64_t ms = -62135596800000; ms < 253402300800000; ms += 86400000 * 13 / 7 * 5 + 12345) {
         time_t seconds = (time_t)((ms - (ms % 1000 + 1000) % 1000) / 1000);
         char text[RFC3339_SIZE], libc[64];
         struct tm tm;
         int64_t again;
         gmtime_r(&seconds, &tm);
-        snprintf(libc, sizeof(libc), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                 tm.tm_min, tm.tm_sec, (int)(ms - (int64_t)seconds * 1000));
+        snprintf(libc, sizeof(libc), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+                 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                 (int)(ms - (int64_t)seconds * 1000));
         rfc3339_format(ms, text);
         cr_assert_str_eq(text, libc);
         cr_assert(rfc3339_parse(text, &again) == 0 && again == ms, "%s", text);
     }
-    static const struct { const char *text; int64_t ms; } others[] = {
-        { "2026-11-23T05:40:00Z", 1795412400000 }, { "2026-11-23T05:40:00.5Z", 1795412400500 },
-        { "2026-11-23T05:40:00.123999999999999999Z", 1795412400123 }, { "2016-12-31T23:59:60Z", 1483228800000 },
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } others[] = {
+        { "2026-11-23T05:40:00Z", 1795412400000 },
+        { "2026-11-23T05:40:00.5Z", 1795412400500 },
+        { "2026-11-23T05:40:00.123999999999999999Z", 1795412400123 },
+        { "2016-12-31T23:59:60Z", 1483228800000 },
     };
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         int64_t ms = 42;
-        cr_assert(rfc3339_parse(others[i].text, &ms) == 0 && ms == others[i].ms, "%s", others[i].text);
+        cr_assert(rfc3339_parse(others[i].text, &ms) == 0 && ms == others[i].ms, "%s",
+                  others[i].text);
     }
     static const char *const wrong[] = {
-        "", "x", "2026-11-23", "2026-11-23T05:40:00", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-11-23T05:40:00+01:00",
-        "2026-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-11-00T00:00:00Z", "2026-11-23T24:00:00Z", "2026-11-23T05:60:00Z",
-        "2026-11-23T05:40:61Z", "2026-11-23T05:40:00.Z", "2026-11-23T-1:40:00Z", " 026-11-23T05:40:00Z", "+026-11-23T05:40:00Z",
-        "2026-11-23T05:40:00Zx", "2026-1-23T05:40:00Z", "2026-11-23 05:40:00Z",
+        "",
+        "x",
+        "2026-11-23",
+        "2026-11-23T05:40:00",
+        "2026-13-01T00:00:00Z",
+        "2026-00-01T00:00:00Z",
+        "2026-11-23T05:40:00+01:00",
+        "2026-02-29T00:00:00Z",
+        "2026-04-31T00:00:00Z",
+        "2026-11-00T00:00:00Z",
+        "2026-11-23T24:00:00Z",
+        "2026-11-23T05:60:00Z",
+        "2026-11-23T05:40:61Z",
+        "2026-11-23T05:40:00.Z",
+        "2026-11-23T-1:40:00Z",
+        " 026-11-23T05:40:00Z",
+        "+026-11-23T05:40:00Z",
+        "2026-11-23T05:40:00Zx",
+        "2026-1-23T05:40:00Z",
+        "2026-11-23 05:40:00Z",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         int64_t ms = 42;
@@ -150,7 +203,8 @@ Test(id, sorted_unique_and_of_version_7)
     char last[ID_SIZE] = "", id[ID_SIZE];
     id_source_init(&source, 0);
     for (int i = 0; i < 20000; i++) {
-        int64_t now_ms = 1795412400000 + i / 10000 - (i > 15000) * 5000;   /* the clock stands, then goes back */
+        /* the clock stands, then goes back */
+        int64_t now_ms = 1795412400000 + i / 10000 - (i > 15000) * 5000;
         id_make(&source, "ord_", now_ms, id);
         cr_assert(strlen(id) == 40 && id[18] == '7' && strchr("89ab", id[23]), "%s", id);
         cr_assert(strcmp(last, id) < 0, "%s then %s", last, id);
@@ -161,10 +215,13 @@ Test(id, sorted_unique_and_of_version_7)
 Test(id, a_prefix_that_is_too_long_is_cut)
 {
     struct id_source source;
-    struct { char id[ID_SIZE], guard; } place = { .guard = 'g' };
+    struct {
+        char id[ID_SIZE], guard;
+    } place = { .guard = 'g' };
     id_source_init(&source, 7);
     id_make(&source, "much_too_long_a_prefix_", 1795412400000, place.id);
-    cr_assert(strlen(place.id) == ID_SIZE - 1 && strncmp(place.id, "much_too_lo", ID_PREFIX_MAX) == 0 && place.guard == 'g');
+    cr_assert(strlen(place.id) == ID_SIZE - 1 &&
+              strncmp(place.id, "much_too_lo", ID_PREFIX_MAX) == 0 && place.guard == 'g');
 }
 
 Test(id, a_seed_makes_the_same_ids_again)
@@ -182,7 +239,10 @@ Test(id, a_seed_makes_the_same_ids_again)
 
 Test(digest, known_vectors)
 {
-    static const struct { const char *text, *hex; } cases[] = {   /* FIPS 180-2, appendix B */
+    static const struct {
+        const char *text, *hex;
+    } cases[] = {
+        /* FIPS 180-2, appendix B */
         { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
         { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
     };
@@ -196,7 +256,8 @@ Test(digest, known_vectors)
     }
     struct digest digest;
     cr_assert(digest_parse("ba78", &digest) == -ERR_INVALID);
-    cr_assert(digest_parse("Ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", &digest) == -ERR_INVALID);
+    cr_assert(digest_parse("Ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                           &digest) == -ERR_INVALID);
 }
 
 /* What log_write puts on stderr. */
@@ -216,28 +277,39 @@ static void captured(enum log_format format, const char *value, char *text, size
     close(kept);
 }
 
-#define UNSHOWN "\xef\xbf\xbd"            /* U+FFFD */
+#define UNSHOWN "\xef\xbf\xbd" /* U+FFFD */
 
 Test(log, one_line_that_nothing_can_forge)
 {
-    static const struct { const char *value, *logfmt, *json; } cases[] = {
+    static const struct {
+        const char *value, *logfmt, *json;
+    } cases[] = {
         { "plain", "name=plain n=-5\n", "\"name\":\"plain\",\"n\":-5}\n" },
-        { "a b\nlevel=error", "name=\"a b\\nlevel=error\" n=-5\n", "\"name\":\"a b\\nlevel=error\",\"n\":-5}\n" },
-        { "\"}\x1b[2J", "name=\"\\\"}\\u001b[2J\" n=-5\n", "\"name\":\"\\\"}\\u001b[2J\",\"n\":-5}\n" },
+        { "a b\nlevel=error", "name=\"a b\\nlevel=error\" n=-5\n",
+          "\"name\":\"a b\\nlevel=error\",\"n\":-5}\n" },
+        { "\"}\x1b[2J", "name=\"\\\"}\\u001b[2J\" n=-5\n",
+          "\"name\":\"\\\"}\\u001b[2J\",\"n\":-5}\n" },
         { "", "name=\"\" n=-5\n", "\"name\":\"\",\"n\":-5}\n" },
         { "Köln €😀", "name=\"Köln €😀\" n=-5\n", "\"name\":\"Köln €😀\",\"n\":-5}\n" },
-        { "C1 \xc2\x9b" "2J", "name=\"C1 " UNSHOWN UNSHOWN "2J\" n=-5\n", "\"C1 " UNSHOWN UNSHOWN "2J\"" },
+        { "C1 \xc2\x9b"
+          "2J",
+          "name=\"C1 " UNSHOWN UNSHOWN "2J\" n=-5\n", "\"C1 " UNSHOWN UNSHOWN "2J\"" },
         { "\xff\xc3(", "name=\"" UNSHOWN UNSHOWN "(\" n=-5\n", "\"" UNSHOWN UNSHOWN "(\"" },
-        { "overlong \xc0\xaf", "\"overlong " UNSHOWN UNSHOWN "\"", "\"overlong " UNSHOWN UNSHOWN "\"" },
-        { "half \xed\xa0\x80", "\"half " UNSHOWN UNSHOWN UNSHOWN "\"", "\"half " UNSHOWN UNSHOWN UNSHOWN "\"" },
-        { "line\u2028turned\u202e", "\"line" UNSHOWN UNSHOWN UNSHOWN "turned" UNSHOWN UNSHOWN UNSHOWN "\"", "turned" },
+        { "overlong \xc0\xaf", "\"overlong " UNSHOWN UNSHOWN "\"",
+          "\"overlong " UNSHOWN UNSHOWN "\"" },
+        { "half \xed\xa0\x80", "\"half " UNSHOWN UNSHOWN UNSHOWN "\"",
+          "\"half " UNSHOWN UNSHOWN UNSHOWN "\"" },
+        { "line\u2028turned\u202e",
+          "\"line" UNSHOWN UNSHOWN UNSHOWN "turned" UNSHOWN UNSHOWN UNSHOWN "\"", "turned" },
         { "end\xe2\x82", "\"end" UNSHOWN UNSHOWN "\"", "\"end" UNSHOWN UNSHOWN "\"" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char text[512];
         captured(LOG_LOGFMT, cases[i].value, text, sizeof(text));
-        cr_assert(strstr(text, cases[i].logfmt) && strchr(text, '\n') == text + strlen(text) - 1, "%s", text);
-        cr_assert(strstr(text, "level=info service=test-svc event=thing") && !strstr(text, "hidden"));
+        cr_assert(strstr(text, cases[i].logfmt) && strchr(text, '\n') == text + strlen(text) - 1,
+                  "%s", text);
+        cr_assert(strstr(text, "level=info service=test-svc event=thing") &&
+                  !strstr(text, "hidden"));
         captured(LOG_JSON, cases[i].value, text, sizeof(text));
         cr_assert(strstr(text, cases[i].json) && text[0] == '{' && strstr(text, "}\n"), "%s", text);
     }
@@ -245,9 +317,15 @@ Test(log, one_line_that_nothing_can_forge)
 
 Test(log, a_line_has_an_end)
 {
-    static const struct { char fill; enum log_format format; const char *contains; } cases[] = {
-        { 'x', LOG_LOGFMT, "xxx…\" n=-5\n" }, { 'x', LOG_JSON, "xxx…\",\"n\":-5}\n" },
-        { '\x01', LOG_LOGFMT, "\\u0001…\" n=-5\n" }, { '\xff', LOG_JSON, UNSHOWN "…\",\"n\":-5}\n" },
+    static const struct {
+        char fill;
+        enum log_format format;
+        const char *contains;
+    } cases[] = {
+        { 'x', LOG_LOGFMT, "xxx…\" n=-5\n" },
+        { 'x', LOG_JSON, "xxx…\",\"n\":-5}\n" },
+        { '\x01', LOG_LOGFMT, "\\u0001…\" n=-5\n" },
+        { '\xff', LOG_JSON, UNSHOWN "…\",\"n\":-5}\n" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char value[10000], text[20000];
@@ -267,8 +345,9 @@ static void *write_lines(void *argument)
     memset(value, *(char *)argument, sizeof(value) - 1);
     value[sizeof(value) - 1] = '\0';
     for (int i = 0; i < LINES_EACH; i++)
-        log_info("long", LOG_TEXT("a", value), LOG_TEXT("b", value), LOG_TEXT("c", value), LOG_TEXT("d", value),
-                 LOG_TEXT("e", value), LOG_TEXT("f", value), LOG_TEXT("g", value), LOG_TEXT("h", value));
+        log_info("long", LOG_TEXT("a", value), LOG_TEXT("b", value), LOG_TEXT("c", value),
+                 LOG_TEXT("d", value), LOG_TEXT("e", value), LOG_TEXT("f", value),
+                 LOG_TEXT("g", value), LOG_TEXT("h", value));
     return NULL;
 }
 

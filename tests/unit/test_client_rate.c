@@ -1,4 +1,5 @@
-/* Client rate: who counts as one client, how much each may send, and that the table of clients stays bounded. */
+/* Client rate: who counts as one client, how much each may send, and that the table of clients
+ * stays bounded. */
 #include "runtime/client_rate.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@ static char message[200];
 
 static enum refusal ask_with(const struct bus_header *headers, int count, int64_t now_ns)
 {
-    const struct bus_view view = { .subject = "order.products", .headers = headers, .header_count = count, .data = "" };
+    const struct bus_view view = {
+        .subject = "order.products", .headers = headers, .header_count = count, .data = ""
+    };
     return client_rate_refuses(&rate, &view, now_ns, message, sizeof(message));
 }
 
@@ -29,8 +32,14 @@ static enum refusal ask_as(int user, int64_t now_ns)
     return ask(info, now_ns);
 }
 
-static void begin(void) { client_rate_init(&rate, 3); }
-static void end(void) { client_rate_deinit(&rate); }
+static void begin(void)
+{
+    client_rate_init(&rate, 3);
+}
+static void end(void)
+{
+    client_rate_deinit(&rate);
+}
 TestSuite(client_rate, .init = begin, .fini = end);
 
 Test(client_rate, a_seconds_worth_at_once_and_then_one_by_one)
@@ -45,7 +54,8 @@ Test(client_rate, a_seconds_worth_at_once_and_then_one_by_one)
     cr_assert_eq(atomic_load(&rate.refused), 2);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(ask_as(1, now + 2 * SECOND), 0, "what was refused took nothing");
-    cr_assert_eq(ask_as(1, now + 2 * SECOND), REFUSED_BUSY, "and what was not used is not saved up");
+    cr_assert_eq(ask_as(1, now + 2 * SECOND), REFUSED_BUSY,
+                 "and what was not used is not saved up");
 }
 
 Test(client_rate, one_does_not_take_from_another)
@@ -53,8 +63,10 @@ Test(client_rate, one_does_not_take_from_another)
     while (ask_as(1, SECOND) == 0)
         ;
     cr_assert_eq(ask_as(2, SECOND), 0);
-    cr_assert_eq(ask("{\"acc\":\"OTHERS\",\"user\":\"U1\"}", SECOND), 0, "the same name in another account");
-    cr_assert_eq(ask("{\"acc\":\"CLIENTS\"}", SECOND), 0, "an account that does not share its users");
+    cr_assert_eq(ask("{\"acc\":\"OTHERS\",\"user\":\"U1\"}", SECOND), 0,
+                 "the same name in another account");
+    cr_assert_eq(ask("{\"acc\":\"CLIENTS\"}", SECOND), 0,
+                 "an account that does not share its users");
     cr_assert_eq(ask(NULL, SECOND), 0);
 }
 
@@ -62,7 +74,10 @@ Test(client_rate, connections_of_one_user_are_one_client)
 {
     for (int i = 0; i < 3; i++) {
         char info[128];
-        snprintf(info, sizeof(info), "{\"id\":%d,\"host\":\"10.0.0.%d\",\"acc\":\"CLIENTS\",\"user\":\"U1\",\"rtt\":%d}", i, i, i);
+        snprintf(
+            info, sizeof(info),
+            "{\"id\":%d,\"host\":\"10.0.0.%d\",\"acc\":\"CLIENTS\",\"user\":\"U1\",\"rtt\":%d}", i,
+            i, i);
         cr_assert_eq(ask(info, SECOND), 0);
     }
     cr_assert_eq(ask_as(1, SECOND), REFUSED_BUSY);
@@ -75,7 +90,8 @@ Test(client_rate, what_the_sender_wrote_is_not_believed)
 {
     static const char *const info = "{\"acc\":\"CLIENTS\",\"user\":\"U1\"}";
     const struct bus_header two[] = { { INFO, "{\"acc\":\"X\"}" }, { INFO, info } };
-    const struct bus_header case_of_letters[] = { { "nats-request-info", "{\"acc\":\"X\"}" }, { INFO, info } };
+    const struct bus_header case_of_letters[] = { { "nats-request-info", "{\"acc\":\"X\"}" },
+                                                  { INFO, info } };
     const struct bus_header alone[] = { { "NATS-REQUEST-INFO", info } };
     cr_assert_eq(ask_with(two, 2, SECOND), REFUSED_INVALID_REQUEST);
     cr_assert_eq(ask_with(case_of_letters, 2, SECOND), REFUSED_INVALID_REQUEST);
@@ -96,7 +112,7 @@ Test(client_rate, without_a_limit_nobody_is_looked_at)
 Test(client_rate, a_full_table_forgets_the_idlest)
 {
     for (int i = 0; i < 3; i++)
-        cr_assert_eq(ask_as(0, SECOND), 0);   /* busy: its bucket is empty */
+        cr_assert_eq(ask_as(0, SECOND), 0); /* busy: its bucket is empty */
     for (int i = 1; i < CLIENT_RATE_CLIENTS_MAX; i++)
         cr_assert_eq(ask_as(i, SECOND), 0);
     for (int i = 0; i < 100; i++)
@@ -107,7 +123,7 @@ Test(client_rate, a_full_table_forgets_the_idlest)
 
 Test(client_rate, a_high_limit_counts_too)
 {
-    rate.per_second = 7777;               /* no whole number of nanoseconds each */
+    rate.per_second = 7777; /* no whole number of nanoseconds each */
     int taken = 0;
     while (ask_as(1, SECOND) == 0)
         taken++;

@@ -7,10 +7,19 @@
 
 static const char *const colours[] = { "red", "blue", NULL };
 static const struct option options[] = {
-    { "colour", "red", "the colour", 0, colours }, { "size-max", "7", "the size", 1, NULL }, { 0 },
+    { "colour", "red", "the colour", 0, colours },
+    { "size-max", "7", "the size", 1, NULL },
+    { 0 },
 };
-static const struct source sources[] = { { .log = "ACCOUNT", .service = "account-svc", .prefix = "account" }, { 0 } };
-static const struct service service = { .sources = sources, .name = "test-svc", .log = "TEST", .prefix = "test", .description = "A test", .options = options };
+static const struct source sources[] = {
+    { .log = "ACCOUNT", .service = "account-svc", .prefix = "account" }, { 0 }
+};
+static const struct service service = { .sources = sources,
+                                        .name = "test-svc",
+                                        .log = "TEST",
+                                        .prefix = "test",
+                                        .description = "A test",
+                                        .options = options };
 
 static int read_config(struct config *config, const char *a, const char *b)
 {
@@ -22,12 +31,14 @@ Test(config, flag_before_environment_before_default)
 {
     struct config config;
     cr_assert_eq(read_config(&config, NULL, NULL), 0);
-    cr_assert(strcmp(config.server, "nats://127.0.0.1:4222") == 0 && config.batch_max == 512 && strcmp(config.option_values[1], "7") == 0);
+    cr_assert(strcmp(config.server, "nats://127.0.0.1:4222") == 0 && config.batch_max == 512 &&
+              strcmp(config.option_values[1], "7") == 0);
     setenv("NATS_URL", "nats://there:1", 1);
     setenv("JOURNEY_BATCH_MAX", "9", 1);
     setenv("TEST_SIZE_MAX", "8", 1);
     cr_assert_eq(read_config(&config, NULL, NULL), 0);
-    cr_assert(strcmp(config.server, "nats://there:1") == 0 && config.batch_max == 9 && strcmp(config.option_values[1], "8") == 0);
+    cr_assert(strcmp(config.server, "nats://there:1") == 0 && config.batch_max == 9 &&
+              strcmp(config.option_values[1], "8") == 0);
     cr_assert_eq(read_config(&config, "--batch-max", "11"), 0);
     cr_assert_eq(config.batch_max, 11);
     cr_assert_eq(read_config(&config, "--size-max=12", NULL), 0);
@@ -36,22 +47,37 @@ Test(config, flag_before_environment_before_default)
 
 Test(config, what_is_wrong_is_named, .init = cr_redirect_stderr)
 {
-    static const struct { const char *flag, *value; int r; } cases[] = {
-        { "--nonsense", NULL, -ERR_INVALID }, { "--server", NULL, -ERR_INVALID }, { "--batch-max", "0", -ERR_CONFIG },
-        { "--batch-max", "many", -ERR_CONFIG }, { "--log-level", "loud", -ERR_CONFIG }, { "--colour", "green", -ERR_CONFIG },
-        { "--size-max", "-1", -ERR_CONFIG }, { "--http", "127.0.0.1", -ERR_CONFIG }, { "--http", "127.0.0.1:99999", -ERR_CONFIG },
+    static const struct {
+        const char *flag, *value;
+        int r;
+    } cases[] = {
+        { "--nonsense", NULL, -ERR_INVALID },
+        { "--server", NULL, -ERR_INVALID },
+        { "--batch-max", "0", -ERR_CONFIG },
+        { "--batch-max", "many", -ERR_CONFIG },
+        { "--log-level", "loud", -ERR_CONFIG },
+        { "--colour", "green", -ERR_CONFIG },
+        { "--size-max", "-1", -ERR_CONFIG },
+        { "--http", "127.0.0.1", -ERR_CONFIG },
+        { "--http", "127.0.0.1:99999", -ERR_CONFIG },
         { "--client-rate-max", "-1", -ERR_CONFIG },
-        { "--source-api", "a b", -ERR_CONFIG }, { "--source-api", "$JS.{log}.>", -ERR_CONFIG },
+        { "--source-api", "a b", -ERR_CONFIG },
+        { "--source-api", "$JS.{log}.>", -ERR_CONFIG },
     };
     struct config config;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-        cr_expect_eq(read_config(&config, cases[i].flag, cases[i].value), cases[i].r, "%s", cases[i].flag);
+        cr_expect_eq(read_config(&config, cases[i].flag, cases[i].value), cases[i].r, "%s",
+                     cases[i].flag);
 }
 
 Test(config, where_a_leader_is_read_from_has_its_log_in_the_place_that_was_named)
 {
-    static const struct { const char *given, *prefix; } cases[] = {
-        { "$JS.API", "$JS.API" }, { "{log}.API", "ACCOUNT.API" }, { "from.{log}.JS", "from.ACCOUNT.JS" },
+    static const struct {
+        const char *given, *prefix;
+    } cases[] = {
+        { "$JS.API", "$JS.API" },
+        { "{log}.API", "ACCOUNT.API" },
+        { "from.{log}.JS", "from.ACCOUNT.JS" },
     };
     struct config config;
     char prefix[SOURCE_API_SIZE];
@@ -68,7 +94,8 @@ Test(config, a_sub_command_comes_after_the_options)
     char flag[] = "--no-retry", command[] = "backup", file[] = "file";
     char *argv[] = { (char *)service.name, flag, command, file, NULL };
     cr_assert_eq(config_read(&config, &service, 4, argv), 0);
-    cr_assert(config.no_retry && config.argument_count == 2 && strcmp(config.arguments[0], "backup") == 0);
+    cr_assert(config.no_retry && config.argument_count == 2 &&
+              strcmp(config.arguments[0], "backup") == 0);
 }
 
 static void redirect(void)
@@ -92,8 +119,12 @@ Test(config, help_and_version_answer_also_when_the_environment_is_wrong, .init =
     cr_assert_eq(read_config(&config, "--version", NULL), 1);
     cr_assert_eq(read_config(&config, "backup", "--help"), 1);
     read_output(text, sizeof(text));
-    cr_assert(strstr(text, "--colour red|blue, or TEST_COLOUR") && strstr(text, "--size-max N,") && strstr(text, "EXIT CODES"), "%s", text);
-    for (const char *const *library = (const char *[]){ "libnats", "SQLite", "jansson", "libcrypto", "libmicrohttpd", NULL }; *library; library++) {
+    cr_assert(strstr(text, "--colour red|blue, or TEST_COLOUR") && strstr(text, "--size-max N,") &&
+                  strstr(text, "EXIT CODES"),
+              "%s", text);
+    for (const char *const *library =
+             (const char *[]){ "libnats", "SQLite", "jansson", "libcrypto", "libmicrohttpd", NULL };
+         *library; library++) {
         char line[64];
         snprintf(line, sizeof(line), "\n%s ", *library);
         cr_assert(strstr(text, line), "%s in %s", *library, text);
@@ -105,7 +136,8 @@ Test(config, files_that_cannot_be_read_are_named_at_once, .init = cr_redirect_st
     struct config config;
     cr_assert_eq(read_config(&config, "--creds", "/does/not/exist"), -ERR_CONFIG);
     cr_assert_eq(read_config(&config, "--tlsca", "/dev/null"), 0);
-    cr_assert_eq(read_config(&config, "--tlscert", "/dev/null"), -ERR_CONFIG);   /* without its key */
+    /* without its key */
+    cr_assert_eq(read_config(&config, "--tlscert", "/dev/null"), -ERR_CONFIG);
     setenv("NATS_KEY", "/dev/null", 1);
     cr_assert_eq(read_config(&config, "--tlscert", "/dev/null"), 0);
 }
@@ -136,5 +168,7 @@ Test(config, secrets_are_not_printed, .init = redirect)
     cr_assert_eq(read_config(&config, "--print-config", NULL), 1);
     char text[4096] = "";
     read_output(text, sizeof(text));
-    cr_assert(strstr(text, "NATS_PASSWORD=(set)") && !strstr(text, "hunter2") && strstr(text, "TEST_SIZE_MAX=7"), "%s", text);
+    cr_assert(strstr(text, "NATS_PASSWORD=(set)") && !strstr(text, "hunter2") &&
+                  strstr(text, "TEST_SIZE_MAX=7"),
+              "%s", text);
 }

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static int decode(const struct schema *schema, const char *text, size_t length, struct arena *arena, void **value, struct invalid *invalid)
+static int decode(const struct schema *schema, const char *text, size_t length, struct arena *arena,
+                  void **value, struct invalid *invalid)
 {
     *invalid = (struct invalid){ 0 };
     return schema_decode(schema, text, length, arena, value, invalid);
@@ -21,7 +22,8 @@ Test(contract, every_example_is_valid_and_comes_back)
         _deinit_(buf) struct buf out = { 0 };
         struct invalid invalid;
         void *value;
-        cr_assert(decode(schema, text, strlen(text), &arena, &value, &invalid) == 0, "%s: %s %s", schema->name, invalid.field, invalid.message);
+        cr_assert(decode(schema, text, strlen(text), &arena, &value, &invalid) == 0, "%s: %s %s",
+                  schema->name, invalid.field, invalid.message);
         cr_assert(schema_encode(schema, value, &out) == 0);
         cr_assert_str_eq(out.data, text, "%s", schema->name);
     }
@@ -29,13 +31,20 @@ Test(contract, every_example_is_valid_and_comes_back)
 
 #define STOCK "\"sku\":\"tea\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":"
 
-/* What is plain is read without jansson, and as jansson reads it. Nothing that is wrong is plain. */
+/* What is plain is read without jansson, and as jansson reads it. Nothing that is wrong is
+ * plain. */
 Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
 {
-    static const struct { const char *text; _Bool is_plain; } cases[] = {
+    static const struct {
+        const char *text;
+        _Bool is_plain;
+    } cases[] = {
         { "{\"name\":\"o\"," STOCK "1}", 1 },
-        { " { \"stock\" : 123 ,\r\n\t\"sku\":\"tea\", \"name\":\"o\",\"price\":{\"currency\":\"EUR\", \"amount\":1} } ", 1 },
-        { "{\"name\":\"\xc3\xa9\"," STOCK "1,\"new\":{\"a\":[1,true,\"x\",{}]},\"newer\":false}", 1 },
+        { " { \"stock\" : 123 ,\r\n\t\"sku\":\"tea\", "
+          "\"name\":\"o\",\"price\":{\"currency\":\"EUR\", \"amount\":1} } ",
+          1 },
+        { "{\"name\":\"\xc3\xa9\"," STOCK "1,\"new\":{\"a\":[1,true,\"x\",{}]},\"newer\":false}",
+          1 },
         { "{\"name\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t.\"," STOCK "1}", 0 },
         { "{\"name\":\"\\\"a\\\\\\/\"," STOCK "1}", 1 },
         { "{\"name\":\"a\\x\"," STOCK "1}", 0 },
@@ -54,7 +63,10 @@ Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
         { "{\"name\":\"o\"," STOCK "1", 0 },
         { "{\"name\":\"o\"," STOCK "1,}", 0 },
         { "{\"name\":\"o\",\"sku\":\"tea\",\"price\":{\"amount\":1,\"currency\":\"EUR\"}}", 0 },
-        { "{\"name\":\"o", 0 }, { "", 0 }, { "[", 0 }, { "{", 0 },
+        { "{\"name\":\"o", 0 },
+        { "", 0 },
+        { "[", 0 },
+        { "{", 0 },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         _deinit_(arena) struct arena arena = { 0 };
@@ -63,18 +75,22 @@ Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
         const char *text = cases[i].text;
         struct invalid invalid;
         void *value = NULL, *tree = NULL;
-        cr_assert_eq(scan_decode(schema, text, strlen(text), &arena, &value), cases[i].is_plain, "%s", text);
+        cr_assert_eq(scan_decode(schema, text, strlen(text), &arena, &value), cases[i].is_plain,
+                     "%s", text);
         if (!cases[i].is_plain)
             continue;
-        cr_assert(schema_decode_tree(schema, text, strlen(text), &arena, &tree, &invalid) == 0, "%s", text);
-        cr_assert(schema_encode(schema, value, &scanned) == 0 && schema_encode(schema, tree, &read) == 0);
+        cr_assert(schema_decode_tree(schema, text, strlen(text), &arena, &tree, &invalid) == 0,
+                  "%s", text);
+        cr_assert(schema_encode(schema, value, &scanned) == 0 &&
+                  schema_encode(schema, tree, &read) == 0);
         cr_assert_str_eq(scanned.data, read.data);
     }
     for (size_t i = 0; i < sizeof(contract_examples) / sizeof(*contract_examples); i++) {
         _deinit_(arena) struct arena arena = { 0 };
         const char *text = contract_examples[i].text;
         void *value = NULL;
-        cr_expect(scan_decode(contract_examples[i].schema, text, strlen(text), &arena, &value) == 1, "not plain: %s", text);
+        cr_expect(scan_decode(contract_examples[i].schema, text, strlen(text), &arena, &value) == 1,
+                  "not plain: %s", text);
     }
 }
 
@@ -83,25 +99,36 @@ Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
 
 Test(contract, what_is_wrong_is_named)
 {
-    static const struct { const char *text, *field, *message; } cases[] = {
+    static const struct {
+        const char *text, *field, *message;
+    } cases[] = {
         { "", "", "not valid JSON" },
         { "nonsense", "", "not valid JSON" },
         { "[]", "", "must be an object" },
         { "{}", "account_id", "is required" },
-        { "{\"account_id\":\"" ACC "\",\"account_id\":\"" ACC "\",\"lines\":[]}", "account_id", "appears twice" },
+        { "{\"account_id\":\"" ACC "\",\"account_id\":\"" ACC "\",\"lines\":[]}", "account_id",
+          "appears twice" },
         { PLACE("[]"), "lines", "at least 1 elements" },
         { PLACE("\"x\""), "lines", "must be an array" },
         { PLACE("[{\"sku\":\"tea\"}]"), "lines[0].quantity", "is required" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":1},{\"sku\":\"tea\",\"quantity\":0}]"), "lines[1].quantity", "at least 1" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1},{\"sku\":\"tea\",\"quantity\":0}]"),
+          "lines[1].quantity", "at least 1" },
         { PLACE("[{\"sku\":\"tea\",\"quantity\":-3}]"), "lines[0].quantity", "at least 1" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":1000001}]"), "lines[0].quantity", "at most 1000000" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":1.5}]"), "lines[0].quantity", "must be an integer" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":\"1\"}]"), "lines[0].quantity", "must be an integer" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":99999999999999999999999}]"), "", "a number that is too large" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1000001}]"), "lines[0].quantity",
+          "at most 1000000" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1.5}]"), "lines[0].quantity",
+          "must be an integer" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":\"1\"}]"), "lines[0].quantity",
+          "must be an integer" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":99999999999999999999999}]"), "",
+          "a number that is too large" },
         { PLACE("[{\"sku\":\"tea\",\"quantity\":1e300}]"), "lines[0].quantity", "at most 1000000" },
-        { PLACE("[{\"sku\":\"'; DROP TABLE orders;--\",\"quantity\":1}]"), "lines[0].sku", "must match" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":1,\"price\":0}]"), "lines[0].price", "is not a field" },
-        { PLACE("[{\"sku\":\"tea\",\"quantity\":1,\"\\u001b[2J\":0}]"), "lines[0].(a name with unusual characters)", "is not a field" },
+        { PLACE("[{\"sku\":\"'; DROP TABLE orders;--\",\"quantity\":1}]"), "lines[0].sku",
+          "must match" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1,\"price\":0}]"), "lines[0].price",
+          "is not a field" },
+        { PLACE("[{\"sku\":\"tea\",\"quantity\":1,\"\\u001b[2J\":0}]"),
+          "lines[0].(a name with unusual characters)", "is not a field" },
         { PLACE("[{\"sku\":\"te\xff\",\"quantity\":1}]"), "", "not valid UTF-8" },
         { PLACE("[{\"sku\":\"te\\u0000a\",\"quantity\":1}]"), "", "a NUL character" },
         { "{\"account_id\":\"acc_\\r\\nPUB evil\",\"lines\":[]}", "account_id", "must match" },
@@ -110,9 +137,13 @@ Test(contract, what_is_wrong_is_named)
         _deinit_(arena) struct arena arena = { 0 };
         struct invalid invalid;
         void *value = NULL;
-        cr_assert_eq(decode(&order_place_schema, cases[i].text, strlen(cases[i].text), &arena, &value, &invalid), REFUSED_INVALID_REQUEST, "%s", cases[i].text);
-        cr_assert_str_eq(invalid.field, cases[i].field, "%s: field %s", cases[i].text, invalid.field);
-        cr_assert(strstr(invalid.message, cases[i].message), "%s: %s", cases[i].text, invalid.message);
+        cr_assert_eq(decode(&order_place_schema, cases[i].text, strlen(cases[i].text), &arena,
+                            &value, &invalid),
+                     REFUSED_INVALID_REQUEST, "%s", cases[i].text);
+        cr_assert_str_eq(invalid.field, cases[i].field, "%s: field %s", cases[i].text,
+                         invalid.field);
+        cr_assert(strstr(invalid.message, cases[i].message), "%s: %s", cases[i].text,
+                  invalid.message);
         cr_assert_null(value);
     }
 }
@@ -127,15 +158,20 @@ Test(contract, nesting_without_end_is_refused)
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;
     void *value;
-    cr_assert_eq(decode(&order_place_schema, text, sizeof(text), &arena, &value, &invalid), REFUSED_INVALID_REQUEST);
+    cr_assert_eq(decode(&order_place_schema, text, sizeof(text), &arena, &value, &invalid),
+                 REFUSED_INVALID_REQUEST);
     cr_assert_str_eq(invalid.message, "the body is nested too deep (line 1, column 2049)");
 }
 
 Test(contract, a_name_may_have_any_letters_but_no_control_characters)
 {
-    static const struct { const char *name; int r; } cases[] = {
-        { "Robert'); DROP TABLE accounts;--", 0 }, { "Björn Çelik 李", 0 }, { "", REFUSED_INVALID_REQUEST }, { "a\\u000db", REFUSED_INVALID_REQUEST },
-        { "a\\nb", REFUSED_INVALID_REQUEST }, { "\\u007f", REFUSED_INVALID_REQUEST },
+    static const struct {
+        const char *name;
+        int r;
+    } cases[] = {
+        { "Robert'); DROP TABLE accounts;--", 0 }, { "Björn Çelik 李", 0 },
+        { "", REFUSED_INVALID_REQUEST },           { "a\\u000db", REFUSED_INVALID_REQUEST },
+        { "a\\nb", REFUSED_INVALID_REQUEST },      { "\\u007f", REFUSED_INVALID_REQUEST },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char text[200];
@@ -143,7 +179,9 @@ Test(contract, a_name_may_have_any_letters_but_no_control_characters)
         _deinit_(arena) struct arena arena = { 0 };
         struct invalid invalid;
         void *value;
-        cr_assert_eq(decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), cases[i].r, "%s", text);
+        cr_assert_eq(
+            decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid),
+            cases[i].r, "%s", text);
     }
 }
 
@@ -156,10 +194,14 @@ Test(contract, lengths_count_code_points)
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;
     void *value;
-    cr_assert_eq(decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), 0, "%s", invalid.message);
+    cr_assert_eq(
+        decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), 0,
+        "%s", invalid.message);
     text[strlen(text) - 2] = '\0';
     strcat(text, "x\"}");
-    cr_assert_eq(decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid), REFUSED_INVALID_REQUEST);
+    cr_assert_eq(
+        decode(&account_change_profile_schema, text, strlen(text), &arena, &value, &invalid),
+        REFUSED_INVALID_REQUEST);
 }
 
 Test(contract, events_are_open_and_requests_closed)
@@ -169,7 +211,8 @@ Test(contract, events_are_open_and_requests_closed)
     void *value;
     const char *event = "{\"account_id\":\"" ACC "\",\"from_the_future\":{\"x\":[1]}}";
     cr_assert_eq(decode(&account_closed_schema, event, strlen(event), &arena, &value, &invalid), 0);
-    cr_assert_eq(decode(&account_close_schema, event, strlen(event), &arena, &value, &invalid), REFUSED_INVALID_REQUEST);
+    cr_assert_eq(decode(&account_close_schema, event, strlen(event), &arena, &value, &invalid),
+                 REFUSED_INVALID_REQUEST);
 }
 
 Test(contract, an_integer_may_be_written_as_1_0)

@@ -1,4 +1,5 @@
-/* Db: what the door to SQLite sets, binds, refuses and names; its care for a file and its copies. */
+/* Db: what the door to SQLite sets, binds, refuses and names; its care for a file and its
+ * copies. */
 #include "base/clock.h"
 #include "store_folder.h"
 #include <pthread.h>
@@ -8,9 +9,16 @@ TestSuite(db, .init = make_folder, .fini = remove_folder);
 
 Test(db, what_is_set_is_what_holds)
 {
-    static const struct { const char *pragma; int64_t writer, reader; } cases[] = {
-        { "PRAGMA synchronous", 2, 2 }, { "PRAGMA foreign_keys", 1, 1 }, { "PRAGMA trusted_schema", 0, 0 },
-        { "PRAGMA cell_size_check", 1, 1 }, { "PRAGMA journal_size_limit", 67108864, -1 }, { "PRAGMA wal_autocheckpoint", 0, 1000 },
+    static const struct {
+        const char *pragma;
+        int64_t writer, reader;
+    } cases[] = {
+        { "PRAGMA synchronous", 2, 2 },
+        { "PRAGMA foreign_keys", 1, 1 },
+        { "PRAGMA trusted_schema", 0, 0 },
+        { "PRAGMA cell_size_check", 1, 1 },
+        { "PRAGMA journal_size_limit", 67108864, -1 },
+        { "PRAGMA wal_autocheckpoint", 0, 1000 },
     };
     _free_(db) struct db *db = open_store();
     _free_(db) struct db *reader = open_db(1);
@@ -25,25 +33,29 @@ Test(db, what_is_set_is_what_holds)
 
 Test(db, what_does_not_hold_is_refused)
 {
-    struct db *db = NULL;                 /* this VFS has no shared memory, so no WAL */
+    struct db *db = NULL; /* this VFS has no shared memory, so no WAL */
     struct db_options options = { .path = path, .vfs = "unix-dotfile" };
     cr_assert_eq(db_open(&options, &db), -ERR_CONFIG);
-    cr_assert(db == NULL && strstr(failure_text(), "journal_mode says delete instead of wal"), "%s", failure_text());
+    cr_assert(db == NULL && strstr(failure_text(), "journal_mode says delete instead of wal"), "%s",
+              failure_text());
 }
 
 Test(db, values_of_all_kinds_come_back)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE t (i INTEGER, s TEXT, b BLOB)");
-    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_MIN, "Köln", "\0\1", (size_t)2) == 0);
-    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_C(2), NULL, NULL, (size_t)0) == 0);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_MIN, "Köln", "\0\1",
+                      (size_t)2) == 0);
+    cr_assert(db_exec(db, "INSERT INTO t VALUES (?1, ?2, ?3)", "isb", INT64_C(2), NULL, NULL,
+                      (size_t)0) == 0);
     _deinit_(query) struct query q = { 0 };
     size_t length;
     cr_assert(query_open(&q, db, "SELECT i, s, b FROM t ORDER BY i", "") == 0);
-    cr_assert(query_next(&q) == 1 && query_int(&q, 0) == INT64_MIN && strcmp(query_text(&q, 1), "Köln") == 0);
+    cr_assert(query_next(&q) == 1 && query_int(&q, 0) == INT64_MIN &&
+              strcmp(query_text(&q, 1), "Köln") == 0);
     cr_assert(memcmp(query_blob(&q, 2, &length), "\0\1", 2) == 0 && length == 2);
     cr_assert(query_next(&q) == 1 && query_is_null(&q, 1) && query_text(&q, 1) == NULL);
-    cr_assert(query_next(&q) == 0 && query_next(&q) == 0);   /* and does not start anew */
+    cr_assert(query_next(&q) == 0 && query_next(&q) == 0); /* and does not start anew */
 }
 
 Test(db, parameters_are_counted)
@@ -52,8 +64,10 @@ Test(db, parameters_are_counted)
     db_script(db, "CREATE TABLE t (i INTEGER, s TEXT)");
     cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)", "is", INT64_C(1), "x"), 0);
     cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2) ", "i", INT64_C(1)), -ERR_INTERNAL);
-    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)  ", "isi", INT64_C(1), "x", INT64_C(1)), -ERR_INTERNAL);
-    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)   ", "iz", INT64_C(1), "x"), -ERR_INTERNAL);
+    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)  ", "isi", INT64_C(1), "x", INT64_C(1)),
+                 -ERR_INTERNAL);
+    cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (?1, ?2)   ", "iz", INT64_C(1), "x"),
+                 -ERR_INTERNAL);
     cr_assert_eq(number(db, "SELECT count(*) FROM t"), 1);
     cr_assert_eq(db_changed_rows(db), 1);
 }
@@ -67,10 +81,11 @@ Test(db, texts_that_are_no_literals_are_noticed)
         strcpy(texts[i], "SELECT 1");
         r = db_exec(db, texts[i], "");
     }
-    cr_assert(r == -ERR_INTERNAL && i > 200 && strstr(failure_text(), "literal"), "%d: %s", i, failure_text());
+    cr_assert(r == -ERR_INTERNAL && i > 200 && strstr(failure_text(), "literal"), "%d: %s", i,
+              failure_text());
 }
 
-static int64_t count_down(struct db *db, int64_t n)   /* the same statement, open within itself */
+static int64_t count_down(struct db *db, int64_t n) /* the same statement, open within itself */
 {
     _deinit_(query) struct query q = { 0 };
     cr_assert(query_open(&q, db, "SELECT ?1", "i", n) == 0 && query_next(&q) == 1);
@@ -94,7 +109,8 @@ Test(db, transactions_and_savepoints)
     cr_assert(db_savepoint(db) == 0 && db_exec(db, "INSERT INTO t VALUES (3)", "") == 0);
     cr_assert(db_rollback_to_savepoint(db) == 0 && number(db, "SELECT count(*) FROM t") == 2);
     cr_assert(db_exec(db, "INSERT INTO t VALUES (1)", "") == -ERR_CONSTRAINT);
-    cr_assert(db_release(db) == 0 && db_commit(db) == 0 && number(db, "SELECT count(*) FROM t") == 2);
+    cr_assert(db_release(db) == 0 && db_commit(db) == 0 &&
+              number(db, "SELECT count(*) FROM t") == 2);
     cr_assert(db_begin(db) == 0 && db_exec(db, "DELETE FROM t", "") == 0 && db_rollback(db) == 0);
     cr_assert(number(db, "SELECT count(*) FROM t") == 2 && db_rollback(db) == 0);
 }
@@ -118,24 +134,31 @@ Test(db, failures_have_names)
 Test(db, what_a_table_refuses_is_a_constraint)
 {
     static const char *const cases[] = {
-        "INSERT INTO t VALUES (1, 1, 1)", "INSERT INTO t VALUES (2, NULL, 1)", "INSERT INTO t VALUES (2, -1, 1)",
-        "INSERT INTO t VALUES (2, 'text', 1)", "INSERT INTO t VALUES (2, 1, 99)", "INSERT INTO t VALUES ('text', 1, 1)",
+        "INSERT INTO t VALUES (1, 1, 1)",  "INSERT INTO t VALUES (2, NULL, 1)",
+        "INSERT INTO t VALUES (2, -1, 1)", "INSERT INTO t VALUES (2, 'text', 1)",
+        "INSERT INTO t VALUES (2, 1, 99)", "INSERT INTO t VALUES ('text', 1, 1)",
     };
     _free_(db) struct db *db = open_db(0);
-    cr_assert(db_script(db, "CREATE TABLE t (i INTEGER PRIMARY KEY, n INTEGER NOT NULL CHECK (n >= 0), p INTEGER REFERENCES t) STRICT;"
+    cr_assert(db_script(db, "CREATE TABLE t (i INTEGER PRIMARY KEY, n INTEGER NOT NULL CHECK (n >= "
+                            "0), p INTEGER REFERENCES t) STRICT;"
                             "INSERT INTO t VALUES (1, 1, 1)") == 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-        cr_assert_eq(db_exec(db, cases[i], ""), -ERR_CONSTRAINT, "%s: %s", cases[i], failure_text());
+        cr_assert_eq(db_exec(db, cases[i], ""), -ERR_CONSTRAINT, "%s: %s", cases[i],
+                     failure_text());
     cr_assert_eq(number(db, "SELECT count(*) FROM t"), 1);
 }
 
 Test(db, a_file_that_cannot_be_opened)
 {
-    struct { const char *path; _Bool read_only; } cases[] = { { path, 1 }, { "/nowhere/at/all/t.db", 0 }, { folder, 0 } };
+    struct {
+        const char *path;
+        _Bool read_only;
+    } cases[] = { { path, 1 }, { "/nowhere/at/all/t.db", 0 }, { folder, 0 } };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct db *db = NULL;
         struct db_options options = { .path = cases[i].path, .read_only = cases[i].read_only };
-        cr_assert(db_open(&options, &db) == -ERR_READONLY && db == NULL, "%s: %s", cases[i].path, failure_text());
+        cr_assert(db_open(&options, &db) == -ERR_READONLY && db == NULL, "%s: %s", cases[i].path,
+                  failure_text());
     }
     cr_assert(access(path, F_OK) != 0, "a reader makes no file");
 }
@@ -166,9 +189,12 @@ Test(db, damage_is_seen_and_not_written_to)
 static void make_store_with_damaged_page(void)
 {
     struct db *writer = open_store();
-    cr_assert(db_script(writer, "CREATE TABLE t (s TEXT);"
-        "INSERT INTO t SELECT printf('%0500d', value) FROM (WITH RECURSIVE n(value) AS"
-        " (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1000) SELECT value FROM n)") == 0);
+    cr_assert(
+        db_script(writer,
+                  "CREATE TABLE t (s TEXT);"
+                  "INSERT INTO t SELECT printf('%0500d', value) FROM (WITH RECURSIVE n(value) AS"
+                  " (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1000) SELECT value "
+                  "FROM n)") == 0);
     db_free(writer);
     FILE *file = fopen(path, "r+");
     fseek(file, 4096 * 60, SEEK_SET);
@@ -183,7 +209,7 @@ Test(db, a_damaged_page_ends_all_writing)
     size_t length;
     char *before = contents(path, &length);
     _free_(db) struct db *db = open_db(0);
-    cr_assert(meta_write(db, "answer", 41) == 0 && db_wal_bytes(db) > 0);   /* waits in the WAL */
+    cr_assert(meta_write(db, "answer", 41) == 0 && db_wal_bytes(db) > 0); /* waits in the WAL */
     int64_t sum, answer = 0;
     cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
     cr_assert_eq(db_number(db, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
@@ -204,7 +230,8 @@ Test(db, damage_that_a_reader_meets_ends_all_writing)
     size_t length;
     char *before = contents(path, &length);
     atomic_bool damaged = 0;
-    struct db_options writing = { .path = path, .damaged = &damaged }, reading = { .path = path, .read_only = 1, .damaged = &damaged };
+    struct db_options writing = { .path = path, .damaged = &damaged },
+                      reading = { .path = path, .read_only = 1, .damaged = &damaged };
     _free_(db) struct db *writer = NULL, *reader = NULL;
     cr_assert(db_open(&writing, &writer) == 0 && db_open(&reading, &reader) == 0);
     cr_assert(meta_write(writer, "answer", 41) == 0 && db_may_write(writer) == 0);
@@ -220,15 +247,21 @@ Test(db, damage_that_a_reader_meets_ends_all_writing)
     assert_untouched(before, length);
 }
 
-/* An index that says something else than its table: each page is well-formed, so SQLite itself would commit. */
+/* An index that says something else than its table: each page is well-formed, so SQLite itself
+ * would commit. */
 Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
 {
     struct db *writer = open_store();
-    cr_assert(db_script(writer, "CREATE TABLE t (s TEXT); CREATE INDEX i ON t (s); INSERT INTO t VALUES ('needle')") == 0);
+    cr_assert(
+        db_script(
+            writer,
+            "CREATE TABLE t (s TEXT); CREATE INDEX i ON t (s); INSERT INTO t VALUES ('needle')") ==
+        0);
     long root = (long)number(writer, "SELECT rootpage FROM sqlite_master WHERE name = 'i'");
     db_free(writer);
     size_t length;
-    char *bytes = contents(path, &length), *key = memmem(bytes + (root - 1) * 4096, 4096, "needle", 6);
+    char *bytes = contents(path, &length),
+         *key = memmem(bytes + (root - 1) * 4096, 4096, "needle", 6);
     cr_assert_not_null(key);
     FILE *file = fopen(path, "r+");
     fseek(file, key - bytes, SEEK_SET);
@@ -243,8 +276,9 @@ Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
     cr_assert(db_rollback(db) == 0 && meta_read(db, "answer", &answer) == 0);
 }
 
-/* The file of the WAL stays as large as it ever was, so its size does not say whether there is anything to move: seen as a
- * checkpoint after every commit, once the file had grown to the limit. */
+/* The file of the WAL stays as large as it ever was, so its size does not say whether there is
+ * anything to move: seen as a checkpoint after every commit, once the file had grown to the
+ * limit. */
 Test(db, what_waits_in_the_wal_is_counted_and_not_its_file)
 {
     struct db *db;
@@ -255,13 +289,18 @@ Test(db, what_waits_in_the_wal_is_counted_and_not_its_file)
     cr_assert(db_wal_pending_bytes(db) > 100 * 4096);
     _free_(db) struct db *reader = open_db(1);
     cr_assert(db_begin(reader) == 0 && number(reader, "SELECT count(*) FROM t") == 100);
-    cr_assert(db_checkpoint(db, 0, NULL) == 0 && db_wal_pending_bytes(db) == 0 && db_wal_bytes(db) > 100 * 4096);
+    cr_assert(db_checkpoint(db, 0, NULL) == 0 && db_wal_pending_bytes(db) == 0 &&
+              db_wal_bytes(db) > 100 * 4096);
     cr_assert(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", "") == 0);
-    cr_assert(db_wal_pending_bytes(db) > 0 && db_wal_pending_bytes(db) < 10 * 4096, "behind what the reader still needs");
-    cr_assert(db_rollback(reader) == 0 && db_checkpoint(db, 0, NULL) == 0 && db_wal_pending_bytes(db) == 0);
+    cr_assert(db_wal_pending_bytes(db) > 0 && db_wal_pending_bytes(db) < 10 * 4096,
+              "behind what the reader still needs");
+    cr_assert(db_rollback(reader) == 0 && db_checkpoint(db, 0, NULL) == 0 &&
+              db_wal_pending_bytes(db) == 0);
     cr_assert(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", "") == 0);
-    cr_assert(db_wal_pending_bytes(db) > 0 && db_wal_pending_bytes(db) < 10 * 4096, "from the beginning again");
-    cr_assert(db_checkpoint(db, 1, NULL) == 0 && db_wal_pending_bytes(db) == 0 && db_wal_bytes(db) == 0);
+    cr_assert(db_wal_pending_bytes(db) > 0 && db_wal_pending_bytes(db) < 10 * 4096,
+              "from the beginning again");
+    cr_assert(db_checkpoint(db, 1, NULL) == 0 && db_wal_pending_bytes(db) == 0 &&
+              db_wal_bytes(db) == 0);
     db_free(db);
 }
 
@@ -271,14 +310,15 @@ Test(db, only_we_checkpoint_and_nobody_waits_for_it)
     struct db_options options = { .path = path, .lock_timeout_ms = 20000 };
     cr_assert(db_open(&options, &db) == 0 && db_script(db, "CREATE TABLE t (b BLOB)") == 0);
     int64_t file_bytes = db_file_bytes(db), wal_bytes = 0;
-    for (int i = 0; i < 1500; i++)        /* SQLite on its own would checkpoint at 1000 pages */
+    for (int i = 0; i < 1500; i++) /* SQLite on its own would checkpoint at 1000 pages */
         cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", ""), 0);
     cr_assert(db_file_bytes(db) == file_bytes && db_wal_bytes(db) > 1500 * 4096);
     _free_(db) struct db *reader = open_db(1);
     cr_assert(db_begin(reader) == 0 && number(reader, "SELECT count(*) FROM t") == 1500);
     cr_assert(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", "") == 0);
     int64_t start_ms = clock_monotonic_ms();
-    cr_assert(db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes > 0 && db_file_bytes(db) > 1500 * 4096);
+    cr_assert(db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes > 0 &&
+              db_file_bytes(db) > 1500 * 4096);
     cr_assert(clock_monotonic_ms() - start_ms < 10000, "it has waited for the reader");
     cr_assert(db_rollback(reader) == 0 && db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes == 0);
     db_free(db);
@@ -290,7 +330,8 @@ static void *write_until_copied(void *argument)
 {
     struct db *db = argument;
     while (!atomic_load(&copied))
-        if (db_begin(db) < 0 || db_exec(db, "INSERT INTO t VALUES (randomblob(1000))", "") < 0 || db_commit(db) < 0)
+        if (db_begin(db) < 0 || db_exec(db, "INSERT INTO t VALUES (randomblob(1000))", "") < 0 ||
+            db_commit(db) < 0)
             return NULL;
     return db;
 }
@@ -298,7 +339,9 @@ static void *write_until_copied(void *argument)
 Test(db, a_backup_ends_while_others_write, .timeout = 60)
 {
     _free_(db) struct db *db = open_store();
-    db_script(db, "CREATE TABLE t (b BLOB);"
+    db_script(
+        db,
+        "CREATE TABLE t (b BLOB);"
         "INSERT INTO t SELECT randomblob(4000) FROM (WITH RECURSIVE n(value) AS"
         " (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 2000) SELECT value FROM n)");
     _free_(db) struct db *reader = open_db(1);
@@ -323,7 +366,8 @@ Test(db, a_backup_that_fails_leaves_nothing)
     _free_(db) struct db *other = open_store();
     char copy[96];
     snprintf(copy, sizeof(copy), "%s/copy.db", folder);
-    cr_assert(db_begin(other) == 0 && db_exec(other, "DELETE FROM meta", "") == 0 && db_backup(other, copy) < 0);
+    cr_assert(db_begin(other) == 0 && db_exec(other, "DELETE FROM meta", "") == 0 &&
+              db_backup(other, copy) < 0);
     cr_assert(access(copy, F_OK) != 0, "a transaction of one's own is not for a backup");
 }
 

@@ -1,5 +1,5 @@
-/* Events as messages: what is written reads back the same to the last bit, and what is not the leader's is
- * refused by name. And the micro services protocol, as text. */
+/* Events as messages: what is written reads back the same to the last bit, and what is not the
+ * leader's is refused by name. And the micro services protocol, as text. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,11 +14,19 @@ static const struct source leader = { .log = "ORDER", .service = "order-svc", .p
 static struct event sample_event(void)
 {
     struct event event = {
-        .log = "ORDER", .position = 42, .id = "019abc12-3456-7def-8123-456789abcdef", .type = "OrderPlaced",
-        .entity = "ord_019abc12-3456-7def-8123-456789abcdef", .time_ms = 1795412400123,
-        .correlation = "019abc12-0000-7def-8123-456789abcdef", .causation = "key 1", .cause = "request/key 1",
+        .log = "ORDER",
+        .position = 42,
+        .id = "019abc12-3456-7def-8123-456789abcdef",
+        .type = "OrderPlaced",
+        .entity = "ord_019abc12-3456-7def-8123-456789abcdef",
+        .time_ms = 1795412400123,
+        .correlation = "019abc12-0000-7def-8123-456789abcdef",
+        .causation = "key 1",
+        .cause = "request/key 1",
         .cause_digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", .data = "{\"a\":1}", .data_length = 7,
+        .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        .data = "{\"a\":1}",
+        .data_length = 7,
     };
     for (int i = 0; i < DIGEST_SIZE; i++)
         event.chain.bytes[i] = (uint8_t)(i * 7);
@@ -28,8 +36,11 @@ static struct event sample_event(void)
 static struct bus_view view_of(const struct envelope *envelope)
 {
     return (struct bus_view){
-        .subject = envelope->message.subject, .headers = envelope->message.headers,
-        .header_count = envelope->message.header_count, .data = envelope->message.data, .data_length = envelope->message.length,
+        .subject = envelope->message.subject,
+        .headers = envelope->message.headers,
+        .header_count = envelope->message.header_count,
+        .data = envelope->message.data,
+        .data_length = envelope->message.length,
     };
 }
 
@@ -46,7 +57,8 @@ static void expect_round_trip(const struct event *event)
     struct event again;
     struct digest before, after;
     const char *reason = "";
-    cr_assert_eq(envelope_encode(&envelope, event, &leader, event->position - 1), 0, "%s", failure_text());
+    cr_assert_eq(envelope_encode(&envelope, event, &leader, event->position - 1), 0, "%s",
+                 failure_text());
     struct bus_view view = view_of(&envelope);
     for (int i = 0; i < view.header_count; i++) {
         cr_expect(bus_header_key_is_safe(view.headers[i].key));
@@ -74,8 +86,10 @@ static void expect_round_trip(const struct event *event)
 Test(envelope, any_text_comes_back_the_same)
 {
     static const char *const texts[] = {
-        "plain", "with blank", " around ", "%", "%41", "\"quoted\"", "a:b", "a\r\nce-id: evil", "\t", "\x01\x1f\x7f",
-        "J\xc3\xb6rg", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "100%25", ",;=+&?#[]{}|\\^`<>~", NULL,
+        "plain",       "with blank",   " around ",         "%",      "%41",
+        "\"quoted\"",  "a:b",          "a\r\nce-id: evil", "\t",     "\x01\x1f\x7f",
+        "J\xc3\xb6rg", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "100%25", ",;=+&?#[]{}|\\^`<>~",
+        NULL,
     };
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct event event = sample_event();
@@ -88,7 +102,9 @@ Test(envelope, any_text_comes_back_the_same)
 
 Test(envelope, numbers_times_and_data_come_back_the_same)
 {
-    static const int64_t times_ms[] = { 0, 1, 999, 1000, 951782400000, 1795412400120, 4102444799999, 253402300799999 };
+    static const int64_t times_ms[] = {
+        0, 1, 999, 1000, 951782400000, 1795412400120, 4102444799999, 253402300799999
+    };
     static const int64_t positions[] = { 1, 9, 10, 4294967296, INT64_MAX / 16 };
     struct event event = sample_event();
     for (size_t i = 0; i < COUNT(times_ms); i++) {
@@ -104,20 +120,30 @@ Test(envelope, numbers_times_and_data_come_back_the_same)
     event.data = data;
     event.data_length = sizeof(data) - 1;
     expect_round_trip(&event);
-    event.cause_digest = event.correlation = event.causation = event.cause = event.traceparent = NULL;
+    event.cause_digest = event.correlation = event.causation = event.cause = event.traceparent =
+        NULL;
     expect_round_trip(&event);
 }
 
 Test(envelope, is_written_as_cloudevents_wants_it)
 {
-    static const struct { const char *key, *value; } expected[] = {
-        { "ce-specversion", "1.0" }, { "ce-id", "019abc12-3456-7def-8123-456789abcdef" }, { "ce-source", "/order-svc" },
-        { "ce-type", "order.OrderPlaced.v1" }, { "ce-subject", "ord_019abc12-3456-7def-8123-456789abcdef" },
-        { "ce-time", "2026-11-23T05:40:00.123Z" }, { "ce-datacontenttype", "application/json" },
+    static const struct {
+        const char *key, *value;
+    } expected[] = {
+        { "ce-specversion", "1.0" },
+        { "ce-id", "019abc12-3456-7def-8123-456789abcdef" },
+        { "ce-source", "/order-svc" },
+        { "ce-type", "order.OrderPlaced.v1" },
+        { "ce-subject", "ord_019abc12-3456-7def-8123-456789abcdef" },
+        { "ce-time", "2026-11-23T05:40:00.123Z" },
+        { "ce-datacontenttype", "application/json" },
         { "ce-dataschema", "https://journey-mesh.example/schemas/evt.order.OrderPlaced.json" },
-        { "ce-correlationid", "019abc12-0000-7def-8123-456789abcdef" }, { "ce-causationid", "key%201" },
-        { "Nats-Msg-Id", "019abc12-3456-7def-8123-456789abcdef" }, { "Nats-Expected-Last-Sequence", "41" },
-        { "Journey-Position", "42" }, { "Journey-Cause", "request/key%201" },
+        { "ce-correlationid", "019abc12-0000-7def-8123-456789abcdef" },
+        { "ce-causationid", "key%201" },
+        { "Nats-Msg-Id", "019abc12-3456-7def-8123-456789abcdef" },
+        { "Nats-Expected-Last-Sequence", "41" },
+        { "Journey-Position", "42" },
+        { "Journey-Cause", "request/key%201" },
         { "Journey-Chain", "00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9" },
         { "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
     };
@@ -145,16 +171,29 @@ Test(envelope, an_event_that_cannot_travel_is_refused)
 {
     static char huge[ENVELOPE_TEXT_MAX + 2];
     memset(huge, 'a', ENVELOPE_TEXT_MAX + 1);
-    static const char *const texts[] = { "", "\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", huge };
+    static const char *const texts[] = { "",         "\xff",         "a\xc3",
+                                         "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                         huge };
     _deinit_(envelope) struct envelope envelope = { 0 };
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct event event = sample_event();
         event.correlation = texts[i];
         cr_expect_eq(envelope_encode(&envelope, &event, &leader, 0), -ERR_INVALID, "case %zu", i);
     }
-    static const struct { const char *type; int64_t position, time_ms; const char *data; size_t length; } others[] = {
-        { "Order.Placed", 1, 1, "{}", 2 }, { "", 1, 1, "{}", 2 }, { NULL, 1, 1, "{}", 2 }, { "X", 0, 1, "{}", 2 },
-        { "X", 1, -1, "{}", 2 }, { "X", 1, 253402300800000, "{}", 2 }, { "X", 1, 1, "", 0 }, { "X", 1, 1, "\0", 1 },
+    static const struct {
+        const char *type;
+        int64_t position, time_ms;
+        const char *data;
+        size_t length;
+    } others[] = {
+        { "Order.Placed", 1, 1, "{}", 2 },
+        { "", 1, 1, "{}", 2 },
+        { NULL, 1, 1, "{}", 2 },
+        { "X", 0, 1, "{}", 2 },
+        { "X", 1, -1, "{}", 2 },
+        { "X", 1, 253402300800000, "{}", 2 },
+        { "X", 1, 1, "", 0 },
+        { "X", 1, 1, "\0", 1 },
     };
     for (size_t i = 0; i < COUNT(others); i++) {
         struct event event = sample_event();
@@ -168,7 +207,8 @@ Test(envelope, an_event_that_cannot_travel_is_refused)
 }
 
 /* One header replaced (value), taken away (value NULL), or, with twice, added once more. */
-static int decode_changed(const char *key, const char *value, _Bool twice, char *ret_reason, size_t size)
+static int decode_changed(const char *key, const char *value, _Bool twice, char *ret_reason,
+                          size_t size)
 {
     _deinit_(envelope) struct envelope envelope = { 0 };
     _deinit_(arena) struct arena arena = { 0 };
@@ -197,27 +237,44 @@ static int decode_changed(const char *key, const char *value, _Bool twice, char 
 
 Test(envelope, what_is_missing_malformed_or_foreign_is_named)
 {
-    static const struct { const char *key, *value; _Bool twice; const char *reason; } cases[] = {
-        { "ce-id", NULL, 0, "ce-id is missing" }, { "ce-source", NULL, 0, "ce-source is missing" },
-        { "ce-type", NULL, 0, "ce-type is missing" }, { "ce-time", NULL, 0, "ce-time is missing" },
-        { "ce-specversion", NULL, 0, "ce-specversion is missing" }, { "Nats-Msg-Id", NULL, 0, "Nats-Msg-Id is missing" },
-        { "Journey-Position", NULL, 0, "Journey-Position is missing" }, { "Journey-Chain", NULL, 0, "Journey-Chain is missing" },
-        { "ce-subject", NULL, 0, "ce-subject is missing" }, { "ce-datacontenttype", NULL, 0, "ce-datacontenttype is missing" },
-        { "CE-ID", "other", 1, "ce-id is there twice" }, { "traceparent", "x", 1, "traceparent is there twice" },
+    static const struct {
+        const char *key, *value;
+        _Bool twice;
+        const char *reason;
+    } cases[] = {
+        { "ce-id", NULL, 0, "ce-id is missing" },
+        { "ce-source", NULL, 0, "ce-source is missing" },
+        { "ce-type", NULL, 0, "ce-type is missing" },
+        { "ce-time", NULL, 0, "ce-time is missing" },
+        { "ce-specversion", NULL, 0, "ce-specversion is missing" },
+        { "Nats-Msg-Id", NULL, 0, "Nats-Msg-Id is missing" },
+        { "Journey-Position", NULL, 0, "Journey-Position is missing" },
+        { "Journey-Chain", NULL, 0, "Journey-Chain is missing" },
+        { "ce-subject", NULL, 0, "ce-subject is missing" },
+        { "ce-datacontenttype", NULL, 0, "ce-datacontenttype is missing" },
+        { "CE-ID", "other", 1, "ce-id is there twice" },
+        { "traceparent", "x", 1, "traceparent is there twice" },
         { "ce-specversion", "0.3", 0, "ce-specversion is not 1.0" },
         { "ce-datacontenttype", "text/plain", 0, "ce-datacontenttype is not application/json" },
-        { "ce-source", "/account-svc", 0, "ce-source is not the leader" }, { "ce-source", "order-svc", 0, "ce-source is not the leader" },
-        { "ce-type", "order.OrderPaid.v1", 0, "ce-type does not fit the subject, or is of another version" },
-        { "ce-type", "order.OrderPlaced.v2", 0, "ce-type does not fit the subject, or is of another version" },
+        { "ce-source", "/account-svc", 0, "ce-source is not the leader" },
+        { "ce-source", "order-svc", 0, "ce-source is not the leader" },
+        { "ce-type", "order.OrderPaid.v1", 0,
+          "ce-type does not fit the subject, or is of another version" },
+        { "ce-type", "order.OrderPlaced.v2", 0,
+          "ce-type does not fit the subject, or is of another version" },
         { "Nats-Msg-Id", "x", 0, "Nats-Msg-Id is not ce-id" },
-        { "Journey-Position", "0", 0, "Journey-Position is not a position" }, { "Journey-Position", "042", 0, "Journey-Position is not a position" },
-        { "Journey-Position", "-1", 0, "Journey-Position is not a position" }, { "Journey-Position", "1e3", 0, "Journey-Position is not a position" },
+        { "Journey-Position", "0", 0, "Journey-Position is not a position" },
+        { "Journey-Position", "042", 0, "Journey-Position is not a position" },
+        { "Journey-Position", "-1", 0, "Journey-Position is not a position" },
+        { "Journey-Position", "1e3", 0, "Journey-Position is not a position" },
         { "Journey-Position", "99999999999999999999", 0, "Journey-Position is not a position" },
         { "Journey-Chain", "00", 0, "Journey-Chain is not a chain" },
         { "Journey-Cause-Digest", "xyz", 0, "Journey-Cause-Digest is not a digest" },
         { "ce-time", "2026-11-23T05:40:00Z", 0, "ce-time is not a time with milliseconds in UTC" },
-        { "ce-time", "2026-11-23T05:40:00.1230Z", 0, "ce-time is not a time with milliseconds in UTC" },
-        { "ce-time", "2026-02-30T05:40:00.123Z", 0, "ce-time is not a time with milliseconds in UTC" },
+        { "ce-time", "2026-11-23T05:40:00.1230Z", 0,
+          "ce-time is not a time with milliseconds in UTC" },
+        { "ce-time", "2026-02-30T05:40:00.123Z", 0,
+          "ce-time is not a time with milliseconds in UTC" },
         { "ce-time", "yesterday", 0, "ce-time is not a time with milliseconds in UTC" },
         { "ce-causationid", "a b", 0, "ce-causationid is empty, too long or badly encoded" },
         { "ce-causationid", "", 0, "ce-causationid is empty, too long or badly encoded" },
@@ -226,19 +283,25 @@ Test(envelope, what_is_missing_malformed_or_foreign_is_named)
         { "ce-causationid", "%zz", 0, "ce-causationid is empty, too long or badly encoded" },
         { "ce-causationid", "%00", 0, "ce-causationid is empty, too long or badly encoded" },
         { "ce-causationid", "%FF", 0, "ce-causationid is empty, too long or badly encoded" },
-        { "ce-causationid", "J\xc3\xb6rg", 0, "ce-causationid is empty, too long or badly encoded" },
+        { "ce-causationid", "J\xc3\xb6rg", 0,
+          "ce-causationid is empty, too long or badly encoded" },
         { "subject", "evt.account.OrderPlaced", 0, "subject is not one of the leader's" },
         { "subject", "evt.order.Order.Placed", 0, "subject is not one of the leader's" },
-        { "subject", "evt.order.", 0, "subject is not one of the leader's" }, { "subject", "evt.orderx", 0, "subject is not one of the leader's" },
+        { "subject", "evt.order.", 0, "subject is not one of the leader's" },
+        { "subject", "evt.orderx", 0, "subject is not one of the leader's" },
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char reason[200];
-        cr_expect_eq(decode_changed(cases[i].key, cases[i].value, cases[i].twice, reason, sizeof(reason)), ENVELOPE_REFUSED, "case %zu", i);
+        cr_expect_eq(
+            decode_changed(cases[i].key, cases[i].value, cases[i].twice, reason, sizeof(reason)),
+            ENVELOPE_REFUSED, "case %zu", i);
         cr_expect_str_eq(reason, cases[i].reason, "case %zu: %s", i, reason);
     }
     char reason[200];
-    cr_expect_eq(decode_changed("Ce-TimE", NULL, 1, reason, sizeof(reason)), 0, "untouched it is fine");
-    cr_expect_eq(decode_changed("x-other", "a b", 1, reason, sizeof(reason)), 0, "other headers do not matter");
+    cr_expect_eq(decode_changed("Ce-TimE", NULL, 1, reason, sizeof(reason)), 0,
+                 "untouched it is fine");
+    cr_expect_eq(decode_changed("x-other", "a b", 1, reason, sizeof(reason)), 0,
+                 "other headers do not matter");
     cr_expect_eq(decode_changed("ce-causationid", "key%201", 0, reason, sizeof(reason)), 0);
 }
 
@@ -255,8 +318,9 @@ Test(envelope, keys_are_read_in_any_case)
     struct bus_view view = view_of(&envelope);
     for (int i = 0; i < view.header_count; i++) {
         for (int j = 0; view.headers[i].key[j]; j++)
-            keys[i][j] = (char)((view.headers[i].key[j] >= 'a' && view.headers[i].key[j] <= 'z') ? view.headers[i].key[j] - 32
-                                                                                           : view.headers[i].key[j]);
+            keys[i][j] = (char)((view.headers[i].key[j] >= 'a' && view.headers[i].key[j] <= 'z')
+                                    ? view.headers[i].key[j] - 32
+                                    : view.headers[i].key[j]);
         headers[i] = (struct bus_header){ keys[i], view.headers[i].value };
     }
     view.headers = headers;
@@ -269,9 +333,12 @@ Test(envelope, text_from_outside_is_checked_at_the_door)
 {
     static char longest[ENVELOPE_TEXT_MAX - 16 + 2];
     memset(longest, 'a', ENVELOPE_TEXT_MAX - 16 + 1);
-    static const struct { const char *text; _Bool safe; } cases[] = {
-        { "key-1", 1 }, { "a b", 1 }, { "J\xc3\xb6rg", 1 }, { "", 0 }, { "a\r\nb", 0 }, { "\x7f", 0 }, { "\xff", 0 },
-        { longest, 0 }, { longest + 1, 1 },
+    static const struct {
+        const char *text;
+        _Bool safe;
+    } cases[] = {
+        { "key-1", 1 }, { "a b", 1 },  { "J\xc3\xb6rg", 1 }, { "", 0 },          { "a\r\nb", 0 },
+        { "\x7f", 0 },  { "\xff", 0 }, { longest, 0 },       { longest + 1, 1 },
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         cr_expect_eq(envelope_text_is_safe(cases[i].text), cases[i].safe, "case %zu", i);
@@ -288,18 +355,30 @@ static void put_sample_data(void *context, int endpoint, struct buf *out)
 
 Test(micro, answers_are_what_adr_32_says)
 {
-    static const struct { enum micro_verb verb; const char *text; } cases[] = {
-        { MICRO_PING, "{\"type\":\"io.nats.micro.v1.ping_response\",\"name\":\"order-svc\",\"id\":\"X1\",\"version\":\"0.1.0\","
-          "\"metadata\":{\"log\":\"ORDER\"}}" },
-        { MICRO_INFO, "{\"type\":\"io.nats.micro.v1.info_response\",\"name\":\"order-svc\",\"id\":\"X1\",\"version\":\"0.1.0\","
+    static const struct {
+        enum micro_verb verb;
+        const char *text;
+    } cases[] = {
+        { MICRO_PING, "{\"type\":\"io.nats.micro.v1.ping_response\",\"name\":\"order-svc\",\"id\":"
+                      "\"X1\",\"version\":\"0.1.0\","
+                      "\"metadata\":{\"log\":\"ORDER\"}}" },
+        { MICRO_INFO,
+          "{\"type\":\"io.nats.micro.v1.info_response\",\"name\":\"order-svc\",\"id\":\"X1\","
+          "\"version\":\"0.1.0\","
           "\"metadata\":{\"log\":\"ORDER\"},\"description\":\"a \\\"b\\\"\",\"endpoints\":["
           "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"metadata\":{}},"
           "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"metadata\":{}}]}" },
-        { MICRO_STATS, "{\"type\":\"io.nats.micro.v1.stats_response\",\"name\":\"order-svc\",\"id\":\"X1\",\"version\":\"0.1.0\","
-          "\"metadata\":{\"log\":\"ORDER\"},\"started\":\"2026-11-23T05:40:00.123Z\",\"endpoints\":["
-          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"num_requests\":2,\"num_errors\":1,"
-          "\"last_error\":\"422:out_of_stock\",\"processing_time\":1000,\"average_processing_time\":500,\"data\":{\"lag\":3}},"
-          "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"num_requests\":0,\"num_errors\":0,"
+        { MICRO_STATS,
+          "{\"type\":\"io.nats.micro.v1.stats_response\",\"name\":\"order-svc\",\"id\":\"X1\","
+          "\"version\":\"0.1.0\","
+          "\"metadata\":{\"log\":\"ORDER\"},\"started\":\"2026-11-23T05:40:00.123Z\",\"endpoints\":"
+          "["
+          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"num_requests\":"
+          "2,\"num_errors\":1,"
+          "\"last_error\":\"422:out_of_stock\",\"processing_time\":1000,\"average_processing_"
+          "time\":500,\"data\":{\"lag\":3}},"
+          "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"num_requests\":0,"
+          "\"num_errors\":0,"
           "\"last_error\":\"\",\"processing_time\":0,\"average_processing_time\":0}]}" },
     };
     struct micro_endpoint endpoints[2];
@@ -308,8 +387,14 @@ Test(micro, answers_are_what_adr_32_says)
     micro_endpoint_count(&endpoints[0], 400, NULL);
     micro_endpoint_count(&endpoints[0], 600, "422:out_of_stock");
     struct micro micro = {
-        .name = "order-svc", .id = "X1", .version = "0.1.0", .description = "a \"b\"", .started_ms = 1795412400123,
-        .metadata = (struct micro_metadata[]){ { "log", "ORDER" }, { 0 } }, .endpoints = endpoints, .endpoint_count = 2,
+        .name = "order-svc",
+        .id = "X1",
+        .version = "0.1.0",
+        .description = "a \"b\"",
+        .started_ms = 1795412400123,
+        .metadata = (struct micro_metadata[]){ { "log", "ORDER" }, { 0 } },
+        .endpoints = endpoints,
+        .endpoint_count = 2,
         .data = put_sample_data,
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -324,8 +409,9 @@ Test(micro, answers_are_what_adr_32_says)
 Test(micro, nine_subjects)
 {
     static const char *const subjects[MICRO_SUBJECTS] = {
-        "$SRV.PING", "$SRV.PING.order-svc", "$SRV.PING.order-svc.X1", "$SRV.INFO", "$SRV.INFO.order-svc",
-        "$SRV.INFO.order-svc.X1", "$SRV.STATS", "$SRV.STATS.order-svc", "$SRV.STATS.order-svc.X1",
+        "$SRV.PING",  "$SRV.PING.order-svc",  "$SRV.PING.order-svc.X1",
+        "$SRV.INFO",  "$SRV.INFO.order-svc",  "$SRV.INFO.order-svc.X1",
+        "$SRV.STATS", "$SRV.STATS.order-svc", "$SRV.STATS.order-svc.X1",
     };
     struct micro micro = { .name = "order-svc", .id = "X1" };
     for (int i = 0; i < MICRO_SUBJECTS; i++) {
@@ -337,17 +423,29 @@ Test(micro, nine_subjects)
 
 Test(micro, names_that_would_vanish_from_the_cli_are_refused)
 {
-    static const struct { const char *name, *version, *endpoint; int result; } cases[] = {
-        { "order-svc", "0.1.0", "place", 0 }, { "order-svc", "1.2.3-rc.1+b5", "add-product", 0 }, { "a", "10.20.30", "b_c", 0 },
-        { "order.svc", "0.1.0", "place", -ERR_CONFIG }, { "", "0.1.0", "place", -ERR_CONFIG },
-        { "order-svc", "0.1.0", "order.place", -ERR_CONFIG }, { "order-svc", "0.1", "place", -ERR_CONFIG },
-        { "order-svc", "v0.1.0", "place", -ERR_CONFIG }, { "order-svc", "0.1.0-", "place", -ERR_CONFIG },
-        { "order-svc", "0.1.0 x", "place", -ERR_CONFIG }, { "order-svc", "", "place", -ERR_CONFIG },
+    static const struct {
+        const char *name, *version, *endpoint;
+        int result;
+    } cases[] = {
+        { "order-svc", "0.1.0", "place", 0 },
+        { "order-svc", "1.2.3-rc.1+b5", "add-product", 0 },
+        { "a", "10.20.30", "b_c", 0 },
+        { "order.svc", "0.1.0", "place", -ERR_CONFIG },
+        { "", "0.1.0", "place", -ERR_CONFIG },
+        { "order-svc", "0.1.0", "order.place", -ERR_CONFIG },
+        { "order-svc", "0.1", "place", -ERR_CONFIG },
+        { "order-svc", "v0.1.0", "place", -ERR_CONFIG },
+        { "order-svc", "0.1.0-", "place", -ERR_CONFIG },
+        { "order-svc", "0.1.0 x", "place", -ERR_CONFIG },
+        { "order-svc", "", "place", -ERR_CONFIG },
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         _deinit_(micro_endpoint) struct micro_endpoint endpoint;
         micro_endpoint_init(&endpoint, cases[i].endpoint, "x", "q");
-        struct micro micro = { .name = cases[i].name, .version = cases[i].version, .endpoints = &endpoint, .endpoint_count = 1 };
+        struct micro micro = { .name = cases[i].name,
+                               .version = cases[i].version,
+                               .endpoints = &endpoint,
+                               .endpoint_count = 1 };
         cr_expect_eq(micro_check(&micro), cases[i].result, "case %zu", i);
     }
 }

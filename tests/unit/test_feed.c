@@ -1,5 +1,5 @@
-/* Feed: what it does with what it finds, as rows, and its bounds. Step by step: test_feed_heal.c; random walks:
- * test_feed_walk.c. */
+/* Feed: what it does with what it finds, as rows, and its bounds. Step by step: test_feed_heal.c;
+ * random walks: test_feed_walk.c. */
 #include "runtime/feed.h"
 #include <criterion/criterion.h>
 
@@ -23,25 +23,76 @@ Test(feed, what_it_finds_decides_what_it_does)
         enum feed_action_kind next;
     } cases[] = {
         { "no stream yet", 0, { 0 }, FEED_WAITING, FEED_NOTHING },
-        { "no durable", 3, { .stream_exists = 1, .last_sequence = 5, .last_position = 5 }, FEED_MAKING, FEED_MAKE_DURABLE },
-        { "all well", 3, { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1, .acked_sequence = 3, .delivered_sequence = 3, .pending = 2 },
-          FEED_PULLING, FEED_PULL },
-        { "durable ahead of us", 3, { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1, .acked_sequence = 4, .delivered_sequence = 4, .pending = 1 },
-          FEED_MAKING, FEED_DELETE_DURABLE },
-        { "durable ahead of its stream", 3, { .stream_exists = 1, .last_sequence = 3, .last_position = 3, .durable_exists = 1, .acked_sequence = 3, .delivered_sequence = 9 },
-          FEED_MAKING, FEED_DELETE_DURABLE },
-        { "deliveries of an earlier life", 3, { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1, .acked_sequence = 3, .delivered_sequence = 5, .ack_pending = 2 },
-          FEED_MAKING, FEED_DELETE_DURABLE },
-        { "nothing to come although there is", 3, { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1 },
-          FEED_MAKING, FEED_DELETE_DURABLE },
-        { "at the end", 5, { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1, .acked_sequence = 5, .delivered_sequence = 5 },
-          FEED_PULLING, FEED_PULL },
+        { "no durable",
+          3,
+          { .stream_exists = 1, .last_sequence = 5, .last_position = 5 },
+          FEED_MAKING,
+          FEED_MAKE_DURABLE },
+        { "all well",
+          3,
+          { .stream_exists = 1,
+            .last_sequence = 5,
+            .last_position = 5,
+            .durable_exists = 1,
+            .acked_sequence = 3,
+            .delivered_sequence = 3,
+            .pending = 2 },
+          FEED_PULLING,
+          FEED_PULL },
+        { "durable ahead of us",
+          3,
+          { .stream_exists = 1,
+            .last_sequence = 5,
+            .last_position = 5,
+            .durable_exists = 1,
+            .acked_sequence = 4,
+            .delivered_sequence = 4,
+            .pending = 1 },
+          FEED_MAKING,
+          FEED_DELETE_DURABLE },
+        { "durable ahead of its stream",
+          3,
+          { .stream_exists = 1,
+            .last_sequence = 3,
+            .last_position = 3,
+            .durable_exists = 1,
+            .acked_sequence = 3,
+            .delivered_sequence = 9 },
+          FEED_MAKING,
+          FEED_DELETE_DURABLE },
+        { "deliveries of an earlier life",
+          3,
+          { .stream_exists = 1,
+            .last_sequence = 5,
+            .last_position = 5,
+            .durable_exists = 1,
+            .acked_sequence = 3,
+            .delivered_sequence = 5,
+            .ack_pending = 2 },
+          FEED_MAKING,
+          FEED_DELETE_DURABLE },
+        { "nothing to come although there is",
+          3,
+          { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1 },
+          FEED_MAKING,
+          FEED_DELETE_DURABLE },
+        { "at the end",
+          5,
+          { .stream_exists = 1,
+            .last_sequence = 5,
+            .last_position = 5,
+            .durable_exists = 1,
+            .acked_sequence = 5,
+            .delivered_sequence = 5 },
+          FEED_PULLING,
+          FEED_PULL },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct feed feed = feed_asking(cases[i].cursor);
         feed_info(&feed, &cases[i].info, 1);
         struct feed_action action = feed_next(&feed, 1);
-        cr_expect_eq(feed.state, cases[i].state, "%s: %s", cases[i].name, feed_state_name(feed.state));
+        cr_expect_eq(feed.state, cases[i].state, "%s: %s", cases[i].name,
+                     feed_state_name(feed.state));
         cr_expect_eq(action.kind, cases[i].next, "%s: action %d", cases[i].name, action.kind);
         if (action.kind == FEED_MAKE_DURABLE)
             cr_expect_eq(action.sequence, cases[i].cursor + 1);
@@ -51,8 +102,14 @@ Test(feed, what_it_finds_decides_what_it_does)
 static struct feed feed_pulling(int64_t cursor)
 {
     struct feed feed = feed_asking(cursor);
-    feed_info(&feed, &(struct feed_info){ .stream_exists = 1, .durable_exists = 1, .last_sequence = cursor, .last_position = cursor,
-                                          .acked_sequence = cursor, .delivered_sequence = cursor }, 0);
+    feed_info(&feed,
+              &(struct feed_info){ .stream_exists = 1,
+                                   .durable_exists = 1,
+                                   .last_sequence = cursor,
+                                   .last_position = cursor,
+                                   .acked_sequence = cursor,
+                                   .delivered_sequence = cursor },
+              0);
     cr_assert_eq(feed.state, FEED_PULLING);
     return feed;
 }
@@ -72,7 +129,13 @@ Test(feed, a_gap_is_fetched_from_the_leader_and_the_durable_made_anew)
     feed_settled(&feed, 6, 9, 3);
     cr_assert(feed.state == FEED_ASKING && feed.leader_position == 12);
     cr_assert_eq(feed_next(&feed, 3).kind, FEED_ASK);
-    feed_info(&feed, &(struct feed_info){ .stream_exists = 1, .durable_exists = 1, .last_sequence = 12, .last_position = 12, .pending = 3 }, 3);
+    feed_info(&feed,
+              &(struct feed_info){ .stream_exists = 1,
+                                   .durable_exists = 1,
+                                   .last_sequence = 12,
+                                   .last_position = 12,
+                                   .pending = 3 },
+              3);
     cr_assert_eq(feed_next(&feed, 3).kind, FEED_DELETE_DURABLE);
     feed_made(&feed, 3);
     struct feed_action make = feed_next(&feed, 3);
@@ -127,7 +190,7 @@ Test(feed, freshness_is_known_only_when_nothing_is_missing)
     feed_delivered(&feed, 1, 4, 5, 60);
     feed_settled(&feed, 1, 4, 70);
     feed_heartbeat(&feed, 80);
-    cr_assert_eq(feed.complete_ms, 50);                  /* five more are known to come */
+    cr_assert_eq(feed.complete_ms, 50); /* five more are known to come */
     for (int64_t p = 5; p <= 9; p++)
         feed_delivered(&feed, 1, p, 9 - p, 90);
     feed_settled(&feed, 5, 9, 100);

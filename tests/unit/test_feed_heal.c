@@ -1,5 +1,5 @@
-/* The feed's ways to heal: where every input leads from every state, and what it does step by step. The random walk
- * is in test_feed_walk.c. */
+/* The feed's ways to heal: where every input leads from every state, and what it does step by step.
+ * The random walk is in test_feed_walk.c. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "runtime/feed.h"
@@ -7,24 +7,59 @@
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 static const struct feed_config config = {
-    .window_max = 40, .pull_batch = 10, .pull_expires_ms = 500, .heartbeat_ms = 100, .answer_timeout_ms = 200,
-    .backoff_min_ms = 10, .backoff_max_ms = 80, .fill_limit = 7, .idle_rounds_max = 2,
+    .window_max = 40,
+    .pull_batch = 10,
+    .pull_expires_ms = 500,
+    .heartbeat_ms = 100,
+    .answer_timeout_ms = 200,
+    .backoff_min_ms = 10,
+    .backoff_max_ms = 80,
+    .fill_limit = 7,
+    .idle_rounds_max = 2,
 };
 
 static const struct feed_info missing = { 0 };
-static const struct feed_info no_durable = { .stream_exists = 1, .last_sequence = 30, .last_position = 30 };
+static const struct feed_info no_durable = { .stream_exists = 1,
+                                             .last_sequence = 30,
+                                             .last_position = 30 };
 static const struct feed_info fine = {
-    .stream_exists = 1, .last_sequence = 30, .last_position = 30, .durable_exists = 1, .acked_sequence = 20,
-    .delivered_sequence = 20, .pending = 10,
+    .stream_exists = 1,
+    .last_sequence = 30,
+    .last_position = 30,
+    .durable_exists = 1,
+    .acked_sequence = 20,
+    .delivered_sequence = 20,
+    .pending = 10,
 };
 
-static const struct feed_info behind = { .stream_exists = 1, .last_sequence = 12, .last_position = 12 };
+static const struct feed_info behind = { .stream_exists = 1,
+                                         .last_sequence = 12,
+                                         .last_position = 12 };
 
 /* ---- Every state, every input --------------------------------------------------------------- */
 
 enum input {
-    CONNECTED, DISCONNECTED, MISSING, NO_DURABLE, FINE, BEHIND, AGREES, DIFFERS, SHORTER, MADE, FAILED, DELIVERED, ENDED,
-    REFUSED, SETTLED, GAP, FILLED, FORK, RESET, TIME_OUT, INPUTS,
+    CONNECTED,
+    DISCONNECTED,
+    MISSING,
+    NO_DURABLE,
+    FINE,
+    BEHIND,
+    AGREES,
+    DIFFERS,
+    SHORTER,
+    MADE,
+    FAILED,
+    DELIVERED,
+    ENDED,
+    REFUSED,
+    SETTLED,
+    GAP,
+    FILLED,
+    FORK,
+    RESET,
+    TIME_OUT,
+    INPUTS,
 };
 
 static void put_in(struct feed *feed, enum input input, int64_t now_ms)
@@ -44,13 +79,16 @@ static void put_in(struct feed *feed, enum input input, int64_t now_ms)
     case DELIVERED:    feed_delivered(feed, 1, 21, 9, now_ms); break;
     case ENDED:        feed_pull_ended(feed, feed->pull_number, 0, now_ms); break;
     case REFUSED:      feed_pull_ended(feed, feed->pull_number, 1, now_ms); break;
-    case SETTLED:      feed_delivered(feed, 1, 29, 0, now_ms); feed_settled(feed, 1, 29, now_ms); break;
-    case GAP:          feed_gap(feed, feed->epoch, 25, now_ms); break;
-    case FILLED:       feed_filled(feed, 30, now_ms); break;
-    case FORK:         feed_fork(feed, feed->epoch); break;
-    case RESET:        feed_reset(feed, "overflow", now_ms); break;
-    case TIME_OUT:     feed_next(feed, now_ms + 1000000); break;
-    case INPUTS:       break;
+    case SETTLED:
+        feed_delivered(feed, 1, 29, 0, now_ms);
+        feed_settled(feed, 1, 29, now_ms);
+        break;
+    case GAP:      feed_gap(feed, feed->epoch, 25, now_ms); break;
+    case FILLED:   feed_filled(feed, 30, now_ms); break;
+    case FORK:     feed_fork(feed, feed->epoch); break;
+    case RESET:    feed_reset(feed, "overflow", now_ms); break;
+    case TIME_OUT: feed_next(feed, now_ms + 1000000); break;
+    case INPUTS:   break;
     }
 }
 
@@ -82,8 +120,12 @@ static struct feed feed_in(char state)
 
 Test(feed_heal, goes_from_every_state_where_the_table_says)
 {
-    static const char letters[] = "OACMPLWF";        /* in the order of enum feed_state; C: comparing, L: filling */
-    static const struct { char from; const char *to; } table[] = {
+    /* in the order of enum feed_state; C: comparing, L: filling */
+    static const char letters[] = "OACMPLWF";
+    static const struct {
+        char from;
+        const char *to;
+    } table[] = {
         /*       con dis mis nod fin beh agr dif sho mad fai del end ref set gap fil frk rst time */
         { 'O', "A   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   F   O   O" },
         { 'A', "A   O   W   M   P   C   A   A   A   A   W   A   A   A   A   A   A   F   A   W" },
@@ -97,12 +139,15 @@ Test(feed_heal, goes_from_every_state_where_the_table_says)
     for (size_t i = 0; i < COUNT(table); i++)
         for (int input = 0; input < INPUTS; input++) {
             struct feed feed = feed_in(table[i].from);
-            cr_assert_eq(letters[feed.state], table[i].from, "%c: %s", table[i].from, feed_state_name(feed.state));
+            cr_assert_eq(letters[feed.state], table[i].from, "%c: %s", table[i].from,
+                         feed_state_name(feed.state));
             int64_t epoch = feed.epoch;
             put_in(&feed, (enum input)input, 1);
-            cr_expect_eq(letters[feed.state], table[i].to[4 * input], "from %c by input %d: to %c, not %c", table[i].from, input,
+            cr_expect_eq(letters[feed.state], table[i].to[4 * input],
+                         "from %c by input %d: to %c, not %c", table[i].from, input,
                          letters[feed.state], table[i].to[4 * input]);
-            cr_expect(letters[feed.state] == table[i].from || feed.epoch > epoch, "answers to the old state are still believed");
+            cr_expect(letters[feed.state] == table[i].from || feed.epoch > epoch,
+                      "answers to the old state are still believed");
         }
 }
 
@@ -118,26 +163,29 @@ Test(feed_heal, what_belongs_to_an_older_epoch_is_not_believed)
 
 /* ---- Step by step --------------------------------------------------------------------------- */
 
-static void expect(struct feed *feed, int64_t now_ms, enum feed_state state, enum feed_action_kind kind)
+static void expect(struct feed *feed, int64_t now_ms, enum feed_state state,
+                   enum feed_action_kind kind)
 {
     struct feed_action action = feed_next(feed, now_ms);
-    cr_assert_eq(feed->state, state, "at %lld: %s", (long long)now_ms, feed_state_name(feed->state));
+    cr_assert_eq(feed->state, state, "at %lld: %s", (long long)now_ms,
+                 feed_state_name(feed->state));
     cr_assert_eq(action.kind, kind, "at %lld: action %d", (long long)now_ms, action.kind);
 }
 
 Test(feed_heal, keeps_two_pulls_in_the_air_and_a_bound_on_what_is_not_settled)
 {
-    struct feed feed = feed_in('P');                 /* one is out */
+    struct feed feed = feed_in('P'); /* one is out */
     expect(&feed, 0, FEED_PULLING, FEED_NOTHING);
     for (int64_t p = 21; p <= 25; p++)
         feed_delivered(&feed, 1, p, 30 - p, 1);
-    expect(&feed, 1, FEED_PULLING, FEED_PULL);       /* the first is half empty */
+    expect(&feed, 1, FEED_PULLING, FEED_PULL); /* the first is half empty */
     for (int64_t p = 26; p <= 100; p++) {
         feed_delivered(&feed, 1, p, 0, 2);
         while (feed_next(&feed, 2).kind == FEED_PULL)
             ;
         int64_t asked = feed.pulls[0].left + feed.pulls[1].left;
-        cr_assert_leq(feed.unsettled + asked, config.window_max > p - 20 ? config.window_max : feed.unsettled);
+        cr_assert_leq(feed.unsettled + asked,
+                      config.window_max > p - 20 ? config.window_max : feed.unsettled);
     }
     feed_settled(&feed, 80, 100, 3);
     cr_expect(feed.unsettled == 0 && feed.cursor == 100 && feed.leader_position == 100);
@@ -153,11 +201,11 @@ Test(feed_heal, F31_a_loop_that_stands_still_is_not_silence_of_the_server)
     }
     cr_assert(feed.unsettled == 40 && feed.pulls[0].number == 0 && feed.pulls[1].number == 0);
     cr_expect_eq(feed_due_ms(&feed), INT64_MAX);
-    expect(&feed, 30000, FEED_PULLING, FEED_NOTHING);   /* the write lock was held for 30 s */
+    expect(&feed, 30000, FEED_PULLING, FEED_NOTHING); /* the write lock was held for 30 s */
     feed_settled(&feed, 40, 60, 30001);
     expect(&feed, 30001, FEED_PULLING, FEED_PULL);
     expect(&feed, 30300, FEED_PULLING, FEED_NOTHING);
-    expect(&feed, 30302, FEED_ASKING, FEED_ASK);        /* this is */
+    expect(&feed, 30302, FEED_ASKING, FEED_ASK); /* this is */
 }
 
 Test(feed_heal, F16_an_idle_feed_asks_after_two_empty_rounds)
@@ -167,7 +215,7 @@ Test(feed_heal, F16_an_idle_feed_asks_after_two_empty_rounds)
     expect(&feed, 500, FEED_PULLING, FEED_PULL);
     feed_pull_ended(&feed, feed.pull_number, 0, 1000);
     expect(&feed, 1000, FEED_ASKING, FEED_ASK);
-    feed_info(&feed, &no_durable, 1001);                /* somebody has deleted it */
+    feed_info(&feed, &no_durable, 1001); /* somebody has deleted it */
     expect(&feed, 1001, FEED_MAKING, FEED_MAKE_DURABLE);
     feed_made(&feed, 1002);
     expect(&feed, 1002, FEED_PULLING, FEED_PULL);
@@ -213,16 +261,17 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     feed_gap(&feed, feed.epoch, 40, 1);
     expect(&feed, 1, FEED_FILLING, FEED_FILL);
     feed_settled(&feed, 1, 20, 1);
-    expect(&feed, 1, FEED_FILLING, FEED_NOTHING);       /* that was not the page */
+    expect(&feed, 1, FEED_FILLING, FEED_NOTHING); /* that was not the page */
     for (int64_t end = 27; end <= 34; end += 7) {
         for (int64_t p = end - 6; p <= end; p++)
             feed_delivered(&feed, 1, p, 0, 2);
         feed_filled(&feed, 50, 2);
         feed_settled(&feed, 3, end - 4, 2);
-        expect(&feed, 2, FEED_FILLING, FEED_NOTHING);   /* four are still in the loop */
+        expect(&feed, 2, FEED_FILLING, FEED_NOTHING); /* four are still in the loop */
         feed_settled(&feed, 4, end, 3);
         struct feed_action action = feed_next(&feed, 3);
-        cr_assert(action.kind == FEED_FILL && action.position == end && action.count == config.fill_limit);
+        cr_assert(action.kind == FEED_FILL && action.position == end &&
+                  action.count == config.fill_limit);
     }
     for (int64_t p = 35; p <= 41; p++)
         feed_delivered(&feed, 1, p, 0, 4);
@@ -241,7 +290,8 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     cr_expect(feed.gaps == 1 && feed.remade == 1);
 }
 
-/* A stream that ends before our cursor: its leader will fill it again, or has lost what we have read. */
+/* A stream that ends before our cursor: its leader will fill it again, or has lost what we have
+ * read. */
 Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
 {
     struct feed feed = feed_in('A');
@@ -254,9 +304,11 @@ Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
     expect(&feed, 20, FEED_COMPARING, FEED_COMPARE);
     feed_compared(&feed, FEED_LEADER_AGREES, 21);
     action = feed_next(&feed, 21);
-    cr_assert(feed.state == FEED_MAKING && action.kind == FEED_MAKE_DURABLE && action.sequence == 21);
+    cr_assert(feed.state == FEED_MAKING && action.kind == FEED_MAKE_DURABLE &&
+              action.sequence == 21);
     feed = feed_in('A');
-    struct feed_info same_length = behind;              /* it ends where we stand, and says something else there */
+    /* it ends where we stand, and says something else there */
+    struct feed_info same_length = behind;
     same_length.last_sequence = same_length.last_position = 20;
     same_length.last_differs = 1;
     feed_info(&feed, &same_length, 1);
@@ -269,7 +321,7 @@ Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
 Test(feed_heal, a_page_that_does_not_help_is_not_asked_for_in_a_hurry)
 {
     struct feed feed = feed_in('L');
-    feed_delivered(&feed, 1, 23, 0, 1);                     /* the leader has lost them too */
+    feed_delivered(&feed, 1, 23, 0, 1); /* the leader has lost them too */
     feed_filled(&feed, 30, 1);
     feed_settled(&feed, 1, 20, 2);
     cr_assert_eq(feed.state, FEED_WAITING);
@@ -286,21 +338,27 @@ Test(feed_heal, F24_what_the_loop_could_not_write_comes_again)
     feed_reset(&feed, "the loop could not write", 2);
     feed_settled(&feed, 1, 20, 2);
     expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
-    feed_info(&feed, &fine, 20);                         /* it looks fine; we know better */
+    feed_info(&feed, &fine, 20); /* it looks fine; we know better */
     expect(&feed, 20, FEED_MAKING, FEED_DELETE_DURABLE);
 }
 
 Test(feed_heal, lag_is_corrected_by_what_the_stream_says)
 {
     struct feed feed = feed_in('P');
-    feed_delivered(&feed, 1, 21, 500, 1);                   /* repeats are pending */
+    feed_delivered(&feed, 1, 21, 500, 1); /* repeats are pending */
     feed_settled(&feed, 1, 21, 1);
     cr_expect_eq(feed.leader_position, 521);
     feed_pull_ended(&feed, feed.pull_number, 0, 2);
     feed_disconnected(&feed);
     feed_connected(&feed);
     feed_next(&feed, 3);
-    feed_info(&feed, &(struct feed_info){ .stream_exists = 1, .last_sequence = 521, .last_position = 21, .durable_exists = 1,
-                                          .acked_sequence = 521, .delivered_sequence = 521 }, 9);
+    feed_info(&feed,
+              &(struct feed_info){ .stream_exists = 1,
+                                   .last_sequence = 521,
+                                   .last_position = 21,
+                                   .durable_exists = 1,
+                                   .acked_sequence = 521,
+                                   .delivered_sequence = 521 },
+              9);
     cr_expect(feed.leader_position == 21 && feed.complete_ms == 9 && feed.state == FEED_PULLING);
 }

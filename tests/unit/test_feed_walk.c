@@ -1,11 +1,12 @@
-/* The feed's random walk: the machine against a model of a leader, its stream, a durable and the loop, behind a
- * slow network, drawn from a seed.
+/* The feed's random walk: the machine against a model of a leader, its stream, a durable and the
+ * loop, behind a slow network, drawn from a seed.
  *
- * Faults: connections that break; answers and deliveries that are lost; the durable deleted; the stream deleted,
- * set back, with its head expired, with something foreign in the place of an event, or with repeats; the leader
- * away; a loop that stands still or cannot write; our own database restored from an older copy, while the durable
- * stays where it was. Checked all the time: what is not settled is bounded, and the machine comes to rest within
- * each step. Checked after the last fault: within a minute of model time the cursor is at the leader's end. */
+ * Faults: connections that break; answers and deliveries that are lost; the durable deleted; the
+ * stream deleted, set back, with its head expired, with something foreign in the place of an event,
+ * or with repeats; the leader away; a loop that stands still or cannot write; our own database
+ * restored from an older copy, while the durable stays where it was. Checked all the time: what is
+ * not settled is bounded, and the machine comes to rest within each step. Checked after the last
+ * fault: within a minute of model time the cursor is at the leader's end. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "runtime/feed.h"
@@ -16,29 +17,60 @@
 #define PULLS_MAX 64
 
 static const struct feed_config config = {
-    .window_max = 40, .pull_batch = 10, .pull_expires_ms = 500, .heartbeat_ms = 100, .answer_timeout_ms = 300,
-    .backoff_min_ms = 10, .backoff_max_ms = 200, .fill_limit = 7, .idle_rounds_max = 2,
+    .window_max = 40,
+    .pull_batch = 10,
+    .pull_expires_ms = 500,
+    .heartbeat_ms = 100,
+    .answer_timeout_ms = 300,
+    .backoff_min_ms = 10,
+    .backoff_max_ms = 200,
+    .fill_limit = 7,
+    .idle_rounds_max = 2,
 };
 
-struct packet {                           /* on its way to the server or the leader, or back */
-    enum { ASK, COMPARE, DELETE, MAKE, PULL, FILL, ACK, INFO, COMPARED, MADE, FAILED, DELIVERY, HEARTBEAT, ENDED, REFUSED, PAGE } kind;
+struct packet { /* on its way to the server or the leader, or back */
+    enum {
+        ASK,
+        COMPARE,
+        DELETE,
+        MAKE,
+        PULL,
+        FILL,
+        ACK,
+        INFO,
+        COMPARED,
+        MADE,
+        FAILED,
+        DELIVERY,
+        HEARTBEAT,
+        ENDED,
+        REFUSED,
+        PAGE
+    } kind;
     int64_t epoch, due_ms;
     int64_t pull, count, sequence, position, pending;
     struct feed_info info;
 };
-struct queue { struct packet at[QUEUE_MAX]; int first, count; };
+struct queue {
+    struct packet at[QUEUE_MAX];
+    int first, count;
+};
 
-struct item { int64_t epoch, position, sequence; };     /* sequence 0: of a page */
+struct item {
+    int64_t epoch, position, sequence;
+}; /* sequence 0: of a page */
 
 struct world {
     uint64_t random;
     int64_t now_ms, connect_at_ms, leader_back_ms, loop_goes_on_ms, cursor;
     _Bool connected, calm;
-    int64_t log;                          /* the leader's newest position */
+    int64_t log; /* the leader's newest position */
     _Bool stream_exists, is_durable;
     int64_t first, last, delivered, acked;
-    int64_t at[SEQUENCES_MAX + 1];        /* position by sequence; 0: gone, -1: foreign */
-    struct { int64_t epoch, number, left, expires_ms, heartbeat_ms; } pulls[PULLS_MAX];
+    int64_t at[SEQUENCES_MAX + 1]; /* position by sequence; 0: gone, -1: foreign */
+    struct {
+        int64_t epoch, number, left, expires_ms, heartbeat_ms;
+    } pulls[PULLS_MAX];
     struct queue out, in;
     struct item inbox[QUEUE_MAX];
     int inbox_length;
@@ -64,7 +96,7 @@ static void put(struct world *world, struct queue *queue, struct packet packet)
         return;
     cr_assert_lt(queue->count, QUEUE_MAX);
     packet.due_ms = world->now_ms + 1 + draw(world, 6);
-    if (queue->count > 0) {               /* a connection keeps the order */
+    if (queue->count > 0) { /* a connection keeps the order */
         const struct packet *before = &queue->at[(queue->first + queue->count - 1) % QUEUE_MAX];
         if (before->due_ms > packet.due_ms)
             packet.due_ms = before->due_ms;
@@ -85,7 +117,7 @@ static struct packet take_first(struct queue *queue)
 static void delete_durable(struct world *world)
 {
     world->is_durable = 0;
-    memset(world->pulls, 0, sizeof(world->pulls));       /* an old server does not say so */
+    memset(world->pulls, 0, sizeof(world->pulls)); /* an old server does not say so */
 }
 
 static void delete_stream(struct world *world)
@@ -123,7 +155,10 @@ static void look(const struct world *world, struct feed_info *ret_info)
     if (!world->stream_exists)
         return;
     ret_info->last_sequence = world->last;
-    ret_info->last_position = world->last >= world->first && world->last > 0 && world->at[world->last] > 0 ? world->at[world->last] : 0;
+    ret_info->last_position = world->last >= world->first && world->last > 0 &&
+                                      world->at[world->last] > 0
+                                  ? world->at[world->last]
+                                  : 0;
     ret_info->durable_exists = world->is_durable;
     if (!world->is_durable)
         return;
@@ -149,16 +184,23 @@ static void start_pull(struct world *world, const struct packet *request)
 
 static void serve(struct world *world, const struct packet *request)
 {
-    struct packet answer = { .kind = MADE, .epoch = request->epoch, .pull = request->pull, .position = request->position };
+    struct packet answer = {
+        .kind = MADE, .epoch = request->epoch, .pull = request->pull, .position = request->position
+    };
     switch (request->kind) {
-    case ASK:    answer.kind = INFO; look(world, &answer.info); break;
+    case ASK:
+        answer.kind = INFO;
+        look(world, &answer.info);
+        break;
     case COMPARE: answer.kind = world->now_ms < world->leader_back_ms ? FAILED : COMPARED; break;
-    case DELETE: delete_durable(world); break;
+    case DELETE:  delete_durable(world); break;
     case MAKE:
         answer.kind = world->stream_exists && !world->is_durable ? MADE : FAILED;
         if (answer.kind == MADE) {
             world->is_durable = 1;
-            world->delivered = world->acked = request->sequence - 1 < world->last ? request->sequence - 1 : world->last;
+            world->delivered = world->acked = request->sequence - 1 < world->last
+                                                  ? request->sequence - 1
+                                                  : world->last;
         }
         break;
     case PULL:
@@ -180,22 +222,32 @@ static void serve(struct world *world, const struct packet *request)
 static void deliver(struct world *world)
 {
     for (int i = 0; i < PULLS_MAX; i++) {
-        while (world->pulls[i].left > 0 && world->is_durable && world->delivered < world->last && !one_in(world, 5)) {
+        while (world->pulls[i].left > 0 && world->is_durable && world->delivered < world->last &&
+               !one_in(world, 5)) {
             int64_t sequence = ++world->delivered;
             if (sequence < world->first || world->at[sequence] == 0)
                 continue;
             world->pulls[i].left--;
-            put(world, &world->in, (struct packet){ .kind = DELIVERY, .epoch = world->pulls[i].epoch, .pull = world->pulls[i].number,
-                                                    .sequence = sequence, .position = world->at[sequence], .pending = pending(world) });
+            put(world, &world->in,
+                (struct packet){ .kind = DELIVERY,
+                                 .epoch = world->pulls[i].epoch,
+                                 .pull = world->pulls[i].number,
+                                 .sequence = sequence,
+                                 .position = world->at[sequence],
+                                 .pending = pending(world) });
         }
         if (world->pulls[i].left == 0)
             continue;
         if (world->now_ms >= world->pulls[i].expires_ms) {
             world->pulls[i].left = 0;
-            put(world, &world->in, (struct packet){ .kind = ENDED, .epoch = world->pulls[i].epoch, .pull = world->pulls[i].number });
+            put(world, &world->in,
+                (struct packet){ .kind = ENDED,
+                                 .epoch = world->pulls[i].epoch,
+                                 .pull = world->pulls[i].number });
         } else if (world->now_ms >= world->pulls[i].heartbeat_ms) {
             world->pulls[i].heartbeat_ms = world->now_ms + config.heartbeat_ms;
-            put(world, &world->in, (struct packet){ .kind = HEARTBEAT, .epoch = world->pulls[i].epoch });
+            put(world, &world->in,
+                (struct packet){ .kind = HEARTBEAT, .epoch = world->pulls[i].epoch });
         }
     }
 }
@@ -205,15 +257,17 @@ static void deliver(struct world *world)
 static void push(struct world *world, int64_t position, int64_t sequence)
 {
     cr_assert_lt(world->inbox_length, QUEUE_MAX);
-    world->inbox[world->inbox_length++] = (struct item){ .epoch = world->feed.epoch, .position = position, .sequence = sequence };
+    world->inbox[world->inbox_length++] =
+        (struct item){ .epoch = world->feed.epoch, .position = position, .sequence = sequence };
 }
 
 static void hear(struct world *world, const struct packet *answer)
 {
     struct feed *feed = &world->feed;
     int64_t now_ms = world->now_ms, pages = 0;
-    if (answer->kind == DELIVERY) {       /* as in the courier: it does not tell of which epoch it is */
-        feed_delivered(feed, 1, answer->position > 0 ? answer->position : 0, answer->pending, now_ms);
+    if (answer->kind == DELIVERY) { /* as in the courier: it does not tell of which epoch it is */
+        feed_delivered(feed, 1, answer->position > 0 ? answer->position : 0, answer->pending,
+                       now_ms);
         if (answer->position > 0)
             push(world, answer->position, answer->sequence);
         else
@@ -222,13 +276,18 @@ static void hear(struct world *world, const struct packet *answer)
         feed_heartbeat(feed, now_ms);
     } else if (answer->epoch == feed->epoch) {
         switch (answer->kind) {
-        case INFO:    feed_info(feed, &answer->info, now_ms); break;
-        case COMPARED: feed_compared(feed, answer->position <= world->log ? FEED_LEADER_AGREES : FEED_LEADER_IS_SHORTER, now_ms); break;
+        case INFO: feed_info(feed, &answer->info, now_ms); break;
+        case COMPARED:
+            feed_compared(
+                feed, answer->position <= world->log ? FEED_LEADER_AGREES : FEED_LEADER_IS_SHORTER,
+                now_ms);
+            break;
         case MADE:    feed_made(feed, now_ms); break;
         case ENDED:   feed_pull_ended(feed, answer->pull, 0, now_ms); break;
         case REFUSED: feed_pull_ended(feed, answer->pull, 1, now_ms); break;
         case PAGE:
-            for (int64_t p = answer->position + 1; p <= world->log && pages < config.fill_limit; p++, pages++) {
+            for (int64_t p = answer->position + 1; p <= world->log && pages < config.fill_limit;
+                 p++, pages++) {
                 feed_delivered(feed, 1, p, 0, now_ms);
                 push(world, p, 0);
             }
@@ -273,20 +332,25 @@ static void run_loop(struct world *world)
 static void act(struct world *world)
 {
     static const int kinds[] = {
-        [FEED_ASK] = ASK, [FEED_COMPARE] = COMPARE, [FEED_DELETE_DURABLE] = DELETE, [FEED_MAKE_DURABLE] = MAKE,
-        [FEED_PULL] = PULL, [FEED_FILL] = FILL,
+        [FEED_ASK] = ASK,           [FEED_COMPARE] = COMPARE, [FEED_DELETE_DURABLE] = DELETE,
+        [FEED_MAKE_DURABLE] = MAKE, [FEED_PULL] = PULL,       [FEED_FILL] = FILL,
     };
     struct feed_action action;
     int actions = 0;
     while ((action = feed_next(&world->feed, world->now_ms)).kind != FEED_NOTHING) {
         cr_assert_lt(actions++, 4, "no rest in state %s", feed_state_name(world->feed.state));
-        put(world, &world->out, (struct packet){ .kind = kinds[action.kind], .epoch = action.epoch, .pull = action.pull,
-                                                 .count = action.count, .sequence = action.sequence, .position = action.position });
+        put(world, &world->out,
+            (struct packet){ .kind = kinds[action.kind],
+                             .epoch = action.epoch,
+                             .pull = action.pull,
+                             .count = action.count,
+                             .sequence = action.sequence,
+                             .position = action.position });
     }
     cr_assert_geq(world->feed.unsettled, 0);
     cr_assert_leq(world->feed.unsettled, 4 * config.window_max);
     if (!world->connected)
-        world->out.count = 0;             /* the bus refuses to send */
+        world->out.count = 0; /* the bus refuses to send */
 }
 
 /* ---- Faults --------------------------------------------------------------------------------- */
@@ -300,7 +364,7 @@ static void disconnect(struct world *world, int64_t for_ms)
         serve(world, &request);
     }
     world->out.count = world->in.count = 0;
-    memset(world->pulls, 0, sizeof(world->pulls));       /* their inbox is gone */
+    memset(world->pulls, 0, sizeof(world->pulls)); /* their inbox is gone */
     world->connected = 0;
     world->connect_at_ms = world->now_ms + for_ms;
     feed_disconnected(&world->feed);
@@ -312,9 +376,7 @@ static void hurt_stream(struct world *world)
     if (span < 1)
         return;
     switch (draw(world, 5)) {
-    case 0:                               /* deleted; the leader will make it anew */
-        delete_stream(world);
-        break;
+    case 0: /* deleted; the leader will make it anew */ delete_stream(world); break;
     case 1: world->last -= draw(world, span) / 2; break;
     case 2:
         for (int64_t n = draw(world, span); n > 1; n--)
@@ -325,8 +387,9 @@ static void hurt_stream(struct world *world)
         if (foreign < world->last)
             world->at[foreign] = -1;
         break;
-    default:                              /* repeats of the newest */
-        for (int64_t n = draw(world, 5), from = world->at[world->last] - n + 1; n > 0 && from > 0 && world->last < SEQUENCES_MAX; n--)
+    default: /* repeats of the newest */
+        for (int64_t n = draw(world, 5), from = world->at[world->last] - n + 1;
+             n > 0 && from > 0 && world->last < SEQUENCES_MAX; n--)
             world->at[++world->last] = from++;
     }
 }
@@ -338,7 +401,7 @@ static void hurt(struct world *world)
     case 1: delete_durable(world); break;
     case 2: world->leader_back_ms = world->now_ms + draw(world, 2000); break;
     case 3: world->loop_goes_on_ms = world->now_ms + draw(world, 1500); break;
-    case 4:                               /* our database is restored from an older copy */
+    case 4: /* our database is restored from an older copy */
         disconnect(world, 5);
         world->cursor -= draw(world, world->cursor + 1) / 4;
         world->inbox_length = 0;
@@ -386,14 +449,19 @@ static void walk(uint64_t seed)
             hurt(&world);
     }
     world.calm = 1;
-    world.log++;                          /* so that nothing foreign is the last */
+    world.log++; /* so that nothing foreign is the last */
     int64_t end_ms = world.now_ms + 60000;
-    while (world.now_ms < end_ms && !(world.cursor == world.log && world.feed.cursor == world.log && world.inbox_length == 0 &&
-                                      world.feed.leader_position == world.log && world.feed.state == FEED_PULLING))
+    while (world.now_ms < end_ms &&
+           !(world.cursor == world.log && world.feed.cursor == world.log &&
+             world.inbox_length == 0 && world.feed.leader_position == world.log &&
+             world.feed.state == FEED_PULLING))
         step(&world);
-    cr_assert(world.now_ms < end_ms, "seed %llu: %s (%s), cursor %lld of %lld, leader %lld, unsettled %lld", (unsigned long long)seed,
-              feed_state_name(world.feed.state), world.feed.reason ? world.feed.reason : "", (long long)world.cursor,
-              (long long)world.log, (long long)world.feed.leader_position, (long long)world.feed.unsettled);
+    cr_assert(world.now_ms < end_ms,
+              "seed %llu: %s (%s), cursor %lld of %lld, leader %lld, unsettled %lld",
+              (unsigned long long)seed, feed_state_name(world.feed.state),
+              world.feed.reason ? world.feed.reason : "", (long long)world.cursor,
+              (long long)world.log, (long long)world.feed.leader_position,
+              (long long)world.feed.unsettled);
     cr_assert_eq(world.feed.unsettled, 0);
 }
 

@@ -1,4 +1,5 @@
-/* Http: the pages that are there, those that are not, and the addresses at which nobody can listen. */
+/* Http: the pages that are there, those that are not, and the addresses at which nobody can
+ * listen. */
 #include "base/result.h"
 #include "runtime/http.h"
 #include <arpa/inet.h>
@@ -32,7 +33,10 @@ static int write_without_memory(void *context, struct buf *out, const char **con
 }
 
 static const struct http_page pages[] = {
-    { "/text", write_text }, { "/json", write_json }, { "/failing", write_without_memory }, { 0 },
+    { "/text", write_text },
+    { "/json", write_json },
+    { "/failing", write_without_memory },
+    { 0 },
 };
 
 static int port_of(int fd)
@@ -46,7 +50,8 @@ static int port_of(int fd)
 /* A socket at a port of the loopback that the kernel chose. */
 static int bind_anywhere(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
@@ -57,10 +62,17 @@ static const char *ask(int port, const char *method, const char *path, const cha
 {
     static char text[4096];
     size_t length = 0;
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_gt(dprintf(fd, "%s %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method, path, strlen(body), body), 0);
+    cr_assert_gt(
+        dprintf(
+            fd,
+            "%s %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+            method, path, strlen(body), body),
+        0);
     for (ssize_t count; (count = read(fd, text + length, sizeof(text) - 1 - length)) > 0;)
         length += (size_t)count;
     text[length] = '\0';
@@ -89,7 +101,9 @@ static void skip_without_library(void)
 
 Test(http, answers_what_is_asked_for_and_nothing_else)
 {
-    static const struct { const char *method, *path, *body, *status, *type, *text; } cases[] = {
+    static const struct {
+        const char *method, *path, *body, *status, *type, *text;
+    } cases[] = {
         { "GET", "/text", "", " 200 ", "text/plain; charset=utf-8", "\r\n\r\nall is well" },
         { "GET", "/json", "", " 503 ", "application/json", "\r\n\r\n{}" },
         { "GET", "/", "", " 404 ", "text/plain", "\r\n\r\n" },
@@ -104,8 +118,9 @@ Test(http, answers_what_is_asked_for_and_nothing_else)
     _free_(http) struct http *http = start(text, &port);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         const char *answer = ask(port, cases[i].method, cases[i].path, cases[i].body);
-        cr_expect(strstr(answer, cases[i].status) && strstr(answer, cases[i].type) && strstr(answer, cases[i].text), "%s %s: %s",
-                  cases[i].method, cases[i].path, answer);
+        cr_expect(strstr(answer, cases[i].status) && strstr(answer, cases[i].type) &&
+                      strstr(answer, cases[i].text),
+                  "%s %s: %s", cases[i].method, cases[i].path, answer);
     }
     const char *head = ask(port, "HEAD", "/text", "");
     cr_expect(strstr(head, " 200 ") && !strstr(head, "all is well"), "%s", head);
@@ -116,13 +131,16 @@ Test(http, an_address_that_cannot_be_had_is_named)
     static char long_host[400];
     memset(long_host, 'a', 300);
     strcpy(long_host + 300, ":9101");
-    const char *const wrong[] = { "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:1x", long_host };
+    const char *const wrong[] = { "127.0.0.1",       "127.0.0.1:",     "127.0.0.1:0",
+                                  "127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:1x",
+                                  long_host };
     struct http *http = NULL;
     skip_without_library();
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         cr_expect_eq(http_check(wrong[i]), -ERR_CONFIG, "%s", wrong[i]);
         cr_expect_eq(http_start(wrong[i], pages, NULL, &http), -ERR_CONFIG, "%s", wrong[i]);
-        cr_expect(strstr(failure_reason(), wrong[i]) || strlen(wrong[i]) > 200, "%s", failure_reason());
+        cr_expect(strstr(failure_reason(), wrong[i]) || strlen(wrong[i]) > 200, "%s",
+                  failure_reason());
     }
     char taken[32];
     int fd = bind_anywhere();

@@ -5,8 +5,14 @@
 
 static struct inbox inbox;
 
-static void open_inbox(void) { inbox_init(&inbox, 3); }
-static void close_inbox(void) { inbox_deinit(&inbox); }
+static void open_inbox(void)
+{
+    inbox_init(&inbox, 3);
+}
+static void close_inbox(void)
+{
+    inbox_deinit(&inbox);
+}
 TestSuite(inbox, .init = open_inbox, .fini = close_inbox);
 
 static int push(enum item_kind kind)
@@ -37,7 +43,7 @@ Test(inbox, requests_are_bounded_and_events_always_find_a_place)
 
 Test(inbox, what_is_put_back_comes_first_and_in_its_order)
 {
-    for (int before = 0; before < 2; before++) {          /* into an empty one, and before another */
+    for (int before = 0; before < 2; before++) { /* into an empty one, and before another */
         struct item *items[5], *first = item_new(ITEM_EVENT), *second = item_new(ITEM_EVENT);
         if (before)
             cr_assert_eq(push(ITEM_COMMAND), 0);
@@ -46,7 +52,8 @@ Test(inbox, what_is_put_back_comes_first_and_in_its_order)
         cr_assert_eq(push(ITEM_ANSWER), 0);
         cr_assert_eq(inbox_length(&inbox), 3 + before);
         cr_assert_eq(inbox_take(&inbox, items, 5, clock_monotonic_ms()), 3 + before);
-        cr_assert(items[0] == first && items[1] == second && items[2 + before]->kind == ITEM_ANSWER);
+        cr_assert(items[0] == first && items[1] == second &&
+                  items[2 + before]->kind == ITEM_ANSWER);
         for (int i = 0; i < 3 + before; i++)
             item_free(items[i]);
     }
@@ -62,7 +69,8 @@ Test(inbox, a_closed_inbox_gives_what_it_has_and_takes_no_request)
     cr_assert_eq(inbox_take(&inbox, items, 4, INT64_MAX / 2), 2);
     item_free(items[0]);
     item_free(items[1]);
-    cr_assert_eq(inbox_take(&inbox, items, 4, INT64_MAX / 2), 0, "closed and empty: it does not wait");
+    cr_assert_eq(inbox_take(&inbox, items, 4, INT64_MAX / 2), 0,
+                 "closed and empty: it does not wait");
 }
 
 Test(inbox, a_taker_returns_in_time_or_when_it_is_woken)

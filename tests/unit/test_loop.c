@@ -1,5 +1,6 @@
-/* Loop: one transaction for many items, keys that are answered once, others' events in order, and what happens when
- * an event cannot be applied or the disk says no. A service of two tables stands in for the shipped ones. */
+/* Loop: one transaction for many items, keys that are answered once, others' events in order, and
+ * what happens when an event cannot be applied or the disk says no. A service of two tables stands
+ * in for the shipped ones. */
 #include "base/clock.h"
 #include "contracts.h"
 #include "runtime/loop.h"
@@ -17,13 +18,18 @@ static int add(struct journey *j, const void *request)
     const struct order_add_product *wanted = request;
     if (strcmp(wanted->sku, "never") == 0)
         return journey_refuse(j, REFUSED_OUT_OF_STOCK, "never");
-    if (strcmp(wanted->sku, "foreign") == 0)             /* an event that only another service may emit */
-        return trace(journey_emit(j, &account_closed_schema, "x", &(struct account_closed){ .account_id = "x" }));
-    if (strcmp(wanted->sku, "follower") == 0)            /* of an event that is not there */
+    /* an event that only another service may emit */
+    if (strcmp(wanted->sku, "foreign") == 0)
+        return trace(journey_emit(j, &account_closed_schema, "x",
+                                  &(struct account_closed){ .account_id = "x" }));
+    if (strcmp(wanted->sku, "follower") == 0) /* of an event that is not there */
         return trace(journey_follow(j, 99));
-    struct product_added added = { .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock };
+    struct product_added added = {
+        .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
+    };
     int r = journey_emit(j, &product_added_schema, wanted->sku, &added);
-    if (r == 0 && strcmp(wanted->sku, "late") == 0)      /* refuses after it has emitted: nothing may stay */
+    /* refuses after it has emitted: nothing may stay */
+    if (r == 0 && strcmp(wanted->sku, "late") == 0)
         return journey_refuse(j, REFUSED_CONFLICT, "late");
     return trace(r);
 }
@@ -38,14 +44,16 @@ static void add_answer(const struct event *event, void *ret_reply)
 static int apply_added(struct db *db, const struct event *event)
 {
     const struct product_added *added = event->value;
-    return trace(db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
+    return trace(
+        db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
 }
 
 /* What another version of the program makes of the same event. */
 static int apply_added_with_note(struct db *db, const struct event *event)
 {
     const struct product_added *added = event->value;
-    return trace(db_exec(db, "INSERT INTO products (sku, stock) VALUES (?1, ?2)", "si", added->sku, added->stock));
+    return trace(db_exec(db, "INSERT INTO products (sku, stock) VALUES (?1, ?2)", "si", added->sku,
+                         added->stock));
 }
 
 static int apply_received(struct db *db, const struct event *event)
@@ -56,7 +64,8 @@ static int apply_received(struct db *db, const struct event *event)
 
 static int apply_closed(struct db *db, const struct event *event)
 {
-    return trace(db_exec(db, "INSERT INTO closed VALUES (?1, ?2)", "si", event->entity, event->position));
+    return trace(
+        db_exec(db, "INSERT INTO closed VALUES (?1, ?2)", "si", event->entity, event->position));
 }
 
 static int react_closed(struct journey *j, const struct event *event)
@@ -67,18 +76,31 @@ static int react_closed(struct journey *j, const struct event *event)
 }
 
 static const struct event_type own_events[] = {
-    { &product_added_schema, "ProductAdded", apply_added, NULL }, { &stock_received_schema, "StockReceived", apply_received, NULL }, { 0 },
+    { &product_added_schema, "ProductAdded", apply_added, NULL },
+    { &stock_received_schema, "StockReceived", apply_received, NULL },
+    { 0 },
 };
-static const struct event_type other_events[] = { { &account_closed_schema, "AccountClosed", apply_closed, react_closed }, { 0 } };
-static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL }, { 0 } };
+static const struct event_type other_events[] = {
+    { &account_closed_schema, "AccountClosed", apply_closed, react_closed }, { 0 }
+};
+static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL },
+                                         { 0 } };
 static const struct command commands[] = {
-    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer }, { 0 },
+    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer },
+    { 0 },
 };
 static const struct service service = {
-    .name = "test-svc", .log = "TEST", .prefix = "test", .tables_version = 1, .events = own_events, .sources = sources, .commands = commands,
-    .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER) STRICT;"
-              "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
-              "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;",
+    .name = "test-svc",
+    .log = "TEST",
+    .prefix = "test",
+    .tables_version = 1,
+    .events = own_events,
+    .sources = sources,
+    .commands = commands,
+    .tables =
+        "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER) STRICT;"
+        "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
+        "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;",
 };
 
 /* ---- Driving it ------------------------------------------------------------------------------ */
@@ -89,7 +111,8 @@ static struct db *db;
 static void open_loop(void)
 {
     struct db_options options = { .path = ":memory:" };
-    cr_assert(db_open(&options, &db) == 0 && loop_open(&loop, &service, NULL, db, 1) == 0, "%s", failure_text());
+    cr_assert(db_open(&options, &db) == 0 && loop_open(&loop, &service, NULL, db, 1) == 0, "%s",
+              failure_text());
 }
 
 static void close_loop(void)
@@ -107,8 +130,12 @@ static struct item *command(const char *sku, const char *key)
     struct invalid invalid;
     struct digest digest;
     void *request;
-    int length = snprintf(body, sizeof(body), "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}", sku);
-    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request, &invalid) == 0);
+    int length = snprintf(
+        body, sizeof(body),
+        "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}",
+        sku);
+    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request,
+                            &invalid) == 0);
     item->command = &commands[0];
     item->request = request;
     if (key) {
@@ -155,9 +182,11 @@ Test(loop, a_key_is_answered_once)
     answers("never", "k2", OUTCOME_REFUSED, "out_of_stock");
     answers("a", "k2", OUTCOME_REFUSED, "conflict");
     answers("late", "k3", OUTCOME_REFUSED, "conflict");
-    answers("a", NULL, OUTCOME_REFUSED, "internal");      /* the table refuses it; nothing of it stays */
+    /* the table refuses it; nothing of it stays */
+    answers("a", NULL, OUTCOME_REFUSED, "internal");
     answers("c", NULL, OUTCOME_DONE, "{\"sku\":\"c\",\"position\":2}");
-    cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM products") == 2);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 2 &&
+              rows("SELECT count(*) FROM products") == 2);
 }
 
 Test(loop, a_journey_that_does_what_it_may_not_fails_alone_and_leaves_nothing)
@@ -165,8 +194,10 @@ Test(loop, a_journey_that_does_what_it_may_not_fails_alone_and_leaves_nothing)
     answers("foreign", "k1", OUTCOME_REFUSED, "internal");
     answers("follower", "k2", OUTCOME_REFUSED, "internal");
     answers("a", NULL, OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
-    cr_assert(rows("SELECT count(*) FROM event_log") == 1 && rows("SELECT count(*) FROM refusals") == 0);
-    answers("foreign", "k1", OUTCOME_REFUSED, "internal");          /* a failure is not kept under its key, as a refusal would be */
+    cr_assert(rows("SELECT count(*) FROM event_log") == 1 &&
+              rows("SELECT count(*) FROM refusals") == 0);
+    /* a failure is not kept under its key, as a refusal would be */
+    answers("foreign", "k1", OUTCOME_REFUSED, "internal");
 }
 
 Test(loop, many_items_share_a_commit_and_none_disturbs_another)
@@ -181,7 +212,8 @@ Test(loop, many_items_share_a_commit_and_none_disturbs_another)
     int done = 0;
     for (struct item *item = batch->items; item; item = item->next)
         done += item->outcome == OUTCOME_DONE;
-    cr_assert(done == 91 && batch->own_event_count == 91 && batch->at.head.position == 91, "%d done", done);
+    cr_assert(done == 91 && batch->own_event_count == 91 && batch->at.head.position == 91,
+              "%d done", done);
     int64_t expected = 1;
     for (struct committed_event *e = batch->events; e; e = e->next)
         cr_assert_eq(e->event.position, expected++);
@@ -200,11 +232,19 @@ static struct item *other_event(int64_t position, const char *entity, const char
     snprintf(id, sizeof(id), "id-%" PRId64, position);
     snprintf(acc, sizeof(acc), "%s", entity);
     struct event event = {
-        .log = "OTHER", .position = position, .id = id, .type = "AccountClosed", .entity = acc, .time_ms = position,
-        .data = data, .data_length = strlen(data),
+        .log = "OTHER",
+        .position = position,
+        .id = id,
+        .type = "AccountClosed",
+        .entity = acc,
+        .time_ms = position,
+        .data = data,
+        .data_length = strlen(data),
     };
-    cr_assert(event_copy(&event, &item->arena, &item->event) == 0 && event_digest(&item->event, &item->event_digest) == 0);
-    cr_assert(event_chain(&other_chain[position - 1], &item->event_digest, &other_chain[position]) == 0);
+    cr_assert(event_copy(&event, &item->arena, &item->event) == 0 &&
+              event_digest(&item->event, &item->event_digest) == 0);
+    cr_assert(
+        event_chain(&other_chain[position - 1], &item->event_digest, &other_chain[position]) == 0);
     item->event.chain = other_chain[position];
     item->source = &sources[0];
     item->type = &other_events[0];
@@ -237,27 +277,33 @@ Test(loop, others_events_are_taken_in_order_and_once)
     cr_assert_eq(fork->outcome, OUTCOME_FORK);
     batch_free(batch);
     cr_assert(loop.at.cursors[0].position == 2 && rows("SELECT position FROM cursors") == 2);
-    cr_assert(rows("SELECT count(*) FROM closed") == 2 && rows("SELECT count(*) FROM reactions") == 2);
+    cr_assert(rows("SELECT count(*) FROM closed") == 2 &&
+              rows("SELECT count(*) FROM reactions") == 2);
 }
 
 Test(loop, a_reaction_happens_once_even_when_the_cursor_has_forgotten)
 {
     run_other(1, "e1", "{}");
-    db_script(db, "DELETE FROM cursors; DELETE FROM closed");       /* a projection that is folded anew */
+    /* a projection that is folded anew */
+    db_script(db, "DELETE FROM cursors; DELETE FROM closed");
     loop.at.cursors[0] = (struct cursor){ 0 };
     cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
-    cr_assert(rows("SELECT count(*) FROM closed") == 1 && rows("SELECT count(*) FROM event_log") == 1);
+    cr_assert(rows("SELECT count(*) FROM closed") == 1 &&
+              rows("SELECT count(*) FROM event_log") == 1);
 }
 
 Test(loop, what_cannot_be_applied_is_parked_with_what_follows_of_its_entity)
 {
-    cr_assert_eq(run_other(1, "e1", "bad"), OUTCOME_PARKED);        /* does not fit its schema */
-    cr_assert_eq(run_other(2, "e2", "{}"), OUTCOME_DONE);           /* another entity flows on */
-    cr_assert_eq(run_other(3, "e1", "{}"), OUTCOME_PARKED);         /* behind the first */
+    cr_assert_eq(run_other(1, "e1", "bad"), OUTCOME_PARKED); /* does not fit its schema */
+    cr_assert_eq(run_other(2, "e2", "{}"), OUTCOME_DONE);    /* another entity flows on */
+    cr_assert_eq(run_other(3, "e1", "{}"), OUTCOME_PARKED);  /* behind the first */
     db_script(db, "INSERT INTO closed VALUES ('x', 4)");
-    cr_assert_eq(run_other(4, "e3", "{}"), OUTCOME_PARKED);         /* breaks a constraint; its reaction does not happen either */
-    cr_assert(loop.at.parked_count == 3 && rows("SELECT count(*) FROM parked") == 3 && loop.at.cursors[0].position == 4);
-    cr_assert(rows("SELECT count(*) FROM event_log") == 1 && rows("SELECT count(*) FROM closed WHERE entity = 'e1'") == 0);
+    /* breaks a constraint; its reaction does not happen either */
+    cr_assert_eq(run_other(4, "e3", "{}"), OUTCOME_PARKED);
+    cr_assert(loop.at.parked_count == 3 && rows("SELECT count(*) FROM parked") == 3 &&
+              loop.at.cursors[0].position == 4);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 1 &&
+              rows("SELECT count(*) FROM closed WHERE entity = 'e1'") == 0);
 }
 
 static enum item_outcome redrive(int64_t position, const char *entity, const char *data)
@@ -275,21 +321,32 @@ Test(loop, a_redriven_event_is_applied_and_reacted_to_once_and_in_its_entitys_or
     run_other(1, "e1", "bad");
     run_other(2, "e1", "{}");
     run_other(3, "e2", "{}");
-    cr_assert_eq(redrive(2, "e1", "{}"), OUTCOME_PARKED);           /* the first stands before it */
-    cr_assert_eq(redrive(1, "e1", "bad"), OUTCOME_PARKED);          /* it is no better than it was */
+    cr_assert_eq(redrive(2, "e1", "{}"), OUTCOME_PARKED); /* the first stands before it */
+    /* it is no better than it was */
+    cr_assert_eq(redrive(1, "e1", "bad"), OUTCOME_PARKED);
     cr_assert(loop.at.parked_count == 2 && rows("SELECT count(*) FROM event_log") == 1);
-    static const struct { int64_t position; enum item_outcome outcome; int64_t parked, events; } steps[] = {
-        { 1, OUTCOME_DONE, 1, 2 }, { 1, OUTCOME_REPEAT, 1, 2 }, { 2, OUTCOME_DONE, 0, 3 }, { 2, OUTCOME_REPEAT, 0, 3 },
+    static const struct {
+        int64_t position;
+        enum item_outcome outcome;
+        int64_t parked, events;
+    } steps[] = {
+        { 1, OUTCOME_DONE, 1, 2 },
+        { 1, OUTCOME_REPEAT, 1, 2 },
+        { 2, OUTCOME_DONE, 0, 3 },
+        { 2, OUTCOME_REPEAT, 0, 3 },
     };
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         cr_assert_eq(redrive(steps[i].position, "e1", "{}"), steps[i].outcome, "step %zu", i);
-        cr_assert(loop.at.parked_count == steps[i].parked && rows("SELECT count(*) FROM parked") == steps[i].parked, "step %zu", i);
+        cr_assert(loop.at.parked_count == steps[i].parked &&
+                      rows("SELECT count(*) FROM parked") == steps[i].parked,
+                  "step %zu", i);
         cr_assert_eq(rows("SELECT count(*) FROM event_log"), steps[i].events, "step %zu", i);
     }
     cr_assert(rows("SELECT count(*) FROM closed") == 3 && loop.at.cursors[0].position == 3);
 }
 
-/* ---- Catching up on ourselves ----------------------------------------------------------------- */
+/* ---- Catching up on ourselves
+ * ----------------------------------------------------------------- */
 
 Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
 {
@@ -304,9 +361,11 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
         struct item *item = items[count++] = item_new(ITEM_EVENT);
         struct invalid invalid;
         void *value;
-        cr_assert(event_copy(&event, &item->arena, &item->event) == 0 && event_digest(&item->event, &item->event_digest) == 0);
+        cr_assert(event_copy(&event, &item->arena, &item->event) == 0 &&
+                  event_digest(&item->event, &item->event_digest) == 0);
         item->type = event_type_of_name(own_events, event.type);
-        cr_assert(schema_decode(item->type->schema, event.data, event.data_length, &item->arena, &value, &invalid) == 0);
+        cr_assert(schema_decode(item->type->schema, event.data, event.data_length, &item->arena,
+                                &value, &invalid) == 0);
         item->event.value = value;
         item->stream_position = 2;
     }
@@ -315,16 +374,22 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     close_loop();
     open_loop();
     struct batch *batch = run(2, items);
-    cr_assert(items[0]->outcome == OUTCOME_DONE && items[1]->outcome == OUTCOME_DONE && batch->events == NULL);
+    cr_assert(items[0]->outcome == OUTCOME_DONE && items[1]->outcome == OUTCOME_DONE &&
+              batch->events == NULL);
     batch_free(batch);
-    cr_assert(rows("SELECT value FROM meta WHERE name = 'stream_position'") == 2);   /* for a next life, should this one end now */
-    cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM products") == 1);
-    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);           /* its projection comes back; it has reacted before */
-    cr_assert(rows("SELECT count(*) FROM event_log") == 2 && rows("SELECT count(*) FROM closed") == 1);
+    /* for a next life, should this one end now */
+    cr_assert(rows("SELECT value FROM meta WHERE name = 'stream_position'") == 2);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 2 &&
+              rows("SELECT count(*) FROM products") == 1);
+    /* its projection comes back; it has reacted before */
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
+    cr_assert(rows("SELECT count(*) FROM event_log") == 2 &&
+              rows("SELECT count(*) FROM closed") == 1);
     answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
 }
 
-/* ---- Another version of the tables -------------------------------------------------------------- */
+/* ---- Another version of the tables
+ * -------------------------------------------------------------- */
 
 Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
 {
@@ -334,25 +399,33 @@ Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
     db_script(db, "UPDATE products SET stock = 7; INSERT INTO products VALUES ('ghost', 1)");
     struct service next = service;
     next.tables_version = 2;
-    next.tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER, note TEXT DEFAULT 'new') STRICT;"
-                  "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
-                  "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;";
+    next.tables =
+        "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER, note TEXT "
+        "DEFAULT 'new') STRICT;"
+        "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
+        "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;";
     struct event_type next_events[] = { own_events[0], own_events[1], { 0 } };
     next_events[0].apply = apply_added_with_note;
     next.events = next_events;
     loop_close(&loop);
     cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0, "%s", failure_text());
-    cr_assert(rows("SELECT count(*) FROM products WHERE stock = 1 AND note = 'new'") == 1 && rows("SELECT count(*) FROM products") == 1);
+    cr_assert(rows("SELECT count(*) FROM products WHERE stock = 1 AND note = 'new'") == 1 &&
+              rows("SELECT count(*) FROM products") == 1);
     cr_assert(loop.at.head.position == 2 && rows("SELECT count(*) FROM reactions") == 1);
-    cr_assert(loop.at.cursors[0].position == 0 && loop.at.parked_count == 0 && rows("SELECT count(*) FROM closed") == 0);
-    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);           /* the projection comes back, and its reaction stays one */
-    cr_assert(rows("SELECT count(*) FROM closed") == 1 && rows("SELECT count(*) FROM event_log") == 2);
+    cr_assert(loop.at.cursors[0].position == 0 && loop.at.parked_count == 0 &&
+              rows("SELECT count(*) FROM closed") == 0);
+    /* the projection comes back, and its reaction stays one */
+    cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
+    cr_assert(rows("SELECT count(*) FROM closed") == 1 &&
+              rows("SELECT count(*) FROM event_log") == 2);
     cr_assert_eq(rows("SELECT value FROM meta WHERE name = 'tables_version'"), 2);
     loop_close(&loop);
-    cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0 && loop.at.cursors[0].position == 1);    /* once only */
+    /* once only */
+    cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0 && loop.at.cursors[0].position == 1);
 }
 
-/* ---- When the disk says no -------------------------------------------------------------------- */
+/* ---- When the disk says no
+ * -------------------------------------------------------------------- */
 
 Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
 {
@@ -374,5 +447,6 @@ Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
     batch_free(batch);
     cr_assert(rows("SELECT count(*) FROM event_log") == 1 && loop.at.head.position == 1);
     db_script(db, "PRAGMA max_page_count=1000000");
-    answers("b", NULL, OUTCOME_DONE, "{\"sku\":\"b\",\"position\":2}");   /* and goes on when it can */
+    /* and goes on when it can */
+    answers("b", NULL, OUTCOME_DONE, "{\"sku\":\"b\",\"position\":2}");
 }

@@ -1,4 +1,5 @@
-/* Notify: what arrives at the supervisor's socket, a file or an abstract one, and what does no harm. */
+/* Notify: what arrives at the supervisor's socket, a file or an abstract one, and what does no
+ * harm. */
 #include "base/notify.h"
 #include <criterion/criterion.h>
 #include <stddef.h>
@@ -17,7 +18,9 @@ static int listen_at(const char *path)
     if (path[0] == '@')
         address.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))), 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))),
+                 0);
     setenv("NOTIFY_SOCKET", path, 1);
     return fd;
 }

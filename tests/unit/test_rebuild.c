@@ -1,6 +1,7 @@
-/* Rebuild while a service serves: rows that are missing, that nobody wrote, or that say something else are found, told and
- * put right, whichever log they come from, while commands and others' events go on. A service of two tables stands in for
- * the shipped ones, and an array for the other's leader. */
+/* Rebuild while a service serves: rows that are missing, that nobody wrote, or that say something
+ * else are found, told and put right, whichever log they come from, while commands and others'
+ * events go on. A service of two tables stands in for the shipped ones, and an array for the
+ * other's leader. */
 #include "base/clock.h"
 #include "runtime/rebuild.h"
 #include "runtime/run_item.h"
@@ -13,7 +14,9 @@
 static int add(struct journey *j, const void *request)
 {
     const struct order_add_product *wanted = request;
-    struct product_added added = { .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock };
+    struct product_added added = {
+        .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
+    };
     return trace(journey_emit(j, &product_added_schema, wanted->sku, &added));
 }
 
@@ -24,33 +27,53 @@ static void add_answer(const struct event *event, void *ret_reply)
     reply->position = event->position;
 }
 
-/* What was last added says how many there are in all: a wrong row of `totals` makes the next ones wrong, too. */
+/* What was last added says how many there are in all: a wrong row of `totals` makes the next ones
+ * wrong, too. */
 static int apply_added(struct db *db, const struct event *event)
 {
     const struct product_added *added = event->value;
-    int r = db_exec(db, "INSERT INTO products VALUES (?1, ?2, NULL)", "si", added->sku, added->stock);
+    int r = db_exec(db, "INSERT INTO products VALUES (?1, ?2, NULL)", "si", added->sku,
+                    added->stock);
     if (r == 0)
-        r = db_exec(db, "INSERT INTO totals VALUES (1, ?1) ON CONFLICT DO UPDATE SET stock = stock + excluded.stock", "i", added->stock);
+        r = db_exec(db,
+                    "INSERT INTO totals VALUES (1, ?1) ON CONFLICT DO UPDATE SET stock = stock + "
+                    "excluded.stock",
+                    "i", added->stock);
     return trace(r);
 }
 
 static int apply_closed(struct db *db, const struct event *event)
 {
-    return trace(db_exec(db, "INSERT INTO closed VALUES (?1, ?2)", "si", event->entity, event->position));
+    return trace(
+        db_exec(db, "INSERT INTO closed VALUES (?1, ?2)", "si", event->entity, event->position));
 }
 
-static const struct event_type own_events[] = { { &product_added_schema, "ProductAdded", apply_added, NULL }, { 0 } };
-static const struct event_type other_events[] = { { &account_closed_schema, "AccountClosed", apply_closed, NULL }, { 0 } };
-static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL }, { 0 } };
+static const struct event_type own_events[] = {
+    { &product_added_schema, "ProductAdded", apply_added, NULL }, { 0 }
+};
+static const struct event_type other_events[] = {
+    { &account_closed_schema, "AccountClosed", apply_closed, NULL }, { 0 }
+};
+static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL },
+                                         { 0 } };
 static const struct command commands[] = {
-    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer }, { 0 },
+    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer },
+    { 0 },
 };
 static const struct service service = {
-    .name = "test-svc", .log = "TEST", .prefix = "test", .tables_version = 1, .events = own_events, .sources = sources, .commands = commands,
-    .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER, note TEXT COLLATE NOCASE) STRICT;"
+    .name = "test-svc",
+    .log = "TEST",
+    .prefix = "test",
+    .tables_version = 1,
+    .events = own_events,
+    .sources = sources,
+    .commands = commands,
+    .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER, note TEXT "
+              "COLLATE NOCASE) STRICT;"
               "CREATE UNIQUE INDEX IF NOT EXISTS products_by_note ON products (note);"
               "CREATE TABLE IF NOT EXISTS totals (one INTEGER PRIMARY KEY, stock INTEGER) STRICT;"
-              "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER, PRIMARY KEY (entity, position)) STRICT, WITHOUT ROWID;",
+              "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER, PRIMARY KEY "
+              "(entity, position)) STRICT, WITHOUT ROWID;",
 };
 
 /* ---- Driving it ------------------------------------------------------------------------------ */
@@ -61,14 +84,14 @@ static struct rebuild rebuild;
 static atomic_bool stopping;
 
 #define OTHERS_MAX 64
-#define PAGE 3                            /* so that a few events take some pages */
+#define PAGE 3 /* so that a few events take some pages */
 static struct runtime_events_reply_events_item others[OTHERS_MAX];
 static struct arena others_arena;
 static int others_count;
 static _Bool leader_is_away;
 
-static int fetch(void *context, const struct source *source, int64_t after_position, struct arena *arena,
-                 const struct runtime_events_reply **ret_page)
+static int fetch(void *context, const struct source *source, int64_t after_position,
+                 struct arena *arena, const struct runtime_events_reply **ret_page)
 {
     (void)context;
     struct runtime_events_reply *page = arena_alloc(arena, sizeof(*page));
@@ -105,7 +128,12 @@ static void open_all(void)
     make_folder();
     db = open_db(0);
     cr_assert(loop_open(&loop, &service, NULL, db, 1) == 0, "%s", failure_text());
-    rebuild = (struct rebuild){ .service = &service, .served_path = path, .fetch = fetch, .turn = turn, .stopping = &stopping, .key_limit = 2 };
+    rebuild = (struct rebuild){ .service = &service,
+                                .served_path = path,
+                                .fetch = fetch,
+                                .turn = turn,
+                                .stopping = &stopping,
+                                .key_limit = 2 };
 }
 
 static void close_all(void)
@@ -123,7 +151,8 @@ static void run(struct item *item, enum item_outcome outcome)
 {
     struct batch *batch = batch_new();
     loop_run(&loop, &item, 1, clock_wall_ms(), batch);
-    cr_assert_eq(item->outcome, outcome, "outcome %d: %s", item->outcome, item->message ? item->message : "");
+    cr_assert_eq(item->outcome, outcome, "outcome %d: %s", item->outcome,
+                 item->message ? item->message : "");
     batch_free(batch);
 }
 
@@ -133,8 +162,12 @@ static void add_product(const char *sku)
     struct item *item = item_new(ITEM_COMMAND);
     struct invalid invalid;
     void *request;
-    int length = snprintf(body, sizeof(body), "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}", sku);
-    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request, &invalid) == 0);
+    int length = snprintf(
+        body, sizeof(body),
+        "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}",
+        sku);
+    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request,
+                            &invalid) == 0);
     item->command = &commands[0];
     item->request = request;
     run(item, OUTCOME_DONE);
@@ -149,23 +182,39 @@ static void add_products(int first, int count)
     }
 }
 
-static const char *kept(const char *text) { return arena_copy(&others_arena, text, strlen(text)); }
+static const char *kept(const char *text)
+{
+    return arena_copy(&others_arena, text, strlen(text));
+}
 
 /* The leader says it, and has it in its log. */
 static struct event other_says(const char *entity, const char *data)
 {
     static struct digest chain;
     struct event event = {
-        .log = "OTHER", .position = others_count + 1, .id = kept("id"), .type = "AccountClosed", .entity = kept(entity), .time_ms = 1,
-        .data = kept(data), .data_length = strlen(data),
+        .log = "OTHER",
+        .position = others_count + 1,
+        .id = kept("id"),
+        .type = "AccountClosed",
+        .entity = kept(entity),
+        .time_ms = 1,
+        .data = kept(data),
+        .data_length = strlen(data),
     };
     struct digest digest;
     char *hex = arena_alloc(&others_arena, DIGEST_HEX_SIZE);
-    cr_assert(event_digest(&event, &digest) == 0 && event_chain(&chain, &digest, &event.chain) == 0);
+    cr_assert(event_digest(&event, &digest) == 0 &&
+              event_chain(&chain, &digest, &event.chain) == 0);
     chain = event.chain;
     digest_format(&chain, hex);
     others[others_count++] = (struct runtime_events_reply_events_item){
-        .position = event.position, .chain = hex, .id = event.id, .type = event.type, .entity = event.entity, .time_ms = 1, .data = event.data,
+        .position = event.position,
+        .chain = hex,
+        .id = event.id,
+        .type = event.type,
+        .entity = event.entity,
+        .time_ms = 1,
+        .data = event.data,
     };
     return event;
 }
@@ -179,10 +228,12 @@ static void other_closes(const char *entity, const char *data, enum item_outcome
     struct event event = other_says(entity, data);
     struct invalid invalid;
     void *value = NULL;
-    cr_assert(event_copy(&event, &item->arena, &item->event) == 0 && event_digest(&event, &item->event_digest) == 0);
+    cr_assert(event_copy(&event, &item->arena, &item->event) == 0 &&
+              event_digest(&event, &item->event_digest) == 0);
     item->source = &sources[0];
     item->type = &other_events[0];
-    if (schema_decode(&account_closed_schema, event.data, event.data_length, &item->arena, &value, &invalid) != 0)
+    if (schema_decode(&account_closed_schema, event.data, event.data_length, &item->arena, &value,
+                      &invalid) != 0)
         item->invalid = "account_id is required";
     item->event.value = value;
     run(item, outcome);
@@ -212,27 +263,32 @@ static void swaps(void)
     cr_assert(r == 0 && !unknown, "%s", failure_text());
 }
 
-static void reports(const char *table, int64_t missing, int64_t extra, int64_t changed, const char *first_key)
+static void reports(const char *table, int64_t missing, int64_t extra, int64_t changed,
+                    const char *first_key)
 {
     for (int i = 0; i < rebuild.table_count; i++) {
         const struct runtime_rebuild_reply_tables_item *told = &rebuild.tables[i];
         if (strcmp(told->table, table) != 0)
             continue;
-        cr_assert(told->missing == missing && told->extra == extra && told->changed == changed, "%s: %" PRId64 " %" PRId64 " %" PRId64, table,
-                  told->missing, told->extra, told->changed);
+        cr_assert(told->missing == missing && told->extra == extra && told->changed == changed,
+                  "%s: %" PRId64 " %" PRId64 " %" PRId64, table, told->missing, told->extra,
+                  told->changed);
         cr_assert_str_eq(told->keys[0], first_key);
         return;
     }
     cr_assert(0, "%s is not told", table);
 }
 
-static void plant(const char *sql) { cr_assert(db_script(db, sql) == 0, "%s", failure_text()); }
+static void plant(const char *sql)
+{
+    cr_assert(db_script(db, sql) == 0, "%s", failure_text());
+}
 
 /* ---- The tests ------------------------------------------------------------------------------- */
 
 Test(rebuild, tables_that_are_right_are_found_so_and_not_written)
 {
-    add_products(0, 1100);                /* more than a slice */
+    add_products(0, 1100); /* more than a slice */
     for (int i = 0; i < 8; i++)
         other_closes("e", ACCOUNT, OUTCOME_DONE);
     int64_t changes = number(db, "SELECT total_changes()");
@@ -247,9 +303,12 @@ Test(rebuild, missing_extra_and_changed_rows_are_told_and_put_right)
     for (int i = 0; i < 5; i++)
         other_closes("e", ACCOUNT, OUTCOME_DONE);
     /* The two notes are unique, and each stands in the other's way. */
-    plant("DELETE FROM products WHERE sku IN ('s0003', 's0004', 's0005'); INSERT INTO products VALUES ('ghost', 9, 'a');"
-          "UPDATE products SET stock = 7 WHERE sku = 's0001'; UPDATE products SET note = 'b' WHERE sku = 's0002'");
-    plant("DELETE FROM closed WHERE position = 2; UPDATE closed SET entity = 'nobody' WHERE position = 4");
+    plant("DELETE FROM products WHERE sku IN ('s0003', 's0004', 's0005'); INSERT INTO products "
+          "VALUES ('ghost', 9, 'a');"
+          "UPDATE products SET stock = 7 WHERE sku = 's0001'; UPDATE products SET note = 'b' WHERE "
+          "sku = 's0002'");
+    plant("DELETE FROM closed WHERE position = 2; UPDATE closed SET entity = 'nobody' WHERE "
+          "position = 4");
     finds(9);
     reports("products", 3, 1, 2, "ghost");
     cr_assert(rebuild.tables[1].keys_count == 2, "no more keys than wanted");
@@ -257,8 +316,10 @@ Test(rebuild, missing_extra_and_changed_rows_are_told_and_put_right)
     cr_assert_eq(number(db, "SELECT count(*) FROM products"), 8, "nothing is changed by comparing");
     swaps();
     cr_assert_eq(rebuild.put_right, 9);
-    cr_assert(number(db, "SELECT count(*) FROM products WHERE stock = 1 AND note IS NULL") == 10 && number(db, "SELECT count(*) FROM products") == 10);
-    cr_assert(number(db, "SELECT count(*) FROM closed WHERE entity = 'e'") == 5 && number(db, "SELECT count(*) FROM closed") == 5);
+    cr_assert(number(db, "SELECT count(*) FROM products WHERE stock = 1 AND note IS NULL") == 10 &&
+              number(db, "SELECT count(*) FROM products") == 10);
+    cr_assert(number(db, "SELECT count(*) FROM closed WHERE entity = 'e'") == 5 &&
+              number(db, "SELECT count(*) FROM closed") == 5);
     finds(0);
 }
 
@@ -266,7 +327,8 @@ Test(rebuild, a_row_differs_also_where_its_collation_says_that_it_does_not)
 {
     add_products(0, 3);
     folds();
-    cr_assert(db_begin(rebuild.db) == 0 && db_script(rebuild.db, "UPDATE products SET note = 'ABC' WHERE sku = 's0001'") == 0);
+    cr_assert(db_begin(rebuild.db) == 0 &&
+              db_script(rebuild.db, "UPDATE products SET note = 'ABC' WHERE sku = 's0001'") == 0);
     cr_assert(db_commit(rebuild.db) == 0);
     plant("UPDATE products SET note = 'abc' WHERE sku = 's0001'");
     finds(1);
@@ -284,9 +346,10 @@ Test(rebuild, commands_and_others_events_go_on_in_the_middle)
     add_products(10, 5);
     other_closes("e", ACCOUNT, OUTCOME_DONE);
     finds(1);
-    add_products(15, 5);                  /* between comparing and swapping: the fold gets them in the swap's turn */
+    add_products(15, 5); /* between comparing and swapping: the fold gets them in the swap's turn */
     swaps();
-    cr_assert(number(db, "SELECT count(*) FROM products WHERE stock = 1") == 20 && number(db, "SELECT stock FROM totals") == 20);
+    cr_assert(number(db, "SELECT count(*) FROM products WHERE stock = 1") == 20 &&
+              number(db, "SELECT stock FROM totals") == 20);
     add_products(20, 5);
     finds(0);
     cr_assert(rebuild.events == 27);
@@ -298,16 +361,20 @@ Test(rebuild, what_was_wrong_and_spread_before_the_swap_is_found_by_the_next_com
     plant("DELETE FROM totals");
     finds(1);
     reports("totals", 1, 0, 0, "1");
-    add_product("late");                  /* makes a total of 1, where 4 is right */
+    add_product("late"); /* makes a total of 1, where 4 is right */
     swaps();
     cr_assert_eq(number(db, "SELECT stock FROM totals"), 4);
-    plant("UPDATE products SET stock = 5 WHERE sku = 'late'");    /* what differs after a swap is found as well */
+    /* what differs after a swap is found as well */
+    plant("UPDATE products SET stock = 5 WHERE sku = 'late'");
     finds(1);
     swaps();
     finds(0);
 }
 
-static void another_product(void) { add_products(100 + holds, 1); }
+static void another_product(void)
+{
+    add_products(100 + holds, 1);
+}
 
 Test(rebuild, it_compares_again_until_nothing_differs)
 {
@@ -334,10 +401,14 @@ Test(rebuild, what_spread_between_comparing_and_swapping_is_put_right_too)
     meanwhile = spreads;
     cr_assert(rebuild_run(&rebuild) == 0, "%s", failure_text());
     cr_assert(holds == 2 && rebuild.put_right == 3);
-    cr_assert(number(db, "SELECT count(*) FROM products") == 3 && number(db, "SELECT position FROM closed") == 1);
+    cr_assert(number(db, "SELECT count(*) FROM products") == 3 &&
+              number(db, "SELECT position FROM closed") == 1);
 }
 
-static void somebody_writes(void) { plant("UPDATE closed SET position = position + 10"); }
+static void somebody_writes(void)
+{
+    plant("UPDATE closed SET position = position + 10");
+}
 
 Test(rebuild, who_writes_again_and_again_is_told)
 {
@@ -373,7 +444,8 @@ Test(rebuild, the_swap_waits_for_cursors_at_rest)
     other_closes("e", ACCOUNT, OUTCOME_DONE);
     _Bool unknown = 0;
     cr_assert_eq(rebuild_swap(&rebuild, db, &unknown), -ERR_LOCKED);
-    cr_assert_eq(number(db, "SELECT count(*) FROM products WHERE stock = 7"), 3, "nothing is changed");
+    cr_assert_eq(number(db, "SELECT count(*) FROM products WHERE stock = 7"), 3,
+                 "nothing is changed");
     swaps();
     finds(0);
 }
@@ -381,13 +453,15 @@ Test(rebuild, the_swap_waits_for_cursors_at_rest)
 Test(rebuild, a_parked_event_stays_parked)
 {
     other_closes("e1", "{}", OUTCOME_PARKED);
-    other_closes("e1", ACCOUNT, OUTCOME_PARKED);          /* behind it, though it could be applied */
+    /* behind it, though it could be applied */
+    other_closes("e1", ACCOUNT, OUTCOME_PARKED);
     other_closes("e2", ACCOUNT, OUTCOME_DONE);
     finds(0);
     plant("DELETE FROM closed");
     finds(1);
     swaps();
-    cr_assert(number(db, "SELECT count(*) FROM closed") == 1 && number(db, "SELECT count(*) FROM parked") == 2);
+    cr_assert(number(db, "SELECT count(*) FROM closed") == 1 &&
+              number(db, "SELECT count(*) FROM parked") == 2);
 }
 
 Test(rebuild, a_leader_that_is_away_is_named_and_nothing_is_changed)
@@ -410,12 +484,14 @@ Test(rebuild, a_leader_with_another_log_is_named)
     for (int i = 0; i < 4; i++)
         other_closes("e", ACCOUNT, OUTCOME_DONE);
     cr_assert(rebuild_open(&rebuild) == 0);
-    others[1].entity = "other";           /* its chain does not follow */
+    others[1].entity = "other"; /* its chain does not follow */
     cr_assert_eq(rebuild_catch_up(&rebuild), FOLD_DIFFERENT);
     cr_assert(strstr(rebuild.why, "OTHER: position 2"), "%s", rebuild.why);
     rebuild_deinit(&rebuild);
-    rebuild = (struct rebuild){ .service = &service, .served_path = path, .fetch = fetch, .key_limit = 2 };
-    others_count = 0;                     /* it has lost all */
+    rebuild = (struct rebuild){
+        .service = &service, .served_path = path, .fetch = fetch, .key_limit = 2
+    };
+    others_count = 0; /* it has lost all */
     cr_assert(rebuild_open(&rebuild) == 0);
     cr_assert_eq(rebuild_catch_up(&rebuild), FOLD_DIFFERENT);
     cr_assert(strstr(rebuild.why, "OTHER: position 1"), "%s", rebuild.why);
@@ -424,9 +500,12 @@ Test(rebuild, a_leader_with_another_log_is_named)
 Test(rebuild, an_own_event_that_the_tables_do_not_take_is_named)
 {
     add_products(0, 5);
-    static struct event_type broken[] = { { &product_added_schema, "ProductAdded", apply_added, NULL }, { 0 } };
+    static struct event_type broken[] = {
+        { &product_added_schema, "ProductAdded", apply_added, NULL }, { 0 }
+    };
     struct service other = service;
-    other.tables = "CREATE TABLE products (sku TEXT PRIMARY KEY, stock INTEGER CHECK (sku <> 's0003'), note TEXT) STRICT;"
+    other.tables = "CREATE TABLE products (sku TEXT PRIMARY KEY, stock INTEGER CHECK (sku <> "
+                   "'s0003'), note TEXT) STRICT;"
                    "CREATE TABLE totals (one INTEGER PRIMARY KEY, stock INTEGER) STRICT;"
                    "CREATE TABLE closed (entity TEXT, position INTEGER PRIMARY KEY) STRICT;";
     other.events = broken;
@@ -456,7 +535,8 @@ Test(rebuild, what_a_life_before_left_behind_is_not_believed)
     snprintf(leftover, sizeof(leftover), "%s.rebuild", path);
     struct db *old = NULL;
     cr_assert(db_open(&(struct db_options){ .path = leftover, .scratch = 1 }, &old) == 0);
-    cr_assert(db_script(old, service.tables) == 0 && db_script(old, "INSERT INTO products VALUES ('ghost', 1, NULL)") == 0);
+    cr_assert(db_script(old, service.tables) == 0 &&
+              db_script(old, "INSERT INTO products VALUES ('ghost', 1, NULL)") == 0);
     db_free(old);
     finds(0);
     rebuild_deinit(&rebuild);

@@ -1,11 +1,17 @@
-/* The relay's audit of the middle of the stream, and a server that disagrees with itself (FAULTS.md, row 15: damage in
- * the files of the server, that its counts do not show). */
+/* The relay's audit of the middle of the stream, and a server that disagrees with itself
+ * (FAULTS.md, row 15: damage in the files of the server, that its counts do not show). */
 #include <criterion/criterion.h>
 #include "runtime/relay.h"
 
 static const struct relay_config config = {
-    .window_max = 10, .publish_max = 10, .answer_timeout_ms = 100, .backoff_min_ms = 10, .backoff_max_ms = 80,
-    .audit_interval_ms = 1000, .audit_read_max = 12, .seed = 7,
+    .window_max = 10,
+    .publish_max = 10,
+    .answer_timeout_ms = 100,
+    .backoff_min_ms = 10,
+    .backoff_max_ms = 80,
+    .audit_interval_ms = 1000,
+    .audit_read_max = 12,
+    .seed = 7,
 };
 
 #define OURS .exists = 1, .has_last = 1, .is_ours = 1
@@ -23,28 +29,31 @@ Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_meets_a_hole)
     for (int i = 0; i < 4; i++) {
         struct relay_action action = relay_next(&relay, 1000 * (i + 1));
         cr_assert_eq(action.kind, RELAY_AUDIT);
-        cr_expect(action.first == parts[i][0] && action.last == parts[i][1], "part %d: %lld to %lld", i, (long long)action.first,
-                  (long long)action.last);
+        cr_expect(action.first == parts[i][0] && action.last == parts[i][1],
+                  "part %d: %lld to %lld", i, (long long)action.first, (long long)action.last);
     }
     relay_hole(&relay, 4001);
     cr_assert_eq(relay.state, RELAY_WAITING);
     cr_assert_eq(relay_next(&relay, 4100).kind, RELAY_ASK);
-    relay_tail(&relay, &equal_30, 4101);                           /* its counts look right all the same */
+    relay_tail(&relay, &equal_30, 4101); /* its counts look right all the same */
     cr_assert_eq(relay_next(&relay, 4101).kind, RELAY_DELETE_STREAM);
     relay_made(&relay, 4102);
     relay_made(&relay, 4103);
     relay_tail(&relay, &unused, 4104);
     cr_assert_eq(relay.state, RELAY_PUBLISHING);
     cr_assert_eq(relay_next(&relay, 4104).first, 1);
-    struct relay_tail expiring = { OURS, .first_sequence = 11, .last_sequence = 30, .messages = 20, .position = 30, .expires = 1 };
+    struct relay_tail expiring = { OURS,           .first_sequence = 11, .last_sequence = 30,
+                                   .messages = 20, .position = 30,       .expires = 1 };
     relay_init(&relay, &config, 30);
     relay_connected(&relay, 0);
     relay_tail(&relay, &expiring, 0);
     struct relay_action action = relay_next(&relay, 1000);
-    cr_assert(action.kind == RELAY_AUDIT && action.last < action.first, "what has expired is not missed");
+    cr_assert(action.kind == RELAY_AUDIT && action.last < action.first,
+              "what has expired is not missed");
 }
 
-/* Publishes the one event that follows, `times` times, and is told that another sequence was expected. */
+/* Publishes the one event that follows, `times` times, and is told that another sequence was
+ * expected. */
 static int64_t denied(struct relay *relay, const struct relay_tail *tail, int times, int64_t now_ms)
 {
     for (int i = 0; i < times; i++) {
@@ -63,9 +72,10 @@ Test(relay_audit, F15_a_server_of_two_minds_gets_a_new_stream)
     struct relay relay;
     relay_init(&relay, &config, 40);
     relay_connected(&relay, 0);
-    int64_t now_ms = denied(&relay, &equal_30, 4, 0);              /* the first of these was a whole window: it does not count */
+    /* the first of these was a whole window: it does not count */
+    int64_t now_ms = denied(&relay, &equal_30, 4, 0);
     cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
-    relay_tail(&relay, &equal_31, now_ms);                         /* one was on its way: the stream moves */
+    relay_tail(&relay, &equal_31, now_ms); /* one was on its way: the stream moves */
     cr_assert_eq(relay.state, RELAY_PUBLISHING);
     relay_next(&relay, now_ms);
     relay_denied(&relay, relay.epoch, "another sequence", now_ms);

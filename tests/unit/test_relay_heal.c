@@ -1,5 +1,6 @@
-/* The relay's ways to heal: where every input leads from every state; what it makes of every kind of stream; and
- * each way of FAULTS.md (its number in the name) step by step, as a table of what happens and what it says. */
+/* The relay's ways to heal: where every input leads from every state; what it makes of every kind
+ * of stream; and each way of FAULTS.md (its number in the name) step by step, as a table of what
+ * happens and what it says. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "runtime/relay.h"
@@ -7,8 +8,13 @@
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 static const struct relay_config config = {
-    .window_max = 10, .publish_max = 10, .answer_timeout_ms = 100, .backoff_min_ms = 10, .backoff_max_ms = 80,
-    .audit_interval_ms = 1000, .seed = 7,
+    .window_max = 10,
+    .publish_max = 10,
+    .answer_timeout_ms = 100,
+    .backoff_min_ms = 10,
+    .backoff_max_ms = 80,
+    .audit_interval_ms = 1000,
+    .seed = 7,
 };
 
 #define OURS .exists = 1, .has_last = 1, .is_ours = 1
@@ -23,8 +29,22 @@ static const struct relay_tail other_20 = { HEALTHY(20), .fit = TAIL_DIFFERENT }
 /* ---- Every state, every input --------------------------------------------------------------- */
 
 enum input {
-    CONNECTED, DISCONNECTED, MISSING, EQUAL, AHEAD, DIFFERENT, MADE, FAILED, ACKED, REFUSED, RECOVERED,
-    FORK, RESOLVED, AUDIT_BAD, TIME_OUT, INPUTS,
+    CONNECTED,
+    DISCONNECTED,
+    MISSING,
+    EQUAL,
+    AHEAD,
+    DIFFERENT,
+    MADE,
+    FAILED,
+    ACKED,
+    REFUSED,
+    RECOVERED,
+    FORK,
+    RESOLVED,
+    AUDIT_BAD,
+    TIME_OUT,
+    INPUTS,
 };
 
 static void put_in(struct relay *relay, enum input input, int64_t now_ms)
@@ -72,8 +92,11 @@ static struct relay relay_in(char state)
 
 Test(relay_heal, goes_from_every_state_where_the_table_says)
 {
-    static const char letters[] = "OAMRPWF";         /* in the order of enum relay_state */
-    static const struct { char from; const char *to; } table[] = {
+    static const char letters[] = "OAMRPWF"; /* in the order of enum relay_state */
+    static const struct {
+        char from;
+        const char *to;
+    } table[] = {
         /*       con dis mis equ ahe dif mad fai ack ref rec frk res aud time */
         { 'O', "A   O   O   O   O   O   O   O   O   O   O   F   O   O   O" },
         { 'A', "A   O   M   P   R   F   A   W   A   A   A   F   A   A   W" },
@@ -89,9 +112,11 @@ Test(relay_heal, goes_from_every_state_where_the_table_says)
             cr_assert_eq(letters[relay.state], table[i].from);
             int64_t epoch = relay.epoch;
             put_in(&relay, (enum input)input, 1);
-            cr_expect_eq(letters[relay.state], table[i].to[4 * input], "from %c by input %d: to %c, not %c", table[i].from,
-                         input, letters[relay.state], table[i].to[4 * input]);
-            cr_expect(relay.state == (enum relay_state)(strchr(letters, table[i].from) - letters) || relay.epoch > epoch,
+            cr_expect_eq(letters[relay.state], table[i].to[4 * input],
+                         "from %c by input %d: to %c, not %c", table[i].from, input,
+                         letters[relay.state], table[i].to[4 * input]);
+            cr_expect(relay.state == (enum relay_state)(strchr(letters, table[i].from) - letters) ||
+                          relay.epoch > epoch,
                       "answers to the old state are still believed");
         }
 }
@@ -112,61 +137,154 @@ Test(relay_heal, decides_by_the_streams_tail)
         enum relay_state state;
         enum relay_action_kind kind;
         int64_t first, last, sequence;
-    } table[] = {                         /* our log has 30 events; the window is 10 */
+    } table[] = {
+        /* our log has 30 events; the window is 10 */
         { "no stream", { 0 }, RELAY_MAKING, RELAY_MAKE_STREAM, 0, 0, 0 },
         { "never used", { .exists = 1 }, RELAY_PUBLISHING, RELAY_PUBLISH, 1, 10, 0 },
-        { "purged", { .exists = 1, .first_sequence = 31, .last_sequence = 30 }, RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
-        { "purged, and our log has lost events", { .exists = 1, .first_sequence = 41, .last_sequence = 40 },
-          RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "purged",
+          { .exists = 1, .first_sequence = 31, .last_sequence = 30 },
+          RELAY_MAKING,
+          RELAY_DELETE_STREAM,
+          0,
+          0,
+          0 },
+        { "purged, and our log has lost events",
+          { .exists = 1, .first_sequence = 41, .last_sequence = 40 },
+          RELAY_FORKED,
+          RELAY_NOTHING,
+          0,
+          0,
+          0 },
         { "behind", { HEALTHY(20) }, RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 20 },
         { "as far as we", { HEALTHY(30) }, RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
-        { "as far, its head is gone", { OURS, .first_sequence = 11, .last_sequence = 30, .messages = 20, .position = 30 },
-          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "as far, its head is gone",
+          { OURS, .first_sequence = 11, .last_sequence = 30, .messages = 20, .position = 30 },
+          RELAY_MAKING,
+          RELAY_DELETE_STREAM,
+          0,
+          0,
+          0 },
         { "as far, its head has expired",
-          { OURS, .expires = 1, .first_sequence = 11, .last_sequence = 30, .messages = 20, .position = 30 },
-          RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
-        { "all of it has expired", { .exists = 1, .expires = 1, .first_sequence = 21, .last_sequence = 20 },
-          RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 20 },
+          { OURS, .expires = 1, .first_sequence = 11, .last_sequence = 30, .messages = 20,
+            .position = 30 },
+          RELAY_PUBLISHING,
+          RELAY_NOTHING,
+          0,
+          0,
+          0 },
+        { "all of it has expired",
+          { .exists = 1, .expires = 1, .first_sequence = 21, .last_sequence = 20 },
+          RELAY_PUBLISHING,
+          RELAY_PUBLISH,
+          21,
+          30,
+          20 },
         { "all of it has expired, and our log has lost events",
-          { .exists = 1, .expires = 1, .first_sequence = 41, .last_sequence = 40 }, RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
-        { "its sequence runs ahead", { OURS, .first_sequence = 1, .last_sequence = 25, .messages = 25, .position = 20 },
-          RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 25 },
-        { "its sequence is behind", { OURS, .first_sequence = 1, .last_sequence = 15, .messages = 15, .position = 20 },
-          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
-        { "a hole that the server counts", { OURS, .first_sequence = 1, .last_sequence = 30, .messages = 29, .deleted = 1, .position = 30 },
-          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
-        { "a hole that it does not count", { OURS, .first_sequence = 1, .last_sequence = 30, .messages = 28, .position = 30 },
-          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+          { .exists = 1, .expires = 1, .first_sequence = 41, .last_sequence = 40 },
+          RELAY_FORKED,
+          RELAY_NOTHING,
+          0,
+          0,
+          0 },
+        { "its sequence runs ahead",
+          { OURS, .first_sequence = 1, .last_sequence = 25, .messages = 25, .position = 20 },
+          RELAY_PUBLISHING,
+          RELAY_PUBLISH,
+          21,
+          30,
+          25 },
+        { "its sequence is behind",
+          { OURS, .first_sequence = 1, .last_sequence = 15, .messages = 15, .position = 20 },
+          RELAY_MAKING,
+          RELAY_DELETE_STREAM,
+          0,
+          0,
+          0 },
+        { "a hole that the server counts",
+          { OURS, .first_sequence = 1, .last_sequence = 30, .messages = 29, .deleted = 1,
+            .position = 30 },
+          RELAY_MAKING,
+          RELAY_DELETE_STREAM,
+          0,
+          0,
+          0 },
+        { "a hole that it does not count",
+          { OURS, .first_sequence = 1, .last_sequence = 30, .messages = 28, .position = 30 },
+          RELAY_MAKING,
+          RELAY_DELETE_STREAM,
+          0,
+          0,
+          0 },
         { "the last message was deleted",
-          { OURS, .first_sequence = 1, .last_sequence = 30, .message_sequence = 29, .messages = 29, .deleted = 1, .position = 29 },
-          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+          { OURS, .first_sequence = 1, .last_sequence = 30, .message_sequence = 29, .messages = 29,
+            .deleted = 1, .position = 29 },
+          RELAY_MAKING,
+          RELAY_DELETE_STREAM,
+          0,
+          0,
+          0 },
         { "the last was deleted, and our log has lost it too",
-          { OURS, .first_sequence = 1, .last_sequence = 31, .message_sequence = 30, .messages = 30, .deleted = 1, .position = 30 },
-          RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+          { OURS, .first_sequence = 1, .last_sequence = 31, .message_sequence = 30, .messages = 30,
+            .deleted = 1, .position = 30 },
+          RELAY_FORKED,
+          RELAY_NOTHING,
+          0,
+          0,
+          0 },
         { "ahead", { HEALTHY(50), .fit = TAIL_AHEAD }, RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 30 },
-        { "ahead, with a sequence that runs ahead", { OURS, .first_sequence = 1, .last_sequence = 53, .messages = 53, .position = 50, .fit = TAIL_AHEAD },
-          RELAY_RECOVERING, RELAY_RECOVER, 0, 53, 33 },
+        { "ahead, with a sequence that runs ahead",
+          { OURS, .first_sequence = 1, .last_sequence = 53, .messages = 53, .position = 50,
+            .fit = TAIL_AHEAD },
+          RELAY_RECOVERING,
+          RELAY_RECOVER,
+          0,
+          53,
+          33 },
         { "ahead, and its last message was deleted",
-          { OURS, .first_sequence = 1, .last_sequence = 50, .message_sequence = 49, .messages = 49, .deleted = 1, .position = 49, .fit = TAIL_AHEAD },
-          RELAY_RECOVERING, RELAY_RECOVER, 0, 49, 30 },
-        { "ahead, holes: what there is comes first", { OURS, .first_sequence = 1, .last_sequence = 50, .messages = 40, .deleted = 10, .position = 50, .fit = TAIL_AHEAD },
-          RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 30 },
-        { "another chain", { HEALTHY(20), .fit = TAIL_DIFFERENT }, RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
-        { "an intruder", { .exists = 1, .first_sequence = 1, .last_sequence = 31, .messages = 31, .has_last = 1 },
-          RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+          { OURS, .first_sequence = 1, .last_sequence = 50, .message_sequence = 49, .messages = 49,
+            .deleted = 1, .position = 49, .fit = TAIL_AHEAD },
+          RELAY_RECOVERING,
+          RELAY_RECOVER,
+          0,
+          49,
+          30 },
+        { "ahead, holes: what there is comes first",
+          { OURS, .first_sequence = 1, .last_sequence = 50, .messages = 40, .deleted = 10,
+            .position = 50, .fit = TAIL_AHEAD },
+          RELAY_RECOVERING,
+          RELAY_RECOVER,
+          0,
+          50,
+          30 },
+        { "another chain",
+          { HEALTHY(20), .fit = TAIL_DIFFERENT },
+          RELAY_FORKED,
+          RELAY_NOTHING,
+          0,
+          0,
+          0 },
+        { "an intruder",
+          { .exists = 1, .first_sequence = 1, .last_sequence = 31, .messages = 31, .has_last = 1 },
+          RELAY_FORKED,
+          RELAY_NOTHING,
+          0,
+          0,
+          0 },
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         struct relay relay = relay_in('A');
         relay_tail(&relay, &table[i].tail, 5);
         struct relay_action action = relay_next(&relay, 5);
-        cr_expect_eq(relay.state, table[i].state, "%s: %s", table[i].what, relay_state_name(relay.state));
+        cr_expect_eq(relay.state, table[i].state, "%s: %s", table[i].what,
+                     relay_state_name(relay.state));
         cr_expect_eq(action.kind, table[i].kind, "%s: action %d", table[i].what, action.kind);
         if (action.kind == RELAY_PUBLISH || action.kind == RELAY_RECOVER) {
             cr_expect_eq(action.first, table[i].first, "%s", table[i].what);
             cr_expect_eq(action.last, table[i].last, "%s", table[i].what);
             cr_expect_eq(action.sequence, table[i].sequence, "%s", table[i].what);
         }
-        cr_expect_eq(relay_next(&relay, 5).kind, RELAY_NOTHING, "%s: one question at a time", table[i].what);
+        cr_expect_eq(relay_next(&relay, 5).kind, RELAY_NOTHING, "%s: one question at a time",
+                     table[i].what);
         if (relay.state == RELAY_FORKED)
             cr_expect(relay.reason && *relay.reason && relay_due_ms(&relay) == INT64_MAX);
     }
@@ -188,9 +306,9 @@ Test(relay_heal, starts_an_empty_log_from_the_streams_beginning)
 struct step {
     const char *does;
     int64_t at_ms;
-    int64_t position;                     /* grew, acked, recovered */
-    const struct relay_tail *tail;        /* tail, audited */
-    enum relay_state state;               /* afterwards */
+    int64_t position;              /* grew, acked, recovered */
+    const struct relay_tail *tail; /* tail, audited */
+    enum relay_state state;        /* afterwards */
     enum relay_action_kind kind;
     int64_t first, last, sequence;
 };
@@ -236,12 +354,15 @@ static struct relay run_steps(int64_t head, const struct step *steps)
         const struct step *step = &steps[i];
         take_step(&relay, step);
         struct relay_action action = relay_next(&relay, step->at_ms);
-        cr_assert_eq(relay.state, step->state, "step %d, %s: %s", i, step->does, relay_state_name(relay.state));
+        cr_assert_eq(relay.state, step->state, "step %d, %s: %s", i, step->does,
+                     relay_state_name(relay.state));
         cr_assert_eq(action.kind, step->kind, "step %d, %s: action %d", i, step->does, action.kind);
         if (action.kind == RELAY_PUBLISH || action.kind == RELAY_RECOVER) {
-            cr_assert_eq(action.first, step->first, "step %d: from %lld", i, (long long)action.first);
+            cr_assert_eq(action.first, step->first, "step %d: from %lld", i,
+                         (long long)action.first);
             cr_assert_eq(action.last, step->last, "step %d: to %lld", i, (long long)action.last);
-            cr_assert_eq(action.sequence, step->sequence, "step %d: after %lld", i, (long long)action.sequence);
+            cr_assert_eq(action.sequence, step->sequence, "step %d: after %lld", i,
+                         (long long)action.sequence);
         }
         if (action.kind != RELAY_NOTHING)
             cr_assert_eq(action.epoch, relay.epoch);
@@ -253,65 +374,82 @@ static struct relay run_steps(int64_t head, const struct step *steps)
 
 Test(relay_heal, publishes_in_order_a_window_at_a_time)
 {
-    struct relay relay = run_steps(25, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
-        { "time", 2, .state = RELAY_PUBLISHING },
-        { "acked", 3, 4, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 11, .last = 14, .sequence = 10 },
-        { "acked", 4, 2, .state = RELAY_PUBLISHING },              /* late, and implied */
-        { "old ack", 4, 14, .state = RELAY_PUBLISHING },
-        { "acked", 4, 99, .state = RELAY_PUBLISHING },             /* never sent */
-        { "acked", 5, 14, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 15, .last = 24, .sequence = 14 },
-        { "acked", 6, 24, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 25, .last = 25, .sequence = 24 },
-        { "acked", 7, 25, .state = RELAY_PUBLISHING },
-        { "time", 900, .state = RELAY_PUBLISHING },                /* nothing is waited for */
-        { "grew", 901, 26, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 26, .last = 26, .sequence = 25 },
-        { "grew", 901, 20, .state = RELAY_PUBLISHING },
-        { 0 } });
+    struct relay relay =
+        run_steps(25, (const struct step[]){
+                          ASKS,
+                          { "tail", 1, .tail = &unused, .state = RELAY_PUBLISHING,
+                            .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
+                          { "time", 2, .state = RELAY_PUBLISHING },
+                          { "acked", 3, 4, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                            .first = 11, .last = 14, .sequence = 10 },
+                          { "acked", 4, 2, .state = RELAY_PUBLISHING }, /* late, and implied */
+                          { "old ack", 4, 14, .state = RELAY_PUBLISHING },
+                          { "acked", 4, 99, .state = RELAY_PUBLISHING }, /* never sent */
+                          { "acked", 5, 14, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                            .first = 15, .last = 24, .sequence = 14 },
+                          { "acked", 6, 24, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                            .first = 25, .last = 25, .sequence = 24 },
+                          { "acked", 7, 25, .state = RELAY_PUBLISHING },
+                          { "time", 900, .state = RELAY_PUBLISHING }, /* nothing is waited for */
+                          { "grew", 901, 26, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                            .first = 26, .last = 26, .sequence = 25 },
+                          { "grew", 901, 20, .state = RELAY_PUBLISHING },
+                          { 0 } });
     cr_expect(relay.published == 25 && relay.head == 26 && relay.republished == 0);
 }
 
 Test(relay_heal, F14_stream_deleted_under_it)
 {
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { "grew", 2, 31, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 31, .last = 31, .sequence = 30 },
-        { "refused", 3, .state = RELAY_WAITING },
-        { "time", 13, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 14, .tail = &missing, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
-        { "made", 15, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 16, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 1, .sequence = 0 },
-        { "acked", 17, 1, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 2, .last = 11, .sequence = 1 },
-        { "acked", 18, 11, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 12, .last = 21, .sequence = 11 },
-        { 0 } });
+    struct relay relay = run_steps(
+        30, (const struct step[]){
+                ASKS,
+                { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                { "grew", 2, 31, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 31,
+                  .last = 31, .sequence = 30 },
+                { "refused", 3, .state = RELAY_WAITING },
+                { "time", 13, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 14, .tail = &missing, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+                { "made", 15, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 16, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                  .first = 1, .last = 1, .sequence = 0 },
+                { "acked", 17, 1, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 2,
+                  .last = 11, .sequence = 1 },
+                { "acked", 18, 11, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 12,
+                  .last = 21, .sequence = 11 },
+                { 0 } });
     cr_expect(relay.refusals == 1 && relay.republished == 11 && relay.remade == 0);
 }
 
 Test(relay_heal, F14_stream_purged_is_made_anew)
 {
-    static const struct relay_tail purged = { .exists = 1, .first_sequence = 31, .last_sequence = 30 };
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &purged, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
-        { "made", 2, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
-        { "failed", 3, .state = RELAY_WAITING },
-        { "time", 13, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 14, .tail = &missing, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
-        { "made", 15, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 16, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
-        { 0 } });
+    static const struct relay_tail purged = { .exists = 1,
+                                              .first_sequence = 31,
+                                              .last_sequence = 30 };
+    struct relay relay = run_steps(
+        30, (const struct step[]){
+                ASKS,
+                { "tail", 1, .tail = &purged, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
+                { "made", 2, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+                { "failed", 3, .state = RELAY_WAITING },
+                { "time", 13, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 14, .tail = &missing, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+                { "made", 15, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 16, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                  .first = 1, .last = 10, .sequence = 0 },
+                { 0 } });
     cr_expect_eq(relay.remade, 1);
 }
 
-/* Our database is older than the stream, and the stream goes before it was read: what is gone from both is never
- * made up for in silence, in this life and in the next. */
+/* Our database is older than the stream, and the stream goes before it was read: what is gone from
+ * both is never made up for in silence, in this life and in the next. */
 Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
 {
     static const struct step step[] = {
         ASKS,
-        { "tail", 1, .tail = &ahead_50, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 30 },
-        { "recovered", 2, 40, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 40 },
+        { "tail", 1, .tail = &ahead_50, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER,
+          .first = 0, .last = 50, .sequence = 30 },
+        { "recovered", 2, 40, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0,
+          .last = 50, .sequence = 40 },
         { "disconnected", 3, .state = RELAY_OFFLINE },
         { "connected", 4, .state = RELAY_ASKING, .kind = RELAY_ASK },
         { "tail", 5, .tail = &missing, .state = RELAY_FORKED },
@@ -319,13 +457,14 @@ Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
         { "resolved", 7, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
         { "made", 8, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
         { "made", 9, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 10, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
+        { "tail", 10, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1,
+          .last = 10, .sequence = 0 },
         { 0 },
     };
     run_steps(30, step);
     struct relay relay;
     relay_init(&relay, &config, 40);
-    relay_saw(&relay, 50);                                         /* as the file says after a restart */
+    relay_saw(&relay, 50); /* as the file says after a restart */
     relay_connected(&relay, 0);
     relay_tail(&relay, &missing, 1);
     cr_expect_eq(relay.state, RELAY_FORKED);
@@ -333,61 +472,72 @@ Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
 
 Test(relay_heal, F15_the_audit_finds_a_hole)
 {
-    static const struct relay_tail hole = { OURS, .first_sequence = 1, .last_sequence = 30, .messages = 29, .deleted = 1, .position = 30 };
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { "time", 1001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
-        { "audited", 1002, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { "time", 2001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
-        { "audited", 2002, .tail = &hole, .state = RELAY_WAITING },
-        { "time", 2012, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 2013, .tail = &hole, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
-        { "made", 2014, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
-        { "made", 2015, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 2016, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
-        { 0 } });
+    static const struct relay_tail hole = {
+        OURS, .first_sequence = 1, .last_sequence = 30, .messages = 29, .deleted = 1, .position = 30
+    };
+    struct relay relay = run_steps(
+        30, (const struct step[]){
+                ASKS,
+                { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                { "time", 1001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
+                { "audited", 1002, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                { "time", 2001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
+                { "audited", 2002, .tail = &hole, .state = RELAY_WAITING },
+                { "time", 2012, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 2013, .tail = &hole, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
+                { "made", 2014, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+                { "made", 2015, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 2016, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                  .first = 1, .last = 10, .sequence = 0 },
+                { 0 } });
     cr_expect_eq(relay.remade, 1);
 }
 
 Test(relay_heal, the_audit_is_not_fooled_by_what_happens_meanwhile)
 {
-    static const struct relay_tail intruder = { OURS, .first_sequence = 1, .last_sequence = 32, .messages = 32, .position = 30 };
+    static const struct relay_tail intruder = { OURS, .first_sequence = 1, .last_sequence = 32,
+                                                .messages = 32, .position = 30 };
     run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { "time", 1001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
-        { "grew", 1001, 31, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 31, .last = 31, .sequence = 30 },
-        { "acked", 1002, 31, .state = RELAY_PUBLISHING },          /* overtook the answer */
-        { "audited", 1003, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { "time", 2001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
-        { "audited", 2002, .tail = &intruder, .state = RELAY_WAITING },
-        { 0 } });
+                      ASKS,
+                      { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                      { "time", 1001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
+                      { "grew", 1001, 31, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                        .first = 31, .last = 31, .sequence = 30 },
+                      { "acked", 1002, 31, .state = RELAY_PUBLISHING }, /* overtook the answer */
+                      { "audited", 1003, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                      { "time", 2001, .state = RELAY_PUBLISHING, .kind = RELAY_AUDIT },
+                      { "audited", 2002, .tail = &intruder, .state = RELAY_WAITING },
+                      { 0 } });
 }
 
 Test(relay_heal, F11_lost_tail_after_a_reconnect)
 {
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { "disconnected", 2, .state = RELAY_OFFLINE },
-        { "grew", 3, 31, .state = RELAY_OFFLINE },
-        { "connected", 4, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 5, .tail = &equal_20, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
-        { "acked", 6, 30, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 31, .last = 31, .sequence = 30 },
-        { "acked", 7, 31, .state = RELAY_PUBLISHING },
-        { 0 } });
+    struct relay relay = run_steps(
+        30,
+        (const struct step[]){ ASKS,
+                               { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                               { "disconnected", 2, .state = RELAY_OFFLINE },
+                               { "grew", 3, 31, .state = RELAY_OFFLINE },
+                               { "connected", 4, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                               { "tail", 5, .tail = &equal_20, .state = RELAY_PUBLISHING,
+                                 .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
+                               { "acked", 6, 30, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                                 .first = 31, .last = 31, .sequence = 30 },
+                               { "acked", 7, 31, .state = RELAY_PUBLISHING },
+                               { 0 } });
     cr_expect_eq(relay.republished, 10);
 }
 
 Test(relay_heal, F18_a_full_stream_costs_one_message_a_try_and_the_wait_grows)
 {
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &equal_20, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
-        { "refused", 2, .state = RELAY_WAITING },
-        { "old refusal", 2, .state = RELAY_WAITING },              /* of the nine behind it */
-        { 0 } });
+    struct relay relay =
+        run_steps(30, (const struct step[]){
+                          ASKS,
+                          { "tail", 1, .tail = &equal_20, .state = RELAY_PUBLISHING,
+                            .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
+                          { "refused", 2, .state = RELAY_WAITING },
+                          { "old refusal", 2, .state = RELAY_WAITING }, /* of the nine behind it */
+                          { 0 } });
     int64_t now_ms = 2, longest_ms = 0;
     for (int i = 0; i < 8; i++) {
         int64_t due_ms = relay_due_ms(&relay);
@@ -403,7 +553,7 @@ Test(relay_heal, F18_a_full_stream_costs_one_message_a_try_and_the_wait_grows)
     }
     cr_expect_eq(relay.refusals, 9);
     cr_expect_geq(longest_ms, config.backoff_max_ms / 2);
-    now_ms = relay_due_ms(&relay);        /* and then it is enlarged */
+    now_ms = relay_due_ms(&relay); /* and then it is enlarged */
     relay_next(&relay, now_ms);
     relay_tail(&relay, &equal_20, now_ms);
     relay_next(&relay, now_ms);
@@ -415,49 +565,57 @@ Test(relay_heal, F18_a_full_stream_costs_one_message_a_try_and_the_wait_grows)
 
 Test(relay_heal, F35_a_paused_server_says_nothing_and_has_stored_all)
 {
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &equal_20, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
-        { "time", 100, .state = RELAY_PUBLISHING },
-        { "time", 101, .state = RELAY_WAITING },
-        { "old ack", 102, 30, .state = RELAY_WAITING },
-        { "time", 111, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "time", 211, .state = RELAY_WAITING },
-        { "time", 231, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 232, .tail = &equal_30, .state = RELAY_PUBLISHING },
-        { 0 } });
+    struct relay relay = run_steps(
+        30,
+        (const struct step[]){ ASKS,
+                               { "tail", 1, .tail = &equal_20, .state = RELAY_PUBLISHING,
+                                 .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
+                               { "time", 100, .state = RELAY_PUBLISHING },
+                               { "time", 101, .state = RELAY_WAITING },
+                               { "old ack", 102, 30, .state = RELAY_WAITING },
+                               { "time", 111, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                               { "time", 211, .state = RELAY_WAITING },
+                               { "time", 231, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                               { "tail", 232, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                               { 0 } });
     cr_expect(relay.published == 30 && relay.republished == 0);
 }
 
 Test(relay_heal, F28_an_old_database_catches_up_on_itself_piece_by_piece)
 {
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &ahead_50, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 30 },
-        { "time", 2, .state = RELAY_RECOVERING },
-        { "recovered", 50, 40, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .last = 50, .sequence = 40 },
-        { "time", 149, .state = RELAY_RECOVERING },
-        { "time", 150, .state = RELAY_WAITING },
-        { "time", 160, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 161, .tail = &ahead_50, .state = RELAY_RECOVERING, .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 40 },
-        { "recovered", 170, 50, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { 0 } });
+    struct relay relay = run_steps(
+        30,
+        (const struct step[]){ ASKS,
+                               { "tail", 1, .tail = &ahead_50, .state = RELAY_RECOVERING,
+                                 .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 30 },
+                               { "time", 2, .state = RELAY_RECOVERING },
+                               { "recovered", 50, 40, .state = RELAY_RECOVERING,
+                                 .kind = RELAY_RECOVER, .last = 50, .sequence = 40 },
+                               { "time", 149, .state = RELAY_RECOVERING },
+                               { "time", 150, .state = RELAY_WAITING },
+                               { "time", 160, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                               { "tail", 161, .tail = &ahead_50, .state = RELAY_RECOVERING,
+                                 .kind = RELAY_RECOVER, .first = 0, .last = 50, .sequence = 40 },
+                               { "recovered", 170, 50, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                               { 0 } });
     cr_expect_eq(relay.head, 50);
 }
 
 Test(relay_heal, F29_a_fork_stays_until_a_person_says_that_the_log_is_right)
 {
-    struct relay relay = run_steps(30, (const struct step[]){
-        ASKS,
-        { "tail", 1, .tail = &other_20, .state = RELAY_FORKED },
-        { "disconnected", 2, .state = RELAY_FORKED },
-        { "connected", 3, .state = RELAY_FORKED },
-        { "grew", 4, 31, .state = RELAY_FORKED },
-        { "time", 100000, .state = RELAY_FORKED },
-        { "resolved", 100001, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
-        { "made", 100002, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
-        { "made", 100003, .state = RELAY_ASKING, .kind = RELAY_ASK },
-        { "tail", 100004, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
-        { 0 } });
+    struct relay relay = run_steps(
+        30, (const struct step[]){
+                ASKS,
+                { "tail", 1, .tail = &other_20, .state = RELAY_FORKED },
+                { "disconnected", 2, .state = RELAY_FORKED },
+                { "connected", 3, .state = RELAY_FORKED },
+                { "grew", 4, 31, .state = RELAY_FORKED },
+                { "time", 100000, .state = RELAY_FORKED },
+                { "resolved", 100001, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
+                { "made", 100002, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+                { "made", 100003, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 100004, .tail = &unused, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                  .first = 1, .last = 10, .sequence = 0 },
+                { 0 } });
     cr_expect_eq(relay.remade, 1);
 }

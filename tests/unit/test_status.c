@@ -30,17 +30,38 @@ static void put(struct status *status, const struct situation *situation)
 
 Test(status, the_worst_that_holds_is_told_and_what_makes_writing_wrong_refuses_it)
 {
-    static const struct { struct situation situation; const char *name; enum refusal refusal; const char *message; } cases[] = {
+    static const struct {
+        struct situation situation;
+        const char *name;
+        enum refusal refusal;
+        const char *message;
+    } cases[] = {
         { { .caught_up = 1, .whole = 1 }, "ready", 0, "" },
-        { { .caught_up = 1, .degraded = 1 }, "degraded", 0, "" },          /* the disk may be back by now: the writer will see */
+        /* the disk may be back by now: the writer will see */
+        { { .caught_up = 1, .degraded = 1 }, "degraded", 0, "" },
         { { .caught_up = 1, .position = 99 }, "ready", 0, "" },
-        { { .caught_up = 1, .position = 120, .published = 20 }, "ready", REFUSED_BUSY, "100 events wait for the stream" },
+        { { .caught_up = 1, .position = 120, .published = 20 },
+          "ready",
+          REFUSED_BUSY,
+          "100 events wait for the stream" },
         { { 0 }, "starting", REFUSED_REPLAYING, "its own log: 0 of 0" },
-        { { .replay_target = 9, .position = 4 }, "replaying", REFUSED_REPLAYING, "its own log: 4 of 9 events" },
-        { { .whole = 1 }, "replaying", REFUSED_REPLAYING, "what the other services have published: 3 of 10 events" },
+        { { .replay_target = 9, .position = 4 },
+          "replaying",
+          REFUSED_REPLAYING,
+          "its own log: 4 of 9 events" },
+        { { .whole = 1 },
+          "replaying",
+          REFUSED_REPLAYING,
+          "what the other services have published: 3 of 10 events" },
         { { .draining = 1, .caught_up = 1 }, "draining", REFUSED_BUSY, "the service is stopping" },
-        { { .forked = 1, .caught_up = 1, .degraded = 1 }, "forked", REFUSED_INTERNAL, "have forked" },
-        { { .damaged = 1, .forked = 1, .caught_up = 1 }, "corrupt", REFUSED_INTERNAL, "is damaged" },
+        { { .forked = 1, .caught_up = 1, .degraded = 1 },
+          "forked",
+          REFUSED_INTERNAL,
+          "have forked" },
+        { { .damaged = 1, .forked = 1, .caught_up = 1 },
+          "corrupt",
+          REFUSED_INTERNAL,
+          "is damaged" },
         { { .damaged = 1, .draining = 1 }, "draining", REFUSED_INTERNAL, "is damaged" },
     };
     static struct status status;
@@ -48,7 +69,9 @@ Test(status, the_worst_that_holds_is_told_and_what_makes_writing_wrong_refuses_i
         const char *message = NULL;
         put(&status, &cases[i].situation);
         cr_expect_str_eq(status_name(&status), cases[i].name, "case %zu", i);
-        cr_expect_eq(status_refuses(&status, BACKLOG_MAX, &message), cases[i].refusal, "case %zu", i);
-        cr_expect(!cases[i].refusal || strstr(message, cases[i].message), "case %zu: %s", i, message);
+        cr_expect_eq(status_refuses(&status, BACKLOG_MAX, &message), cases[i].refusal, "case %zu",
+                     i);
+        cr_expect(!cases[i].refusal || strstr(message, cases[i].message), "case %zu: %s", i,
+                  message);
     }
 }

@@ -15,11 +15,20 @@ TestSuite(store, .init = make_folder, .fini = remove_folder);
 static struct event event_at(int64_t position, const struct digest *previous)
 {
     struct event event = {
-        .log = "TEST", .position = position, .id = "id", .type = "Happened", .entity = "e1", .time_ms = 1795412400000 + position,
-        .correlation = position % 2 ? "c" : NULL, .cause = position == 3 ? "request/k" : NULL, .data = "{\"a\":1}", .data_length = 7,
+        .log = "TEST",
+        .position = position,
+        .id = "id",
+        .type = "Happened",
+        .entity = "e1",
+        .time_ms = 1795412400000 + position,
+        .correlation = position % 2 ? "c" : NULL,
+        .cause = position == 3 ? "request/k" : NULL,
+        .data = "{\"a\":1}",
+        .data_length = 7,
     };
     struct digest digest;
-    cr_assert(event_digest(&event, &digest) == 0 && event_chain(previous, &digest, &event.chain) == 0);
+    cr_assert(event_digest(&event, &digest) == 0 &&
+              event_chain(previous, &digest, &event.chain) == 0);
     return event;
 }
 
@@ -39,20 +48,27 @@ Test(store, the_log_gives_back_what_it_took)
     _free_(db) struct db *db = open_store();
     struct log_head head, filled = fill(db, 10);
     struct digest chain;
-    cr_assert(event_log_head(db, &head) == 0 && head.position == 10 && digest_equal(&head.chain, &filled.chain));
-    cr_assert(event_log_chain_at(db, 10, &chain) == 1 && digest_equal(&chain, &head.chain) && event_log_chain_at(db, 11, &chain) == 0);
+    cr_assert(event_log_head(db, &head) == 0 && head.position == 10 &&
+              digest_equal(&head.chain, &filled.chain));
+    cr_assert(event_log_chain_at(db, 10, &chain) == 1 && digest_equal(&chain, &head.chain) &&
+              event_log_chain_at(db, 11, &chain) == 0);
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
     struct digest digest, previous;
-    cr_assert(event_log_chain_at(db, 3, &previous) == 1 && event_reader_open(&reader, db, "TEST", 3, 5) == 0);
+    cr_assert(event_log_chain_at(db, 3, &previous) == 1 &&
+              event_reader_open(&reader, db, "TEST", 3, 5) == 0);
     for (int64_t p = 4; p <= 8; p++) {
-        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p && strcmp(event.data, "{\"a\":1}") == 0);
+        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p &&
+                  strcmp(event.data, "{\"a\":1}") == 0);
         cr_assert((event.correlation != NULL) == (p % 2 == 1));
-        cr_assert(event_digest(&event, &digest) == 0 && event_chain(&previous, &digest, &chain) == 0 && digest_equal(&chain, &event.chain));
+        cr_assert(event_digest(&event, &digest) == 0 &&
+                  event_chain(&previous, &digest, &chain) == 0 &&
+                  digest_equal(&chain, &event.chain));
         previous = event.chain;
     }
     cr_assert_eq(event_reader_next(&reader, &event), 0);
-    cr_assert(event_log_has_cause(db, "request/k") == 1 && event_log_has_cause(db, "request/other") == 0);
+    cr_assert(event_log_has_cause(db, "request/k") == 1 &&
+              event_log_has_cause(db, "request/other") == 0);
 }
 
 Test(store, a_position_is_taken_once)
@@ -62,7 +78,8 @@ Test(store, a_position_is_taken_once)
     static const int64_t wrong[] = { -1, 0, 1, 2, 4, 5, INT32_MAX };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         struct event event = event_at(wrong[i], &head.chain);
-        cr_assert_eq(event_log_append(db, &event), -ERR_CONSTRAINT, "position %lld", (long long)wrong[i]);
+        cr_assert_eq(event_log_append(db, &event), -ERR_CONSTRAINT, "position %lld",
+                     (long long)wrong[i]);
         cr_assert_eq(number(db, "SELECT max(position) FROM event_log"), 2);
     }
     struct event third = event_at(3, &head.chain);
@@ -83,7 +100,8 @@ Test(store, the_events_of_a_cause_in_order)
     struct event event;
     cr_assert_eq(event_reader_open_cause(&reader, db, "TEST", "request/a"), 0);
     for (int64_t p = 1; p <= 5; p += 2)
-        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p && strcmp(event.log, "TEST") == 0);
+        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p &&
+                  strcmp(event.log, "TEST") == 0);
     cr_assert(event_reader_next(&reader, &event) == 0 && event_reader_next(&reader, &event) == 0);
 }
 
@@ -94,14 +112,26 @@ Test(store, a_copy_of_an_event_stands_alone)
     for (int i = 0; i < 11; i++)
         snprintf(texts[i], sizeof(texts[i]), "text%d", i);
     struct event copy, event = {
-        .log = texts[0], .position = 9, .chain = zero, .id = texts[1], .type = texts[2], .entity = texts[3], .time_ms = 5,
-        .correlation = texts[4], .causation = texts[5], .cause = texts[6], .cause_digest = texts[7], .traceparent = NULL,
-        .data = texts[8], .data_length = 5,
+        .log = texts[0],
+        .position = 9,
+        .chain = zero,
+        .id = texts[1],
+        .type = texts[2],
+        .entity = texts[3],
+        .time_ms = 5,
+        .correlation = texts[4],
+        .causation = texts[5],
+        .cause = texts[6],
+        .cause_digest = texts[7],
+        .traceparent = NULL,
+        .data = texts[8],
+        .data_length = 5,
     };
     _deinit_(arena) struct arena arena = { 0 };
     cr_assert(event_digest(&event, &before) == 0 && event_copy(&event, &arena, &copy) == 0);
     memset(texts, '!', sizeof(texts));
-    cr_assert(event_digest(&copy, &after) == 0 && digest_equal(&before, &after) && copy.traceparent == NULL);
+    cr_assert(event_digest(&copy, &after) == 0 && digest_equal(&before, &after) &&
+              copy.traceparent == NULL);
 }
 
 Test(store, every_field_is_in_the_chain)
@@ -110,14 +140,17 @@ Test(store, every_field_is_in_the_chain)
     struct event event = event_at(3, &zero);
     event.correlation = event.causation = event.cause_digest = event.traceparent = "x";
     cr_assert(event_digest(&event, &base) == 0);
-    const char **texts[] = { &event.log, &event.id, &event.type, &event.entity, &event.correlation, &event.causation, &event.cause,
-                             &event.cause_digest, &event.traceparent };
+    const char **texts[] = { &event.log,    &event.id,           &event.type,
+                             &event.entity, &event.correlation,  &event.causation,
+                             &event.cause,  &event.cause_digest, &event.traceparent };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         const char *kept = *texts[i];
         *texts[i] = "another";
-        cr_assert(event_digest(&event, &other) == 0 && !digest_equal(&base, &other), "field %zu", i);
+        cr_assert(event_digest(&event, &other) == 0 && !digest_equal(&base, &other), "field %zu",
+                  i);
         *texts[i] = NULL;
-        cr_assert(event_digest(&event, &other) == 0 && !digest_equal(&base, &other), "field %zu", i);
+        cr_assert(event_digest(&event, &other) == 0 && !digest_equal(&base, &other), "field %zu",
+                  i);
         *texts[i] = kept;
     }
     event.time_ms++;
@@ -144,16 +177,22 @@ Test(store, a_long_event_hashes_as_a_short_one)
 Test(store, where_an_event_stands_against_a_cursor)
 {
     struct digest zero = { 0 }, digest;
-    struct event first = event_at(1, &zero), second = event_at(2, &first.chain), wrong = event_at(2, &zero);
+    struct event first = event_at(1, &zero), second = event_at(2, &first.chain),
+                 wrong = event_at(2, &zero);
     struct cursor cursor = { .position = 1, .chain = first.chain };
     static const char *const names[] = { "next", "repeat", "gap", "fork" };
-    const struct { struct event *event; int64_t position; enum cursor_fit fit; } cases[] = {
-        { &second, 2, CURSOR_NEXT }, { &first, 1, CURSOR_REPEAT }, { &first, 0, CURSOR_REPEAT }, { &second, 3, CURSOR_GAP },
-        { &wrong, 2, CURSOR_FORK }, { &wrong, 1, CURSOR_FORK },
+    const struct {
+        struct event *event;
+        int64_t position;
+        enum cursor_fit fit;
+    } cases[] = {
+        { &second, 2, CURSOR_NEXT }, { &first, 1, CURSOR_REPEAT }, { &first, 0, CURSOR_REPEAT },
+        { &second, 3, CURSOR_GAP },  { &wrong, 2, CURSOR_FORK },   { &wrong, 1, CURSOR_FORK },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         cr_assert(event_digest(cases[i].event, &digest) == 0);
-        enum cursor_fit fit = cursor_fit(&cursor, cases[i].position, &cases[i].event->chain, &digest);
+        enum cursor_fit fit = cursor_fit(&cursor, cases[i].position, &cases[i].event->chain,
+                                         &digest);
         cr_assert_eq(fit, cases[i].fit, "case %zu is a %s", i, names[fit]);
     }
 }
@@ -165,7 +204,8 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     memset(cursor.chain.bytes, 9, DIGEST_SIZE);
     cr_assert(cursor_read(db, "OTHER", &read) == 0 && read.position == 0);
     cr_assert(cursor_write(db, "OTHER", &cursor) == 0 && cursor_read(db, "OTHER", &read) == 0);
-    cr_assert(read.position == 7 && digest_equal(&read.chain, &cursor.chain) && read.event_time_ms == 5);
+    cr_assert(read.position == 7 && digest_equal(&read.chain, &cursor.chain) &&
+              read.event_time_ms == 5);
 
     _deinit_(arena) struct arena arena = { 0 };
     const char *digest, *message;
@@ -173,39 +213,58 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     cr_assert(refusals_find(db, "k", &arena, &digest, &refusal, &message) == 0);
     cr_assert(refusals_write(db, "k", "d", REFUSED_OUT_OF_STOCK, "none left", 1) == 0);
     cr_assert(refusals_find(db, "k", &arena, &digest, &refusal, &message) == 1);
-    cr_assert(refusal == REFUSED_OUT_OF_STOCK && strcmp(digest, "d") == 0 && strcmp(message, "none left") == 0);
+    cr_assert(refusal == REFUSED_OUT_OF_STOCK && strcmp(digest, "d") == 0 &&
+              strcmp(message, "none left") == 0);
 
     struct parked parked = { "OTHER", 3, "e1", "Happened", "bad", 1 }, list[4];
     int count;
     int64_t parked_rows;
-    cr_assert(parked_has(db, "OTHER", "e1") == 0 && parked_add(db, &parked) == 0 && parked_has(db, "OTHER", "e1") == 1);
-    cr_assert(parked_list(db, "", 0, &arena, list, 4, &count) == 0 && count == 1 && strcmp(list[0].error, "bad") == 0);
+    cr_assert(parked_has(db, "OTHER", "e1") == 0 && parked_add(db, &parked) == 0 &&
+              parked_has(db, "OTHER", "e1") == 1);
+    cr_assert(parked_list(db, "", 0, &arena, list, 4, &count) == 0 && count == 1 &&
+              strcmp(list[0].error, "bad") == 0);
     cr_assert(parked_list(db, "OTHER", 3, &arena, list, 4, &count) == 0 && count == 0);
-    struct parked more[] = { { "OTHER", 5, "e1", "Happened", "behind", 1 }, { "OTHER", 6, "e2", "Happened", "bad", 1 } };
+    struct parked more[] = { { "OTHER", 5, "e1", "Happened", "behind", 1 },
+                             { "OTHER", 6, "e2", "Happened", "bad", 1 } };
     cr_assert(parked_add(db, &more[0]) == 0 && parked_add(db, &more[1]) == 0);
-    static const struct { struct parked_filter filter; int64_t after, next, count; } nexts[] = {
-        { { 0 }, 0, 3, 3 }, { { 0 }, 3, 6, 3 }, { { 0 }, 6, 0, 3 }, { { .log = "ELSE" }, 0, 0, 0 },
-        { { .entity = "e2" }, 0, 6, 1 }, { { "OTHER", "e1" }, 3, 0, 2 },
+    static const struct {
+        struct parked_filter filter;
+        int64_t after, next, count;
+    } nexts[] = {
+        { { 0 }, 0, 3, 3 },
+        { { 0 }, 3, 6, 3 },
+        { { 0 }, 6, 0, 3 },
+        { { .log = "ELSE" }, 0, 0, 0 },
+        { { .entity = "e2" }, 0, 6, 1 },
+        { { "OTHER", "e1" }, 3, 0, 2 },
     };
     for (size_t i = 0; i < sizeof(nexts) / sizeof(*nexts); i++) {
         const char *log = "";
         int64_t next = 0;
-        int r = parked_next_free(db, &nexts[i].filter, "OTHER", nexts[i].after, &arena, &log, &next);
-        cr_assert(r == (nexts[i].next > 0) && next == nexts[i].next, "case %zu: %d, %" PRId64, i, r, next);
-        cr_assert(parked_count_of(db, &nexts[i].filter, &parked_rows) == 0 && parked_rows == nexts[i].count, "case %zu", i);
+        int r = parked_next_free(db, &nexts[i].filter, "OTHER", nexts[i].after, &arena, &log,
+                                 &next);
+        cr_assert(r == (nexts[i].next > 0) && next == nexts[i].next, "case %zu: %d, %" PRId64, i, r,
+                  next);
+        cr_assert(parked_count_of(db, &nexts[i].filter, &parked_rows) == 0 &&
+                      parked_rows == nexts[i].count,
+                  "case %zu", i);
     }
-    cr_assert(parked_set_error(db, "OTHER", 6, "worse") == 0 && parked_list(db, "OTHER", 5, &arena, list, 4, &count) == 0);
+    cr_assert(parked_set_error(db, "OTHER", 6, "worse") == 0 &&
+              parked_list(db, "OTHER", 5, &arena, list, 4, &count) == 0);
     cr_assert(count == 1 && strcmp(list[0].error, "worse") == 0);
     cr_assert(parked_first(db, "OTHER", "e1", &parked_rows) == 1 && parked_rows == 3);
     cr_assert(parked_first(db, "OTHER", "e9", &parked_rows) == 0);
     cr_assert(parked_remove(db, "OTHER", 5) == 0 && parked_remove(db, "OTHER", 6) == 0);
-    cr_assert(parked_remove(db, "OTHER", 3) == 0 && parked_count(db, &parked_rows) == 0 && parked_rows == 0);
+    cr_assert(parked_remove(db, "OTHER", 3) == 0 && parked_count(db, &parked_rows) == 0 &&
+              parked_rows == 0);
 }
 
-/* A folder may be called anything, also what means something in the URI by which a file is attached. */
+/* A folder may be called anything, also what means something in the URI by which a file is
+ * attached. */
 Test(store, a_file_is_attached_for_reading_whatever_its_name)
 {
-    static const char *const names[] = { "plain.db", "a?mode=rwc.db", "50%25 off#1.db", "a b&c=d;e.db", "\xc3\xa9't\xc3\xa9.db" };
+    static const char *const names[] = { "plain.db", "a?mode=rwc.db", "50%25 off#1.db",
+                                         "a b&c=d;e.db", "\xc3\xa9't\xc3\xa9.db" };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         _free_(db) struct db *scratch = NULL;
         char scratch_path[96];
@@ -215,9 +274,12 @@ Test(store, a_file_is_attached_for_reading_whatever_its_name)
         cr_assert_eq(meta_write(served, "found", 7), 0);
         db_free(served);
         struct db_options options = { .path = scratch_path, .scratch = 1 };
-        cr_assert(db_open(&options, &scratch) == 0 && compare_attach(scratch, path) == 0, "%s: %s", names[i], failure_text());
-        cr_expect_eq(number(scratch, "SELECT value FROM served.meta WHERE name = 'found'"), 7, "%s", names[i]);
-        cr_expect(db_script(scratch, "DELETE FROM served.meta") == -ERR_READONLY, "%s: %s", names[i], failure_text());
+        cr_assert(db_open(&options, &scratch) == 0 && compare_attach(scratch, path) == 0, "%s: %s",
+                  names[i], failure_text());
+        cr_expect_eq(number(scratch, "SELECT value FROM served.meta WHERE name = 'found'"), 7, "%s",
+                     names[i]);
+        cr_expect(db_script(scratch, "DELETE FROM served.meta") == -ERR_READONLY, "%s: %s",
+                  names[i], failure_text());
     }
 }
 
@@ -228,14 +290,16 @@ Test(store, a_file_of_a_newer_program_is_refused)
     _free_(db) struct db *db = open_store();
     cr_assert(store_migrate(db) == 0);
     db_script(db, "PRAGMA user_version=99");
-    cr_assert(store_migrate(db) == -ERR_CONFIG && strstr(failure_text(), "version 99"), "%s", failure_text());
+    cr_assert(store_migrate(db) == -ERR_CONFIG && strstr(failure_text(), "version 99"), "%s",
+              failure_text());
 }
 
 Test(store, a_file_of_another_program_is_refused)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE theirs (x)");
-    cr_assert(store_migrate(db) == -ERR_CONFIG && strstr(failure_text(), "another program"), "%s", failure_text());
+    cr_assert(store_migrate(db) == -ERR_CONFIG && strstr(failure_text(), "another program"), "%s",
+              failure_text());
 }
 
 Test(store, a_file_of_another_program_is_left_as_it_is)
@@ -244,13 +308,16 @@ Test(store, a_file_of_another_program_is_left_as_it_is)
     for (size_t i = 0; i < sizeof(theirs) / sizeof(*theirs); i++) {
         sqlite3 *handle;
         unlink(path);
-        cr_assert(sqlite3_open(path, &handle) == SQLITE_OK && sqlite3_exec(handle, theirs[i], NULL, NULL, NULL) == SQLITE_OK);
+        cr_assert(sqlite3_open(path, &handle) == SQLITE_OK &&
+                  sqlite3_exec(handle, theirs[i], NULL, NULL, NULL) == SQLITE_OK);
         sqlite3_close(handle);
         size_t length;
         char *before = contents(path, &length);
         struct db *db = NULL;
         struct db_options options = { .path = path };
-        cr_assert(db_open(&options, &db) == -ERR_CONFIG && strstr(failure_text(), "another program"), "%s", failure_text());
+        cr_assert(db_open(&options, &db) == -ERR_CONFIG &&
+                      strstr(failure_text(), "another program"),
+                  "%s", failure_text());
         assert_untouched(before, length);
     }
 }
@@ -312,7 +379,8 @@ Test(store, two_that_start_at_once_both_find_their_tables)
     }
     int64_t value = 3;
     cr_assert(meta_read(both[0], "answer", &value) == 0 && value == 3);
-    cr_assert(meta_write(both[0], "answer", 42) == 0 && meta_read(both[1], "answer", &value) == 1 && value == 42);
+    cr_assert(meta_write(both[0], "answer", 42) == 0 && meta_read(both[1], "answer", &value) == 1 &&
+              value == 42);
     for (int i = 0; i < 2; i++)
         db_free(both[i]);
 }
