@@ -16,7 +16,7 @@
  * --wrap=reply_send, and this stands before the runtime's. */
 #include "entities/entities.h"
 #include "base/log.h"
-#include "runtime/reply.h"
+#include "runtime/request/reply.h"
 #include <string.h>
 
 static const struct link {

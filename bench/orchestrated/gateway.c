@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/refusal.h"
 #include "base/result.h"
-#include "runtime/reply.h"
+#include "runtime/request/reply.h"
 #include "shared/caller.h"
 #include <pthread.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* JetStream: the requests of its API that the mesh makes, and its replies, as text. No I/O: the
- * courier sends what is built here (BUS_URGENT) and hands over what comes back. Nothing here trusts
+ * sender sends what is built here (BUS_URGENT) and hands over what comes back. Nothing here trusts
  * a reply.
  *
  *     struct js_request request;

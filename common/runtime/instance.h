@@ -2,17 +2,17 @@
  * share. service.c makes it and takes it apart; the parts know each other through it. */
 #pragma once
 #include "bus/bus.h"
-#include "runtime/admin.h"
-#include "runtime/client_rate.h"
-#include "runtime/config.h"
-#include "runtime/courier.h"
-#include "runtime/http.h"
-#include "runtime/inbox.h"
-#include "runtime/micro.h"
-#include "runtime/readers.h"
-#include "runtime/rebuilder.h"
-#include "runtime/status.h"
-#include "runtime/writer.h"
+#include "runtime/repair/admin.h"
+#include "runtime/request/client_rate.h"
+#include "runtime/core/config.h"
+#include "runtime/outbound/sender.h"
+#include "runtime/watch/http.h"
+#include "runtime/request/inbox.h"
+#include "runtime/request/micro.h"
+#include "runtime/request/readers.h"
+#include "runtime/repair/rebuilder.h"
+#include "runtime/core/status.h"
+#include "runtime/writer/writer.h"
 
 struct endpoint;
 
@@ -25,7 +25,7 @@ struct instance {
     struct inbox inbox;
     struct readers readers;
     struct writer writer;
-    struct courier courier;
+    struct sender sender;
     struct rebuilder rebuilder;
     struct micro micro;
     struct admin admin;

@@ -4,11 +4,11 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
-#include "runtime/endpoint.h"
+#include "runtime/request/endpoint.h"
 #include "runtime/instance.h"
-#include "runtime/metrics.h"
-#include "runtime/reply.h"
-#include "runtime/tools.h"
+#include "runtime/watch/metrics.h"
+#include "runtime/request/reply.h"
+#include "runtime/repair/tools.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -38,12 +38,12 @@ void instance_exit(struct instance *instance, int exit_code)
 
 static void on_connected(void *context)
 {
-    courier_connected(&((struct instance *)context)->courier);
+    sender_connected(&((struct instance *)context)->sender);
 }
 
 static void on_disconnected(void *context)
 {
-    courier_disconnected(&((struct instance *)context)->courier);
+    sender_disconnected(&((struct instance *)context)->sender);
 }
 
 /* nats.c has given up for good (see CONVENTIONS): a supervisor starts us again. */
@@ -178,7 +178,7 @@ static int start(struct instance *instance)
     if (r == 0)
         r = endpoints_create(instance);
     if (r == 0)
-        r = courier_open(&instance->courier, instance);
+        r = sender_open(&instance->sender, instance);
     if (r < 0)
         return trace(r);
     instance->readers = (struct readers){
@@ -194,13 +194,13 @@ static int start(struct instance *instance)
     if (r == 0)
         r = open_bus(instance);
     if (r == 0)
-        r = courier_subscribe(&instance->courier);
+        r = sender_subscribe(&instance->sender);
     if (r == 0)
         r = start_micro(instance);
     atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
-    atomic_store(&instance->status.courier_turned_ms, clock_monotonic_ms());
+    atomic_store(&instance->status.sender_turned_ms, clock_monotonic_ms());
     if (r == 0)
-        r = courier_start(&instance->courier);
+        r = sender_start(&instance->sender);
     if (r == 0)
         r = writer_start(&instance->writer);
     if (r == 0 && *config->http)
@@ -220,14 +220,14 @@ static void stop(struct instance *instance)
     writer_stop(&instance->writer);       /* those in the inbox are run and committed */
     if (instance->readers.thread_count > 0)
         readers_stop(&instance->readers);
-    courier_stop(&instance->courier); /* their replies are sent */
+    sender_stop(&instance->sender); /* their replies are sent */
     if (instance->bus) {
         micro_stop(&instance->micro);
         bus_flush(instance->bus, STOP_FLUSH_MS);
     }
     http_free(instance->http); /* until here it says `draining` */
     endpoints_free(instance);
-    courier_deinit(&instance->courier);
+    sender_deinit(&instance->sender);
     bus_free(instance->bus);
     writer_deinit(&instance->writer);
     inbox_deinit(&instance->inbox);

@@ -3,7 +3,7 @@
  * `rebuild` of record.c. One line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
-#include "runtime/rebuild.h"
+#include "runtime/repair/rebuild.h"
 #include "service.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
  * So a floor has the very statements, parameters and order of the service, whatever these
  * become. */
 #include "base/clock.h"
-#include "runtime/rebuild.h"
+#include "runtime/repair/rebuild.h"
 #include "shop.h"
 #include "trace.h"
 #include <sqlite3.h>

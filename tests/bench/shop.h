@@ -3,8 +3,8 @@
  * has to look at the services' own work alone: the floors that are recorded from it, databases that
  * are filled quickly, instructions that are counted. A failure ends the process. */
 #pragma once
-#include "runtime/config.h"
-#include "runtime/loop.h"
+#include "runtime/core/config.h"
+#include "runtime/writer/loop.h"
 
 #define SHOP_GROUP 256 /* orders in a commit, as many as scripts/bench has in flight */
 #define SHOP_CARRY_MAX (2 * SHOP_GROUP) /* events that are carried at a time: an order is two */

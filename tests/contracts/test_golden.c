@@ -2,9 +2,9 @@
  * golden/VERSION/LOG.jsonl, whole streams as they were stored (`published read` took them from a
  * server): headers, data and chains to the letter. Each goes the way of an event from outside:
  * envelope, contract, chain, apply; by its leader and by who reads it. */
-#include "runtime/context.h"
-#include "runtime/envelope.h"
-#include "runtime/fold.h"
+#include "runtime/core/context.h"
+#include "runtime/sync/envelope.h"
+#include "runtime/writer/fold.h"
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <inttypes.h>

@@ -12,7 +12,7 @@
  * - the tables are the fold of the log (rule 2). */
 #include "faults.h"
 #include "base/log.h"
-#include "runtime/loop.h"
+#include "runtime/writer/loop.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -14,7 +14,7 @@ def until(seconds):
 
 
 def paused(mesh, name):
-    """Longer than the relay's, the courier's and the client's time-outs; in full also longer than the pings."""
+    """Longer than the relay's, the sender's and the client's time-outs; in full also longer than the pings."""
     mesh.up()
     account = mesh.customer()
     load = mesh.load(seconds=4)

@@ -1,6 +1,6 @@
 /* Round trip: an event goes out as a message and comes back; shared by the targets of envelopes. */
 #pragma once
-#include "runtime/envelope.h"
+#include "runtime/sync/envelope.h"
 
 /* The services' two logs. */
 extern const struct source account_leader, order_leader;

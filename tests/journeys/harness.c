@@ -2,7 +2,7 @@
 #include "harness.h"
 #include "base/log.h"
 #include "names.h"
-#include "runtime/query.h"
+#include "runtime/request/query.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "bus/bus.h"
-#include "runtime/micro.h"
+#include "runtime/request/micro.h"
 #include "server.h"
 
 #define PATIENCE_MS 8000

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "bus/jetstream.h"
-#include "runtime/envelope.h"
+#include "runtime/sync/envelope.h"
 #include "server.h"
 
 #define PATIENCE_MS 8000

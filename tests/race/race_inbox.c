@@ -2,7 +2,7 @@
  * program, so that ThreadSanitizer sees all of its threads; and in every build each item has to
  * arrive once, in its thread's order, and a request that was refused not at all. */
 #include "base/clock.h"
-#include "runtime/inbox.h"
+#include "runtime/request/inbox.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

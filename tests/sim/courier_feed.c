@@ -1,4 +1,4 @@
-/* Courier, the feed's part: as common/runtime/courier_feed.c. And the leader's side of a gap:
+/* Courier, the feed's part: as common/runtime/outbound/feed_io.c. And the leader's side of a gap:
  * ranges of its log. */
 #include "world.h"
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Courier, the relay's part: as common/runtime/courier_relay.c. */
+/* Courier, the relay's part: as common/runtime/outbound/relay_io.c. */
 #include "world.h"
 #include <string.h>
 

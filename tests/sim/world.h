@@ -18,9 +18,9 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include "contracts.h"
-#include "runtime/feed.h"
-#include "runtime/loop.h"
-#include "runtime/relay.h"
+#include "runtime/sync/feed.h"
+#include "runtime/writer/loop.h"
+#include "runtime/sync/relay.h"
 
 #define NODES 2
 enum { ACCOUNT, ORDER }; /* which node, and which log */

@@ -5,8 +5,8 @@
 #include "base/result.h"
 #include "bus/jetstream.h"
 #include "bus/nkey.h"
-#include "runtime/envelope.h"
-#include "runtime/micro.h"
+#include "runtime/sync/envelope.h"
+#include "runtime/request/micro.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 

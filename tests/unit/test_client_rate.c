@@ -1,6 +1,6 @@
 /* Client rate: who counts as one client, how much each may send, and that the table of clients
  * stays bounded. */
-#include "runtime/client_rate.h"
+#include "runtime/request/client_rate.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

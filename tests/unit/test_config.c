@@ -1,5 +1,5 @@
 /* Configuration: what wins, what is refused, and what is printed. */
-#include "runtime/config.h"
+#include "runtime/core/config.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <stdlib.h>

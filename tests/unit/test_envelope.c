@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/result.h"
-#include "runtime/envelope.h"
-#include "runtime/micro.h"
+#include "runtime/sync/envelope.h"
+#include "runtime/request/micro.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 

@@ -1,6 +1,6 @@
 /* Feed: what it does with what it finds, as rows, and its bounds. Step by step: test_feed_heal.c;
  * random walks: test_feed_walk.c. */
-#include "runtime/feed.h"
+#include "runtime/sync/feed.h"
 #include <criterion/criterion.h>
 
 static struct feed feed_asking(int64_t cursor)

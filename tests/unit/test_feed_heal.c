@@ -2,7 +2,7 @@
  * The random walk is in test_feed_walk.c. */
 #include <criterion/criterion.h>
 #include <string.h>
-#include "runtime/feed.h"
+#include "runtime/sync/feed.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 

@@ -9,7 +9,7 @@
  * fault: within a minute of model time the cursor is at the leader's end. */
 #include <criterion/criterion.h>
 #include <string.h>
-#include "runtime/feed.h"
+#include "runtime/sync/feed.h"
 
 #define EVENTS_MAX 4000
 #define SEQUENCES_MAX 9000
@@ -252,7 +252,7 @@ static void deliver(struct world *world)
     }
 }
 
-/* ---- Courier and loop ----------------------------------------------------------------------- */
+/* ---- Sender and loop ----------------------------------------------------------------------- */
 
 static void push(struct world *world, int64_t position, int64_t sequence)
 {
@@ -265,7 +265,7 @@ static void hear(struct world *world, const struct packet *answer)
 {
     struct feed *feed = &world->feed;
     int64_t now_ms = world->now_ms, pages = 0;
-    if (answer->kind == DELIVERY) { /* as in the courier: it does not tell of which epoch it is */
+    if (answer->kind == DELIVERY) { /* as in the sender: it does not tell of which epoch it is */
         feed_delivered(feed, 1, answer->position > 0 ? answer->position : 0, answer->pending,
                        now_ms);
         if (answer->position > 0)

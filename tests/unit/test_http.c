@@ -1,7 +1,7 @@
 /* Http: the pages that are there, those that are not, and the addresses at which nobody can
  * listen. */
 #include "base/result.h"
-#include "runtime/http.h"
+#include "runtime/watch/http.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Inbox: the bound on requests, the order, and how a taker is woken. */
 #include "base/clock.h"
-#include "runtime/inbox.h"
+#include "runtime/request/inbox.h"
 #include <criterion/criterion.h>
 
 static struct inbox inbox;

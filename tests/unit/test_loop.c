@@ -3,8 +3,8 @@
  * in for the shipped ones. */
 #include "base/clock.h"
 #include "contracts.h"
-#include "runtime/loop.h"
-#include "runtime/run_item.h"
+#include "runtime/writer/loop.h"
+#include "runtime/writer/run_item.h"
 #include "store/parked.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>

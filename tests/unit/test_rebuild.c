@@ -3,8 +3,8 @@
  * events go on. A service of two tables stands in for the shipped ones, and an array for the
  * other's leader. */
 #include "base/clock.h"
-#include "runtime/rebuild.h"
-#include "runtime/run_item.h"
+#include "runtime/repair/rebuild.h"
+#include "runtime/writer/run_item.h"
 #include "store_folder.h"
 #include "store/parked.h"
 #include <inttypes.h>

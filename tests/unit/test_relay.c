@@ -1,6 +1,6 @@
 /* Relay: what a look at the stream leads to, as rows, and the bounds of waiting and publishing. How
  * it heals, step by step: test_relay_heal.c; random walks: test_relay_walk.c. */
-#include "runtime/relay.h"
+#include "runtime/sync/relay.h"
 #include <criterion/criterion.h>
 
 static struct relay relay_asking(int64_t head)

@@ -1,7 +1,7 @@
 /* The relay's audit of the middle of the stream, and a server that disagrees with itself
  * (FAULTS.md, row 15: damage in the files of the server, that its counts do not show). */
 #include <criterion/criterion.h>
-#include "runtime/relay.h"
+#include "runtime/sync/relay.h"
 
 static const struct relay_config config = {
     .window_max = 10,

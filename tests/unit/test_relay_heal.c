@@ -3,7 +3,7 @@
  * happens and what it says. */
 #include <criterion/criterion.h>
 #include <string.h>
-#include "runtime/relay.h"
+#include "runtime/sync/relay.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 

@@ -11,7 +11,7 @@
  * machine comes to rest. */
 #include <criterion/criterion.h>
 #include <string.h>
-#include "runtime/relay.h"
+#include "runtime/sync/relay.h"
 
 #define EVENTS_MAX 3000
 #define SEQUENCES_MAX 8000
@@ -207,7 +207,7 @@ static void serve(struct world *world, const struct packet *request)
         put(world, &world->in, answer);
 }
 
-/* ---- The courier ---------------------------------------------------------------------------- */
+/* ---- The sender ---------------------------------------------------------------------------- */
 
 static void hear(struct world *world, const struct packet *answer)
 {

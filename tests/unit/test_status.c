@@ -1,6 +1,6 @@
 /* Status: what a service calls itself, and whom it refuses, when several things hold at once. */
-#include "runtime/relay.h"
-#include "runtime/status.h"
+#include "runtime/sync/relay.h"
+#include "runtime/core/status.h"
 #include <criterion/criterion.h>
 #include <string.h>
 

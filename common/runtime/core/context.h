@@ -1,0 +1,60 @@
+/* Context: what stands behind `struct journey`, the one argument of all journey functions. */
+#pragma once
+#include "runtime/core/item.h"
+
+enum journey_mode {
+    MODE_DECIDE,  /* a command, a reaction, an answer, a step: may emit */
+    MODE_OBSERVE, /* after the commit: may call, not emit */
+    MODE_QUERY,   /* reads only */
+};
+
+struct emission {
+    struct emission *next;
+    const struct event_type *type;
+    const char *entity;
+    const void *value;
+    struct origin origin;
+};
+
+/* A call that waits for the commit, then for the sender. `subject` NULL: a built-in provider's
+ * answer that is due at `local->due_ms`. */
+struct outbound_call {
+    struct outbound_call *next;
+    const char *subject;
+    struct buf body;
+    const struct schema *reply_schema;
+    int timeout_ms;
+    char tag[64];
+    int64_t number;
+    struct item *local;
+};
+void outbound_call_free(struct outbound_call *call);
+
+struct journey {
+    enum journey_mode mode;
+    const struct service *service;
+    const char *const *option_values; /* beside service->options */
+    struct db *db;
+    struct arena *arena;
+    struct id_source *ids;
+    int64_t now_ms;
+    struct origin origin;
+    struct emission *emissions; /* oldest first */
+    struct emission **last_emission;
+    struct outbound_call *calls; /* oldest first */
+    struct outbound_call **last_call;
+    char message[256]; /* of a refusal */
+};
+
+void journey_init(struct journey *j, enum journey_mode mode, const struct service *service,
+                  const char *const *option_values, struct db *db, struct arena *arena,
+                  struct id_source *ids, int64_t now_ms);
+void journey_deinit(struct journey *j); /* frees calls that nobody took */
+
+/* Our own log, as others see it. Borrows from the service. */
+struct source service_as_source(const struct service *service);
+
+/* The type of this schema in the service's own events; NULL: none. */
+const struct event_type *event_type_of_schema(const struct service *service,
+                                              const struct schema *schema);
+const struct event_type *event_type_of_name(const struct event_type *events, const char *name);

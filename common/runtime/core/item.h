@@ -1,0 +1,83 @@
+/* Item: one piece of work for the loop, from the callback that made it to the sender that settles
+ * it. It owns all its memory in one arena. It passes from thread to thread by hand-over, so only
+ * one thread sees it at a time: library thread -> inbox -> writer -> sender, which frees it. */
+#pragma once
+#include "base/buf.h"
+#include "journey.h"
+
+enum item_kind {
+    ITEM_COMMAND, /* a request that changes something */
+    ITEM_QUERY,   /* a request that reads: goes to the readers, not to the loop */
+    ITEM_EVENT,   /* an event of another's log, or of our own when we catch up on ourselves */
+    ITEM_ANSWER,  /* the answer to a call of the process */
+    ITEM_REDRIVE, /* a request to try parked events again: goes to the sender, who fetches them */
+    /* a request to fold the tables anew: goes to the rebuilder, by the sender's hand */
+    ITEM_REBUILD,
+};
+
+enum item_outcome {
+    OUTCOME_NONE,    /* not run */
+    OUTCOME_DONE,    /* committed; a command's reply is in `body` */
+    OUTCOME_REFUSED, /* `refusal` and `message` */
+    OUTCOME_REPEAT,  /* an event at or before the cursor: nothing to do */
+    OUTCOME_GAP,     /* an event past cursor + 1: not applied, must come again (rule 3) */
+    OUTCOME_FORK,    /* an event whose chain does not follow: not applied, never will be */
+    /* an event that could not be applied: held, with all later ones of its entity */
+    OUTCOME_PARKED,
+};
+
+/* What events that follow from this item inherit. */
+struct origin {
+    const char *correlation;  /* NULL: a new one is made */
+    const char *causation;    /* id of the request or event */
+    const char *cause;        /* see struct event; NULL */
+    const char *cause_digest; /* NULL */
+    const char *traceparent;  /* NULL */
+};
+
+struct micro_endpoint;
+
+struct item {
+    struct item *next; /* in whatever list it is */
+    enum item_kind kind;
+    struct arena arena;
+    struct origin origin;
+
+    /* requests: ITEM_COMMAND, ITEM_QUERY */
+    const struct command *command;
+    const struct query_type *query;
+    int64_t *min_positions; /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
+    int64_t give_up_ms;     /* monotonic: until when it waits for them */
+    const void *request;    /* struct of the request's schema */
+    const char *key;        /* idempotency key; NULL */
+    const char *reply_to;   /* inbox of the requester; NULL: nobody waits */
+    struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
+    int64_t received_ns;             /* monotonic, when the callback saw it */
+
+    /* ITEM_EVENT */
+    const struct source *source; /* NULL: our own log */
+    int feed;                    /* index of source */
+    struct event event; /* value NULL: a type that we do not read, or that cannot be decoded */
+    struct digest event_digest;
+    const struct event_type *type; /* NULL: not read by this service; only the cursor moves */
+    const char *invalid;           /* why the event does not fit its schema; NULL: it does */
+    int64_t stream_position;       /* of an own event: how far our stream goes */
+    int64_t feed_epoch;            /* of the feed when it was delivered */
+    const char *ack_to; /* the broker's acknowledgement subject; NULL: fetched from the leader */
+    _Bool redriven;     /* was parked; the cursor has passed it long ago */
+
+    /* ITEM_ANSWER */
+    struct answer answer;
+    int64_t due_ms; /* wall time; a built-in provider's answer waits until then */
+
+    /* outcome, set by the loop */
+    enum item_outcome outcome;
+    enum refusal refusal;
+    const char *message;
+    struct buf body; /* the encoded reply */
+};
+
+struct item *item_new(enum item_kind kind); /* NULL: no memory */
+void item_free(struct item *item);
+DEFINE_FREE(item)
+void item_list_free(struct item *first);

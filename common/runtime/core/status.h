@@ -1,0 +1,59 @@
+/* Status: what a service says of itself. Single numbers, each written by one thread and read by
+ * any, so that $SRV answers and refusals never wait for SQLite or for a lock. */
+#pragma once
+#include <stdatomic.h>
+#include "runtime/writer/loop.h"
+
+enum disk_state { DISK_FINE, DISK_DEGRADED, DISK_CORRUPT };
+
+struct source_status {
+    atomic_llong position;        /* applied, committed */
+    atomic_llong leader_position; /* newest that we know of */
+    /* wall time when we last knew that nothing was missing; 0: never */
+    atomic_llong complete_at_ms;
+    atomic_int feed_state;     /* enum feed_state */
+    atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
+};
+
+#define BATCH_BUCKETS 14 /* of 1, 2, 4 … 4096 items, and more */
+
+struct status {
+    int64_t started_ms;
+    atomic_int disk;        /* enum disk_state; the writer */
+    atomic_bool damaged;    /* the file is: whichever connection met it (store/db.h) */
+    atomic_int relay_state; /* enum relay_state; the sender */
+    atomic_bool whole;      /* our log agrees with our stream: the sender */
+    /* the projections were begun anew, and are not yet where they were: the writer */
+    atomic_bool folding;
+    atomic_bool caught_up;  /* whole, and not folding: the sender */
+    atomic_bool draining;   /* main */
+    atomic_llong position;  /* of our log, committed; the writer */
+    atomic_llong published; /* known to be in the stream; the sender */
+    /* healing since the start: events, streams, refused publishes */
+    atomic_llong republished, stream_remade, refused;
+    atomic_llong replay_target; /* while we catch up on ourselves: the stream's last position */
+    atomic_llong last_commit_ms;
+    atomic_llong commits;
+    atomic_llong committed_items;
+    atomic_llong batch_sizes[BATCH_BUCKETS];         /* commits by size: up to 1 << i items */
+    atomic_llong writer_turned_ms, sender_turned_ms; /* monotonic: when each last began a turn */
+    /* monotonic: how long the oldest event waits for the stream; 0: none does */
+    atomic_llong unpublished_since_ms;
+    atomic_llong parked;
+    atomic_llong redriven; /* since the start; the sender */
+    /* done since the start, rows that they put right; the rebuilder */
+    atomic_llong rebuilds, rebuilt_rows;
+    atomic_llong rebuild_events; /* folded by the one under way; 0: none is */
+    atomic_llong wal_bytes;
+    atomic_llong database_bytes;
+    struct source_status sources[SOURCES_MAX];
+};
+
+/* "starting", "replaying", "ready", "degraded", "forked", "corrupt", "draining": the worst that
+ * holds. */
+const char *status_name(const struct status *status);
+
+/* May a command be taken now? 0, or the refusal and its message (valid until the thread's next
+ * call). */
+enum refusal status_refuses(const struct status *status, int64_t backlog_max,
+                            const char **ret_message);

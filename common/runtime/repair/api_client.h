@@ -1,0 +1,39 @@
+/* API client: the questions that a tool (see tools.h) puts to the server, one at a time, each
+ * answer awaited. A connection of its own, with the service's name and rights. One thread. */
+#pragma once
+#include "bus/bus.h"
+#include "bus/jetstream.h"
+#include "runtime/core/config.h"
+
+#define API_CLIENT_TIMEOUT_MS 5000 /* for one answer */
+
+struct api_client; /* opaque */
+
+/* -ERR_NETWORK when no server answers, naming it. */
+int api_client_open(const struct config *config, const struct service *service,
+                    struct api_client **ret_api);
+void api_client_free(struct api_client *api);
+DEFINE_FREE(api_client)
+
+/* The answer, which is the caller's to free. -ERR_NETWORK: nobody is there, or none came in
+ * time. */
+int api_client_ask(struct api_client *api, const char *subject, const void *body, size_t length,
+                   struct bus_message **ret_answer);
+
+/* Of the service's own stream. Text lives in the arena. */
+
+/* 0, or JS_REFUSED with the state's error set, e.g. JS_ERR_STREAM_NOT_FOUND; < 0. */
+int api_client_stream_state(struct api_client *api, struct arena *arena,
+                            struct js_stream_state *ret_state);
+int api_client_stream_delete(struct api_client *api);
+
+enum stream_place { STREAM_HOLE, STREAM_FOREIGN, STREAM_EVENT };
+struct stream_message {
+    /* no message at this sequence; not an event of this service; an event */
+    enum stream_place place;
+    struct event event;
+    struct digest digest;
+    const char *reason; /* of a foreign one */
+};
+int api_client_stream_message(struct api_client *api, int64_t sequence, struct arena *arena,
+                              struct stream_message *ret_message);

@@ -1,0 +1,347 @@
+/* Resolve: see resolve.h. Up to where they part, log and stream have equal chains, so that place is
+ * found by halving. */
+#include "runtime/repair/resolve.h"
+#include "base/clock.h"
+#include "base/lock_file.h"
+#include "runtime/repair/api_client.h"
+#include "runtime/core/context.h"
+#include "runtime/repair/tools.h"
+#include "store/event_log.h"
+#include "store/migrate.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHOWN_MAX 5 /* events that are listed of each side */
+#define LOCK_WAIT_MS 1000
+
+struct sides {
+    struct db *db;
+    struct api_client *api;
+    const struct service *service;
+    const char *database_path;
+    struct log_head head; /* of the log */
+    _Bool stream_exists;
+    int64_t first_sequence, last_sequence, messages;
+    int64_t equal; /* up to this position both say the same */
+    int64_t seen;  /* how far the stream was once seen to go, when that was beyond the log */
+};
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+static int read_stream(struct sides *sides)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_stream_state state;
+    int r = api_client_stream_state(sides->api, &arena, &state);
+    if (r == JS_REFUSED && state.error.error_code == JS_ERR_STREAM_NOT_FOUND)
+        return 0;
+    if (r != 0)
+        return r < 0 ? trace(r)
+                     : fail(ERR_NETWORK, "the stream %s: %s", sides->service->log,
+                            state.error.description);
+    sides->stream_exists = 1;
+    sides->first_sequence = state.first_sequence;
+    sides->last_sequence = state.last_sequence;
+    sides->messages = state.messages;
+    return 0;
+}
+
+/* 1: the stream's message at this sequence is the log's event at this position; 0: it is not; <
+ * 0. */
+static int is_equal_at(struct sides *sides, int64_t position)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct stream_message message;
+    struct digest chain;
+    int r = api_client_stream_message(sides->api, position, &arena, &message);
+    if (r < 0)
+        return trace(r);
+    if (message.place != STREAM_EVENT || message.event.position != position)
+        return 0;
+    r = event_log_chain_at(sides->db, position, &chain);
+    return r <= 0 ? trace(r) : digest_equal(&chain, &message.event.chain);
+}
+
+/* The last position that both have in common. Before the stream's first message nothing can be
+ * compared. */
+static int find_parting(struct sides *sides)
+{
+    int64_t equal = sides->first_sequence - 1,
+            different = sides->last_sequence < sides->head.position ? sides->last_sequence
+                                                                    : sides->head.position;
+    different++;
+    while (different - equal > 1) {
+        int64_t middle = equal + (different - equal) / 2;
+        int r = is_equal_at(sides, middle);
+        if (r < 0)
+            return trace(r);
+        if (r > 0)
+            equal = middle;
+        else
+            different = middle;
+    }
+    sides->equal = equal;
+    return 0;
+}
+
+static int look(struct sides *sides)
+{
+    int r = event_log_head(sides->db, &sides->head);
+    if (r == 0)
+        r = meta_read(sides->db, META_STREAM_POSITION, &sides->seen);
+    if (r >= 0)
+        r = read_stream(sides);
+    if (r == 0 && sides->messages > 0)
+        r = find_parting(sides);
+    return trace(r);
+}
+
+/* ---- Telling -------------------------------------------------------------------------------- */
+
+static void show_event(const struct event *event)
+{
+    char time[RFC3339_SIZE];
+    rfc3339_format(event->time_ms, time);
+    printf("    %8" PRId64 "  %s  %-20s %s\n", event->position, time, event->type, event->entity);
+}
+
+static int tell_log(struct sides *sides)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event event;
+    printf("log     %" PRId64 " events, %" PRId64 " of them after position %" PRId64 "\n",
+           sides->head.position, sides->head.position - sides->equal, sides->equal);
+    int r = event_reader_open(&reader, sides->db, sides->service->log, sides->equal, SHOWN_MAX);
+    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
+        show_event(&event);
+    if (sides->head.position - sides->equal > SHOWN_MAX)
+        printf("         …\n");
+    return trace(r);
+}
+
+static int tell_stream(struct sides *sides)
+{
+    if (!sides->stream_exists) {
+        printf("stream  %s is not there\n", sides->service->log);
+        return 0;
+    }
+    printf("stream  %" PRId64 " messages, sequences %" PRId64 " to %" PRId64 ", %" PRId64
+           " of them after %" PRId64 "\n",
+           sides->messages, sides->first_sequence, sides->last_sequence,
+           sides->last_sequence - sides->equal, sides->equal);
+    for (int64_t at = sides->equal + 1;
+         at <= sides->last_sequence && at <= sides->equal + SHOWN_MAX; at++) {
+        _deinit_(arena) struct arena arena = { 0 };
+        struct stream_message message;
+        int r = api_client_stream_message(sides->api, at, &arena, &message);
+        if (r < 0)
+            return trace(r);
+        if (message.place == STREAM_EVENT)
+            show_event(&message.event);
+        else
+            printf("    %8" PRId64 "  %s%s\n", at,
+                   message.place == STREAM_HOLE ? "no message" : "not an event of ours: ",
+                   message.place == STREAM_HOLE ? "" : message.reason);
+    }
+    if (sides->last_sequence - sides->equal > SHOWN_MAX)
+        printf("         …\n");
+    return 0;
+}
+
+static _Bool both_lack_events(const struct sides *sides)
+{
+    return sides->seen > sides->head.position && sides->seen > sides->last_sequence;
+}
+
+static int tell(struct sides *sides)
+{
+    int r = tell_log(sides);
+    if (r == 0)
+        r = tell_stream(sides);
+    if (r < 0)
+        return trace(r);
+    if (both_lack_events(sides))
+        printf("lost    the stream was once seen to go up to %" PRId64
+               "; neither has the rest. A backup of either may have it.\n",
+               sides->seen);
+    else if (sides->equal == sides->last_sequence)
+        printf("no fork: the stream is the beginning of the log, and the service publishes what is "
+               "missing\n");
+    else if (sides->equal == sides->head.position)
+        printf(
+            "no fork, if what is newer in the stream are events of %s, which catches up on them\n",
+            sides->service->name);
+    return 0;
+}
+
+/* ---- Keeping the log ------------------------------------------------------------------------ */
+
+static int forget_stream(const char *database_path)
+{
+    _free_(db) struct db *db = NULL;
+    int r = db_open(&(struct db_options){ .path = database_path, .lock_timeout_ms = LOCK_WAIT_MS },
+                    &db);
+    return r < 0
+               ? trace(r)
+               : trace(db_exec(db, "DELETE FROM meta WHERE name = ?1", "s", META_STREAM_POSITION));
+}
+
+/* First the stream, then what we remember of it: after a crash between the two the service is
+ * forked as before. */
+static int keep_log(struct sides *sides)
+{
+    int r = sides->stream_exists ? api_client_stream_delete(sides->api) : 0;
+    if (r == 0)
+        r = forget_stream(sides->database_path);
+    if (r < 0)
+        return trace(r);
+    printf("kept the log; the stream %s is deleted. Start %s: it makes the stream anew, of %" PRId64
+           " events.\n",
+           sides->service->log, sides->service->name, sides->head.position);
+    if (sides->last_sequence > sides->equal)
+        printf("A service that has read more than position %" PRId64
+               " of the old stream is forked as its reader now (its statistics say so);\n"
+               "stop it and run `resolve --keep stream` there: it is folded anew from its own "
+               "stream and reads this one again.\n",
+               sides->equal);
+    return 0;
+}
+
+/* ---- Keeping the stream --------------------------------------------------------------------- */
+
+static int check_stream_is_whole(const struct sides *sides)
+{
+    if (sides->messages == 0)
+        return fail(ERR_CONFIG,
+                    "the stream %s is not there or empty: nothing could be folded from it",
+                    sides->service->log);
+    if (sides->first_sequence != 1 || sides->messages != sides->last_sequence)
+        return fail(ERR_CONFIG,
+                    "the stream %s has lost messages (%" PRId64 " of the sequences %" PRId64
+                    " to %" PRId64 "): keep the log, or"
+                    " restore a backup of either",
+                    sides->service->log, sides->messages, sides->first_sequence,
+                    sides->last_sequence);
+    return 0;
+}
+
+static int move_aside(const char *path, const char *suffix, const char *mark)
+{
+    char from[4096], to[4096 + 64];
+    snprintf(from, sizeof(from), "%s%s", path, suffix);
+    snprintf(to, sizeof(to), "%s%s%s", path, mark, suffix);
+    if (rename(from, to) < 0 && (errno != ENOENT || !*suffix))
+        return fail(ERR_READONLY, "%s: %s", from, errno_text(errno));
+    return 0;
+}
+
+/* What the WAL holds goes into the file, if that is whole enough for it. */
+static void close_file(struct sides *sides)
+{
+    _free_(db) struct db *db = NULL;
+    db_free(take(sides->db));
+    if (db_open(
+            &(struct db_options){ .path = sides->database_path, .lock_timeout_ms = LOCK_WAIT_MS },
+            &db) == 0)
+        db_checkpoint(db, 1, NULL);
+}
+
+/* The file first: one without its WAL would be a file without its newest events, a WAL without its
+ * file is nothing. */
+static int keep_stream(struct sides *sides)
+{
+    char mark[64];
+    time_t now = time(NULL);
+    struct tm parts;
+    int r = check_stream_is_whole(sides);
+    if (r < 0)
+        return trace(r);
+    (void)strftime(mark, sizeof(mark), ".forked-%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
+    close_file(sides);
+    r = move_aside(sides->database_path, "", mark);
+    if (r == 0)
+        r = move_aside(sides->database_path, "-wal", mark);
+    if (r == 0)
+        r = move_aside(sides->database_path, "-shm", mark);
+    if (r < 0)
+        return trace(r);
+    printf(
+        "kept the stream; the file is set aside as %s%s. Start %s: it is folded anew from %" PRId64
+        " events.\n",
+        sides->database_path, mark, sides->service->name, sides->last_sequence);
+    if (sides->head.position > sides->equal)
+        printf("The %" PRId64 " events that only the log had are in that file and nowhere else.\n",
+               sides->head.position - sides->equal);
+    return 0;
+}
+
+/* ---- The command ---------------------------------------------------------------------------- */
+
+enum keep { KEEP_NOTHING, KEEP_LOG, KEEP_STREAM };
+
+static int read_arguments(const struct config *config, enum keep *ret_keep)
+{
+    const char *const *arguments = config->arguments + 1;
+    if (config->argument_count == 1) {
+        *ret_keep = KEEP_NOTHING;
+        return 0;
+    }
+    if (config->argument_count == 3 && strcmp(arguments[0], "--keep") == 0) {
+        *ret_keep = strcmp(arguments[1], "log") == 0      ? KEEP_LOG
+                    : strcmp(arguments[1], "stream") == 0 ? KEEP_STREAM
+                                                          : KEEP_NOTHING;
+        if (*ret_keep != KEEP_NOTHING)
+            return 0;
+    }
+    return TOOL_USAGE;
+}
+
+static int resolve(struct sides *sides, const struct config *config, enum keep keep)
+{
+    int r = db_open(&(struct db_options){ .path = sides->database_path,
+                                          .read_only = 1,
+                                          .lock_timeout_ms = LOCK_WAIT_MS },
+                    &sides->db);
+    if (r == 0)
+        r = api_client_open(config, sides->service, &sides->api);
+    if (r == 0)
+        r = look(sides);
+    if (r == 0)
+        r = tell(sides);
+    if (r < 0)
+        return trace(r);
+    switch (keep) {
+    case KEEP_LOG:     return trace(keep_log(sides));
+    case KEEP_STREAM:  return trace(keep_stream(sides));
+    case KEEP_NOTHING: break;
+    }
+    if (both_lack_events(sides) || (sides->equal < sides->last_sequence))
+        printf("choose  stop the service; then `resolve --keep log` gives up what the stream has "
+               "after position %" PRId64 ",\n"
+               "        or `resolve --keep stream` sets aside what the log has after it\n",
+               sides->equal);
+    return 0;
+}
+
+int resolve_run(const struct service *service, const struct config *config,
+                const char *database_path)
+{
+    struct sides sides = { .service = service, .database_path = database_path };
+    enum keep keep;
+    int lock_fd = -1, r = read_arguments(config, &keep);
+    if (r == 0 && keep != KEEP_NOTHING) {
+        char lock_path[4096];
+        snprintf(lock_path, sizeof(lock_path), "%s/%s.lock", config->data_dir, service->name);
+        r = lock_file_take(lock_path, LOCK_WAIT_MS, &lock_fd);
+    }
+    if (r == 0)
+        r = resolve(&sides, config, keep);
+    api_client_free(sides.api);
+    db_free(sides.db);
+    if (lock_fd >= 0)
+        close(lock_fd);
+    return trace(r);
+}

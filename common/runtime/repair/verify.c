@@ -1,0 +1,357 @@
+/* Verify: see verify.h. All of the file is read in one snapshot. The logs are folded anew into a
+ * file beside it, and its tables are compared with those; the stream is compared with the log,
+ * message by message. */
+#include "runtime/repair/verify.h"
+#include "base/lock_file.h"
+#include "runtime/repair/api_client.h"
+#include "runtime/writer/fold.h"
+#include "runtime/repair/tools.h"
+#include "store/compare.h"
+#include "store/cursor.h"
+#include "store/parked.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRESS_EVENTS 1000
+
+struct check {
+    const struct service *service;
+    const struct config *config;
+    const char *database_path;
+    char fold_path[4096];
+    struct db *db; /* the fold's scratch file, with the service's attached: all in one snapshot */
+    struct api_client *api; /* NULL: no server */
+    struct log_head head;
+    _Bool others_are_folded;
+};
+
+/* ---- Telling -------------------------------------------------------------------------------- */
+
+static void progress(const char *what, int64_t done, int64_t all)
+{
+    if (isatty(STDERR_FILENO) && (done % PROGRESS_EVENTS == 0 || done == all)) {
+        fprintf(stderr, "\r%s: %" PRId64 " of %" PRId64 "%s", what, done, all,
+                done == all ? "\r\033[K" : "");
+        fflush(stderr);
+    }
+}
+
+static void row(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void row(const char *name, const char *format, ...)
+{
+    va_list arguments;
+    printf("  %-8s ", name);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n");
+    fflush(stdout);
+}
+
+static int different(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static int different(const char *name, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    row(name, "DIFFERENT: %s", text);
+    return TOOL_NO;
+}
+
+/* ---- The log -------------------------------------------------------------------------------- */
+
+/* Positions without a gap, and each chain made of the one before and the event. */
+static int check_log(struct check *check)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct log_head head = { 0 };
+    struct event event;
+    int r = event_log_head(check->db, &check->head);
+    if (r == 0)
+        r = event_reader_open(&reader, check->db, check->service->log, 0, INT64_MAX);
+    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+        struct digest digest, chain;
+        if (event.position != head.position + 1)
+            return different("log", "position %" PRId64 " follows %" PRId64, event.position,
+                             head.position);
+        r = event_digest(&event, &digest);
+        if (r >= 0)
+            r = event_chain(&head.chain, &digest, &chain);
+        if (r < 0)
+            return trace(r);
+        if (!digest_equal(&chain, &event.chain))
+            return different("log", "position %" PRId64 ": the chain does not follow",
+                             event.position);
+        head = (struct log_head){ .position = event.position, .chain = event.chain };
+        progress("log", head.position, check->head.position);
+    }
+    if (r == 0)
+        row("log", "%" PRId64 " events, positions without a gap, the chain follows", head.position);
+    return trace(r);
+}
+
+/* ---- The fold ------------------------------------------------------------------------------- */
+
+static int fold_own(struct check *check)
+{
+    int64_t position = 0;
+    int r;
+    while ((r = fold_own_log(check->service, check->db, check->db, &position, PROGRESS_EVENTS)) > 0)
+        progress("fold", position, check->head.position);
+    if (r == -ERR_INVALID || r == -ERR_CONSTRAINT)
+        return different("log", "after position %" PRId64 ": %s", position, failure_reason());
+    return trace(r);
+}
+
+static int fold_source(struct check *check, const struct source *source)
+{
+    struct cursor cursor;
+    struct log_head at = { 0 };
+    char why[FOLD_WHY_SIZE];
+    int64_t parked = 0;
+    int r = cursor_read(check->db, source->log, &cursor);
+    while (r == 0 && at.position < cursor.position) {
+        r = fold_page(check->service, source, check->db, check->api, cursor.position, &at, why);
+        if (r == FOLD_DIFFERENT)
+            return different(source->log, "%s", why);
+        progress(source->log, at.position, cursor.position);
+    }
+    if (r == 0 && !digest_equal(&at.chain, &cursor.chain))
+        r = different(source->log,
+                      "at our cursor, position %" PRId64 ", the leader's log has another chain",
+                      cursor.position);
+    if (r == 0)
+        r = parked_count_of(check->db, &(struct parked_filter){ .log = source->log }, &parked);
+    if (r == 0)
+        row(source->log, "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked",
+            cursor.position, source->service, parked);
+    return trace(r);
+}
+
+static int fold_others(struct check *check)
+{
+    const struct source *source = check->service->sources;
+    int r = 0;
+    for (; r == 0 && source && source->log; source++) {
+        r = fold_source(check, source);
+        if (r == -ERR_NETWORK) {
+            row(source->log, "not compared: %s", failure_reason());
+            return 0;
+        }
+    }
+    check->others_are_folded = r == 0;
+    return trace(r);
+}
+
+/* ---- The tables ----------------------------------------------------------------------------- */
+
+/* 1: the table has no row; 0: it has; < 0. */
+static int is_empty(struct db *db, const char *schema, const char *table)
+{
+    char sql[256];
+    int64_t count = 0;
+    snprintf(sql, sizeof(sql),
+             "CREATE TEMP TABLE IF NOT EXISTS rows (n INTEGER); DELETE FROM temp.rows;"
+             " INSERT INTO temp.rows SELECT 1 FROM %s.\"%s\" LIMIT 1",
+             schema, table);
+    int r = db_script(db, sql);
+    if (r == 0)
+        r = db_number(db, &count, "SELECT count(*) FROM temp.rows", "");
+    return r < 0 ? trace(r) : count == 0;
+}
+
+/* Without the others' logs, a table that our own events leave empty may be a projection of
+ * theirs. */
+static int is_unknown(struct check *check, const char *table)
+{
+    if (check->others_are_folded)
+        return 0;
+    int r = is_empty(check->db, "main", table);
+    if (r <= 0)
+        return trace(r);
+    r = is_empty(check->db, COMPARE_SERVED, table);
+    return r < 0 ? trace(r) : !r;
+}
+
+static int compare_tables(struct check *check, struct buf *compared, struct buf *unknown)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = compare_begin(check->db);
+    if (r == 0)
+        r = compare_tables_open(&query, check->db);
+    while (r >= 0 && (r = query_next(&query)) > 0) {
+        const char *table = query_text(&query, 0);
+        r = is_unknown(check, table);
+        buf_put_format(r > 0 ? unknown : compared, " %s", table);
+        if (r == 0)
+            r = compare_table(check->db, table);
+    }
+    buf_put_char(compared, '\0');
+    buf_put_char(unknown, '\0');
+    if (r == 0)
+        r = buf_status(compared) < 0 ? buf_status(compared) : buf_status(unknown);
+    return trace(r);
+}
+
+static int check_tables(struct check *check)
+{
+    static const char *const kinds[] = { [DIFFERENCE_MISSING] = "is missing",
+                                         [DIFFERENCE_EXTRA] = "should not be there",
+                                         [DIFFERENCE_CHANGED] = "differs" };
+    _deinit_(query) struct query query = { 0 };
+    _deinit_(buf) struct buf compared = { 0 };
+    _deinit_(buf) struct buf unknown = { 0 };
+    struct difference first;
+    int64_t count = 0;
+    int r = compare_tables(check, &compared, &unknown);
+    if (r == 0)
+        r = db_number(check->db, &count, "SELECT count(*) FROM temp.differences", "");
+    if (r >= 0)
+        r = differences_open(&query, check->db);
+    if (r >= 0)
+        r = differences_next(&query, &first);
+    if (r > 0)
+        return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all",
+                         first.table, first.key, kinds[first.kind], first.columns ? " in " : "",
+                         first.columns ? first.columns : "", count);
+    if (r < 0)
+        return trace(r);
+    row("tables", "%s as the logs say:%s",
+        check->others_are_folded ? "all" : "those that our own events fill", compared.data);
+    if (unknown.length > 1)
+        row("tables", "not compared, because it needs the others' logs:%s", unknown.data);
+    return 0;
+}
+
+/* ---- The stream ----------------------------------------------------------------------------- */
+
+static int check_message(struct check *check, struct event_reader *reader, int64_t sequence)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct stream_message message;
+    struct event event;
+    struct digest digest;
+    int r = api_client_stream_message(check->api, sequence, &arena, &message);
+    if (r == 0 && message.place != STREAM_EVENT)
+        return different("stream", "sequence %" PRId64 " %s%s", sequence,
+                         message.place == STREAM_HOLE ? "is not there" : "is no event of ours: ",
+                         message.place == STREAM_HOLE ? "" : message.reason);
+    if (r < 0)
+        return trace(r);
+    r = event_reader_next(reader, &event);
+    if (r == 0)
+        return fail(ERR_INTERNAL, "the log ends before position %" PRId64, sequence);
+    r = r < 0 ? r : event_digest(&event, &digest);
+    if (r < 0)
+        return trace(r);
+    if (message.event.position != sequence || !digest_equal(&message.digest, &digest) ||
+        !digest_equal(&message.event.chain, &event.chain))
+        return different("stream", "sequence %" PRId64 " is not the log's event at this position",
+                         sequence);
+    return 0;
+}
+
+/* A service that runs may have published more since our snapshot; one that does not has not. */
+static _Bool runs(const struct check *check)
+{
+    char path[4096];
+    int fd = -1;
+    snprintf(path, sizeof(path), "%s/%s.lock", check->config->data_dir, check->service->name);
+    if (lock_file_take(path, 0, &fd) < 0)
+        return 1;
+    close(fd);
+    return 0;
+}
+
+static int check_stream(struct check *check)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct js_stream_state state;
+    const char *log = check->service->log;
+    int r = api_client_stream_state(check->api, &arena, &state);
+    if (r == JS_REFUSED && state.error.error_code == JS_ERR_STREAM_NOT_FOUND &&
+        check->head.position > 0)
+        return different("stream",
+                         "%s is not there, and the log has %" PRId64
+                         " events; the service makes it anew",
+                         log, check->head.position);
+    if (r != 0)
+        return r < 0 ? trace(r)
+                     : fail(ERR_NETWORK, "the stream %s: %s", log, state.error.description);
+    if (state.last_sequence > check->head.position && !runs(check))
+        return different("stream", "it goes up to %" PRId64 ", the log up to %" PRId64,
+                         state.last_sequence, check->head.position);
+    int64_t last = state.last_sequence < check->head.position ? state.last_sequence
+                                                              : check->head.position,
+            at = state.first_sequence;
+    r = event_reader_open(&reader, check->db, log, at - 1, INT64_MAX);
+    for (; r == 0 && at > 0 && at <= last; at++) {
+        r = check_message(check, &reader, at);
+        progress("stream", at, last);
+    }
+    if (r != 0)
+        return trace(r);
+    row("stream", "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s",
+        log, state.first_sequence, last,
+        last < check->head.position ? "; newer events wait to be published" : "");
+    return 0;
+}
+
+/* ---- The command ---------------------------------------------------------------------------- */
+
+static int check_file(struct check *check)
+{
+    int r = db_integrity_check(check->db);
+    if (r == -ERR_CORRUPT)
+        return different("file", "%s", failure_reason());
+    if (r == 0)
+        row("file", "whole");
+    return trace(r);
+}
+
+static int run(struct check *check)
+{
+    int r = fold_open(check->service, check->fold_path, check->database_path, &check->db);
+    if (r == 0)
+        r = check_file(check);
+    if (r == 0)
+        r = db_begin(check->db);
+    if (r == 0)
+        r = check_log(check);
+    if (r == 0 && api_client_open(check->config, check->service, &check->api) < 0)
+        row("server", "not asked: %s", failure_reason());
+    if (r == 0)
+        r = fold_own(check);
+    if (r == 0 && check->api)
+        r = fold_others(check);
+    if (r == 0)
+        r = check_tables(check);
+    if (r == 0 && check->api)
+        r = check_stream(check);
+    return trace(r);
+}
+
+int verify_run(const struct service *service, const struct config *config,
+               const char *database_path)
+{
+    struct check check = { .service = service, .config = config, .database_path = database_path };
+    if ((size_t)snprintf(check.fold_path, sizeof(check.fold_path), "%s.verify-%d", database_path,
+                         (int)getpid()) >= sizeof(check.fold_path))
+        return fail(ERR_CONFIG, "the path of --data-dir is too long");
+    printf("%s\n", database_path);
+    int r = access(database_path, R_OK) == 0
+                ? run(&check)
+                : fail(ERR_CONFIG, "there is no database that can be read");
+    api_client_free(check.api);
+    db_free(check.db);
+    fold_remove(check.fold_path);
+    if (r == 0)
+        printf("%s agrees\n", check.others_are_folded ? "all" : "what was compared");
+    return trace(r);
+}

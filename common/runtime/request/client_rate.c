@@ -1,0 +1,115 @@
+/* Client rate: see client_rate.h. */
+#include "runtime/request/client_rate.h"
+#include "base/log.h"
+#include "contract/schema.h"
+#include "contracts.h"
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define SECOND_NS 1000000000
+#define CLIENT_NAME_SIZE 160
+#define HEADER "Nats-Request-Info"
+
+void client_rate_init(struct client_rate *rate, int64_t per_second)
+{
+    rate->per_second = per_second;
+    pthread_mutex_init(&rate->lock, NULL);
+}
+
+void client_rate_deinit(struct client_rate *rate)
+{
+    pthread_mutex_destroy(&rate->lock);
+}
+
+/* ---- Who asks ------------------------------------------------------------------------------- */
+
+/* The server writes it once, and in this spelling: another case of letters, which it does not take
+ * away, is the sender's. */
+static enum refusal name_client(const struct bus_view *view, char ret_name[CLIENT_NAME_SIZE])
+{
+    const char *text = NULL;
+    for (int i = 0; i < view->header_count; i++) {
+        if (strcasecmp(view->headers[i].key, HEADER) != 0)
+            continue;
+        if (text || strcmp(view->headers[i].key, HEADER) != 0)
+            return REFUSED_INVALID_REQUEST;
+        text = view->headers[i].value;
+    }
+    snprintf(ret_name, CLIENT_NAME_SIZE, "anonymous");
+    if (!text)
+        return 0;
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *decoded = NULL;
+    if (schema_decode(&request_info_schema, text, strlen(text), &arena, &decoded, &invalid) != 0)
+        return REFUSED_INVALID_REQUEST;
+    const struct request_info *info = decoded;
+    snprintf(ret_name, CLIENT_NAME_SIZE, "%s/%s", info->acc, info->user ? info->user : "");
+    return 0;
+}
+
+/* FNV-1a. The names are the server's own, so nobody can choose one that falls together with
+ * another's. */
+static uint64_t hash(const char *name)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * 1099511628211u;
+    return hash;
+}
+
+/* ---- How much it may ------------------------------------------------------------------------ */
+
+static int64_t *find_bucket(struct client_rate *rate, uint64_t client)
+{
+    int idlest = 0;
+    for (int i = 0; i < rate->count; i++) {
+        if (rate->buckets[i].client == client)
+            return &rate->buckets[i].full_at_ns;
+        if (rate->buckets[i].full_at_ns < rate->buckets[idlest].full_at_ns)
+            idlest = i;
+    }
+    if (rate->count < CLIENT_RATE_CLIENTS_MAX)
+        idlest = rate->count++;
+    rate->buckets[idlest].client = client;
+    rate->buckets[idlest].full_at_ns = 0;
+    return &rate->buckets[idlest].full_at_ns;
+}
+
+static _Bool takes_one(struct client_rate *rate, uint64_t client, int64_t now_ns)
+{
+    int64_t *full_at_ns = find_bucket(rate, client);
+    int64_t next_ns = (*full_at_ns > now_ns ? *full_at_ns : now_ns) + SECOND_NS / rate->per_second;
+    if (next_ns - now_ns > SECOND_NS)
+        return 0;
+    *full_at_ns = next_ns;
+    return 1;
+}
+
+enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view,
+                                 int64_t now_ns, char *message, size_t size)
+{
+    char name[CLIENT_NAME_SIZE];
+    if (rate->per_second == 0)
+        return 0;
+    if (name_client(view, name) != 0) {
+        snprintf(message, size, HEADER " is the server's to set");
+        return REFUSED_INVALID_REQUEST;
+    }
+    pthread_mutex_lock(&rate->lock);
+    _Bool taken = takes_one(rate, hash(name), now_ns);
+    _Bool tell = !taken && (rate->told_ns == 0 || now_ns - rate->told_ns > SECOND_NS);
+    if (tell)
+        rate->told_ns = now_ns;
+    pthread_mutex_unlock(&rate->lock);
+    if (taken)
+        return 0;
+    long long refused = atomic_fetch_add(&rate->refused, 1) + 1;
+    if (tell) /* not for each: they are many */
+        log_warn("client_over_rate", LOG_TEXT("client", name),
+                 LOG_INT("refused_since_start", refused));
+    snprintf(message, size, "this client makes more than %lld requests a second; try again",
+             (long long)rate->per_second);
+    return REFUSED_BUSY;
+}

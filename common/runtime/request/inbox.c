@@ -1,0 +1,103 @@
+/* Inbox: see inbox.h. */
+#include "runtime/request/inbox.h"
+#include "base/condition.h"
+
+int inbox_init(struct inbox *inbox, int queue_max)
+{
+    *inbox = (struct inbox){ .queue_max = queue_max };
+    inbox->last = &inbox->first;
+    pthread_mutex_init(&inbox->lock, NULL);
+    condition_init(&inbox->filled);
+    return 0;
+}
+
+void inbox_deinit(struct inbox *inbox)
+{
+    item_list_free(inbox->first);
+    inbox->first = NULL;
+    pthread_cond_destroy(&inbox->filled);
+    pthread_mutex_destroy(&inbox->lock);
+}
+
+static _Bool is_request(const struct item *item)
+{
+    return item->kind == ITEM_COMMAND;
+}
+
+int inbox_push(struct inbox *inbox, struct item *item)
+{
+    int result = 0;
+    _Bool was_empty = 0;
+    pthread_mutex_lock(&inbox->lock);
+    if (is_request(item) && (inbox->closed || inbox->request_count >= inbox->queue_max)) {
+        result = REFUSED_BUSY;
+    } else {
+        item->next = NULL;
+        *inbox->last = item;
+        inbox->last = &item->next;
+        inbox->request_count += is_request(item);
+        was_empty = inbox->length++ == 0;
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    if (was_empty) /* after the unlock: the taker would wake up only to wait for the lock */
+        pthread_cond_signal(&inbox->filled);
+    return result;
+}
+
+void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
+{
+    pthread_mutex_lock(&inbox->lock);
+    for (const struct item *item = first; item; item = item->next)
+        inbox->length++;
+    *last = inbox->first;
+    if (!inbox->first)
+        inbox->last = last;
+    inbox->first = first;
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+void inbox_close(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    inbox->closed = 1;
+    pthread_cond_signal(&inbox->filled);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+void inbox_wake(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    inbox->woken = 1;
+    pthread_cond_signal(&inbox->filled);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+int inbox_length(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    int length = inbox->length;
+    pthread_mutex_unlock(&inbox->lock);
+    return length;
+}
+
+int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms)
+{
+    int count = 0;
+    pthread_mutex_lock(&inbox->lock);
+    while (inbox->length == 0 && !inbox->closed && !inbox->woken)
+        if (condition_wait(&inbox->filled, &inbox->lock, deadline_ms) != 0)
+            break;
+    inbox->woken = 0;
+    while (count < max && inbox->first) {
+        struct item *item = inbox->first;
+        inbox->first = item->next;
+        item->next = NULL;
+        inbox->length--;
+        inbox->request_count -= is_request(item);
+        items[count++] = item;
+    }
+    if (!inbox->first)
+        inbox->last = &inbox->first;
+    pthread_mutex_unlock(&inbox->lock);
+    return count;
+}

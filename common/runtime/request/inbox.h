@@ -1,0 +1,35 @@
+/* Inbox: the bounded queue before the writer. Many threads push, the writer takes. Requests are
+ * bounded by queue_max: when it is full the callback answers `busy` at once. Events and answers are
+ * bounded where they are asked for (a feed's pull window, a process's calls in flight), so they
+ * always find a place. */
+#pragma once
+#include <pthread.h>
+#include "runtime/core/item.h"
+
+struct inbox {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct item *first;
+    struct item **last;
+    int length;        /* items of all kinds */
+    int request_count; /* of them commands */
+    int queue_max;
+    _Bool closed; /* no more requests; what is there is still taken */
+    _Bool woken;  /* inbox_wake since the last take */
+};
+
+int inbox_init(struct inbox *inbox, int queue_max);
+void inbox_deinit(struct inbox *inbox); /* frees what is left in it */
+
+/* 0, or REFUSED_BUSY: the caller keeps the item */
+int inbox_push(struct inbox *inbox, struct item *item);
+/* a chain of events: they come first again */
+void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last);
+void inbox_close(struct inbox *inbox);
+void inbox_wake(struct inbox *inbox); /* the writer returns from inbox_take, perhaps with nothing */
+int inbox_length(struct inbox *inbox);
+
+/* Up to max items, in order, into items[]. Waits for the first until the monotonic time
+ * deadline_ms. Returns the number, 0 when time is up, the inbox was woken, or it is closed and
+ * empty. */
+int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms);

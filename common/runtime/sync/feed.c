@@ -1,0 +1,446 @@
+/* Feed: see feed.h. */
+#include "runtime/sync/feed.h"
+#include "base/guard.h"
+#include <assert.h>
+#include <stddef.h>
+
+const struct feed_config feed_defaults = {
+    .window_max = 2048,
+    .pull_batch = 512,
+    .pull_expires_ms = 5000,
+    .heartbeat_ms = 1000,
+    .answer_timeout_ms = 4000,
+    .backoff_min_ms = 100,
+    .backoff_max_ms = 2000,
+    .fill_limit = 500,
+    .idle_rounds_max = 2,
+};
+
+static const char *const names[] = {
+    "offline", "asking", "comparing", "making", "pulling", "filling", "waiting", "forked",
+};
+
+const char *feed_state_name(enum feed_state state)
+{
+    return names[state];
+}
+
+/* ---- Moves ---------------------------------------------------------------------------------- */
+
+#define FROM(state) (1u << (state))
+static const unsigned moves[] = {
+    [FEED_OFFLINE] = ~FROM(FEED_FORKED),
+    [FEED_ASKING] = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_PULLING) |
+                    FROM(FEED_FILLING),
+    [FEED_COMPARING] = FROM(FEED_ASKING),
+    [FEED_MAKING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
+    [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
+    [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_WAITING),
+    [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING) |
+                     FROM(FEED_PULLING) | FROM(FEED_FILLING),
+    [FEED_FORKED] = ~0u,
+};
+
+static void move(struct feed *feed, enum feed_state state)
+{
+    const unsigned from = moves[state];
+    assert(from & FROM(feed->state));
+    (void)from; /* without assertions */
+    feed->state = state;
+    feed->acted = 0;
+    feed->deadline_ms = INT64_MAX;
+    feed->epoch++;
+    for (int i = 0; i < FEED_PULLS; i++)
+        feed->pulls[i] = (struct feed_pull){ 0 };
+}
+
+static void wait(struct feed *feed, const char *reason, int64_t now_ms)
+{
+    move(feed, FEED_WAITING);
+    feed->reason = reason;
+    feed->deadline_ms = now_ms + backoff_take_ms(&feed->backoff);
+}
+
+void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor)
+{
+    assert(config->pull_batch <= config->window_max);
+    *feed = (struct feed){
+        .config = *config,
+        .cursor = cursor,
+        .leader_position = cursor,
+        .deadline_ms = INT64_MAX,
+    };
+    backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
+}
+
+/* ---- What happened -------------------------------------------------------------------------- */
+
+void feed_connected(struct feed *feed)
+{
+    if (feed->state != FEED_OFFLINE)
+        return;
+    backoff_reset(&feed->backoff); /* a server that came back: the old waits say nothing of it */
+    move(feed, FEED_ASKING);
+}
+
+void feed_disconnected(struct feed *feed)
+{
+    if (feed->state != FEED_FORKED)
+        move(feed, FEED_OFFLINE);
+}
+
+static void make(struct feed *feed, _Bool delete_first)
+{
+    move(feed, FEED_MAKING);
+    feed->delete_first = delete_first;
+    feed->remade += delete_first;
+}
+
+static void pull(struct feed *feed, int64_t now_ms)
+{
+    move(feed, FEED_PULLING);
+    feed->must_remake = 0;
+    feed->fill_until = 0;
+    feed->idle_rounds = 0;
+    feed->heard_ms = now_ms;
+}
+
+static void note_leader(struct feed *feed, int64_t position)
+{
+    if (position > feed->leader_position)
+        feed->leader_position = position;
+}
+
+static void note_complete(struct feed *feed, int64_t now_ms)
+{
+    if (feed->cursor >= feed->leader_position && feed->unsettled == 0)
+        feed->complete_ms = now_ms;
+}
+
+/* Does the durable stand where our cursor stands? */
+static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
+{
+    if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
+        return 0;
+    int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
+    return info->acked_sequence > feed->cursor + offset ||
+           info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
+           (info->last_position > feed->cursor && info->pending == 0);
+}
+
+static void go_on(struct feed *feed, const struct feed_info *info, int64_t now_ms)
+{
+    if (!info->durable_exists)
+        make(feed, 0);
+    else if (feed->must_remake || is_wrong(feed, info))
+        make(feed, 1);
+    else
+        pull(feed, now_ms);
+}
+
+void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
+{
+    if (feed->state != FEED_ASKING)
+        return;
+    feed->stream_is_missing = !info->stream_exists;
+    if (!info->stream_exists) {
+        wait(feed, "the stream is not there", now_ms);
+        return;
+    }
+    /* Exact, while what is counted at a delivery is too high when the stream holds repeats. */
+    if (info->last_position > 0)
+        feed->leader_position = info->last_position > feed->cursor ? info->last_position
+                                                                   : feed->cursor;
+    if (info->last_differs) { /* it has lost what we read, and said as much again that is new */
+        move(feed, FEED_FORKED);
+        feed->reason = "the leader's log is not the one that we have read";
+        return;
+    }
+    if (info->last_position < feed->cursor) {
+        move(feed, FEED_COMPARING);
+        feed->info = *info;
+        return;
+    }
+    note_complete(feed, now_ms);
+    go_on(feed, info, now_ms);
+}
+
+void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms)
+{
+    if (feed->state != FEED_COMPARING)
+        return;
+    if (fit == FEED_LEADER_AGREES) {
+        note_complete(feed, now_ms);
+        go_on(feed, &feed->info, now_ms);
+        return;
+    }
+    move(feed, FEED_FORKED);
+    feed->reason = fit == FEED_LEADER_DIFFERS ? "the leader's log is not the one that we have read"
+                                              : "the leader has lost events that we have read";
+}
+
+void feed_made(struct feed *feed, int64_t now_ms)
+{
+    if (feed->state != FEED_MAKING)
+        return;
+    if (feed->delete_first)
+        make(feed, 0);
+    else
+        pull(feed, now_ms);
+}
+
+void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
+{
+    if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
+        feed->state == FEED_FILLING)
+        wait(feed, reason, now_ms);
+}
+
+static struct feed_pull *pull_of(struct feed *feed, int64_t number)
+{
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number == number && number > 0)
+            return &feed->pulls[i];
+    return NULL;
+}
+
+/* A delivery keeps the stream's subject, so it does not say which pull it answers; the server
+ * serves them in order. */
+static struct feed_pull *oldest_pull(struct feed *feed)
+{
+    struct feed_pull *oldest = NULL;
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0 && (!oldest || feed->pulls[i].number < oldest->number))
+            oldest = &feed->pulls[i];
+    return oldest;
+}
+
+void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,
+                    int64_t now_ms)
+{
+    struct feed_pull *pull;
+    feed->unsettled += count;
+    note_leader(feed, position + pending);
+    if (feed->state == FEED_PULLING) {
+        feed->heard_ms = now_ms;
+        feed->idle_rounds = 0;
+    }
+    while (count > 0 && (pull = oldest_pull(feed))) {
+        int64_t taken = count < pull->left ? count : pull->left;
+        count -= taken;
+        pull->left -= taken;
+        pull->empty = 0;
+        if (pull->left == 0)
+            *pull = (struct feed_pull){ 0 };
+    }
+}
+
+void feed_heartbeat(struct feed *feed, int64_t now_ms)
+{
+    feed->heard_ms = now_ms;
+    if (feed->state != FEED_PULLING)
+        return;
+    backoff_reset(&feed->backoff);
+    note_complete(feed, now_ms);
+}
+
+/* A pull is over, whether the server said so or not. */
+static void end_pull(struct feed *feed, struct feed_pull *pull)
+{
+    feed->idle_rounds = pull->empty ? feed->idle_rounds + 1 : 0;
+    *pull = (struct feed_pull){ 0 };
+    if (feed->idle_rounds >= feed->config.idle_rounds_max)
+        move(feed, FEED_ASKING);
+}
+
+void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms)
+{
+    struct feed_pull *pull = pull_of(feed, number);
+    if (!pull)
+        return;
+    if (is_error) {
+        wait(feed, "the durable refused a pull", now_ms);
+        return;
+    }
+    feed->heard_ms = now_ms;
+    backoff_reset(&feed->backoff);
+    note_complete(feed, now_ms);
+    end_pull(feed, pull);
+}
+
+/* FILLING: enough, or the next page when the one that came was run. */
+static void go_on_filling(struct feed *feed, int64_t now_ms)
+{
+    if (feed->cursor >= feed->fill_until) {
+        feed->must_remake = 1; /* what the durable delivered behind the gap is gone */
+        move(feed, FEED_ASKING);
+    } else if (feed->page_is_in && feed->unsettled == 0) {
+        if (feed->cursor > feed->fill_after)
+            feed->acted = 0;
+        else
+            wait(feed, "the leader's events do not fill the gap", now_ms);
+    }
+}
+
+void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms)
+{
+    feed->unsettled -= count;
+    if (cursor > feed->cursor) {
+        feed->cursor = cursor;
+        backoff_reset(&feed->backoff);
+        note_leader(feed, cursor);
+    }
+    if (feed->state == FEED_PULLING)
+        note_complete(feed, now_ms);
+    else if (feed->state == FEED_FILLING)
+        go_on_filling(feed, now_ms);
+}
+
+void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms)
+{
+    (void)now_ms;
+    if (feed->state != FEED_PULLING || epoch != feed->epoch)
+        return;
+    feed->gaps++;
+    feed->fill_until = position - 1;
+    move(feed, FEED_FILLING);
+}
+
+void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
+{
+    if (feed->state != FEED_FILLING)
+        return;
+    note_leader(feed, last_position);
+    feed->page_is_in = 1;
+    feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
+    go_on_filling(feed, now_ms); /* it may be run already, or empty */
+}
+
+void feed_fork(struct feed *feed, int64_t epoch)
+{
+    if (epoch != feed->epoch)
+        return;
+    move(feed, FEED_FORKED);
+    feed->reason = "the leader's log is not the one that we have read";
+}
+
+void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
+{
+    feed->must_remake = 1;
+    if (feed->state == FEED_PULLING || feed->state == FEED_FILLING)
+        wait(feed, reason, now_ms);
+}
+
+_Bool feed_has_what_there_is(const struct feed *feed)
+{
+    return feed->complete_ms > 0 || feed->stream_is_missing || feed->state == FEED_FORKED;
+}
+
+/* ---- What to do ----------------------------------------------------------------------------- */
+
+static _Bool has_pull(const struct feed *feed)
+{
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0)
+            return 1;
+    return 0;
+}
+
+static int64_t silence_ms(const struct feed *feed) /* from then on */
+{
+    return has_pull(feed) ? feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 : INT64_MAX;
+}
+
+static void look_at_clock(struct feed *feed, int64_t now_ms)
+{
+    if (now_ms >= silence_ms(feed))
+        move(feed, FEED_ASKING); /* perhaps the durable is gone */
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0 &&
+            now_ms > feed->pulls[i].expires_ms + feed->config.heartbeat_ms)
+            end_pull(feed, &feed->pulls[i]);
+    if (now_ms < feed->deadline_ms)
+        return;
+    if (feed->state != FEED_WAITING)
+        feed_failed(feed, "no answer came", now_ms);
+    else
+        move(feed, feed->fill_until > feed->cursor ? FEED_FILLING : FEED_ASKING);
+}
+
+static struct feed_action ask(struct feed *feed, enum feed_action_kind kind, int64_t now_ms)
+{
+    if (feed->acted)
+        return (struct feed_action){ .kind = FEED_NOTHING };
+    feed->acted = 1;
+    feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
+    return (struct feed_action){
+        .kind = kind,
+        .epoch = feed->epoch,
+        .sequence = feed->cursor + 1,
+        .position = feed->cursor,
+        .count = feed->config.fill_limit,
+    };
+}
+
+static struct feed_action fill(struct feed *feed, int64_t now_ms)
+{
+    struct feed_action action = ask(feed, FEED_FILL, now_ms);
+    if (action.kind == FEED_FILL) {
+        feed->fill_after = feed->cursor;
+        feed->page_is_in = 0;
+    }
+    return action;
+}
+
+static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
+{
+    int64_t asked = 0;
+    struct feed_pull *free_pull = NULL;
+    for (int i = 0; i < FEED_PULLS; i++) {
+        asked += feed->pulls[i].left;
+        if (feed->pulls[i].number == 0)
+            free_pull = &feed->pulls[i];
+    }
+    /* The next pull leaves before the running one is empty, so that the stream never waits for
+     * us. */
+    if (!free_pull || asked > feed->config.pull_batch / 2 ||
+        feed->unsettled + asked + feed->config.pull_batch > feed->config.window_max)
+        return (struct feed_action){ .kind = FEED_NOTHING };
+    if (!has_pull(feed))
+        feed->heard_ms = now_ms; /* silence counts from here */
+    *free_pull = (struct feed_pull){
+        .number = ++feed->pull_number,
+        .left = feed->config.pull_batch,
+        .expires_ms = now_ms + feed->config.pull_expires_ms,
+        .empty = 1,
+    };
+    return (struct feed_action){
+        .kind = FEED_PULL,
+        .epoch = feed->epoch,
+        .count = feed->config.pull_batch,
+        .pull = feed->pull_number,
+    };
+}
+
+struct feed_action feed_next(struct feed *feed, int64_t now_ms)
+{
+    look_at_clock(feed, now_ms);
+    switch (feed->state) {
+    case FEED_ASKING:    return ask(feed, FEED_ASK, now_ms);
+    case FEED_COMPARING: return ask(feed, FEED_COMPARE, now_ms);
+    case FEED_MAKING:
+        return ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
+    case FEED_FILLING: return fill(feed, now_ms);
+    case FEED_PULLING: return next_pull(feed, now_ms);
+    case FEED_OFFLINE:
+    case FEED_WAITING:
+    case FEED_FORKED:  break;
+    }
+    return (struct feed_action){ .kind = FEED_NOTHING };
+}
+
+int64_t feed_due_ms(const struct feed *feed)
+{
+    int64_t due_ms = feed->deadline_ms;
+    return silence_ms(feed) < due_ms ? silence_ms(feed) : due_ms;
+}

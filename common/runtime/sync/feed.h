@@ -1,0 +1,147 @@
+/* Feed: the state machine that brings another service's log to our inbox (rule 3), through a
+ * durable pull consumer of its stream. It does no I/O: it is told what happened and the time, and
+ * feed_next says what to do. The cursor in our database says where we are; what the broker thinks
+ * is only a convenience.
+ *
+ *                  connected               fine                       gap
+ *     OFFLINE ───────────────► ASKING ───────────────► PULLING ───────────────► FILLING
+ *        ▲                     ▲ │ │                      │                        │
+ *        │ disconnected, from  │ │ └─ no durable, or one  │ refused, overflow      │ filled ─► ASKING
+ *        │ any but FORKED      │ │    that is wrong ─► MAKING ─► PULLING           │ leader away
+ *        └─────────────────────┤ └─ no stream ─► WAITING ◄┴────────────────────────┘
+ *                              │                  │ over: ASKING, or FILLING while there is a gap
+ *                              └──────────────────┘ FORKED: its chain does not follow what we have
+ *
+ * A stream that ends before our cursor is either one that its leader is about to fill again, or a
+ * leader that has lost events which we have read. So before it goes on from ASKING it asks the
+ * leader for the event at our cursor (COMPARING): the same chain there, and all is well; another
+ * chain, or a log that ends before, is FORKED. One that ends at our cursor with another chain has
+ * lost what we read and said as much again: FORKED, too. A durable is made at sequence cursor + 1.
+ * That never misses anything: a stream's sequence may run ahead of the position (repeats), never
+ * behind it (the relay sees to that), so position cursor + 1 stands there or later; what comes
+ * before it is a repeat and skipped. It is deleted and made anew when it is ahead of the cursor or
+ * of its stream, when it holds deliveries that we do not have any more, and when it shows nothing
+ * to come while the stream's last position is beyond the cursor. A gap means that the stream has
+ * lost what we need, or holds something else in its place: it is fetched from the leader's own log
+ * page by page (FILL), the next page when the one before was run. What the durable delivers
+ * meanwhile is behind the gap, so the loop does not apply it (rule 3), and the durable is made anew
+ * when the gap is filled. It asks after a few empty rounds and after silence, because a durable
+ * that was deleted looks like an idle one. Only a pull that is out can be silent: while the loop is
+ * a window behind there is none.
+ */
+#pragma once
+#include <stdint.h>
+#include "runtime/core/backoff.h"
+
+enum feed_state {
+    FEED_OFFLINE,
+    FEED_ASKING,
+    FEED_COMPARING,
+    FEED_MAKING,
+    FEED_PULLING,
+    FEED_FILLING,
+    FEED_WAITING,
+    FEED_FORKED
+};
+
+struct feed_config {
+    int64_t window_max; /* asked for or delivered, and not settled */
+    int64_t pull_batch;
+    int64_t pull_expires_ms, heartbeat_ms;
+    int64_t answer_timeout_ms;
+    int64_t backoff_min_ms, backoff_max_ms;
+    int64_t fill_limit;
+    int64_t idle_rounds_max; /* pulls without a message before it asks */
+    uint64_t seed;           /* of the random part of the waits; 0: none */
+};
+extern const struct feed_config feed_defaults;
+
+struct feed_info { /* what a look at stream and durable found */
+    _Bool stream_exists;
+    int64_t last_sequence; /* of the stream */
+    int64_t last_position; /* of its last message; 0: empty */
+    _Bool last_differs;    /* that is where our cursor stands, and its chain is another one */
+    _Bool durable_exists;
+    int64_t acked_sequence, delivered_sequence;
+    int64_t pending, ack_pending;
+};
+
+enum feed_action_kind {
+    FEED_NOTHING,
+    FEED_ASK, /* answer: feed_info or feed_failed */
+    /* the leader's chain at `position` with ours; answer: feed_compared or feed_failed */
+    FEED_COMPARE,
+    FEED_DELETE_DURABLE, /* answer: feed_made or feed_failed */
+    FEED_MAKE_DURABLE,   /* at `sequence`; likewise */
+    FEED_PULL,           /* `count` messages, under the number `pull` */
+    FEED_FILL, /* fetch up to `count` events after `position`; answer: feed_filled or feed_failed */
+};
+enum feed_fit { FEED_LEADER_AGREES, FEED_LEADER_DIFFERS, FEED_LEADER_IS_SHORTER };
+
+struct feed_action {
+    enum feed_action_kind kind;
+    int64_t epoch;
+    int64_t sequence, count, position, pull;
+};
+
+#define FEED_PULLS 2
+struct feed_pull {
+    int64_t number, left, expires_ms;
+    _Bool empty;
+};
+
+struct feed {
+    struct feed_config config;
+    enum feed_state state;
+    int64_t cursor;          /* committed */
+    int64_t leader_position; /* newest that we know of */
+    int64_t epoch;
+    int64_t deadline_ms;
+    struct backoff backoff;
+    int64_t unsettled;     /* delivered to the inbox, not settled */
+    int64_t heard_ms;      /* last sign of life while pulling */
+    int64_t complete_ms;   /* monotonic; when nothing was known to be missing; 0: never */
+    struct feed_info info; /* COMPARING: what was found before */
+    int64_t fill_until;    /* FILLING: position up to which the leader is asked */
+    int64_t fill_after;    /* where the page begins that it was asked for */
+    _Bool page_is_in;      /* the inbox has that page */
+    int64_t pull_number;
+    int64_t idle_rounds;
+    struct feed_pull pulls[FEED_PULLS];
+    _Bool acted, delete_first, must_remake;
+    _Bool stream_is_missing; /* at the newest look */
+    const char *reason;      /* static text */
+    int64_t remade, gaps;    /* counters */
+};
+
+void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor);
+
+void feed_connected(struct feed *feed);
+void feed_disconnected(struct feed *feed);
+void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms);
+void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms);
+void feed_made(struct feed *feed, int64_t now_ms);
+void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
+/* so many, up to position; pending more follow */
+void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,
+                    int64_t now_ms);
+void feed_heartbeat(struct feed *feed, int64_t now_ms);
+void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms);
+/* count of delivered ones that the loop has run */
+void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms);
+/* met this position, not cursor + 1 */
+void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms);
+/* a page of the leader's log is in the inbox */
+void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms);
+void feed_fork(struct feed *feed, int64_t epoch);
+/* deliveries were dropped: they must come again */
+void feed_reset(struct feed *feed, const char *reason, int64_t now_ms);
+
+/* Is there nothing more to be had for now? Complete once, or nothing to read from, or forked, which
+ * is an alarm. */
+_Bool feed_has_what_there_is(const struct feed *feed);
+
+struct feed_action feed_next(struct feed *feed, int64_t now_ms);
+int64_t feed_due_ms(const struct feed *feed);
+
+const char *feed_state_name(enum feed_state state);

@@ -1,0 +1,372 @@
+/* Relay: see relay.h. */
+#include "runtime/sync/relay.h"
+#include <assert.h>
+
+const struct relay_config relay_defaults = {
+    .window_max = 1024,
+    .publish_max = 128,
+    .answer_timeout_ms = 2000,
+    .backoff_min_ms = 50,
+    .backoff_max_ms = 5000,
+    .audit_interval_ms = 10000,
+    .audit_read_max = 256,
+};
+
+#define DENIED_MAX 4 /* messages of an older epoch may still be on their way */
+
+static const char *const names[] = {
+    "offline", "asking", "making", "recovering", "publishing", "waiting", "forked",
+};
+
+const char *relay_state_name(enum relay_state state)
+{
+    return names[state];
+}
+
+/* ---- Moves ---------------------------------------------------------------------------------- */
+
+#define FROM(state) (1u << (state))
+static const unsigned moves[] = {
+    /* from which states each state may be entered */
+    [RELAY_OFFLINE] = ~FROM(RELAY_FORKED),
+    [RELAY_ASKING] = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) |
+                     FROM(RELAY_RECOVERING),
+    [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_FORKED),
+    [RELAY_RECOVERING] = FROM(RELAY_ASKING),
+    [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
+    [RELAY_WAITING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
+                      FROM(RELAY_PUBLISHING),
+    [RELAY_FORKED] = ~0u,
+};
+
+static void move(struct relay *relay, enum relay_state state)
+{
+    const unsigned from = moves[state];
+    assert(from & FROM(relay->state));
+    (void)from; /* without assertions */
+    relay->state = state;
+    relay->acted = 0;
+    relay->deadline_ms = INT64_MAX;
+    relay->sent = relay->published; /* nobody counts on what is in flight */
+    relay->epoch++;                 /* what was asked before is not waited for any more */
+}
+
+static void wait(struct relay *relay, const char *reason, int64_t now_ms)
+{
+    move(relay, RELAY_WAITING);
+    relay->reason = reason;
+    relay->deadline_ms = now_ms + backoff_take_ms(&relay->backoff);
+}
+
+void relay_init(struct relay *relay, const struct relay_config *config, int64_t head)
+{
+    *relay = (struct relay){
+        .config = *config,
+        .head = head,
+        .deadline_ms = INT64_MAX,
+        .audit_ms = INT64_MAX,
+    };
+    backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
+}
+
+/* ---- What happened -------------------------------------------------------------------------- */
+
+void relay_saw(struct relay *relay, int64_t position)
+{
+    if (position > relay->high_water)
+        relay->high_water = position;
+}
+
+void relay_connected(struct relay *relay, int64_t now_ms)
+{
+    (void)now_ms;
+    if (relay->state != RELAY_OFFLINE)
+        return;
+    backoff_reset(&relay->backoff); /* a server that came back: the old waits say nothing of it */
+    move(relay, RELAY_ASKING);
+}
+
+void relay_disconnected(struct relay *relay)
+{
+    if (relay->state != RELAY_FORKED)
+        move(relay, RELAY_OFFLINE);
+}
+
+void relay_grew(struct relay *relay, int64_t head, int64_t now_ms)
+{
+    (void)now_ms;
+    if (head > relay->head)
+        relay->head = head;
+}
+
+void relay_fork(struct relay *relay, const char *reason)
+{
+    move(relay, RELAY_FORKED);
+    relay->reason = reason;
+}
+
+static void make(struct relay *relay, _Bool delete_first)
+{
+    move(relay, RELAY_MAKING);
+    relay->delete_first = delete_first;
+    relay->remade += delete_first;
+    relay->has_hole = 0;
+    relay->denied = relay->audit_read = 0;
+}
+
+void relay_resolved(struct relay *relay)
+{
+    if (relay->state != RELAY_FORKED)
+        return;
+    relay->high_water = 0;
+    make(relay, 1);
+}
+
+static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence,
+                          int64_t now_ms)
+{
+    move(relay, RELAY_PUBLISHING);
+    if (relay->denied_at != position)
+        relay->denied = 0;
+    relay->denied_at = position;
+    relay->published = relay->sent = position;
+    relay->offset = last_sequence - position;
+    relay_saw(relay, position);
+    if (position >= relay->head) /* else the next acknowledgement will say that all is well */
+        backoff_reset(&relay->backoff);
+    relay->audit_ms = now_ms + relay->config.audit_interval_ms;
+}
+
+static _Bool is_damaged(const struct relay_tail *tail)
+{
+    int64_t whole = tail->last_sequence; /* nothing leaves a stream of ours but by an age limit */
+    if (tail->expires)
+        whole = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
+    return tail->deleted > 0 || tail->messages < whole;
+}
+
+static int64_t message_sequence(const struct relay_tail *tail)
+{
+    return tail->message_sequence > 0 ? tail->message_sequence : tail->last_sequence;
+}
+
+/* The newest position that was ever in the stream, as its sequence tells. */
+static int64_t newest_ever(const struct relay_tail *tail)
+{
+    if (!tail->exists)
+        return 0;
+    return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail)
+                          : tail->last_sequence;
+}
+
+/* The server says that the stream ends here, and refuses what follows: it is of two minds. */
+static _Bool is_denied(const struct relay *relay, const struct relay_tail *tail)
+{
+    return relay->denied >= DENIED_MAX &&
+           relay->denied_at == (tail->has_last ? tail->position : tail->last_sequence);
+}
+
+void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+{
+    if (relay->state != RELAY_ASKING)
+        return;
+    relay->expires = tail->expires;
+    if (tail->has_last && !tail->is_ours) {
+        relay_fork(relay, "the stream's last message is not ours");
+    } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
+        relay_fork(relay, "log and stream have different chains at the same position");
+    } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
+        move(relay, RELAY_RECOVERING);
+        relay->stream_position = tail->position;
+        relay->offset = message_sequence(tail) - tail->position;
+        relay_saw(relay, tail->position);
+    } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
+        relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
+    } else if (!tail->exists) {
+        make(relay, 0);
+    } else if (is_damaged(tail) || relay->has_hole || is_denied(relay, tail) ||
+               (tail->has_last && tail->last_sequence < tail->position)) {
+        make(relay, 1);
+    } else { /* without a message: new, or all of it has expired */
+        publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
+                      tail->last_sequence, now_ms);
+    }
+}
+
+void relay_made(struct relay *relay, int64_t now_ms)
+{
+    (void)now_ms;
+    if (relay->state != RELAY_MAKING)
+        return;
+    if (relay->delete_first)
+        make(relay, 0);
+    else
+        move(relay, RELAY_ASKING);
+}
+
+void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
+{
+    if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING ||
+        relay->state == RELAY_RECOVERING)
+        wait(relay, reason, now_ms);
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch || position <= relay->published ||
+        position > relay->sent)
+        return;
+    if (relay->high_water > relay->published)
+        relay->republished += smaller(position, relay->high_water) - relay->published;
+    relay->published = position;
+    relay_saw(relay, position);
+    relay->probing = 0;
+    backoff_reset(&relay->backoff);
+    relay->deadline_ms = relay->sent > position ? now_ms + relay->config.answer_timeout_ms
+                                                : INT64_MAX;
+}
+
+void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING || epoch != relay->epoch)
+        return;
+    relay->refusals++;
+    relay->probing = 1;
+    wait(relay, reason, now_ms);
+}
+
+void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms)
+{
+    if (relay->state == RELAY_PUBLISHING && epoch == relay->epoch && relay->probing &&
+        relay->sent == relay->published + 1)
+        relay->denied++;
+    relay_refused(relay, epoch, reason, now_ms);
+}
+
+void relay_hole(struct relay *relay, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING)
+        return;
+    relay->has_hole = 1;
+    wait(relay, "the audit found a message that cannot be read", now_ms);
+}
+
+void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
+{
+    if (head > relay->head)
+        backoff_reset(&relay->backoff);
+    relay_grew(relay, head, now_ms);
+    if (relay->state != RELAY_RECOVERING)
+        return;
+    relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+    relay->acted = 0;
+    if (head >= relay->stream_position)
+        move(relay, RELAY_ASKING);
+}
+
+void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING)
+        return;
+    /* Acknowledgements may overtake the audit's answer: it is held against what was known when it
+     * asked. */
+    if (!tail->exists || is_damaged(tail) ||
+        tail->last_sequence < relay->audit_published + relay->offset)
+        wait(relay, "the audit found the stream damaged", now_ms);
+    else if (tail->last_sequence > relay->sent + relay->offset)
+        wait(relay, "the audit found more in the stream than was published", now_ms);
+}
+
+/* ---- What to do ----------------------------------------------------------------------------- */
+
+static void look_at_clock(struct relay *relay, int64_t now_ms)
+{
+    if (now_ms < relay->deadline_ms)
+        return;
+    if (relay->state == RELAY_WAITING) {
+        move(relay, RELAY_ASKING);
+    } else if (relay->state == RELAY_PUBLISHING) {
+        relay->probing = 1;
+        wait(relay, "no acknowledgement came", now_ms);
+    } else {
+        relay_failed(relay, "no answer came", now_ms);
+    }
+}
+
+static struct relay_action ask(struct relay *relay, enum relay_action_kind kind, int64_t now_ms)
+{
+    if (relay->acted)
+        return (struct relay_action){ .kind = RELAY_NOTHING };
+    relay->acted = 1;
+    relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+    return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
+}
+
+/* The next part of the stream, from its beginning again after its end; a little each time. */
+static void read_part(struct relay *relay, struct relay_action *action)
+{
+    int64_t end = relay->published + relay->offset;
+    action->first = relay->audit_read < end ? relay->audit_read + 1 : 1;
+    action->last = relay->expires ? 0
+                                  : smaller(action->first + relay->config.audit_read_max - 1, end);
+    relay->audit_read = action->last;
+}
+
+static struct relay_action publish(struct relay *relay, int64_t now_ms)
+{
+    struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
+    int64_t last = smaller(relay->published + (relay->probing ? 1 : relay->config.window_max),
+                           relay->head);
+    last = smaller(last, relay->sent + relay->config.publish_max);
+    if (relay->sent < last) {
+        action.kind = RELAY_PUBLISH;
+        action.first = relay->sent + 1;
+        action.last = last;
+        action.sequence = relay->sent + relay->offset;
+        if (relay->sent == relay->published)
+            relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+        relay->sent = last;
+    } else if (now_ms >= relay->audit_ms) {
+        action.kind = RELAY_AUDIT;
+        relay->audit_ms = now_ms + relay->config.audit_interval_ms;
+        relay->audit_published = relay->published;
+        read_part(relay, &action);
+    }
+    return action;
+}
+
+struct relay_action relay_next(struct relay *relay, int64_t now_ms)
+{
+    look_at_clock(relay, now_ms);
+    switch (relay->state) {
+    case RELAY_ASKING: return ask(relay, RELAY_ASK, now_ms);
+    case RELAY_MAKING:
+        return ask(relay, relay->delete_first ? RELAY_DELETE_STREAM : RELAY_MAKE_STREAM, now_ms);
+    case RELAY_PUBLISHING: return publish(relay, now_ms);
+    case RELAY_RECOVERING: {
+        struct relay_action action = ask(relay, RELAY_RECOVER, now_ms);
+        action.sequence = relay->head + relay->offset > 0 && relay->head > 0
+                              ? relay->head + relay->offset
+                              : 1;
+        action.last = relay->stream_position + relay->offset;
+        return action;
+    }
+    case RELAY_OFFLINE:
+    case RELAY_WAITING:
+    case RELAY_FORKED:  break;
+    }
+    return (struct relay_action){ .kind = RELAY_NOTHING };
+}
+
+int64_t relay_due_ms(const struct relay *relay)
+{
+    int64_t due_ms = relay->deadline_ms;
+    if (relay->state == RELAY_PUBLISHING && relay->audit_ms < due_ms)
+        due_ms = relay->audit_ms;
+    return due_ms;
+}

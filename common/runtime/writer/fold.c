@@ -1,0 +1,188 @@
+/* Fold: see fold.h. */
+#include "runtime/writer/fold.h"
+#include "runtime/repair/api_client.h"
+#include "runtime/core/context.h"
+#include "store/compare.h"
+#include "store/parked.h"
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PAGE_LIMIT 500
+
+int fold_event(const struct service *service, const struct source *source, struct db *db,
+               struct event *event)
+{
+    _deinit_(arena) struct arena arena;
+    arena_init(&arena);
+    const struct event_type *type = event_type_of_name(source ? source->events : service->events,
+                                                       event->type);
+    struct invalid invalid;
+    void *value = NULL;
+    if (!type && source)
+        return 0;
+    int r = type ? schema_decode(type->schema, event->data, event->data_length, &arena, &value,
+                                 &invalid)
+                 : 1;
+    if (r < 0)
+        return trace(r);
+    if (r > 0)
+        return fail(ERR_INVALID, "the event %s at position %" PRId64 " of %s cannot be read",
+                    event->type, event->position, event->log);
+    event->value = value;
+    return trace(type->apply(db, event));
+}
+
+int fold_own_log(const struct service *service, struct db *log, struct db *tables,
+                 int64_t *position, int64_t limit)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event event;
+    int64_t reached = *position;
+    int r = event_reader_open(&reader, log, service->log, reached, limit);
+    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+        r = fold_event(service, NULL, tables, &event);
+        reached = r == 0 ? event.position : reached;
+    }
+    if (r < 0) {
+        *position = reached;
+        return trace(r);
+    }
+    _Bool more = reached - *position == limit;
+    *position = reached;
+    return more;
+}
+
+int fold_read_row(const struct runtime_events_reply_events_item *row, const char *log,
+                  struct event *ret_event)
+{
+    struct event event = {
+        .log = log,
+        .position = row->position,
+        .id = row->id,
+        .type = row->type,
+        .entity = row->entity,
+        .time_ms = row->time_ms,
+        .correlation = row->correlation,
+        .causation = row->causation,
+        .cause = row->cause,
+        .cause_digest = row->cause_digest,
+        .traceparent = row->traceparent,
+        .data = row->data,
+        .data_length = strlen(row->data),
+    };
+    int r = digest_parse(row->chain, &event.chain);
+    if (r < 0)
+        return trace(r);
+    *ret_event = event;
+    return 0;
+}
+
+/* ---- Into a file of its own ------------------------------------------------------------------ */
+
+void fold_remove(const char *path)
+{
+    static const char *const suffixes[] = { "", "-journal", "-wal", "-shm" };
+    char name[4096 + 16];
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+        snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+        unlink(name);
+    }
+}
+
+int fold_open(const struct service *service, const char *path, const char *served_path,
+              struct db **ret_db)
+{
+    _free_(db) struct db *db = NULL;
+    fold_remove(path);
+    int r = db_open(&(struct db_options){ .path = path, .scratch = 1, .lock_timeout_ms = 1000 },
+                    &db);
+    if (r == 0)
+        r = db_script(db, service->tables);
+    if (r == 0)
+        r = compare_attach(db, served_path);
+    if (r < 0)
+        return trace(r);
+    *ret_db = take(db);
+    return 0;
+}
+
+static int different(char *why, const char *what, int64_t position)
+{
+    snprintf(why, FOLD_WHY_SIZE, "position %" PRId64 " %s", position, what);
+    return FOLD_DIFFERENT;
+}
+
+/* One event of another's log. What is parked is not in the tables that serve either. */
+static int fold_foreign(const struct service *service, const struct source *source, struct db *db,
+                        const struct runtime_events_reply_events_item *row, struct log_head *at,
+                        char *why)
+{
+    struct event event;
+    struct digest digest, chain;
+    int r = fold_read_row(row, source->log, &event);
+    if (r == 0)
+        r = event_digest(&event, &digest);
+    if (r >= 0)
+        r = event_chain(&at->chain, &digest, &chain);
+    if (r < 0)
+        return trace(r);
+    if (event.position != at->position + 1 || !digest_equal(&chain, &event.chain))
+        return different(why, "of the leader's log does not follow the one before", event.position);
+    r = parked_holds(db, source->log, event.position);
+    if (r == 0)
+        r = fold_event(service, source, db, &event);
+    if (r == -ERR_INVALID || r == -ERR_CONSTRAINT) {
+        char what[FOLD_WHY_SIZE - 40];
+        snprintf(what, sizeof(what), "cannot be applied, and is not parked: %s", failure_reason());
+        return different(why, what, event.position);
+    }
+    if (r < 0)
+        return trace(r);
+    *at = (struct log_head){ .position = event.position, .chain = event.chain };
+    return 0;
+}
+
+int fold_fetch(struct api_client *api, const struct source *source, int64_t after_position,
+               struct arena *arena, const struct runtime_events_reply **ret_page)
+{
+    _free_(bus_message) struct bus_message *answer = NULL;
+    char subject[BUS_SUBJECT_MAX + 1], body[96];
+    struct invalid invalid;
+    void *value = NULL;
+    snprintf(subject, sizeof(subject), "%s.events", source->prefix);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}",
+                          after_position, PAGE_LIMIT);
+    int r = api_client_ask(api, subject, body, (size_t)length, &answer);
+    if (r == 0)
+        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer),
+                          bus_message_length(answer), arena, &value, &invalid);
+    if (r < 0)
+        return trace(r);
+    if (r > 0)
+        return fail(ERR_NETWORK, "%s does not give its events", source->service);
+    *ret_page = value;
+    return 0;
+}
+
+int fold_rows(const struct service *service, const struct source *source, struct db *db,
+              const struct runtime_events_reply *page, int64_t upto, struct log_head *at,
+              char ret_why[FOLD_WHY_SIZE])
+{
+    int r = 0;
+    if (page->events_count == 0)
+        return different(ret_why, "is not in the leader's log any more", at->position + 1);
+    for (size_t i = 0; r == 0 && i < page->events_count && at->position < upto; i++)
+        r = fold_foreign(service, source, db, &page->events[i], at, ret_why);
+    return trace(r);
+}
+
+int fold_page(const struct service *service, const struct source *source, struct db *db,
+              struct api_client *api, int64_t upto, struct log_head *at,
+              char ret_why[FOLD_WHY_SIZE])
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    const struct runtime_events_reply *page = NULL;
+    int r = fold_fetch(api, source, at->position, &arena, &page);
+    return r < 0 ? trace(r) : trace(fold_rows(service, source, db, page, upto, at, ret_why));
+}

@@ -1,0 +1,455 @@
+/* Run item: see run_item.h. The order inside a command is: has this key been answered before?
+ * decide; append and apply; make the reply from the first event. */
+#include "runtime/writer/run_item.h"
+#include "base/guard.h"
+#include "base/log.h"
+#include "store/migrate.h"
+#include "store/parked.h"
+#include "store/refusals.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+_Bool run_item_is_own_fault(int r)
+{
+    return r == -ERR_CONSTRAINT || r == -ERR_INVALID || r == -ERR_INTERNAL;
+}
+
+/* One that ends with its item, because a savepoint takes its effects back. Without savepoints it
+ * ends the whole run, which begins again with them (loop_run). */
+static _Bool is_contained(const struct loop *loop, int r)
+{
+    return loop->isolates && run_item_is_own_fault(r);
+}
+
+static int isolate(struct loop *loop)
+{
+    return loop->isolates ? trace(db_savepoint(loop->db)) : 0;
+}
+
+/* Keeps the effects of a piece of work, or takes them back. Returns what it was given, or a failure
+ * to keep them. */
+static int end_isolation(struct loop *loop, int r)
+{
+    if (r == 0 && loop->isolates)
+        return trace(db_release(loop->db));
+    if (is_contained(loop, r))
+        db_rollback_to_savepoint(loop->db);
+    return r;
+}
+
+static const char *keep(struct arena *arena, const char *text)
+{
+    return arena_copy(arena, text, strlen(text));
+}
+
+/* ---- Appending ------------------------------------------------------------------------------ */
+
+static int fill_event(struct loop *loop, struct journey *j, const struct emission *emission,
+                      struct event *event)
+{
+    char *id = arena_alloc(j->arena, UUID_SIZE);
+    if (!id)
+        return fail(ERR_MEMORY, "no memory for an event");
+    uuid_make(&loop->ids, j->now_ms, id);
+    _deinit_(buf) struct buf data = { 0 };
+    int r = schema_encode(emission->type->schema, emission->value, &data);
+    if (r < 0)
+        return trace(r);
+    const struct origin *origin = &emission->origin;
+    *event = (struct event){
+        .log = loop->service->log,
+        .position = loop->at.head.position + 1,
+        .id = id,
+        .type = emission->type->name,
+        .entity = emission->entity,
+        .time_ms = j->now_ms,
+        .correlation = origin->correlation ? origin->correlation : id,
+        .causation = origin->causation,
+        .cause = origin->cause,
+        .cause_digest = origin->cause_digest,
+        .traceparent = origin->traceparent,
+        .data = arena_copy(j->arena, data.data, data.length),
+        .data_length = data.length,
+        .value = emission->value,
+    };
+    if (!event->data)
+        return fail(ERR_MEMORY, "no memory for an event");
+    struct digest digest;
+    r = event_digest(event, &digest);
+    if (r == 0)
+        r = event_chain(&loop->at.head.chain, &digest, &event->chain);
+    return trace(r);
+}
+
+/* One event into the log and the tables (rules 1 and 2). */
+static int append(struct loop *loop, struct batch *batch, const struct event_type *type,
+                  struct event *event, struct arena *arena)
+{
+    struct committed_event *committed = arena_alloc(arena, sizeof(*committed));
+    if (!committed)
+        return fail(ERR_MEMORY, "no memory for an event");
+    int r = event_log_append(loop->db, event);
+    if (r == 0)
+        r = type->apply(loop->db, event);
+    if (r < 0)
+        return trace(r);
+    loop->at.head = (struct log_head){ .position = event->position, .chain = event->chain };
+    committed->event = *event;
+    committed->next = NULL;
+    *batch->last_event = committed;
+    batch->last_event = &committed->next;
+    batch->own_event_count++;
+    return 0;
+}
+
+int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
+                     const struct event **ret_first)
+{
+    const struct log_head head = loop->at.head;
+    struct committed_event **last_event = batch->last_event;
+    const int count = batch->own_event_count;
+    const struct event *first = NULL;
+
+    int r = isolate(loop);
+    for (struct emission *e = j->emissions; e && r == 0; e = e->next) {
+        struct event *event = arena_alloc(j->arena, sizeof(*event));
+        r = event ? fill_event(loop, j, e, event) : fail(ERR_MEMORY, "no memory for an event");
+        if (r == 0)
+            r = append(loop, batch, e->type, event, j->arena);
+        if (!first)
+            first = event;
+    }
+    r = end_isolation(loop, r);
+    if (r < 0) {
+        loop->at.head = head;
+        *last_event = NULL;
+        batch->last_event = last_event;
+        batch->own_event_count = count;
+        return trace(r);
+    }
+    if (ret_first)
+        *ret_first = first;
+    return 0;
+}
+
+/* ---- Commands ------------------------------------------------------------------------------- */
+
+static int refuse(struct item *item, enum refusal refusal, const char *message)
+{
+    item->outcome = OUTCOME_REFUSED;
+    item->refusal = refusal;
+    item->message = keep(&item->arena, message);
+    return item->message ? 0 : fail(ERR_MEMORY, "no memory for a refusal");
+}
+
+static int answer_from(struct item *item, const struct event *event)
+{
+    void *reply = arena_alloc(&item->arena, item->command->reply->size);
+    if (!reply)
+        return fail(ERR_MEMORY, "no memory for a reply");
+    item->command->answer(event, reply);
+    item->outcome = OUTCOME_DONE;
+    return trace(schema_encode(item->command->reply, reply, &item->body));
+}
+
+/* 1: answered from memory of the same key; 0: a new key; < 0. */
+static int answer_repeat(struct loop *loop, struct item *item)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event found;
+    int r = event_reader_open_cause(&reader, loop->db, loop->service->log, item->origin.cause);
+    if (r >= 0)
+        r = event_reader_next(&reader, &found);
+    if (r < 0)
+        return trace(r);
+    if (r == 0) {
+        const char *digest, *message;
+        enum refusal refusal;
+        r = refusals_find(loop->db, item->key, &item->arena, &digest, &refusal, &message);
+        if (r <= 0)
+            return trace(r);
+        if (strcmp(digest, item->origin.cause_digest) != 0)
+            return refuse(item, REFUSED_CONFLICT,
+                          "this idempotency key was used for another request") < 0
+                       ? -ERR_MEMORY
+                       : 1;
+        return refuse(item, refusal, message) < 0 ? -ERR_MEMORY : 1;
+    }
+    if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0)
+        return refuse(item, REFUSED_CONFLICT, "this idempotency key was used for another request") <
+                       0
+                   ? -ERR_MEMORY
+                   : 1;
+    const struct event_type *type = event_type_of_name(loop->service->events, found.type);
+    void *value = NULL;
+    struct invalid invalid;
+    if (!type || schema_decode(type->schema, found.data, found.data_length, &item->arena, &value,
+                               &invalid) != 0)
+        return fail(ERR_INTERNAL, "our own event at position %" PRId64 " cannot be read",
+                    found.position);
+    found.value = value;
+    r = answer_from(item, &found);
+    return r < 0 ? trace(r) : 1;
+}
+
+static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    int r;
+    if (item->key && GUARD(idempotency_key)) {
+        r = answer_repeat(loop, item);
+        if (r != 0)
+            return r < 0 ? trace(r) : 0;
+    }
+    struct journey j;
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
+    j.origin = item->origin;
+    const struct event *first = NULL;
+    r = item->command->decide(&j, item->request);
+    if (r == 0)
+        r = append_emissions(loop, &j, batch, &first);
+    if (r == 0)
+        r = first ? answer_from(item, first)
+                  : fail(ERR_INTERNAL, "%s decided nothing", item->command->subject);
+    journey_deinit(&j);
+    if (r <= 0)
+        return trace(r);
+    if (item->key && !refusal_is_transient(r)) {
+        int written = refusals_write(loop->db, item->key, item->origin.cause_digest, r, j.message,
+                                     wall_ms);
+        if (written < 0)
+            return trace(written);
+    }
+    return refuse(item, r, j.message);
+}
+
+/* ---- Events --------------------------------------------------------------------------------- */
+
+static int park(struct loop *loop, struct item *item, const char *error, int64_t wall_ms)
+{
+    struct parked parked = {
+        .log = item->source->log,
+        .position = item->event.position,
+        .entity = item->event.entity,
+        .type = item->event.type,
+        .error = error,
+        .since_ms = wall_ms,
+    };
+    int r = parked_add(loop->db, &parked);
+    if (r < 0)
+        return trace(r);
+    loop->at.parked_count++;
+    item->outcome = OUTCOME_PARKED;
+    item->message = keep(&item->arena, error);
+    log_error("event_parked", LOG_TEXT("log", parked.log), LOG_INT("position", parked.position),
+              LOG_TEXT("type", parked.type), LOG_TEXT("entity", parked.entity),
+              LOG_TEXT("reason", error));
+    return 0;
+}
+
+/* An event that we have reacted to before, in a life that our log remembers and our cursor does
+ * not. */
+static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    if (!item->type->react)
+        return 0;
+    char cause[64];
+    snprintf(cause, sizeof(cause), "%s/%" PRId64, item->source->log, item->event.position);
+    int r = GUARD(react_once) ? event_log_has_cause(loop->db, cause) : 0;
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
+    struct journey j;
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
+    j.origin = (struct origin){
+        .correlation = item->event.correlation,
+        .causation = item->event.id,
+        .cause = keep(&item->arena, cause),
+        .traceparent = item->event.traceparent,
+    };
+    r = j.origin.cause ? item->type->react(&j, &item->event)
+                       : fail(ERR_MEMORY, "no memory for a reaction");
+    if (r == 0)
+        r = append_emissions(loop, &j, batch, NULL);
+    journey_deinit(&j);
+    return r > 0 ? fail(ERR_INTERNAL, "a reaction cannot refuse") : trace(r);
+}
+
+/* Effect and reaction stand or fall together. */
+static int apply_foreign(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    if (!item->type)
+        return 0;
+    if (item->invalid)
+        return fail(ERR_INVALID, "%s", item->invalid);
+    int r = isolate(loop);
+    if (r == 0)
+        r = item->type->apply(loop->db, &item->event);
+    if (r == 0)
+        r = react(loop, item, wall_ms, batch);
+    return trace(end_isolation(loop, r));
+}
+
+/* A parked event once more. What stands behind an earlier one of its entity stays there. */
+static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall_ms,
+                              struct batch *batch)
+{
+    const char *log = item->source->log;
+    const int64_t position = item->event.position;
+    int64_t first = 0;
+    int r = parked_first(loop->db, log, item->event.entity, &first);
+    if (r < 0)
+        return trace(r);
+    item->outcome = r == 0 || first > position ? OUTCOME_REPEAT : OUTCOME_PARKED;
+    if (item->outcome == OUTCOME_REPEAT || first < position)
+        return 0;
+    r = apply_foreign(loop, item, wall_ms, batch);
+    if (r < 0 && !is_contained(loop, r))
+        return trace(r);
+    if (r < 0) {
+        log_error("redrive_failed", LOG_TEXT("log", log), LOG_INT("position", position),
+                  LOG_TEXT("type", item->event.type), LOG_TEXT("entity", item->event.entity),
+                  LOG_TEXT("reason", failure_text()));
+        return trace(parked_set_error(loop->db, log, position, failure_text()));
+    }
+    r = parked_remove(loop->db, log, position);
+    if (r < 0)
+        return trace(r);
+    loop->at.parked_count--;
+    item->outcome = OUTCOME_DONE;
+    log_info("event_redriven", LOG_TEXT("log", log), LOG_INT("position", position),
+             LOG_TEXT("type", item->event.type), LOG_TEXT("entity", item->event.entity));
+    return 0;
+}
+
+static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_ms,
+                             struct batch *batch)
+{
+    struct cursor *cursor = &loop->at.cursors[item->feed];
+    switch (cursor_fit(cursor, item->event.position, &item->event.chain, &item->event_digest)) {
+    case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
+    case CURSOR_GAP:    item->outcome = OUTCOME_GAP; return 0;
+    case CURSOR_FORK:   item->outcome = OUTCOME_FORK; return 0;
+    case CURSOR_NEXT:   break;
+    }
+    int behind = 0, r = 0;
+    if (loop->at.parked_count > 0 && GUARD(parking_behind))
+        behind = parked_has(loop->db, item->source->log, item->event.entity);
+    item->outcome = OUTCOME_DONE;
+    if (behind == 0)
+        r = apply_foreign(loop, item, wall_ms, batch);
+    if (behind < 0 || (r < 0 && !is_contained(loop, r)))
+        return trace(behind < 0 ? behind : r);
+    if (behind > 0 || r < 0)
+        r = park(loop, item,
+                 behind > 0 ? "an earlier event of this entity is parked" : failure_text(),
+                 wall_ms);
+    *cursor = (struct cursor){
+        .position = item->event.position,
+        .chain = item->event.chain,
+        .event_time_ms = item->event.time_ms,
+    };
+    loop->cursor_moved[item->feed] = 1;
+    return trace(r);
+}
+
+/* Our own log, ahead in the stream: a restored or lost database catches up on itself. No reaction
+ * and nothing observed: it has all happened before. */
+static int run_own_event(struct loop *loop, struct item *item)
+{
+    struct cursor head = { .position = loop->at.head.position, .chain = loop->at.head.chain };
+    switch (cursor_fit(&head, item->event.position, &item->event.chain, &item->event_digest)) {
+    case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
+    case CURSOR_GAP:    item->outcome = OUTCOME_GAP; return 0;
+    case CURSOR_FORK:   item->outcome = OUTCOME_FORK; return 0;
+    case CURSOR_NEXT:   break;
+    }
+    if (!item->type || item->invalid)
+        return fail(ERR_INVALID, "our own event %s at position %" PRId64 " cannot be read: %s",
+                    item->event.type, item->event.position,
+                    item->invalid ? item->invalid : "unknown type; a newer version wrote it");
+    int r = event_log_append(loop->db, &item->event);
+    if (r == 0)
+        r = item->type->apply(loop->db, &item->event);
+    /* the projections are as old as our log was */
+    if (r == 0 && !loop->at.folding && loop->service->sources) {
+        loop->at.folding = 1;
+        r = meta_write(loop->db, META_FOLDING, 1);
+    }
+    if (r == 0 && item->stream_position > loop->at.stream_position) {
+        loop->at.stream_position = item->stream_position;
+        r = meta_write(loop->db, META_STREAM_POSITION, item->stream_position);
+    }
+    if (r < 0)
+        return trace(r);
+    loop->at.head = (struct log_head){ .position = item->event.position,
+                                       .chain = item->event.chain };
+    item->outcome = OUTCOME_DONE;
+    return 0;
+}
+
+/* ---- The process, and the table of kinds ---------------------------------------------------- */
+
+/* A decision of the process whose events do not fit is dropped and the process starts again from
+ * the tables; the batch goes on. */
+static int settle_process(struct loop *loop, struct journey *j, struct batch *batch, int r)
+{
+    if (r == 0)
+        r = append_emissions(loop, j, batch, NULL);
+    if (r == 0)
+        loop_take_calls(loop, j, batch);
+    journey_deinit(j);
+    if (r >= 0 || !is_contained(loop, r))
+        return r < 0 ? trace(r) : 0;
+    log_error("process_failed", LOG_TEXT("reason", failure_text()));
+    loop_stop_process(loop);
+    return 0;
+}
+
+static int run_answer(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    item->outcome = OUTCOME_DONE;
+    if (!loop->process_runs)
+        return 0; /* its memory is gone; start() has asked, or will ask, again */
+    struct journey j;
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
+    int r = loop->service->process->answered(loop->process_state, &j, &item->answer);
+    return trace(settle_process(loop, &j, batch, r));
+}
+
+int run_step(struct loop *loop, int64_t wall_ms, struct batch *batch)
+{
+    struct journey j;
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &batch->arena,
+                 &loop->ids, wall_ms);
+    int64_t due_ms = INT64_MAX;
+    int r = loop->service->process->step(loop->process_state, &j, &due_ms);
+    loop->process_due_ms = due_ms;
+    return trace(settle_process(loop, &j, batch, r));
+}
+
+int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    int r = 0;
+    switch (item->kind) {
+    case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
+    case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
+    case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
+    case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
+    case ITEM_ANSWER:  r = run_answer(loop, item, wall_ms, batch); break;
+    case ITEM_EVENT:
+        r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)
+            : item->source ? run_foreign_event(loop, item, wall_ms, batch)
+                           : run_own_event(loop, item);
+        break;
+    }
+    if (r >= 0 || !is_contained(loop, r))
+        return r < 0 ? trace(r) : 0;
+    if (item->kind != ITEM_COMMAND)
+        return trace(r);
+    log_error("request_failed", LOG_TEXT("reason", failure_text()),
+              LOG_TEXT("correlation", item->origin.correlation));
+    return refuse(item, REFUSED_INTERNAL, "the service failed on this request; its log says why");
+}
