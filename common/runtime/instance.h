@@ -7,6 +7,7 @@
 #include "runtime/core/config.h"
 #include "runtime/outbound/sender.h"
 #include "runtime/watch/http.h"
+#include "runtime/watch/statistics.h"
 #include "runtime/request/inbox.h"
 #include "runtime/request/micro.h"
 #include "runtime/request/readers.h"
@@ -28,6 +29,7 @@ struct instance {
     struct sender sender;
     struct rebuilder rebuilder;
     struct micro micro;
+    struct statistics statistics; /* of all these, for $SRV.STATS and /metrics */
     struct admin admin;
     struct client_rate client_rate;
     struct http *http;               /* NULL: off */

@@ -53,65 +53,23 @@ static void on_closed(void *context, const char *reason)
     instance_exit(context, EXIT_FAILED);
 }
 
-/* ---- $SRV.STATS ----------------------------------------------------------------------------- */
-
-static void put_source(const struct instance *instance, int i, struct buf *out)
-{
-    const struct source_status *source = &instance->status.sources[i];
-    int64_t position = atomic_load(&source->position),
-            leader = atomic_load(&source->leader_position);
-    int64_t complete_ms = atomic_load(&source->complete_at_ms), now_ms = clock_wall_ms();
-    buf_put_format(out, "%s\"%s\":{\"cursor\":%lld,\"lag\":%lld,\"state\":\"%s\"", i ? "," : "",
-                   instance->service->sources[i].log, (long long)position,
-                   (long long)(leader > position ? leader - position : 0),
-                   feed_state_name((enum feed_state)atomic_load(&source->feed_state)));
-    buf_put_format(out, ",\"remade\":%lld,\"gaps\":%lld", (long long)atomic_load(&source->remade),
-                   (long long)atomic_load(&source->gaps));
-    if (complete_ms > 0)
-        buf_put_format(out, ",\"age_ms\":%lld",
-                       (long long)(now_ms > complete_ms ? now_ms - complete_ms : 0));
-    buf_put_char(out, '}');
-}
-
-static void put_data(void *context, int endpoint, struct buf *out)
-{
-    struct instance *instance = context;
-    const struct status *status = &instance->status;
-    (void)endpoint; /* the same for all: it is the service's */
-    int64_t position = atomic_load(&status->position), published = atomic_load(&status->published);
-    char last_commit[RFC3339_SIZE] = "";
-    if (atomic_load(&status->last_commit_ms) > 0)
-        rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
-    buf_put_format(
-        out,
-        "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,"
-        "\"queue\":%d,"
-        "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"rebuilds\":%lld,\"rebuilt_rows\":"
-        "%lld,\"rebuild_events\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%"
-        "s\","
-        "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"republished\":%lld,"
-        "\"stream_remade\":%lld,\"refused\":%lld,\"sources\":{",
-        status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)),
-        (long long)position, (long long)published, (long long)(position - published),
-        inbox_length(&instance->inbox), readers_length(&instance->readers),
-        (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
-        (long long)atomic_load(&status->rebuilds), (long long)atomic_load(&status->rebuilt_rows),
-        (long long)atomic_load(&status->rebuild_events), (long long)atomic_load(&status->commits),
-        (long long)atomic_load(&status->committed_items), last_commit,
-        (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
-        (long long)atomic_load(&status->replay_target),
-        (long long)atomic_load(&status->republished),
-        (long long)atomic_load(&status->stream_remade), (long long)atomic_load(&status->refused));
-    for (int i = 0; instance->service->sources && instance->service->sources[i].log; i++)
-        put_source(instance, i, out);
-    buf_put_text(out, "}}");
-}
+/* ---- Statistics ----------------------------------------------------------------------------- */
 
 static int start_micro(struct instance *instance)
 {
     static char id[MICRO_ID_SIZE];
     const struct service *service = instance->service;
     int r = micro_make_id(instance->bus, id);
+    instance->statistics = (struct statistics){
+        .service = service,
+        .status = &instance->status,
+        .bus = instance->bus,
+        .client_rate = &instance->client_rate,
+        .inbox = &instance->inbox,
+        .readers = &instance->readers,
+        .endpoints = instance->counters,
+        .endpoint_count = instance->endpoint_count,
+    };
     instance->micro = (struct micro){
         .name = service->name,
         .id = id,
@@ -120,8 +78,8 @@ static int start_micro(struct instance *instance)
         .started_ms = instance->status.started_ms,
         .endpoints = instance->counters,
         .endpoint_count = instance->endpoint_count,
-        .data = put_data,
-        .context = instance,
+        .data = statistics_write_data,
+        .context = &instance->statistics,
     };
     if (r == 0)
         r = micro_check(&instance->micro);
@@ -204,7 +162,7 @@ static int start(struct instance *instance)
     if (r == 0)
         r = writer_start(&instance->writer);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, instance, &instance->http);
+        r = http_start(config->http, metrics_pages, &instance->statistics, &instance->http);
     return trace(r);
 }
 
@@ -242,7 +200,7 @@ static void tell_supervisor(const struct instance *instance)
 {
     char text[128];
     const char *why;
-    _Bool alive = health_is_alive(instance, &why);
+    _Bool alive = health_is_alive(&instance->status, &why);
     snprintf(text, sizeof(text), "%sSTATUS=%s", alive ? "WATCHDOG=1\n" : "",
              alive ? status_name(&instance->status) : why);
     notify_send(text);
@@ -343,6 +301,8 @@ int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
+    if (argc == 2 && strcmp(argv[1], "--print-status-fields") == 0)
+        return statistics_print_fields(stdout) < 0 ? EXIT_FAILED : EXIT_FINE;
     int r = config_read(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;

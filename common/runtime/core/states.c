@@ -1,6 +1,10 @@
 /* States: see states.h. */
 #include "runtime/core/states.h"
 #include <assert.h>
+#include <string.h>
+
+#define HELP_COLUMNS 98
+#define NAME_COLUMNS 14 /* of the names, with the blanks around them */
 
 const struct state_text service_states[] = {
     [SERVICE_STARTING] = { "starting",
@@ -91,4 +95,33 @@ const char *feed_state_name(enum feed_state state)
 {
     assert((unsigned)state < FEED_STATES);
     return feed_states[state].name;
+}
+
+/* A text in lines of at most HELP_COLUMNS, from the second on behind the names' columns. */
+static void print_wrapped(FILE *file, const char *text)
+{
+    int column = NAME_COLUMNS;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (column > NAME_COLUMNS && column + 1 + length > HELP_COLUMNS) {
+            fprintf(file, "\n%*s", NAME_COLUMNS, "");
+            column = NAME_COLUMNS;
+        } else if (column > NAME_COLUMNS) {
+            fprintf(file, " ");
+            column++;
+        }
+        fprintf(file, "%.*s", length, text);
+        column += length;
+        text += length + (text[length] == ' ');
+    }
+    fprintf(file, "\n");
+}
+
+void states_print(FILE *file)
+{
+    fprintf(file, "STATES\n");
+    for (int i = 0; i < SERVICE_STATES; i++) {
+        fprintf(file, "  %-*s", NAME_COLUMNS - 2, service_states[i].name);
+        print_wrapped(file, service_states[i].meaning);
+    }
 }
