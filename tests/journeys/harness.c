@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "names.h"
 #include "runtime/request/query.h"
+#include "runtime/writer/loop.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>

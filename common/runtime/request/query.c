@@ -1,6 +1,7 @@
 /* Query: see query.h. */
 #include "runtime/request/query.h"
 #include "base/log.h"
+#include "store/cursor.h"
 #include "store/parked.h"
 #include <string.h>
 

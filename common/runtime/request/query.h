@@ -1,6 +1,7 @@
 /* Query: one question answered from a read-only connection, in one read transaction, with the
  * positions that the answer reflects and how old it may be (`as_of`). */
 #pragma once
+#include "runtime/core/context.h"
 #include "runtime/core/status.h"
 
 struct reader_place { /* one reader thread's own */
