@@ -28,12 +28,6 @@ static void refuse(struct world *world, const struct wire *request, int code, in
            error_code, description);
 }
 
-static int64_t number_of(const struct wire *request, const char *key, int64_t otherwise)
-{
-    const char *at = strstr(wire_data(request), key);
-    return at ? strtoll(at + strlen(key), NULL, 10) : otherwise;
-}
-
 /* ---- Streams -------------------------------------------------------------------------------- */
 
 static void describe_stream(struct world *world, const struct stream *stream,
@@ -59,8 +53,8 @@ static void create_stream(struct world *world, struct stream *stream, const stru
 {
     if (!stream->exists) {
         stream_create(world, stream);
-        stream->max_bytes = number_of(request, "\"max_bytes\":", -1);
-        stream->replicas = number_of(request, "\"num_replicas\":", 1);
+        stream->max_bytes = wire_member(request, "\"max_bytes\":", -1);
+        stream->replicas = wire_member(request, "\"num_replicas\":", 1);
     }
     describe_stream(world, stream, request);
 }
@@ -120,7 +114,7 @@ static void show_message(struct world *world, const struct wire *request, const 
 static void get_message(struct world *world, const struct stream *stream,
                         const struct wire *request)
 {
-    int64_t sequence = number_of(request, "\"seq\":", 0);
+    int64_t sequence = wire_member(request, "\"seq\":", 0);
     if (strstr(wire_data(request), "\"last_by_subj\""))
         for (sequence = stream->last; sequence > 0 && !stream_at(stream, sequence); sequence--)
             ;
@@ -160,7 +154,7 @@ static void create_durable(struct world *world, struct stream *stream, struct du
         refuse(world, request, 400, 10148, "consumer already exists");
         return;
     }
-    int64_t start = number_of(request, "\"opt_start_seq\":", 1);
+    int64_t start = wire_member(request, "\"opt_start_seq\":", 1);
     for (int i = 0; i < DURABLES_MAX; i++) {
         struct durable *durable = &stream->durables[i];
         if (durable->exists)
@@ -170,7 +164,7 @@ static void create_durable(struct world *world, struct stream *stream, struct du
                                      .delivered = start - 1,
                                      .acked = start - 1,
                                      .ack_pending_max =
-                                         number_of(request, "\"max_ack_pending\":", 1000) };
+                                         wire_member(request, "\"max_ack_pending\":", 1000) };
         snprintf(durable->name, sizeof(durable->name), "%s", name);
         describe_durable(world, stream, durable, request);
         return;
@@ -204,8 +198,8 @@ static const char *const verbs[VERBS] = {
     [CONSUMER_DELETE] = "CONSUMER.DELETE.", [CONSUMER_NEXT] = "CONSUMER.MSG.NEXT.",
 };
 
-static void take(struct world *world, enum verb verb, struct stream *stream, const char *consumer,
-                 const struct wire *request, struct sender_of from)
+static void serve(struct world *world, enum verb verb, struct stream *stream, const char *consumer,
+                  const struct wire *request, struct sender_of from)
 {
     struct durable *durable = durable_of_name(stream, consumer, strlen(consumer));
     if (verb == CONSUMER_NEXT) {
@@ -243,7 +237,7 @@ void api_take(struct world *world, const struct wire *request, struct sender_of 
         struct stream *stream = stream_of_name(world, name, (size_t)(dot - name));
         if (!stream)
             break;
-        take(world, (enum verb)verb, stream, *dot ? dot + 1 : "", request, from);
+        serve(world, (enum verb)verb, stream, *dot ? dot + 1 : "", request, from);
         return;
     }
     server_status(world, wire_reply(request), "503");

@@ -92,12 +92,6 @@ void durable_serve(struct world *world, struct stream *stream)
 
 /* ---- Pulls ---------------------------------------------------------------------------------- */
 
-static int64_t number_of(const struct wire *wire, const char *key, int64_t otherwise)
-{
-    const char *at = strstr(wire_data(wire), key);
-    return at ? strtoll(at + strlen(key), NULL, 10) : otherwise;
-}
-
 /* durable NULL: there is none. */
 void durable_pull(struct world *world, struct stream *stream, struct durable *durable,
                   const struct wire *request, struct sender_of from)
@@ -112,13 +106,13 @@ void durable_pull(struct world *world, struct stream *stream, struct durable *du
         server_status(world, reply, "409 Exceeded MaxWaiting");
         return;
     }
-    int64_t expires_ms = number_of(request, "\"expires\":", 0) / NS_PER_MS;
-    int64_t idle_ms = number_of(request, "\"idle_heartbeat\":", 0) / NS_PER_MS;
+    int64_t expires_ms = wire_member(request, "\"expires\":", 0) / NS_PER_MS;
+    int64_t idle_ms = wire_member(request, "\"idle_heartbeat\":", 0) / NS_PER_MS;
     struct pull *pull = &durable->pulls[durable->pull_count++];
     *pull = (struct pull){
         .node = from.node,
         .connection = from.connection,
-        .left = number_of(request, "\"batch\":", 1),
+        .left = wire_member(request, "\"batch\":", 1),
         .expires_ms = world->now_ms + expires_ms,
         .idle_ms = idle_ms > 0 ? idle_ms : INT32_MAX,
     };

@@ -259,12 +259,25 @@ void net_hurry(struct world *world, struct node *node)
 
 /* ---- Links ---------------------------------------------------------------------------------- */
 
-void link_connect(struct world *world, struct node *node, int lane)
+void link_connect(struct node *node, int lane)
 {
     struct link *link = &node->links[lane];
     link->is_up = 1;
     link->number++;
     bus_link_changed(node->bus, lane);
+}
+
+static void tell_server_later(struct world *world, const struct node *node, const struct link *link)
+{
+    struct packet gone = { .kind = PACKET_GONE,
+                           .node = node->index,
+                           .lane = BUS_URGENT,
+                           .connection = link->number };
+    gone.number = ++world->net.number;
+    gone.due_ms = link->cut_ms;
+    if (!world->calm && one_in(world, 8))
+        gone.due_ms += draw(world, GONE_MS);
+    push(&world->net, &gone);
 }
 
 void link_cut(struct world *world, struct node *node, int lane)
@@ -275,15 +288,8 @@ void link_cut(struct world *world, struct node *node, int lane)
     link->is_up = 0;
     link->cut_ms = world->now_ms + draw(world, CUT_MS);
     link->reconnect_ms = world->now_ms + 1 + draw(world, RECONNECT_MS);
-    struct packet gone = { .kind = PACKET_GONE,
-                           .node = node->index,
-                           .lane = lane,
-                           .connection = link->number };
-    gone.number = ++world->net.number;
-    gone.due_ms = link->cut_ms;
-    if (!world->calm && one_in(world, 8))
-        gone.due_ms += draw(world, GONE_MS);
-    push(&world->net, &gone);
+    if (lane == BUS_URGENT) /* where all subscriptions are */
+        tell_server_later(world, node, link);
     if (node->bus)
         bus_link_changed(node->bus, lane);
 }

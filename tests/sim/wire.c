@@ -109,6 +109,12 @@ int64_t wire_header_number(const struct wire *wire, const char *key, int64_t oth
     return wire_header(wire, key, &value) > 0 ? strtoll(value, NULL, 10) : otherwise;
 }
 
+int64_t wire_member(const struct wire *wire, const char *name, int64_t otherwise)
+{
+    const char *at = strstr(wire_data(wire), name);
+    return at ? strtoll(at + strlen(name), NULL, 10) : otherwise;
+}
+
 int wire_status(const struct wire *wire)
 {
     const size_t length = strlen(VERSION);

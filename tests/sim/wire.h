@@ -45,5 +45,7 @@ static inline const char *wire_data(const struct wire *wire)
 int wire_header(const struct wire *wire, const char *key, const char **ret_value);
 /* The same as a number; otherwise: what there is without it. */
 int64_t wire_header_number(const struct wire *wire, const char *key, int64_t otherwise);
+/* The number under a name of a JSON body, `"seq":` and so on; otherwise: what there is without. */
+int64_t wire_member(const struct wire *wire, const char *name, int64_t otherwise);
 /* The code of a message that is only a status; 0: an ordinary one. */
 int wire_status(const struct wire *wire);

@@ -244,6 +244,7 @@ void node_start(struct world *world, struct node *node);
 void node_crash(struct world *world, struct node *node, _Bool power_was_cut);
 /* it is in the middle of a turn: dies, and is buried when that is over */
 void node_die(struct node *node, _Bool power_was_cut);
+void node_cut(struct world *world, struct node *node, int lane);
 void node_cut_off(struct world *world, struct node *node); /* both links */
 void node_turn_writer(struct world *world, struct node *node);
 void node_turn_sender(struct world *world, struct node *node);
@@ -293,6 +294,7 @@ void check_all(struct world *world);                /* in quiet */
 const char *what_is_not_quiet(struct world *world); /* NULL: it is */
 sqlite3_stmt *prepare(struct world *world, const struct node *node, const char *sql);
 int64_t number_of(struct world *world, const struct node *node, const char *sql);
+const struct node *node_of_log(const struct world *world, int log);
 const struct charge_entry *unexplained_charge(struct world *world);
 void check_tables(struct world *world);
 void check_folds(struct world *world);

@@ -327,8 +327,9 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 /* Is there something to do before any time is reached? Under the lock. */
 static _Bool has_work(struct sender *sender)
 {
-    _Bool acked = sender->relay.sent > sender->relay.published &&
-                  acked_in_epoch(sender) >= atomic_load(&sender->ack_wake_position);
+    int64_t acked_position = acked_in_epoch(sender);
+    _Bool acked = acked_position > sender->relay.published &&
+                  acked_position >= atomic_load(&sender->ack_wake_position);
     _Bool ending = sender->stopping && sender->stop_by_ms == 0;
     return sender->first || ending || acked || sender->more;
 }
