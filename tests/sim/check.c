@@ -110,11 +110,11 @@ static const char *what_moves(const struct world *world, const struct node *node
         return "a relay has not published its log";
     if (relay->head != node->promise || node->promise != count)
         return "a log has not all that was committed";
+    if (atomic_load(&node->instance->status.parked) > 0)
+        return "an event is parked";
     if (inbox_length(&node->instance->inbox) > 0 || sender->first || sender->calls ||
         sender->redrive.item)
         return "something waits in a service";
-    if (atomic_load(&node->instance->status.parked) > 0)
-        return "an event is parked";
     const char *moves = NULL;
     for (int i = 0; node->sources[i].log && !moves; i++)
         moves = what_a_feed_does(world, node, i);

@@ -14,7 +14,7 @@ static struct node *any_node(struct world *world)
 }
 
 /* May this stream be damaged? Its service's database must have all. */
-static _Bool stream_may_go(const struct world *world, int log)
+_Bool stream_may_go(const struct world *world, int log)
 {
     if (!world->server.streams[log].exists)
         return 0;
@@ -30,7 +30,7 @@ static _Bool stream_is_whole(const struct world *world, int log)
     int64_t position = 0;
     for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
         const struct stored *stored = stream_at(stream, s);
-        if (!stored)
+        if (!stored || stored->position == 0)
             return 0;
         position += stored->position == position + 1;
     }
@@ -335,25 +335,6 @@ static _Bool copy_database(struct world *world)
     return 0; /* a backup is no fault */
 }
 
-/* ---- The one that cannot be healed ----------------------------------------------------------- */
-
-int lose_both_copies(struct world *world)
-{
-    struct node *node = any_node(world);
-    struct history *history = &world->logs[node->log];
-    struct stream *stream = &world->server.streams[node->log];
-    if (!node->copy || node->copy_head == 0 || node->copy_head >= history->count ||
-        stream->last != history->count)
-        return -1;
-    tell(world, "%s and its stream lose what came after %lld", node->service->name,
-         (long long)node->copy_head);
-    node_crash(world, node, 0);
-    node_restore(world, node, 1);
-    stream_cut(stream, node->copy_head);
-    history->count = history->in_stream = node->copy_head; /* the world is another one now */
-    return node->log;
-}
-
 /* ---- The table ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -416,7 +397,7 @@ void fault_act(struct world *world)
 void faults_end(struct world *world)
 {
     tell(world, "nothing is broken any more");
-    world->calm = 1;
+    world->calm = world->load.is_over = 1;
     world->fault_ms = INT64_MAX;
     world->provider.away_until_ms = 0;
     world->net.garble_until_ms = 0;

@@ -121,7 +121,7 @@ void load_act(struct world *world)
     struct load *load = &world->load;
     if (world->now_ms >= load->retry_ms)
         ask_again(world);
-    if (world->calm || world->now_ms < load->next_ms)
+    if (load->is_over || world->now_ms < load->next_ms)
         return;
     load->next_ms = world->now_ms + draw(world, 2 * world->mean_load_ms + 1);
     if (load->waiting_count == WAITING_MAX)
@@ -135,7 +135,7 @@ void load_act(struct world *world)
 int64_t load_due_ms(const struct world *world)
 {
     const struct load *load = &world->load;
-    return !world->calm && load->next_ms < load->retry_ms ? load->next_ms : load->retry_ms;
+    return !load->is_over && load->next_ms < load->retry_ms ? load->next_ms : load->retry_ms;
 }
 
 void load_free(struct world *world)
@@ -248,9 +248,9 @@ static void take_first_answer(struct world *world, struct request *request,
         learn(load, request, seen->id);
     if (!*request->refusal && request->kind == REQUEST_PLACE && one_in(world, LOOK_ONE_IN))
         look(world, request, seen->id, seen->position);
-    if (!world->calm && one_in(world, REPEAT_ONE_IN))
+    if (!load->is_over && one_in(world, REPEAT_ONE_IN))
         send(world, request);
-    if (!world->calm && !*request->refusal && one_in(world, OTHER_BODY_ONE_IN))
+    if (!load->is_over && !*request->refusal && one_in(world, OTHER_BODY_ONE_IN))
         ask_with_other_body(world, request);
 }
 

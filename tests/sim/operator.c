@@ -38,6 +38,8 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
 void operator_act(struct world *world)
 {
     int log = (int)draw(world, LOGS);
+    if (world->adversary.is_there)
+        adversary_undo(world);
     ask(world, log, REDRIVE);
     if (!world->calm && one_in(world, 2))
         ask(world, log, one_in(world, 3) ? PARKED : EVENTS);

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#define QUIET_STEPS_MAX 1600000 /* after the last fault, until the world must be at rest (I12) */
+/* after the last fault, until the world must be at rest (I12); without a guard it will never be */
+#define QUIET_STEPS_MAX 1600000
+#define QUIET_STEPS_UNGUARDED_MAX 100000
 #define QUIET_MS_MAX 1800000
-#define NAMED_MS_MAX 120000
 /* runs that may pass without a guard before we say that it is not missed */
 #define GUARD_SEEDS_MAX 100
 
@@ -102,32 +103,17 @@ void step(struct world *world)
 
 static void come_to_rest(struct world *world)
 {
-    const int64_t steps_max = world->steps + QUIET_STEPS_MAX, end_ms = world->now_ms + QUIET_MS_MAX;
+    const int64_t end_ms = world->now_ms + QUIET_MS_MAX;
+    const int64_t steps_max = world->steps +
+                              (guard_removed ? QUIET_STEPS_UNGUARDED_MAX : QUIET_STEPS_MAX);
     const char *moves = "";
     while (!world->violation[0] && moves) {
         if (world->steps >= steps_max || world->now_ms >= end_ms)
-            violated(world, "I12: after %d s without a fault: %s", QUIET_MS_MAX / 1000, moves);
+            violated(world, "I12: the world does not come to rest: %s", moves);
         for (int64_t until = world->steps + 64; world->steps < until && !world->violation[0];)
             step(world);
         moves = what_is_not_quiet(world);
     }
-}
-
-/* Rule 6: what nothing can heal is named: by the leader, whose stream has held more, or by the
- * reader, who has read more. */
-static _Bool is_named(const struct world *world, int log)
-{
-    for (int i = 0; i < world->node_count; i++) {
-        const struct node *node = &world->nodes[i];
-        if (!node->runs)
-            continue;
-        if (node->log == log && node_relay(node)->state == RELAY_FORKED)
-            return 1;
-        for (int s = 0; node->sources[s].log; s++)
-            if (node_source_log(node, s) == log && node_feed(node, s)->state == FEED_FORKED)
-                return 1;
-    }
-    return 0;
 }
 
 struct total {
@@ -136,20 +122,6 @@ struct total {
     double simulated_s;
     uint64_t digest;
 };
-
-static void see_loss_named(struct world *world, struct total *total)
-{
-    int log = lose_both_copies(world);
-    const int64_t end_ms = world->now_ms + NAMED_MS_MAX;
-    if (log < 0)
-        return;
-    while (!is_named(world, log) && world->now_ms < end_ms && !world->violation[0])
-        step(world);
-    total->losses++;
-    if (!is_named(world, log))
-        violated(world, "rule 6: %s has lost events that were read, and nobody says so",
-                 world->logs[log].service->name);
-}
 
 static void add_up(struct total *total, const struct world *world)
 {
@@ -174,15 +146,17 @@ static _Bool run(const struct wish *wish, uint64_t seed, struct total *total, ch
 {
     static struct world world; /* too large for a stack */
     world_open(&world, wish, seed);
-    while (world.steps < wish->steps && !world.violation[0])
+    while (world.steps < wish->steps && !world.violation[0]) {
+        world.load.is_over = world.steps >= wish->steps / 5 * 4;
         step(&world);
+    }
     if (!world.violation[0])
         faults_end(&world);
     come_to_rest(&world);
     if (!world.violation[0])
         check_all(&world);
     if (!world.violation[0])
-        see_loss_named(&world, total);
+        total->losses += see_loss_named(&world);
     add_up(total, &world);
     snprintf(ret_violation, size, "%s", world.violation);
     world_close(&world);

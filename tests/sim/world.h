@@ -143,6 +143,7 @@ struct load {
     /* the newest NAMES_MAX of them are kept */
     int account_count, card_count, order_count, product_count;
     int64_t accepted, refused, repeated;
+    _Bool is_over; /* nobody asks for anything new */
 };
 
 enum charge_status { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_VOIDED };
@@ -279,13 +280,16 @@ enum charge_status provider_status(const struct provider *provider, const char *
 void operator_act(struct world *world);
 void operator_take_reply(struct world *world, const struct wire *wire);
 void adversary_act(struct world *world);
+void adversary_undo(struct world *world); /* what an operator does about it */
 
 /* faults.c */
 const char *fault_name(int i); /* NULL: there are no more */
 void fault_act(struct world *world);
 void faults_end(struct world *world);
-/* of the newest events of a log that was read; which, or -1 */
-int lose_both_copies(struct world *world);
+_Bool stream_may_go(const struct world *world, int log); /* its database has all */
+
+/* loss.c */
+_Bool see_loss_named(struct world *world); /* false: there was nothing to lose */
 
 /* check.c, check_tables.c, fold.c */
 void check_stored(struct world *world, struct stream *stream, const struct wire *wire);
