@@ -3,6 +3,12 @@
  * decline the card (decline_card.c). */
 #include "base/clock.h"
 #include "journeys.h"
+#include "schemas/account.get.reply.h"
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.order.PaymentFailed.h"
 #include "store/row.h"
 #include "tables.h"
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include "runtime/writer/fold.h"
 #include "runtime/writer/loop.h"
+#include "schemas/runtime.rebuild.reply.h"
 
 /* In the caller's transaction, before anything is served: the service's tables are dropped, made as
  * the program wants them now, and filled from our own log. Others' logs are read again from their

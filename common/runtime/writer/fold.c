@@ -2,6 +2,7 @@
 #include "runtime/writer/fold.h"
 #include "runtime/repair/api_client.h"
 #include "runtime/core/context.h"
+#include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/parked.h"
 #include <inttypes.h>

@@ -2,8 +2,10 @@
  * nothing is reacted to. At a start with other tables into the tables that serve; else into a
  * scratch file beside the file that serves, from the log in that file and those of the leaders. */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
+
+struct runtime_events_reply;
+struct runtime_events_reply_events_item;
 
 struct api_client;
 
