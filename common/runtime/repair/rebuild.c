@@ -30,8 +30,10 @@ static int drop_tables(const struct service *service, struct db *db)
         r = query_open(
             &query, model,
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'", "");
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         buf_put_format(&sql, "DROP TABLE IF EXISTS \"%s\";", query_text(&query, 0));
+    if (r == 0)
+        r = query_status(&query);
     buf_put_char(&sql, '\0');
     if (r == 0)
         r = buf_status(&sql);
@@ -222,9 +224,9 @@ static int report_all(struct rebuild *rebuild)
     _deinit_(query) struct query query = { 0 };
     struct difference difference;
     int r = differences_open(&query, rebuild->db);
-    while (r >= 0 && (r = differences_next(&query, &difference)) > 0)
+    while (r == 0 && differences_have_next(&query, &difference))
         r = report_difference(rebuild, &difference);
-    return trace(r);
+    return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
 int rebuild_compare(struct rebuild *rebuild)

@@ -57,7 +57,7 @@ static int is_stale(struct reader_place *place, const struct item *item)
             continue;
         const char *id = *(const char *const *)((const char *)item->request + field->offset);
         for (int i = 0; id && source && source[i].log; i++) {
-            int r = parked_has(place->db, source[i].log, id);
+            int r = parked_has_entity(place->db, source[i].log, id);
             if (r != 0)
                 return trace(r);
         }

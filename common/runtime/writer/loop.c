@@ -58,20 +58,22 @@ static int read_positions(struct loop *loop)
             return trace(r);
         loop->cursor_moved[i] = 0;
     }
-    r = meta_read(loop->db, META_STREAM_POSITION, &loop->at.stream_position);
-    if (r >= 0)
-        r = meta_read(loop->db, META_FOLDING, &loop->at.folding);
-    return r < 0 ? trace(r) : trace(parked_count(loop->db, &loop->at.parked_count));
+    r = meta_read_or(loop->db, META_STREAM_POSITION, 0, &loop->at.stream_position);
+    if (r == 0)
+        r = meta_read_or(loop->db, META_FOLDING, 0, &loop->at.folding);
+    if (r == 0)
+        r = parked_count(loop->db, &loop->at.parked_count);
+    return trace(r);
 }
 
 /* The service's own tables. When tables_version has changed they are folded anew (rebuild.c). */
 static int create_tables(struct loop *loop)
 {
     int64_t version = 0;
-    int r = meta_read(loop->db, "tables_version", &version);
+    int r = meta_find(loop->db, "tables_version", &version);
     if (r < 0)
         return trace(r);
-    if (r > 0 && version != loop->service->tables_version) {
+    if (r == 0 && version != loop->service->tables_version) {
         r = rebuild_tables(loop->service, loop->db);
         if (r == 0)
             r = meta_write(loop->db, META_FOLDING, 1);
@@ -80,9 +82,9 @@ static int create_tables(struct loop *loop)
     }
     if (r == 0)
         r = meta_write(loop->db, "tables_version", loop->service->tables_version);
-    if (r >= 0 && loop->service->scratch_tables)
+    if (r == 0 && loop->service->scratch_tables)
         r = db_script(loop->db, loop->service->scratch_tables);
-    return r < 0 ? trace(r) : 0;
+    return trace(r);
 }
 
 /* A life before this one may have ended between a write and its sync, or because of a sync that
