@@ -114,6 +114,7 @@ struct query_type {
     int (*ask)(struct journey *j, const void *request, void *ret_reply); /* 0, a refusal, < 0 */
 };
 
+#define SOURCES_MAX 8 /* logs of others that one service reads */
 struct source {
     const char *log;                 /* "ACCOUNT" */
     const char *service;             /* "account-svc", the leader */

@@ -74,7 +74,7 @@ int schema_decode_tree(const struct schema *schema, const char *data, size_t len
                        struct arena *arena, void **ret_value, struct invalid *ret_invalid);
 
 /* Compact JSON, fields in the order of the schema, absent ones left out. Written directly, without
- * a tree between: this is on the writer's path (measured by tests/bench/bench_contract). 0 or
+ * a tree between: this is on the writer's path (measured by bench/bench_contract). 0 or
  * -ERR_MEMORY. */
 int schema_encode(const struct schema *schema, const void *value, struct buf *out);
 

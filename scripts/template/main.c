@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-    return service_main(&@name @_service, argc, argv);
+    return service_main(&@name@_service, argc, argv);
 }

@@ -1,12 +1,11 @@
-/* The table of contents of @name@: what it answers, what it says happened, and what it reads of
- * others. Start reading here. */
+/* The table of contents of @name@: what it answers, what it says happened, and what it reads of others.
+ * Start reading here. */
 #include "service.h"
 #include "journeys.h"
 #include "tables.h"
 
 static const struct command commands[] = {
-    { "@name@.take", &@name @_take_schema, &@name @_take_reply_schema, take_order,
-      take_order_answer },
+    { "@name@.take", &@name@_take_schema, &@name@_take_reply_schema, take_order, take_order_answer },
     { 0 },
 };
 
@@ -24,12 +23,12 @@ static const struct source sources[] = {
     { 0 },
 };
 
-const struct service @name @_service = {
+const struct service @name@_service = {
     .name = "@name@",
     .log = "@LOG@",
     .prefix = "@name@",
     .description = "Taking paid orders in hand",
-    .tables = @name @_tables,
+    .tables = @name@_tables,
     .tables_version = 1,
     .events = events,
     .sources = sources,

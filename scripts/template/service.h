@@ -2,4 +2,4 @@
 #pragma once
 #include "journey.h"
 
-extern const struct service @name @_service;
+extern const struct service @name@_service;

@@ -1,12 +1,11 @@
-/* Take order: somebody takes a paid order in hand, once. It reads, decides and says what happened;
- * the tables change when that event is applied (taken_apply), and the reply goes out after the
- * commit. */
+/* Take order: somebody takes a paid order in hand, once. It reads, decides and says what happened; the
+ * tables change when that event is applied (taken_apply), and the reply goes out after the commit. */
 #include "journeys.h"
 #include "tables.h"
 
 int take_order(struct journey *j, const void *request)
 {
-    const struct @name @_take *take = request;
+    const struct @name@_take *take = request;
     const char *account_id;
     int r = paid_order_find(j, take->order_id, &account_id);
     if (r == NOT_FOUND)
@@ -24,7 +23,7 @@ int take_order(struct journey *j, const void *request)
 
 void take_order_answer(const struct event *event, void *ret_reply)
 {
-    struct @name @_take_reply *reply = ret_reply;
+    struct @name@_take_reply *reply = ret_reply;
     reply->order_id = event->entity;
     reply->position = event->position;
 }

@@ -1,7 +1,7 @@
 /* Fuzz: what a target and its two mains agree on.
  *
  * A target is one file with a fuzz_one(). With libfuzzer.c it becomes a program that searches for
- * inputs (scripts/fuzz), with replay.c a test that runs the inputs of a folder
+ * inputs (scripts/dev/fuzz), with replay.c a test that runs the inputs of a folder
  * (tests/fuzz/corpus/TARGET). Whatever does not hold ends the process by abort(), which both mains
  * report. */
 #pragma once

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "names.h"
 #include "runtime/request/query.h"
+#include "runtime/writer/loop.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -256,7 +257,7 @@ static void give_key(struct item *item, const char *subject, const char *body, c
 static void ask(struct stage *stage, struct item *item)
 {
     struct status status = { 0 };
-    struct reader_place place = {
+    struct reader place = {
         .service = stage->service,
         .option_values = stage->option_values,
         .status = &status,

@@ -1,5 +1,4 @@
 /* Status: what a service calls itself, and whom it refuses, when several things hold at once. */
-#include "runtime/sync/relay.h"
 #include "runtime/core/status.h"
 #include <criterion/criterion.h>
 #include <string.h>

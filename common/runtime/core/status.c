@@ -1,22 +1,27 @@
 /* Status: see status.h. */
 #include "runtime/core/status.h"
-#include "runtime/sync/relay.h"
 #include <stdio.h>
+
+enum service_state status_state(const struct status *status)
+{
+    if (atomic_load(&status->draining))
+        return SERVICE_DRAINING;
+    if (atomic_load(&status->damaged))
+        return SERVICE_CORRUPT;
+    if (atomic_load(&status->relay_state) == RELAY_FORKED)
+        return SERVICE_FORKED;
+    if (atomic_load(&status->disk) == DISK_DEGRADED)
+        return SERVICE_DEGRADED;
+    if (atomic_load(&status->caught_up))
+        return SERVICE_READY;
+    return atomic_load(&status->replay_target) > 0 || atomic_load(&status->whole)
+               ? SERVICE_REPLAYING
+               : SERVICE_STARTING;
+}
 
 const char *status_name(const struct status *status)
 {
-    if (atomic_load(&status->draining))
-        return "draining";
-    if (atomic_load(&status->damaged))
-        return "corrupt";
-    if (atomic_load(&status->relay_state) == RELAY_FORKED)
-        return "forked";
-    if (atomic_load(&status->disk) == DISK_DEGRADED)
-        return "degraded";
-    if (!atomic_load(&status->caught_up))
-        return atomic_load(&status->replay_target) > 0 || atomic_load(&status->whole) ? "replaying"
-                                                                                      : "starting";
-    return "ready";
+    return service_state_name(status_state(status));
 }
 
 enum refusal status_refuses(const struct status *status, int64_t backlog_max,

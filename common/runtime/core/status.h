@@ -2,7 +2,9 @@
  * any, so that $SRV answers and refusals never wait for SQLite or for a lock. */
 #pragma once
 #include <stdatomic.h>
-#include "runtime/writer/loop.h"
+#include <stdint.h>
+#include "journey.h"
+#include "runtime/core/states.h"
 
 enum disk_state { DISK_FINE, DISK_DEGRADED, DISK_CORRUPT };
 
@@ -49,8 +51,8 @@ struct status {
     struct source_status sources[SOURCES_MAX];
 };
 
-/* "starting", "replaying", "ready", "degraded", "forked", "corrupt", "draining": the worst that
- * holds. */
+/* The worst state that holds, and its name. */
+enum service_state status_state(const struct status *status);
 const char *status_name(const struct status *status);
 
 /* May a command be taken now? 0, or the refusal and its message (valid until the thread's next

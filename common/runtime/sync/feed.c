@@ -16,15 +16,6 @@ const struct feed_config feed_defaults = {
     .idle_rounds_max = 2,
 };
 
-static const char *const names[] = {
-    "offline", "asking", "comparing", "making", "pulling", "filling", "waiting", "forked",
-};
-
-const char *feed_state_name(enum feed_state state)
-{
-    return names[state];
-}
-
 /* ---- Moves ---------------------------------------------------------------------------------- */
 
 #define FROM(state) (1u << (state))

@@ -32,17 +32,7 @@
 #pragma once
 #include <stdint.h>
 #include "runtime/core/backoff.h"
-
-enum feed_state {
-    FEED_OFFLINE,
-    FEED_ASKING,
-    FEED_COMPARING,
-    FEED_MAKING,
-    FEED_PULLING,
-    FEED_FILLING,
-    FEED_WAITING,
-    FEED_FORKED
-};
+#include "runtime/core/states.h"
 
 struct feed_config {
     int64_t window_max; /* asked for or delivered, and not settled */
@@ -143,5 +133,3 @@ _Bool feed_has_what_there_is(const struct feed *feed);
 
 struct feed_action feed_next(struct feed *feed, int64_t now_ms);
 int64_t feed_due_ms(const struct feed *feed);
-
-const char *feed_state_name(enum feed_state state);

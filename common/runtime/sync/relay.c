@@ -14,15 +14,6 @@ const struct relay_config relay_defaults = {
 
 #define DENIED_MAX 4 /* messages of an older epoch may still be on their way */
 
-static const char *const names[] = {
-    "offline", "asking", "making", "recovering", "publishing", "waiting", "forked",
-};
-
-const char *relay_state_name(enum relay_state state)
-{
-    return names[state];
-}
-
 /* ---- Moves ---------------------------------------------------------------------------------- */
 
 #define FROM(state) (1u << (state))

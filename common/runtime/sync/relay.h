@@ -52,16 +52,7 @@
 #pragma once
 #include <stdint.h>
 #include "runtime/core/backoff.h"
-
-enum relay_state {
-    RELAY_OFFLINE,
-    RELAY_ASKING,
-    RELAY_MAKING,
-    RELAY_RECOVERING,
-    RELAY_PUBLISHING,
-    RELAY_WAITING,
-    RELAY_FORKED,
-};
+#include "runtime/core/states.h"
 
 struct relay_config {
     int64_t window_max;        /* events in flight */
@@ -160,5 +151,3 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 struct relay_action relay_next(struct relay *relay, int64_t now_ms);
 /* monotonic time when relay_next wants to be asked; INT64_MAX */
 int64_t relay_due_ms(const struct relay *relay);
-
-const char *relay_state_name(enum relay_state state);

@@ -11,8 +11,6 @@
 #include "runtime/core/context.h"
 #include "store/cursor.h"
 
-#define SOURCES_MAX 8
-
 /* Where a service stands: all that a rollback takes back in memory. */
 struct positions {
     struct log_head head;               /* of our own log */

@@ -1,0 +1,126 @@
+/* States: see states.h. */
+#include "runtime/core/states.h"
+#include <assert.h>
+#include <string.h>
+
+#define HELP_COLUMNS 98
+#define NAME_COLUMNS 14 /* of the names, with the blanks around them */
+
+const struct state_text service_states[] = {
+    [SERVICE_STARTING] = { "starting",
+                           "the server is not reachable yet, or the stream is being compared with "
+                           "the log",
+                           "nothing; if it lasts, check that the server runs" },
+    [SERVICE_REPLAYING] = { "replaying",
+                            "a lost or restored database catches up, first on its own stream and "
+                            "then on the others; requests are refused with the code `replaying` "
+                            "and the progress",
+                            "nothing" },
+    [SERVICE_READY] = { "ready", "all is well", "nothing" },
+    [SERVICE_DEGRADED] = { "degraded",
+                           "the disk refuses writes; requests are refused as `busy`, queries are "
+                           "answered",
+                           "free space, or remount; the service goes on by itself" },
+    [SERVICE_FORKED] = { "forked",
+                         "log and stream disagree; nothing is written or published, queries are "
+                         "answered",
+                         "decide, see A fork" },
+    [SERVICE_CORRUPT] = { "corrupt", "the database is damaged and is no longer written",
+                          "stop the service, set the file aside with its `-wal` and `-shm`, start "
+                          "the service: the database is rebuilt from the streams" },
+    [SERVICE_DRAINING] = { "draining", "the service is stopping", "nothing" },
+};
+
+const struct state_text relay_states[] = {
+    [RELAY_OFFLINE] = { "offline", "the server is not reachable",
+                        "nothing; if it lasts, check that the server runs" },
+    [RELAY_ASKING] = { "asking", "the end of the stream is read and compared with the log",
+                       "nothing" },
+    [RELAY_MAKING] = { "making", "the stream is created, or recreated because it is damaged",
+                       "nothing" },
+    [RELAY_RECOVERING] = { "recovering",
+                           "the stream is ahead of the log: what the log lacks is read from it",
+                           "nothing" },
+    [RELAY_PUBLISHING] = { "publishing",
+                           "all is well: each event is published once it is committed", "nothing" },
+    [RELAY_WAITING] = { "waiting",
+                        "the server did not answer, or refused; the relay retries after a back-off",
+                        "nothing; if it lasts, see the reason in the log line `relay`" },
+    [RELAY_FORKED] = { "forked", "log and stream disagree; nothing is published",
+                       "decide, see A fork" },
+};
+
+const struct state_text feed_states[] = {
+    [FEED_OFFLINE] = { "offline", "the server is not reachable",
+                       "nothing; if it lasts, check that the server runs" },
+    [FEED_ASKING] = { "asking", "stream and durable are looked up and compared with the cursor",
+                      "nothing" },
+    [FEED_COMPARING] = { "comparing",
+                         "the stream ends before the cursor: the leader is asked for its event at "
+                         "the cursor",
+                         "nothing" },
+    [FEED_MAKING] = { "making",
+                      "the durable is created, or recreated, at the event after the cursor",
+                      "nothing" },
+    [FEED_PULLING] = { "pulling", "all is well: events are applied as they arrive", "nothing" },
+    [FEED_FILLING] = { "filling",
+                       "there is a gap: the missing events are fetched from the leader's log",
+                       "nothing; if it lasts, check that the leader runs" },
+    [FEED_WAITING] = { "waiting",
+                       "there is no stream yet, or the server or the leader did not answer; the "
+                       "feed retries after a back-off",
+                       "nothing; if it lasts, check that the leader runs" },
+    [FEED_FORKED] = { "forked", "the leader's log differs from the log that was read",
+                      "resolve the leader first, see A fork" },
+};
+
+_Static_assert(sizeof(service_states) / sizeof(*service_states) == SERVICE_STATES, "one text each");
+_Static_assert(sizeof(relay_states) / sizeof(*relay_states) == RELAY_STATES, "one text each");
+_Static_assert(sizeof(feed_states) / sizeof(*feed_states) == FEED_STATES, "one text each");
+
+const char *service_state_name(enum service_state state)
+{
+    assert((unsigned)state < SERVICE_STATES);
+    return service_states[state].name;
+}
+
+const char *relay_state_name(enum relay_state state)
+{
+    assert((unsigned)state < RELAY_STATES);
+    return relay_states[state].name;
+}
+
+const char *feed_state_name(enum feed_state state)
+{
+    assert((unsigned)state < FEED_STATES);
+    return feed_states[state].name;
+}
+
+/* A text in lines of at most HELP_COLUMNS, from the second on behind the names' columns. */
+static void print_wrapped(FILE *file, const char *text)
+{
+    int column = NAME_COLUMNS;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (column > NAME_COLUMNS && column + 1 + length > HELP_COLUMNS) {
+            fprintf(file, "\n%*s", NAME_COLUMNS, "");
+            column = NAME_COLUMNS;
+        } else if (column > NAME_COLUMNS) {
+            fprintf(file, " ");
+            column++;
+        }
+        fprintf(file, "%.*s", length, text);
+        column += length;
+        text += length + (text[length] == ' ');
+    }
+    fprintf(file, "\n");
+}
+
+void states_print(FILE *file)
+{
+    fprintf(file, "STATES\n");
+    for (int i = 0; i < SERVICE_STATES; i++) {
+        fprintf(file, "  %-*s", NAME_COLUMNS - 2, service_states[i].name);
+        print_wrapped(file, service_states[i].meaning);
+    }
+}

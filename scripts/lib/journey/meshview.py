@@ -1,0 +1,127 @@
+"""Meshview: a mesh as seen from outside: its streams and its answers through the nats CLI, its logs by
+read-only opens of the SQLite files. Nothing here writes, and nothing uses the project's own code.
+"""
+import base64
+import hashlib
+import json
+import os
+import sqlite3
+import struct
+import subprocess
+import urllib.parse
+
+from journey import ROOT
+PREFIX = {"ACCOUNT": "account", "ORDER": "order"}
+SERVICE = {"ACCOUNT": "account-svc", "ORDER": "order-svc"}
+COLUMNS = "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, traceparent, data"
+
+
+class Event:
+    """One event, from a log or from a stream."""
+
+    def __init__(self, position, chain, ident, kind, entity, cause, data):
+        self.position, self.chain, self.id, self.type = position, chain, ident, kind
+        self.entity, self.cause, self.data = entity, cause, data
+        self.value = json.loads(data)
+
+    def same_as(self, other):
+        names = ("position", "chain", "id", "type", "entity", "cause", "data")
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+
+class Mesh:
+    def __init__(self, folder, url=None):
+        self.folder = folder
+        with open(os.path.join(folder, "run", "url"), encoding="utf-8") as file:
+            self.url = url or file.read().strip()
+        self.environment = dict(os.environ, NATS_URL=self.url, XDG_CONFIG_HOME=os.path.join(folder, "xdg"),
+                                PATH=os.path.join(ROOT, ".tools", "bin") + os.pathsep + os.environ["PATH"])
+        self.environment.pop("NATS_CONTEXT", None)
+        self.calls = 0
+
+    # ---- Through the nats CLI --------------------------------------------------------------------
+
+    def nats(self, *arguments):
+        """What `nats ARGUMENTS` prints, as bytes."""
+        self.calls += 1
+        done = subprocess.run(["nats", *arguments], env=self.environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, check=False, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(f"nats {' '.join(arguments)}: {done.stderr.decode().strip()}")
+        return done.stdout
+
+    def request(self, subject, body):
+        """The reply as JSON; {} when nobody answered."""
+        text = self.nats("request", "--raw", "--timeout", "5s", subject, json.dumps(body) if body != "" else "")
+        return json.loads(text) if text.strip() else {}
+
+    def pages(self, subject, body, field):
+        """All rows of a paged query."""
+        rows, after = [], None
+        while True:
+            reply = self.request(subject, dict(body, limit=100, **({"after": after} if after else {})))
+            if field not in reply:
+                raise RuntimeError(f"{subject}: {reply or 'no answer'}")
+            rows += reply[field]
+            after = reply.get("next")
+            if not after:
+                return rows
+
+    def stats(self, log):
+        """What a service says of itself in $SRV.STATS; None when it does not answer."""
+        reply = self.request(f"$SRV.STATS.{SERVICE[log]}", "")
+        return next((endpoint["data"] for endpoint in reply.get("endpoints", []) if endpoint.get("data")), None)
+
+    def stream_info(self, log):
+        return json.loads(self.nats("stream", "info", log, "--json"))
+
+    def stream(self, log):
+        """The whole stream as (sequence, subject, Event)."""
+        if self.stream_info(log)["state"]["messages"] == 0:
+            return []
+        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-")
+        return [self.stored(json.loads(part)) for part in text.split(b"\0") if part.strip()]
+
+    @staticmethod
+    def stored(message):
+        headers = {key.lower(): values[0] for key, values in message["Header"].items()}
+
+        def text(name):
+            return urllib.parse.unquote(headers[name]) if name in headers else None
+        sequence = int(message["Reply"].split(".")[5])
+        kind = headers["ce-type"].split(".")[1]
+        return sequence, message["Subject"], Event(
+            int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind, text("ce-subject"),
+            text("journey-cause"), base64.b64decode(message["Data"]).decode())
+
+    # ---- By the SQLite files -----------------------------------------------------------------------
+
+    def database(self, log):
+        path = os.path.join(self.folder, SERVICE[log], SERVICE[log] + ".db")
+        return sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=10)
+
+    def log(self, log):
+        """The event log as Events, and the chain that each must have after the one before it."""
+        events, chains, before = [], [], bytes(32)
+        database = self.database(log)
+        for row in database.execute(f"SELECT {COLUMNS} FROM event_log ORDER BY position"):
+            position, stored = row[:2]
+            fields = (log, str(position)) + row[2:5] + (str(row[5]),) + row[6:]
+            form = b"".join(self.field(value) for value in fields)
+            chains.append(hashlib.sha256(before + hashlib.sha256(form).digest()).hexdigest())
+            before = stored
+            events.append(Event(position, stored.hex(), row[2], row[3], row[4], row[8], row[11]))
+        database.close()
+        return events, chains
+
+    @staticmethod
+    def field(value):
+        """One field of the canonical form, see common/store/event_log.h."""
+        if value is None:
+            return b"\xff\xff\xff\xff"
+        data = value.encode()
+        return struct.pack(">I", len(data)) + data
+
+    def files(self, log):
+        folder = os.path.join(self.folder, SERVICE[log])
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]

@@ -1,0 +1,131 @@
+"""Basics: waiting, failing, what a test needs, and the processes that it may leave behind."""
+import contextlib
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
+SCRIPTS = os.path.join(ROOT, "scripts")
+sys.path.insert(0, os.path.join(SCRIPTS, "lib"))
+
+SERVICES = ("account-svc", "order-svc")
+LOG = {"account-svc": "ACCOUNT", "order-svc": "ORDER"}          # a service's log and stream
+READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # whose durable stands on a stream
+MARK = "JOURNEY_FAULT_TEST"            # every process that a test starts inherits it
+FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as long as the catalogue says, else short
+SLOWER = float(os.environ.get("JOURNEY_FAULTS_SLOWER", "1"))    # how much longer all may take: sanitizers
+SECRETS = re.compile(rb"tok_[a-z]|@example\.org|19\d\d-\d\d-\d\d|Market Street")
+CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Failed(Exception):
+    """The test has found something wrong."""
+
+
+class Skipped(Exception):
+    """The test cannot be done here; the text says why."""
+
+
+def require(condition, what):
+    if not condition:
+        raise Failed(what)
+    return condition
+
+
+def wait_until(condition, what, seconds=10.0, tick=0.02):
+    """Asks until condition() is true, and returns what it said; fails with `what` when the time is over."""
+    end = time.monotonic() + seconds * SLOWER
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise Failed(f"not within {seconds * SLOWER:.0f} s: {what() if callable(what) else what}")
+        time.sleep(tick)
+    return value
+
+
+@functools.cache
+def script(name):
+    """One of scripts/ as a module."""
+    loader = importlib.machinery.SourceFileLoader(f"script_{name}", os.path.join(SCRIPTS, name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+# ---- What a test needs --------------------------------------------------------------------------------
+
+def has_crash_points(build):
+    with open(os.path.join(build, "order-svc", "order-svc"), "rb") as file:
+        return b"JOURNEY_CRASH_AT" in file.read()
+
+
+def faketime_library():
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+        path = os.path.join(folder, "faketime", "libfaketimeMT.so.1")
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def is_sanitized(build):
+    with open(os.path.join(build, "order-svc", "order-svc"), "rb") as file:
+        return b"__asan_init" in file.read()
+
+
+NEEDS = {
+    "crash points": lambda build: has_crash_points(build),
+    "no sanitizer": lambda build: not is_sanitized(build),   # what cannot be preloaded into one
+    "root": lambda build: os.geteuid() == 0,
+    "faketime": lambda build: faketime_library() is not None,
+    "sqlite3": lambda build: shutil.which("sqlite3") is not None,
+    "strace": lambda build: shutil.which("strace") is not None,
+}
+
+
+def needs(*names, slow=False):
+    """What a test needs, from NEEDS; slow: only in a full run of scripts/faults, not in scripts/test."""
+    unknown = set(names) - set(NEEDS)
+    if unknown:
+        raise ValueError(f"unknown needs {unknown}")
+
+    def decorate(function):
+        function.needs, function.slow = names, slow
+        return function
+    return decorate
+
+
+# ---- What is left over -----------------------------------------------------------------------------------
+
+def marked_processes():
+    """(pid, command) of what has inherited this test's mark, this process left out."""
+    mark, found = f"{MARK}={os.environ.get(MARK, '')}".encode(), []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark not in file.read().split(b"\0"):
+                    continue
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+            if command:
+                found.append((int(pid), command))
+        except OSError:
+            continue                   # it has ended, or is somebody else's
+    return found
+
+
+def leftovers(seconds=5.0):
+    """What is still alive after a test, by this test's mark; it is killed, one by one, and told."""
+    end = time.monotonic() + seconds
+    while (found := marked_processes()) and time.monotonic() < end:
+        time.sleep(0.05)
+    for pid, _ in found:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    return [command for _, command in found]

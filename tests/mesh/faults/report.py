@@ -1,0 +1,141 @@
+"""Report: keeps the results of the tests of faults, and makes docs/FAULTS-COVERED.md of them."""
+import fcntl
+import json
+import os
+
+import kit
+
+KEPT = os.environ.get("JOURNEY_FAULTS_RESULTS") or os.path.join(kit.ROOT, "build-faults", "results.json")
+REPORT = os.path.join(kit.ROOT, "docs", "FAULTS-COVERED.md")
+
+CATALOGUE = {
+    1: "kill -9 of a service at random instants under load",
+    2: "kill between commit and reply",
+    3: "kill between commit and publish",
+    4: "kill after publish, before its acknowledgement",
+    5: "reader killed between commit and ack",
+    6: "reader killed inside a batch",
+    7: "kill in checkpoint, start-up recovery, migration, restore; twice running",
+    8: "kill -9 of the server with publishes in flight",
+    9: "server restarted after idling past the duplicate window",
+    10: "server upgraded on the same store, lame duck",
+    11: "server loses the tail of a stream (power cut)",
+    12: "old copy of the server's store restored",
+    13: "server's store wiped",
+    14: "stream deleted, purged, its last message deleted",
+    15: "bit flip, zeroed page in the middle of a stream",
+    16: "durable consumer deleted",
+    17: "durable ahead of its stream",
+    18: "stream full, later enlarged",
+    19: "account limit of the server",
+    20: "server's disk full, then freed",
+    21: "server gets EIO",
+    22: "service's disk full at every write",
+    23: "EIO or a torn write at every write",
+    24: "fsync fails at every sync, then kill",
+    25: "power cut: unsynced writes dropped",
+    26: "malloc fails at every call",
+    27: "corrupt page, cut database, lost -wal or -shm",
+    28: "database restored from a backup, database lost",
+    29: "two instances at once, a zombie comes back",
+    30: "a reader holds a snapshot for minutes",
+    31: "somebody holds the write lock 30 s",
+    32: "partition 1–60 s",
+    33: "connection reset, one-way loss",
+    34: "loss 5–30 %, 200 ms delay, one byte at a time",
+    35: "server paused 5–30 s",
+    36: "service paused longer than every time-out",
+    37: "connection limit reached, user revoked",
+    38: "clock jumps an hour back, ten days ahead",
+    39: "ten times the load; a slow consumer",
+    40: "repeated, reordered requests; same key with another body",
+    41: "poison: bad JSON, wrong schema, gap, foreign subject, 1 MB bomb, CRLF in ids",
+    42: "forged reply subject, pull reply, inbox snooping, impersonation",
+    43: "payment provider slow, silent, answers twice, dies between charge and answer",
+}
+GUARDS = 99                            # stands for a row: what guards.py proves
+ELSEWHERE = {42: "with the services' permissions, which are not there yet"}
+
+HEAD = """# Faults covered
+
+Made by `scripts/faults --report` from the results of the last run of each test (`scripts/faults`), not by hand. Each test runs a
+mesh of its own under a load of real journeys, inflicts the fault, heals it, waits for quiet, and compares everything from outside
+with `scripts/check`; what a row asks for beyond that is said in the text.
+
+"""
+
+
+GUARDS_HEAD = """
+## The checker is checked
+
+Each story provokes what one guard of the services prevents, `common/base/guard.h`. It runs twice, with the programs of
+`tests/mesh/breakable`: with all guards `scripts/check` must say that all is right; with that one left out it must find what is wrong. Made
+by `scripts/faults --guards`. The simulation does the same with guards of its own: `scripts/simulate --check-the-checks`.
+
+| left out | what happens then | what `scripts/check` finds wrong | s |
+|---|---|---|--:|
+"""
+
+
+def read():
+    try:
+        with open(KEPT, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}
+
+
+def keep(result):
+    """The last result of each test."""
+    os.makedirs(os.path.dirname(KEPT), exist_ok=True)
+    with open(KEPT + ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = read()
+        kept[result["name"]] = {key: result[key] for key in ("name", "row", "result", "seconds", "said", "full")}
+        with open(KEPT + ".new", "w", encoding="utf-8") as file:
+            json.dump(kept, file, indent=1)
+        os.replace(KEPT + ".new", KEPT)
+
+
+def line_of(test, kept):
+    """The line of one test: what it does, its name, how it went."""
+    result = kept.get(test.name)
+    if result is None:
+        return f"| {test.does}. | `{test.name}` | not run | |"
+    said = next((line for line in result["said"].splitlines() if line.startswith("figure: ")), "")
+    outcome = result["result"] + (f": {result['said'].splitlines()[0]}" if result["result"] == "skipped" and result["said"] else "")
+    more = f" ({said.removeprefix('figure: ')})" if said and result["result"] == "passed" else ""
+    return f"| {test.does}.{more} | `{test.name}` | {outcome} | {result['seconds']:.0f} |"
+
+
+def guard_line(test, kept):
+    result = kept.get(test.name, {"result": "not run", "said": "", "seconds": 0})
+    said = next((line for line in result["said"].splitlines() if line.startswith("figure: ")), "")
+    noticed = said.removeprefix("figure: ") if result["result"] == "passed" else f"**{result['result']}**"
+    return f"| `{test.name.removeprefix('guard_')}` | {test.does}. | {noticed} | {result['seconds']:.0f} |"
+
+
+def write(tests):
+    """The table, by the rows of the catalogue."""
+    kept, parts, counts = read(), [], {"passed": 0, "failed": 0, "skipped": 0, "not run": 0}
+    proofs = [test for test in tests if test.row == GUARDS]
+    tests = [test for test in tests if test.row != GUARDS]
+    for test in tests:
+        counts[kept.get(test.name, {"result": "not run"})["result"]] += 1
+    covered = {test.row for test in tests if kept.get(test.name, {}).get("result") == "passed"}
+    parts.append(f"{len(covered)} of {len(CATALOGUE)} rows; {len(tests)} tests: " +
+                 ", ".join(f"{count} {name}" for name, count in counts.items() if count or name in ("passed", "failed")) + ".\n")
+    for row, title in CATALOGUE.items():
+        own = [test for test in tests if test.row == row]
+        parts.append(f"\n## {row}. {title[0].upper() + title[1:]}\n")
+        if not own:
+            parts.append(f"\nNot covered here: {ELSEWHERE.get(row, 'no test yet')}.\n")
+            continue
+        parts.append("\n| what is done, and what holds | test | result | s |\n|---|---|---|--:|\n")
+        parts += [line_of(test, kept) + "\n" for test in own]
+    parts.append(GUARDS_HEAD)
+    parts += [guard_line(test, kept) + "\n" for test in proofs]
+    with open(REPORT, "w", encoding="utf-8") as file:
+        file.write(HEAD + "".join(parts))
+    print(f"{REPORT}: {len(covered)} of {len(CATALOGUE)} rows")
+    return 0

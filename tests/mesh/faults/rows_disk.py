@@ -1,0 +1,183 @@
+"""Rows of the disk below a real service, by a file system of SQLite that fails as it is told (tests/mesh/breakable): full, failing reads,
+writes and syncs, torn writes, and a power cut. No rights are needed, and a build with sanitizers bears it."""
+import itertools
+import random
+
+import kit
+from disk import Disk
+from kit import SERVICES, needs, require, wait_until
+from rows_store import disk_full
+
+EXIT_IO = "event=(commit_unknown|cannot_start)"
+
+
+class Customers:
+    """A load that goes on for as long as a test asks for it."""
+
+    def __init__(self, mesh):
+        self.mesh, self.seeds, self.load = mesh, itertools.count(100), None
+        self.go_on()
+
+    def go_on(self):
+        if self.load is None or not self.load.runs():
+            self.finish()
+            self.load = self.mesh.load(seconds=4, rate=60, seed=next(self.seeds))
+
+    def finish(self):
+        if self.load:
+            self.load.finish()
+
+
+def on_disk(mesh, power=False):
+    """A mesh whose services stand on faulty disks, and customers: their disks, and the customers."""
+    mesh.be_breakable()
+    disks = {name: Disk(mesh, name, power) for name in SERVICES}
+    mesh.up()
+    customers = Customers(mesh)
+    mesh.wait_orders(40)
+    return disks, customers
+
+
+def is_settled(mesh, name):
+    """It has ended, or it has got over it."""
+    return not mesh.runs(name) or mesh.state(name) == "ready"
+
+
+def strike(mesh, disk, customers, name, plan):
+    """One plan on a running service: it strikes; then the service has ended without an answer and is started again, or goes on."""
+    mesh.mark()
+    size = mesh.log_size(name)
+    disk.plan(plan)
+
+    def has_struck():
+        customers.go_on()
+        return disk.struck() > 0
+    wait_until(has_struck, f"`{plan}` strikes {name}", 20)
+    wait_until(lambda: is_settled(mesh, name), f"{name} gets over `{plan}`", 20)
+    disk.plan("")
+    if mesh.runs(name):
+        return 0
+    require(mesh.log_has(name, EXIT_IO, size), f"{name} ended for another reason than `{plan}`")
+    mesh.start(name)
+    return 1
+
+
+def strike_at_start(mesh, disk, name, plan):
+    """The service was killed, its WAL is there; the plan strikes while it recovers, or never. Then it starts."""
+    mesh.kill(name)
+    disk.plan(plan)
+    mesh.start(name, wait=False)
+    wait_until(lambda: not mesh.runs(name) or mesh.answers(name), f"{name} starts or ends", 20)
+    struck = disk.struck()
+    disk.plan("")
+    if not mesh.runs(name):
+        mesh.start(name)
+    mesh.wait_takes(name)
+    return struck
+
+
+def at_every_call(mesh, operation, errors, full):
+    """Each error at the 1st, 2nd … such call of each service; both while it runs and while it recovers."""
+    disks, customers = on_disk(mesh)
+    deaths = strikes = 0
+    for error in errors:
+        for nth in range(1, (full if kit.FULL else 2) + 1):
+            for name in SERVICES:
+                deaths += strike(mesh, disks[name], customers, name, f"{operation} {error} {nth}")
+                strikes += 1
+            if kit.FULL or nth == 1:
+                strike_at_start(mesh, disks[SERVICES[nth % 2]], SERVICES[nth % 2], f"{operation} {error} {nth}")
+    customers.finish()
+    mesh.check()
+    return f"figure: {strikes} strikes, {deaths} ends without an answer"
+
+
+def fault_22_disk_says_full(mesh):
+    """Every change of a service's files is refused for want of space, under load. Requests get `busy`, the state is `degraded`, queries
+    go on; it recovers by itself."""
+    mesh.be_breakable()
+    disk = Disk(mesh, "order-svc")
+    mesh.up()
+
+    @kit.contextlib.contextmanager
+    def full():
+        disk.plan("change full 1 0")
+        yield
+        require(disk.struck() > 0, "the fault did not strike")
+        disk.plan("")
+    disk_full(mesh, full)
+
+
+def fault_23_every_write(mesh):
+    """The nth write of a running service fails: EIO, half of it written and EIO, half of it and no space; for the first writes, in a
+    full run for the first 30. The same while it recovers from a kill."""
+    return at_every_call(mesh, "write", ("io", "torn", "short"), 30)
+
+
+@needs(slow=True)
+def fault_23_every_read(mesh):
+    """The nth read of a service fails with EIO while it recovers from a kill, for some reads; in a full run for each of the first 60.
+    It says why it ends, or goes on. A running service has its pages in memory, and reads next to nothing."""
+    disks, customers = on_disk(mesh)
+    struck = 0
+    for nth in range(1, 61) if kit.FULL else (1, 2, 4, 8, 16, 32):
+        customers.go_on()
+        for name in SERVICES:
+            mesh.mark()
+            struck += strike_at_start(mesh, disks[name], name, f"read io {nth}")
+    customers.finish()
+    require(struck > 0, "no read has failed")
+    mesh.check()
+    return f"figure: {struck} reads failed"
+
+
+@needs(slow=True)
+def fault_24_every_sync_then_power_cut(mesh):
+    """The nth sync of a service fails, and what it was to save is lost for good, whatever later syncs say. It ends without an answer;
+    then the power is cut, and what no sync covered is there or not, sector by sector. For the first syncs; in a full run the first 30."""
+    disks, customers = on_disk(mesh, power=True)
+    danger = 0
+    nths = range(1, (30 if kit.FULL else 3) + 1)
+    for nth in nths:
+        name, size = SERVICES[nth % 2], mesh.log_size(SERVICES[nth % 2])
+        mesh.mark()
+        disks[name].plan(f"sync lost {nth} 0")
+
+        def has_ended(name=name):
+            customers.go_on()
+            return not mesh.runs(name)
+        wait_until(has_ended, f"{name} ends", 20)
+        require(mesh.log_has(name, EXIT_IO, size), f"{name} ended for another reason")
+        danger += disks[name].cut_power(seed=nth)
+        disks[name].plan("")
+        mesh.start(name)
+        mesh.wait_takes(name)
+    customers.finish()
+    require(danger > 0, "nothing was in danger")
+    mesh.check()
+    return f"figure: {len(nths)} syncs failed, {danger} changes in danger"
+
+
+def fault_25_power_cut_on_a_service(mesh):
+    """The power of a running service is cut under load, at random and in the middle of a write or before a sync: what no sync covered
+    is gone, or there sector by sector. All that was answered is there; with NORMAL instead of FULL it is not:
+    see `sync_before_reply` below."""
+    disks, customers = on_disk(mesh, power=True)
+    draw, danger, cuts = random.Random(25), 0, 100 if kit.FULL else 6
+    for cut in range(cuts):
+        name = SERVICES[draw.randrange(2)]
+        mesh.mark()
+        disks[name].plan(f"{draw.choice(('write', 'wal-write', 'sync', 'change'))} kill {draw.randrange(1, 30)}")
+
+        def is_dead(name=name):
+            customers.go_on()
+            return not mesh.runs(name)
+        wait_until(is_dead, f"{name} is killed", 20)
+        danger += disks[name].cut_power(seed=None if cut % 3 == 0 else cut)
+        disks[name].plan("")
+        mesh.start(name)
+        mesh.wait_takes(name)
+    customers.finish()
+    require(danger > 0, "nothing was in danger")
+    mesh.check()
+    return f"figure: {cuts} cuts, {danger} changes in danger"
