@@ -110,6 +110,17 @@ static int fold_own(struct check *check)
     return trace(r);
 }
 
+/* The next page of a leader's log. */
+static int fold_page(struct check *check, const struct source *source, int64_t upto,
+                     struct log_head *at, char ret_why[FOLD_WHY_SIZE])
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    const struct runtime_events_reply *page = NULL;
+    int r = api_client_events(check->api, source, at->position, &arena, &page);
+    return r < 0 ? trace(r)
+                 : trace(fold_rows(check->service, source, check->db, page, upto, at, ret_why));
+}
+
 static int fold_source(struct check *check, const struct source *source)
 {
     struct cursor cursor;
@@ -118,7 +129,7 @@ static int fold_source(struct check *check, const struct source *source)
     int64_t parked = 0;
     int r = cursor_read(check->db, source->log, &cursor);
     while (r == 0 && at.position < cursor.position) {
-        r = fold_page(check->service, source, check->db, check->api, cursor.position, &at, why);
+        r = fold_page(check, source, cursor.position, &at, why);
         if (r == FOLD_DIFFERENT)
             return different(source->log, "%s", why);
         progress(source->log, at.position, cursor.position);

@@ -379,7 +379,7 @@ static void check_fold(struct stage *stage, const struct buf *expected)
 {
     struct stage folded = { .path = ":memory:" };
     must(stage_open(&folded) == 0, "no database to fold into");
-    folded.loop.process_wanted = 0;
+    folded.loop.process.wanted = 0;
     for (int i = 0; i < STEPS; i++)
         if (steps[i].entity) {
             struct event event = given_event(&steps[i], i);
