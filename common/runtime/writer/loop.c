@@ -45,10 +45,12 @@ static int read_positions(struct loop *loop)
             return trace(r);
         loop->cursor_moved[i] = 0;
     }
-    r = meta_read(loop->db, META_STREAM_POSITION, &loop->at.stream_position);
-    if (r >= 0)
-        r = meta_read(loop->db, META_FOLDING, &loop->at.folding);
-    return r < 0 ? trace(r) : trace(parked_count(loop->db, &loop->at.parked_count));
+    r = meta_read_or(loop->db, META_STREAM_POSITION, 0, &loop->at.stream_position);
+    if (r == 0)
+        r = meta_read_or(loop->db, META_FOLDING, 0, &loop->at.folding);
+    if (r == 0)
+        r = parked_count(loop->db, &loop->at.parked_count);
+    return trace(r);
 }
 
 /* A life before this one may have ended between a write and its sync, or because of a sync that
