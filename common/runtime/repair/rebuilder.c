@@ -79,7 +79,7 @@ static int fetch(void *context, const struct source *source, int64_t after_posit
     struct instance *instance = place->instance;
     int r = place->api ? 0 : api_client_open(instance->config, instance->service, &place->api);
     return r < 0 ? trace(r)
-                 : trace(fold_fetch(place->api, source, after_position, arena, ret_page));
+                 : trace(api_client_events(place->api, source, after_position, arena, ret_page));
 }
 
 /* What differed and was put right, also when something failed after that. */
