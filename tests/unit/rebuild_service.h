@@ -1,7 +1,10 @@
 /* A service of three tables, which stands in for the shipped ones where tables are folded anew. */
 #pragma once
 #include "journey.h"
-#include "contracts.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
 
 static int add(struct journey *j, const void *request)
 {

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/writer/run_item.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include "rebuild_service.h"
 #include "store_folder.h"
 #include "store/parked.h"
