@@ -13,7 +13,7 @@ int remove_card(struct journey *j, const void *request)
     r = card_status_find(j, wish->account_id, wish->card_id, &status);
     if (r < 0)
         return trace(r);
-    if (r == 0 || status == CARD_REMOVED)
+    if (r == NOT_FOUND || status == CARD_REMOVED)
         return journey_refuse(j, REFUSED_NOT_FOUND, "card_id: the account has no such card");
     struct card_removed removed = { .account_id = wish->account_id, .card_id = wish->card_id };
     return trace(journey_emit(j, &card_removed_schema, wish->account_id, &removed));

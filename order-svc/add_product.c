@@ -8,10 +8,10 @@ int add_product(struct journey *j, const void *request)
     const struct order_add_product *add = request;
     struct product product;
     int r = product_find(j, add->sku, &product);
-    if (r < 0)
-        return trace(r);
-    if (r > 0)
+    if (r == 0)
         return journey_refuse(j, REFUSED_CONFLICT, "sku: there is a product of this sku");
+    if (r != NOT_FOUND)
+        return trace(r);
     struct product_added added = {
         .sku = add->sku, .name = add->name, .price = add->price, .stock = add->stock
     };

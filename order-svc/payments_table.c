@@ -12,18 +12,17 @@
 
 static struct payment payment_of(struct row *row)
 {
-    const struct query *q = row->query;
     return (struct payment){
-        .order_id = row_text(row, 0),
-        .account_id = row_text(row, 1),
-        .status = (enum order_status)query_int(q, 2),
-        .attempt = query_int(q, 3),
-        .amount = { .amount = query_int(q, 4), .currency = row_text(row, 5) },
-        .pay_until_ms = query_int(q, 6),
-        .position = query_int(q, 7),
-        .card_id = row_text(row, 8),
-        .card_token = row_text(row, 9),
-        .card_is_chosen = query_int(q, 10) != 0,
+        .order_id = row_text(row, "order_id"),
+        .account_id = row_text(row, "account_id"),
+        .status = (enum order_status)row_int(row, "status"),
+        .attempt = row_int(row, "attempt"),
+        .amount = { .amount = row_int(row, "amount"), .currency = row_text(row, "currency") },
+        .pay_until_ms = row_int(row, "pay_until_ms"),
+        .position = row_int(row, "last_position"),
+        .card_id = row_text(row, "charged_card_id"),
+        .card_token = row_text(row, "token"),
+        .card_is_chosen = row_bool(row, "is_chosen"),
     };
 }
 
@@ -32,7 +31,7 @@ static int payments_read(struct journey *j, struct query *q, int r, struct payme
 {
     struct row row = { .query = q, .arena = journey_arena(j) };
     int count = 0;
-    while (r >= 0 && (r = query_next(q)) > 0)
+    while (r == 0 && query_has_row(q))
         ret_payments[count++] = payment_of(&row);
     if (r == 0)
         r = row_status(&row);
@@ -42,16 +41,16 @@ static int payments_read(struct journey *j, struct query *q, int r, struct payme
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment)
 {
     _deinit_(query) struct query q = { 0 };
-    int r =
-        query_open(&q, journey_db(j),
-                   "SELECT " PAYMENT_COLUMNS ", coalesce(o.card_id, x.card_id), c.token,"
-                   " o.card_id IS NULL AND x.card_id IS NOT NULL"
-                   " FROM orders o LEFT JOIN card_choices x"
-                   "   ON o.card_id IS NULL AND x.order_id = o.order_id AND x.attempt = o.attempt"
-                   " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = "
-                   "coalesce(o.card_id, x.card_id)"
-                   " WHERE o.order_id = ?1",
-                   "s", order_id);
+    int r = query_open(
+        &q, journey_db(j),
+        "SELECT " PAYMENT_COLUMNS ", coalesce(o.card_id, x.card_id) AS charged_card_id, c.token,"
+        " o.card_id IS NULL AND x.card_id IS NOT NULL AS is_chosen"
+        " FROM orders o LEFT JOIN card_choices x"
+        "   ON o.card_id IS NULL AND x.order_id = o.order_id AND x.attempt = o.attempt"
+        " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = "
+        "coalesce(o.card_id, x.card_id)"
+        " WHERE o.order_id = ?1",
+        "s", order_id);
     return trace(payments_read(j, &q, r, ret_payment));
 }
 
@@ -61,7 +60,7 @@ int payments_to_charge(struct journey *j, int64_t after_position, int max,
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", o.card_id, c.token, 0"
+        "SELECT " PAYMENT_COLUMNS ", o.card_id AS charged_card_id, c.token, 0 AS is_chosen"
         " FROM orders o INDEXED BY orders_to_charge"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = o.card_id"
         " WHERE o.status <= 2 AND o.card_id IS NOT NULL AND o.last_position > ?1"
@@ -76,7 +75,7 @@ int payments_chosen(struct journey *j, const char *after_order_id, int max,
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", x.card_id, c.token, 1"
+        "SELECT " PAYMENT_COLUMNS ", x.card_id AS charged_card_id, c.token, 1 AS is_chosen"
         " FROM card_choices x CROSS JOIN orders o ON o.order_id = x.order_id AND o.attempt = "
         "x.attempt"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = x.card_id"
@@ -91,7 +90,8 @@ int payments_overdue(struct journey *j, int max, struct payment *ret_payments)
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", NULL, NULL, 0 FROM orders o INDEXED BY orders_waiting_until"
+        "SELECT " PAYMENT_COLUMNS ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen FROM "
+        "orders o INDEXED BY orders_waiting_until"
         " WHERE o.status = 2 AND o.card_id IS NULL AND o.pay_until_ms <= ?1 LIMIT ?2",
         "ii", journey_now_ms(j), (int64_t)max);
     return trace(payments_read(j, &q, r, ret_payments));
@@ -100,10 +100,10 @@ int payments_overdue(struct journey *j, int max, struct payment *ret_payments)
 int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms)
 {
     int64_t deadline_ms = INT64_MAX;
-    int r = db_number(journey_db(j), &deadline_ms,
-                      "SELECT pay_until_ms FROM orders INDEXED BY orders_waiting_until"
-                      " WHERE status = 2 AND card_id IS NULL ORDER BY pay_until_ms LIMIT 1",
-                      "");
+    int r = db_find_number(journey_db(j), &deadline_ms,
+                           "SELECT pay_until_ms FROM orders INDEXED BY orders_waiting_until"
+                           " WHERE status = 2 AND card_id IS NULL ORDER BY pay_until_ms LIMIT 1",
+                           "");
     if (r < 0)
         return trace(r);
     *ret_deadline_ms = deadline_ms;
@@ -116,7 +116,8 @@ int payments_cancelled(struct journey *j, int64_t after_position, int max,
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", NULL, NULL, 0 FROM orders o INDEXED BY orders_cancelled"
+        "SELECT " PAYMENT_COLUMNS ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen FROM "
+        "orders o INDEXED BY orders_cancelled"
         " WHERE o.status = 5 AND o.ended_position > ?1 ORDER BY o.ended_position LIMIT ?2",
         "ii", after_position, (int64_t)max);
     return trace(payments_read(j, &q, r, ret_payments));
@@ -167,7 +168,7 @@ int payment_forget_choice(struct journey *j, const char *order_id)
 int void_mark_read(struct journey *j, int64_t *ret_position)
 {
     int64_t position = 0;
-    int r = db_number(journey_db(j), &position, "SELECT position FROM void_mark", "");
+    int r = db_find_number(journey_db(j), &position, "SELECT position FROM void_mark", "");
     if (r < 0)
         return trace(r);
     *ret_position = position;

@@ -37,6 +37,16 @@ enum order_status {
 const char *order_status_name(enum order_status status);
 _Bool order_may_become(enum order_status status, enum order_status next);
 
+/* Conditions of SQL that name a status. SQLite uses a partial index only for a statement in which
+ * the index's own condition stands as text, so these statuses cannot be parameters; all others are
+ * bound from the enum. */
+#define ORDER_IS_UNPAID "status <= 2" /* placed, or a payment has failed */
+#define ORDER_IS_TO_CHARGE ORDER_IS_UNPAID " AND card_id IS NOT NULL"
+#define ORDER_WAITS_FOR_CARD "status = 2 AND card_id IS NULL"
+#define ORDER_IS_CANCELLED "status = 5"
+_Static_assert(ORDER_PLACED == 1 && ORDER_PAYMENT_FAILED == 2 && ORDER_CANCELLED == 5,
+               "the conditions above name the statuses by number");
+
 /* ---- Products (products_table.c) ------------------------------------------------------------- */
 
 struct product {
@@ -44,11 +54,12 @@ struct product {
     struct money price;
     int64_t stock, reserved, shipped;
 };
-int product_find(struct journey *j, const char *sku, struct product *ret_product); /* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
+int product_find(struct journey *j, const char *sku, struct product *ret_product);
 
-/* A page by sku after a sku ("" from the first); the number of rows, or < 0. */
+/* A page by sku, of at most `max`, after a sku ("": from the first). 0 or < 0. */
 int products_list(struct journey *j, const char *after, int max,
-                  struct order_products_reply_products_item *ret_products);
+                  struct order_products_reply_products_item *ret_products, int *ret_count);
 
 int product_added_apply(struct db *db, const struct event *event);
 int stock_received_apply(struct db *db, const struct event *event);
@@ -62,16 +73,16 @@ struct order_head {
     const char *account_id;
     enum order_status status;
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head);
 
-/* Everything about one order, its history too. 1, 0, < 0. */
-int order_read(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
+/* Everything about one order, with its history. 0, NOT_FOUND or < 0. */
+int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
 
-/* A page of a customer's orders, newest first, older than `after` (NULL: from the newest); the
- * number. */
+/* A page of a customer's orders, of at most `max`, newest first, older than `after` (NULL: from the
+ * newest). 0 or < 0. */
 int orders_list(struct journey *j, const char *account_id, const char *after, int max,
-                struct order_list_reply_orders_item *ret_orders);
+                struct order_list_reply_orders_item *ret_orders, int *ret_count);
 
 int order_placed_apply(struct db *db, const struct event *event);
 int order_paid_apply(struct db *db, const struct event *event);
@@ -124,9 +135,9 @@ struct customer {
     struct ship_to ship_to;
     const char *card_id; /* the newest usable card; NULL: none */
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);
-int customer_is_known(struct journey *j, const char *account_id); /* 1, 0, < 0 */
+int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no, < 0 */
 
 /* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or
  * < 0. */

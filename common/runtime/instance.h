@@ -1,5 +1,16 @@
-/* Instance: one running service: its table, its configuration, and the parts that the threads
- * share. service.c makes it and takes it apart; the parts know each other through it. */
+/* Instance: one running service without its process: its table, its configuration, and the parts
+ * that the threads share. service.c opens it, starts its threads and stops them. The simulation
+ * opens the very same, with bus.h and clock.h of its own, starts no thread, and calls the turns:
+ *
+ *     instance_open(&instance, &options);    database, parts, bus: bus_open is called here
+ *     while (…) {                            in any order, whenever one is due
+ *         writer_turn(&instance.writer, now_ms);               writer_due_ms
+ *         sender_turn(&instance.sender, now_ms);               sender_due_ms
+ *         readers_turn(&instance.readers, &reader, now_ms);    readers_due_ms; reader_init
+ *     }
+ *     instance_close(&instance);             as after a crash: what is not sent is dropped
+ *
+ * Only these, and tests, know struct instance. */
 #pragma once
 #include "bus/bus.h"
 #include "runtime/repair/admin.h"
@@ -7,6 +18,7 @@
 #include "runtime/core/config.h"
 #include "runtime/outbound/sender.h"
 #include "runtime/watch/http.h"
+#include "runtime/watch/statistics.h"
 #include "runtime/request/inbox.h"
 #include "runtime/request/micro.h"
 #include "runtime/request/readers.h"
@@ -16,7 +28,22 @@
 
 struct endpoint;
 
+struct instance_options { /* all borrowed for the life of the instance */
+    const struct service *service;
+    const struct config *config;
+    const char *database_path;
+    /* of ids and of the random part of waits; 0: random bits from the kernel */
+    uint64_t seed;
+    void *context; /* of what follows */
+    /* A part cannot go on: the process shall end in order. Any thread; may be called again. */
+    void (*end)(void *context, int exit_code);
+    /* The process ends at once, without another word to anybody (rule 4). On the writer's thread;
+     * when it returns, as in a simulation, the writer does nothing more. */
+    void (*die)(void *context, int exit_code);
+};
+
 struct instance {
+    struct instance_options options;
     const struct service *service;
     const struct config *config;
     const char *database_path;
@@ -28,6 +55,7 @@ struct instance {
     struct sender sender;
     struct rebuilder rebuilder;
     struct micro micro;
+    struct statistics statistics; /* of all these, for $SRV.STATS and /metrics */
     struct admin admin;
     struct client_rate client_rate;
     struct http *http;               /* NULL: off */
@@ -35,10 +63,18 @@ struct instance {
     struct endpoint *endpoints;
     int endpoint_count;
     _Bool endpoints_closed; /* draining: nothing is subscribed any more (endpoint.c) */
-    atomic_int exit_code;   /* -1 while it runs */
-    int lock_fd;            /* nobody else writes in our folder */
-    int wake_fd;            /* eventfd: main looks at exit_code */
 };
 
-/* Ends the process in order: any thread; the first reason counts. */
-void instance_exit(struct instance *instance, int exit_code);
+/* The database, all parts, the bus with the sender's subscriptions. No thread of ours yet; nothing
+ * waits for the server, which may come later. The instance is zeroed; on a failure instance_close
+ * takes apart what there is. */
+int instance_open(struct instance *instance, const struct instance_options *options);
+
+/* The threads: readers, sender, writer. */
+int instance_start(struct instance *instance);
+
+/* In peace, and also after a start that failed: no new requests; what was taken in is finished and
+ * answered; then the threads have ended. */
+void instance_stop(struct instance *instance);
+
+void instance_close(struct instance *instance);

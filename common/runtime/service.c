@@ -25,93 +25,48 @@
 /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 #define ALLOCATOR_ARENAS 4
 
-void instance_exit(struct instance *instance, int exit_code)
+/* The process, of which there is one. */
+static struct {
+    struct instance instance; /* too large for a stack */
+    atomic_int exit_code;     /* -1 while it runs */
+    int lock_fd;              /* nobody else writes in our folder */
+    int wake_fd;              /* eventfd: main looks at exit_code */
+} process = { .exit_code = -1, .lock_fd = -1 };
+
+/* Any thread; the first reason counts. */
+static void end_process(void *context, int exit_code)
 {
     int running = -1;
     uint64_t one = 1;
-    if (atomic_compare_exchange_strong(&instance->exit_code, &running, exit_code) &&
-        write(instance->wake_fd, &one, sizeof(one)) < 0)
+    (void)context;
+    if (atomic_compare_exchange_strong(&process.exit_code, &running, exit_code) &&
+        write(process.wake_fd, &one, sizeof(one)) < 0)
         _exit(exit_code);
 }
 
-/* ---- What the bus tells --------------------------------------------------------------------- */
-
-static void on_connected(void *context)
+static void die(void *context, int exit_code)
 {
-    sender_connected(&((struct instance *)context)->sender);
+    (void)context;
+    _exit(exit_code);
 }
 
-static void on_disconnected(void *context)
-{
-    sender_disconnected(&((struct instance *)context)->sender);
-}
-
-/* nats.c has given up for good (see CONVENTIONS): a supervisor starts us again. */
-static void on_closed(void *context, const char *reason)
-{
-    log_error("connection_closed", LOG_TEXT("reason", reason));
-    instance_exit(context, EXIT_FAILED);
-}
-
-/* ---- $SRV.STATS ----------------------------------------------------------------------------- */
-
-static void put_source(const struct instance *instance, int i, struct buf *out)
-{
-    const struct source_status *source = &instance->status.sources[i];
-    int64_t position = atomic_load(&source->position),
-            leader = atomic_load(&source->leader_position);
-    int64_t complete_ms = atomic_load(&source->complete_at_ms), now_ms = clock_wall_ms();
-    buf_put_format(out, "%s\"%s\":{\"cursor\":%lld,\"lag\":%lld,\"state\":\"%s\"", i ? "," : "",
-                   instance->service->sources[i].log, (long long)position,
-                   (long long)(leader > position ? leader - position : 0),
-                   feed_state_name((enum feed_state)atomic_load(&source->feed_state)));
-    buf_put_format(out, ",\"remade\":%lld,\"gaps\":%lld", (long long)atomic_load(&source->remade),
-                   (long long)atomic_load(&source->gaps));
-    if (complete_ms > 0)
-        buf_put_format(out, ",\"age_ms\":%lld",
-                       (long long)(now_ms > complete_ms ? now_ms - complete_ms : 0));
-    buf_put_char(out, '}');
-}
-
-static void put_data(void *context, int endpoint, struct buf *out)
-{
-    struct instance *instance = context;
-    const struct status *status = &instance->status;
-    (void)endpoint; /* the same for all: it is the service's */
-    int64_t position = atomic_load(&status->position), published = atomic_load(&status->published);
-    char last_commit[RFC3339_SIZE] = "";
-    if (atomic_load(&status->last_commit_ms) > 0)
-        rfc3339_format(atomic_load(&status->last_commit_ms), last_commit);
-    buf_put_format(
-        out,
-        "{\"state\":\"%s\",\"relay\":\"%s\",\"position\":%lld,\"published\":%lld,\"outbox\":%lld,"
-        "\"queue\":%d,"
-        "\"readers_queue\":%d,\"parked\":%lld,\"redriven\":%lld,\"rebuilds\":%lld,\"rebuilt_rows\":"
-        "%lld,\"rebuild_events\":%lld,\"commits\":%lld,\"committed_items\":%lld,\"last_commit\":\"%"
-        "s\","
-        "\"database_bytes\":%lld,\"wal_bytes\":%lld,\"replay_target\":%lld,\"republished\":%lld,"
-        "\"stream_remade\":%lld,\"refused\":%lld,\"sources\":{",
-        status_name(status), relay_state_name((enum relay_state)atomic_load(&status->relay_state)),
-        (long long)position, (long long)published, (long long)(position - published),
-        inbox_length(&instance->inbox), readers_length(&instance->readers),
-        (long long)atomic_load(&status->parked), (long long)atomic_load(&status->redriven),
-        (long long)atomic_load(&status->rebuilds), (long long)atomic_load(&status->rebuilt_rows),
-        (long long)atomic_load(&status->rebuild_events), (long long)atomic_load(&status->commits),
-        (long long)atomic_load(&status->committed_items), last_commit,
-        (long long)atomic_load(&status->database_bytes), (long long)atomic_load(&status->wal_bytes),
-        (long long)atomic_load(&status->replay_target),
-        (long long)atomic_load(&status->republished),
-        (long long)atomic_load(&status->stream_remade), (long long)atomic_load(&status->refused));
-    for (int i = 0; instance->service->sources && instance->service->sources[i].log; i++)
-        put_source(instance, i, out);
-    buf_put_text(out, "}}");
-}
+/* ---- Statistics ----------------------------------------------------------------------------- */
 
 static int start_micro(struct instance *instance)
 {
     static char id[MICRO_ID_SIZE];
     const struct service *service = instance->service;
     int r = micro_make_id(instance->bus, id);
+    instance->statistics = (struct statistics){
+        .service = service,
+        .status = &instance->status,
+        .bus = instance->bus,
+        .client_rate = &instance->client_rate,
+        .inbox = &instance->inbox,
+        .readers = &instance->readers,
+        .endpoints = instance->counters,
+        .endpoint_count = instance->endpoint_count,
+    };
     instance->micro = (struct micro){
         .name = service->name,
         .id = id,
@@ -120,8 +75,8 @@ static int start_micro(struct instance *instance)
         .started_ms = instance->status.started_ms,
         .endpoints = instance->counters,
         .endpoint_count = instance->endpoint_count,
-        .data = put_data,
-        .context = instance,
+        .data = statistics_write_data,
+        .context = &instance->statistics,
     };
     if (r == 0)
         r = micro_check(&instance->micro);
@@ -130,107 +85,42 @@ static int start_micro(struct instance *instance)
 
 /* ---- Starting ------------------------------------------------------------------------------- */
 
-static void reply_from_reader(void *context, struct item *item)
-{
-    struct instance *instance = context;
-    reply_send(instance->bus, BUS_URGENT, item);
-    item_free(item);
-}
-
-static int open_bus(struct instance *instance)
-{
-    struct bus_options options;
-    config_bus_options(instance->config, instance->service->name, &options);
-    options.must_connect = instance->config->no_retry;
-    options.handlers = (struct bus_handlers){ .context = instance,
-                                              .connected = on_connected,
-                                              .disconnected = on_disconnected,
-                                              .closed = on_closed };
-    int r = bus_open(&options, &instance->bus);
-    if (bus_library_is_old())
-        log_warn("old_library", LOG_TEXT("libnats", bus_library_version()),
-                 LOG_TEXT("wanted", "3.9 or newer: it has fixes that matter"));
-    return trace(r);
-}
-
 /* Two on one file would each count positions of their own, and neither would notice before a write
  * fails. */
-static int lock_folder(struct instance *instance)
+static int lock_folder(const struct service *service, const struct config *config)
 {
     char path[4096];
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s.lock", instance->config->data_dir,
-                         instance->service->name) >= sizeof(path))
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s.lock", config->data_dir, service->name) >=
+        sizeof(path))
         return fail(ERR_CONFIG, "the path of --data-dir is too long");
-    return trace(lock_file_take(path, LOCK_WAIT_MS, &instance->lock_fd));
+    return trace(lock_file_take(path, LOCK_WAIT_MS, &process.lock_fd));
 }
 
 /* Nothing here waits for the server: it may come later. */
-static int start(struct instance *instance)
+static int start(struct instance *instance, const struct instance_options *options)
 {
-    const struct config *config = instance->config;
-    int r = lock_folder(instance);
-    if (r == 0) {
-        rebuilder_init(&instance->rebuilder, instance);
-        r = writer_open(&instance->writer, instance);
-    }
+    const struct config *config = options->config;
+    int r = lock_folder(options->service, config);
     if (r == 0)
-        r = inbox_init(&instance->inbox, (int)config->queue_max);
-    if (r == 0)
-        r = endpoints_create(instance);
-    if (r == 0)
-        r = sender_open(&instance->sender, instance);
-    if (r < 0)
-        return trace(r);
-    instance->readers = (struct readers){
-        .service = instance->service,
-        .option_values = config->option_values,
-        .database_path = instance->database_path,
-        .status = &instance->status,
-        .reply = reply_from_reader,
-        .context = instance,
-        .queue_max = (int)config->queue_max,
-    };
-    r = readers_start(&instance->readers, (int)config->reader_threads);
-    if (r == 0)
-        r = open_bus(instance);
-    if (r == 0)
-        r = sender_subscribe(&instance->sender);
+        r = instance_open(instance, options);
     if (r == 0)
         r = start_micro(instance);
-    atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
-    atomic_store(&instance->status.sender_turned_ms, clock_monotonic_ms());
     if (r == 0)
-        r = sender_start(&instance->sender);
-    if (r == 0)
-        r = writer_start(&instance->writer);
+        r = instance_start(instance);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, instance, &instance->http);
+        r = http_start(config->http, metrics_pages, &instance->statistics, &instance->http);
     return trace(r);
 }
 
-/* ---- Stopping ------------------------------------------------------------------------------- */
-
-/* What has been taken in is finished and answered; natsConnection_Drain would lose replies that
- * wait for a commit (CONVENTIONS). */
 static void stop(struct instance *instance)
 {
-    atomic_store(&instance->status.draining, 1);
-    endpoints_drain(instance);            /* no new requests */
-    rebuilder_stop(&instance->rebuilder); /* it may want something of the writer */
-    writer_stop(&instance->writer);       /* those in the inbox are run and committed */
-    if (instance->readers.thread_count > 0)
-        readers_stop(&instance->readers);
-    sender_stop(&instance->sender); /* their replies are sent */
+    instance_stop(instance);
     if (instance->bus) {
         micro_stop(&instance->micro);
         bus_flush(instance->bus, STOP_FLUSH_MS);
     }
     http_free(instance->http); /* until here it says `draining` */
-    endpoints_free(instance);
-    sender_deinit(&instance->sender);
-    bus_free(instance->bus);
-    writer_deinit(&instance->writer);
-    inbox_deinit(&instance->inbox);
+    instance_close(instance);
     bus_library_close();
 }
 
@@ -242,7 +132,7 @@ static void tell_supervisor(const struct instance *instance)
 {
     char text[128];
     const char *why;
-    _Bool alive = health_is_alive(instance, &why);
+    _Bool alive = health_is_alive(&instance->status, &why);
     snprintf(text, sizeof(text), "%sSTATUS=%s", alive ? "WATCHDOG=1\n" : "",
              alive ? status_name(&instance->status) : why);
     notify_send(text);
@@ -252,7 +142,7 @@ static void tell_supervisor(const struct instance *instance)
 static int wait_for_end(struct instance *instance, int signal_fd)
 {
     struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN },
-                             { .fd = instance->wake_fd, .events = POLLIN } };
+                             { .fd = process.wake_fd, .events = POLLIN } };
     int64_t watchdog_ms = notify_watchdog_ms();
     /* it runs; that its server is there is another matter (STATUS) */
     notify_send("READY=1");
@@ -261,7 +151,7 @@ static int wait_for_end(struct instance *instance, int signal_fd)
         if (events == 0)
             tell_supervisor(instance);
     if (fds[1].revents)
-        return atomic_load(&instance->exit_code);
+        return atomic_load(&process.exit_code);
     struct signalfd_siginfo signal;
     if (read(signal_fd, &signal, sizeof(signal)) == sizeof(signal))
         log_info("stopping", LOG_TEXT("signal", sigdescr_np((int)signal.ssi_signo)));
@@ -285,7 +175,14 @@ static int exit_code_of(int r)
 static int run(const struct service *service, const struct config *config,
                const char *database_path)
 {
-    static struct instance instance; /* too large for a stack, and there is one a process */
+    struct instance *instance = &process.instance;
+    const struct instance_options options = {
+        .service = service,
+        .config = config,
+        .database_path = database_path,
+        .end = end_process,
+        .die = die,
+    };
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -297,34 +194,28 @@ static int run(const struct service *service, const struct config *config,
     mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
     mallopt(M_MXFAST, 0); /* fast bins are consolidated over and over by that hand-over */
     /* NOLINTEND(concurrency-mt-unsafe) */
-    instance.service = service;
-    instance.config = config;
-    instance.database_path = database_path;
-    instance.status.started_ms = clock_wall_ms();
-    atomic_store(&instance.exit_code, -1);
-    instance.lock_fd = -1;
-    instance.wake_fd = eventfd(0, EFD_CLOEXEC);
+    process.wake_fd = eventfd(0, EFD_CLOEXEC);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
     log_info("starting", LOG_TEXT("version", JOURNEY_VERSION),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
-    int r = start(&instance), exit_code;
+    int r = start(instance, &options), exit_code;
     if (r < 0) {
         log_error("cannot_start", LOG_TEXT("reason", failure_text()));
         exit_code = exit_code_of(r);
     } else {
-        exit_code = wait_for_end(&instance, signal_fd);
+        exit_code = wait_for_end(instance, signal_fd);
     }
     notify_send("STOPPING=1");
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-    stop(&instance);
+    stop(instance);
     log_info("stopped", LOG_INT("exit_code", exit_code));
     close(signal_fd);
-    close(instance.wake_fd);
-    if (instance.lock_fd >= 0)
-        close(instance.lock_fd); /* last: nobody begins before we have ended */
+    close(process.wake_fd);
+    if (process.lock_fd >= 0)
+        close(process.lock_fd); /* last: nobody begins before we have ended */
     return exit_code;
 }
 
@@ -343,6 +234,8 @@ int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
+    if (argc == 2 && strcmp(argv[1], "--print-status-fields") == 0)
+        return statistics_print_fields(stdout) < 0 ? EXIT_FAILED : EXIT_FINE;
     int r = config_read(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;

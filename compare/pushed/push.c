@@ -52,7 +52,8 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
 
 static int learned_position(struct db *db, int64_t *ret_position)
 {
-    return trace(db_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
+    return trace(
+        db_find_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
 }
 
 /* What does not fit because an event before it was lost is passed over: nothing here could get it

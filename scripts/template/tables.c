@@ -14,8 +14,8 @@ const char @name@_tables[] =
 
 int order_is_taken(struct journey *j, const char *order_id)
 {
-    int64_t one;
-    return trace(db_number(journey_db(j), &one, "SELECT 1 FROM taken_orders WHERE order_id = ?1", "s", order_id));
+    return trace(db_has_row(journey_db(j), "SELECT 1 FROM taken_orders WHERE order_id = ?1", "s",
+                            order_id));
 }
 
 int taken_apply(struct db *db, const struct event *event)

@@ -257,7 +257,7 @@ static void give_key(struct item *item, const char *subject, const char *body, c
 static void ask(struct stage *stage, struct item *item)
 {
     struct status status = { 0 };
-    struct reader_place place = {
+    struct reader place = {
         .service = stage->service,
         .option_values = stage->option_values,
         .status = &status,
@@ -420,9 +420,10 @@ static void do_then(struct stage *stage, const struct step *step)
     default: {
         _deinit_(query) struct query q = { 0 };
         cr_assert_eq(query_open(&q, stage->db, step->what, ""), 0, "%s", failure_text());
-        int rows = query_next(&q);
+        _Bool has_row = query_has_row(&q);
+        cr_assert_eq(query_status(&q), 0, "%s", failure_text());
         snprintf(text, sizeof(text), "%s",
-                 rows > 0 && query_text(&q, 0) ? query_text(&q, 0) : "(none)");
+                 has_row && query_text(&q, 0) ? query_text(&q, 0) : "(none)");
         check(stage, matches(stage, step->json, text), "%s gives %s", step->what, text);
     }
     }
@@ -476,16 +477,17 @@ static void fold_own(struct stage *stage, struct loop *loop)
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
     cr_assert_eq(event_reader_open(&reader, stage->db, stage->service->log, 0, INT64_MAX), 0);
-    while (event_reader_next(&reader, &event) > 0)
+    while (event_reader_has_next(&reader, &event))
         fold_item(stage, loop, &event);
+    cr_assert_eq(event_reader_status(&reader), 0, "%s", failure_text());
 }
 
 static void compare(struct stage *stage, struct db *folded, const char *sql)
 {
     _deinit_(query) struct query before = { 0 }, after = { 0 };
-    cr_assert_eq(query_open(&before, stage->db, sql, ""), 0, "%s", failure_text());
-    cr_assert_eq(query_open(&after, folded, sql, ""), 0, "%s", failure_text());
-    check(stage, query_next(&before) == 1 && query_next(&after) == 1, "%s has no row", sql);
+    check(stage,
+          query_find(&before, stage->db, sql, "") == 0 && query_find(&after, folded, sql, "") == 0,
+          "%s has no row", sql);
     const char *a = query_text(&before, 0), *b = query_text(&after, 0);
     check(stage, (!a && !b) || (a && b && strcmp(a, b) == 0),
           "folding anew gives\n  %s instead of\n  %s", b ? b : "nothing", a ? a : "nothing");

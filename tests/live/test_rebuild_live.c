@@ -148,7 +148,7 @@ static int64_t count(const char *sql)
     struct db_options options = { .path = database, .read_only = 1, .lock_timeout_ms = 5000 };
     _free_(db) struct db *db = NULL;
     int64_t value = -1;
-    cr_assert(db_open(&options, &db) == 0 && db_number(db, &value, sql, "") == 1, "%s",
+    cr_assert(db_open(&options, &db) == 0 && db_find_number(db, &value, sql, "") == 0, "%s",
               failure_text());
     return value;
 }

@@ -160,7 +160,7 @@ static struct batch *run(int count, struct item **items)
 static int64_t rows(const char *sql)
 {
     int64_t count = -1;
-    db_number(db, &count, sql, "");
+    db_find_number(db, &count, sql, "");
     return count;
 }
 
@@ -357,7 +357,7 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     struct item *items[2];
     int count = 0;
     cr_assert(event_reader_open(&reader, db, "TEST", 0, 10) == 0);
-    while (event_reader_next(&reader, &event) > 0) {
+    while (event_reader_has_next(&reader, &event)) {
         struct item *item = items[count++] = item_new(ITEM_EVENT);
         struct invalid invalid;
         void *value;

@@ -2,6 +2,7 @@
  * help. */
 #include "runtime/core/config.h"
 #include "base/digest.h"
+#include "runtime/core/states.h"
 #include "runtime/watch/http.h"
 #include "runtime/repair/tools.h"
 #include <assert.h>
@@ -189,11 +190,15 @@ static void print_help(const struct service *service)
         print_own_option(service, option);
     printf("  --check-config\n        check the configuration and end\n"
            "  --print-config\n        print the configuration, without secrets, and end\n"
+           "  --print-status-fields\n        print all states, and all fields of $SRV.STATS and "
+           "/metrics, as JSON, and end\n"
            "  --version\n        versions of the service and of its libraries\n"
            "  --help\n        this text\n\n"
-           "REQUESTS\n  `nats micro info %s` lists them; `nats micro stats %s` shows state, lag, "
-           "outbox and queue.\n\n",
-           name, name);
+           "REQUESTS\n  `nats micro info %s` lists them, and shows the status: state, outbox, "
+           "queue, lag.\n\n",
+           name);
+    states_print(stdout);
+    printf("\n");
     printf("EXIT CODES\n  0   fine\n  1   failure\n  2   usage\n  69  no server, and --no-retry\n  "
            "70  internal\n"
            "  74  disk I/O: start it again, it checks itself\n  78  configuration\n\n"

@@ -137,12 +137,12 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
 
 int journey_follow(struct journey *j, int64_t position)
 {
-    int r = event_log_origin(j->db, position, j->arena, &j->origin.correlation,
-                             &j->origin.causation, &j->origin.traceparent);
+    int r = event_log_find_origin(j->db, position, j->arena, &j->origin.correlation,
+                                  &j->origin.causation, &j->origin.traceparent);
     j->origin.cause = j->origin.cause_digest = NULL;
-    if (r == 0)
+    if (r == NOT_FOUND)
         return fail(ERR_INTERNAL, "no event at position %lld to follow from", (long long)position);
-    return r < 0 ? trace(r) : 0;
+    return trace(r);
 }
 
 static struct outbound_call *call_new(struct journey *j, const struct call *call)

@@ -3,6 +3,7 @@
  * sync/relay.h (our stream) and sync/feed.h (another's log). What reports them reads the names and
  * the texts here: $SRV.STATS, /metrics, the log, --help and the manual. */
 #pragma once
+#include <stdio.h>
 
 /* One state. All texts are static. */
 struct state_text {
@@ -55,3 +56,6 @@ extern const struct state_text feed_states[FEED_STATES];
 const char *service_state_name(enum service_state state);
 const char *relay_state_name(enum relay_state state);
 const char *feed_state_name(enum feed_state state);
+
+/* The states of the service as a section of a help text. */
+void states_print(FILE *file);

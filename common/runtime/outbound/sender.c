@@ -16,6 +16,7 @@
 #define TICK_MS 1000         /* the longest sleep */
 #define STOP_PUBLISH_MS 2000 /* how long a stop waits for the stream */
 #define STOP_TICK_MS 20
+#define NO_WAIT 0
 
 /* ---- The mailbox ---------------------------------------------------------------------------- */
 
@@ -323,13 +324,20 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
     return due;
 }
 
-static struct note *take_mail(struct sender *sender, int64_t deadline_ms, _Bool *ret_stopping)
+/* Is there something to do before any time is reached? Under the lock. */
+static _Bool has_work(struct sender *sender)
 {
-    pthread_mutex_lock(&sender->lock);
     _Bool acked = sender->relay.sent > sender->relay.published &&
                   acked_in_epoch(sender) >= atomic_load(&sender->ack_wake_position);
     _Bool ending = sender->stopping && sender->stop_by_ms == 0;
-    if (!sender->first && !ending && !acked && !sender->more)
+    return sender->first || ending || acked || sender->more;
+}
+
+/* deadline_ms: until when it waits for something to do; NO_WAIT. */
+static struct note *take_mail(struct sender *sender, int64_t deadline_ms, _Bool *ret_stopping)
+{
+    pthread_mutex_lock(&sender->lock);
+    if (deadline_ms != NO_WAIT && !has_work(sender))
         condition_wait(&sender->filled, &sender->lock, deadline_ms);
     struct note *notes = sender->first;
     sender->first = NULL;
@@ -349,40 +357,63 @@ static _Bool is_done(struct sender *sender, int64_t now_ms)
            now_ms >= sender->stop_by_ms;
 }
 
+/* False: a stop was asked for and all is settled. */
+static _Bool take_and_act(struct sender *sender, struct note *notes, _Bool stopping, int64_t now_ms)
+{
+    if (!notes && stopping && is_done(sender, now_ms))
+        return 0;
+    atomic_store(&sender->instance->status.sender_turned_ms, now_ms);
+    /* Arrivals before batches: what a batch settles has arrived before. */
+    feed_part_arrivals(sender, now_ms);
+    while (notes) {
+        struct note *next = notes->next;
+        take_note(sender, notes, now_ms);
+        notes = next;
+    }
+    act(sender, now_ms);
+    return 1;
+}
+
+_Bool sender_turn(struct sender *sender, int64_t now_ms)
+{
+    _Bool stopping = 0;
+    struct note *notes = take_mail(sender, NO_WAIT, &stopping);
+    return take_and_act(sender, notes, stopping, now_ms);
+}
+
+int64_t sender_due_ms(struct sender *sender, int64_t now_ms)
+{
+    pthread_mutex_lock(&sender->lock);
+    _Bool at_once = has_work(sender);
+    pthread_mutex_unlock(&sender->lock);
+    return at_once ? now_ms : due_ms(sender, now_ms);
+}
+
 static void *sender_main(void *argument)
 {
     struct sender *sender = argument;
+    struct note *notes;
     _Bool stopping = 0;
     int64_t now_ms = clock_monotonic_ms();
-    for (;;) {
-        struct note *notes = take_mail(sender, due_ms(sender, now_ms), &stopping);
+    do {
+        notes = take_mail(sender, due_ms(sender, now_ms), &stopping);
         now_ms = clock_monotonic_ms();
-        if (!notes && stopping && is_done(sender, now_ms))
-            return NULL;
-        atomic_store(&sender->instance->status.sender_turned_ms, now_ms);
-        /* Arrivals before batches: what a batch settles has arrived before. */
-        feed_part_arrivals(sender, now_ms);
-        while (notes) {
-            struct note *next = notes->next;
-            take_note(sender, notes, now_ms);
-            notes = next;
-        }
-        act(sender, now_ms);
-    }
+    } while (take_and_act(sender, notes, stopping, now_ms));
+    return NULL;
 }
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
-/* Not 0, which would be none. */
-static uint64_t random_seed(void)
+/* Of one machine's waits; not 0, which would be none. */
+static uint64_t seed_of(uint64_t seed, int number)
 {
-    uint64_t seed = 0;
-    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-        seed = (uint64_t)clock_monotonic_ns();
-    return seed | 1;
+    uint64_t drawn = seed + (uint64_t)number;
+    if (seed == 0 && getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
+        drawn = (uint64_t)clock_monotonic_ns();
+    return drawn | 1;
 }
 
-int sender_open(struct sender *sender, struct instance *instance)
+int sender_open(struct sender *sender, struct instance *instance, uint64_t seed)
 {
     const struct service *service = instance->service;
     sender->instance = instance;
@@ -391,12 +422,12 @@ int sender_open(struct sender *sender, struct instance *instance)
     pthread_mutex_init(&sender->lock, NULL);
     condition_init(&sender->filled);
     struct relay_config relay_config = relay_defaults;
-    relay_config.seed = random_seed();
+    relay_config.seed = seed_of(seed, 0);
     relay_init(&sender->relay, &relay_config, instance->writer.loop.at.head.position);
     relay_saw(&sender->relay, instance->writer.loop.at.stream_position);
     for (int i = 0; service->sources && service->sources[i].log; i++) {
         struct feed_config feed_config = feed_defaults;
-        feed_config.seed = random_seed();
+        feed_config.seed = seed_of(seed, 2 * (i + 1));
         feed_init(&sender->feeds[i], &feed_config, instance->writer.loop.at.cursors[i].position);
         int r = config_source_api(instance->config, service->sources[i].log, sender->apis[i]);
         if (r < 0)

@@ -133,12 +133,20 @@ struct sender {
     _Bool announced;    /* that we are ready */
 };
 
-/* after the writer's; no thread yet */
-int sender_open(struct sender *sender, struct instance *instance);
+/* After the writer's; no thread yet. seed: of the random part of the waits; 0: from the kernel. */
+int sender_open(struct sender *sender, struct instance *instance, uint64_t seed);
 int sender_subscribe(struct sender *sender); /* once there is a bus */
 int sender_start(struct sender *sender);
 void sender_stop(struct sender *sender); /* settles what has come, then joins */
 void sender_deinit(struct sender *sender);
+
+/* One pass, which does not wait (but for bus_flush, once, when our log is whole): what arrived, the
+ * notes, then what relay, feeds and calls want. now_ms is monotonic. False: a stop was asked for
+ * and all is settled. The thread does nothing else but wait and turn, so a scheduler may take its
+ * place. */
+_Bool sender_turn(struct sender *sender, int64_t now_ms);
+/* When it wants its next turn; at most now_ms while there is mail, or more to do. */
+int64_t sender_due_ms(struct sender *sender, int64_t now_ms);
 
 /* Takes the batch over. From the writer. */
 void sender_wake(struct sender *sender); /* any thread */

@@ -24,7 +24,7 @@ struct place { /* what a rebuild's questions need */
 
 /* ---- The writer's part ----------------------------------------------------------------------- */
 
-int rebuilder_turn(struct rebuilder *rebuilder, struct writer *writer, _Bool *ret_outcome_unknown)
+static int do_wanted(struct rebuilder *rebuilder, struct writer *writer, _Bool *ret_outcome_unknown)
 {
     int r = 0;
     switch ((enum rebuild_want)atomic_load(&rebuilder->want)) {
@@ -40,10 +40,14 @@ int rebuilder_turn(struct rebuilder *rebuilder, struct writer *writer, _Bool *re
     return trace(r);
 }
 
-void rebuilder_turned(struct rebuilder *rebuilder, int result)
+void rebuilder_between_batches(struct rebuilder *rebuilder, struct writer *writer)
 {
+    _Bool outcome_unknown = 0;
     if (atomic_load(&rebuilder->want) == REBUILD_WANTS_NOTHING)
         return;
+    int result = do_wanted(rebuilder, writer, &outcome_unknown);
+    if (outcome_unknown || result == -ERR_CORRUPT)
+        writer_failed(writer, outcome_unknown, result);
     pthread_mutex_lock(&rebuilder->lock);
     rebuilder->result = result;
     snprintf(rebuilder->reason, sizeof(rebuilder->reason), "%s",
@@ -75,7 +79,7 @@ static int fetch(void *context, const struct source *source, int64_t after_posit
     struct instance *instance = place->instance;
     int r = place->api ? 0 : api_client_open(instance->config, instance->service, &place->api);
     return r < 0 ? trace(r)
-                 : trace(fold_fetch(place->api, source, after_position, arena, ret_page));
+                 : trace(api_client_events(place->api, source, after_position, arena, ret_page));
 }
 
 /* What differed and was put right, also when something failed after that. */

@@ -45,7 +45,5 @@ _Bool rebuilder_is_active(const struct rebuilder *rebuilder); /* any thread */
 /* while the writer runs: ends what is under way, and answers */
 void rebuilder_stop(struct rebuilder *rebuilder);
 
-/* The writer's, between two batches: does what is wanted, then says that it is done.
- * rebuilder_turn: 0, or < 0 like a batch. */
-int rebuilder_turn(struct rebuilder *rebuilder, struct writer *writer, _Bool *ret_outcome_unknown);
-void rebuilder_turned(struct rebuilder *rebuilder, int result);
+/* The writer's hook between two batches: does what is wanted, then says that it is done. */
+void rebuilder_between_batches(struct rebuilder *rebuilder, struct writer *writer);

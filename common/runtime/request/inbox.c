@@ -80,11 +80,24 @@ int inbox_length(struct inbox *inbox)
     return length;
 }
 
+static _Bool is_due(const struct inbox *inbox)
+{
+    return inbox->length > 0 || inbox->closed || inbox->woken;
+}
+
+_Bool inbox_is_due(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    _Bool due = is_due(inbox);
+    pthread_mutex_unlock(&inbox->lock);
+    return due;
+}
+
 int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms)
 {
     int count = 0;
     pthread_mutex_lock(&inbox->lock);
-    while (inbox->length == 0 && !inbox->closed && !inbox->woken)
+    while (deadline_ms != INBOX_NO_WAIT && !is_due(inbox))
         if (condition_wait(&inbox->filled, &inbox->lock, deadline_ms) != 0)
             break;
     inbox->woken = 0;

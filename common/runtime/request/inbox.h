@@ -29,7 +29,11 @@ void inbox_close(struct inbox *inbox);
 void inbox_wake(struct inbox *inbox); /* the writer returns from inbox_take, perhaps with nothing */
 int inbox_length(struct inbox *inbox);
 
+/* Is there something that inbox_take would return for at once: an item, a wake-up, the end? */
+_Bool inbox_is_due(struct inbox *inbox);
+
 /* Up to max items, in order, into items[]. Waits for the first until the monotonic time
- * deadline_ms. Returns the number, 0 when time is up, the inbox was woken, or it is closed and
- * empty. */
+ * deadline_ms; INBOX_NO_WAIT: not at all. Returns the number, 0 when time is up, the inbox was
+ * woken, or it is closed and empty. */
+#define INBOX_NO_WAIT 0
 int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms);

@@ -8,28 +8,28 @@
 /* "as_of":{"ORDER":{"position":12,"age_ms":0},"ACCOUNT":{"position":3,"age_ms":41}}. The age of a
  * projection is the time since nothing was known to be missing from it; left out while we cannot
  * say. */
-static int put_as_of(struct reader_place *place, int64_t wall_ms, struct buf *out)
+static int put_as_of(struct reader *reader, int64_t wall_ms, struct buf *out)
 {
     struct log_head head;
-    int r = event_log_head(place->db, &head);
+    int r = event_log_head(reader->db, &head);
     if (r < 0)
         return trace(r);
-    buf_put_format(out, "\"as_of\":{\"%s\":{\"position\":%lld,\"age_ms\":0}", place->service->log,
+    buf_put_format(out, "\"as_of\":{\"%s\":{\"position\":%lld,\"age_ms\":0}", reader->service->log,
                    (long long)head.position);
-    const struct source *source = place->service->sources;
+    const struct source *source = reader->service->sources;
     for (int i = 0; source && source[i].log; i++) {
         struct cursor cursor;
-        r = cursor_read(place->db, source[i].log, &cursor);
+        r = cursor_read(reader->db, source[i].log, &cursor);
         if (r < 0)
             return trace(r);
-        int64_t complete_ms = atomic_load(&place->status->sources[i].complete_at_ms);
+        int64_t complete_ms = atomic_load(&reader->status->sources[i].complete_at_ms);
         buf_put_format(out, ",\"%s\":{\"position\":%lld", source[i].log,
                        (long long)cursor.position);
         if (complete_ms > 0)
             buf_put_format(out, ",\"age_ms\":%lld",
                            (long long)(wall_ms > complete_ms ? wall_ms - complete_ms : 0));
         int64_t parked = 0;
-        r = parked_count_of(place->db, &(struct parked_filter){ .log = source[i].log }, &parked);
+        r = parked_count_of(reader->db, &(struct parked_filter){ .log = source[i].log }, &parked);
         if (r < 0)
             return trace(r);
         if (parked > 0)
@@ -48,17 +48,17 @@ static _Bool is_id(const char *name)
 
 /* Is an event parked about one of those that the request names? Then the answer may lack it. 1, 0,
  * < 0. */
-static int is_stale(struct reader_place *place, const struct item *item)
+static int is_stale(struct reader *reader, const struct item *item)
 {
     const struct schema *schema = item->query->request;
-    const struct source *source = place->service->sources;
+    const struct source *source = reader->service->sources;
     for (int n = 0; n < schema->field_count; n++) {
         const struct schema_field *field = &schema->fields[n];
         if (field->schema->shape != SHAPE_TEXT || !is_id(field->name))
             continue;
         const char *id = *(const char *const *)((const char *)item->request + field->offset);
         for (int i = 0; id && source && source[i].log; i++) {
-            int r = parked_has(place->db, source[i].log, id);
+            int r = parked_has_entity(reader->db, source[i].log, id);
             if (r != 0)
                 return trace(r);
         }
@@ -66,23 +66,23 @@ static int is_stale(struct reader_place *place, const struct item *item)
     return 0;
 }
 
-static int add_as_of(struct reader_place *place, const struct item *item, int64_t wall_ms,
+static int add_as_of(struct reader *reader, const struct item *item, int64_t wall_ms,
                      struct buf *body)
 {
-    int stale = is_stale(place, item);
+    int stale = is_stale(reader, item);
     if (stale < 0)
         return trace(stale);
     body->length--; /* opens the object again: its closing brace */
     if (body->length > 1)
         buf_put_char(body, ',');
-    int r = put_as_of(place, wall_ms, body);
+    int r = put_as_of(reader, wall_ms, body);
     if (stale)
         buf_put_text(body, ",\"stale\":true");
     buf_put_char(body, '}');
     return r < 0 ? trace(r) : trace(buf_status(body));
 }
 
-static int ask(struct reader_place *place, struct journey *j, struct item *item, int64_t wall_ms)
+static int ask(struct reader *reader, struct journey *j, struct item *item, int64_t wall_ms)
 {
     void *reply = arena_alloc(&item->arena, item->query->reply->size);
     if (!reply)
@@ -91,18 +91,18 @@ static int ask(struct reader_place *place, struct journey *j, struct item *item,
     if (r != 0)
         return trace(r);
     r = schema_encode(item->query->reply, reply, &item->body);
-    return r < 0 ? trace(r) : trace(add_as_of(place, item, wall_ms, &item->body));
+    return r < 0 ? trace(r) : trace(add_as_of(reader, item, wall_ms, &item->body));
 }
 
-void query_run(struct reader_place *place, struct item *item, int64_t wall_ms)
+void query_run(struct reader *reader, struct item *item, int64_t wall_ms)
 {
     struct journey j;
-    journey_init(&j, MODE_QUERY, place->service, place->option_values, place->db, &item->arena,
-                 &place->ids, wall_ms);
-    int r = db_begin(place->db);
+    journey_init(&j, MODE_QUERY, reader->service, reader->option_values, reader->db, &item->arena,
+                 &reader->ids, wall_ms);
+    int r = db_begin(reader->db);
     if (r == 0)
-        r = ask(place, &j, item, wall_ms);
-    db_rollback(place->db);
+        r = ask(reader, &j, item, wall_ms);
+    db_rollback(reader->db);
     item->outcome = r == 0 ? OUTCOME_DONE : OUTCOME_REFUSED;
     if (r > 0) {
         item->refusal = r;

@@ -4,14 +4,14 @@
 #include "runtime/core/context.h"
 #include "runtime/core/status.h"
 
-struct reader_place { /* one reader thread's own */
+struct reader { /* one reader thread's own */
     const struct service *service;
     const char *const *option_values;
     const struct status *status;
-    struct db *db; /* read-only; owned by the thread */
+    struct db *db; /* read-only, owned; NULL: it could not be opened yet */
     struct id_source ids;
 };
 
 /* Sets the item's outcome and body. Never fails: what goes wrong becomes the refusal `internal`,
  * and a line in the log. */
-void query_run(struct reader_place *place, struct item *item, int64_t wall_ms);
+void query_run(struct reader *reader, struct item *item, int64_t wall_ms);

@@ -1,12 +1,14 @@
 /* Readers: the threads that answer queries, each with its own read-only connection. A query that
- * demands positions (min_position) waits here until they are committed, for a bounded time. */
+ * demands positions (min_position) waits here until they are committed, for a bounded time.
+ *
+ * A scheduler may take the threads' place: readers_turn runs at most one query and does not wait. */
 #pragma once
 #include <pthread.h>
 #include "runtime/request/query.h"
 
 #define READERS_MAX 8
 
-struct readers {
+struct readers_options { /* all borrowed */
     const struct service *service;
     const char *const *option_values;
     const char *database_path;
@@ -15,7 +17,11 @@ struct readers {
     void (*reply)(void *context, struct item *item);
     void *context;
     int queue_max;
+    uint64_t seed; /* of ids; 0: random bits from the kernel */
+};
 
+struct readers {
+    struct readers_options options;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct item *first, **last; /* ready to run */
@@ -26,9 +32,25 @@ struct readers {
     int thread_count;
 };
 
+void readers_init(struct readers *readers, const struct readers_options *options);
 int readers_start(struct readers *readers, int thread_count);
-void readers_stop(struct readers *readers); /* answers what is queued, then joins */
+void readers_stop(struct readers *readers);   /* answers what is queued, then joins */
+void readers_deinit(struct readers *readers); /* frees what is left */
+
 /* 0, or REFUSED_BUSY: the caller keeps it */
 int readers_push(struct readers *readers, struct item *item);
 void readers_committed(struct readers *readers); /* status has new positions; looks at who waits */
 int readers_length(struct readers *readers);
+
+/* ---- One reader ------------------------------------------------------------------------------ */
+
+/* Its connection is opened, or tried again, when there is a query. */
+void reader_init(struct reader *reader, const struct readers *readers);
+void reader_deinit(struct reader *reader);
+
+/* Runs at most one query that is ready, or whose time is up. False: there is none. now_ms is
+ * monotonic. */
+_Bool readers_turn(struct readers *readers, struct reader *reader, int64_t now_ms);
+
+/* When there is, or will be, something for readers_turn; at most now_ms: at once. */
+int64_t readers_due_ms(struct readers *readers, int64_t now_ms);

@@ -1,60 +1,69 @@
 /* Writer: see writer.h. */
-#include "runtime/instance.h"
+#include "runtime/writer/writer.h"
 #include "base/clock.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/core/config.h"
 #include <time.h>
-#include <unistd.h>
 
-#define BATCH_MAX_LIMIT 4096
 #define IDLE_MS 1000                          /* looks at the WAL so often when nothing comes */
 #define RETRY_MS 50                           /* after a batch that could not be written */
 #define WAL_IDLE_BYTES (INT64_C(1024) * 1024) /* checkpointed when nothing waits */
 #define LOCK_TIMEOUT_MS 1000
 
-int writer_open(struct writer *writer, struct instance *instance)
+int writer_open(struct writer *writer, const struct writer_options *options)
 {
-    writer->instance = instance;
-    struct db_options options = { .path = instance->database_path,
-                                  .lock_timeout_ms = LOCK_TIMEOUT_MS,
-                                  .damaged = &instance->status.damaged };
-    int r = db_open(&options, &writer->db);
+    struct status *status = options->status;
+    writer->options = *options;
+    if (writer->options.batch_max > WRITER_BATCH_LIMIT)
+        writer->options.batch_max = WRITER_BATCH_LIMIT;
+    struct db_options db_options = { .path = options->database_path,
+                                     .lock_timeout_ms = LOCK_TIMEOUT_MS,
+                                     .damaged = &status->damaged };
+    int r = db_open(&db_options, &writer->db);
     if (r == 0)
-        r = loop_open(&writer->loop, instance->service, instance->config->option_values, writer->db,
-                      0);
+        r = loop_open(&writer->loop, options->service, options->option_values, writer->db,
+                      options->seed);
     if (r < 0)
         return trace(r);
-    atomic_store(&instance->status.position, writer->loop.at.head.position);
-    atomic_store(&instance->status.parked, writer->loop.at.parked_count);
-    atomic_store(&instance->status.folding, writer->loop.at.folding != 0);
+    atomic_store(&status->position, writer->loop.at.head.position);
+    atomic_store(&status->parked, writer->loop.at.parked_count);
+    atomic_store(&status->folding, writer->loop.at.folding != 0);
     for (int i = 0; i < SOURCES_MAX; i++)
-        atomic_store(&instance->status.sources[i].position, writer->loop.at.cursors[i].position);
+        atomic_store(&status->sources[i].position, writer->loop.at.cursors[i].position);
     return 0;
 }
 
 /* ---- State of the disk ---------------------------------------------------------------------- */
 
-static void set_disk(struct instance *instance, enum disk_state state, const char *reason)
+static void set_disk(struct writer *writer, enum disk_state state, const char *reason)
 {
-    if (atomic_exchange(&instance->status.disk, state) == (int)state)
+    struct status *status = writer->options.status;
+    if (atomic_exchange(&status->disk, state) == (int)state)
         return;
     if (state == DISK_FINE)
-        log_info("recovered", LOG_TEXT("state", status_name(&instance->status)));
+        log_info("recovered", LOG_TEXT("state", status_name(status)));
     else
         log_error(state == DISK_CORRUPT ? "corrupt" : "degraded", LOG_TEXT("reason", reason));
 }
 
-/* Rule 4: what a commit that failed half way has done, only a restart can tell. */
-static void note_failure(struct writer *writer, _Bool outcome_unknown, int r)
+static void die(struct writer *writer, int exit_code)
 {
-    struct instance *instance = writer->instance;
+    writer->died = 1;
+    writer->options.listener.die(writer->options.listener.context, exit_code);
+}
+
+/* Rule 4: what a commit that failed half way has done, only a restart can tell. */
+void writer_failed(struct writer *writer, _Bool outcome_unknown, int r)
+{
     if (outcome_unknown) {
         log_error("commit_unknown", LOG_TEXT("reason", failure_text()));
-        _exit(EXIT_IO);
+        die(writer, EXIT_IO);
+        return;
     }
     if (r == -ERR_CORRUPT)
-        atomic_store(&instance->status.damaged, 1);
-    set_disk(instance, r == -ERR_CORRUPT ? DISK_CORRUPT : DISK_DEGRADED, failure_text());
+        atomic_store(&writer->options.status->damaged, 1);
+    set_disk(writer, r == -ERR_CORRUPT ? DISK_CORRUPT : DISK_DEGRADED, failure_text());
 }
 
 /* Nobody may ask a degraded service for anything, so it finds out by itself when the disk is there
@@ -62,13 +71,13 @@ static void note_failure(struct writer *writer, _Bool outcome_unknown, int r)
 static void probe(struct writer *writer)
 {
     _Bool outcome_unknown = 0;
-    if (atomic_load(&writer->instance->status.disk) != DISK_DEGRADED)
+    if (atomic_load(&writer->options.status->disk) != DISK_DEGRADED)
         return;
     int r = loop_probe(&writer->loop, &outcome_unknown);
     if (r < 0)
-        note_failure(writer, outcome_unknown, r);
+        writer_failed(writer, outcome_unknown, r);
     else
-        set_disk(writer->instance, DISK_FINE, "");
+        set_disk(writer, DISK_FINE, "");
 }
 
 static void end_folding(struct writer *writer)
@@ -78,16 +87,16 @@ static void end_folding(struct writer *writer)
         return;
     int r = loop_end_folding(&writer->loop, &outcome_unknown);
     if (r < 0) { /* the sender asks again */
-        note_failure(writer, outcome_unknown, r);
+        writer_failed(writer, outcome_unknown, r);
         return;
     }
-    atomic_store(&writer->instance->status.folding, 0);
-    sender_wake(&writer->instance->sender);
+    atomic_store(&writer->options.status->folding, 0);
+    writer->options.listener.folded(writer->options.listener.context);
 }
 
 static void checkpoint(struct writer *writer, _Bool idle)
 {
-    struct status *status = &writer->instance->status;
+    struct status *status = writer->options.status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
     _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES
                      : db_wal_pending_bytes(writer->db) >= DB_WAL_MAX_BYTES;
@@ -99,7 +108,7 @@ static void checkpoint(struct writer *writer, _Bool idle)
     atomic_store(&status->wal_bytes, wal_bytes);
 }
 
-/* ---- A rebuild ------------------------------------------------------------------------------ */
+/* ---- Between two batches ------------------------------------------------------------------------------ */
 
 void writer_hold_events(struct writer *writer)
 {
@@ -111,40 +120,41 @@ void writer_release_events(struct writer *writer)
 {
     writer->holds_events = 0;
     if (writer->held)
-        inbox_put_back(&writer->instance->inbox, take(writer->held), writer->last_held);
+        inbox_put_back(writer->options.inbox, take(writer->held), writer->last_held);
 }
 
 /* Returns how many are left to run. */
-static int put_aside(struct writer *writer, struct item **items, int count)
+static int put_aside(struct writer *writer, int count)
 {
     int left = 0;
+    if (!writer->holds_events)
+        return count;
     for (int i = 0; i < count; i++) {
-        if (items[i]->kind == ITEM_EVENT && items[i]->source) {
-            *writer->last_held = items[i];
-            writer->last_held = &items[i]->next;
+        struct item *item = writer->items[i];
+        if (item->kind == ITEM_EVENT && item->source) {
+            *writer->last_held = item;
+            writer->last_held = &item->next;
         } else {
-            items[left++] = items[i];
+            writer->items[left++] = item;
         }
     }
     return left;
 }
 
-/* Between two batches, when all that was taken in is committed. */
-static void turn_for_rebuild(struct writer *writer)
+/* Returns how many items are left to run. */
+static int let_others_write(struct writer *writer, int count)
 {
-    struct rebuilder *rebuilder = &writer->instance->rebuilder;
-    _Bool outcome_unknown = 0;
-    int r = rebuilder_turn(rebuilder, writer, &outcome_unknown);
-    if (outcome_unknown || r == -ERR_CORRUPT)
-        note_failure(writer, outcome_unknown, r);
-    rebuilder_turned(rebuilder, r);
+    /* before the hook that may release them: what has just come is the newest */
+    count = put_aside(writer, count);
+    writer->options.listener.between_batches(writer->options.listener.context, writer);
+    return put_aside(writer, count);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
 
 static void publish_status(struct writer *writer, const struct batch *batch, int count)
 {
-    struct status *status = &writer->instance->status;
+    struct status *status = writer->options.status;
     atomic_store(&status->position, batch->at.head.position);
     for (int i = 0; i < SOURCES_MAX; i++)
         atomic_store(&status->sources[i].position, batch->at.cursors[i].position);
@@ -161,84 +171,142 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
     }
 }
 
-/* When the inbox should let us go on without an item: the process's next step, in monotonic
- * time. */
-static int64_t wait_until(const struct writer *writer, int64_t wall_ms)
+/* When it goes on without an item: the process's next step, in monotonic time. */
+static int64_t wait_until(const struct writer *writer, int64_t now_ms)
 {
+    if (writer->rest_until_ms > 0)
+        return writer->rest_until_ms;
+    int64_t wall_ms = clock_wall_ms();
     int64_t due_ms = loop_due_ms(&writer->loop), wait_ms = IDLE_MS;
+    if (atomic_load(&writer->options.status->disk) == DISK_DEGRADED)
+        wait_ms = RETRY_MS; /* it is probed */
     if (due_ms < wall_ms + wait_ms)
         wait_ms = due_ms > wall_ms ? due_ms - wall_ms : 0;
-    return clock_monotonic_ms() + wait_ms;
+    return now_ms + wait_ms;
+}
+
+static void end_batch(struct writer *writer)
+{
+    writer->options.listener.committed(writer->options.listener.context);
+    checkpoint(writer, 0);
 }
 
 /* Without the guard: what was answered is committed when the answers are well away. */
 static void commit_late(struct writer *writer)
 {
     _Bool outcome_unknown = 0;
-    nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
+    writer->commit_is_owed = 0;
     int r = loop_commit(&writer->loop, &outcome_unknown);
     if (r < 0)
-        note_failure(writer, outcome_unknown, r);
+        writer_failed(writer, outcome_unknown, r);
+    end_batch(writer);
+}
+
+static void drop(struct writer *writer, int count)
+{
+    for (int i = 0; i < count; i++)
+        item_free(writer->items[i]);
+}
+
+static void run_batch(struct writer *writer, int count, int64_t wall_ms)
+{
+    struct batch *batch = batch_new();
+    if (!batch) {
+        log_error("out_of_memory");
+        drop(writer, count);
+        die(writer, EXIT_INTERNAL);
+        return;
+    }
+    /* run and commit, as one transaction */
+    int r = loop_run(&writer->loop, writer->items, count, wall_ms, batch);
+    if (r < 0) {
+        writer_failed(writer, batch->outcome_unknown, r);
+        if (writer->died) { /* nobody may hear of it */
+            batch_free(batch);
+            return;
+        }
+    } else {
+        if (batch->items || batch->events) /* an empty transaction says nothing of the disk */
+            set_disk(writer, DISK_FINE, "");
+        publish_status(writer, batch, count);
+    }
+    /* settle: on the sender's thread, while the next batch runs here */
+    writer->options.listener.settle(writer->options.listener.context, batch);
+    writer->commit_is_owed = r == 0 && !GUARD(reply_after_commit);
+    if (r < 0 || writer->commit_is_owed)
+        writer->rest_until_ms = clock_monotonic_ms() + RETRY_MS;
+    if (!writer->commit_is_owed)
+        end_batch(writer);
+}
+
+/* The phases in their order; see loop.h. */
+static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadline_ms)
+{
+    struct status *status = writer->options.status;
+    atomic_store(&status->writer_turned_ms, now_ms);
+    writer->rest_until_ms = 0;
+    if (writer->commit_is_owed)
+        commit_late(writer);
+    /* take: all that is there, so that the batch grows with the load and one request never waits */
+    int count = inbox_take(writer->options.inbox, writer->items, writer->options.batch_max,
+                           deadline_ms);
+    if (count == 0 && atomic_load(&writer->stopping))
+        return 0;
+    end_folding(writer);
+    count = let_others_write(writer, count);
+    if (writer->died) {
+        drop(writer, count);
+        return 0;
+    }
+    if (atomic_load(&writer->start_process))
+        loop_start_process(&writer->loop);
+    int64_t wall_ms = clock_wall_ms();
+    loop_look_at_clock(&writer->loop, wall_ms);
+    if (atomic_load(&status->damaged))
+        set_disk(writer, DISK_CORRUPT, "a connection met damage in the file");
+    if (count > 0 || loop_due_ms(&writer->loop) <= wall_ms) {
+        run_batch(writer, count, wall_ms);
+    } else {
+        probe(writer);
+        checkpoint(writer, 1);
+    }
+    return !writer->died;
+}
+
+_Bool writer_turn(struct writer *writer, int64_t now_ms)
+{
+    if (writer->died || now_ms < writer->rest_until_ms)
+        return !writer->died;
+    return take_and_run(writer, now_ms, INBOX_NO_WAIT);
+}
+
+int64_t writer_due_ms(struct writer *writer, int64_t now_ms)
+{
+    int64_t due_ms = wait_until(writer, now_ms);
+    return due_ms > now_ms && now_ms >= writer->rest_until_ms && inbox_is_due(writer->options.inbox)
+               ? now_ms
+               : due_ms;
+}
+
+/* ---- The thread ----------------------------------------------------------------------------- */
+
+static void sleep_ms(int64_t wait_ms)
+{
+    nanosleep(&(struct timespec){ .tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000 },
+              NULL);
 }
 
 static void *writer_main(void *argument)
 {
     struct writer *writer = argument;
-    struct instance *instance = writer->instance;
-    struct item *items[BATCH_MAX_LIMIT];
-    int batch_max = instance->config->batch_max < BATCH_MAX_LIMIT ? (int)instance->config->batch_max
-                                                                  : BATCH_MAX_LIMIT;
-    _Bool failed = 0;
-    for (;;) {
-        atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
-        /* take: all that is there, so that the batch grows with the load and one request never
-         * waits */
-        int64_t deadline = failed ? clock_monotonic_ms() : wait_until(writer, clock_wall_ms());
-        int count = inbox_take(&instance->inbox, items, batch_max, deadline);
-        if (count == 0 && atomic_load(&writer->stopping))
-            break;
-        end_folding(writer);
-        /* before the turn that may release them: what has just come is the newest */
-        if (writer->holds_events)
-            count = put_aside(writer, items, count);
-        turn_for_rebuild(writer);
-        if (writer->holds_events)
-            count = put_aside(writer, items, count);
-        if (atomic_load(&writer->start_process))
-            loop_start_process(&writer->loop);
-        int64_t wall_ms = clock_wall_ms();
-        loop_look_at_clock(&writer->loop, wall_ms);
-        if (atomic_load(&instance->status.damaged))
-            set_disk(instance, DISK_CORRUPT, "a connection met damage in the file");
-        if (count == 0 && loop_due_ms(&writer->loop) > wall_ms) {
-            probe(writer);
-            checkpoint(writer, 1);
-            continue;
+    int64_t now_ms;
+    do {
+        now_ms = clock_monotonic_ms();
+        if (now_ms < writer->rest_until_ms) {
+            sleep_ms(writer->rest_until_ms - now_ms);
+            now_ms = clock_monotonic_ms();
         }
-        struct batch *batch = batch_new();
-        if (!batch) {
-            log_error("out_of_memory");
-            _exit(EXIT_INTERNAL);
-        }
-        /* run and commit, as one transaction */
-        int r = loop_run(&writer->loop, items, count, wall_ms, batch);
-        failed = r < 0;
-        if (failed) {
-            note_failure(writer, batch->outcome_unknown, r);
-        } else {
-            if (batch->items || batch->events) /* an empty transaction says nothing of the disk */
-                set_disk(instance, DISK_FINE, "");
-            publish_status(writer, batch, count);
-        }
-        /* settle: on the sender's thread, while the next batch runs here */
-        sender_settle(&instance->sender, batch);
-        if (!failed && !GUARD(reply_after_commit))
-            commit_late(writer);
-        readers_committed(&instance->readers);
-        checkpoint(writer, 0);
-        if (failed)
-            nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
-    }
+    } while (take_and_run(writer, now_ms, wait_until(writer, now_ms)));
     return NULL;
 }
 
@@ -255,7 +323,7 @@ void writer_stop(struct writer *writer)
     if (!writer->runs)
         return;
     atomic_store(&writer->stopping, 1);
-    inbox_close(&writer->instance->inbox);
+    inbox_close(writer->options.inbox);
     pthread_join(writer->thread, NULL);
     writer->runs = 0;
 }

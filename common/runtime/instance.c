@@ -1,0 +1,174 @@
+/* Instance: see instance.h. The one place where the parts are tied together. */
+#include "runtime/instance.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "runtime/request/endpoint.h"
+#include "runtime/request/reply.h"
+
+/* ---- What the parts tell each other --------------------------------------------------------- */
+
+static void on_connected(void *context)
+{
+    sender_connected(&((struct instance *)context)->sender);
+}
+
+static void on_disconnected(void *context)
+{
+    sender_disconnected(&((struct instance *)context)->sender);
+}
+
+/* nats.c has given up for good (see CONVENTIONS): a supervisor starts us again. */
+static void on_closed(void *context, const char *reason)
+{
+    const struct instance *instance = context;
+    log_error("connection_closed", LOG_TEXT("reason", reason));
+    instance->options.end(instance->options.context, EXIT_FAILED);
+}
+
+static void reply_from_reader(void *context, struct item *item)
+{
+    struct instance *instance = context;
+    reply_send(instance->bus, BUS_URGENT, item);
+    item_free(item);
+}
+
+static void on_batch(void *context, struct batch *batch)
+{
+    sender_settle(&((struct instance *)context)->sender, batch);
+}
+
+static void on_committed(void *context)
+{
+    readers_committed(&((struct instance *)context)->readers);
+}
+
+static void on_folded(void *context)
+{
+    sender_wake(&((struct instance *)context)->sender);
+}
+
+static void between_batches(void *context, struct writer *writer)
+{
+    rebuilder_between_batches(&((struct instance *)context)->rebuilder, writer);
+}
+
+static void die(void *context, int exit_code)
+{
+    const struct instance *instance = context;
+    instance->options.die(instance->options.context, exit_code);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+static int open_writer(struct instance *instance)
+{
+    const struct config *config = instance->config;
+    const struct writer_options options = {
+        .service = instance->service,
+        .option_values = config->option_values,
+        .database_path = instance->database_path,
+        .status = &instance->status,
+        .inbox = &instance->inbox,
+        .batch_max = (int)config->batch_max,
+        .seed = instance->options.seed,
+        .listener = { .context = instance,
+                      .settle = on_batch,
+                      .committed = on_committed,
+                      .folded = on_folded,
+                      .between_batches = between_batches,
+                      .die = die },
+    };
+    return trace(writer_open(&instance->writer, &options));
+}
+
+static void init_readers(struct instance *instance)
+{
+    const struct readers_options options = {
+        .service = instance->service,
+        .option_values = instance->config->option_values,
+        .database_path = instance->database_path,
+        .status = &instance->status,
+        .reply = reply_from_reader,
+        .context = instance,
+        .queue_max = (int)instance->config->queue_max,
+        .seed = instance->options.seed,
+    };
+    readers_init(&instance->readers, &options);
+}
+
+static int open_bus(struct instance *instance)
+{
+    struct bus_options options;
+    config_bus_options(instance->config, instance->service->name, &options);
+    options.must_connect = instance->config->no_retry;
+    options.handlers = (struct bus_handlers){ .context = instance,
+                                              .connected = on_connected,
+                                              .disconnected = on_disconnected,
+                                              .closed = on_closed };
+    int r = bus_open(&options, &instance->bus);
+    if (bus_library_is_old())
+        log_warn("old_library", LOG_TEXT("libnats", bus_library_version()),
+                 LOG_TEXT("wanted", "3.9 or newer: it has fixes that matter"));
+    return trace(r);
+}
+
+int instance_open(struct instance *instance, const struct instance_options *options)
+{
+    instance->options = *options;
+    instance->service = options->service;
+    instance->config = options->config;
+    instance->database_path = options->database_path;
+    instance->status.started_ms = clock_wall_ms();
+    rebuilder_init(&instance->rebuilder, instance);
+    inbox_init(&instance->inbox, (int)options->config->queue_max);
+    init_readers(instance);
+    int r = open_writer(instance);
+    if (r == 0)
+        r = endpoints_create(instance);
+    if (r == 0)
+        r = sender_open(&instance->sender, instance, options->seed);
+    if (r == 0)
+        r = open_bus(instance);
+    if (r == 0)
+        r = sender_subscribe(&instance->sender);
+    return trace(r);
+}
+
+/* ---- The threads ---------------------------------------------------------------------------- */
+
+int instance_start(struct instance *instance)
+{
+    atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
+    atomic_store(&instance->status.sender_turned_ms, clock_monotonic_ms());
+    int r = readers_start(&instance->readers, (int)instance->config->reader_threads);
+    if (r == 0)
+        r = sender_start(&instance->sender);
+    if (r == 0)
+        r = writer_start(&instance->writer);
+    return trace(r);
+}
+
+/* natsConnection_Drain would lose replies that wait for a commit (CONVENTIONS). */
+void instance_stop(struct instance *instance)
+{
+    atomic_store(&instance->status.draining, 1);
+    endpoints_drain(instance);            /* no new requests */
+    rebuilder_stop(&instance->rebuilder); /* it may want something of the writer */
+    writer_stop(&instance->writer);       /* those in the inbox are run and committed */
+    if (instance->readers.thread_count > 0)
+        readers_stop(&instance->readers);
+    sender_stop(&instance->sender); /* their replies are sent */
+}
+
+/* ---- Closing -------------------------------------------------------------------------------- */
+
+void instance_close(struct instance *instance)
+{
+    endpoints_free(instance);
+    sender_deinit(&instance->sender);
+    bus_free(instance->bus);
+    instance->bus = NULL;
+    writer_deinit(&instance->writer);
+    readers_deinit(&instance->readers);
+    inbox_deinit(&instance->inbox);
+}

@@ -1,0 +1,200 @@
+/* Statistics: see statistics.h. */
+#include "runtime/watch/statistics.h"
+#include "base/clock.h"
+#include <string.h>
+
+/* ---- Values --------------------------------------------------------------------------------- */
+
+void statistics_take(const struct statistics *of, struct statistics_sample *ret_sample)
+{
+    *ret_sample = (struct statistics_sample){
+        .of = of,
+        .wall_ms = clock_wall_ms(),
+        .monotonic_ms = clock_monotonic_ms(),
+    };
+    /* in this order, because both grow: what is published is in the log */
+    ret_sample->published = atomic_load(&of->status->published);
+    ret_sample->position = atomic_load(&of->status->position);
+    if (of->bus) { /* NULL in tests */
+        bus_stats(of->bus, &ret_sample->bus);
+        ret_sample->connected = bus_is_connected(of->bus);
+    }
+}
+
+int64_t statistics_value(const struct statistics_field *field,
+                         const struct statistics_sample *sample, int i)
+{
+    if (field->read)
+        return field->read(sample, i);
+    const void *base = field->of == OF_SERVICE  ? (const void *)sample->of->status
+                       : field->of == OF_SOURCE ? (const void *)&sample->of->status->sources[i]
+                                                : (const void *)&sample->of->endpoints[i];
+    return atomic_load((const atomic_llong *)((const char *)base + field->at));
+}
+
+int statistics_count(const struct statistics_field *field, const struct statistics *of)
+{
+    if (field->of == OF_SERVICE)
+        return 1;
+    if (field->of == OF_ENDPOINT)
+        return of->endpoint_count;
+    int count = 0;
+    while (of->service->sources && of->service->sources[count].log)
+        count++;
+    return count;
+}
+
+static _Bool is_field(const struct statistics_field *field)
+{
+    return field->key || field->metric.name;
+}
+
+/* ---- $SRV.STATS ----------------------------------------------------------------------------- */
+
+static void put_time(int64_t time_ms, struct buf *out)
+{
+    char text[RFC3339_SIZE] = "";
+    if (time_ms > 0)
+        rfc3339_format(time_ms, text);
+    buf_put_format(out, "\"%s\"", text);
+}
+
+static void put_value(enum statistics_form form, int64_t value, struct buf *out)
+{
+    switch (form) {
+    case FORM_NUMBER:
+    case FORM_MS:      buf_put_int(out, value); break;
+    case FORM_TIME_MS: put_time(value, out); break;
+    case FORM_SERVICE_STATE:
+        buf_put_format(out, "\"%s\"", service_state_name((enum service_state)value));
+        break;
+    case FORM_RELAY_STATE:
+        buf_put_format(out, "\"%s\"", relay_state_name((enum relay_state)value));
+        break;
+    case FORM_FEED_STATE:
+        buf_put_format(out, "\"%s\"", feed_state_name((enum feed_state)value));
+        break;
+    }
+}
+
+/* The members of one object, of those fields that are said of it. */
+static void put_fields(const struct statistics_sample *sample, enum statistics_scope of, int i,
+                       struct buf *out)
+{
+    _Bool first = 1;
+    for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
+        if (!field->key || field->of != of)
+            continue;
+        int64_t value = statistics_value(field, sample, i);
+        if (field->form == FORM_MS && value < 0)
+            continue;
+        buf_put_format(out, "%s\"%s\":", first ? "" : ",", field->key);
+        put_value(field->form, value, out);
+        first = 0;
+    }
+}
+
+void statistics_write_data(void *context, int endpoint, struct buf *out)
+{
+    const struct statistics *of = context;
+    const struct source *sources = of->service->sources;
+    struct statistics_sample sample;
+    (void)endpoint; /* the same for all: it is the service's */
+    statistics_take(of, &sample);
+    buf_put_char(out, '{');
+    put_fields(&sample, OF_SERVICE, 0, out);
+    buf_put_text(out, ",\"sources\":{");
+    for (int i = 0; sources && sources[i].log; i++) {
+        buf_put_format(out, "%s\"%s\":{", i > 0 ? "," : "", sources[i].log);
+        put_fields(&sample, OF_SOURCE, i, out);
+        buf_put_char(out, '}');
+    }
+    buf_put_text(out, "}}");
+}
+
+/* ---- --print-status-fields ------------------------------------------------------------------ */
+
+static void put_member(struct buf *out, const char *key, const char *value)
+{
+    buf_put_format(out, "\"%s\": ", key);
+    if (value)
+        buf_put_json(out, value, strlen(value));
+    else
+        buf_put_text(out, "null");
+}
+
+static void put_states(struct buf *out, const char *machine, const struct state_text *states,
+                       int count)
+{
+    buf_put_format(out, "    \"%s\": [", machine);
+    for (int i = 0; i < count; i++) {
+        buf_put_text(out, i > 0 ? ",\n      {" : "\n      {");
+        put_member(out, "name", states[i].name);
+        buf_put_text(out, ", ");
+        put_member(out, "meaning", states[i].meaning);
+        buf_put_text(out, ", ");
+        put_member(out, "action", states[i].action);
+        buf_put_char(out, '}');
+    }
+    buf_put_text(out, "\n    ]");
+}
+
+static void put_metric(struct buf *out, const struct metric *metric)
+{
+    buf_put_text(out, ", \"metric\": ");
+    if (!metric->name) {
+        buf_put_text(out, "null");
+        return;
+    }
+    buf_put_char(out, '{');
+    put_member(out, "name", metric->name);
+    buf_put_text(out, ", ");
+    put_member(out, "type", metric->type);
+    buf_put_text(out, ", ");
+    put_member(out, "label", metric->label);
+    buf_put_char(out, '}');
+}
+
+static void put_field(struct buf *out, const struct statistics_field *field)
+{
+    static const char *const scopes[] = {
+        [OF_SERVICE] = "service", [OF_SOURCE] = "source", [OF_ENDPOINT] = "endpoint"
+    };
+    static const char *const forms[] = {
+        [FORM_NUMBER] = "number",       [FORM_MS] = "milliseconds",   [FORM_TIME_MS] = "time",
+        [FORM_SERVICE_STATE] = "state", [FORM_RELAY_STATE] = "state", [FORM_FEED_STATE] = "state",
+    };
+    buf_put_text(out, "    {");
+    put_member(out, "key", field->key);
+    buf_put_text(out, ", ");
+    put_member(out, "of", scopes[field->of]);
+    buf_put_text(out, ", ");
+    put_member(out, "form", forms[field->form]);
+    buf_put_format(out, ", \"shown\": %s", field->shown ? "true" : "false");
+    put_metric(out, &field->metric);
+    buf_put_text(out, ", ");
+    put_member(out, "help", field->help);
+    buf_put_char(out, '}');
+}
+
+int statistics_print_fields(FILE *file)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    buf_put_text(&out, "{\n  \"states\": {\n");
+    put_states(&out, "service", service_states, SERVICE_STATES);
+    buf_put_text(&out, ",\n");
+    put_states(&out, "relay", relay_states, RELAY_STATES);
+    buf_put_text(&out, ",\n");
+    put_states(&out, "feed", feed_states, FEED_STATES);
+    buf_put_text(&out, "\n  },\n  \"fields\": [\n");
+    for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
+        if (field > statistics_fields)
+            buf_put_text(&out, ",\n");
+        put_field(&out, field);
+    }
+    buf_put_text(&out, "\n  ]\n}\n");
+    int r = buf_status(&out);
+    if (r == 0)
+        (void)fwrite(out.data, 1, out.length, file);
+    return trace(r);
+}

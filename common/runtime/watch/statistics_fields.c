@@ -1,0 +1,353 @@
+/* Statistics: the table of all fields, and the functions that read those which are no single number
+ * of struct status. Names of metrics follow Prometheus' conventions: base units, _total for what
+ * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
+ */
+#include "runtime/watch/statistics.h"
+#include <dirent.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* ---- The service and its log ---------------------------------------------------------------- */
+
+static int64_t read_state(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return status_state(sample->of->status);
+}
+
+static void write_states(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    enum service_state now = (enum service_state)read_state(sample, i);
+    for (int state = 0; state < SERVICE_STATES; state++)
+        buf_put_format(out, "journey_state{state=\"%s\"} %d\n", service_states[state].name,
+                       state == (int)now);
+}
+
+static int64_t read_relay(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return atomic_load(&sample->of->status->relay_state);
+}
+
+static int64_t read_position(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->position;
+}
+
+static int64_t read_published(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->published;
+}
+
+static int64_t read_outbox(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->position - sample->published;
+}
+
+static int64_t read_outbox_age(const struct statistics_sample *sample, int i)
+{
+    int64_t since_ms = atomic_load(&sample->of->status->unpublished_since_ms);
+    return since_ms > 0 && read_outbox(sample, i) > 0 ? sample->monotonic_ms - since_ms : 0;
+}
+
+static int64_t read_queue(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return inbox_length(sample->of->inbox);
+}
+
+static int64_t read_readers_queue(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return readers_length(sample->of->readers);
+}
+
+static void write_commit_sizes(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    const struct status *status = sample->of->status;
+    long long count = 0;
+    (void)i;
+    for (int bucket = 0; bucket < BATCH_BUCKETS; bucket++) {
+        count += atomic_load(&status->batch_sizes[bucket]);
+        if (bucket < BATCH_BUCKETS - 1)
+            buf_put_format(out, "journey_commit_items_bucket{le=\"%d\"} %lld\n", 1 << bucket,
+                           count);
+    }
+    buf_put_format(out,
+                   "journey_commit_items_bucket{le=\"+Inf\"} %lld\njourney_commit_items_sum "
+                   "%lld\njourney_commit_items_count %lld\n",
+                   count, (long long)atomic_load(&status->committed_items), count);
+}
+
+static void write_info(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    (void)i;
+    buf_put_format(
+        out, "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
+        sample->of->service->name, JOURNEY_VERSION, bus_library_version(), db_library_version());
+}
+
+/* ---- The logs of others --------------------------------------------------------------------- */
+
+static int64_t read_lag(const struct statistics_sample *sample, int i)
+{
+    const struct source_status *source = &sample->of->status->sources[i];
+    int64_t position = atomic_load(&source->position),
+            leader = atomic_load(&source->leader_position);
+    return leader > position ? leader - position : 0;
+}
+
+static int64_t read_feed(const struct statistics_sample *sample, int i)
+{
+    return atomic_load(&sample->of->status->sources[i].feed_state);
+}
+
+static int64_t read_age(const struct statistics_sample *sample, int i)
+{
+    int64_t complete_ms = atomic_load(&sample->of->status->sources[i].complete_at_ms);
+    if (complete_ms == 0)
+        return -1;
+    return sample->wall_ms > complete_ms ? sample->wall_ms - complete_ms : 0;
+}
+
+/* ---- Requests ------------------------------------------------------------------------------- */
+
+static int64_t read_over_rate(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return atomic_load(&sample->of->client_rate->refused);
+}
+
+static void write_durations(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    const struct micro_endpoint *endpoint = &sample->of->endpoints[i];
+    long long count = 0;
+    for (int bucket = 0; bucket < MICRO_BUCKETS; bucket++) {
+        count += atomic_load(&endpoint->durations[bucket]);
+        if (bucket < MICRO_BUCKETS - 1)
+            buf_put_format(
+                out, "journey_request_duration_seconds_bucket{subject=\"%s\",le=\"%g\"} %lld\n",
+                endpoint->subject, (double)micro_bucket_ns[bucket] / 1e9, count);
+    }
+    buf_put_format(out,
+                   "journey_request_duration_seconds_bucket{subject=\"%s\",le=\"+Inf\"} %lld\n",
+                   endpoint->subject, count);
+    buf_put_format(out, "journey_request_duration_seconds_sum{subject=\"%s\"} %.9f\n",
+                   endpoint->subject, (double)atomic_load(&endpoint->processing_time_ns) / 1e9);
+    buf_put_format(out, "journey_request_duration_seconds_count{subject=\"%s\"} %lld\n",
+                   endpoint->subject, count);
+}
+
+/* ---- The connection, the process ------------------------------------------------------------ */
+
+static int64_t read_connected(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->connected;
+}
+
+#define READ_BUS(name)                                                            \
+    static int64_t read_bus_##name(const struct statistics_sample *sample, int i) \
+    {                                                                             \
+        (void)i;                                                                  \
+        return (int64_t)sample->bus.name;                                         \
+    }
+READ_BUS(connects)
+READ_BUS(dropped)
+READ_BUS(messages_in)
+READ_BUS(messages_out)
+READ_BUS(bytes_in)
+READ_BUS(bytes_out)
+
+static int64_t read_cpu(const struct statistics_sample *sample, int i)
+{
+    struct rusage usage = { 0 };
+    (void)sample;
+    (void)i;
+    getrusage(RUSAGE_SELF, &usage);
+    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+           (int64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static int64_t read_resident_bytes(const struct statistics_sample *sample, int i)
+{
+    long long pages = 0;
+    (void)sample;
+    (void)i;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file)
+        return 0;
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own number */
+    if (fscanf(file, "%*d %lld", &pages) != 1)
+        pages = 0;
+    (void)fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t read_open_files(const struct statistics_sample *sample, int i)
+{
+    int64_t count = -3; /* ".", ".." and this one */
+    (void)sample;
+    (void)i;
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder)
+        return 0;
+    /* cppcheck-suppress readdirCalled ; nobody else reads this folder's handle */
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static int64_t read_start(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->of->status->started_ms;
+}
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+/* The offset of a member that is an atomic_llong; of another it does not compile. */
+#define OFFSET(type, member) _Generic(&((type *)0)->member, atomic_llong *: offsetof(type, member))
+#define AT(member) OFFSET(struct status, member)
+#define AT_SOURCE(member) OFFSET(struct source_status, member)
+#define AT_ENDPOINT(member) OFFSET(struct micro_endpoint, member)
+
+#define GAUGE(metric_name) .metric.name = (metric_name), .metric.type = "gauge"
+#define COUNTER(metric_name) .metric.name = (metric_name), .metric.type = "counter"
+#define HISTOGRAM(metric_name) .metric.name = (metric_name), .metric.type = "histogram"
+
+const struct statistics_field statistics_fields[] = {
+    { GAUGE("journey_info"), .metric.lines = write_info, .metric.help = "Versions.",
+      .help = "1, with the versions of the service and of its libraries as labels." },
+
+    /* the service and its log */
+    { "state", .form = FORM_SERVICE_STATE, .read = read_state, .shown = 1, GAUGE("journey_state"),
+      .metric.lines = write_states, .metric.help = "1 for the state that the service is in.",
+      .help = "The state of the service." },
+    { "relay", .form = FORM_RELAY_STATE, .read = read_relay,
+      .help = "The state of the relay, which copies our log to our stream." },
+    { "position", .read = read_position, GAUGE("journey_log_position"),
+      .help = "Newest position of our log, committed." },
+    { "published", .read = read_published, GAUGE("journey_published_position"),
+      .help = "Newest position that our stream is known to have." },
+    { "outbox", .read = read_outbox, .shown = 1, GAUGE("journey_relay_lag_events"),
+      .help = "Events that wait for our stream." },
+    { .form = FORM_MS,
+      .read = read_outbox_age,
+      GAUGE("journey_relay_lag_seconds"),
+      .metric.help = "How long the oldest of them has been waiting.",
+      .help = "How long the oldest event of the outbox has been waiting." },
+    { "queue", .read = read_queue, GAUGE("journey_queue_items"), .metric.label = "queue=\"writer\"",
+      .metric.help = "What waits for the writer and for the readers.",
+      .help = "Requests and events that wait for the writer." },
+    { "readers_queue", .read = read_readers_queue, GAUGE("journey_queue_items"),
+      .metric.label = "queue=\"readers\"", .help = "Queries that wait for a reader." },
+    { "parked", .at = AT(parked), GAUGE("journey_parked_events"),
+      .help = "Events of others that could not be applied." },
+    { "redriven", .at = AT(redriven),
+      .help = "Parked events that were applied after all, since the start." },
+    { "rebuilds", .at = AT(rebuilds), COUNTER("journey_rebuilds_total"),
+      .help = "Rebuilds of the tables that came to their end." },
+    { "rebuilt_rows", .at = AT(rebuilt_rows), COUNTER("journey_rebuilt_rows_total"),
+      .help = "Rows that differed from what the logs say, and were put right." },
+    { "rebuild_events", .at = AT(rebuild_events),
+      .help = "Events folded by the rebuild that is under way; 0: none is." },
+    { "commits", .at = AT(commits), COUNTER("journey_commits_total"),
+      .help = "Transactions committed." },
+    { "committed_items", .at = AT(committed_items), HISTOGRAM("journey_commit_items"),
+      .metric.lines = write_commit_sizes, .metric.help = "Items that shared a commit.",
+      .help = "Requests, events and answers committed." },
+    { "last_commit", .form = FORM_TIME_MS, .at = AT(last_commit_ms),
+      .help = "Time of the newest commit; empty: none since the start." },
+    { "database_bytes", .at = AT(database_bytes), GAUGE("journey_database_bytes"),
+      .help = "Size of the database." },
+    { "wal_bytes", .at = AT(wal_bytes), GAUGE("journey_wal_bytes"),
+      .metric.help = "Size of its write-ahead log.",
+      .help = "Size of the database's write-ahead log." },
+    { "replay_target", .at = AT(replay_target),
+      .help =
+          "While a lost or restored log is read from its stream: the position to reach; else 0." },
+    { "republished", .at = AT(republished), COUNTER("journey_republished_total"),
+      .help = "Events published again, because the stream had lost them." },
+    { "stream_remade", .at = AT(stream_remade), COUNTER("journey_stream_remade_total"),
+      .help = "How often our stream was made anew." },
+    { "refused", .at = AT(refused), COUNTER("journey_publish_refused_total"),
+      .help = "Publishes that the stream refused." },
+
+    /* the logs of others */
+    { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
+      .help = "Newest position of another's log that we have applied." },
+    { "lag", OF_SOURCE, .read = read_lag, .shown = 1, GAUGE("journey_source_lag_events"),
+      .help = "Events of another's log that are known and not applied." },
+    { "state", OF_SOURCE, .form = FORM_FEED_STATE, .read = read_feed,
+      .help = "The state of the feed, which brings another's log." },
+    { "remade", OF_SOURCE, .at = AT_SOURCE(remade),
+      .help = "How often the durable was made anew, since the start." },
+    { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
+      .help = "Gaps met in another's stream, since the start." },
+    { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
+      .metric.help = "How long ago nothing was missing; -1: never since the start.",
+      .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
+
+    /* requests: $SRV.STATS has them beside `data`, as ADR-32 wants it */
+    { NULL, OF_ENDPOINT, .at = AT_ENDPOINT(num_requests), COUNTER("journey_requests_total"),
+      .help = "Requests answered, refusals among them." },
+    { NULL, OF_ENDPOINT, .at = AT_ENDPOINT(num_errors), COUNTER("journey_request_errors_total"),
+      .help = "Requests that were refused." },
+    { NULL, OF_ENDPOINT, HISTOGRAM("journey_request_duration_seconds"),
+      .metric.lines = write_durations, .help = "From the arrival of a request to its reply." },
+    { .read = read_over_rate,
+      COUNTER("journey_requests_over_rate_total"),
+      .help = "Requests refused because their client made too many." },
+
+    /* the connection */
+    { .read = read_connected,
+      GAUGE("journey_bus_connected"),
+      .help = "Whether the NATS server is there." },
+    { .read = read_bus_connects,
+      COUNTER("journey_bus_connects_total"),
+      .help = "How often the service became connected." },
+    { .read = read_bus_dropped,
+      COUNTER("journey_bus_dropped_total"),
+      .help = "How often libnats dropped messages." },
+    { .read = read_bus_messages_in,
+      COUNTER("journey_bus_messages_total"),
+      .metric.label = "direction=\"in\"",
+      .metric.help = "Messages on the wire.",
+      .help = "Messages that the NATS server has sent to the service." },
+    { .read = read_bus_messages_out,
+      COUNTER("journey_bus_messages_total"),
+      .metric.label = "direction=\"out\"",
+      .help = "Messages that the service has sent to the NATS server." },
+    { .read = read_bus_bytes_in,
+      COUNTER("journey_bus_bytes_total"),
+      .metric.label = "direction=\"in\"",
+      .metric.help = "Bytes of their bodies and headers.",
+      .help = "Bytes of these messages: headers and bodies." },
+    { .read = read_bus_bytes_out,
+      COUNTER("journey_bus_bytes_total"),
+      .metric.label = "direction=\"out\"",
+      .help = "Bytes of these messages: headers and bodies." },
+
+    /* the process */
+    { .form = FORM_MS,
+      .read = read_cpu,
+      COUNTER("process_cpu_seconds_total"),
+      .metric.help = "User and system time.",
+      .help = "Processor time of the process, in user mode and in the kernel." },
+    { .read = read_resident_bytes,
+      GAUGE("process_resident_memory_bytes"),
+      .help = "Resident memory." },
+    { .read = read_open_files, GAUGE("process_open_fds"), .help = "Open file descriptors." },
+    { .form = FORM_TIME_MS,
+      .read = read_start,
+      GAUGE("process_start_time_seconds"),
+      .metric.help = "When it started, since 1970.",
+      .help = "When the process started, since 1970." },
+    { 0 },
+};

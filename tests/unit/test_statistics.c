@@ -1,0 +1,198 @@
+/* Statistics: the table of fields is sound, and what is written from it is what who watches the
+ * mesh has always read: the keys of `data` with their order, the metrics with their labels. */
+#include "runtime/watch/metrics.h"
+#include <criterion/criterion.h>
+#include <regex.h>
+#include <string.h>
+
+static const struct source sources[] = {
+    { .log = "ACCOUNT" },
+    { .log = "CARRIER" },
+    { 0 },
+};
+static const struct service service = { .name = "order-svc", .sources = sources };
+static const struct service service_alone = { .name = "alone-svc" };
+
+static struct status status;
+static struct inbox inbox;
+static struct readers readers;
+static struct client_rate client_rate;
+static struct micro_endpoint endpoints[2];
+static struct statistics statistics;
+
+static void setup(void)
+{
+    cr_assert_eq(inbox_init(&inbox, 4), 0);
+    micro_endpoint_init(&endpoints[0], "place", "order.place", "q");
+    micro_endpoint_init(&endpoints[1], "get", "order.get", "q");
+    statistics = (struct statistics){
+        .service = &service,
+        .status = &status,
+        .client_rate = &client_rate,
+        .inbox = &inbox,
+        .readers = &readers,
+        .endpoints = endpoints,
+        .endpoint_count = 2,
+    };
+    status.started_ms = 1700000000250;
+    atomic_store(&status.caught_up, 1);
+    atomic_store(&status.relay_state, RELAY_PUBLISHING);
+    atomic_store(&status.position, 7);
+    atomic_store(&status.published, 5);
+    atomic_store(&status.parked, 3);
+    atomic_store(&status.last_commit_ms, 1700000000123);
+    atomic_store(&status.commits, 2);
+    atomic_store(&status.batch_sizes[0], 1);
+    atomic_store(&status.batch_sizes[2], 1);
+    atomic_store(&status.committed_items, 4);
+    atomic_store(&status.sources[0].position, 11);
+    atomic_store(&status.sources[0].leader_position, 15);
+    atomic_store(&status.sources[0].feed_state, FEED_PULLING);
+    atomic_store(&status.sources[0].gaps, 1);
+}
+
+static void fini(void)
+{
+    inbox_deinit(&inbox);
+    micro_endpoint_deinit(&endpoints[0]);
+    micro_endpoint_deinit(&endpoints[1]);
+}
+
+static _Bool matches(const char *pattern, const char *text)
+{
+    regex_t compiled;
+    cr_assert_eq(regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    _Bool found = regexec(&compiled, text, 0, NULL, 0) == 0;
+    regfree(&compiled);
+    return found;
+}
+
+static _Bool is_field(const struct statistics_field *field)
+{
+    return field->key || field->metric.name;
+}
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+Test(statistics, each_key_is_there_once_and_each_field_is_explained)
+{
+    for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
+        const char *name = field->key ? field->key : field->metric.name;
+        cr_expect(field->help && matches("^.*\\.$", field->help), "%s has no sentence", name);
+        cr_expect(field->read || field->at || field->metric.lines || field->of == OF_SOURCE,
+                  "%s is read from nowhere", name); /* a source's first member has offset 0 */
+        cr_expect(!field->shown || field->key, "%s is shown, and not in data", name);
+        if (!field->key)
+            continue;
+        cr_expect(matches("^[a-z]+(_[a-z]+)*$", field->key), "%s", name);
+        cr_expect_neq(field->of, OF_ENDPOINT, "%s", name);
+        for (const struct statistics_field *before = statistics_fields; before < field; before++)
+            cr_expect(!before->key || before->of != field->of || strcmp(before->key, field->key),
+                      "%s is there twice", name);
+    }
+}
+
+Test(statistics, metrics_are_named_as_prometheus_wants_and_families_are_together)
+{
+    for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
+        const struct metric *metric = &field->metric, *before = &field[-1].metric;
+        if (!metric->name)
+            continue;
+        cr_expect(matches("^(journey|process)(_[a-z]+)+$", metric->name), "%s", metric->name);
+        cr_expect(matches("^(gauge|counter|histogram)$", metric->type), "%s", metric->name);
+        cr_expect_eq(matches("_total$", metric->name), !strcmp(metric->type, "counter"), "%s",
+                     metric->name);
+        cr_expect_eq(!strcmp(metric->type, "histogram"),
+                     metric->lines && !matches("^journey_(info|state)$", metric->name), "%s",
+                     metric->name);
+        _Bool goes_on = field > statistics_fields && before->name &&
+                        !strcmp(before->name, metric->name);
+        cr_expect(!goes_on || (metric->label && before->label && !metric->help &&
+                               !strcmp(metric->type, before->type)),
+                  "%s: two of one family differ in their label only", metric->name);
+        for (const struct statistics_field *early = statistics_fields; early < field; early++)
+            cr_expect(goes_on || !early->metric.name || strcmp(early->metric.name, metric->name),
+                      "%s is there twice", metric->name);
+    }
+}
+
+/* ---- What is written ------------------------------------------------------------------------ */
+
+Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    statistics_write_data(&statistics, 0, &out);
+    cr_expect_str_eq(
+        out.data,
+        "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
+        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"parked\":3,\"redriven\":0,\"rebuilds\":0,"
+        "\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,\"committed_items\":4,"
+        "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
+        "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,\"sources\":{"
+        "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1},"
+        "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0}}}");
+}
+
+Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    atomic_store(&status.sources[0].complete_at_ms, 1);
+    statistics_write_data(&statistics, 0, &out);
+    cr_expect(matches("\"gaps\":1,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
+    cr_expect(matches("\"gaps\":0\\}\\}\\}$", out.data), "%s", out.data);
+}
+
+Test(statistics, a_service_without_sources_or_commits_says_so, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    _deinit_(buf) struct buf page = { 0 };
+    statistics.service = &service_alone;
+    atomic_store(&status.last_commit_ms, 0);
+    statistics_write_data(&statistics, 0, &out);
+    metrics_write(&statistics, &page);
+    cr_expect(strstr(out.data, "\"last_commit\":\"\","), "%s", out.data);
+    cr_expect(strstr(out.data, ",\"sources\":{}}"), "%s", out.data);
+    cr_expect(!strstr(page.data, "journey_source"), "%s", page.data);
+}
+
+Test(statistics, metrics_have_their_names_types_and_labels, .init = setup, .fini = fini)
+{
+    static const char *const wanted[] = {
+        "# TYPE journey_info gauge\njourney_info{service=\"order-svc\",version=\"",
+        "# HELP journey_state 1 for the state that the service is in.\n# TYPE journey_state "
+        "gauge\njourney_state{state=\"starting\"} 0\njourney_state{state=\"replaying\"} "
+        "0\njourney_state{state=\"ready\"} 1\n",
+        "# TYPE journey_log_position gauge\njourney_log_position 7\n",
+        "\njourney_published_position 5\n",
+        "# TYPE journey_relay_lag_events gauge\njourney_relay_lag_events 2\n",
+        "# TYPE journey_relay_lag_seconds gauge\njourney_relay_lag_seconds 0.000\n",
+        "# TYPE journey_queue_items gauge\njourney_queue_items{queue=\"writer\"} "
+        "0\njourney_queue_items{queue=\"readers\"} 0\n# HELP ",
+        "\njourney_parked_events 3\n",
+        "# TYPE journey_commits_total counter\njourney_commits_total 2\n",
+        "# TYPE journey_commit_items histogram\njourney_commit_items_bucket{le=\"1\"} "
+        "1\njourney_commit_items_bucket{le=\"2\"} 1\njourney_commit_items_bucket{le=\"4\"} 2\n",
+        "le=\"+Inf\"} 2\njourney_commit_items_sum 4\njourney_commit_items_count 2\n",
+        "\njourney_source_position{log=\"ACCOUNT\"} 11\njourney_source_position{log=\"CARRIER\"} "
+        "0\n# HELP",
+        "\njourney_source_lag_events{log=\"ACCOUNT\"} 4\n",
+        "\njourney_source_age_seconds{log=\"ACCOUNT\"} -1.000\n",
+        "# TYPE journey_requests_total counter\njourney_requests_total{subject=\"order.place\"} "
+        "2\njourney_requests_total{subject=\"order.get\"} 0\n# HELP",
+        "\njourney_request_errors_total{subject=\"order.place\"} 1\n",
+        "duration_seconds_bucket{subject=\"order.place\",le=\"0.0025\"} 1\n",
+        "duration_seconds_sum{subject=\"order.place\"} 0.012000000\n",
+        "\njourney_requests_over_rate_total 6\n",
+        "\njourney_bus_connected 0\n",
+        "\njourney_bus_messages_total{direction=\"in\"} "
+        "0\njourney_bus_messages_total{direction=\"out\"} 0\n# HELP",
+        "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1700000000.250\n",
+    };
+    _deinit_(buf) struct buf out = { 0 };
+    atomic_store(&client_rate.refused, 6);
+    micro_endpoint_count(&endpoints[0], 2000000, NULL);
+    micro_endpoint_count(&endpoints[0], 10000000, "422:out of stock");
+    metrics_write(&statistics, &out);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+        cr_expect(strstr(out.data, wanted[i]), "not there: %s\nin: %s", wanted[i], out.data);
+}
