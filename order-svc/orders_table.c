@@ -1,5 +1,12 @@
 /* Orders: one row an order, one a line, one a charge that was declined. Each apply is a move of the
  * order's life (tables.h) and fails when the order does not stand where the move begins. */
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.order.PaymentFailed.h"
+#include "schemas/order.get.reply.h"
+#include "schemas/order.list.reply.h"
 #include "tables.h"
 #include "base/clock.h"
 #include "store/row.h"

@@ -1,6 +1,10 @@
 /* Payment by NATS: whoever answers psp.charge and psp.void. While nobody does, the answer is
  * ANSWER_UNREACHABLE, and take_payment.c asks again. */
 #include "payment_provider.h"
+#include "schemas/psp.charge.h"
+#include "schemas/psp.charge.reply.h"
+#include "schemas/psp.void.h"
+#include "schemas/psp.void.reply.h"
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -6,8 +6,8 @@
  * again. A charge that is taken back (voided) is undone if it was made, and refused if it comes
  * later. The answer to that has the negative attempt as its number. */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
+#include "schemas/common.h"
 
 struct charge {
     const char *order_id;

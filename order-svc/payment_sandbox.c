@@ -9,6 +9,8 @@
  *
  * It keeps nothing, so a token gives the same answer for the same key, as the interface wants. */
 #include "payment_provider.h"
+#include "schemas/psp.charge.reply.h"
+#include "schemas/psp.void.reply.h"
 #include <string.h>
 
 #define SLOW_MS 300

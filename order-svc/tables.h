@@ -9,8 +9,12 @@
  * arena.
  */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
+#include "schemas/common.h"
+
+struct order_products_reply_products_item;
+struct order_get_reply;
+struct order_list_reply_orders_item;
 
 extern const char order_tables[];
 extern const char order_scratch_tables[];

@@ -28,6 +28,10 @@
 #include "take_payment.h"
 #include "base/log.h"
 #include "journeys.h"
+#include "schemas/evt.account.CardAdded.h"
+#include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.PaymentFailed.h"
+#include "schemas/psp.charge.reply.h"
 #include <stdio.h>
 #include <string.h>
 

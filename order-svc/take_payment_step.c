@@ -1,6 +1,7 @@
 /* Take payment, step: what is due now. It asks the provider, finds in the tables what there is to
  * ask for, and cancels what was not paid in time. The picture and the rules P1 to P4:
  * take_payment.c. */
+#include "schemas/evt.order.OrderCancelled.h"
 #include "take_payment.h"
 #include <stdio.h>
 

@@ -1,7 +1,9 @@
 /* Push: see push.h. First the reader's side, then the leader's, then the table that has both. */
 #include "pushed/push.h"
-#include "compare_contracts.h"
 #include "base/log.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.push.h"
+#include "schemas/evt.bench.Learned.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* Shop: who and what the stories of order-svc are about. */
 #pragma once
-#include "contracts.h"
 #include "harness.h"
+#include "schemas/psp.charge.reply.h"
+#include "schemas/psp.void.reply.h"
 
 #define ANNA "acc_00000000-0000-0000-0000-00000000000a"
 #define BERT "acc_00000000-0000-0000-0000-00000000000b"

@@ -1,6 +1,8 @@
 /* Courier: carries out what relay and feed decide, sends the replies of settled batches, makes the
  * calls to the payment provider. It stands for common/runtime/courier*.c, and does as they do, with
  * packets in place of NATS messages. */
+#include "schemas/psp.charge.reply.h"
+#include "schemas/psp.void.reply.h"
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>

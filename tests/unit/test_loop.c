@@ -2,9 +2,13 @@
  * what happens when an event cannot be applied or the disk says no. A service of two tables stands
  * in for the shipped ones. */
 #include "base/clock.h"
-#include "contracts.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/run_item.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/evt.order.StockReceived.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
 #include "store/parked.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>

@@ -5,6 +5,12 @@
 #include "base/clock.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/writer/run_item.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include "store_folder.h"
 #include "store/parked.h"
 #include <inttypes.h>
