@@ -2,8 +2,12 @@
  *
  *     < 0   failure: nobody asked for it (memory, disk, network, a bug). The negated `enum failure`.
  *       0   done.
- *     > 0   refusal: a listed answer that the caller must handle (see refusal.h), or another
- *           positive outcome that the function's own comment names.
+ *     > 0   refusal: a listed answer that the caller must handle (refusal.h), NOT_FOUND of a
+ *           function that finds, or another outcome that the function's own comment names.
+ *
+ * So `if (r != 0) return trace(r);` is right behind each call whose caller cannot go on without it.
+ * A function whose name asks (customer_is_known, event_log_has_cause) is the exception: it says 1
+ * for yes, 0 for no, < 0 for a failure.
  *
  * A failure is born with fail(), which notes its message and place; each caller that passes it on
  * does so with trace(), which notes its own place. One spot, the loop or main(), logs the record
@@ -24,6 +28,10 @@ enum failure {
     ERR_CONFIG,     /* configuration that cannot be used; a person must act */
     ERR_INTERNAL,   /* an assertion of ours does not hold */
 };
+
+/* What a finder says when there is no such thing. It has the number of REFUSED_NOT_FOUND, so that a
+ * journey that passes it on refuses, and does so with the right code. */
+#define NOT_FOUND 2
 
 /* Notes a failure (printf-style message, no personal data) and returns -code. */
 #define fail(code, ...)                                       \

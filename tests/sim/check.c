@@ -188,7 +188,7 @@ static void check_log(struct world *world, const struct node *node)
     if (db_open(&(struct db_options){ .path = node->path, .read_only = 1 }, &db) < 0)
         must(NULL);
     int r = event_reader_open(&reader, db, node->service->log, 0, INT64_MAX);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         const struct digest *known = history_at(&world->logs[node->log], ++position);
         if (event_digest(&event, &digest) < 0 || event_chain(&chain, &digest, &chain) < 0)
             must(NULL);

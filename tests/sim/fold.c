@@ -41,7 +41,7 @@ static void fold(struct world *world, struct db *db, const struct event_type *ev
                 &leader) < 0)
         must(NULL);
     int r = event_reader_open(&reader, leader, name, 0, last);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         const struct event_type *type = event_type_of_name(events, event.type);
         if (!type)
             continue;

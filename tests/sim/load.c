@@ -6,6 +6,16 @@
 #include "account-svc/service.h"
 #include "base/result.h"
 #include "order-svc/service.h"
+#include "schemas/account.add-card.reply.h"
+#include "schemas/account.change-address.reply.h"
+#include "schemas/account.close.reply.h"
+#include "schemas/account.register.reply.h"
+#include "schemas/account.remove-card.reply.h"
+#include "schemas/order.add-product.reply.h"
+#include "schemas/order.cancel.reply.h"
+#include "schemas/order.place.reply.h"
+#include "schemas/order.receive-stock.reply.h"
+#include "schemas/order.ship.reply.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,16 @@
 /* Load, the bodies: what customers and the shop ask for, drawn from what is known so far. */
 #include "load.h"
 #include "base/result.h"
+#include "schemas/account.add-card.h"
+#include "schemas/account.change-address.h"
+#include "schemas/account.close.h"
+#include "schemas/account.register.h"
+#include "schemas/account.remove-card.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.cancel.h"
+#include "schemas/order.place.h"
+#include "schemas/order.receive-stock.h"
+#include "schemas/order.ship.h"
 #include <string.h>
 
 #define PRODUCTS_MAX 4

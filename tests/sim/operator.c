@@ -1,6 +1,9 @@
 /* Operator: who looks after the services. Redrives what is parked, and looks into logs and lists of
  * parked events now and then; each answer must be what its contract says. */
 #include "base/result.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.parked.reply.h"
+#include "schemas/runtime.redrive.reply.h"
 #include "world.h"
 #include <string.h>
 

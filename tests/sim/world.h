@@ -36,7 +36,6 @@
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include "contracts.h"
 #include "disk.h"
 #include "net.h"
 #include "runtime/instance.h"

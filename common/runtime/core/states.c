@@ -8,71 +8,70 @@
 
 const struct state_text service_states[] = {
     [SERVICE_STARTING] = { "starting",
-                           "no server yet, or the stream is being compared with the log",
-                           "nothing; when it lasts, check that the server runs" },
+                           "the server is not reachable yet, or the stream is being compared with "
+                           "the log",
+                           "nothing; if it lasts, check that the server runs" },
     [SERVICE_REPLAYING] = { "replaying",
-                            "a lost or restored database catches up, on its own stream first and "
-                            "then on the others'; requests are refused with the code `replaying` "
+                            "a lost or restored database catches up, first on its own stream and "
+                            "then on the others; requests are refused with the code `replaying` "
                             "and the progress",
                             "nothing" },
     [SERVICE_READY] = { "ready", "all is well", "nothing" },
     [SERVICE_DEGRADED] = { "degraded",
-                           "the disk does not accept a write; commands are refused with `busy`, "
-                           "queries are answered",
-                           "free space, or remount the disk; the service goes on by itself" },
+                           "the disk refuses writes; requests are refused as `busy`, queries are "
+                           "answered",
+                           "free space, or remount; the service goes on by itself" },
     [SERVICE_FORKED] = { "forked",
                          "log and stream disagree; nothing is written or published, queries are "
                          "answered",
-                         "choose one of them with `resolve` (see A fork)" },
-    [SERVICE_CORRUPT] = { "corrupt", "the database is damaged, and is not written any more",
-                          "stop the service, set the file aside, start the service: it folds the "
-                          "streams into a new one" },
+                         "decide, see A fork" },
+    [SERVICE_CORRUPT] = { "corrupt", "the database is damaged and is no longer written",
+                          "stop the service, set the file aside with its `-wal` and `-shm`, start "
+                          "the service: the database is rebuilt from the streams" },
     [SERVICE_DRAINING] = { "draining", "the service is stopping", "nothing" },
 };
 
 const struct state_text relay_states[] = {
-    [RELAY_OFFLINE] = { "offline", "there is no connection to the server",
-                        "nothing; when it lasts, check that the server runs" },
+    [RELAY_OFFLINE] = { "offline", "the server is not reachable",
+                        "nothing; if it lasts, check that the server runs" },
     [RELAY_ASKING] = { "asking", "the end of the stream is read and compared with the log",
                        "nothing" },
-    [RELAY_MAKING] = { "making",
-                       "the stream is made, because there is none or because it is damaged",
+    [RELAY_MAKING] = { "making", "the stream is created, or recreated because it is damaged",
                        "nothing" },
     [RELAY_RECOVERING] = { "recovering",
-                           "the stream is ahead of the log, which is read from it again",
+                           "the stream is ahead of the log: what the log lacks is read from it",
                            "nothing" },
-    [RELAY_PUBLISHING] = { "publishing", "all is well: each event is published once committed",
-                           "nothing" },
+    [RELAY_PUBLISHING] = { "publishing",
+                           "all is well: each event is published once it is committed", "nothing" },
     [RELAY_WAITING] = { "waiting",
-                        "the server gave no answer or refused; the relay tries again, at growing "
-                        "intervals",
-                        "nothing; when it lasts, the log line `relay` names the reason" },
-    [RELAY_FORKED] = { "forked", "log and stream disagree",
-                       "choose one of them with `resolve` (see A fork)" },
+                        "the server did not answer, or refused; the relay retries after a back-off",
+                        "nothing; if it lasts, see the reason in the log line `relay`" },
+    [RELAY_FORKED] = { "forked", "log and stream disagree; nothing is published",
+                       "decide, see A fork" },
 };
 
 const struct state_text feed_states[] = {
-    [FEED_OFFLINE] = { "offline", "there is no connection to the server",
-                       "nothing; when it lasts, check that the server runs" },
+    [FEED_OFFLINE] = { "offline", "the server is not reachable",
+                       "nothing; if it lasts, check that the server runs" },
     [FEED_ASKING] = { "asking", "stream and durable are looked up and compared with the cursor",
                       "nothing" },
     [FEED_COMPARING] = { "comparing",
-                         "the stream ends before the cursor: the leader is asked for the event at "
+                         "the stream ends before the cursor: the leader is asked for its event at "
                          "the cursor",
                          "nothing" },
-    [FEED_MAKING] = { "making", "the durable is made anew behind the cursor", "nothing" },
-    [FEED_PULLING] = { "pulling", "all is well: events are applied as they are published",
-                       "nothing" },
+    [FEED_MAKING] = { "making",
+                      "the durable is created, or recreated, at the event after the cursor",
+                      "nothing" },
+    [FEED_PULLING] = { "pulling", "all is well: events are applied as they arrive", "nothing" },
     [FEED_FILLING] = { "filling",
-                       "events that the stream does not have are fetched from the leader's log",
-                       "nothing" },
+                       "there is a gap: the missing events are fetched from the leader's log",
+                       "nothing; if it lasts, check that the leader runs" },
     [FEED_WAITING] = { "waiting",
-                       "there is no stream yet, or a question had no good answer; the feed tries "
-                       "again, at growing intervals",
-                       "nothing; when it lasts, check that the leader runs; the log line `feed` "
-                       "names the reason" },
-    [FEED_FORKED] = { "forked", "the leader's log is not the one that was read",
-                      "resolve the leader first (see A fork)" },
+                       "there is no stream yet, or the server or the leader did not answer; the "
+                       "feed retries after a back-off",
+                       "nothing; if it lasts, check that the leader runs" },
+    [FEED_FORKED] = { "forked", "the leader's log differs from the log that was read",
+                      "resolve the leader first, see A fork" },
 };
 
 _Static_assert(sizeof(service_states) / sizeof(*service_states) == SERVICE_STATES, "one text each");

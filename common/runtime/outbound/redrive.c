@@ -4,8 +4,10 @@
  * two would only get into each other's way. */
 #include "runtime/outbound/sender_parts.h"
 #include "base/log.h"
-#include "contracts.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.redrive.h"
+#include "schemas/runtime.redrive.reply.h"
 #include "store/parked.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -88,13 +90,13 @@ static void go_on(struct sender *sender, int64_t now_ms)
     struct redrive *redrive = &sender->redrive;
     const struct parked_filter filter = filter_of(redrive);
     for (;;) {
-        int r = parked_next_free(sender->db, &filter, redrive->log, redrive->position,
+        int r = parked_find_next(sender->db, &filter, redrive->log, redrive->position,
                                  &redrive->item->arena, &redrive->log, &redrive->position);
         if (r < 0) {
             give_up(sender, REFUSED_INTERNAL, failure_text());
             return;
         }
-        if (r == 0) {
+        if (r == NOT_FOUND) {
             finish(sender);
             return;
         }

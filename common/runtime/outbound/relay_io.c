@@ -54,8 +54,10 @@ static void publish(struct sender *sender, const struct relay_action *action, in
     struct event event;
     int r = event_reader_open(&reader, sender->db, sender->self.log, action->first - 1,
                               action->last - action->first + 1);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
+    while (r == 0 && event_reader_has_next(&reader, &event))
         r = publish_event(sender, &envelope, &event, sequence++, action);
+    if (r == 0)
+        r = event_reader_status(&reader);
     crash_point("after_publish");
     if (r == 0 && sequence == action->sequence + action->last - action->first + 1)
         return;
@@ -133,8 +135,8 @@ static int compare_last(struct sender *sender, const struct bus_view *view, stru
         tail->fit = TAIL_AHEAD;
         return 0;
     }
-    r = event_log_chain_at(sender->db, event.position, &chain);
-    tail->fit = r > 0 && digest_equal(&chain, &event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
+    r = event_log_find_chain(sender->db, event.position, &chain);
+    tail->fit = r == 0 && digest_equal(&chain, &event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
     return r < 0 ? trace(r) : 0;
 }
 

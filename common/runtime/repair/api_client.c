@@ -4,10 +4,14 @@
 #include "base/condition.h"
 #include "runtime/core/context.h"
 #include "runtime/sync/envelope.h"
+#include "schemas/runtime.events.reply.h"
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STATUS_NO_RESPONDERS 503
+#define PAGE_LIMIT 500
 
 struct api_client {
     struct bus *bus;
@@ -165,5 +169,29 @@ int api_client_stream_message(struct api_client *api, int64_t sequence, struct a
     if (r > 0)
         message.place = STREAM_FOREIGN;
     *ret_message = message;
+    return 0;
+}
+
+/* ---- Others' logs --------------------------------------------------------------------------- */
+
+int api_client_events(struct api_client *api, const struct source *source, int64_t after_position,
+                      struct arena *arena, const struct runtime_events_reply **ret_page)
+{
+    _free_(bus_message) struct bus_message *answer = NULL;
+    char subject[BUS_SUBJECT_MAX + 1], body[96];
+    struct invalid invalid;
+    void *value = NULL;
+    snprintf(subject, sizeof(subject), "%s.events", source->prefix);
+    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}",
+                          after_position, PAGE_LIMIT);
+    int r = api_client_ask(api, subject, body, (size_t)length, &answer);
+    if (r == 0)
+        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer),
+                          bus_message_length(answer), arena, &value, &invalid);
+    if (r < 0)
+        return trace(r);
+    if (r > 0)
+        return fail(ERR_NETWORK, "%s does not give its events", source->service);
+    *ret_page = value;
     return 0;
 }

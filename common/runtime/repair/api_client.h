@@ -4,6 +4,7 @@
 #include "bus/bus.h"
 #include "bus/jetstream.h"
 #include "runtime/core/config.h"
+#include "schemas/runtime.events.reply.h"
 
 #define API_CLIENT_TIMEOUT_MS 5000 /* for one answer */
 
@@ -37,3 +38,10 @@ struct stream_message {
 };
 int api_client_stream_message(struct api_client *api, int64_t sequence, struct arena *arena,
                               struct stream_message *ret_message);
+
+/* ---- Of another's log ------------------------------------------------------------------------ */
+
+/* The events after a position, as the leader gives them: some hundred, in the arena. -ERR_NETWORK:
+ * the leader is away. */
+int api_client_events(struct api_client *api, const struct source *source, int64_t after_position,
+                      struct arena *arena, const struct runtime_events_reply **ret_page);

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include "store/compare.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,46 +16,6 @@
 #define SLICE_EVENTS 1000 /* of our own log, in one transaction of the scratch file */
 /* after each it is compared again; who writes by hand meanwhile is not served for ever */
 #define SWAPS_MAX 3
-
-/* ---- At a start ------------------------------------------------------------------------------ */
-
-/* What the service's script makes, asked of a file in memory that it is run on. */
-static int drop_tables(const struct service *service, struct db *db)
-{
-    _free_(db) struct db *model = NULL;
-    _deinit_(query) struct query query = { 0 };
-    _deinit_(buf) struct buf sql = { 0 };
-    int r = db_open(&(struct db_options){ .path = ":memory:" }, &model);
-    if (r == 0)
-        r = db_script(model, service->tables);
-    if (r == 0)
-        r = query_open(
-            &query, model,
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'", "");
-    while (r >= 0 && (r = query_next(&query)) > 0)
-        buf_put_format(&sql, "DROP TABLE IF EXISTS \"%s\";", query_text(&query, 0));
-    buf_put_char(&sql, '\0');
-    if (r == 0)
-        r = buf_status(&sql);
-    return r < 0 ? trace(r) : trace(db_script(db, sql.data));
-}
-
-int rebuild_tables(const struct service *service, struct db *db)
-{
-    int64_t position = 0;
-    int r = drop_tables(service, db);
-    if (r == 0)
-        r = db_script(db, service->tables);
-    if (r == 0)
-        r = fold_own_log(service, db, db, &position, INT64_MAX);
-    if (r == 0)
-        r = db_script(db, "DELETE FROM cursors; DELETE FROM parked;");
-    if (r < 0)
-        return trace(r);
-    log_info("tables_rebuilt", LOG_INT("version", service->tables_version),
-             LOG_INT("position", position));
-    return 0;
-}
 
 /* ---- While it serves: the scratch file ------------------------------------------------------- */
 
@@ -222,9 +184,9 @@ static int report_all(struct rebuild *rebuild)
     _deinit_(query) struct query query = { 0 };
     struct difference difference;
     int r = differences_open(&query, rebuild->db);
-    while (r >= 0 && (r = differences_next(&query, &difference)) > 0)
+    while (r == 0 && differences_have_next(&query, &difference))
         r = report_difference(rebuild, &difference);
-    return trace(r);
+    return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
 int rebuild_compare(struct rebuild *rebuild)

@@ -1,22 +1,16 @@
-/* Rebuild: folds a service's tables anew from the logs: at a start with other tables, into the
- * tables themselves; and while the service goes on serving, into a scratch file beside the one that
- * serves, whose rows are then put right. The thread that does the latter is rebuilder.c; here is
- * what it does, without threads and without a bus. */
+/* Rebuild: folds a service's tables anew from the logs while the service goes on serving, into a
+ * scratch file beside the one that serves, whose rows are then put right. The thread that does it is
+ * rebuilder.c; here is what it does, without threads and without a bus. (At a start with other
+ * tables the fold goes into the tables themselves: writer/tables.h.) */
 #pragma once
 #include <stdatomic.h>
 #include "runtime/writer/fold.h"
 #include "runtime/writer/loop.h"
-
-/* In the caller's transaction, before anything is served: the service's tables are dropped, made as
- * the program wants them now, and filled from our own log. Others' logs are read again from their
- * beginning by the feeds, whose cursors go back; what we reacted to before has its cause in our log
- * and is not reacted to again. Tables that the program no longer names stay as they are, unread. 0
- * or < 0. */
-int rebuild_tables(const struct service *service, struct db *db);
+#include "schemas/runtime.rebuild.reply.h"
 
 /* ---- While it serves ------------------------------------------------------------------------- */
 
-/* The next events of a leader's log (fold_fetch, but for tests). 0; < 0, -ERR_NETWORK: the leader
+/* The next events of a leader's log (api_client_events, but for tests). 0; < 0, -ERR_NETWORK: the leader
  * is away. */
 typedef int (*rebuild_fetch)(void *context, const struct source *source, int64_t after_position,
                              struct arena *arena, const struct runtime_events_reply **ret_page);

@@ -7,6 +7,9 @@
 #include "runtime/instance.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +82,7 @@ static int fetch(void *context, const struct source *source, int64_t after_posit
     struct instance *instance = place->instance;
     int r = place->api ? 0 : api_client_open(instance->config, instance->service, &place->api);
     return r < 0 ? trace(r)
-                 : trace(fold_fetch(place->api, source, after_position, arena, ret_page));
+                 : trace(api_client_events(place->api, source, after_position, arena, ret_page));
 }
 
 /* What differed and was put right, also when something failed after that. */

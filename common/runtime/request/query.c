@@ -58,7 +58,7 @@ static int is_stale(struct reader *reader, const struct item *item)
             continue;
         const char *id = *(const char *const *)((const char *)item->request + field->offset);
         for (int i = 0; id && source && source[i].log; i++) {
-            int r = parked_has(reader->db, source[i].log, id);
+            int r = parked_has_entity(reader->db, source[i].log, id);
             if (r != 0)
                 return trace(r);
         }

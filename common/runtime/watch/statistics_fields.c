@@ -221,9 +221,9 @@ static int64_t read_start(const struct statistics_sample *sample, int i)
 #define COUNTER(metric_name) .metric.name = (metric_name), .metric.type = "counter"
 #define HISTOGRAM(metric_name) .metric.name = (metric_name), .metric.type = "histogram"
 
-/* clang-format off: a table */
 const struct statistics_field statistics_fields[] = {
-    { GAUGE("journey_info"), .metric.lines = write_info, .help = "Versions." },
+    { GAUGE("journey_info"), .metric.lines = write_info, .metric.help = "Versions.",
+      .help = "1, with the versions of the service and of its libraries as labels." },
 
     /* the service and its log */
     { "state", .form = FORM_SERVICE_STATE, .read = read_state, .shown = 1, GAUGE("journey_state"),
@@ -263,14 +263,15 @@ const struct statistics_field statistics_fields[] = {
       .metric.lines = write_commit_sizes, .metric.help = "Items that shared a commit.",
       .help = "Requests, events and answers committed." },
     { "last_commit", .form = FORM_TIME_MS, .at = AT(last_commit_ms),
-      .help = "When the newest commit was; empty: none since the start." },
+      .help = "Time of the newest commit; empty: none since the start." },
     { "database_bytes", .at = AT(database_bytes), GAUGE("journey_database_bytes"),
       .help = "Size of the database." },
     { "wal_bytes", .at = AT(wal_bytes), GAUGE("journey_wal_bytes"),
       .metric.help = "Size of its write-ahead log.",
       .help = "Size of the database's write-ahead log." },
     { "replay_target", .at = AT(replay_target),
-      .help = "Position that a log must reach again that is behind its stream; 0: it is not." },
+      .help =
+          "While a lost or restored log is read from its stream: the position to reach; else 0." },
     { "republished", .at = AT(republished), COUNTER("journey_republished_total"),
       .help = "Events published again, because the stream had lost them." },
     { "stream_remade", .at = AT(stream_remade), COUNTER("journey_stream_remade_total"),
@@ -316,7 +317,8 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often libnats dropped messages." },
     { .read = read_bus_messages_in,
       COUNTER("journey_bus_messages_total"),
-      .metric.label = "direction=\"in\"", .metric.help = "Messages on the wire.",
+      .metric.label = "direction=\"in\"",
+      .metric.help = "Messages on the wire.",
       .help = "Messages that the NATS server has sent to the service." },
     { .read = read_bus_messages_out,
       COUNTER("journey_bus_messages_total"),
@@ -324,7 +326,8 @@ const struct statistics_field statistics_fields[] = {
       .help = "Messages that the service has sent to the NATS server." },
     { .read = read_bus_bytes_in,
       COUNTER("journey_bus_bytes_total"),
-      .metric.label = "direction=\"in\"", .metric.help = "Bytes of their bodies and headers.",
+      .metric.label = "direction=\"in\"",
+      .metric.help = "Bytes of their bodies and headers.",
       .help = "Bytes of these messages: headers and bodies." },
     { .read = read_bus_bytes_out,
       COUNTER("journey_bus_bytes_total"),
@@ -348,4 +351,3 @@ const struct statistics_field statistics_fields[] = {
       .help = "When the process started, since 1970." },
     { 0 },
 };
-/* clang-format on */

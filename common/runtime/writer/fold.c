@@ -1,14 +1,14 @@
 /* Fold: see fold.h. */
 #include "runtime/writer/fold.h"
-#include "runtime/repair/api_client.h"
 #include "runtime/core/context.h"
+#include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/parked.h"
+#include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define PAGE_LIMIT 500
 
 int fold_event(const struct service *service, const struct source *source, struct db *db,
                struct event *event)
@@ -40,10 +40,12 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
     struct event event;
     int64_t reached = *position;
     int r = event_reader_open(&reader, log, service->log, reached, limit);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         r = fold_event(service, NULL, tables, &event);
         reached = r == 0 ? event.position : reached;
     }
+    if (r == 0)
+        r = event_reader_status(&reader);
     if (r < 0) {
         *position = reached;
         return trace(r);
@@ -129,7 +131,7 @@ static int fold_foreign(const struct service *service, const struct source *sour
         return trace(r);
     if (event.position != at->position + 1 || !digest_equal(&chain, &event.chain))
         return different(why, "of the leader's log does not follow the one before", event.position);
-    r = parked_holds(db, source->log, event.position);
+    r = parked_has_event(db, source->log, event.position);
     if (r == 0)
         r = fold_event(service, source, db, &event);
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT) {
@@ -143,28 +145,6 @@ static int fold_foreign(const struct service *service, const struct source *sour
     return 0;
 }
 
-int fold_fetch(struct api_client *api, const struct source *source, int64_t after_position,
-               struct arena *arena, const struct runtime_events_reply **ret_page)
-{
-    _free_(bus_message) struct bus_message *answer = NULL;
-    char subject[BUS_SUBJECT_MAX + 1], body[96];
-    struct invalid invalid;
-    void *value = NULL;
-    snprintf(subject, sizeof(subject), "%s.events", source->prefix);
-    int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}",
-                          after_position, PAGE_LIMIT);
-    int r = api_client_ask(api, subject, body, (size_t)length, &answer);
-    if (r == 0)
-        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer),
-                          bus_message_length(answer), arena, &value, &invalid);
-    if (r < 0)
-        return trace(r);
-    if (r > 0)
-        return fail(ERR_NETWORK, "%s does not give its events", source->service);
-    *ret_page = value;
-    return 0;
-}
-
 int fold_rows(const struct service *service, const struct source *source, struct db *db,
               const struct runtime_events_reply *page, int64_t upto, struct log_head *at,
               char ret_why[FOLD_WHY_SIZE])
@@ -175,14 +155,4 @@ int fold_rows(const struct service *service, const struct source *source, struct
     for (size_t i = 0; r == 0 && i < page->events_count && at->position < upto; i++)
         r = fold_foreign(service, source, db, &page->events[i], at, ret_why);
     return trace(r);
-}
-
-int fold_page(const struct service *service, const struct source *source, struct db *db,
-              struct api_client *api, int64_t upto, struct log_head *at,
-              char ret_why[FOLD_WHY_SIZE])
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    const struct runtime_events_reply *page = NULL;
-    int r = fold_fetch(api, source, at->position, &arena, &page);
-    return r < 0 ? trace(r) : trace(fold_rows(service, source, db, page, upto, at, ret_why));
 }

@@ -2,10 +2,10 @@
  * nothing is reacted to. At a start with other tables into the tables that serve; else into a
  * scratch file beside the file that serves, from the log in that file and those of the leaders. */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
 
-struct api_client;
+struct runtime_events_reply;
+struct runtime_events_reply_events_item;
 
 /* One event, decoded and applied to the tables in db. source NULL: our own log, of which each event
  * must have its type; of others' logs, a type that we do not read is nothing. ERR_INVALID: it does
@@ -34,12 +34,7 @@ int fold_open(const struct service *service, const char *path, const char *serve
               struct db **ret_db);
 void fold_remove(const char *path);
 
-/* The events after a position, as the leader gives them: some hundred, in the arena. -ERR_NETWORK:
- * the leader is away. */
-int fold_fetch(struct api_client *api, const struct source *source, int64_t after_position,
-               struct arena *arena, const struct runtime_events_reply **ret_page);
-
-/* The events of such a page, at most up to position `upto`, applied but for those that are parked
+/* The events of a page of a leader's `.events`, at most up to position `upto`, applied but for those that are parked
  * in the file that serves.
  * *at moves along. 0; FOLD_DIFFERENT with *ret_why: the leader's log is not the one that was read,
  * or an event that was applied cannot be applied; < 0. */
@@ -47,9 +42,4 @@ int fold_fetch(struct api_client *api, const struct source *source, int64_t afte
 #define FOLD_WHY_SIZE 200
 int fold_rows(const struct service *service, const struct source *source, struct db *db,
               const struct runtime_events_reply *page, int64_t upto, struct log_head *at,
-              char ret_why[FOLD_WHY_SIZE]);
-
-/* Both: fold_fetch, then fold_rows. */
-int fold_page(const struct service *service, const struct source *source, struct db *db,
-              struct api_client *api, int64_t upto, struct log_head *at,
               char ret_why[FOLD_WHY_SIZE]);

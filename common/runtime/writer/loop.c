@@ -4,46 +4,33 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
-#include "runtime/repair/rebuild.h"
+#include "runtime/writer/append.h"
 #include "runtime/writer/run_item.h"
+#include "runtime/writer/tables.h"
 #include "store/migrate.h"
 #include "store/parked.h"
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
-#define DELAYED_PER_RUN_MAX 512
 #define CLOCK_SLACK_MS 1000 /* a clock that is kept right is moved by less */
 
-struct batch *batch_new(void)
+void loop_check(const struct loop *loop)
 {
-    struct batch *batch = calloc(1, sizeof(*batch));
-    if (!batch)
-        return NULL;
-    arena_init(&batch->arena);
-    batch->last_item = &batch->items;
-    batch->last_call = &batch->calls;
-    batch->last_event = &batch->events;
-    return batch;
+    const struct positions *at = &loop->at;
+    assert(at->head.position >= 0 && at->parked_count >= 0 && at->stream_position >= 0); /* L1 */
+    assert(!loop->isolates);                                                             /* L2 */
+    for (int i = 0; i < SOURCES_MAX; i++)
+        assert(at->cursors[i].position >= 0 && !loop->cursor_moved[i]); /* L1, L3 */
+    process_check(&loop->process);
 }
 
-static void batch_drop_calls(struct batch *batch)
+/* L4 */
+static void check_progress(const struct positions *before, const struct positions *after)
 {
-    while (batch->calls) {
-        struct outbound_call *next = batch->calls->next;
-        outbound_call_free(batch->calls);
-        batch->calls = next;
-    }
-    batch->last_call = &batch->calls;
-}
-
-void batch_free(struct batch *batch)
-{
-    if (!batch)
-        return;
-    item_list_free(batch->items);
-    batch_drop_calls(batch);
-    arena_deinit(&batch->arena);
-    free(batch);
+    assert(after->head.position >= before->head.position);
+    for (int i = 0; i < SOURCES_MAX; i++)
+        assert(after->cursors[i].position >= before->cursors[i].position);
 }
 
 static int read_positions(struct loop *loop)
@@ -58,31 +45,12 @@ static int read_positions(struct loop *loop)
             return trace(r);
         loop->cursor_moved[i] = 0;
     }
-    r = meta_read(loop->db, META_STREAM_POSITION, &loop->at.stream_position);
-    if (r >= 0)
-        r = meta_read(loop->db, META_FOLDING, &loop->at.folding);
-    return r < 0 ? trace(r) : trace(parked_count(loop->db, &loop->at.parked_count));
-}
-
-/* The service's own tables. When tables_version has changed they are folded anew (rebuild.c). */
-static int create_tables(struct loop *loop)
-{
-    int64_t version = 0;
-    int r = meta_read(loop->db, "tables_version", &version);
-    if (r < 0)
-        return trace(r);
-    if (r > 0 && version != loop->service->tables_version) {
-        r = rebuild_tables(loop->service, loop->db);
-        if (r == 0)
-            r = meta_write(loop->db, META_FOLDING, 1);
-    } else {
-        r = db_script(loop->db, loop->service->tables);
-    }
+    r = meta_read_or(loop->db, META_STREAM_POSITION, 0, &loop->at.stream_position);
     if (r == 0)
-        r = meta_write(loop->db, "tables_version", loop->service->tables_version);
-    if (r >= 0 && loop->service->scratch_tables)
-        r = db_script(loop->db, loop->service->scratch_tables);
-    return r < 0 ? trace(r) : 0;
+        r = meta_read_or(loop->db, META_FOLDING, 0, &loop->at.folding);
+    if (r == 0)
+        r = parked_count(loop->db, &loop->at.parked_count);
+    return trace(r);
 }
 
 /* A life before this one may have ended between a write and its sync, or because of a sync that
@@ -102,8 +70,8 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         .service = service,
         .option_values = option_values,
         .db = db,
-        .process_due_ms = INT64_MAX,
     };
+    process_init(&loop->process, service);
     id_source_init(&loop->ids, seed);
     int r = sync_what_is_there(db);
     if (r == 0)
@@ -112,156 +80,49 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         r = db_begin(db);
     if (r < 0)
         return trace(r);
-    r = create_tables(loop);
+    r = tables_create(service, db);
     if (r == 0)
         r = db_commit(db);
     if (r < 0) {
         db_rollback(db);
         return trace(r);
     }
-    return trace(read_positions(loop));
-}
-
-void loop_stop_process(struct loop *loop)
-{
-    if (loop->process_runs && loop->service->process->free)
-        loop->service->process->free(loop->process_state);
-    loop->process_state = NULL;
-    loop->process_runs = 0;
-    loop->process_due_ms = INT64_MAX;
-    item_list_free(loop->delayed);
-    loop->delayed = NULL;
-    loop->delayed_count = 0;
+    r = read_positions(loop);
+    if (r == 0)
+        loop_check(loop);
+    return trace(r);
 }
 
 void loop_close(struct loop *loop)
 {
-    loop_stop_process(loop);
+    process_stop(&loop->process);
 }
 
 void loop_start_process(struct loop *loop)
 {
-    loop->process_wanted = loop->service->process != NULL;
+    loop->process.wanted = loop->process.type != NULL;
 }
 
 void loop_look_at_clock(struct loop *loop, int64_t wall_ms)
 {
-    if (wall_ms < loop->newest_ms - CLOCK_SLACK_MS && loop->process_runs) {
+    if (wall_ms < loop->newest_ms - CLOCK_SLACK_MS && loop->process.runs) {
         log_warn("clock_set_back", LOG_INT("by_ms", loop->newest_ms - wall_ms));
-        loop_stop_process(loop);
+        process_stop(&loop->process);
     }
     loop->newest_ms = wall_ms;
 }
 
 int64_t loop_due_ms(const struct loop *loop)
 {
-    if (loop->process_wanted && !loop->process_runs)
-        return 0;
-    int64_t due = loop->process_due_ms;
-    return loop->delayed && loop->delayed->due_ms < due ? loop->delayed->due_ms : due;
+    return process_due_ms(&loop->process);
 }
 
-/* ---- The process ---------------------------------------------------------------------------- */
-
-static void delay(struct loop *loop, struct item *item)
+void loop_stop_process(struct loop *loop)
 {
-    struct item **place = &loop->delayed;
-    /* most come in the order in which they are due */
-    if (loop->delayed && loop->last_delayed->due_ms <= item->due_ms)
-        place = &loop->last_delayed->next;
-    while (*place && (*place)->due_ms <= item->due_ms)
-        place = &(*place)->next;
-    item->next = *place;
-    *place = item;
-    if (!item->next)
-        loop->last_delayed = item;
-    loop->delayed_count++;
-}
-
-/* Calls leave with the batch; a built-in provider's answers wait here until they are due. */
-void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch)
-{
-    while (j->calls) {
-        struct outbound_call *call = j->calls;
-        j->calls = call->next;
-        call->next = NULL;
-        if (call->local) {
-            delay(loop, take(call->local));
-            outbound_call_free(call);
-        } else {
-            *batch->last_call = call;
-            batch->last_call = &call->next;
-        }
-    }
-    j->last_call = &j->calls;
-}
-
-static int process_start(struct loop *loop, struct batch *batch, int64_t wall_ms)
-{
-    struct journey j;
-    journey_init(&j, MODE_OBSERVE, loop->service, loop->option_values, loop->db, &batch->arena,
-                 &loop->ids, wall_ms);
-    void *state = NULL;
-    int r = loop->service->process->start(&j, &state);
-    if (r == 0) {
-        loop->process_state = state;
-        loop->process_runs = 1;
-        loop->process_due_ms = wall_ms;
-        loop_take_calls(loop, &j, batch);
-    }
-    journey_deinit(&j);
-    return trace(r);
-}
-
-static int process_observe(struct loop *loop, struct batch *batch, const struct event *event,
-                           int64_t wall_ms)
-{
-    struct journey j;
-    journey_init(&j, MODE_OBSERVE, loop->service, loop->option_values, loop->db, &batch->arena,
-                 &loop->ids, wall_ms);
-    int r = loop->service->process->observe(loop->process_state, &j, event);
-    if (r == 0)
-        loop_take_calls(loop, &j, batch);
-    journey_deinit(&j);
-    return trace(r);
-}
-
-/* After the commit the process learns what happened, in the order of the log (own events) and of
- * the items (others'). What it says may be lost with its memory: start() finds it again in the
- * tables. */
-static int observe_batch(struct loop *loop, struct batch *batch, int64_t wall_ms)
-{
-    int r = 0;
-    for (struct item *item = batch->items; item && r == 0; item = item->next)
-        if (item->kind == ITEM_EVENT && item->source && item->outcome == OUTCOME_DONE &&
-            item->event.value)
-            r = process_observe(loop, batch, &item->event, wall_ms);
-    for (struct committed_event *e = batch->events; e && r == 0; e = e->next)
-        r = process_observe(loop, batch, &e->event, wall_ms);
-    if (r == 0 && (batch->events || batch->items) && loop->process_due_ms > wall_ms)
-        loop->process_due_ms = wall_ms; /* let it look at its queue again */
-    return trace(r);
+    process_stop(&loop->process);
 }
 
 /* ---- One batch ------------------------------------------------------------------------------ */
-
-static void batch_add(struct batch *batch, struct item *item)
-{
-    item->next = NULL;
-    *batch->last_item = item;
-    batch->last_item = &item->next;
-}
-
-static void take_due(struct loop *loop, int64_t wall_ms, struct batch *batch)
-{
-    for (int i = 0; i < DELAYED_PER_RUN_MAX && loop->delayed && loop->delayed->due_ms <= wall_ms;
-         i++) {
-        struct item *item = loop->delayed;
-        loop->delayed = item->next;
-        loop->delayed_count--;
-        batch_add(batch, item);
-    }
-}
 
 static int write_cursors(struct loop *loop)
 {
@@ -280,8 +141,8 @@ static int run_all(struct loop *loop, int64_t wall_ms, struct batch *batch)
     int r = 0;
     for (struct item *item = batch->items; item && r >= 0; item = item->next)
         r = run_item(loop, item, wall_ms, batch);
-    if (r >= 0 && loop->process_runs && loop->process_due_ms <= wall_ms)
-        r = run_step(loop, wall_ms, batch);
+    if (r >= 0 && loop->process.runs && loop->process.due_ms <= wall_ms)
+        r = process_step(loop, wall_ms, batch);
     if (r >= 0 && GUARD(cursor_in_transaction))
         r = write_cursors(loop);
     return r < 0 ? trace(r) : 0;
@@ -301,15 +162,8 @@ static void undo(struct loop *loop, const struct positions *before, struct batch
     db_rollback(loop->db);
     loop->at = *before;
     memset(loop->cursor_moved, 0, sizeof(loop->cursor_moved));
-    batch->events = NULL;
-    batch->last_event = &batch->events;
-    batch->own_event_count = 0;
-    batch_drop_calls(batch);
-    for (struct item *item = batch->items; item; item = item->next) {
-        buf_clear(&item->body);
-        item->outcome = OUTCOME_NONE;
-    }
-    loop_stop_process(loop);
+    batch_undo(batch);
+    process_stop(&loop->process);
 }
 
 /* Nothing of the batch has happened. Requests are told so; events will be delivered again. */
@@ -337,8 +191,8 @@ int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown)
 static int run_transaction(struct loop *loop, int64_t wall_ms, struct batch *batch)
 {
     int r = db_begin(loop->db);
-    if (r == 0 && loop->process_wanted && !loop->process_runs)
-        r = process_start(loop, batch, wall_ms);
+    if (r == 0 && loop->process.wanted && !loop->process.runs)
+        r = process_start(loop, wall_ms, batch);
     if (r == 0)
         r = run_all(loop, wall_ms, batch);
     if (r == 0)
@@ -351,13 +205,14 @@ static int run_transaction(struct loop *loop, int64_t wall_ms, struct batch *bat
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
              struct batch *batch)
 {
-    take_due(loop, wall_ms, batch);
+    assert(count >= 0 && !batch->items && !batch->events);
+    process_take_due(&loop->process, wall_ms, batch);
     for (int i = 0; i < count; i++)
         batch_add(batch, items[i]);
 
     const struct positions before = loop->at;
     int r = run_transaction(loop, wall_ms, batch);
-    if (run_item_is_own_fault(r) && !batch->outcome_unknown) {
+    if (failure_is_of_item(r) && !batch->outcome_unknown) {
         undo(loop, &before, batch);
         loop->isolates = 1;
         r = run_transaction(loop, wall_ms, batch);
@@ -367,16 +222,19 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
         if (batch->outcome_unknown) {
             loop->at = before;
         } else {
-            undo(loop, &before, batch);
+            undo(loop, &before, batch); /* L5 */
             abort_batch(batch, r);
+            loop_check(loop);
         }
         return trace(r);
     }
+    check_progress(&before, &loop->at); /* L4 */
     batch->at = loop->at;
-    if (loop->process_runs && observe_batch(loop, batch, wall_ms) < 0) {
+    if (loop->process.runs && process_observe(loop, wall_ms, batch) < 0) {
         log_error("process_restarted", LOG_TEXT("reason", failure_text()));
-        loop_stop_process(loop);
+        process_stop(&loop->process);
     }
+    loop_check(loop);
     return 0;
 }
 
@@ -407,5 +265,6 @@ int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown)
     int r = write_meta(loop, META_FOLDING, 0, ret_outcome_unknown);
     if (r == 0)
         loop->at.folding = 0;
+    loop_check(loop);
     return trace(r);
 }

@@ -5,21 +5,17 @@
  *     take  (writer.c)   whatever is in the inbox, up to a limit
  *     run   (loop_run)   one transaction; each item whole or not at all
  *     commit(loop_run)   one fsync for all                                     (rule 4)
- *     settle(sender.c)  replies, acknowledgements, calls, and the relay is told
- */
+ *     settle(writer.c)   replies, acknowledgements, calls: whoever listens to the writer
+ *
+ * Invariants, between two runs (loop_check, which each of these functions ends with):
+ *   L1  head, cursors and counts in `at` are not negative
+ *   L2  no savepoints: only a run that is repeated has them
+ *   L3  no cursor has moved that is not in the file
+ *   L4  a run that committed has moved neither the head nor a cursor back
+ *   L5  a run that failed has moved nothing
+ *   P1… of the process: see process.h */
 #pragma once
-#include "runtime/core/context.h"
-#include "store/cursor.h"
-
-/* Where a service stands: all that a rollback takes back in memory. */
-struct positions {
-    struct log_head head;               /* of our own log */
-    struct cursor cursors[SOURCES_MAX]; /* in others' logs, by source */
-    int64_t parked_count;
-    int64_t folding; /* 1: the projections were begun anew, and are not yet where they were */
-    /* how far our stream was seen to go, when it was ahead of our log; 0: never */
-    int64_t stream_position;
-};
+#include "runtime/writer/process.h"
 
 struct loop {
     const struct service *service;
@@ -28,44 +24,16 @@ struct loop {
     struct id_source ids;
     struct positions at; /* within the transaction while one runs */
     _Bool cursor_moved[SOURCES_MAX];
-    void *process_state;
-    _Bool process_runs;     /* started, and its memory agrees with the tables */
-    _Bool process_wanted;   /* loop_start_process was called */
-    int64_t process_due_ms; /* wall time of its next step; INT64_MAX: none */
-    int64_t newest_ms;      /* wall time of the last run */
-    _Bool isolates; /* each item is in a savepoint of its own, because one may fail (loop_run) */
-    struct item *delayed, *last_delayed; /* built-in answers, by due_ms */
-    int delayed_count;
+    struct process_run process;
+    int64_t newest_ms; /* wall time of the last run */
+    _Bool isolates;    /* each item is in a savepoint of its own, because one may fail (loop_run) */
 };
-
-struct committed_event {
-    struct committed_event *next;
-    struct event event;
-};
-
-/* What one run leaves behind. Owned by whoever settles it; batch_free takes all. */
-struct batch {
-    struct batch *next;
-    struct item *items; /* in the order in which they ran, with their outcomes */
-    struct item **last_item;
-    struct outbound_call *calls, **last_call; /* to make now, after the commit */
-    /* own ones, in order; their memory is the items' or the batch's */
-    struct committed_event *events;
-    struct committed_event **last_event;
-    struct arena arena;
-    struct positions at; /* after this batch */
-    int own_event_count;
-    _Bool aborted; /* rolled back: items carry refusals, events must come again */
-    /* the commit failed half way: nobody is told, the process ends (rule 4) */
-    _Bool outcome_unknown;
-};
-struct batch *batch_new(void);
-void batch_free(struct batch *batch);
 
 /* Tables of the runtime and of the service, when they are not there; reads head and cursors. */
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
               struct db *db, uint64_t seed);
 void loop_close(struct loop *loop);
+void loop_check(const struct loop *loop);
 
 /* From now on the process runs: the tables are up to date with our own log. */
 void loop_start_process(struct loop *loop);
@@ -96,10 +64,6 @@ int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown);
 /* A write that changes nothing anybody reads, to learn whether the disk takes one again. 0, or < 0
  * like a batch. */
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);
-
-/* Moves a decision's calls to the batch, and built-in answers to where they wait (loop.c,
- * run_item.c). */
-void loop_take_calls(struct loop *loop, struct journey *j, struct batch *batch);
 
 /* Wall time when loop_run wants to be called even without items; INT64_MAX: never. */
 int64_t loop_due_ms(const struct loop *loop);

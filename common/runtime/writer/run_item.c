@@ -3,6 +3,9 @@
 #include "runtime/writer/run_item.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/writer/append.h"
+#include "runtime/writer/loop.h"
+#include "runtime/writer/process.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
@@ -10,127 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-_Bool run_item_is_own_fault(int r)
-{
-    return r == -ERR_CONSTRAINT || r == -ERR_INVALID || r == -ERR_INTERNAL;
-}
-
-/* One that ends with its item, because a savepoint takes its effects back. Without savepoints it
- * ends the whole run, which begins again with them (loop_run). */
-static _Bool is_contained(const struct loop *loop, int r)
-{
-    return loop->isolates && run_item_is_own_fault(r);
-}
-
-static int isolate(struct loop *loop)
-{
-    return loop->isolates ? trace(db_savepoint(loop->db)) : 0;
-}
-
-/* Keeps the effects of a piece of work, or takes them back. Returns what it was given, or a failure
- * to keep them. */
-static int end_isolation(struct loop *loop, int r)
-{
-    if (r == 0 && loop->isolates)
-        return trace(db_release(loop->db));
-    if (is_contained(loop, r))
-        db_rollback_to_savepoint(loop->db);
-    return r;
-}
-
 static const char *keep(struct arena *arena, const char *text)
 {
     return arena_copy(arena, text, strlen(text));
-}
-
-/* ---- Appending ------------------------------------------------------------------------------ */
-
-static int fill_event(struct loop *loop, struct journey *j, const struct emission *emission,
-                      struct event *event)
-{
-    char *id = arena_alloc(j->arena, UUID_SIZE);
-    if (!id)
-        return fail(ERR_MEMORY, "no memory for an event");
-    uuid_make(&loop->ids, j->now_ms, id);
-    _deinit_(buf) struct buf data = { 0 };
-    int r = schema_encode(emission->type->schema, emission->value, &data);
-    if (r < 0)
-        return trace(r);
-    const struct origin *origin = &emission->origin;
-    *event = (struct event){
-        .log = loop->service->log,
-        .position = loop->at.head.position + 1,
-        .id = id,
-        .type = emission->type->name,
-        .entity = emission->entity,
-        .time_ms = j->now_ms,
-        .correlation = origin->correlation ? origin->correlation : id,
-        .causation = origin->causation,
-        .cause = origin->cause,
-        .cause_digest = origin->cause_digest,
-        .traceparent = origin->traceparent,
-        .data = arena_copy(j->arena, data.data, data.length),
-        .data_length = data.length,
-        .value = emission->value,
-    };
-    if (!event->data)
-        return fail(ERR_MEMORY, "no memory for an event");
-    struct digest digest;
-    r = event_digest(event, &digest);
-    if (r == 0)
-        r = event_chain(&loop->at.head.chain, &digest, &event->chain);
-    return trace(r);
-}
-
-/* One event into the log and the tables (rules 1 and 2). */
-static int append(struct loop *loop, struct batch *batch, const struct event_type *type,
-                  struct event *event, struct arena *arena)
-{
-    struct committed_event *committed = arena_alloc(arena, sizeof(*committed));
-    if (!committed)
-        return fail(ERR_MEMORY, "no memory for an event");
-    int r = event_log_append(loop->db, event);
-    if (r == 0)
-        r = type->apply(loop->db, event);
-    if (r < 0)
-        return trace(r);
-    loop->at.head = (struct log_head){ .position = event->position, .chain = event->chain };
-    committed->event = *event;
-    committed->next = NULL;
-    *batch->last_event = committed;
-    batch->last_event = &committed->next;
-    batch->own_event_count++;
-    return 0;
-}
-
-int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
-                     const struct event **ret_first)
-{
-    const struct log_head head = loop->at.head;
-    struct committed_event **last_event = batch->last_event;
-    const int count = batch->own_event_count;
-    const struct event *first = NULL;
-
-    int r = isolate(loop);
-    for (struct emission *e = j->emissions; e && r == 0; e = e->next) {
-        struct event *event = arena_alloc(j->arena, sizeof(*event));
-        r = event ? fill_event(loop, j, e, event) : fail(ERR_MEMORY, "no memory for an event");
-        if (r == 0)
-            r = append(loop, batch, e->type, event, j->arena);
-        if (!first)
-            first = event;
-    }
-    r = end_isolation(loop, r);
-    if (r < 0) {
-        loop->at.head = head;
-        *last_event = NULL;
-        batch->last_event = last_event;
-        batch->own_event_count = count;
-        return trace(r);
-    }
-    if (ret_first)
-        *ret_first = first;
-    return 0;
 }
 
 /* ---- Commands ------------------------------------------------------------------------------- */
@@ -158,17 +43,16 @@ static int answer_repeat(struct loop *loop, struct item *item)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event found;
-    int r = event_reader_open_cause(&reader, loop->db, loop->service->log, item->origin.cause);
-    if (r >= 0)
-        r = event_reader_next(&reader, &found);
+    int r = event_reader_find_cause(&reader, loop->db, loop->service->log, item->origin.cause,
+                                    &found);
     if (r < 0)
         return trace(r);
-    if (r == 0) {
+    if (r == NOT_FOUND) {
         const char *digest, *message;
         enum refusal refusal;
-        r = refusals_find(loop->db, item->key, &item->arena, &digest, &refusal, &message);
-        if (r <= 0)
-            return trace(r);
+        r = refusals_find_by_key(loop->db, item->key, &item->arena, &digest, &refusal, &message);
+        if (r != 0)
+            return r < 0 ? trace(r) : 0;
         if (strcmp(digest, item->origin.cause_digest) != 0)
             return refuse(item, REFUSED_CONFLICT,
                           "this idempotency key was used for another request") < 0
@@ -283,12 +167,12 @@ static int apply_foreign(struct loop *loop, struct item *item, int64_t wall_ms, 
         return 0;
     if (item->invalid)
         return fail(ERR_INVALID, "%s", item->invalid);
-    int r = isolate(loop);
+    int r = isolation_begin(loop);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
     if (r == 0)
         r = react(loop, item, wall_ms, batch);
-    return trace(end_isolation(loop, r));
+    return trace(isolation_end(loop, r));
 }
 
 /* A parked event once more. What stands behind an earlier one of its entity stays there. */
@@ -298,14 +182,14 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
     const char *log = item->source->log;
     const int64_t position = item->event.position;
     int64_t first = 0;
-    int r = parked_first(loop->db, log, item->event.entity, &first);
+    int r = parked_find_first(loop->db, log, item->event.entity, &first);
     if (r < 0)
         return trace(r);
-    item->outcome = r == 0 || first > position ? OUTCOME_REPEAT : OUTCOME_PARKED;
+    item->outcome = r == NOT_FOUND || first > position ? OUTCOME_REPEAT : OUTCOME_PARKED;
     if (item->outcome == OUTCOME_REPEAT || first < position)
         return 0;
     r = apply_foreign(loop, item, wall_ms, batch);
-    if (r < 0 && !is_contained(loop, r))
+    if (r < 0 && !isolation_contains(loop, r))
         return trace(r);
     if (r < 0) {
         log_error("redrive_failed", LOG_TEXT("log", log), LOG_INT("position", position),
@@ -335,11 +219,11 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
     }
     int behind = 0, r = 0;
     if (loop->at.parked_count > 0 && GUARD(parking_behind))
-        behind = parked_has(loop->db, item->source->log, item->event.entity);
+        behind = parked_has_entity(loop->db, item->source->log, item->event.entity);
     item->outcome = OUTCOME_DONE;
     if (behind == 0)
         r = apply_foreign(loop, item, wall_ms, batch);
-    if (behind < 0 || (r < 0 && !is_contained(loop, r)))
+    if (behind < 0 || (r < 0 && !isolation_contains(loop, r)))
         return trace(behind < 0 ? behind : r);
     if (behind > 0 || r < 0)
         r = park(loop, item,
@@ -389,46 +273,7 @@ static int run_own_event(struct loop *loop, struct item *item)
     return 0;
 }
 
-/* ---- The process, and the table of kinds ---------------------------------------------------- */
-
-/* A decision of the process whose events do not fit is dropped and the process starts again from
- * the tables; the batch goes on. */
-static int settle_process(struct loop *loop, struct journey *j, struct batch *batch, int r)
-{
-    if (r == 0)
-        r = append_emissions(loop, j, batch, NULL);
-    if (r == 0)
-        loop_take_calls(loop, j, batch);
-    journey_deinit(j);
-    if (r >= 0 || !is_contained(loop, r))
-        return r < 0 ? trace(r) : 0;
-    log_error("process_failed", LOG_TEXT("reason", failure_text()));
-    loop_stop_process(loop);
-    return 0;
-}
-
-static int run_answer(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
-{
-    item->outcome = OUTCOME_DONE;
-    if (!loop->process_runs)
-        return 0; /* its memory is gone; start() has asked, or will ask, again */
-    struct journey j;
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
-                 &loop->ids, wall_ms);
-    int r = loop->service->process->answered(loop->process_state, &j, &item->answer);
-    return trace(settle_process(loop, &j, batch, r));
-}
-
-int run_step(struct loop *loop, int64_t wall_ms, struct batch *batch)
-{
-    struct journey j;
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &batch->arena,
-                 &loop->ids, wall_ms);
-    int64_t due_ms = INT64_MAX;
-    int r = loop->service->process->step(loop->process_state, &j, &due_ms);
-    loop->process_due_ms = due_ms;
-    return trace(settle_process(loop, &j, batch, r));
-}
+/* ---- The table of kinds ------------------------------------------------------------------------ */
 
 int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
@@ -438,14 +283,14 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
     case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
-    case ITEM_ANSWER:  r = run_answer(loop, item, wall_ms, batch); break;
+    case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
         r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)
             : item->source ? run_foreign_event(loop, item, wall_ms, batch)
                            : run_own_event(loop, item);
         break;
     }
-    if (r >= 0 || !is_contained(loop, r))
+    if (r >= 0 || !isolation_contains(loop, r))
         return r < 0 ? trace(r) : 0;
     if (item->kind != ITEM_COMMAND)
         return trace(r);

@@ -1,0 +1,86 @@
+/* Loop alone: an order from request to reply, and a fold of the log that it leaves, in a program
+ * that is linked without bus and network (see meson.build). That it links is half of the test. */
+#include "runtime/writer/fold.h"
+#include "runtime/writer/loop.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+
+static int add(struct journey *j, const void *request)
+{
+    const struct order_add_product *wanted = request;
+    struct product_added added = {
+        .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
+    };
+    return trace(journey_emit(j, &product_added_schema, wanted->sku, &added));
+}
+
+static void add_answer(const struct event *event, void *ret_reply)
+{
+    struct order_add_product_reply *reply = ret_reply;
+    reply->sku = event->entity;
+    reply->position = event->position;
+}
+
+static int apply_added(struct db *db, const struct event *event)
+{
+    const struct product_added *added = event->value;
+    return trace(
+        db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
+}
+
+static const struct event_type events[] = {
+    { .schema = &product_added_schema, .name = "ProductAdded", .apply = apply_added }, { 0 }
+};
+static const struct command commands[] = { { .subject = "test.add",
+                                             .request = &order_add_product_schema,
+                                             .reply = &order_add_product_reply_schema,
+                                             .decide = add,
+                                             .answer = add_answer },
+                                           { 0 } };
+static const struct service service = {
+    .name = "test-svc",
+    .log = "TEST",
+    .prefix = "test",
+    .tables_version = 1,
+    .events = events,
+    .commands = commands,
+    .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER) STRICT",
+};
+
+Test(loop_alone, a_command_is_committed_and_folded_without_a_bus)
+{
+    struct db *db = NULL, *folded = NULL;
+    struct loop loop;
+    int64_t position = 0, stock = 0;
+    cr_assert_eq(db_open(&(struct db_options){ .path = ":memory:" }, &db), 0);
+    cr_assert_eq(loop_open(&loop, &service, NULL, db, 1), 0, "%s", failure_text());
+    struct item *item = item_new(ITEM_COMMAND);
+    struct order_add_product request = {
+        .sku = "sku_1", .name = "A", .price = { .amount = 1, .currency = "EUR" }, .stock = 7
+    };
+    item->command = &commands[0];
+    item->request = &request;
+    struct batch *batch = batch_new();
+    cr_assert_eq(loop_run(&loop, &item, 1, 1, batch), 0, "%s", failure_text());
+    cr_assert_eq(batch->items->outcome, OUTCOME_DONE);
+    cr_assert_str_eq(batch->items->body.data, "{\"sku\":\"sku_1\",\"position\":1}");
+    batch_free(batch);
+    cr_assert_eq(db_open(&(struct db_options){ .path = ":memory:" }, &folded), 0);
+    cr_assert_eq(db_script(folded, service.tables), 0);
+    cr_assert_eq(fold_own_log(&service, db, folded, &position, 10), 0, "%s", failure_text());
+    cr_assert_eq(position, 1);
+    cr_assert_eq(db_find_number(folded, &stock, "SELECT stock FROM products", ""), 0);
+    cr_assert_eq(stock, 7);
+    loop_close(&loop);
+    db_free(db);
+    db_free(folded);
+}
+
+Test(loop_alone, the_library_of_the_network_is_not_in_this_program)
+{
+    cr_assert_null(dlsym(RTLD_DEFAULT, "natsConnection_Connect"));
+    cr_assert_not_null(dlsym(RTLD_DEFAULT, "sqlite3_open_v2"), "what is linked can be found");
+}
