@@ -41,9 +41,9 @@ static void describe_stream(struct world *world, const struct stream *stream,
            "{\"type\":\"io.nats.jetstream.api.v1.stream_info_response\",\"config\":{\"name\":"
            "\"%s\",\"subjects\":[\"%s>\"],\"retention\":\"limits\",\"max_bytes\":%" PRId64
            ",\"max_age\":0,\"discard\":\"new\",\"storage\":\"file\",\"num_replicas\":%" PRId64
-           "},\"created\":\"%s\",\"state\":{\"messages\":%" PRId64
-           ",\"bytes\":%" PRId64 ",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64
-           ",\"num_deleted\":%" PRId64 ",\"consumer_count\":1}}",
+           "},\"created\":\"%s\",\"state\":{\"messages\":%" PRId64 ",\"bytes\":%" PRId64
+           ",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64 ",\"num_deleted\":%" PRId64
+           ",\"consumer_count\":1}}",
            stream->name, stream->prefix, stream->max_bytes, stream->replicas, created,
            stream->messages, 600 * stream->messages, stream->last == 0 ? 0 : stream->first,
            stream->last, deleted);
@@ -163,8 +163,8 @@ static void create_durable(struct world *world, struct stream *stream, struct du
                                      .start = start,
                                      .delivered = start - 1,
                                      .acked = start - 1,
-                                     .ack_pending_max =
-                                         wire_member(request, "\"max_ack_pending\":", 1000) };
+                                     .ack_pending_max = wire_member(request,
+                                                                    "\"max_ack_pending\":", 1000) };
         snprintf(durable->name, sizeof(durable->name), "%s", name);
         describe_durable(world, stream, durable, request);
         return;

@@ -146,8 +146,9 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
         .data_length = message->length,
     };
     bus->stats.messages_out++;
-    net_send_from_node(node->world, node, (int)urgency, PACKET_PUBLISH,
-                       wire_with_headers(&parts, message->headers, message->header_count), 0);
+    struct wire *wire = wire_with_headers(&parts, message->headers, message->header_count);
+    check_reply(node->world, node, wire);
+    net_send_from_node(node->world, node, (int)urgency, PACKET_PUBLISH, wire, 0);
     return 0;
 }
 

@@ -63,10 +63,22 @@ void check_published(struct world *world, const struct node *node)
     const struct history *history = &world->logs[node->log];
     const struct relay *relay = node_relay(node);
     if (relay->published > history->in_stream && relay->state != RELAY_FORKED)
+        violated(
+            world, "I6: %s counts position %lld as published, and its stream has never had %lld",
+            node->service->name, (long long)relay->published, (long long)history->in_stream + 1);
+}
+
+/* Rule 4: who is told of a position may rely on it; and none is above what is committed. */
+void check_reply(struct world *world, const struct node *node, const struct wire *wire)
+{
+    if (strncmp(wire_subject(wire), "_INBOX.customers.", 17) != 0 || wire->block_length > 0)
+        return;
+    int64_t position = wire_member(wire, "\"position\":", 0);
+    if (position > world->logs[node->log].count)
         violated(world,
-                 "I6: %s counts position %lld as published, and its stream has never had %lld",
-                 node->service->name, (long long)relay->published,
-                 (long long)history->in_stream + 1);
+                 "I14: %s answers with position %lld, and %lld is the last that it has"
+                 " committed",
+                 node->service->name, (long long)position, (long long)world->logs[node->log].count);
 }
 
 /* ---- Rest ------------------------------------------------------------------------------------ */
@@ -112,12 +124,12 @@ static const char *what_moves(const struct world *world, const struct node *node
         return "a log has not all that was committed";
     if (atomic_load(&node->instance->status.parked) > 0)
         return "an event is parked";
-    if (inbox_length(&node->instance->inbox) > 0 || sender->first || sender->calls ||
-        sender->redrive.item)
-        return "something waits in a service";
     const char *moves = NULL;
     for (int i = 0; node->sources[i].log && !moves; i++)
         moves = what_a_feed_does(world, node, i);
+    if (!moves && (inbox_length(&node->instance->inbox) > 0 || sender->first || sender->calls ||
+                   sender->redrive.item))
+        moves = "something waits in a service";
     return moves;
 }
 
@@ -125,13 +137,13 @@ const char *what_is_not_quiet(struct world *world)
 {
     if (!world->server.is_up)
         return "the server is down";
-    if (world->load.waiting_count > 0)
-        return "a request has no answer";
     for (int i = 0; i < world->node_count; i++) {
         const char *moves = what_moves(world, &world->nodes[i]);
         if (moves)
             return moves;
     }
+    if (world->load.waiting_count > 0)
+        return "a request has no answer";
     for (int i = 0; i < world->node_count; i++)
         if (!is_audited(world, &world->nodes[i]))
             return "an audit has not read its whole stream";

@@ -7,10 +7,10 @@
 #define DISKS 8
 #define DISK_PATH_SIZE 16
 
-void disk_register(void);                        /* once, before the first open */
+void disk_register(void);                                /* once, before the first open */
 void disk_path(int node, char ret_path[DISK_PATH_SIZE]); /* of its database */
-int64_t disk_file_bytes(const char *path);       /* -1: there is no such file */
-void disk_clear(int node);                       /* all files are gone */
+int64_t disk_file_bytes(const char *path);               /* -1: there is no such file */
+void disk_clear(int node);                               /* all files are gone */
 void disk_free(void);
 
 /* The count-th write, truncation or sync from now on fails; with is_cut, and everything after it.

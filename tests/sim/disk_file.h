@@ -30,11 +30,11 @@ struct disk {
 };
 
 struct disk *disk_of_path(const char *path);
-struct disk_file *disk_find(const char *path);                       /* NULL: not there */
-struct disk_file *disk_make(struct disk *disk, const char *path);    /* NULL: too many */
-_Bool disk_fails(struct disk *disk);                                 /* counts */
-int disk_set_size(struct content *content, int64_t size);            /* a code of SQLite */
-void disk_mark(struct disk_file *file, int64_t from, int64_t to);    /* was written */
-int disk_settle(struct disk_file *file);                             /* was synced */
+struct disk_file *disk_find(const char *path);                    /* NULL: not there */
+struct disk_file *disk_make(struct disk *disk, const char *path); /* NULL: too many */
+_Bool disk_fails(struct disk *disk);                              /* counts */
+int disk_set_size(struct content *content, int64_t size);         /* a code of SQLite */
+void disk_mark(struct disk_file *file, int64_t from, int64_t to); /* was written */
+int disk_settle(struct disk_file *file);                          /* was synced */
 void disk_forget(struct disk_file *file);
 void disk_forget_regions(struct disk_file *file);

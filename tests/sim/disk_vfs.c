@@ -8,7 +8,7 @@ struct handle {
     sqlite3_file base;
     struct disk *disk;
     struct disk_file *file;
-    int level;                        /* of the file's lock */
+    int level;                           /* of the file's lock */
     signed char locks[SQLITE_SHM_NLOCK]; /* 1 shared, 2 alone */
     _Bool maps;
 };
@@ -202,9 +202,9 @@ static int file_close(sqlite3_file *base)
 }
 
 static const sqlite3_io_methods methods = {
-    2,           file_close,  file_read,     file_write,   file_truncate, file_sync,   file_size,
-    file_lock,   file_unlock, file_reserved, file_control, file_sector,   file_traits, shm_map,
-    shm_lock,    shm_barrier, shm_unmap,     NULL,         NULL,
+    2,         file_close,  file_read,     file_write,   file_truncate, file_sync,   file_size,
+    file_lock, file_unlock, file_reserved, file_control, file_sector,   file_traits, shm_map,
+    shm_lock,  shm_barrier, shm_unmap,     NULL,         NULL,
 };
 
 static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int flags,

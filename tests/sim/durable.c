@@ -39,8 +39,8 @@ void durable_forget_pulls(struct stream *stream, int node, int64_t connection)
     for (int i = 0; i < DURABLES_MAX; i++) {
         struct durable *durable = &stream->durables[i];
         for (int p = durable->pull_count - 1; p >= 0; p--)
-            if (connection < 0 || (durable->pulls[p].node == node &&
-                                   durable->pulls[p].connection == connection))
+            if (connection < 0 ||
+                (durable->pulls[p].node == node && durable->pulls[p].connection == connection))
                 drop_pull(durable, p);
     }
 }
@@ -53,9 +53,8 @@ static void deliver(struct world *world, const struct stream *stream, struct dur
 {
     const struct wire *stored = stream->at[durable->delivered].wire;
     char ack_to[BUS_SUBJECT_MAX + 1];
-    snprintf(ack_to, sizeof(ack_to),
-             "$JS.ACK.%s.%s.1.%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64, stream->name,
-             durable->name, durable->delivered, ++durable->consumer_sequence,
+    snprintf(ack_to, sizeof(ack_to), "$JS.ACK.%s.%s.1.%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64,
+             stream->name, durable->name, durable->delivered, ++durable->consumer_sequence,
              (WALL_BEGIN_MS + world->now_ms) * NS_PER_MS, stream->last - durable->delivered);
     struct wire *wire = wire_new(&(struct wire_parts){
         .subject = wire_subject(stored),

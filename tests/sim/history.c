@@ -21,8 +21,8 @@ static void add(struct world *world, const struct node *node, int64_t position,
     }
     if (history->count + 1 >= history->room) {
         history->room = history->room ? 2 * history->room : 256;
-        history->chains = must(
-            realloc(history->chains, (size_t)history->room * sizeof(*history->chains)));
+        history->chains =
+            must(realloc(history->chains, (size_t)history->room * sizeof(*history->chains)));
     }
     history->chains[++history->count] = *chain;
     digest_add(world, chain->bytes, sizeof(chain->bytes));

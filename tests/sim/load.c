@@ -64,6 +64,7 @@ static struct request *request_new(struct world *world, enum request_kind kind)
             must(realloc(load->requests, (size_t)load->room * sizeof(struct request *)));
     }
     *request = (struct request){ .kind = kind, .log = kinds[kind].log, .number = load->count };
+    request->restores = world->logs[request->log].restores;
     load->requests[load->count++] = request;
     load->waiting[load->waiting_count++] = request;
     return request;
@@ -172,18 +173,18 @@ static void look(struct world *world, const struct request *request, const char 
                           "{\"order_id\":\"%s\",\"min_position\":{\"ORDER\":%" PRId64 "}}", id,
                           position);
     snprintf(reply, sizeof(reply), INBOX "look.%d", request->number);
-    net_send_from_actor(world, CUSTOMERS,
-                        wire_new(&(struct wire_parts){ .subject = "order.get",
-                                                       .reply = reply,
-                                                       .data = body,
-                                                       .data_length = (size_t)length }));
+    net_send_from_actor(
+        world, CUSTOMERS,
+        wire_new(&(struct wire_parts){
+            .subject = "order.get", .reply = reply, .data = body, .data_length = (size_t)length }));
 }
 
 /* Not there is no answer: the position was waited for. Not yet is one. */
 static void take_look(struct world *world, const struct wire *wire)
 {
     if (wire_header_number(wire, "Nats-Service-Error-Code", 0) == 404)
-        violated(world, "I10: an order was accepted, and who asks for its position does not see it");
+        violated(world,
+                 "I10: an order was accepted, and who asks for its position does not see it");
 }
 
 /* ---- Being answered -------------------------------------------------------------------------- */
@@ -243,7 +244,6 @@ static void take_first_answer(struct world *world, struct request *request,
     request->is_answered = 1;
     memcpy(request->refusal, seen->refusal, sizeof(request->refusal));
     request->answer = seen->hash;
-    request->restores = world->logs[request->log].restores;
     if (request->other) {
         if (strcmp(request->refusal, "conflict") != 0)
             violated(
@@ -279,13 +279,14 @@ static void take_later_answer(struct world *world, const struct request *request
              said(request->refusal), said(seen->refusal));
 }
 
-static void check_reply(struct world *world, const struct request *request, const struct wire *wire)
+static void check_contract(struct world *world, const struct request *request,
+                           const struct wire *wire)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;
     void *value;
-    if (schema_decode(kinds[request->kind].reply, wire_data(wire), (size_t)wire->data_length, &arena,
-                      &value, &invalid) != 0)
+    if (schema_decode(kinds[request->kind].reply, wire_data(wire), (size_t)wire->data_length,
+                      &arena, &value, &invalid) != 0)
         violated(world, "I15: the answer to %s does not fit its contract: %s",
                  kinds[request->kind].subject, wire_data(wire));
 }
@@ -305,7 +306,7 @@ void load_take_reply(struct world *world, const struct wire *wire)
     if (status > 0)
         copy_text(wire_data(wire), "\"code\":\"", seen.refusal, sizeof(seen.refusal));
     else
-        check_reply(world, request, wire);
+        check_contract(world, request, wire);
     copy_text(wire_data(wire), "\":\"", seen.id, sizeof(seen.id));
     if (request->is_answered)
         take_later_answer(world, request, &seen);

@@ -164,8 +164,8 @@ void load_put_body(struct world *world, struct request *request, struct buf *out
 enum request_kind load_pick_kind(struct world *world)
 {
     static const int weights[REQUEST_KINDS] = {
-        [REQUEST_REGISTER] = 6, [REQUEST_CARD] = 12,   [REQUEST_PLACE] = 40,
-        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 18,   [REQUEST_STOCK] = 8,
+        [REQUEST_REGISTER] = 6, [REQUEST_CARD] = 12,       [REQUEST_PLACE] = 40,
+        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 18,       [REQUEST_STOCK] = 8,
         [REQUEST_ADDRESS] = 6,  [REQUEST_REMOVE_CARD] = 3, [REQUEST_CLOSE] = 1,
     };
     const struct load *load = &world->load;

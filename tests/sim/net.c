@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define CUT_MS 20        /* what was on its way when a link broke arrives within it, or never */
+#define STRAY_MS 1500    /* or so late, now and then: behind what is sent on the next one */
 #define GONE_MS 8000     /* the longest that a server takes a broken connection for a living one */
 #define RECONNECT_MS 300 /* the longest until a node tries again */
 
@@ -193,8 +194,8 @@ static void tell_packet(const struct world *world, const struct packet *packet, 
     static const char *const actors[] = { "a customer", "the provider", "the operator",
                                           "the adversary" };
     _Bool is_actor = packet->kind == PACKET_FROM_ACTOR || packet->kind == PACKET_TO_ACTOR;
-    tell(world, "%s %s %s %.200s%s", is_actor ? actors[packet->actor]
-                                              : world->nodes[packet->node].service->name,
+    tell(world, "%s %s %s %.200s%s",
+         is_actor ? actors[packet->actor] : world->nodes[packet->node].service->name,
          kinds[packet->kind], packet->wire ? wire_subject(packet->wire) : "",
          packet->wire ? wire_data(packet->wire) : "", lost ? " (lost)" : "");
 }
@@ -227,6 +228,11 @@ static void pass(struct world *world, struct packet *packet)
     _Bool lost = is_lost(world, packet);
     if (world->trace)
         tell_packet(world, packet, lost);
+    if (world->digests_traffic && packet->wire) {
+        digest_add(world, &packet->due_ms, sizeof(packet->due_ms));
+        digest_add(world, wire_subject(packet->wire), (size_t)packet->wire->subject_length);
+        digest_add(world, wire_data(packet->wire), (size_t)packet->wire->data_length);
+    }
     if (!lost)
         arrive(world, packet);
     wire_drop(packet->wire);
@@ -269,15 +275,30 @@ void link_connect(struct node *node, int lane)
 
 static void tell_server_later(struct world *world, const struct node *node, const struct link *link)
 {
-    struct packet gone = { .kind = PACKET_GONE,
-                           .node = node->index,
-                           .lane = BUS_URGENT,
-                           .connection = link->number };
+    struct packet gone = {
+        .kind = PACKET_GONE, .node = node->index, .lane = BUS_URGENT, .connection = link->number
+    };
     gone.number = ++world->net.number;
     gone.due_ms = link->cut_ms;
     if (!world->calm && one_in(world, 8))
         gone.due_ms += draw(world, GONE_MS);
     push(&world->net, &gone);
+}
+
+/* What somebody between has taken in already is delivered all the same, when he gets to it. */
+static void let_stray(struct world *world, struct node *node, int lane)
+{
+    struct net *net = &world->net;
+    struct link *link = &node->links[lane];
+    const int64_t late_ms = draw(world, STRAY_MS);
+    for (int i = 0; i < net->count; i++) {
+        struct packet *packet = &net->packets[i];
+        if (packet->node == node->index && packet->lane == lane &&
+            packet->kind <= PACKET_UNSUBSCRIBE && packet->connection == link->number)
+            packet->due_ms += late_ms;
+    }
+    sort(net);
+    link->cut_ms = world->now_ms + late_ms + world->latency_ms;
 }
 
 void link_cut(struct world *world, struct node *node, int lane)
@@ -287,6 +308,8 @@ void link_cut(struct world *world, struct node *node, int lane)
         return;
     link->is_up = 0;
     link->cut_ms = world->now_ms + draw(world, CUT_MS);
+    if (!world->calm && one_in(world, 4))
+        let_stray(world, node, lane);
     link->reconnect_ms = world->now_ms + 1 + draw(world, RECONNECT_MS);
     if (lane == BUS_URGENT) /* where all subscriptions are */
         tell_server_later(world, node, link);

@@ -17,18 +17,12 @@
 static void read_config(struct node *node, const struct service *service)
 {
     static const char *const account[] = { "simulate", NULL };
-    static const char *const order[] = { "simulate",
-                                         "--payment",
-                                         "nats",
-                                         "--payment-timeout-ms",
-                                         "1000",
-                                         "--payment-deadline-s",
-                                         "20",
-                                         "--payment-inflight-max",
-                                         "64",
-                                         "--queue-max",
-                                         "256",
-                                         NULL };
+    static const char *const order[] = { "simulate", "--payment",
+                                         "nats",     "--payment-timeout-ms",
+                                         "1000",     "--payment-deadline-s",
+                                         "20",       "--payment-inflight-max",
+                                         "64",       "--queue-max",
+                                         "256",      NULL };
     const char *const *arguments = node->log == ACCOUNT ? account : order;
     int count = 0;
     while (arguments[count])

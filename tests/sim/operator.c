@@ -7,8 +7,8 @@
 #include "world.h"
 #include <string.h>
 
-#define BUSY_MS 2000  /* the longest between two requests while things break */
-#define CALM_MS 500   /* later */
+#define BUSY_MS 2000 /* the longest between two requests while things break */
+#define CALM_MS 500  /* later */
 #define INBOX "_INBOX.operator."
 
 enum wish_of_operator { REDRIVE, EVENTS, PARKED };
@@ -31,11 +31,10 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
         snprintf(body, sizeof(body), "{\"after_position\":%lld,\"limit\":%lld}",
                  (long long)draw(world, history->count + 1), (long long)(1 + draw(world, 20)));
     world->operator.asked++;
-    net_send_from_actor(world, OPERATOR,
-                        wire_new(&(struct wire_parts){ .subject = subject,
-                                                       .reply = reply,
-                                                       .data = body,
-                                                       .data_length = strlen(body) }));
+    net_send_from_actor(
+        world, OPERATOR,
+        wire_new(&(struct wire_parts){
+            .subject = subject, .reply = reply, .data = body, .data_length = strlen(body) }));
 }
 
 void operator_act(struct world *world)
@@ -73,7 +72,7 @@ void operator_take_reply(struct world *world, const struct wire *wire)
         return;
     }
     if (what == REDRIVE)
-        world->operator.redriven += ((struct runtime_redrive_reply *)value)->redriven;
+        world->operator.redriven +=((struct runtime_redrive_reply *)value)->redriven;
     else if (what == EVENTS)
         check_page(world, value);
 }

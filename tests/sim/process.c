@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 
 static struct node *current;
-static const struct world *entered; /* of the newest node: also its world's code asks for the time */
+static const struct world
+    *entered; /* of the newest node: also its world's code asks for the time */
 
 struct node *current_node(void)
 {

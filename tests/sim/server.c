@@ -18,14 +18,14 @@ static uint64_t hash(const char *subject)
 void server_open(struct world *world)
 {
     struct server *server = &world->server;
-    static const char *const prefixes[STREAMS_MAX] = { [ACCOUNT] = "evt.account.",
-                                                       [ORDER] = "evt.order." };
+    static const char *const prefixes[STREAMS_MAX] = {
+        [ACCOUNT] = "evt.account.", [ORDER] = "evt.order."
+    };
     server->is_up = 1;
     for (int i = 0; i < STREAMS_MAX; i++)
-        server->streams[i] = (struct stream){ .name = world->logs[i].name,
-                                              .prefix = prefixes[i],
-                                              .first = 1,
-                                              .capacity = INT64_MAX };
+        server->streams[i] = (struct stream){
+            .name = world->logs[i].name, .prefix = prefixes[i], .first = 1, .capacity = INT64_MAX
+        };
 }
 
 void server_close(struct server *server)
@@ -46,9 +46,9 @@ void server_subscribe(struct world *world, int node, int64_t connection, int64_t
     struct server *server = &world->server;
     if (server->subscription_count == server->subscription_room) {
         server->subscription_room = 2 * server->subscription_room + 64;
-        server->subscriptions = must(
-            realloc(server->subscriptions,
-                    (size_t)server->subscription_room * sizeof(*server->subscriptions)));
+        server->subscriptions =
+            must(realloc(server->subscriptions,
+                         (size_t)server->subscription_room * sizeof(*server->subscriptions)));
     }
     struct server_subscription *to = &server->subscriptions[server->subscription_count++];
     *to = (struct server_subscription){ .node = node, .connection = connection, .sid = sid };
@@ -169,9 +169,9 @@ _Bool server_send(struct world *world, const char *to, struct wire *wire)
 void server_reply(struct world *world, const char *to, const char *json, size_t length)
 {
     if (*to)
-        server_send(world, to,
-                    wire_new(&(struct wire_parts){
-                        .subject = to, .data = json, .data_length = length }));
+        server_send(
+            world, to,
+            wire_new(&(struct wire_parts){ .subject = to, .data = json, .data_length = length }));
 }
 
 void server_status(struct world *world, const char *to, const char *status)

@@ -11,10 +11,10 @@
 
 /* after the last fault, until the world must be at rest (I12); without a guard it will never be */
 #define QUIET_STEPS_MAX 1600000
-#define QUIET_STEPS_UNGUARDED_MAX 100000
+#define QUIET_STEPS_UNGUARDED_MAX 200000
 #define QUIET_MS_MAX 1800000
 /* runs that may pass without a guard before we say that it is not missed */
-#define GUARD_SEEDS_MAX 100
+#define GUARD_SEEDS_MAX 200
 
 /* ---- The scheduler --------------------------------------------------------------------------- */
 
@@ -101,18 +101,46 @@ void step(struct world *world)
 
 /* ---- A run ----------------------------------------------------------------------------------- */
 
+/* What it was that moved, most of the time. */
+#define REASONS_MAX 32
+struct reasons {
+    const char *texts[REASONS_MAX];
+    int64_t times[REASONS_MAX];
+};
+
+static void note_reason(struct reasons *reasons, const char *text)
+{
+    int i = 0;
+    while (i < REASONS_MAX - 1 && reasons->texts[i] && reasons->texts[i] != text)
+        i++;
+    reasons->texts[i] = text;
+    reasons->times[i]++;
+}
+
+static const char *main_reason(const struct reasons *reasons)
+{
+    int most = 0;
+    for (int i = 1; i < REASONS_MAX; i++)
+        if (reasons->times[i] > reasons->times[most])
+            most = i;
+    return reasons->texts[most] ? reasons->texts[most] : "nothing moves";
+}
+
 static void come_to_rest(struct world *world)
 {
+    struct reasons reasons = { 0 };
     const int64_t end_ms = world->now_ms + QUIET_MS_MAX;
     const int64_t steps_max = world->steps +
                               (guard_removed ? QUIET_STEPS_UNGUARDED_MAX : QUIET_STEPS_MAX);
     const char *moves = "";
     while (!world->violation[0] && moves) {
         if (world->steps >= steps_max || world->now_ms >= end_ms)
-            violated(world, "I12: the world does not come to rest: %s", moves);
+            violated(world, "I12: the world does not come to rest: %s", main_reason(&reasons));
         for (int64_t until = world->steps + 64; world->steps < until && !world->violation[0];)
             step(world);
         moves = what_is_not_quiet(world);
+        if (moves)
+            note_reason(&reasons, moves);
     }
 }
 
@@ -181,8 +209,7 @@ static void report(const struct total *total, const struct wish *wish, double be
            (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
            (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
            (long long)total->redriven, (long long)total->accepted, (long long)total->refused,
-           (long long)total->repeated, (long long)total->losses,
-           (unsigned long long)total->digest);
+           (long long)total->repeated, (long long)total->losses, (unsigned long long)total->digest);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
             printf("  %-30s %lld\n", fault_name(i), (long long)total->fault_counts[i]);
@@ -196,6 +223,19 @@ static void tell_violation(const struct wish *wish, uint64_t seed, const char *v
            wish->without ? " --without " : "", wish->without ? wish->without : "");
 }
 
+/* The same seed once more: the same bytes arrive in the same order. */
+static _Bool is_repeated(const struct wish *wish, uint64_t seed, const struct total *before,
+                         const struct total *after, char *ret_violation, size_t size)
+{
+    struct total again = *before;
+    if (!wish->twice)
+        return 1;
+    if (run(wish, seed, &again, ret_violation, size) && again.digest == after->digest)
+        return 1;
+    snprintf(ret_violation, size, "the same seed was another run the second time");
+    return 0;
+}
+
 static int simulate(const struct wish *wish)
 {
     struct total total = { 0 };
@@ -203,11 +243,12 @@ static int simulate(const struct wish *wish)
     double begin_s = now_s(), told_s = begin_s;
     for (int64_t i = 0; i < wish->runs; i++) {
         uint64_t seed = wish->seed + (uint64_t)i;
-        if (!run(wish, seed, &total, violation, sizeof(violation))) {
+        const struct total before = total;
+        if (!run(wish, seed, &total, violation, sizeof(violation)) ||
+            !is_repeated(wish, seed, &before, &total, violation, sizeof(violation))) {
             tell_violation(wish, seed, violation);
             report(&total, wish, begin_s);
-            return !wish->expect ||
-                   strncmp(violation, wish->expect, strlen(wish->expect)) != 0;
+            return !wish->expect || strncmp(violation, wish->expect, strlen(wish->expect)) != 0;
         }
         if (now_s() - told_s >= 10) {
             told_s = now_s();
@@ -222,9 +263,10 @@ static int simulate(const struct wish *wish)
 }
 
 static const char *const guards[] = {
-    "ack_after_commit",   "chain_check",       "cursor_in_transaction", "expected_sequence",
-    "gap_rule",           "idempotency_key",   "parking_behind",        "react_once",
-    "reply_after_commit", "sync_before_reply", NULL,
+    "ack_after_commit",  "chain_check", "cursor_in_transaction",
+    "expected_sequence", "gap_rule",    "idempotency_key",
+    "parking_behind",    "react_once",  "reply_after_commit",
+    "sync_before_reply", NULL,
 };
 
 /* Without a guard, the checks must fail. */
@@ -296,6 +338,8 @@ static _Bool take_options(char **arguments, struct wish *wish)
             wish->faults = 1;
         else if (strcmp(name, "--adversary") == 0)
             wish->adversary = 1;
+        else if (strcmp(name, "--twice") == 0)
+            wish->twice = 1;
         else if (strcmp(name, "--check-the-checks") == 0)
             wish->check_the_checks = 1;
         else if (take_value(name, arguments[1], wish))

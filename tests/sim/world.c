@@ -98,11 +98,11 @@ static void draw_tempers(struct world *world)
 
 static void open_logs(struct world *world)
 {
-    static const struct service *const services[LOGS] = { [ACCOUNT] = &account_service,
-                                                          [ORDER] = &order_service };
+    static const struct service *const services[LOGS] = {
+        [ACCOUNT] = &account_service, [ORDER] = &order_service
+    };
     for (int log = 0; log < LOGS; log++)
-        world->logs[log] = (struct history){ .service = services[log],
-                                             .name = services[log]->log };
+        world->logs[log] = (struct history){ .service = services[log], .name = services[log]->log };
 }
 
 void world_open(struct world *world, const struct wish *wish, uint64_t seed)
@@ -111,6 +111,7 @@ void world_open(struct world *world, const struct wish *wish, uint64_t seed)
                              .random = seed * 0x9e3779b97f4a7c15u | 1,
                              .now_ms = 1000,
                              .trace = wish->trace,
+                             .digests_traffic = wish->twice,
                              .digest = 14695981039346656037u,
                              .bug.log = -1 };
     guard_removed = wish->without;

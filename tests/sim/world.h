@@ -123,7 +123,7 @@ struct request {
     _Bool is_answered;
     char refusal[CODE_SIZE]; /* "": accepted */
     uint64_t answer;         /* a hash of its text */
-    int64_t restores;        /* of its service when it was answered */
+    int64_t restores;        /* of its service when it was asked first */
 };
 
 #define NAMES_MAX 24
@@ -157,7 +157,8 @@ struct provider {
     int64_t away_until_ms;
 };
 
-struct operator {
+struct operator
+{
     int64_t next_ms;
     int64_t asked, redriven, pages, statistics; /* counters */
 };
@@ -183,8 +184,9 @@ struct bug {
 struct world {
     uint64_t seed, random;
     int64_t now_ms, steps, faults;
-    _Bool trace, calm; /* calm: nothing is broken any more */
-    uint64_t digest;   /* of all that has happened */
+    _Bool trace, calm;     /* calm: nothing is broken any more */
+    uint64_t digest;       /* of all that was committed; */
+    _Bool digests_traffic; /* and of all that has arrived, in its order */
     struct relay_config relay_config;
     struct feed_config feed_config;
     struct arena arena;
@@ -208,7 +210,7 @@ struct wish { /* what the command line asks of a run */
     int64_t runs, steps;
     const char *without; /* a guard; NULL: none is left out */
     const char *expect;  /* how the violation must begin; NULL: none is wanted */
-    _Bool trace, faults, check_the_checks, adversary;
+    _Bool trace, faults, check_the_checks, adversary, twice;
 };
 
 /* world.c */
@@ -293,6 +295,7 @@ _Bool see_loss_named(struct world *world); /* false: there was nothing to lose *
 /* check.c, check_tables.c, fold.c */
 void check_stored(struct world *world, struct stream *stream, const struct wire *wire);
 void check_published(struct world *world, const struct node *node);
+void check_reply(struct world *world, const struct node *node, const struct wire *wire);
 void check_all(struct world *world);                /* in quiet */
 const char *what_is_not_quiet(struct world *world); /* NULL: it is */
 sqlite3_stmt *prepare(struct world *world, const struct node *node, const char *sql);

@@ -70,7 +70,7 @@ GUARDS_HEAD = """
 
 Each story provokes what one guard of the services prevents, `common/base/guard.h`. It runs twice, with the programs of
 `tests/mesh/breakable`: with all guards `scripts/check` must say that all is right; with that one left out it must find what is wrong. Made
-by `scripts/faults --guards`. The simulation does the same with guards of its own: `scripts/simulate --check-the-checks`.
+by `scripts/faults --guards`. The simulation does the same with the same guards: `scripts/simulate --check-the-checks`.
 
 | left out | what happens then | what `scripts/check` finds wrong | s |
 |---|---|---|--:|

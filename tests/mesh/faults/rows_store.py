@@ -135,8 +135,8 @@ def fault_25_power_cut(mesh):
     done = subprocess.run([simulate, "--runs", "40", "--seed", "2500"], capture_output=True, text=True, check=False, timeout=280)
     require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])
     for seed in range(1, 60):
-        cut = subprocess.run([simulate, "--without", "sync-before-reply", "--seed", str(seed)], capture_output=True, check=False, timeout=60)
-        if cut.returncode != 0:
+        cut = subprocess.run([simulate, "--without", "sync_before_reply", "--seed", str(seed)], capture_output=True, check=False, timeout=60)
+        if cut.returncode == 1:
             return f"with the sync: {done.stdout.strip().splitlines()[-1]}; without it seed {seed} fails"
     raise kit.Failed("the checks do not notice that the sync is missing")
 
