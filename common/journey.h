@@ -38,8 +38,10 @@ const char *journey_option(const struct journey *j, const char *name);
 int64_t journey_option_int(const struct journey *j, const char *name);
 
 /* Says no: `return journey_refuse(j, REFUSED_OUT_OF_STOCK, "%s: %lld left", sku, left);` The
- * message reaches the client, so no personal data of others. Returns the refusal. */
-int journey_refuse(struct journey *j, enum refusal refusal, const char *format, ...)
+ * refusal is one of service.refusals or of the runtime's own (base/refusal.h). The message reaches
+ * the client, so no personal data of others. Returns the refusal; -ERR_INTERNAL for a number that
+ * neither has. */
+int journey_refuse(struct journey *j, int refusal, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Says what happened, for the log and the tables, in the decision's transaction. The schema names
@@ -60,7 +62,7 @@ int journey_follow(struct journey *j, int64_t position);
  * (rule 4), at most once per call; the answer comes to process.answered with the same tag and
  * number. */
 struct call {
-    const char *subject;         /* from a fixed table of the service */
+    const char *subject;         /* subject and schemas as in a row of service.calls */
     const struct schema *schema; /* of the body */
     const void *body;
     const struct schema *reply_schema;
@@ -96,6 +98,13 @@ struct event_type {
     int (*apply)(struct db *db, const struct event *event);
     /* others' events only; may be NULL; 0 or < 0 */
     int (*react)(struct journey *j, const struct event *event);
+};
+
+/* What the service asks of somebody outside the mesh. */
+struct call_type {
+    const char *subject; /* "psp.charge" */
+    const struct schema *request;
+    const struct schema *reply;
 };
 
 struct command {
@@ -150,15 +159,20 @@ struct service {
     const char *log;    /* "ORDER": also the stream's name */
     const char *prefix; /* "order": evt.order.<Type>, order.events */
     const char *description;
+    /* Where its schemas can be had, for ce-dataschema: "https://…/schemas/" and the event's subject
+     * and ".json". NULL: its events name no schema. */
+    const char *schema_base;
     const char *tables;         /* CREATE TABLE/INDEX …; all folded from events by apply */
     int tables_version;         /* raise it when tables or an apply change: they are folded anew */
     const char *scratch_tables; /* may be lost at any time without harm; NULL */
-    const struct event_type *events;  /* own, end with { 0 } */
-    const struct source *sources;     /* end with { 0 }; NULL */
-    const struct command *commands;   /* end with { 0 } */
-    const struct query_type *queries; /* end with { 0 } */
-    const struct process *process;    /* NULL */
-    const struct option *options;     /* end with { 0 }; NULL */
+    const struct event_type *events;     /* own, end with { 0 } */
+    const struct source *sources;        /* end with { 0 }; NULL */
+    const struct command *commands;      /* end with { 0 } */
+    const struct query_type *queries;    /* end with { 0 } */
+    const struct refusal_type *refusals; /* its own (base/refusal.h), end with { 0 }; NULL */
+    const struct call_type *calls;       /* end with { 0 }; NULL */
+    const struct process *process;       /* NULL */
+    const struct option *options;        /* end with { 0 }; NULL */
 };
 
 /* Runs the service until SIGTERM; the whole of a main(). Returns the exit code. */

@@ -152,7 +152,7 @@ COLUMNS = {
     "event_type": (("schema", Item.schema), ("type", Item.text), ("apply", Item.name_or_null), ("react", Item.name_or_null)),
     "source": (("log", Item.text), ("service", Item.text), ("prefix", Item.text), ("events", Item.name_or_null),
                ("option", Item.text)),
-    "option": None,
+    "option": None, "refusal_type": None, "call_type": None,
 }
 MAY_BE_MISSING = {"option"}              # of a source: read only when an option says so
 SERVICE_FIELDS = {"name": Item.text, "log": Item.text, "prefix": Item.text, "description": Item.text, "events": Item.name_or_null,
@@ -325,7 +325,7 @@ def read_refusals(path):
     """The wire codes of base/refusal.c: [(code, status)]."""
     if not path.exists():
         return []
-    found = re.findall(r'\[REFUSED_[A-Z_]+\]\s*=\s*\{\s*"([a-z_]+)",\s*([0-9]{3})\b', path.read_text(encoding="utf-8"))
+    found = re.findall(r'\{\s*REFUSED_[A-Z_]+,\s*"([a-z_]+)",\s*([0-9]{3})\b', path.read_text(encoding="utf-8"))
     if not found:
         raise Refused(f"{path}: no refusal found")
     return [(code, int(status)) for code, status in found]

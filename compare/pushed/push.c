@@ -309,6 +309,12 @@ int push_main(const struct push *push, int argc, char **argv)
         sizeof(tables))
         return 1;
     service.tables = tables;
+    struct call_type calls[TABLE_MAX] = {
+        { push->push_subject, &bench_push_schema, &bench_done_schema },
+    };
+    for (int i = 0; service.calls && service.calls[i].subject && i + 2 < TABLE_MAX; i++)
+        calls[i + 1] = service.calls[i];
+    service.calls = calls;
     service.commands = commands;
     service.events = events;
     service.sources = NULL;

@@ -79,38 +79,16 @@ int64_t journey_option_int(const struct journey *j, const char *name)
     return strtoll(journey_option(j, name), NULL, 10);
 }
 
-int journey_refuse(struct journey *j, enum refusal refusal, const char *format, ...)
+int journey_refuse(struct journey *j, int refusal, const char *format, ...)
 {
+    if (!refusal_find(j->service->refusals, refusal))
+        return fail(ERR_INTERNAL, "a refusal (%d) that is not in the table of %s", refusal,
+                    j->service->name);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(j->message, sizeof(j->message), format, arguments);
     va_end(arguments);
     return refusal;
-}
-
-struct source service_as_source(const struct service *service)
-{
-    return (struct source){ .log = service->log,
-                            .service = service->name,
-                            .prefix = service->prefix,
-                            .events = service->events };
-}
-
-const struct event_type *event_type_of_schema(const struct service *service,
-                                              const struct schema *schema)
-{
-    for (const struct event_type *type = service->events; type->name; type++)
-        if (type->schema == schema)
-            return type;
-    return NULL;
-}
-
-const struct event_type *event_type_of_name(const struct event_type *events, const char *name)
-{
-    for (const struct event_type *type = events; type && type->name; type++)
-        if (strcmp(type->name, name) == 0)
-            return type;
-    return NULL;
 }
 
 int journey_emit(struct journey *j, const struct schema *schema, const char *entity,
@@ -162,6 +140,10 @@ static struct outbound_call *call_new(struct journey *j, const struct call *call
 
 int journey_call(struct journey *j, const struct call *call)
 {
+    const struct call_type *type = call_type_of_subject(j->service, call->subject);
+    if (!type || type->request != call->schema || type->reply != call->reply_schema)
+        return fail(ERR_INTERNAL, "a call of %s that is not in the table of %s", call->subject,
+                    j->service->name);
     struct outbound_call *made = call_new(j, call);
     if (!made)
         return fail(ERR_MEMORY, "no memory for a call");
