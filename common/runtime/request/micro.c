@@ -130,10 +130,8 @@ static void put_data(const struct micro *micro, int i, struct buf *out)
     size_t before = out->length;
     buf_put_text(out, key);
     micro->data(micro->context, i, out);
-    if (!out->failed && out->length == before + strlen(key)) {
-        out->length = before; /* nothing to show */
-        out->data[before] = '\0';
-    }
+    if (!out->failed && out->length == before + strlen(key))
+        buf_cut(out, before); /* nothing to show */
 }
 
 static void put_statistics(const struct micro *micro, int i, struct buf *out)
