@@ -1,4 +1,8 @@
 /* Accounts: one row a customer. A closed account keeps its row: its history is still asked for. */
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.account.AccountRegistered.h"
+#include "schemas/evt.account.AddressChanged.h"
+#include "schemas/evt.account.ProfileChanged.h"
 #include "store/row.h"
 #include "tables.h"
 

@@ -1,4 +1,8 @@
 /* Cards: one row a card, kept when it is declined or removed, because payments refer to it. */
+#include "schemas/account.get.reply.h"
+#include "schemas/evt.account.CardAdded.h"
+#include "schemas/evt.account.CardDeclined.h"
+#include "schemas/evt.account.CardRemoved.h"
 #include "store/row.h"
 #include "tables.h"
 

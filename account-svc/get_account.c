@@ -1,5 +1,7 @@
 /* Get account: who the customer is, the cards, and what was bought: the newest and the totals. */
 #include "journeys.h"
+#include "schemas/account.get.h"
+#include "schemas/account.get.reply.h"
 #include "tables.h"
 
 #define CARDS_SHOWN_MAX 100

@@ -2,6 +2,12 @@
  * and where it stands. Never products, stock or addresses. A payment that failed also makes us
  * decline the card (decline_card.c). */
 #include "journeys.h"
+#include "schemas/account.get.reply.h"
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.order.PaymentFailed.h"
 #include "store/row.h"
 #include "tables.h"
 

@@ -1,5 +1,8 @@
 /* Remove card: no new order is paid with it. One that was placed with it is still charged to it. */
 #include "journeys.h"
+#include "schemas/account.remove-card.h"
+#include "schemas/account.remove-card.reply.h"
+#include "schemas/evt.account.CardRemoved.h"
 #include "tables.h"
 
 int remove_card(struct journey *j, const void *request)

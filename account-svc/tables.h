@@ -7,8 +7,12 @@
  * can be folded in any interleaving. Text that a function returns lives in the journey's arena.
  */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
+#include "schemas/common.h"
+
+struct account_get_reply_cards_item;
+struct account_get_reply_purchases_item;
+struct account_get_reply_totals;
 
 extern const char account_tables[];
 

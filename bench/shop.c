@@ -1,6 +1,5 @@
 /* Shop: see shop.h. */
 #include "shop.h"
-#include "contracts.h"
 #include "runtime/outbound/sender_parts.h"
 #include "runtime/sync/envelope.h"
 #include "store/event_log.h"

@@ -1,6 +1,9 @@
 /* Add product: from now on it can be ordered. Its name and price stay; a product of the same sku is
  * a conflict, because orders in the log carry that sku with the first one's price. */
 #include "journeys.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
 #include "tables.h"
 
 int add_product(struct journey *j, const void *request)

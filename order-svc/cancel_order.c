@@ -1,6 +1,9 @@
 /* Cancel order: the customer does not want it any more. It can be had until it is paid; its stock
  * returns at once. A charge may be under way: take_payment.c voids it, whatever becomes of it. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/order.cancel.h"
+#include "schemas/order.cancel.reply.h"
 #include "tables.h"
 
 int cancel_order(struct journey *j, const void *request)

@@ -1,5 +1,6 @@
 /* Get order: where it stands, what is in it, and what has happened to it. */
 #include "journeys.h"
+#include "schemas/order.get.h"
 #include "tables.h"
 
 int get_order(struct journey *j, const void *request, void *ret_reply)

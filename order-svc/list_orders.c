@@ -1,6 +1,8 @@
 /* List orders: a customer's, the newest first, a page at a time. The last id of a page leads to the
  * next. */
 #include "journeys.h"
+#include "schemas/order.list.h"
+#include "schemas/order.list.reply.h"
 #include "tables.h"
 
 #define PAGE_DEFAULT 50

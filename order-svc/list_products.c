@@ -1,6 +1,8 @@
 /* List products: what there is, by sku, a page at a time. The last sku of a page leads to the
  * next. */
 #include "journeys.h"
+#include "schemas/order.products.h"
+#include "schemas/order.products.reply.h"
 #include "tables.h"
 
 #define PAGE_DEFAULT 50

@@ -7,6 +7,9 @@
  */
 #include "base/clock.h"
 #include "journeys.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/order.place.h"
+#include "schemas/order.place.reply.h"
 #include "tables.h"
 #include <inttypes.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 /* Products: what is for sale, and where each piece is. stock + reserved + shipped changes only when
  * a product is added or goods come in; all else moves pieces from one column to another. */
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/evt.order.StockReceived.h"
+#include "schemas/order.products.reply.h"
 #include "tables.h"
 #include "store/row.h"
 

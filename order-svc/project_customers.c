@@ -5,6 +5,13 @@
  * The customer chose it for that order, and an attempt whose outcome nobody knows must be asked for
  * with the same key and the same card until it is known; only new attempts look at is_usable. */
 #include "journeys.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.account.AccountRegistered.h"
+#include "schemas/evt.account.AddressChanged.h"
+#include "schemas/evt.account.CardAdded.h"
+#include "schemas/evt.account.CardDeclined.h"
+#include "schemas/evt.account.CardRemoved.h"
+#include "schemas/evt.account.ProfileChanged.h"
 #include "store/row.h"
 #include "tables.h"
 

@@ -1,5 +1,8 @@
 /* Receive stock: goods have come in. Whoever waits for them may order again. */
 #include "journeys.h"
+#include "schemas/evt.order.StockReceived.h"
+#include "schemas/order.receive-stock.h"
+#include "schemas/order.receive-stock.reply.h"
 #include "tables.h"
 #include <inttypes.h>
 

@@ -1,5 +1,8 @@
 /* Ship order: it is paid and leaves the house, and so do its reserved pieces. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/order.ship.h"
+#include "schemas/order.ship.reply.h"
 #include "tables.h"
 
 int ship_order(struct journey *j, const void *request)

@@ -7,6 +7,8 @@
  * stays as it is: the other service's event says what happened there, and nothing is made up for it
  * here. Nothing of it is kept in our tables. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.shipping.Shipped.h"
 #include "tables.h"
 
 static int shipped_apply(struct db *db, const struct event *event)

@@ -1,6 +1,12 @@
 /* Inventory: how many there are. A reservation gets the order's id, because it is the first thing
  * of an order that is written down; the same idempotency key finds it again. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
+#include "schemas/bench.stock.h"
+#include "schemas/evt.bench.StockPut.h"
+#include "schemas/evt.bench.StockReleased.h"
+#include "schemas/evt.bench.StockReserved.h"
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,9 @@
 /* Product: what there is to buy, and what it costs. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
+#include "schemas/bench.product.h"
+#include "schemas/evt.bench.ProductPut.h"
 #include "store/row.h"
 #include <string.h>
 

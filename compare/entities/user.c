@@ -1,5 +1,9 @@
 /* User: who somebody is, where things are sent to, and the card that pays. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
+#include "schemas/bench.user.h"
+#include "schemas/evt.bench.UserPut.h"
 #include "store/row.h"
 
 static const char tables[] = "CREATE TABLE IF NOT EXISTS users ("

@@ -1,9 +1,11 @@
 /* account-svc that tells order-svc, on each order, what it needs of the customer. Everything else
  * is the shipped account-svc, but that nobody reads the other's log: the purchases of a customer
  * would be asked for, too. */
-#include "compare_contracts.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "schemas/bench.ask-customer.h"
+#include "schemas/bench.ask-customer.reply.h"
+#include "schemas/evt.account.CardAdded.h"
 #include "service.h"
 #include "store/row.h"
 #include "tables.h"

@@ -1,5 +1,7 @@
-/* Project orders: of order-svc's log we keep which orders are paid, and whose they are. Nothing else. */
+/* Project orders: of order-svc's log we keep which orders are paid, and whose they are. Nothing
+ * else. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderPaid.h"
 #include "store/row.h"
 #include "tables.h"
 
@@ -23,7 +25,7 @@ static int order_paid_apply(struct db *db, const struct event *event)
 {
     const struct order_paid *paid = event->value;
     return trace(db_exec(db, "INSERT INTO paid_orders (order_id, account_id) VALUES (?1, ?2)", "ss",
-        paid->order_id, paid->account_id));
+                         paid->order_id, paid->account_id));
 }
 
 const struct event_type project_orders[] = {

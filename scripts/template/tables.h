@@ -3,10 +3,9 @@
  *     leading     taken_orders     folded from our own log        (tables.c)
  *     projection  paid_orders      folded from order-svc's log    (project_orders.c)
  *
- * The two are disjoint: no apply of one reads or writes the other, so that the two logs can be folded in
- * any interleaving. Text that a function returns lives in the journey's arena. */
+ * The two are disjoint: no apply of one reads or writes the other, so that the two logs can be
+ * folded in any interleaving. Text that a function returns lives in the journey's arena. */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
 
 extern const char @name@_tables[];

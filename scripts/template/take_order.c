@@ -1,6 +1,10 @@
-/* Take order: somebody takes a paid order in hand, once. It reads, decides and says what happened; the
- * tables change when that event is applied (taken_apply), and the reply goes out after the commit. */
+/* Take order: somebody takes a paid order in hand, once. It reads, decides and says what happened;
+ * the tables change when that event is applied (taken_apply), and the reply goes out after the
+ * commit. */
 #include "journeys.h"
+#include "schemas/@name@.take.h"
+#include "schemas/@name@.take.reply.h"
+#include "schemas/evt.@name@.Taken.h"
 #include "tables.h"
 
 int take_order(struct journey *j, const void *request)

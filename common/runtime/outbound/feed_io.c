@@ -7,9 +7,9 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "bus/jetstream.h"
-#include "contracts.h"
 #include "runtime/sync/envelope.h"
 #include "runtime/writer/fold.h"
+#include "schemas/runtime.events.reply.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -4,8 +4,10 @@
  * two would only get into each other's way. */
 #include "runtime/outbound/sender_parts.h"
 #include "base/log.h"
-#include "contracts.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.redrive.h"
+#include "schemas/runtime.redrive.reply.h"
 #include "store/parked.h"
 #include <inttypes.h>
 #include <stdio.h>

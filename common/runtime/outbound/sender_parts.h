@@ -3,6 +3,9 @@
 #pragma once
 #include "runtime/instance.h"
 
+struct runtime_events_reply;
+struct runtime_events_reply_events_item;
+
 void sender_note(struct sender *sender, struct note note); /* any thread */
 
 /* Sends a request whose answer comes to q.<asker>.<step>.<epoch>.<n>. */

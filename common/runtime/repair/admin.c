@@ -1,7 +1,10 @@
 /* Admin: see admin.h. */
 #include "runtime/repair/admin.h"
 #include "base/clock.h"
-#include "contracts.h"
+#include "schemas/runtime.events.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.parked.h"
+#include "schemas/runtime.parked.reply.h"
 #include "store/parked.h"
 #include <stdio.h>
 #include <string.h>

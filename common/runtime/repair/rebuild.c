@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include "store/compare.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,6 +7,9 @@
 #include "runtime/instance.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

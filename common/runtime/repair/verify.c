@@ -6,6 +6,7 @@
 #include "runtime/repair/api_client.h"
 #include "runtime/writer/fold.h"
 #include "runtime/repair/tools.h"
+#include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/cursor.h"
 #include "store/parked.h"

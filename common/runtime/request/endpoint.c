@@ -2,10 +2,11 @@
 #include "runtime/request/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "contracts.h"
 #include "runtime/sync/envelope.h"
 #include "runtime/instance.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.redrive.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -94,12 +94,11 @@ static void put_fields(const struct statistics_sample *sample, enum statistics_s
     }
 }
 
-void statistics_write_data(void *context, int endpoint, struct buf *out)
+void statistics_write_data(void *context, struct buf *out)
 {
     const struct statistics *of = context;
     const struct source *sources = of->service->sources;
     struct statistics_sample sample;
-    (void)endpoint; /* the same for all: it is the service's */
     statistics_take(of, &sample);
     buf_put_char(out, '{');
     put_fields(&sample, OF_SERVICE, 0, out);

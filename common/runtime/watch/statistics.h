@@ -80,9 +80,8 @@ int statistics_count(const struct statistics_field *field, const struct statisti
 
 /* ---- What is written from it ---------------------------------------------------------------- */
 
-/* `data` of $SRV.STATS, the same for each endpoint; as struct micro wants it: the context is a
- * struct statistics. */
-void statistics_write_data(void *context, int endpoint, struct buf *out);
+/* `data` of $SRV.STATS, as struct micro wants it: the context is a struct statistics. */
+void statistics_write_data(void *context, struct buf *out);
 
 /* For programs that read the statistics and for the manual: all states and all fields as JSON
  * (--print-status-fields). 0, or -ERR_MEMORY. */

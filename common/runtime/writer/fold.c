@@ -1,6 +1,7 @@
 /* Fold: see fold.h. */
 #include "runtime/writer/fold.h"
 #include "runtime/core/context.h"
+#include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/parked.h"
 #include <assert.h>
