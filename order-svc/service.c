@@ -102,6 +102,6 @@ const struct service order_service = {
     .queries = queries,
     .refusals = refusals,
     .calls = calls,
-    .process = &take_payment,
     .options = options,
+    .work = take_payment,
 };
