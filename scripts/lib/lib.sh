@@ -1,30 +1,30 @@
 # shellcheck shell=bash
-# Lib: what the scripts share: messages, waiting, where the tools are. Sourced, never run:
+# Lib: shared by the scripts: messages, waiting, the places of tools. Sourced, never run:
 #
 #     . "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 #
-# Nothing here prints progress, keeps state outside of the shell, or waits without a bound.
-# shellcheck disable=SC2034 # a variable that one script does not use, another does
+# Nothing here prints unasked, keeps state outside of the shell, or waits without a bound.
+# shellcheck disable=SC2034 # each script uses only some of the variables
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOOLS=$ROOT/.tools
 export ROOT TOOLS
 
-# The tools of scripts/setup first; /usr/sbin last, because Debian puts nats-server there.
+# Our own tools first; /usr/sbin last, because Debian puts nats-server there.
 case ":$PATH:" in
     *":$TOOLS/bin:"*) ;;
     *) export PATH="$TOOLS/bin:$PATH:/usr/sbin" ;;
 esac
 
 SERVICES=(account-svc order-svc)
-SERVER_FLOOR=2.10.27                  # the oldest nats-server that is used, see docs/CONVENTIONS.md
+SERVER_FLOOR=2.10.27                   # an older nats-server is not used, see docs/CONVENTIONS.md
 
-# ---- Messages: text for people goes to stderr, output for programs to stdout ---------------------
+# ---- Messages: text for a reader goes to stderr, output for a program to stdout ------------------
 
 if [[ -t 2 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
-    BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' CYAN=$'\e[36m'
-    PLAIN=$'\e[0m'
+    BOLD=$'\e[1m' DIM=$'\e[2m' PLAIN=$'\e[0m'
+    RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' CYAN=$'\e[36m'
 else
     BOLD='' DIM='' RED='' GREEN='' YELLOW='' CYAN='' PLAIN=''
 fi
@@ -46,15 +46,15 @@ usage_error() {
     exit 2
 }
 
-# option_value NAME COUNT: a usage error unless a value follows the option.
+# option_value NAME COUNT: ends with a usage error unless a value follows the option.
 option_value() { (($2 >= 2)) || usage_error "$1 needs a value"; }
 
-# need_tools NAME…: ends with advice when one of these programs is not installed.
+# need_tools NAME…: ends with advice when a program is missing.
 need_tools() {
     local name
     for name in "$@"; do
         command -v "$name" >/dev/null ||
-            die "$name is not installed; run scripts/setup (scripts/setup --tests for tests)"
+            die "$name is missing; run scripts/setup, with --tests for tools that only tests need"
     done
 }
 
@@ -62,7 +62,7 @@ need_tools() {
 
 now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
 
-# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after SECONDS.
+# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after the time.
 wait_until() {
     local end=$((SECONDS + $1 + 1))
     shift
@@ -77,11 +77,11 @@ wait_until() {
 # version_at_least HAVE WANT
 version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p) == "$2" ]]; }
 
-# server_version PROGRAM: its version, "2.10.27"; empty when PROGRAM is not a nats-server.
+# The version of a nats-server program: "2.10.27"; empty for any other program.
 server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//p' || true; }
 
-# find_server: prints the path of a nats-server that is new enough; 1 when there is none. One that
-# NATS_SERVER names is tried first.
+# find_server: prints the path of a nats-server that is new enough; 1 when there is none.
+# NATS_SERVER may name one.
 find_server() {
     local program version
     for program in ${NATS_SERVER:+"$NATS_SERVER"} "$TOOLS/bin/nats-server" \
@@ -98,9 +98,8 @@ find_server() {
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# free_port: prints a free TCP port of the loopback; 1 when none was found. It is below the range
-# from which the kernel takes the ports of outgoing connections, so that it stays free during an
-# outage.
+# free_port: a free TCP port of the loopback. The port is below the range from which the kernel
+# takes the ports of outgoing connections, so that a server can bind it again after an outage.
 free_port() {
     local port try
     for ((try = 0; try < 200; try++)); do
@@ -113,10 +112,9 @@ free_port() {
     return 1
 }
 
-# ---- Processes: a pid file holds "PID START", so that a reused pid is noticed --------------------
+# ---- Processes: a pid file has "PID START", so that a reused pid is detected ---------------------
 
-# process_start PID: when the process started, in ticks since boot; empty when there is no such
-# process, or only its zombie.
+# The time at which a process started, in ticks since boot; empty when there is no such process.
 process_start() {
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
@@ -129,7 +127,7 @@ process_start() {
 # process_remember FILE PID
 process_remember() { printf '%s %s\n' "$2" "$(process_start "$2")" >"$1"; }
 
-# process_of FILE: prints the pid in the file; 1 when that process has ended.
+# process_of FILE: prints the pid if the process of the pid file still runs; 1 if not.
 process_of() {
     local pid start
     { read -r pid start <"$1"; } 2>/dev/null || return 1
@@ -139,7 +137,7 @@ process_of() {
 
 process_is_gone() { ! process_of "$1" >/dev/null; }
 
-# process_state FILE: prints running, paused or dead.
+# running, paused or dead
 process_state() {
     local pid stat
     pid=$(process_of "$1") || { printf 'dead'; return 0; }
@@ -148,10 +146,10 @@ process_state() {
     if [[ ${stat:0:1} == T ]]; then printf 'paused'; else printf 'running'; fi
 }
 
-# ---- The nats CLI: callers set XDG_CONFIG_HOME, so that the user's own contexts play no part -----
+# ---- The nats CLI, with its own configuration folder, so that a user's contexts stay untouched ---
 
-# ask SUBJECT BODY [OPTION…]: sends a request, prints the body of the reply; 1 when no reply came.
-# The CLI reads {{ in a body as a template; no body of ours has it.
+# ask SUBJECT BODY [OPTION…]: sends a request and prints the reply's body alone; 1 without a reply.
+# The CLI takes {{ in a body as a template; our bodies have none.
 ask() {
     local subject=$1 body=$2 reply
     shift 2
@@ -161,10 +159,10 @@ ask() {
     printf '%s\n' "$reply"
 }
 
-# service_answers SERVICE: does it answer $SRV.PING?
+# service_answers SERVICE: succeeds when the service answers $SRV.PING.
 service_answers() { ASK_TIMEOUT=1s ask "\$SRV.PING.$1" '' >/dev/null; }
 
-# service_data SERVICE: prints its status, one line of JSON: `data` of $SRV.STATS.
+# service_data SERVICE: the service's statistics, one line of JSON.
 service_data() {
     ASK_TIMEOUT=1s ask "\$SRV.STATS.$1" '' |
         jq -ce '[.endpoints[].data | objects][0]' 2>/dev/null

@@ -349,8 +349,7 @@ Test(loop, a_redriven_event_is_applied_and_reacted_to_once_and_in_its_entitys_or
     cr_assert(rows("SELECT count(*) FROM closed") == 3 && loop.at.cursors[0].position == 3);
 }
 
-/* ---- Catching up on ourselves
- * ----------------------------------------------------------------- */
+/* ---- Catching up on ourselves --------------------------------------------------------------- */
 
 Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
 {
@@ -392,8 +391,7 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
 }
 
-/* ---- Another version of the tables
- * -------------------------------------------------------------- */
+/* ---- Another version of the tables ---------------------------------------------------------- */
 
 Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
 {
@@ -428,8 +426,7 @@ Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
     cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0 && loop.at.cursors[0].position == 1);
 }
 
-/* ---- When the disk says no
- * -------------------------------------------------------------------- */
+/* ---- When the disk says no ------------------------------------------------------------------ */
 
 Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
 {

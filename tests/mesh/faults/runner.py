@@ -167,7 +167,7 @@ def programs(options):
     build = os.environ.get("JOURNEY_BUILD_DIR")
     if build:
         return build
-    script = os.path.join(kit.SCRIPTS, "build")
+    script = os.path.join(kit.SCRIPTS, "dev", "build")
     subprocess.run([script, options.build], check=True)
     return subprocess.run([script, options.build, "--print-dir"], check=True, capture_output=True, text=True).stdout.strip()
 

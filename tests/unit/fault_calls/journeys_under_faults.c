@@ -122,8 +122,7 @@ static const char *current_kind = "";
         }                                                                                     \
     } while (0)
 
-/* ---- The loop, as writer.c turns it
- * ----------------------------------------------------------- */
+/* ---- The loop, as writer.c turns it --------------------------------------------------------- */
 
 static int stage_open(struct stage *stage)
 {
@@ -216,8 +215,7 @@ static int settle(struct stage *stage, int64_t now_ms)
     return 0;
 }
 
-/* ---- Items
- * ------------------------------------------------------------------------------------ */
+/* ---- Items ---------------------------------------------------------------------------------- */
 
 static int decode(const struct schema *schema, const char *text, struct item *item,
                   void **ret_value)
@@ -307,8 +305,7 @@ static int given_before(int number)
     return count;
 }
 
-/* ---- Runs
- * ------------------------------------------------------------------------------------- */
+/* ---- Runs ----------------------------------------------------------------------------------- */
 
 static int try_step(struct stage *stage, int number)
 {
