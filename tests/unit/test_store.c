@@ -1,4 +1,5 @@
 /* Store: the event log and its chain, cursors, refusals, parked events, migrations. */
+#include "base/refusal.h"
 #include "store/compare.h"
 #include "store/cursor.h"
 #include "store/parked.h"
