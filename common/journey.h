@@ -63,10 +63,8 @@ int journey_follow(struct journey *j, int64_t position);
  * number and time-out, whatever stands here, and its answer comes to work_type.answered. Else the
  * answer comes to process.answered with the same tag and number. */
 struct call {
-    const char *subject;         /* subject and schemas as in a row of service.calls */
-    const struct schema *schema; /* of the body */
-    const void *body;
-    const struct schema *reply_schema;
+    const char *subject; /* of a row of service.calls, which has the schemas */
+    const void *body;    /* struct of its request */
     int timeout_ms;
     const char *tag; /* what it was about, e.g. an order id; up to 63 characters */
     int64_t number;  /* e.g. the attempt */
@@ -82,12 +80,12 @@ struct answer {
     const char *tag;
     int64_t number;
     const char *work; /* the name of the work type that made the call; NULL: a process did */
-    const void *body; /* struct of reply_schema, in journey_arena; NULL but for RECEIVED */
+    const void *body; /* struct of the reply, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);
 
-/* The same path for a provider that is built in: the answer (body encoded by reply_schema now)
- * comes back after delay_ms, without leaving the process. */
+/* The same path for a provider that is built in: the answer (a struct of the row's reply, NULL where
+ * none is RECEIVED) comes back after delay_ms, without leaving the process. */
 int journey_answer_later(struct journey *j, const struct call *call, enum answer_outcome outcome,
                          const void *reply, int delay_ms);
 

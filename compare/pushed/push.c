@@ -178,9 +178,7 @@ static int send_batch(struct pusher *p, struct journey *j)
     struct bench_push body = { .events = events, .events_count = (size_t)count };
     struct call call = {
         .subject = shop->push_subject,
-        .schema = &bench_push_schema,
         .body = &body,
-        .reply_schema = &bench_done_schema,
         .timeout_ms = TIMEOUT_MS,
         .tag = "push",
         .number = queue_at(p, count - 1)->position,
