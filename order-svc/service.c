@@ -82,6 +82,6 @@ const struct service order_service = {
     .sources = sources,
     .commands = commands,
     .queries = queries,
-    .process = &take_payment,
     .options = options,
+    .work = take_payment,
 };

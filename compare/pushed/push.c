@@ -4,6 +4,7 @@
 #include "schemas/bench.done.h"
 #include "schemas/bench.push.h"
 #include "schemas/evt.bench.Learned.h"
+#include "work.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -207,7 +208,7 @@ static int pusher_start(struct journey *j, void **ret_state)
     struct pusher *p = calloc(1, sizeof(*p));
     if (!p)
         return fail(ERR_MEMORY, "no memory for pushes");
-    p->inner = shop->service->process;
+    p->inner = shop->service->work ? &work_process : shop->service->process;
     p->inner_due_ms = p->inner ? 0 : INT64_MAX;
     p->backoff_ms = BACKOFF_MIN_MS;
     int r = p->inner ? p->inner->start(j, &p->inner_state) : 0;

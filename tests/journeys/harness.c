@@ -306,7 +306,11 @@ static void do_answer(struct stage *stage, const struct step *step)
         { "invalid", ANSWER_INVALID },
     };
     struct item *item = item_new(ITEM_ANSWER);
-    item->answer = (struct answer){ .tag = fill_in(stage, step->what), .number = step->number };
+    item->answer = (struct answer){
+        .tag = fill_in(stage, step->what),
+        .number = step->number,
+        .work = step->about,
+    };
     for (int i = 0; i < 3; i++)
         if (strcmp(step->json, outcomes[i].name) == 0)
             item->answer.outcome = outcomes[i].outcome;

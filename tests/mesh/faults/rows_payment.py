@@ -158,7 +158,7 @@ def fault_43_provider_dies_between_charge_and_answer(mesh):
         asked = len(provider.charged)
         wait_until(lambda: len(provider.charged) > asked + 5, "it has charged without an answer")
         provider.away_until = time.monotonic() + 2
-        wait_until(lambda: mesh.log_has("order-svc", "event=payment_provider_away provider=nats"), "order-svc says that it is away")
+        wait_until(lambda: mesh.log_has("order-svc", "event=work_unreachable work=charge"), "order-svc says that nobody is there")
         provider.mode = "prompt"
     return with_provider(mesh, "dying", during)
 
