@@ -339,6 +339,7 @@ Test(service_live, a_lost_database_comes_back_from_the_streams)
     process_start(&account_svc, &server);
     wait_for_stats("order-svc", "\"cursor\":3,\"lag\":0");
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    wait_for_stats("order-svc", "\"state\":\"ready\""); /* until then it refuses: replaying */
     cr_assert(says(place(account, "k1"), order), "the key is known again");
     wait_for_stats("account-svc", "\"position\":3,"); /* and it has not reacted twice */
 }
