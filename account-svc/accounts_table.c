@@ -1,44 +1,46 @@
 /* Accounts: one row a customer. A closed account keeps its row: its history is still asked for. */
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.account.AccountRegistered.h"
+#include "schemas/evt.account.AddressChanged.h"
+#include "schemas/evt.account.ProfileChanged.h"
 #include "store/row.h"
 #include "tables.h"
 
 int account_find(struct journey *j, const char *account_id, struct account *ret_account)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
-                       "SELECT name, email, birthday, street, city, postal_code, country, is_open "
-                       "FROM accounts WHERE account_id = ?1",
+    int r = query_find(&q, journey_db(j),
+                       "SELECT name, email, birthday, street, city, postal_code, country, is_open"
+                       " FROM accounts WHERE account_id = ?1",
                        "s", account_id);
-    if (r == 0)
-        r = query_next(&q);
-    if (r <= 0)
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct account account = {
-        .name = row_text(&row, 0),
-        .email = row_text(&row, 1),
-        .birthday = row_text(&row, 2),
-        .address = { .street = row_text(&row, 3),
-                     .city = row_text(&row, 4),
-                     .postal_code = row_text(&row, 5),
-                     .country = row_text(&row, 6) },
-        .is_open = query_int(&q, 7) != 0,
+        .name = row_text(&row, "name"),
+        .email = row_text(&row, "email"),
+        .birthday = row_text(&row, "birthday"),
+        .address = { .street = row_text(&row, "street"),
+                     .city = row_text(&row, "city"),
+                     .postal_code = row_text(&row, "postal_code"),
+                     .country = row_text(&row, "country") },
+        .is_open = row_bool(&row, "is_open"),
     };
     r = row_status(&row);
     if (r < 0)
         return trace(r);
     *ret_account = account;
-    return 1;
+    return 0;
 }
 
 int account_find_open(struct journey *j, const char *account_id, struct account *ret_account)
 {
     struct account account;
     int r = account_find(j, account_id, &account);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account");
+    if (r != 0)
+        return trace(r);
     if (!account.is_open)
         return journey_refuse(j, REFUSED_ACCOUNT_CLOSED, "account_id: the account is closed");
     *ret_account = account;
@@ -47,11 +49,10 @@ int account_find_open(struct journey *j, const char *account_id, struct account 
 
 int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id)
 {
-    int64_t one;
     return trace(
-        db_number(journey_db(j), &one,
-                  "SELECT 1 FROM accounts WHERE email = ?1 AND is_open = 1 AND account_id <> ?2",
-                  "ss", email, except_account_id ? except_account_id : ""));
+        db_has_row(journey_db(j),
+                   "SELECT 1 FROM accounts WHERE email = ?1 AND is_open = 1 AND account_id <> ?2",
+                   "ss", email, except_account_id ? except_account_id : ""));
 }
 
 int account_registered_apply(struct db *db, const struct event *event)

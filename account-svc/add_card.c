@@ -3,6 +3,9 @@
  * up. */
 #include "base/clock.h"
 #include "journeys.h"
+#include "schemas/account.add-card.h"
+#include "schemas/account.add-card.reply.h"
+#include "schemas/evt.account.CardAdded.h"
 #include "tables.h"
 #include <string.h>
 

@@ -1,5 +1,8 @@
 /* Change address: where the next orders go. Orders that were placed keep theirs. */
 #include "journeys.h"
+#include "schemas/account.change-address.h"
+#include "schemas/account.change-address.reply.h"
+#include "schemas/evt.account.AddressChanged.h"
 #include "tables.h"
 
 int change_address(struct journey *j, const void *request)

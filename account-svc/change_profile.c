@@ -1,6 +1,9 @@
 /* Change profile: new values of name, e-mail or birthday. The event carries all of them, so that
  * who reads it needs no earlier one. */
 #include "journeys.h"
+#include "schemas/account.change-profile.h"
+#include "schemas/account.change-profile.reply.h"
+#include "schemas/evt.account.ProfileChanged.h"
 #include "tables.h"
 
 int change_profile(struct journey *j, const void *request)

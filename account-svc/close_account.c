@@ -1,6 +1,9 @@
 /* Close account: the customer orders nothing more, and its cards are removed. What was ordered
  * stands, and the account can still be looked at. */
 #include "journeys.h"
+#include "schemas/account.close.h"
+#include "schemas/account.close.reply.h"
+#include "schemas/evt.account.AccountClosed.h"
 #include "tables.h"
 
 int close_account(struct journey *j, const void *request)

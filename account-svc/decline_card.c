@@ -8,6 +8,8 @@
  * have been lost, then the event still says what happened, and nothing is made up for it in our
  * tables. */
 #include "journeys.h"
+#include "schemas/evt.account.CardDeclined.h"
+#include "schemas/evt.order.PaymentFailed.h"
 #include "tables.h"
 
 int decline_card(struct journey *j, const struct event *payment_failed)

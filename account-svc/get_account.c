@@ -1,5 +1,7 @@
 /* Get account: who the customer is, the cards, and what was bought: the newest and the totals. */
 #include "journeys.h"
+#include "schemas/account.get.h"
+#include "schemas/account.get.reply.h"
 #include "tables.h"
 
 #define CARDS_SHOWN_MAX 100
@@ -11,12 +13,8 @@ static int get_cards(struct journey *j, struct account_get_reply *reply)
                                                              CARDS_SHOWN_MAX * sizeof(*cards));
     if (!cards)
         return fail(ERR_MEMORY, "no memory for cards");
-    int count = cards_list(j, reply->account_id, CARDS_SHOWN_MAX, cards);
-    if (count < 0)
-        return trace(count);
     reply->cards = cards;
-    reply->cards_count = (size_t)count;
-    return 0;
+    return trace(cards_list(j, reply->account_id, CARDS_SHOWN_MAX, cards, &reply->cards_count));
 }
 
 static int get_purchases(struct journey *j, struct account_get_reply *reply)
@@ -25,12 +23,12 @@ static int get_purchases(struct journey *j, struct account_get_reply *reply)
         arena_alloc(journey_arena(j), PURCHASES_SHOWN_MAX * sizeof(*purchases));
     if (!purchases)
         return fail(ERR_MEMORY, "no memory for purchases");
-    int count = purchases_list(j, reply->account_id, PURCHASES_SHOWN_MAX, purchases);
-    if (count < 0)
-        return trace(count);
     reply->purchases = purchases;
-    reply->purchases_count = (size_t)count;
-    return trace(purchases_total(j, reply->account_id, &reply->totals));
+    int r = purchases_list(j, reply->account_id, PURCHASES_SHOWN_MAX, purchases,
+                           &reply->purchases_count);
+    if (r == 0)
+        r = purchases_total(j, reply->account_id, &reply->totals);
+    return trace(r);
 }
 
 int get_account(struct journey *j, const void *request, void *ret_reply)
@@ -38,10 +36,10 @@ int get_account(struct journey *j, const void *request, void *ret_reply)
     const struct account_get *get = request;
     struct account account;
     int r = account_find(j, get->account_id, &account);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account");
+    if (r != 0)
+        return trace(r);
     struct account_get_reply *reply = ret_reply;
     *reply = (struct account_get_reply){
         .account_id = get->account_id,

@@ -1,17 +1,36 @@
 /* Project purchases: of order-svc's log we keep what a customer wants to see: the order, its amount
  * and where it stands. Never products, stock or addresses. A payment that failed also makes us
  * decline the card (decline_card.c). */
-#include "base/clock.h"
 #include "journeys.h"
+#include "schemas/account.get.reply.h"
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.order.PaymentFailed.h"
 #include "store/row.h"
 #include "tables.h"
 
 #define CURRENCIES_MAX 64 /* shown in the totals of one account */
 
+/* Where an order stands; kept in the words of the contract (schemas/common.json). */
+enum purchase_status {
+    PURCHASE_PLACED,
+    PURCHASE_PAYMENT_FAILED,
+    PURCHASE_PAID,
+    PURCHASE_SHIPPED,
+    PURCHASE_CANCELLED,
+};
+static const char *const status_names[] = {
+    [PURCHASE_PLACED] = "placed",       [PURCHASE_PAYMENT_FAILED] = "payment_failed",
+    [PURCHASE_PAID] = "paid",           [PURCHASE_SHIPPED] = "shipped",
+    [PURCHASE_CANCELLED] = "cancelled",
+};
+
 /* ---- What the journeys ask ------------------------------------------------------------------- */
 
 int purchases_list(struct journey *j, const char *account_id, int max,
-                   struct account_get_reply_purchases_item *ret_purchases)
+                   struct account_get_reply_purchases_item *ret_purchases, size_t *ret_count)
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
@@ -20,22 +39,20 @@ int purchases_list(struct journey *j, const char *account_id, int max,
         " ORDER BY order_id DESC LIMIT ?2",
         "si", account_id, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    int count = 0;
-    while (r >= 0 && (r = query_next(&q)) > 0) {
-        char *placed_at = arena_alloc(journey_arena(j), RFC3339_SIZE);
-        if (!placed_at)
-            return fail(ERR_MEMORY, "no memory for purchases");
-        rfc3339_format(query_int(&q, 4), placed_at);
+    size_t count = 0;
+    while (r == 0 && query_has_row(&q))
         ret_purchases[count++] = (struct account_get_reply_purchases_item){
-            .order_id = row_text(&row, 0),
-            .status = row_text(&row, 1),
-            .total = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) },
-            .placed_at = placed_at,
+            .order_id = row_text(&row, "order_id"),
+            .status = row_text(&row, "status"),
+            .total = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+            .placed_at = row_time(&row, "placed_ms"),
         };
-    }
     if (r == 0)
         r = row_status(&row);
-    return r < 0 ? trace(r) : count;
+    if (r < 0)
+        return trace(r);
+    *ret_count = count;
+    return 0;
 }
 
 int purchases_total(struct journey *j, const char *account_id,
@@ -46,16 +63,17 @@ int purchases_total(struct journey *j, const char *account_id,
     if (!paid)
         return fail(ERR_MEMORY, "no memory for purchases");
     int r = query_open(&q, journey_db(j),
-                       "SELECT currency, orders, paid FROM purchase_totals WHERE account_id = ?1 "
-                       "ORDER BY currency",
+                       "SELECT currency, orders, paid FROM purchase_totals WHERE account_id = ?1"
+                       " ORDER BY currency",
                        "s", account_id);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct account_get_reply_totals totals = { .paid = paid };
-    while (r >= 0 && (r = query_next(&q)) > 0) {
-        totals.orders += query_int(&q, 1);
-        if (query_int(&q, 2) > 0 && totals.paid_count < CURRENCIES_MAX)
-            paid[totals.paid_count++] = (struct money){ .amount = query_int(&q, 2),
-                                                        .currency = row_text(&row, 0) };
+    while (r == 0 && query_has_row(&q)) {
+        int64_t amount = row_int(&row, "paid");
+        totals.orders += row_int(&row, "orders");
+        if (amount > 0 && totals.paid_count < CURRENCIES_MAX)
+            paid[totals.paid_count++] = (struct money){ .amount = amount,
+                                                        .currency = row_text(&row, "currency") };
     }
     if (r == 0)
         r = row_status(&row);
@@ -73,9 +91,9 @@ static int order_placed_apply(struct db *db, const struct event *event)
     int r =
         db_exec(db,
                 "INSERT INTO purchases (account_id, order_id, status, amount, currency, placed_ms)"
-                " VALUES (?1, ?2, 'placed', ?3, ?4, ?5)",
-                "ssisi", placed->account_id, placed->order_id, placed->total.amount,
-                placed->total.currency, event->time_ms);
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "sssisi", placed->account_id, placed->order_id, status_names[PURCHASE_PLACED],
+                placed->total.amount, placed->total.currency, event->time_ms);
     if (r == 0)
         r = db_exec(db,
                     "INSERT INTO purchase_totals (account_id, currency, orders) VALUES (?1, ?2, 1)"
@@ -84,17 +102,18 @@ static int order_placed_apply(struct db *db, const struct event *event)
     return trace(r);
 }
 
-static int move(struct db *db, const char *account_id, const char *order_id, const char *status)
+static int purchase_move(struct db *db, const char *account_id, const char *order_id,
+                         enum purchase_status status)
 {
     return trace(db_changed_one(
         db, db_exec(db, "UPDATE purchases SET status = ?3 WHERE account_id = ?1 AND order_id = ?2",
-                    "sss", account_id, order_id, status)));
+                    "sss", account_id, order_id, status_names[status])));
 }
 
 static int order_paid_apply(struct db *db, const struct event *event)
 {
     const struct order_paid *paid = event->value;
-    int r = move(db, paid->account_id, paid->order_id, "paid");
+    int r = purchase_move(db, paid->account_id, paid->order_id, PURCHASE_PAID);
     if (r == 0)
         r = db_changed_one(db, db_exec(db,
                                        "UPDATE purchase_totals SET paid = paid + ?3 WHERE "
@@ -107,19 +126,19 @@ static int order_paid_apply(struct db *db, const struct event *event)
 static int payment_failed_apply(struct db *db, const struct event *event)
 {
     const struct payment_failed *failed = event->value;
-    return trace(move(db, failed->account_id, failed->order_id, "payment_failed"));
+    return trace(purchase_move(db, failed->account_id, failed->order_id, PURCHASE_PAYMENT_FAILED));
 }
 
 static int order_shipped_apply(struct db *db, const struct event *event)
 {
     const struct order_shipped *shipped = event->value;
-    return trace(move(db, shipped->account_id, shipped->order_id, "shipped"));
+    return trace(purchase_move(db, shipped->account_id, shipped->order_id, PURCHASE_SHIPPED));
 }
 
 static int order_cancelled_apply(struct db *db, const struct event *event)
 {
     const struct order_cancelled *cancelled = event->value;
-    return trace(move(db, cancelled->account_id, cancelled->order_id, "cancelled"));
+    return trace(purchase_move(db, cancelled->account_id, cancelled->order_id, PURCHASE_CANCELLED));
 }
 
 const struct event_type project_purchases[] = {

@@ -3,6 +3,9 @@
  * would make a second account unnoticed. Upper and lower case are one address; a closed account
  * frees it. */
 #include "journeys.h"
+#include "schemas/account.register.h"
+#include "schemas/account.register.reply.h"
+#include "schemas/evt.account.AccountRegistered.h"
 #include "tables.h"
 
 int register_account(struct journey *j, const void *request)

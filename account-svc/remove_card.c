@@ -1,5 +1,8 @@
 /* Remove card: no new order is paid with it. One that was placed with it is still charged to it. */
 #include "journeys.h"
+#include "schemas/account.remove-card.h"
+#include "schemas/account.remove-card.reply.h"
+#include "schemas/evt.account.CardRemoved.h"
 #include "tables.h"
 
 int remove_card(struct journey *j, const void *request)
@@ -13,7 +16,7 @@ int remove_card(struct journey *j, const void *request)
     r = card_status_find(j, wish->account_id, wish->card_id, &status);
     if (r < 0)
         return trace(r);
-    if (r == 0 || status == CARD_REMOVED)
+    if (r == NOT_FOUND || status == CARD_REMOVED)
         return journey_refuse(j, REFUSED_NOT_FOUND, "card_id: the account has no such card");
     struct card_removed removed = { .account_id = wish->account_id, .card_id = wish->card_id };
     return trace(journey_emit(j, &card_removed_schema, wish->account_id, &removed));

@@ -2,6 +2,7 @@
  * of others. Start reading here. */
 #include "service.h"
 #include "journeys.h"
+#include "schemas/contracts.h"
 #include "tables.h"
 
 static const struct command commands[] = {

@@ -7,8 +7,12 @@
  * can be folded in any interleaving. Text that a function returns lives in the journey's arena.
  */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
+#include "schemas/common.h"
+
+struct account_get_reply_cards_item;
+struct account_get_reply_purchases_item;
+struct account_get_reply_totals;
 
 extern const char account_tables[];
 
@@ -19,13 +23,13 @@ struct account {
     struct address address;
     _Bool is_open;
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int account_find(struct journey *j, const char *account_id, struct account *ret_account);
 
 /* The account of a command that changes one: 0, or the refusal (unknown, closed), or < 0. */
 int account_find_open(struct journey *j, const char *account_id, struct account *ret_account);
 
-/* Has another open account this e-mail? except may be NULL. 1, 0, < 0. */
+/* Has another open account this e-mail? except may be NULL. 1 yes, 0 no, < 0. */
 int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id);
 
 int account_registered_apply(struct db *db, const struct event *event);
@@ -37,15 +41,15 @@ int account_closed_apply(struct db *db, const struct event *event);
 
 enum card_status { CARD_USABLE = 1, CARD_DECLINED, CARD_REMOVED };
 
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int card_status_find(struct journey *j, const char *account_id, const char *card_id,
                      enum card_status *ret_status);
-/* not removed; 0 or < 0 */
+/* Those that are not removed. 0 or < 0. */
 int cards_count(struct journey *j, const char *account_id, int64_t *ret_count);
 
-/* The newest `max`, in the order in which they were added; the number, or < 0. */
+/* The newest `max`, in the order in which they were added. 0 or < 0. */
 int cards_list(struct journey *j, const char *account_id, int max,
-               struct account_get_reply_cards_item *ret_cards);
+               struct account_get_reply_cards_item *ret_cards, size_t *ret_count);
 
 int card_added_apply(struct db *db, const struct event *event);
 int card_removed_apply(struct db *db, const struct event *event);
@@ -54,9 +58,9 @@ int cards_remove_all(struct db *db, const char *account_id);
 
 /* ---- Purchases (project_purchases.c) --------------------------------------------------------- */
 
-/* The newest `max`, newest first; the number, or < 0. */
+/* The newest `max`, newest first. 0 or < 0. */
 int purchases_list(struct journey *j, const char *account_id, int max,
-                   struct account_get_reply_purchases_item *ret_purchases);
+                   struct account_get_reply_purchases_item *ret_purchases, size_t *ret_count);
 /* 0 or < 0 */
 int purchases_total(struct journey *j, const char *account_id,
                     struct account_get_reply_totals *ret_totals);

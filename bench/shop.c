@@ -1,6 +1,5 @@
 /* Shop: see shop.h. */
 #include "shop.h"
-#include "contracts.h"
 #include "runtime/sync/event_item.h"
 #include "store/event_log.h"
 #include <inttypes.h>
@@ -96,7 +95,7 @@ static _Bool find_customer(void)
                     "position LIMIT 1",
                     ""),
          "log");
-    if (query_next(&query) <= 0)
+    if (!query_has_row(&query))
         return 0;
     snprintf(account_id, sizeof(account_id), "%s", query_text(&query, 0));
     return 1;
@@ -162,7 +161,7 @@ int shop_publish(struct side *from, int64_t after_position)
     struct event event;
     int count = 0;
     must(event_reader_open(&reader, from->db, self.log, after_position, SHOP_CARRY_MAX), "log");
-    while (count < SHOP_CARRY_MAX && event_reader_next(&reader, &event) > 0) {
+    while (count < SHOP_CARRY_MAX && event_reader_has_next(&reader, &event)) {
         must(envelope_encode(&envelope, &event, &self, event.position - 1), "envelope");
         const struct bus_outgoing *message = &envelope.message;
         struct arena *arena = &messages[count].arena;

@@ -54,11 +54,12 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
  * 0 or < 0. */
 int journey_follow(struct journey *j, int64_t position);
 
-/* ---- Calls to the outside (from a process only) --------------------------------------------- */
+/* ---- Calls to the outside (from a work list or a process only) ------------------------------ */
 
 /* A request to somebody outside the mesh, such as a payment provider. It leaves after the commit
- * (rule 4), at most once per call; the answer comes to process.answered with the same tag and
- * number. */
+ * (rule 4), at most once per call. A call that a work list makes (work.h) has the piece's key,
+ * number and time-out, whatever stands here, and its answer comes to work_type.answered. Else the
+ * answer comes to process.answered with the same tag and number. */
 struct call {
     const char *subject;         /* from a fixed table of the service */
     const struct schema *schema; /* of the body */
@@ -78,6 +79,7 @@ struct answer {
     enum answer_outcome outcome;
     const char *tag;
     int64_t number;
+    const char *work; /* the name of the work type that made the call; NULL: a process did */
     const void *body; /* struct of reply_schema, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);
@@ -124,8 +126,9 @@ struct source {
     const char *option;
 };
 
-/* A process manager: what the service does without being asked (payments, time limits). Its memory
- * is scratch: after a rollback or a restart it is freed and started again from the tables. */
+/* A process manager: what the service does without being asked, and what work lists (work.h) cannot
+ * say. Its memory is scratch: after a rollback or a restart it is freed and started again from the
+ * tables. */
 struct process {
     int (*start)(struct journey *j, void **ret_state); /* once the tables are up to date */
     void (*free)(void *state);
@@ -136,6 +139,8 @@ struct process {
                                                                *ret_due_ms: wall time of the next step, INT64_MAX none */
     int (*answered)(void *state, struct journey *j, const struct answer *answer); /* may emit */
 };
+
+struct work_type; /* work.h */
 
 struct option {
     const char *name;  /* "payment-deadline-s": --payment-deadline-s, ORDER_PAYMENT_DEADLINE_S */
@@ -157,8 +162,10 @@ struct service {
     const struct source *sources;     /* end with { 0 }; NULL */
     const struct command *commands;   /* end with { 0 } */
     const struct query_type *queries; /* end with { 0 } */
-    const struct process *process;    /* NULL */
+    const struct process *process;    /* NULL: work_process when there is work, else none */
     const struct option *options;     /* end with { 0 }; NULL */
+    /* what it has done outside (work.h); ends with NULL; NULL: nothing */
+    const struct work_type *const *work;
 };
 
 /* Runs the service until SIGTERM; the whole of a main(). Returns the exit code. */

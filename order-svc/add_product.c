@@ -1,6 +1,9 @@
 /* Add product: from now on it can be ordered. Its name and price stay; a product of the same sku is
  * a conflict, because orders in the log carry that sku with the first one's price. */
 #include "journeys.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
 #include "tables.h"
 
 int add_product(struct journey *j, const void *request)
@@ -8,10 +11,10 @@ int add_product(struct journey *j, const void *request)
     const struct order_add_product *add = request;
     struct product product;
     int r = product_find(j, add->sku, &product);
-    if (r < 0)
-        return trace(r);
-    if (r > 0)
+    if (r == 0)
         return journey_refuse(j, REFUSED_CONFLICT, "sku: there is a product of this sku");
+    if (r != NOT_FOUND)
+        return trace(r);
     struct product_added added = {
         .sku = add->sku, .name = add->name, .price = add->price, .stock = add->stock
     };

@@ -1,6 +1,9 @@
 /* Cancel order: the customer does not want it any more. It can be had until it is paid; its stock
  * returns at once. A charge may be under way: take_payment.c voids it, whatever becomes of it. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/order.cancel.h"
+#include "schemas/order.cancel.reply.h"
 #include "tables.h"
 
 int cancel_order(struct journey *j, const void *request)
@@ -8,10 +11,10 @@ int cancel_order(struct journey *j, const void *request)
     const struct order_cancel *cancel = request;
     struct order_head order;
     int r = order_find(j, cancel->order_id, &order);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
+    if (r != 0)
+        return trace(r);
     if (!order_may_become(order.status, ORDER_CANCELLED))
         return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s",
                               order_status_name(order.status));

@@ -1,12 +1,13 @@
 /* Get order: where it stands, what is in it, and what has happened to it. */
 #include "journeys.h"
+#include "schemas/order.get.h"
 #include "tables.h"
 
 int get_order(struct journey *j, const void *request, void *ret_reply)
 {
     const struct order_get *get = request;
-    int r = order_read(j, get->order_id, ret_reply);
-    if (r < 0)
-        return trace(r);
-    return r > 0 ? 0 : journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
+    int r = order_find_whole(j, get->order_id, ret_reply);
+    if (r == NOT_FOUND)
+        return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
+    return trace(r);
 }

@@ -25,4 +25,4 @@ int get_order(struct journey *j, const void *request, void *ret_reply);
 
 extern const struct event_type project_customers[]; /* what we read of account-svc's log */
 extern const struct event_type take_up_shipments[]; /* what we read of the log of shipping */
-extern const struct process take_payment;
+extern const struct work_type *const take_payment[];

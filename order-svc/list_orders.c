@@ -1,6 +1,8 @@
 /* List orders: a customer's, the newest first, a page at a time. The last id of a page leads to the
  * next. */
 #include "journeys.h"
+#include "schemas/order.list.h"
+#include "schemas/order.list.reply.h"
 #include "tables.h"
 
 #define PAGE_DEFAULT 50
@@ -22,9 +24,10 @@ int list_orders(struct journey *j, const void *request, void *ret_reply)
     if (!orders)
         return fail(ERR_MEMORY, "no memory for a list");
     /* one more tells of a next page */
-    int count = orders_list(j, list->account_id, list->after, limit + 1, orders);
-    if (count < 0)
-        return trace(count);
+    int count = 0;
+    r = orders_list(j, list->account_id, list->after, limit + 1, orders, &count);
+    if (r < 0)
+        return trace(r);
     reply->orders = orders;
     reply->orders_count = (size_t)(count > limit ? limit : count);
     reply->next = count > limit ? orders[limit - 1].order_id : NULL;

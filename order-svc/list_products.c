@@ -1,6 +1,8 @@
 /* List products: what there is, by sku, a page at a time. The last sku of a page leads to the
  * next. */
 #include "journeys.h"
+#include "schemas/order.products.h"
+#include "schemas/order.products.reply.h"
 #include "tables.h"
 
 #define PAGE_DEFAULT 50
@@ -15,9 +17,10 @@ int list_products(struct journey *j, const void *request, void *ret_reply)
     if (!products)
         return fail(ERR_MEMORY, "no memory for a list");
     /* one more tells of a next page */
-    int count = products_list(j, list->after ? list->after : "", limit + 1, products);
-    if (count < 0)
-        return trace(count);
+    int count = 0;
+    int r = products_list(j, list->after ? list->after : "", limit + 1, products, &count);
+    if (r < 0)
+        return trace(r);
     reply->products = products;
     reply->products_count = (size_t)(count > limit ? limit : count);
     reply->next = count > limit ? products[limit - 1].sku : NULL;

@@ -1,5 +1,12 @@
 /* Orders: one row an order, one a line, one a charge that was declined. Each apply is a move of the
  * order's life (tables.h) and fails when the order does not stand where the move begins. */
+#include "schemas/evt.order.OrderCancelled.h"
+#include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.order.PaymentFailed.h"
+#include "schemas/order.get.reply.h"
+#include "schemas/order.list.reply.h"
 #include "tables.h"
 #include "base/clock.h"
 #include "store/row.h"
@@ -7,32 +14,22 @@
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
+    int r = query_find(&q, journey_db(j),
                        "SELECT account_id, status FROM orders WHERE order_id = ?1", "s", order_id);
-    if (r == 0)
-        r = query_next(&q);
-    if (r <= 0)
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    struct order_head head = { .account_id = row_text(&row, 0),
-                               .status = (enum order_status)query_int(&q, 1) };
+    struct order_head head = { .account_id = row_text(&row, "account_id"),
+                               .status = (enum order_status)row_int(&row, "status") };
     r = row_status(&row);
     if (r < 0)
         return trace(r);
     *ret_head = head;
-    return 1;
-}
-
-static const char *time_text(struct journey *j, int64_t wall_ms)
-{
-    char *text = arena_alloc(journey_arena(j), RFC3339_SIZE);
-    if (text)
-        rfc3339_format(wall_ms, text);
-    return text;
+    return 0;
 }
 
 int orders_list(struct journey *j, const char *account_id, const char *after, int max,
-                struct order_list_reply_orders_item *ret_orders)
+                struct order_list_reply_orders_item *ret_orders, int *ret_count)
 {
     static const char newest[] = "ord_~"; /* sorts after every id */
     _deinit_(query) struct query q = { 0 };
@@ -42,19 +39,19 @@ int orders_list(struct journey *j, const char *account_id, const char *after, in
                        "ssi", account_id, after ? after : newest, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     int count = 0;
-    while (r >= 0 && (r = query_next(&q)) > 0) {
-        const char *placed_at = time_text(j, query_int(&q, 4));
-        row.failed |= !placed_at;
+    while (r == 0 && query_has_row(&q))
         ret_orders[count++] = (struct order_list_reply_orders_item){
-            .order_id = row_text(&row, 0),
-            .status = order_status_name((enum order_status)query_int(&q, 1)),
-            .total = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) },
-            .placed_at = placed_at,
+            .order_id = row_text(&row, "order_id"),
+            .status = order_status_name((enum order_status)row_int(&row, "status")),
+            .total = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+            .placed_at = row_time(&row, "placed_ms"),
         };
-    }
     if (r == 0)
         r = row_status(&row);
-    return r < 0 ? trace(r) : count;
+    if (r < 0)
+        return trace(r);
+    *ret_count = count;
+    return 0;
 }
 
 /* ---- One order, whole ------------------------------------------------------------------------ */
@@ -70,19 +67,19 @@ static int read_lines(struct journey *j, struct order_get_reply *order, int64_t 
         "SELECT sku, name, quantity, amount FROM order_lines WHERE order_id = ?1 ORDER BY line",
         "s", order->order_id);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    while (r >= 0 && (r = query_next(&q)) > 0)
+    while (r == 0 && query_has_row(&q))
         lines[order->lines_count++] = (struct order_line){
-            .sku = row_text(&row, 0),
-            .name = row_text(&row, 1),
-            .quantity = query_int(&q, 2),
-            .unit_price = { .amount = query_int(&q, 3), .currency = order->total.currency },
+            .sku = row_text(&row, "sku"),
+            .name = row_text(&row, "name"),
+            .quantity = row_int(&row, "quantity"),
+            .unit_price = { .amount = row_int(&row, "amount"), .currency = order->total.currency },
         };
     order->lines = lines;
     return r < 0 ? trace(r) : trace(row_status(&row));
 }
 
-/* The history is put together from what the order's rows remember of its events, so no table
- * repeats the log. Positions order it: an order's events are one after another in one log. */
+/* The history is put together from what the order's rows remember of its events, so that no table
+ * repeats the log. The order of the events is that of their positions. */
 static int read_history(struct journey *j, struct order_get_reply *order, int64_t count)
 {
     _deinit_(query) struct query q = { 0 };
@@ -90,74 +87,84 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
                                                                (size_t)count * sizeof(*history));
     if (!history)
         return fail(ERR_MEMORY, "no memory for an order");
-    int r = query_open(
-        &q, journey_db(j),
-        "SELECT 'OrderPlaced', placed_ms, placed_position AS position, NULL, NULL, NULL FROM "
-        "orders WHERE order_id = ?1"
-        " UNION ALL SELECT 'PaymentFailed', failed_ms, position, attempt, card_id, reason FROM "
-        "payment_failures"
-        "   WHERE order_id = ?1"
-        " UNION ALL SELECT 'OrderPaid', paid_ms, paid_position, attempt, card_id, NULL FROM orders"
-        "   WHERE order_id = ?1 AND paid_position IS NOT NULL"
-        " UNION ALL SELECT CASE status WHEN 5 THEN 'OrderCancelled' ELSE 'OrderShipped' END, "
-        "ended_ms, ended_position,"
-        "   NULL, NULL, ended_reason FROM orders WHERE order_id = ?1 AND ended_position IS NOT NULL"
-        " ORDER BY position",
-        "s", order->order_id);
+    int r =
+        query_open(&q, journey_db(j),
+                   "SELECT 'OrderPlaced' AS what, placed_ms AS at_ms, placed_position AS position,"
+                   "   NULL AS attempt, NULL AS card_id, NULL AS reason"
+                   " FROM orders WHERE order_id = ?1"
+                   " UNION ALL"
+                   " SELECT 'PaymentFailed', failed_ms, position, attempt, card_id, reason"
+                   " FROM payment_failures WHERE order_id = ?1"
+                   " UNION ALL"
+                   " SELECT 'OrderPaid', paid_ms, paid_position, attempt, card_id, NULL"
+                   " FROM orders WHERE order_id = ?1 AND paid_position IS NOT NULL"
+                   " UNION ALL"
+                   " SELECT iif(" ORDER_IS_CANCELLED(
+                       "") ", 'OrderCancelled', 'OrderShipped'),"
+                           "   ended_ms, ended_position, NULL, NULL, ended_reason"
+                           " FROM orders WHERE order_id = ?1 AND ended_position IS NOT NULL"
+                           " ORDER BY position",
+                   "s", order->order_id);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    while (r >= 0 && (r = query_next(&q)) > 0) {
-        const char *at = time_text(j, query_int(&q, 1));
-        row.failed |= !at;
+    while (r == 0 && query_has_row(&q))
         history[order->history_count++] = (struct order_get_reply_history_item){
-            .what = row_text(&row, 0),
-            .at = at,
-            .position = query_int(&q, 2),
-            .attempt = query_int(&q, 3),
-            .has_attempt = !query_is_null(&q, 3),
-            .card_id = row_text(&row, 4),
-            .reason = row_text(&row, 5),
+            .what = row_text(&row, "what"),
+            .at = row_time(&row, "at_ms"),
+            .position = row_int(&row, "position"),
+            .attempt = row_int(&row, "attempt"),
+            .has_attempt = !row_is_null(&row, "attempt"),
+            .card_id = row_text(&row, "card_id"),
+            .reason = row_text(&row, "reason"),
         };
-    }
     order->history = history;
     return r < 0 ? trace(r) : trace(row_status(&row));
 }
 
-int order_read(struct journey *j, const char *order_id, struct order_get_reply *ret_order)
+static struct ship_to ship_to_of(struct row *row)
+{
+    return (struct ship_to){
+        .name = row_text(row, "ship_name"),
+        .address = { .street = row_text(row, "street"),
+                     .city = row_text(row, "city"),
+                     .postal_code = row_text(row, "postal_code"),
+                     .country = row_text(row, "country") },
+    };
+}
+
+int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
-                       "SELECT account_id, status, amount, currency, placed_ms, pay_until_ms,"
-                       " ship_name, street, city, postal_code, country,"
-                       " (SELECT count(*) FROM order_lines WHERE order_id = ?1),"
-                       " (SELECT count(*) FROM payment_failures WHERE order_id = ?1)"
-                       " FROM orders WHERE order_id = ?1",
-                       "s", order_id);
-    if (r == 0)
-        r = query_next(&q);
-    if (r <= 0)
+    int r =
+        query_find(&q, journey_db(j),
+                   "SELECT account_id, status, amount, currency, placed_ms, pay_until_ms,"
+                   " ship_name, street, city, postal_code, country,"
+                   " (SELECT count(*) FROM order_lines WHERE order_id = ?1) AS line_count,"
+                   " (SELECT count(*) FROM payment_failures WHERE order_id = ?1) AS failure_count"
+                   " FROM orders WHERE order_id = ?1",
+                   "s", order_id);
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct order_get_reply order = {
-        .order_id = order_id, .account_id = row_text(&row, 0),
-        .status = order_status_name((enum order_status)query_int(&q, 1)),
-        .total = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) },
-        .placed_at = time_text(j, query_int(&q, 4)), .pay_until = time_text(j, query_int(&q, 5)),
-        .ship_to = {
-            .name = row_text(&row, 6),
-            .address = { .street = row_text(&row, 7), .city = row_text(&row, 8),
-                         .postal_code = row_text(&row, 9), .country = row_text(&row, 10) },
-        },
+        .order_id = order_id,
+        .account_id = row_text(&row, "account_id"),
+        .status = order_status_name((enum order_status)row_int(&row, "status")),
+        .total = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+        .placed_at = row_time(&row, "placed_ms"),
+        .pay_until = row_time(&row, "pay_until_ms"),
+        .ship_to = ship_to_of(&row),
     };
-    row.failed |= !order.placed_at || !order.pay_until;
+    int64_t line_count = row_int(&row, "line_count");
+    int64_t history_count = row_int(&row, "failure_count") + 3; /* placed, paid and ended */
     r = row_status(&row);
     if (r == 0)
-        r = read_lines(j, &order, query_int(&q, 11));
+        r = read_lines(j, &order, line_count);
     if (r == 0)
-        r = read_history(j, &order, query_int(&q, 12) + 3); /* placed, paid and ended beside them */
+        r = read_history(j, &order, history_count);
     if (r < 0)
         return trace(r);
     *ret_order = order;
-    return 1;
+    return 0;
 }
 
 /* ---- Moves ----------------------------------------------------------------------------------- */
@@ -186,15 +193,14 @@ int order_placed_apply(struct db *db, const struct event *event)
     int r = rfc3339_parse(placed->pay_until, &pay_until_ms);
     if (r == 0)
         r = db_exec(db,
-                    "INSERT INTO orders (order_id, account_id, status, amount, currency, attempt, "
-                    "card_id, last_position,"
-                    " pay_until_ms, placed_ms, placed_position, ship_name, street, city, "
-                    "postal_code, country)"
-                    " VALUES (?1, ?2, 1, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?6, ?9, ?10, ?11, ?12, ?13)",
-                    "ssissiiisssss", placed->order_id, placed->account_id, placed->total.amount,
-                    placed->total.currency, placed->card_id, event->position, pay_until_ms,
-                    event->time_ms, placed->ship_to.name, address->street, address->city,
-                    address->postal_code, address->country);
+                    "INSERT INTO orders (order_id, account_id, status, amount, currency, attempt,"
+                    " card_id, last_position, pay_until_ms, placed_ms, placed_position,"
+                    " ship_name, street, city, postal_code, country)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?9, ?7, ?10, ?11, ?12, ?13, ?14)",
+                    "ssiissiiisssss", placed->order_id, placed->account_id, (int64_t)ORDER_PLACED,
+                    placed->total.amount, placed->total.currency, placed->card_id, event->position,
+                    pay_until_ms, event->time_ms, placed->ship_to.name, address->street,
+                    address->city, address->postal_code, address->country);
     if (r == 0)
         r = insert_lines(db, placed);
     return trace(r);
@@ -203,12 +209,13 @@ int order_placed_apply(struct db *db, const struct event *event)
 int order_paid_apply(struct db *db, const struct event *event)
 {
     const struct order_paid *paid = event->value;
-    return trace(db_changed_one(db, db_exec(db,
-                                            "UPDATE orders SET status = 3, card_id = ?3, paid_ms = "
-                                            "?4, paid_position = ?5, last_position = ?5"
-                                            " WHERE order_id = ?1 AND status <= 2 AND attempt = ?2",
-                                            "sisii", paid->order_id, paid->attempt, paid->card_id,
-                                            event->time_ms, event->position)));
+    return trace(db_changed_one(
+        db, db_exec(db,
+                    "UPDATE orders SET status = ?6, card_id = ?3,"
+                    " paid_ms = ?4, paid_position = ?5, last_position = ?5"
+                    " WHERE order_id = ?1 AND " ORDER_IS_UNPAID("") " AND attempt = ?2",
+                    "sisiii", paid->order_id, paid->attempt, paid->card_id, event->time_ms,
+                    event->position, (int64_t)ORDER_PAID)));
 }
 
 int payment_failed_apply(struct db *db, const struct event *event)
@@ -225,9 +232,10 @@ int payment_failed_apply(struct db *db, const struct event *event)
     return trace(db_changed_one(
         db,
         db_exec(db,
-                "UPDATE orders SET status = 2, attempt = ?2 + 1, card_id = ?3, last_position = ?4"
-                " WHERE order_id = ?1 AND status <= 2 AND attempt = ?2",
-                "sisi", failed->order_id, failed->attempt, failed->next_card_id, event->position)));
+                "UPDATE orders SET status = ?5, attempt = ?2 + 1, card_id = ?3, last_position = ?4"
+                " WHERE order_id = ?1 AND " ORDER_IS_UNPAID("") " AND attempt = ?2",
+                "sisii", failed->order_id, failed->attempt, failed->next_card_id, event->position,
+                (int64_t)ORDER_PAYMENT_FAILED)));
 }
 
 int order_shipped_apply(struct db *db, const struct event *event)
@@ -237,9 +245,10 @@ int order_shipped_apply(struct db *db, const struct event *event)
         db,
         db_exec(
             db,
-            "UPDATE orders SET status = 4, ended_ms = ?2, ended_position = ?3, last_position = ?3"
-            " WHERE order_id = ?1 AND status = 3",
-            "sii", shipped->order_id, event->time_ms, event->position));
+            "UPDATE orders SET status = ?4, ended_ms = ?2, ended_position = ?3, last_position = ?3"
+            " WHERE order_id = ?1 AND status = ?5",
+            "siiii", shipped->order_id, event->time_ms, event->position, (int64_t)ORDER_SHIPPED,
+            (int64_t)ORDER_PAID));
     if (r == 0)
         r = products_ship(db, shipped->order_id);
     return trace(r);
@@ -248,12 +257,13 @@ int order_shipped_apply(struct db *db, const struct event *event)
 int order_cancelled_apply(struct db *db, const struct event *event)
 {
     const struct order_cancelled *cancelled = event->value;
-    int r = db_changed_one(db, db_exec(db,
-                                       "UPDATE orders SET status = 5, ended_ms = ?2, "
-                                       "ended_position = ?3, ended_reason = ?4, last_position = ?3"
-                                       " WHERE order_id = ?1 AND status <= 2",
-                                       "siis", cancelled->order_id, event->time_ms, event->position,
-                                       cancelled->reason));
+    int r = db_changed_one(db,
+                           db_exec(db,
+                                   "UPDATE orders SET status = ?5, ended_ms = ?2,"
+                                   " ended_position = ?3, ended_reason = ?4, last_position = ?3"
+                                   " WHERE order_id = ?1 AND " ORDER_IS_UNPAID(""),
+                                   "siisi", cancelled->order_id, event->time_ms, event->position,
+                                   cancelled->reason, (int64_t)ORDER_CANCELLED));
     if (r == 0)
         r = products_return(db, cancelled->order_id);
     return trace(r);

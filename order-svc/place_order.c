@@ -7,6 +7,9 @@
  */
 #include "base/clock.h"
 #include "journeys.h"
+#include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/order.place.h"
+#include "schemas/order.place.reply.h"
 #include "tables.h"
 #include <inttypes.h>
 #include <string.h>
@@ -47,10 +50,10 @@ static int basket_fill(struct journey *j, struct basket *basket, const struct or
         }
         struct product product;
         int r = product_find(j, wish->sku, &product);
-        if (r < 0)
-            return trace(r);
-        if (r == 0)
+        if (r == NOT_FOUND)
             return journey_refuse(j, REFUSED_NOT_FOUND, "lines[%zu].sku: no such product", i);
+        if (r != 0)
+            return trace(r);
         basket->lines[basket->count] = (struct order_line){
             .sku = wish->sku,
             .name = product.name,
@@ -115,11 +118,11 @@ int place_order(struct journey *j, const void *request)
     const struct order_place *place = request;
     struct customer customer;
     int r = customer_find(j, place->account_id, &customer);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT,
                               "account_id: no such account is known here");
+    if (r != 0)
+        return trace(r);
     if (!customer.is_open)
         return journey_refuse(j, REFUSED_ACCOUNT_CLOSED, "account_id: the account is closed");
     if (!customer.card_id)

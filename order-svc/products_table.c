@@ -1,36 +1,37 @@
 /* Products: what is for sale, and where each piece is. stock + reserved + shipped changes only when
  * a product is added or goods come in; all else moves pieces from one column to another. */
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/evt.order.StockReceived.h"
+#include "schemas/order.products.reply.h"
 #include "tables.h"
 #include "store/row.h"
 
 int product_find(struct journey *j, const char *sku, struct product *ret_product)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(
+    int r = query_find(
         &q, journey_db(j),
         "SELECT name, amount, currency, stock, reserved, shipped FROM products WHERE sku = ?1", "s",
         sku);
-    if (r == 0)
-        r = query_next(&q);
-    if (r <= 0)
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct product product = {
-        .name = row_text(&row, 0),
-        .price = { .amount = query_int(&q, 1), .currency = row_text(&row, 2) },
-        .stock = query_int(&q, 3),
-        .reserved = query_int(&q, 4),
-        .shipped = query_int(&q, 5),
+        .name = row_text(&row, "name"),
+        .price = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+        .stock = row_int(&row, "stock"),
+        .reserved = row_int(&row, "reserved"),
+        .shipped = row_int(&row, "shipped"),
     };
     r = row_status(&row);
     if (r < 0)
         return trace(r);
     *ret_product = product;
-    return 1;
+    return 0;
 }
 
 int products_list(struct journey *j, const char *after, int max,
-                  struct order_products_reply_products_item *ret_products)
+                  struct order_products_reply_products_item *ret_products, int *ret_count)
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
@@ -39,18 +40,21 @@ int products_list(struct journey *j, const char *after, int max,
                        "si", after, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     int count = 0;
-    while (r >= 0 && (r = query_next(&q)) > 0)
+    while (r == 0 && query_has_row(&q))
         ret_products[count++] = (struct order_products_reply_products_item){
-            .sku = row_text(&row, 0),
-            .name = row_text(&row, 1),
-            .price = { .amount = query_int(&q, 2), .currency = row_text(&row, 3) },
-            .stock = query_int(&q, 4),
-            .reserved = query_int(&q, 5),
-            .shipped = query_int(&q, 6),
+            .sku = row_text(&row, "sku"),
+            .name = row_text(&row, "name"),
+            .price = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+            .stock = row_int(&row, "stock"),
+            .reserved = row_int(&row, "reserved"),
+            .shipped = row_int(&row, "shipped"),
         };
     if (r == 0)
         r = row_status(&row);
-    return r < 0 ? trace(r) : count;
+    if (r < 0)
+        return trace(r);
+    *ret_count = count;
+    return 0;
 }
 
 int product_added_apply(struct db *db, const struct event *event)

@@ -5,6 +5,13 @@
  * The customer chose it for that order, and an attempt whose outcome nobody knows must be asked for
  * with the same key and the same card until it is known; only new attempts look at is_usable. */
 #include "journeys.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.account.AccountRegistered.h"
+#include "schemas/evt.account.AddressChanged.h"
+#include "schemas/evt.account.CardAdded.h"
+#include "schemas/evt.account.CardDeclined.h"
+#include "schemas/evt.account.CardRemoved.h"
+#include "schemas/evt.account.ProfileChanged.h"
 #include "store/row.h"
 #include "tables.h"
 
@@ -16,39 +23,36 @@ int customer_find(struct journey *j, const char *account_id, struct customer *re
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
+    int r = query_find(&q, journey_db(j),
                        "SELECT is_open, name, street, city, postal_code, country,"
-                       " (SELECT card_id FROM customer_cards c WHERE c.account_id = ?1 AND "
-                       "c.is_usable AND c.expires >= ?2"
-                       "  ORDER BY card_id DESC LIMIT 1)"
+                       " (SELECT card_id FROM customer_cards c WHERE c.account_id = ?1"
+                       "  AND c.is_usable AND c.expires >= ?2"
+                       "  ORDER BY card_id DESC LIMIT 1) AS card_id"
                        " FROM customers WHERE account_id = ?1",
                        "ss", account_id, month);
-    if (r == 0)
-        r = query_next(&q);
-    if (r <= 0)
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct customer customer = {
-        .is_open = query_int(&q, 0) != 0,
-        .ship_to = {
-            .name = row_text(&row, 1),
-            .address = { .street = row_text(&row, 2), .city = row_text(&row, 3),
-                         .postal_code = row_text(&row, 4), .country = row_text(&row, 5) },
-        },
-        .card_id = row_text(&row, 6),
+        .is_open = row_bool(&row, "is_open"),
+        .ship_to = { .name = row_text(&row, "name"),
+                     .address = { .street = row_text(&row, "street"),
+                                  .city = row_text(&row, "city"),
+                                  .postal_code = row_text(&row, "postal_code"),
+                                  .country = row_text(&row, "country") } },
+        .card_id = row_text(&row, "card_id"),
     };
     r = row_status(&row);
     if (r < 0)
         return trace(r);
     *ret_customer = customer;
-    return 1;
+    return 0;
 }
 
 int customer_is_known(struct journey *j, const char *account_id)
 {
-    int64_t one;
-    return trace(db_number(journey_db(j), &one, "SELECT 1 FROM customers WHERE account_id = ?1",
-                           "s", account_id));
+    return trace(db_has_row(journey_db(j), "SELECT 1 FROM customers WHERE account_id = ?1", "s",
+                            account_id));
 }
 
 int customer_next_card(struct journey *j, const struct payment *payment, const char **ret_card_id)
@@ -56,19 +60,17 @@ int customer_next_card(struct journey *j, const struct payment *payment, const c
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(
+    int r = query_find(
         &q, journey_db(j),
-        "SELECT card_id FROM customer_cards WHERE account_id = ?1 AND is_usable AND expires >= ?2 "
-        "AND card_id <> ?3"
+        "SELECT card_id FROM customer_cards"
+        " WHERE account_id = ?1 AND is_usable AND expires >= ?2 AND card_id <> ?3"
         " AND card_id NOT IN (SELECT f.card_id FROM payment_failures f WHERE f.order_id = ?4)"
         " ORDER BY card_id DESC LIMIT 1",
         "ssss", payment->account_id, month, payment->card_id, payment->order_id);
-    if (r == 0)
-        r = query_next(&q);
     if (r < 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    const char *card_id = r > 0 ? row_text(&row, 0) : NULL;
+    const char *card_id = r == NOT_FOUND ? NULL : row_text(&row, "card_id");
     r = row_status(&row);
     if (r < 0)
         return trace(r);

@@ -1,5 +1,8 @@
 /* Receive stock: goods have come in. Whoever waits for them may order again. */
 #include "journeys.h"
+#include "schemas/evt.order.StockReceived.h"
+#include "schemas/order.receive-stock.h"
+#include "schemas/order.receive-stock.reply.h"
 #include "tables.h"
 #include <inttypes.h>
 
@@ -11,10 +14,10 @@ int receive_stock(struct journey *j, const void *request)
     const struct order_receive_stock *receive = request;
     struct product product;
     int r = product_find(j, receive->sku, &product);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_NOT_FOUND, "sku: no such product");
+    if (r != 0)
+        return trace(r);
     if (product.stock + product.reserved + product.shipped + receive->quantity > PIECES_MAX)
         return journey_refuse(j, REFUSED_INVALID_REQUEST,
                               "quantity: more than %" PRId64 " pieces in all", PIECES_MAX);

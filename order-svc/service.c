@@ -2,6 +2,7 @@
  * others, and what it does by itself. Start reading here. */
 #include "service.h"
 #include "journeys.h"
+#include "schemas/contracts.h"
 #include "tables.h"
 
 static const struct command commands[] = {
@@ -81,6 +82,6 @@ const struct service order_service = {
     .sources = sources,
     .commands = commands,
     .queries = queries,
-    .process = &take_payment,
     .options = options,
+    .work = take_payment,
 };

@@ -1,5 +1,8 @@
 /* Ship order: it is paid and leaves the house, and so do its reserved pieces. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/order.ship.h"
+#include "schemas/order.ship.reply.h"
 #include "tables.h"
 
 int ship_order(struct journey *j, const void *request)
@@ -7,10 +10,10 @@ int ship_order(struct journey *j, const void *request)
     const struct order_ship *ship = request;
     struct order_head order;
     int r = order_find(j, ship->order_id, &order);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
+    if (r != 0)
+        return trace(r);
     if (!order_may_become(order.status, ORDER_SHIPPED))
         return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is %s",
                               order_status_name(order.status));

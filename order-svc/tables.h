@@ -9,8 +9,12 @@
  * arena.
  */
 #pragma once
-#include "contracts.h"
-#include "journey.h"
+#include "work.h"
+#include "schemas/common.h"
+
+struct order_products_reply_products_item;
+struct order_get_reply;
+struct order_list_reply_orders_item;
 
 extern const char order_tables[];
 extern const char order_scratch_tables[];
@@ -37,6 +41,16 @@ enum order_status {
 const char *order_status_name(enum order_status status);
 _Bool order_may_become(enum order_status status, enum order_status next);
 
+/* Conditions of SQL that name a status. SQLite uses a partial index only for a statement in which
+ * the index's own condition stands as text, so these statuses cannot be parameters; all others are
+ * bound from the enum. o: "", or the table's name in a join, "o." */
+#define ORDER_IS_UNPAID(o) o "status <= 2" /* placed, or a payment has failed */
+#define ORDER_IS_TO_CHARGE(o) ORDER_IS_UNPAID(o) " AND " o "card_id IS NOT NULL"
+#define ORDER_WAITS_FOR_CARD(o) o "status = 2 AND " o "card_id IS NULL"
+#define ORDER_IS_CANCELLED(o) o "status = 5"
+_Static_assert(ORDER_PLACED == 1 && ORDER_PAYMENT_FAILED == 2 && ORDER_CANCELLED == 5,
+               "the conditions above name the statuses by number");
+
 /* ---- Products (products_table.c) ------------------------------------------------------------- */
 
 struct product {
@@ -44,11 +58,12 @@ struct product {
     struct money price;
     int64_t stock, reserved, shipped;
 };
-int product_find(struct journey *j, const char *sku, struct product *ret_product); /* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
+int product_find(struct journey *j, const char *sku, struct product *ret_product);
 
-/* A page by sku after a sku ("" from the first); the number of rows, or < 0. */
+/* A page by sku, of at most `max`, after a sku ("": from the first). 0 or < 0. */
 int products_list(struct journey *j, const char *after, int max,
-                  struct order_products_reply_products_item *ret_products);
+                  struct order_products_reply_products_item *ret_products, int *ret_count);
 
 int product_added_apply(struct db *db, const struct event *event);
 int stock_received_apply(struct db *db, const struct event *event);
@@ -62,16 +77,16 @@ struct order_head {
     const char *account_id;
     enum order_status status;
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head);
 
-/* Everything about one order, its history too. 1, 0, < 0. */
-int order_read(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
+/* Everything about one order, with its history. 0, NOT_FOUND or < 0. */
+int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
 
-/* A page of a customer's orders, newest first, older than `after` (NULL: from the newest); the
- * number. */
+/* A page of a customer's orders, of at most `max`, newest first, older than `after` (NULL: from the
+ * newest). 0 or < 0. */
 int orders_list(struct journey *j, const char *account_id, const char *after, int max,
-                struct order_list_reply_orders_item *ret_orders);
+                struct order_list_reply_orders_item *ret_orders, int *ret_count);
 
 int order_placed_apply(struct db *db, const struct event *event);
 int order_paid_apply(struct db *db, const struct event *event);
@@ -79,8 +94,7 @@ int payment_failed_apply(struct db *db, const struct event *event);
 int order_shipped_apply(struct db *db, const struct event *event);
 int order_cancelled_apply(struct db *db, const struct event *event);
 
-/* ---- Payments: the orders as take_payment.c sees them (payments_table.c)
- * ---------------------- */
+/* ---- Payments: the orders as take_payment.c sees them (payments_table.c) --------------------- */
 
 struct payment {
     const char *order_id, *account_id;
@@ -93,24 +107,18 @@ struct payment {
     int64_t pay_until_ms;
     int64_t position; /* of the order's newest event */
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment);
 
-/* These fill up to max and return the number, or < 0. */
-int payments_to_charge(struct journey *j, int64_t after_position, int max,
-                       struct payment *ret_payments);
-int payments_chosen(struct journey *j, const char *after_order_id, int max,
-                    struct payment *ret_payments);
-/* wait past pay_until_ms */
-int payments_overdue(struct journey *j, int max, struct payment *ret_payments);
-int payments_cancelled(struct journey *j, int64_t after_position, int max,
-                       struct payment *ret_payments);
-
-/* The earliest pay_until_ms of all that wait; INT64_MAX: none does. 0 or < 0. */
-int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms);
+/* Pages of work (work.h): the key is the order, the number its attempt, the row a struct payment.
+ * 0 or < 0. */
+int charges_find(struct journey *j, struct work_page *page);         /* by last_position */
+int chosen_charges_find(struct journey *j, struct work_page *page);  /* by order_id */
+int waiting_overdue_find(struct journey *j, struct work_page *page); /* past pay_until_ms */
+int voids_find(struct journey *j, struct work_page *page);           /* by ended_position */
 
 /* Chooses a card for each order of the account that waits for one (NULL: of all accounts). */
-int payments_choose_cards(struct journey *j, const char *account_id);
+int charges_choose_cards(struct journey *j, const char *account_id);
 int payment_forget_choice(struct journey *j, const char *order_id);
 
 /* Every order cancelled at or before the mark has had its charge voided. */
@@ -124,9 +132,9 @@ struct customer {
     struct ship_to ship_to;
     const char *card_id; /* the newest usable card; NULL: none */
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);
-int customer_is_known(struct journey *j, const char *account_id); /* 1, 0, < 0 */
+int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no, < 0 */
 
 /* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or
  * < 0. */

@@ -7,6 +7,8 @@
  * stays as it is: the other service's event says what happened there, and nothing is made up for it
  * here. Nothing of it is kept in our tables. */
 #include "journeys.h"
+#include "schemas/evt.order.OrderShipped.h"
+#include "schemas/evt.shipping.Shipped.h"
 #include "tables.h"
 
 static int shipped_apply(struct db *db, const struct event *event)
@@ -23,7 +25,7 @@ static int take_up_shipment(struct journey *j, const struct event *event)
     int r = order_find(j, parcel->order_id, &order);
     if (r < 0)
         return trace(r);
-    if (r == 0 || !order_may_become(order.status, ORDER_SHIPPED))
+    if (r == NOT_FOUND || !order_may_become(order.status, ORDER_SHIPPED))
         return 0;
     struct order_shipped shipped = { .order_id = parcel->order_id, .account_id = order.account_id };
     return trace(journey_emit(j, &order_shipped_schema, parcel->order_id, &shipped));

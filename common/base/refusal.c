@@ -1,6 +1,9 @@
 /* Refusals: the one table of wire codes. See refusal.h. */
 #include "base/refusal.h"
+#include "base/result.h"
 #include <assert.h>
+
+_Static_assert(NOT_FOUND == (int)REFUSED_NOT_FOUND, "see result.h");
 
 static const struct {
     const char *code;

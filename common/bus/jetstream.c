@@ -2,7 +2,11 @@
  * names and numbers that were checked; replies are read by the contracts in schemas/nats. */
 #include "bus/jetstream.h"
 #include "base/result.h"
-#include "contracts.h"
+#include "schemas/nats/js_consumer_info.h"
+#include "schemas/nats/js_done.h"
+#include "schemas/nats/js_message.h"
+#include "schemas/nats/js_pub_ack.h"
+#include "schemas/nats/js_stream_info.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Schema: a contract compiled from a JSON Schema 2020-12 file by schemas/generate.py to static
+/* Schema: a message compiled from a JSON Schema 2020-12 file by schemas/generate.py to static
  * tables. The tables say both how to validate a JSON value and where it goes in a C struct, so one
  * walk does both. Generated code is data only; what it means is here and in schema.c and pattern.c.
  *
@@ -57,6 +57,8 @@ struct schema {
     int64_t items_min, items_max;
     int64_t properties_min, properties_max;
     double minimum, maximum; /* -INFINITY, INFINITY: no limit */
+    /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner ones. */
+    const char *text;
 };
 
 struct invalid {

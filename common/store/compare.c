@@ -45,10 +45,12 @@ static int put_equal(struct buf *sql, struct db *db, const char *table, enum col
 {
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, "main", table, which);
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         buf_put_format(sql, "%ss.\"%s\" IS f.\"%s\"%s", count++ ? " AND " : "",
                        query_text(&query, 0), query_text(&query, 0),
                        which == ALL_COLUMNS ? " COLLATE BINARY" : "");
+    if (r == 0)
+        r = query_status(&query);
     if (r < 0)
         return trace(r);
     return count ? 0
@@ -62,9 +64,9 @@ static int put_key(struct buf *sql, struct db *db, const char *schema, const cha
 {
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, schema, table, KEY_COLUMNS);
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         buf_put_format(sql, "%s%s\"%s\"", count++ ? separator : "", alias, query_text(&query, 0));
-    return trace(r);
+    return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
 /* The names of those columns that differ. */
@@ -72,11 +74,11 @@ static int put_changed_columns(struct buf *sql, struct db *db, const char *table
 {
     _deinit_(query) struct query query = { 0 };
     int count = 0, r = columns_open(&query, db, "main", table, ALL_COLUMNS);
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         buf_put_format(sql, "%siif(s.\"%s\" IS f.\"%s\" COLLATE BINARY, '', '%s ')",
                        count++ ? " || " : "", query_text(&query, 0), query_text(&query, 0),
                        query_text(&query, 0));
-    return trace(r);
+    return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
 static int run(struct db *db, struct buf *sql)
@@ -181,11 +183,13 @@ int compare_all(struct db *db, int64_t *ret_count)
     int r = compare_begin(db);
     if (r == 0)
         r = compare_tables_open(&query, db);
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         r = compare_table(db, query_text(&query, 0));
     if (r == 0)
-        r = db_number(db, ret_count, "SELECT count(*) FROM temp.differences", "");
-    return r < 0 ? trace(r) : 0;
+        r = query_status(&query);
+    if (r == 0)
+        r = db_find_number(db, ret_count, "SELECT count(*) FROM temp.differences", "");
+    return trace(r);
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -197,15 +201,16 @@ int differences_open(struct query *query, struct db *db)
         ""));
 }
 
-int differences_next(struct query *query, struct difference *ret_difference)
+_Bool differences_have_next(struct query *query, struct difference *ret_difference)
 {
-    int r = query_next(query);
-    if (r > 0)
-        *ret_difference = (struct difference){ .table = query_text(query, 0),
-                                               .kind = (enum difference_kind)query_int(query, 1),
-                                               .key = query_text(query, 2),
-                                               .columns = query_text(query, 3) };
-    return trace(r);
+    if (!query_has_row(query))
+        return 0;
+    enum { TABLE, KIND, KEY, COLUMNS }; /* as in differences_open */
+    *ret_difference = (struct difference){ .table = query_text(query, TABLE),
+                                           .kind = (enum difference_kind)query_int(query, KIND),
+                                           .key = query_text(query, KEY),
+                                           .columns = query_text(query, COLUMNS) };
+    return 1;
 }
 
 int compare_tables_open(struct query *query, struct db *db)
@@ -246,7 +251,7 @@ int compare_swap(struct db *db)
                        "SELECT substr(name, 6) FROM " COMPARE_FOLD
                        ".sqlite_master WHERE name LIKE 'swap %' ORDER BY name",
                        "");
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         r = swap_table(db, query_text(&query, 0));
-    return trace(r);
+    return r < 0 ? trace(r) : trace(query_status(&query));
 }

@@ -28,10 +28,10 @@ int compare_table(struct db *db, const char *table);
 /* compare_table for all of them. *ret_count: rows that differ. */
 int compare_all(struct db *db, int64_t *ret_count);
 
-/* Reads the notes, in the order of tables and keys. Text is valid until the next call. */
+/* Reads the notes, in the order of tables and keys. Text is valid until the next call. False at the
+ * end and after a failure, as with query_has_row. */
 int differences_open(struct query *query, struct db *db);
-/* 1, 0 the end, < 0 */
-int differences_next(struct query *query, struct difference *ret_difference);
+_Bool differences_have_next(struct query *query, struct difference *ret_difference);
 
 /* The names of the fold's tables, in order: query_text(query, 0). */
 int compare_tables_open(struct query *query, struct db *db);

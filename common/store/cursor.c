@@ -16,20 +16,19 @@ int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
 {
     _deinit_(query) struct query query = { 0 };
     struct cursor cursor = { 0 };
-    int r = query_open(
+    enum { POSITION, CHAIN, EVENT_TIME_MS };
+    int r = query_find(
         &query, db, "SELECT position, chain, event_time_ms FROM cursors WHERE log = ?1", "s", log);
-    if (r == 0)
-        r = query_next(&query);
     if (r < 0)
         return trace(r);
-    if (r > 0) {
+    if (r == 0) {
         size_t length;
-        const void *chain = query_blob(&query, 1, &length);
+        const void *chain = query_blob(&query, CHAIN, &length);
         if (length != DIGEST_SIZE)
             return fail(ERR_CORRUPT, "a chain of %zu bytes in cursors", length);
-        cursor.position = query_int(&query, 0);
+        cursor.position = query_int(&query, POSITION);
         memcpy(cursor.chain.bytes, chain, DIGEST_SIZE);
-        cursor.event_time_ms = query_int(&query, 2);
+        cursor.event_time_ms = query_int(&query, EVENT_TIME_MS);
     }
     *ret_cursor = cursor;
     return 0;

@@ -1,5 +1,5 @@
-/* Db: see db.h. Statements, connections and transactions; the care for the file stands in
- * db_care.c. */
+/* Db: connections and transactions. See db.h. Statements and rows stand in db_query.c, the care for
+ * the file in db_care.c. */
 #include "store/db_sqlite.h"
 #include "base/guard.h"
 #include "base/log.h"
@@ -54,200 +54,6 @@ int db_may_write(const struct db *db)
                : 0;
 }
 
-/* ---- Statements ----------------------------------------------------------------------------- */
-
-static int prepare(struct db *db, const char *sql, unsigned flags, sqlite3_stmt **ret_prepared)
-{
-    int code = sqlite3_prepare_v3(db->handle, sql, -1, flags, ret_prepared, NULL);
-    return code == SQLITE_OK ? 0 : db_fail(db, code, sql);
-}
-
-static int statement_of(struct db *db, const char *sql, struct statement **ret_statement)
-{
-    size_t place = ((uintptr_t)sql >> 3) * 0x9e3779b97f4a7c15u >> 32;
-    for (;; place++) {
-        struct statement *statement = &db->statements[place & (STATEMENTS_MAX - 1)];
-        if (statement->sql == sql) {
-#ifndef __OPTIMIZE__ /* debug builds: has the text at this address changed? */
-            assert(strcmp(sqlite3_sql(statement->prepared), sql) == 0);
-#endif
-            *ret_statement = statement;
-            return 0;
-        }
-        if (statement->sql)
-            continue;
-        if (db->statement_count == STATEMENTS_MAX / 2)
-            return fail(ERR_INTERNAL, "more than %d statements; is an SQL text not a literal?",
-                        STATEMENTS_MAX / 2);
-        int r = prepare(db, sql, SQLITE_PREPARE_PERSISTENT, &statement->prepared);
-        if (r < 0)
-            return trace(r);
-        statement->sql = sql;
-        db->statement_count++;
-        *ret_statement = statement;
-        return 0;
-    }
-}
-
-static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va_list arguments)
-{
-    int code = SQLITE_OK, wanted = sqlite3_bind_parameter_count(prepared);
-    if ((int)strlen(types) != wanted) /* what was bound the last time is gone */
-        return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types), wanted,
-                    sqlite3_sql(prepared));
-    for (int i = 1; *types && code == SQLITE_OK; types++, i++) {
-        if (*types == 'i') {
-            code = sqlite3_bind_int64(prepared, i, va_arg(arguments, int64_t));
-        } else if (*types == 's') {
-            code = sqlite3_bind_text(prepared, i, va_arg(arguments, const char *), -1,
-                                     SQLITE_STATIC);
-        } else if (*types == 'b') {
-            const void *data = va_arg(arguments, const void *);
-            code = sqlite3_bind_blob64(prepared, i, data, va_arg(arguments, size_t), SQLITE_STATIC);
-        } else {
-            return fail(ERR_INTERNAL, "a parameter is i, s or b, not %c", *types);
-        }
-    }
-    return code == SQLITE_OK ? 0 : db_fail(db, code, sqlite3_sql(prepared));
-}
-
-static int query_start(struct query *query, struct db *db, const char *sql, const char *types,
-                       va_list arguments)
-{
-    struct statement *statement = NULL;
-    sqlite3_stmt *prepared;
-    int r = statement_of(db, sql, &statement);
-    if (r < 0)
-        return trace(r);
-    prepared = statement->prepared;
-    if (statement->busy) {
-        r = prepare(db, sql, 0, &prepared);
-        if (r < 0)
-            return trace(r);
-    }
-    r = bind_all(db, prepared, types, arguments);
-    if (r < 0) {
-        if (statement->busy)
-            sqlite3_finalize(prepared);
-        return trace(r);
-    }
-    *query = (struct query){
-        .statement = prepared,
-        .db = db,
-        .is_private = statement->busy,
-        .busy = &statement->busy,
-    };
-    statement->busy = 1;
-    return 0;
-}
-
-int query_open(struct query *query, struct db *db, const char *sql, const char *types, ...)
-{
-    va_list arguments;
-    va_start(arguments, types);
-    int r = query_start(query, db, sql, types, arguments);
-    va_end(arguments);
-    return trace(r);
-}
-
-int query_next(struct query *query)
-{
-    if (query->ended) /* SQLite would start anew */
-        return 0;
-    int code = sqlite3_step(query->statement);
-    if (code == SQLITE_ROW)
-        return 1;
-    query->ended = code == SQLITE_DONE;
-    return query->ended ? 0 : db_fail(query->db, code, sqlite3_sql(query->statement));
-}
-
-int64_t query_int(const struct query *query, int column)
-{
-    return sqlite3_column_int64(query->statement, column);
-}
-
-_Bool query_is_null(const struct query *query, int column)
-{
-    return sqlite3_column_type(query->statement, column) == SQLITE_NULL;
-}
-
-const char *query_text(const struct query *query, int column)
-{
-    return (const char *)sqlite3_column_text(query->statement, column);
-}
-
-const void *query_blob(const struct query *query, int column, size_t *ret_length)
-{
-    const void *blob = sqlite3_column_blob(query->statement, column);
-    *ret_length = (size_t)sqlite3_column_bytes(query->statement, column);
-    return blob;
-}
-
-void query_deinit(struct query *query)
-{
-    if (!query->statement)
-        return;
-    if (query->is_private) {
-        sqlite3_finalize(query->statement);
-    } else {
-        sqlite3_reset(query->statement);
-        *query->busy = 0;
-    }
-    query->statement = NULL;
-}
-
-int db_exec(struct db *db, const char *sql, const char *types, ...)
-{
-    _deinit_(query) struct query query = { 0 };
-    va_list arguments;
-    va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, arguments);
-    va_end(arguments);
-    while (r >= 0 && (r = query_next(&query)) > 0)
-        ;
-    return trace(r);
-}
-
-int db_number(struct db *db, int64_t *ret_value, const char *sql, const char *types, ...)
-{
-    _deinit_(query) struct query query = { 0 };
-    va_list arguments;
-    va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, arguments);
-    va_end(arguments);
-    if (r == 0)
-        r = query_next(&query);
-    if (r > 0)
-        *ret_value = query_int(&query, 0);
-    return trace(r);
-}
-
-int db_script(struct db *db, const char *sql)
-{
-    int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
-    return code == SQLITE_OK ? 0 : db_fail(db, code, "script");
-}
-
-int64_t db_changed_rows(const struct db *db)
-{
-    return sqlite3_changes64(db->handle);
-}
-
-int db_changed_one(struct db *db, int result)
-{
-    if (result < 0)
-        return trace(result);
-    int64_t changed = db_changed_rows(db);
-    return changed == 1 ? 0
-                        : fail(ERR_CONSTRAINT, "an event changed %lld rows instead of one",
-                               (long long)changed);
-}
-
-int64_t db_inserted_row(const struct db *db)
-{
-    return sqlite3_last_insert_rowid(db->handle);
-}
-
 /* ---- Opening -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -270,7 +76,7 @@ static const struct {
 static int check_pragma(struct db *db, const char *read, const char *expected)
 {
     sqlite3_stmt *prepared;
-    int r = prepare(db, read, 0, &prepared);
+    int r = db_prepare(db, read, 0, &prepared);
     if (r < 0)
         return trace(r);
     const char *value = sqlite3_step(prepared) == SQLITE_ROW
@@ -291,10 +97,10 @@ static int refuse_foreign(struct db *db)
     int64_t mark = 0, tables = 0;
     /* In this order: another process that makes the tables at this moment marks the file in the
      * same commit. */
-    int r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
-    if (r >= 0)
-        r = db_number(db, &mark, "PRAGMA application_id", "");
-    if (r < 0)
+    int r = db_find_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
+    if (r == 0)
+        r = db_find_number(db, &mark, "PRAGMA application_id", "");
+    if (r != 0)
         return trace(r);
     if (mark == DB_APPLICATION_ID || (mark == 0 && tables == 0) ||
         check_pragma(db, "PRAGMA journal_mode", "wal") == 0)
@@ -385,8 +191,7 @@ void db_free(struct db *db)
 {
     if (!db)
         return;
-    for (int i = 0; i < STATEMENTS_MAX; i++)
-        sqlite3_finalize(db->statements[i].prepared);
+    db_finalize_statements(db);
     if (atomic_load(db->damaged)) /* the last one to close would write the WAL into the file */
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(db->handle);

@@ -54,29 +54,61 @@ int db_changed_one(struct db *db, int result);
 int64_t db_inserted_row(const struct db *db); /* rowid of the newest INSERT */
 
 /* Rows, one after another:
+ *
  *     _deinit_(query) struct query q = { 0 };
- *     r = query_open(&q, db, "SELECT name FROM products WHERE sku = ?1", "s", sku);
- *     while ((r = query_next(&q)) > 0) use(query_text(&q, 0));
- */
+ *     int r = query_open(&q, db, "SELECT sku, name FROM products WHERE stock > ?1", "i", least);
+ *     while (r == 0 && query_has_row(&q))
+ *         use(query_text(&q, query_column(&q, "name")));
+ *     if (r == 0)
+ *         r = query_status(&q);
+ *
+ * store/row.h reads the columns of a row into an arena. */
+struct statement; /* opaque */
 struct query {
-    void *statement;
+    void *prepared;              /* NULL: not open */
+    struct statement *statement; /* the shared one of this text */
     struct db *db;
-    _Bool is_private; /* an own statement, because the shared one was in use */
-    _Bool *busy;      /* the shared statement's mark */
-    _Bool ended;      /* the end was told */
+    const char *const *columns; /* by number: the name by which it was read; NULL: none was yet */
+    int column_count;
+    int next_column;  /* where the next name is looked for first */
+    int failure;      /* that ended it; told by query_status */
+    _Bool is_private; /* a statement of its own, because the shared one was in use */
+    _Bool has_row, ended, is_told;
 };
 int query_open(struct query *query, struct db *db, const char *sql, const char *types, ...);
-int query_next(struct query *query); /* 1 a row, 0 the end (and stays there), < 0 */
+
+/* Moves to the next row. False at the end and after a failure, and from then on: query_status says
+ * which. It must be asked before a query that failed is given back; an assertion sees to it. */
+_Bool query_has_row(struct query *query);
+int query_status(struct query *query); /* 0, or the failure that ended the rows */
+void query_end(struct query *query,
+               int failure); /* the reader of a row cannot go on: no more rows */
+
+/* Opens a query and moves to its first row: 0, NOT_FOUND or < 0. */
+int query_find(struct query *query, struct db *db, const char *sql, const char *types, ...);
+
+/* The number of the column that the SELECT gives this name (a literal: its address is remembered).
+ * A computed column has the name that stands behind AS. An unknown name is a failed assertion.
+ * Columns that are read in the order of the SELECT cost least. */
+int query_search_column(struct query *query, const char *name);
+static inline int query_column(struct query *query, const char *name)
+{
+    if (query->columns && query->columns[query->next_column] == name)
+        return query->next_column++;
+    return query_search_column(query, name);
+}
+
+/* The current row's columns. Text and blobs are valid until the next row; NULL for NULL. */
 int64_t query_int(const struct query *query, int column);
 _Bool query_is_null(const struct query *query, int column);
-/* valid until the next row; NULL for NULL */
 const char *query_text(const struct query *query, int column);
 const void *query_blob(const struct query *query, int column, size_t *ret_length);
 void query_deinit(struct query *query);
 DEFINE_DEINIT(query)
 
-/* The first row's first column as a number: 1 and *ret_value, 0 no row (untouched), < 0. */
-int db_number(struct db *db, int64_t *ret_value, const char *sql, const char *types, ...);
+/* The first row's first column as a number: 0, NOT_FOUND (*ret_value is untouched) or < 0. */
+int db_find_number(struct db *db, int64_t *ret_value, const char *sql, const char *types, ...);
+int db_has_row(struct db *db, const char *sql, const char *types, ...); /* 1 yes, 0 no, < 0 */
 
 /* Transactions. A commit that fails with ERR_IO has an unknown outcome (rule 4). */
 int db_begin(struct db *db); /* BEGIN IMMEDIATE on the writer, BEGIN on a reader */

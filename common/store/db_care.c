@@ -49,10 +49,8 @@ int64_t db_file_bytes(const struct db *db)
 int db_integrity_check(struct db *db)
 {
     _deinit_(query) struct query query = { 0 };
-    int r = query_open(&query, db, "PRAGMA integrity_check(1)", "");
-    if (r == 0)
-        r = query_next(&query);
-    if (r <= 0)
+    int r = query_find(&query, db, "PRAGMA integrity_check(1)", "");
+    if (r != 0)
         return r < 0 ? trace(r)
                      : fail(ERR_CORRUPT, "%s: the integrity check says nothing", db->path);
     const char *finding = query_text(&query, 0);

@@ -1,5 +1,5 @@
-/* Db on SQLite: what db.c and db_care.c share, the only files that know SQLite's interface. No
- * other may include this one. */
+/* Db on SQLite: what db.c, db_query.c and db_care.c share. These three files are the only ones that
+ * know SQLite's interface, and the only ones that may include this header. */
 #pragma once
 #include <sqlite3.h>
 #include "base/result.h"
@@ -8,9 +8,11 @@
 #define STATEMENTS_MAX 512 /* a power of two; a service has some sixty statements */
 
 struct statement {
-    const char *sql; /* the literal's address is the key */
+    const char *sql; /* the literal's address is the key; NULL: an empty place */
     sqlite3_stmt *prepared;
-    _Bool busy; /* a query walks over it */
+    int parameter_count, column_count;
+    const char **columns; /* by number: the name by which it was read; NULL: none was yet */
+    _Bool busy;           /* a query walks over it */
 };
 
 struct db {
@@ -32,3 +34,6 @@ struct db {
 #define db_fail(db, code, what) db_fail_at((db), (code), (what), __FILE__, __LINE__)
 int db_fail_at(struct db *db, int code, const char *what, const char *file, int line);
 enum failure db_failure_of(int code);
+
+int db_prepare(struct db *db, const char *sql, unsigned flags, sqlite3_stmt **ret_prepared);
+void db_finalize_statements(struct db *db);

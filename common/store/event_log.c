@@ -7,9 +7,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The columns of the table in one place: their names in a statement, and their numbers in a row. A shorter
+ * SELECT of position and chain has them at the same numbers. */
 #define COLUMNS                                                                                 \
     "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, " \
     "traceparent, data"
+enum column {
+    POSITION,
+    CHAIN,
+    ID,
+    TYPE,
+    ENTITY,
+    TIME_MS,
+    CORRELATION,
+    CAUSATION,
+    CAUSE,
+    CAUSE_DIGEST,
+    TRACEPARENT,
+    DATA,
+    COLUMN_COUNT,
+};
 
 /* ---- The chain ------------------------------------------------------------------------------ */
 
@@ -113,17 +130,16 @@ int event_log_head(struct db *db, struct log_head *ret_head)
 {
     _deinit_(query) struct query query = { 0 };
     struct log_head head = { 0 };
-    int r = query_open(&query, db,
+    int r = query_find(&query, db,
                        "SELECT position, chain FROM event_log ORDER BY position DESC LIMIT 1", "");
-    if (r == 0)
-        r = query_next(&query);
-    if (r > 0) {
-        head.position = query_int(&query, 0);
-        r = read_chain(&query, 1, &head.chain);
+    if (r == 0) {
+        head.position = query_int(&query, POSITION);
+        r = read_chain(&query, CHAIN, &head.chain);
     }
-    if (r == 0)
-        *ret_head = head;
-    return trace(r);
+    if (r < 0)
+        return trace(r);
+    *ret_head = head;
+    return 0;
 }
 
 /* SQLite itself gives the position, the highest plus one, which costs nothing more than a given
@@ -148,44 +164,41 @@ int event_log_append(struct db *db, const struct event *event)
                         event->position, given - 1);
 }
 
-int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain)
+int event_log_find_chain(struct db *db, int64_t position, struct digest *ret_chain)
 {
     _deinit_(query) struct query query = { 0 };
-    int r = query_open(&query, db, "SELECT chain FROM event_log WHERE position = ?1", "i",
+    int r = query_find(&query, db, "SELECT chain FROM event_log WHERE position = ?1", "i",
                        position);
     if (r == 0)
-        r = query_next(&query);
-    if (r <= 0)
-        return trace(r);
-    r = read_chain(&query, 0, ret_chain);
-    return r < 0 ? trace(r) : 1;
+        r = read_chain(&query, 0, ret_chain);
+    return trace(r);
 }
 
 int event_log_has_cause(struct db *db, const char *cause)
 {
-    int64_t one;
-    return trace(
-        db_number(db, &one, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
+    return trace(db_has_row(db, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
 }
 
-int event_log_origin(struct db *db, int64_t position, struct arena *arena,
-                     const char **ret_correlation, const char **ret_id,
-                     const char **ret_traceparent)
+int event_log_find_origin(struct db *db, int64_t position, struct arena *arena,
+                          const char **ret_correlation, const char **ret_id,
+                          const char **ret_traceparent)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, db,
+    int r = query_find(&q, db,
                        "SELECT correlation, id, traceparent FROM event_log WHERE position = ?1",
                        "i", position);
-    if (r == 0)
-        r = query_next(&q);
-    if (r <= 0)
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = arena };
-    *ret_correlation = row_text(&row, 0);
-    *ret_id = row_text(&row, 1);
-    *ret_traceparent = row_text(&row, 2);
+    const char *correlation = row_text(&row, "correlation"), *id = row_text(&row, "id"),
+               *traceparent = row_text(&row, "traceparent");
     r = row_status(&row);
-    return r < 0 ? trace(r) : 1;
+    if (r < 0)
+        return trace(r);
+    *ret_correlation = correlation;
+    *ret_id = id;
+    *ret_traceparent = traceparent;
+    return 0;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -200,43 +213,56 @@ int event_reader_open(struct event_reader *reader, struct db *db, const char *lo
                             "ii", after_position, limit));
 }
 
-int event_reader_open_cause(struct event_reader *reader, struct db *db, const char *log,
-                            const char *cause)
-{
-    reader->log = log;
-    return trace(query_open(&reader->query, db,
-                            "SELECT " COLUMNS " FROM event_log WHERE cause = ?1 ORDER BY position",
-                            "s", cause));
-}
-
-int event_reader_next(struct event_reader *reader, struct event *ret_event)
+static int read_event(struct event_reader *reader, struct event *ret_event)
 {
     const struct query *query = &reader->query;
-    int r = query_next(&reader->query);
-    if (r <= 0)
-        return trace(r);
     struct event event = {
         .log = reader->log,
-        .position = query_int(query, 0),
-        .id = query_text(query, 2),
-        .type = query_text(query, 3),
-        .entity = query_text(query, 4),
-        .time_ms = query_int(query, 5),
-        .correlation = query_text(query, 6),
-        .causation = query_text(query, 7),
-        .cause = query_text(query, 8),
-        .cause_digest = query_text(query, 9),
-        .traceparent = query_text(query, 10),
-        .data = query_text(query, 11),
+        .position = query_int(query, POSITION),
+        .id = query_text(query, ID),
+        .type = query_text(query, TYPE),
+        .entity = query_text(query, ENTITY),
+        .time_ms = query_int(query, TIME_MS),
+        .correlation = query_text(query, CORRELATION),
+        .causation = query_text(query, CAUSATION),
+        .cause = query_text(query, CAUSE),
+        .cause_digest = query_text(query, CAUSE_DIGEST),
+        .traceparent = query_text(query, TRACEPARENT),
+        .data = query_text(query, DATA),
     };
     if (!event.id || !event.type || !event.entity || !event.data)
         return fail(ERR_MEMORY, "no memory to read event_log");
-    r = read_chain(query, 1, &event.chain);
+    int r = read_chain(query, CHAIN, &event.chain);
     if (r < 0)
         return trace(r);
     event.data_length = strlen(event.data);
     *ret_event = event;
-    return 1;
+    return 0;
+}
+
+_Bool event_reader_has_next(struct event_reader *reader, struct event *ret_event)
+{
+    if (!query_has_row(&reader->query))
+        return 0;
+    int r = read_event(reader, ret_event);
+    if (r < 0)
+        query_end(&reader->query, r);
+    return r == 0;
+}
+
+int event_reader_status(struct event_reader *reader)
+{
+    return trace(query_status(&reader->query));
+}
+
+int event_reader_find_cause(struct event_reader *reader, struct db *db, const char *log,
+                            const char *cause, struct event *ret_event)
+{
+    reader->log = log;
+    int r = query_find(
+        &reader->query, db,
+        "SELECT " COLUMNS " FROM event_log WHERE cause = ?1 ORDER BY position LIMIT 1", "s", cause);
+    return r != 0 ? trace(r) : trace(read_event(reader, ret_event));
 }
 
 void event_reader_deinit(struct event_reader *reader)

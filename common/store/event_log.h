@@ -50,31 +50,41 @@ int event_log_head(struct db *db, struct log_head *ret_head);
 /* Position and chain are already set. ERR_CONSTRAINT, and nothing is appended, for any position but
  * the log's highest + 1; that the chain follows is for the caller to see to. */
 int event_log_append(struct db *db, const struct event *event);
-/* 1 found, 0 no such position */
-int event_log_chain_at(struct db *db, int64_t position, struct digest *ret_chain);
+/* 0, NOT_FOUND: the log has no such position, or < 0. */
+int event_log_find_chain(struct db *db, int64_t position, struct digest *ret_chain);
 
-/* The events after a position, in order. event_reader_next copies nothing: the event's text is
- * valid until the next call. log is the log's name, borrowed. */
+/* The events after a position, in order. Nothing is copied: an event's text is valid until the next
+ * call. log is the log's name, borrowed.
+ *
+ *     _deinit_(event_reader) struct event_reader reader = { 0 };
+ *     int r = event_reader_open(&reader, db, "ORDER", after_position, limit);
+ *     while (r == 0 && event_reader_has_next(&reader, &event))
+ *         r = use(&event);
+ *     if (r == 0)
+ *         r = event_reader_status(&reader);
+ */
 struct event_reader {
     struct query query;
     const char *log;
 };
 int event_reader_open(struct event_reader *reader, struct db *db, const char *log,
                       int64_t after_position, int64_t limit);
-int event_reader_next(struct event_reader *reader, struct event *ret_event); /* 1, 0 the end, < 0 */
+/* False at the end and after a failure; event_reader_status says which: 0, or < 0. */
+_Bool event_reader_has_next(struct event_reader *reader, struct event *ret_event);
+int event_reader_status(struct event_reader *reader);
 void event_reader_deinit(struct event_reader *reader);
 DEFINE_DEINIT(event_reader)
 
-/* The events of one cause, in order; same reader. */
-int event_reader_open_cause(struct event_reader *reader, struct db *db, const char *log,
-                            const char *cause);
+/* The first event of one cause; its text is valid while the reader is. 0, NOT_FOUND or < 0. */
+int event_reader_find_cause(struct event_reader *reader, struct db *db, const char *log,
+                            const char *cause, struct event *ret_event);
 int event_log_has_cause(struct db *db, const char *cause); /* 1 yes, 0 no, < 0 */
 
 /* What an event that follows from the one at a position inherits: its correlation, its id, its
- * trace; NULL where absent, text in the arena. 1 found, 0 no such position, < 0. */
-int event_log_origin(struct db *db, int64_t position, struct arena *arena,
-                     const char **ret_correlation, const char **ret_id,
-                     const char **ret_traceparent);
+ * trace; NULL where absent, text in the arena. 0, NOT_FOUND: no such position, or < 0. */
+int event_log_find_origin(struct db *db, int64_t position, struct arena *arena,
+                          const char **ret_correlation, const char **ret_id,
+                          const char **ret_traceparent);
 
 /* A deep copy whose text lives in the arena. */
 int event_copy(const struct event *event, struct arena *arena, struct event *ret_copy);

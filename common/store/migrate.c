@@ -36,9 +36,9 @@ static int run_step(struct db *db, int64_t version)
 {
     char marks[96];
     int64_t now = version;
-    int r = db_number(db, &now, "PRAGMA user_version", "");
-    if (r < 0 || now != version) /* another process has taken it while we waited for the lock */
-        return r < 0 ? trace(r) : 0;
+    int r = db_find_number(db, &now, "PRAGMA user_version", "");
+    if (r != 0 || now != version) /* another process has taken it while we waited for the lock */
+        return trace(r);
     snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";",
              DB_APPLICATION_ID, version + 1);
     r = steps[version](db);
@@ -63,12 +63,12 @@ int store_migrate(struct db *db)
     int64_t application = 0, version = 0, tables = 0;
     /* The tables come first: another process that makes them at this moment marks the file in the
      * same commit. */
-    int r = db_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
-    if (r >= 0)
-        r = db_number(db, &application, "PRAGMA application_id", "");
-    if (r >= 0)
-        r = db_number(db, &version, "PRAGMA user_version", "");
-    if (r < 0)
+    int r = db_find_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
+    if (r == 0)
+        r = db_find_number(db, &application, "PRAGMA application_id", "");
+    if (r == 0)
+        r = db_find_number(db, &version, "PRAGMA user_version", "");
+    if (r != 0)
         return trace(r);
     if (application != DB_APPLICATION_ID && (application != 0 || tables != 0))
         return fail(ERR_CONFIG,
@@ -86,9 +86,18 @@ int store_migrate(struct db *db)
     return 0;
 }
 
-int meta_read(struct db *db, const char *name, int64_t *ret_value)
+int meta_find(struct db *db, const char *name, int64_t *ret_value)
 {
-    return trace(db_number(db, ret_value, "SELECT value FROM meta WHERE name = ?1", "s", name));
+    return trace(
+        db_find_number(db, ret_value, "SELECT value FROM meta WHERE name = ?1", "s", name));
+}
+
+int meta_read_or(struct db *db, const char *name, int64_t otherwise, int64_t *ret_value)
+{
+    int r = meta_find(db, name, ret_value);
+    if (r == NOT_FOUND)
+        *ret_value = otherwise;
+    return r < 0 ? trace(r) : 0;
 }
 
 int meta_write(struct db *db, const char *name, int64_t value)

@@ -14,6 +14,7 @@ int store_migrate(struct db *db);
 /* 1: the projections were begun anew, and are not yet where they were */
 #define META_FOLDING "folding"
 
-/* A number of the file's own, e.g. "tables_version": 1 found, 0 not, < 0. */
-int meta_read(struct db *db, const char *name, int64_t *ret_value);
+/* A number of the file's own, e.g. "tables_version". 0, NOT_FOUND or < 0. */
+int meta_find(struct db *db, const char *name, int64_t *ret_value);
+int meta_read_or(struct db *db, const char *name, int64_t otherwise, int64_t *ret_value);
 int meta_write(struct db *db, const char *name, int64_t value);

@@ -16,12 +16,13 @@ struct parked {
 
 int parked_create_table(struct db *db);
 int parked_count(struct db *db, int64_t *ret_count);
-int parked_has(struct db *db, const char *log, const char *entity); /* 1, 0, < 0 */
-int parked_holds(struct db *db, const char *log, int64_t position); /* this very event: 1, 0, < 0 */
+/* Is an event of this entity parked? Is this very event? 1 yes, 0 no, < 0. */
+int parked_has_entity(struct db *db, const char *log, const char *entity);
+int parked_has_event(struct db *db, const char *log, int64_t position);
 int parked_add(struct db *db, const struct parked *parked);
 int parked_remove(struct db *db, const char *log, int64_t position);
-/* 1, 0: none, < 0 */
-int parked_first(struct db *db, const char *log, const char *entity, int64_t *ret_position);
+/* 0, NOT_FOUND or < 0 */
+int parked_find_first(struct db *db, const char *log, const char *entity, int64_t *ret_position);
 int parked_set_error(struct db *db, const char *log, int64_t position, const char *error);
 
 /* The part of the parked that somebody asked for; NULL: all logs, all entities. */
@@ -30,9 +31,9 @@ struct parked_filter {
 };
 int parked_count_of(struct db *db, const struct parked_filter *filter, int64_t *ret_count);
 
-/* The next after (log, position) that no earlier one of its entity holds back. 1 with log and
- * position, the log's text in the arena; 0: none; < 0. */
-int parked_next_free(struct db *db, const struct parked_filter *filter, const char *after_log,
+/* The next parked event after (log, position) that has no earlier one of its entity before it. 0,
+ * with the log's text in the arena; NOT_FOUND; or < 0. */
+int parked_find_next(struct db *db, const struct parked_filter *filter, const char *after_log,
                      int64_t after_position, struct arena *arena, const char **ret_log,
                      int64_t *ret_position);
 

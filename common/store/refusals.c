@@ -1,7 +1,7 @@
 /* Remembered refusals: see refusals.h. */
 #include "store/refusals.h"
 #include "base/result.h"
-#include <string.h>
+#include "store/row.h"
 
 int refusals_create_table(struct db *db)
 {
@@ -18,23 +18,24 @@ int refusals_write(struct db *db, const char *key, const char *digest, enum refu
                          digest, (int64_t)refusal, message, now_ms));
 }
 
-int refusals_find(struct db *db, const char *key, struct arena *arena, const char **ret_digest,
-                  enum refusal *ret_refusal, const char **ret_message)
+int refusals_find_by_key(struct db *db, const char *key, struct arena *arena,
+                         const char **ret_digest, enum refusal *ret_refusal,
+                         const char **ret_message)
 {
     _deinit_(query) struct query query = { 0 };
-    int r = query_open(&query, db, "SELECT digest, refusal, message FROM refusals WHERE key = ?1",
+    int r = query_find(&query, db, "SELECT digest, refusal, message FROM refusals WHERE key = ?1",
                        "s", key);
-    if (r == 0)
-        r = query_next(&query);
-    if (r <= 0)
+    if (r != 0)
         return trace(r);
-    const char *digest = query_text(&query, 0), *message = query_text(&query, 2);
-    digest = arena_copy(arena, digest, strlen(digest));
-    message = arena_copy(arena, message, strlen(message));
-    if (!digest || !message)
-        return fail(ERR_MEMORY, "no memory for a remembered refusal");
+    struct row row = { .query = &query, .arena = arena };
+    const char *digest = row_text(&row, "digest");
+    enum refusal refusal = (enum refusal)row_int(&row, "refusal");
+    const char *message = row_text(&row, "message");
+    r = row_status(&row);
+    if (r < 0)
+        return trace(r);
     *ret_digest = digest;
-    *ret_refusal = (enum refusal)query_int(&query, 1);
+    *ret_refusal = refusal;
     *ret_message = message;
-    return 1;
+    return 0;
 }

@@ -8,6 +8,7 @@
 int refusals_create_table(struct db *db);
 int refusals_write(struct db *db, const char *key, const char *digest, enum refusal refusal,
                    const char *message, int64_t now_ms);
-/* 1 found (message and digest copied to the arena), 0 not, < 0. */
-int refusals_find(struct db *db, const char *key, struct arena *arena, const char **ret_digest,
-                  enum refusal *ret_refusal, const char **ret_message);
+/* 0, with message and digest in the arena; NOT_FOUND; or < 0. */
+int refusals_find_by_key(struct db *db, const char *key, struct arena *arena,
+                         const char **ret_digest, enum refusal *ret_refusal,
+                         const char **ret_message);

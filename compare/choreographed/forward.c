@@ -17,6 +17,7 @@
 #include "entities/entities.h"
 #include "base/log.h"
 #include "runtime/request/reply.h"
+#include "schemas/bench.order.h"
 #include <string.h>
 
 static const struct link {

@@ -1,5 +1,7 @@
 /* Answers that the entity services share. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
 
 void order_answer(const struct event *event, void *ret_reply)
 {

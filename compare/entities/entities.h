@@ -6,8 +6,12 @@
  * fills in what it knows and gives back what it was given. A gateway gives each only what it needs;
  * in a chain, where the next one gets what the one before gave back, it grows. */
 #pragma once
-#include "compare_contracts.h"
 #include "journey.h"
+#include "schemas/bench.order.h"
+#include "schemas/evt.bench.Charged.h"
+#include "schemas/evt.bench.OrderCreated.h"
+#include "schemas/evt.bench.StockReleased.h"
+#include "schemas/evt.bench.StockReserved.h"
 
 extern const struct service user_service, product_service, inventory_service, payment_service,
     order_service;

@@ -1,6 +1,12 @@
 /* Inventory: how many there are. A reservation gets the order's id, because it is the first thing
  * of an order that is written down; the same idempotency key finds it again. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
+#include "schemas/bench.stock.h"
+#include "schemas/evt.bench.StockPut.h"
+#include "schemas/evt.bench.StockReleased.h"
+#include "schemas/evt.bench.StockReserved.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -38,8 +44,8 @@ static int reserve(struct journey *j, const void *request)
     for (size_t i = 0; i < order.lines_count; i++) {
         const struct bench_order_lines_item *line = &order.lines[i];
         int64_t on_hand = 0, wanted = 0;
-        int r = db_number(journey_db(j), &on_hand, "SELECT on_hand FROM stock WHERE sku = ?1", "s",
-                          line->sku);
+        int r = db_find_number(journey_db(j), &on_hand, "SELECT on_hand FROM stock WHERE sku = ?1",
+                               "s", line->sku);
         if (r < 0)
             return trace(r);
         for (size_t k = 0; k < order.lines_count; k++)
@@ -79,10 +85,10 @@ static int release(struct journey *j, const void *request)
     int64_t lines = 0;
     if (!order->order_id)
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "order_id: is wanted");
-    int r = db_number(journey_db(j), &lines,
-                      "SELECT count(*) FROM reservations WHERE order_id = ?1", "s",
-                      order->order_id);
-    if (r < 0)
+    int r = db_find_number(journey_db(j), &lines,
+                           "SELECT count(*) FROM reservations WHERE order_id = ?1", "s",
+                           order->order_id);
+    if (r != 0)
         return trace(r);
     if (lines == 0)
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: nothing is reserved for it");

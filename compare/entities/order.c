@@ -1,5 +1,7 @@
 /* Order: what was ordered, by whom, where it goes. */
 #include "entities.h"
+#include "schemas/bench.order.h"
+#include "schemas/evt.bench.OrderCreated.h"
 
 static const char tables[] =
     "CREATE TABLE IF NOT EXISTS orders ("

@@ -1,6 +1,8 @@
 /* Payment: charges a card for an order. The provider is built in, as in order-svc: the card's token
  * decides, at once, so that all ways have the same provider. */
 #include "entities.h"
+#include "schemas/bench.order.h"
+#include "schemas/evt.bench.Charged.h"
 #include <string.h>
 
 static const char tables[] = "CREATE TABLE IF NOT EXISTS charges ("

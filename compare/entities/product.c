@@ -1,5 +1,9 @@
 /* Product: what there is to buy, and what it costs. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
+#include "schemas/bench.product.h"
+#include "schemas/evt.bench.ProductPut.h"
 #include "store/row.h"
 #include <string.h>
 
@@ -31,19 +35,17 @@ static int quote_line(struct journey *j, struct bench_order *order,
                       struct bench_order_lines_item *line)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
+    int r = query_find(&q, journey_db(j),
                        "SELECT name, currency, amount FROM products WHERE sku = ?1", "s",
                        line->sku);
-    if (r == 0)
-        r = query_next(&q);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_NOT_FOUND, "lines.sku: no such product");
+    if (r != 0)
+        return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    const char *currency = row_text(&row, 1);
-    line->name = row_text(&row, 0);
-    line->amount = query_int(&q, 2);
+    const char *currency = row_text(&row, "currency");
+    line->name = row_text(&row, "name");
+    line->amount = row_int(&row, "amount");
     line->has_amount = 1;
     r = row_status(&row);
     if (r < 0)

@@ -1,5 +1,9 @@
 /* User: who somebody is, where things are sent to, and the card that pays. */
 #include "entities.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.order.h"
+#include "schemas/bench.user.h"
+#include "schemas/evt.bench.UserPut.h"
 #include "store/row.h"
 
 static const char tables[] = "CREATE TABLE IF NOT EXISTS users ("
@@ -38,24 +42,22 @@ static int get_user(struct journey *j, const void *request, void *ret_reply)
     if (!order.account_id)
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "account_id: is wanted");
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
+    int r = query_find(&q, journey_db(j),
                        "SELECT name, street, city, postal_code, country, card_id, card_token"
                        " FROM users WHERE account_id = ?1",
                        "s", order.account_id);
-    if (r == 0)
-        r = query_next(&q);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such user");
+    if (r != 0)
+        return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    order.name = row_text(&row, 0);
-    order.street = row_text(&row, 1);
-    order.city = row_text(&row, 2);
-    order.postal_code = row_text(&row, 3);
-    order.country = row_text(&row, 4);
-    order.card_id = row_text(&row, 5);
-    order.card_token = row_text(&row, 6);
+    order.name = row_text(&row, "name");
+    order.street = row_text(&row, "street");
+    order.city = row_text(&row, "city");
+    order.postal_code = row_text(&row, "postal_code");
+    order.country = row_text(&row, "country");
+    order.card_id = row_text(&row, "card_id");
+    order.card_token = row_text(&row, "card_token");
     r = row_status(&row);
     if (r == 0)
         *(struct bench_order *)ret_reply = order;

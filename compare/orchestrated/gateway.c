@@ -12,13 +12,13 @@
  * way; no thread waits for any. Where a service does not answer, the customer is told `busy` after
  * the tries of shared/caller.h. What has an unknown outcome then (a time-out of payment.charge)
  * stays reserved for the customer's next try. */
-#include "compare_contracts.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/refusal.h"
 #include "base/result.h"
 #include "runtime/request/reply.h"
+#include "schemas/bench.order.h"
 #include "shared/caller.h"
 #include <pthread.h>
 #include <signal.h>

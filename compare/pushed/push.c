@@ -1,7 +1,10 @@
 /* Push: see push.h. First the reader's side, then the leader's, then the table that has both. */
 #include "pushed/push.h"
-#include "compare_contracts.h"
 #include "base/log.h"
+#include "schemas/bench.done.h"
+#include "schemas/bench.push.h"
+#include "schemas/evt.bench.Learned.h"
+#include "work.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -52,7 +55,8 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
 
 static int learned_position(struct db *db, int64_t *ret_position)
 {
-    return trace(db_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
+    return trace(
+        db_find_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
 }
 
 /* What does not fit because an event before it was lost is passed over: nothing here could get it
@@ -204,7 +208,7 @@ static int pusher_start(struct journey *j, void **ret_state)
     struct pusher *p = calloc(1, sizeof(*p));
     if (!p)
         return fail(ERR_MEMORY, "no memory for pushes");
-    p->inner = shop->service->process;
+    p->inner = shop->service->work ? &work_process : shop->service->process;
     p->inner_due_ms = p->inner ? 0 : INT64_MAX;
     p->backoff_ms = BACKOFF_MIN_MS;
     int r = p->inner ? p->inner->start(j, &p->inner_state) : 0;

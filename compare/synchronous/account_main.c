@@ -1,9 +1,11 @@
 /* account-svc that tells order-svc, on each order, what it needs of the customer. Everything else
  * is the shipped account-svc, but that nobody reads the other's log: the purchases of a customer
  * would be asked for, too. */
-#include "compare_contracts.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "schemas/bench.ask-customer.h"
+#include "schemas/bench.ask-customer.reply.h"
+#include "schemas/evt.account.CardAdded.h"
 #include "service.h"
 #include "store/row.h"
 #include "tables.h"
@@ -36,32 +38,30 @@ static int ask_customer(struct journey *j, const void *request, void *ret_reply)
     rfc3339_format(journey_now_ms(j), now);
     now[strlen("YYYY-MM")] = '\0';
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(
+    int r = query_find(
         &q, journey_db(j),
-        "SELECT a.is_open, a.name, a.street, a.city, a.postal_code, a.country, c.card_id, "
-        "c.expires, t.token FROM accounts a"
+        "SELECT a.is_open, a.name, a.street, a.city, a.postal_code, a.country,"
+        " c.card_id, c.expires, t.token FROM accounts a"
         " LEFT JOIN cards c ON c.account_id = a.account_id AND c.card_id ="
         "  (SELECT max(card_id) FROM cards WHERE account_id = ?1 AND status = 1 AND expires >= ?2)"
         " LEFT JOIN card_tokens t ON t.card_id = c.card_id WHERE a.account_id = ?1",
         "ss", asked->account_id, now);
-    if (r == 0)
-        r = query_next(&q);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account");
+    if (r != 0)
+        return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     *(struct bench_ask_customer_reply *)ret_reply = (struct bench_ask_customer_reply){
         .account_id = asked->account_id,
-        .is_open = query_int(&q, 0) != 0,
-        .name = row_text(&row, 1),
-        .street = row_text(&row, 2),
-        .city = row_text(&row, 3),
-        .postal_code = row_text(&row, 4),
-        .country = row_text(&row, 5),
-        .card_id = row_text(&row, 6),
-        .expires = row_text(&row, 7),
-        .card_token = row_text(&row, 8),
+        .is_open = row_bool(&row, "is_open"),
+        .name = row_text(&row, "name"),
+        .street = row_text(&row, "street"),
+        .city = row_text(&row, "city"),
+        .postal_code = row_text(&row, "postal_code"),
+        .country = row_text(&row, "country"),
+        .card_id = row_text(&row, "card_id"),
+        .expires = row_text(&row, "expires"),
+        .card_token = row_text(&row, "token"),
     };
     return trace(row_status(&row));
 }

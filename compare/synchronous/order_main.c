@@ -6,12 +6,13 @@
  * --wrap=inbox_push, so that an order stops here, before the writer, until the answer is there. No
  * thread waits. With
  * --wrap=inbox_close it ends in time. */
-#include "compare_contracts.h"
-#include "contracts.h"
 #include "base/log.h"
 #include "journeys.h"
 #include "runtime/request/inbox.h"
 #include "runtime/request/reply.h"
+#include "schemas/bench.ask-customer.h"
+#include "schemas/bench.ask-customer.reply.h"
+#include "schemas/order.place.h"
 #include "service.h"
 #include "shared/caller.h"
 #include "tables.h"

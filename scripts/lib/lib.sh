@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Lib: what the scripts share: messages, waiting, the tools' places. Sourced, never run:
+# Lib: shared by the scripts: messages, waiting, the places of tools. Sourced, never run:
 #
 #     . "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
 #
-# Everything here is quiet, keeps no state outside of the shell, and never waits without a bound.
-# shellcheck disable=SC2034 # what one script does not use, another does
+# Nothing here prints unasked, keeps state outside of the shell, or waits without a bound.
+# shellcheck disable=SC2034 # each script uses only some of the variables
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -18,12 +18,13 @@ case ":$PATH:" in
 esac
 
 SERVICES=(account-svc order-svc)
-SERVER_FLOOR=2.10.27                   # nats-server older than that is not used, see docs
+SERVER_FLOOR=2.10.27                   # an older nats-server is not used, see docs/CONVENTIONS.md
 
-# ---- Messages: what a person reads goes to stderr, what a program reads to stdout ----------------
+# ---- Messages: text for a reader goes to stderr, output for a program to stdout ------------------
 
 if [[ -t 2 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
-    BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' CYAN=$'\e[36m' PLAIN=$'\e[0m'
+    BOLD=$'\e[1m' DIM=$'\e[2m' PLAIN=$'\e[0m'
+    RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' CYAN=$'\e[36m'
 else
     BOLD='' DIM='' RED='' GREEN='' YELLOW='' CYAN='' PLAIN=''
 fi
@@ -45,14 +46,15 @@ usage_error() {
     exit 2
 }
 
-# option_value NAME COUNT: complains unless a value follows the option.
+# option_value NAME COUNT: ends with a usage error unless a value follows the option.
 option_value() { (($2 >= 2)) || usage_error "$1 needs a value"; }
 
-# need_tools NAME…: says what to do when a program is missing.
+# need_tools NAME…: ends with advice when a program is missing.
 need_tools() {
     local name
     for name in "$@"; do
-        command -v "$name" >/dev/null || die "$name is missing; run scripts/setup, with --tests for what only tests want"
+        command -v "$name" >/dev/null ||
+            die "$name is missing; run scripts/setup, with --tests for tools that only tests need"
     done
 }
 
@@ -60,9 +62,14 @@ need_tools() {
 
 now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
 
-# wait_until SECONDS COMMAND…: asks every 50 ms until the command succeeds; 1 when the time is over.
+# How much longer than a person a test waits for what must come. On a loaded machine all takes longer;
+# only what never comes may reach the end of a wait.
+PATIENCE=${JOURNEY_PATIENCE:-1}
+
+# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after PATIENCE times
+# the seconds.
 wait_until() {
-    local end=$((SECONDS + $1 + 1))
+    local end=$((SECONDS + $1 * PATIENCE + 1))
     shift
     until "$@"; do
         ((SECONDS < end)) || return 1
@@ -70,18 +77,33 @@ wait_until() {
     done
 }
 
+# slower NUMBER: a time-out that may well pass, or a time that is judged, scaled by the load: by how
+# many processes want to run for each processor; and by JOURNEY_SLOWER, which tests of a build with
+# sanitizers set.
+slower() {
+    local minute running wanted
+    read -r minute _ _ running _ </proc/loadavg
+    minute=${minute%.*} running=${running%/*}
+    wanted=$((minute > running ? minute : running))
+    wanted=$((wanted > PROCESSORS ? wanted : PROCESSORS))
+    printf '%s' $(($1 * ${JOURNEY_SLOWER:-1} * wanted / PROCESSORS))
+}
+PROCESSORS=$(nproc)
+
 # ---- Versions, ports -----------------------------------------------------------------------------
 
 # version_at_least HAVE WANT
 version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p) == "$2" ]]; }
 
-# The version of a nats-server program: "2.10.27"; empty when it is none.
+# The version of a nats-server program: "2.10.27"; empty for any other program.
 server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//p' || true; }
 
-# find_server: prints the path of a nats-server that is new enough; 1 when there is none. NATS_SERVER may name one.
+# find_server: prints the path of a nats-server that is new enough; 1 when there is none.
+# NATS_SERVER may name one.
 find_server() {
     local program version
-    for program in ${NATS_SERVER:+"$NATS_SERVER"} "$TOOLS/bin/nats-server" $(type -ap nats-server) /usr/sbin/nats-server; do
+    for program in ${NATS_SERVER:+"$NATS_SERVER"} "$TOOLS/bin/nats-server" \
+        $(type -ap nats-server) /usr/sbin/nats-server; do
         [[ -x $program ]] || continue
         version=$(server_version "$program")
         if [[ -n $version ]] && version_at_least "$version" "$SERVER_FLOOR"; then
@@ -94,8 +116,8 @@ find_server() {
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# free_port: a TCP port of the loopback that nobody has. Below the range from which the kernel takes
-# the ports of outgoing connections, so that a server can come back to it after an outage.
+# free_port: a free TCP port of the loopback. The port is below the range from which the kernel
+# takes the ports of outgoing connections, so that a server can bind it again after an outage.
 free_port() {
     local port try
     for ((try = 0; try < 200; try++)); do
@@ -108,7 +130,7 @@ free_port() {
     return 1
 }
 
-# ---- Processes: a pid file holds "PID START", so that a number that was given out again is noticed --
+# ---- Processes: a pid file has "PID START", so that a reused pid is detected ---------------------
 
 # The time at which a process started, in ticks since boot; empty when there is no such process.
 process_start() {
@@ -123,7 +145,7 @@ process_start() {
 # process_remember FILE PID
 process_remember() { printf '%s %s\n' "$2" "$(process_start "$2")" >"$1"; }
 
-# process_of FILE: prints the pid, when the process that the file names is still that process.
+# process_of FILE: prints the pid if the process of the pid file still runs; 1 if not.
 process_of() {
     local pid start
     { read -r pid start <"$1"; } 2>/dev/null || return 1
@@ -142,23 +164,25 @@ process_state() {
     if [[ ${stat:0:1} == T ]]; then printf 'paused'; else printf 'running'; fi
 }
 
-# ---- The nats CLI, in a folder of its own so that nobody's own contexts are used or changed ---------
+# ---- The nats CLI, with its own configuration folder, so that a user's contexts stay untouched ---
 
-# ask SUBJECT BODY [OPTION…]: a request; prints the reply's body alone. 1 when nobody answered.
-# The CLI takes {{ in a body as a template, which no body of ours has.
+# ask SUBJECT BODY [OPTION…]: sends a request and prints the reply's body alone; 1 without a reply
+# within ASK_S seconds, scaled by the load. The CLI takes {{ in a body as a template; our bodies have
+# none.
 ask() {
     local subject=$1 body=$2 reply
     shift 2
-    reply=$(nats request --raw --timeout "${ASK_TIMEOUT:-5s}" "$@" "$subject" "$body" 2>/dev/null </dev/null) || return 1
+    reply=$(nats request --raw --timeout "$(slower "${ASK_S:-5}")s" "$@" "$subject" "$body" \
+        2>/dev/null </dev/null) || return 1
     [[ -n $reply ]] || return 1
     printf '%s\n' "$reply"
 }
 
-# service_answers SERVICE: it answers $SRV.PING.
-service_answers() { ASK_TIMEOUT=1s ask "\$SRV.PING.$1" '' >/dev/null; }
+# service_answers SERVICE: succeeds when the service answers $SRV.PING.
+service_answers() { ASK_S=1 ask "\$SRV.PING.$1" '' >/dev/null; }
 
-# service_data SERVICE: what the service says of itself, one line of JSON.
+# service_data SERVICE: the service's statistics, one line of JSON.
 service_data() {
-    ASK_TIMEOUT=1s ask "\$SRV.STATS.$1" '' |
+    ASK_S=1 ask "\$SRV.STATS.$1" '' |
         jq -ce '[.endpoints[].data | objects][0]' 2>/dev/null
 }

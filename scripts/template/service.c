@@ -1,11 +1,13 @@
-/* The table of contents of @name@: what it answers, what it says happened, and what it reads of others.
- * Start reading here. */
+/* The table of contents of @name@: what it answers, what it says happened, and what it reads of
+ * others. Start reading here. */
 #include "service.h"
 #include "journeys.h"
+#include "schemas/contracts.h"
 #include "tables.h"
 
 static const struct command commands[] = {
-    { "@name@.take", &@name@_take_schema, &@name@_take_reply_schema, take_order, take_order_answer },
+    { "@name@.take", &@name@_take_schema, &@name@_take_reply_schema,
+      take_order, take_order_answer },
     { 0 },
 };
 

@@ -1,6 +1,10 @@
-/* Take order: somebody takes a paid order in hand, once. It reads, decides and says what happened; the
- * tables change when that event is applied (taken_apply), and the reply goes out after the commit. */
+/* Take order: somebody takes a paid order in hand, once. It reads, decides and says what happened;
+ * the tables change when that event is applied (taken_apply), and the reply goes out after the
+ * commit. */
 #include "journeys.h"
+#include "schemas/@name@.take.h"
+#include "schemas/@name@.take.reply.h"
+#include "schemas/evt.@name@.Taken.h"
 #include "tables.h"
 
 int take_order(struct journey *j, const void *request)
@@ -8,10 +12,10 @@ int take_order(struct journey *j, const void *request)
     const struct @name@_take *take = request;
     const char *account_id;
     int r = paid_order_find(j, take->order_id, &account_id);
-    if (r < 0)
-        return trace(r);
-    if (r == 0)
+    if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such paid order");
+    if (r != 0)
+        return trace(r);
     r = order_is_taken(j, take->order_id);
     if (r < 0)
         return trace(r);

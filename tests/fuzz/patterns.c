@@ -5,7 +5,7 @@
  * not promised. */
 #include "fuzz.h"
 #include "contract/schema.h"
-#include "contracts_examples.h"
+#include "schemas/contracts_examples.h"
 #include <string.h>
 
 #define PATTERNS_MAX 100

@@ -10,7 +10,7 @@
 #include "fuzz.h"
 #include "base/refusal.h"
 #include "contract/schema.h"
-#include "contracts_examples.h"
+#include "schemas/contracts_examples.h"
 #include <jansson.h>
 #include <string.h>
 

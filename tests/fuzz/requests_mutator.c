@@ -2,7 +2,7 @@
  * its grammar. What the contracts say stands in tables, which coverage does not see; so values are
  * swapped, doubled, left out and put to limits, and another contract reads the same body. A third
  * is left to libFuzzer. */
-#include "contracts_examples.h"
+#include "schemas/contracts_examples.h"
 #include "contract/schema.h"
 #include <stdint.h>
 #include <string.h>

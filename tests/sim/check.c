@@ -147,7 +147,7 @@ static void check_log(struct world *world, const struct node *node)
     struct digest chain = { 0 }, digest;
     int64_t position = 0;
     int r = event_reader_open(&reader, node->db, node->self.log, 0, INT64_MAX);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         const struct record *record = history_at(node, ++position);
         if (event_digest(&event, &digest) < 0 || event_chain(&chain, &digest, &chain) < 0)
             must(NULL);

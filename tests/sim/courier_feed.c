@@ -114,7 +114,7 @@ void leader_answer(struct world *world, struct node *node, const struct packet *
         return;
     }
     int r = event_reader_open(&reader, node->db, node->self.log, packet->position, packet->count);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
+    while (r == 0 && event_reader_has_next(&reader, &event))
         reply.page.records[reply.page.count++] = record_of(world, node->index, &event);
     reply.page.last_position = node->loop.at.head.position;
     send_packet(world, reply);

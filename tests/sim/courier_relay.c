@@ -25,7 +25,7 @@ static void publish(struct world *world, struct node *node, const struct relay_a
          (long long)action->last, (long long)sequence);
     int r = event_reader_open(&reader, node->db, node->self.log, action->first - 1,
                               action->last - action->first + 1);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         int64_t expected = world->without == GUARD_EXPECTED_SEQUENCE ? -1 : sequence;
         sequence++;
         send_packet(world, (struct packet){ .kind = PACKET_PUBLISH,
@@ -57,8 +57,8 @@ static void compare_last(struct world *world, struct node *node, const struct re
         tail->fit = TAIL_AHEAD;
         return;
     }
-    int r = event_log_chain_at(node->db, tail->position, &chain);
-    tail->fit = r > 0 && digest_equal(&chain, &record->event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
+    int r = event_log_find_chain(node->db, tail->position, &chain);
+    tail->fit = r == 0 && digest_equal(&chain, &record->event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
     if (r < 0)
         violated(world, "I12: the log of %s cannot be read: %s", node->service->name,
                  failure_text());

@@ -11,7 +11,7 @@ static void fold(struct world *world, struct db *db, const struct event_type *ev
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
     int r = event_reader_open(&reader, leader->db, leader->self.log, 0, last);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         const struct event_type *type = event_type_of_name(events, event.type);
         const struct record *record = record_of(world, leader->index, &event);
         if (!type)

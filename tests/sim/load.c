@@ -1,6 +1,13 @@
 /* Load: customers and a shop. Each request has its idempotency key and is asked again under it
  * until it is answered; now and then also afterwards, or with another body. What was answered is
  * remembered, and held against every later answer (I1 to I3). */
+#include "schemas/account.add-card.h"
+#include "schemas/account.change-address.h"
+#include "schemas/account.register.h"
+#include "schemas/account.remove-card.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.place.h"
+#include "schemas/order.receive-stock.h"
 #include "world.h"
 #include "account-svc/service.h"
 #include "order-svc/service.h"

@@ -17,10 +17,19 @@
 #pragma once
 #include <sqlite3.h>
 #include <stdio.h>
-#include "contracts.h"
 #include "runtime/sync/feed.h"
 #include "runtime/writer/loop.h"
 #include "runtime/sync/relay.h"
+#include "schemas/account.add-card.h"
+#include "schemas/account.change-address.h"
+#include "schemas/account.close.h"
+#include "schemas/account.register.h"
+#include "schemas/account.remove-card.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.cancel.h"
+#include "schemas/order.place.h"
+#include "schemas/order.receive-stock.h"
+#include "schemas/order.ship.h"
 
 #define NODES 2
 enum { ACCOUNT, ORDER }; /* which node, and which log */

@@ -41,7 +41,7 @@ static inline struct db *open_store(void)
 static inline int64_t number(struct db *db, const char *sql)
 {
     int64_t value = -1;
-    cr_assert(db_number(db, &value, sql, "") == 1, "%s", failure_text());
+    cr_assert(db_find_number(db, &value, sql, "") == 0, "%s", failure_text());
     return value;
 }
 

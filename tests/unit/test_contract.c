@@ -1,7 +1,12 @@
 /* Contracts: every example of every schema, and what a request can get wrong. */
 #include "contract/scan.h"
-#include "contracts_examples.h"
+#include "schemas/contracts_examples.h"
 #include "base/refusal.h"
+#include "schemas/account.change-profile.h"
+#include "schemas/account.close.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/order.place.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

@@ -27,7 +27,7 @@ Test(db, what_is_set_is_what_holds)
         cr_assert_eq(number(reader, cases[i].pragma), cases[i].reader, "%s", cases[i].pragma);
     }
     _deinit_(query) struct query q = { 0 };
-    cr_assert(query_open(&q, reader, "PRAGMA journal_mode", "") == 0 && query_next(&q) == 1);
+    cr_assert(query_find(&q, reader, "PRAGMA journal_mode", "") == 0);
     cr_assert_str_eq(query_text(&q, 0), "wal");
 }
 
@@ -51,11 +51,11 @@ Test(db, values_of_all_kinds_come_back)
     _deinit_(query) struct query q = { 0 };
     size_t length;
     cr_assert(query_open(&q, db, "SELECT i, s, b FROM t ORDER BY i", "") == 0);
-    cr_assert(query_next(&q) == 1 && query_int(&q, 0) == INT64_MIN &&
+    cr_assert(query_has_row(&q) && query_int(&q, 0) == INT64_MIN &&
               strcmp(query_text(&q, 1), "Köln") == 0);
     cr_assert(memcmp(query_blob(&q, 2, &length), "\0\1", 2) == 0 && length == 2);
-    cr_assert(query_next(&q) == 1 && query_is_null(&q, 1) && query_text(&q, 1) == NULL);
-    cr_assert(query_next(&q) == 0 && query_next(&q) == 0); /* and does not start anew */
+    cr_assert(query_has_row(&q) && query_is_null(&q, 1) && query_text(&q, 1) == NULL);
+    cr_assert(!query_has_row(&q) && !query_has_row(&q)); /* and does not start anew */
 }
 
 Test(db, parameters_are_counted)
@@ -88,7 +88,7 @@ Test(db, texts_that_are_no_literals_are_noticed)
 static int64_t count_down(struct db *db, int64_t n) /* the same statement, open within itself */
 {
     _deinit_(query) struct query q = { 0 };
-    cr_assert(query_open(&q, db, "SELECT ?1", "i", n) == 0 && query_next(&q) == 1);
+    cr_assert(query_find(&q, db, "SELECT ?1", "i", n) == 0);
     int64_t below = n > 0 ? count_down(db, n - 1) : 0;
     return below + query_int(&q, 0);
 }
@@ -212,10 +212,10 @@ Test(db, a_damaged_page_ends_all_writing)
     cr_assert(meta_write(db, "answer", 41) == 0 && db_wal_bytes(db) > 0); /* waits in the WAL */
     int64_t sum, answer = 0;
     cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
-    cr_assert_eq(db_number(db, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
+    cr_assert_eq(db_find_number(db, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
     cr_assert_eq(db_commit(db), -ERR_CORRUPT);
     cr_assert_eq(db_rollback(db), 0);
-    cr_assert(meta_read(db, "answer", &answer) == 1 && answer == 41);
+    cr_assert(meta_find(db, "answer", &answer) == 0 && answer == 41);
     cr_assert_eq(db_begin(db), -ERR_CORRUPT);
     cr_assert_eq(db_checkpoint(db, 1, NULL), -ERR_CORRUPT);
     cr_assert_eq(db_integrity_check(db), -ERR_CORRUPT);
@@ -237,7 +237,7 @@ Test(db, damage_that_a_reader_meets_ends_all_writing)
     cr_assert(meta_write(writer, "answer", 41) == 0 && db_may_write(writer) == 0);
     cr_assert(db_begin(writer) == 0 && meta_write(writer, "answer", 42) == 0);
     int64_t sum;
-    cr_assert_eq(db_number(reader, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
+    cr_assert_eq(db_find_number(reader, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
     cr_assert_eq(db_may_write(writer), -ERR_CORRUPT);
     cr_assert_eq(db_commit(writer), -ERR_CORRUPT);
     cr_assert_eq(db_rollback(writer), 0);
@@ -273,7 +273,7 @@ Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
     cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
     cr_assert_eq(db_exec(db, "DELETE FROM t WHERE rowid = 1", ""), -ERR_CORRUPT);
     cr_assert_eq(db_commit(db), -ERR_CORRUPT);
-    cr_assert(db_rollback(db) == 0 && meta_read(db, "answer", &answer) == 0);
+    cr_assert(db_rollback(db) == 0 && meta_find(db, "answer", &answer) == NOT_FOUND);
 }
 
 /* The file of the WAL stays as large as it ever was, so its size does not say whether there is

@@ -347,11 +347,17 @@ Test(envelope, text_from_outside_is_checked_at_the_door)
 
 /* ---- Micro ---------------------------------------------------------------------------------- */
 
-static void put_sample_data(void *context, int endpoint, struct buf *out)
+/* context: how often it was asked for */
+static void put_sample_data(void *context, struct buf *out)
+{
+    ++*(int *)context;
+    buf_put_text(out, "{\"lag\":3}");
+}
+
+static void put_no_data(void *context, struct buf *out)
 {
     (void)context;
-    if (endpoint == 0)
-        buf_put_text(out, "{\"lag\":3}");
+    (void)out;
 }
 
 Test(micro, answers_are_what_adr_32_says)
@@ -380,8 +386,10 @@ Test(micro, answers_are_what_adr_32_says)
           "time\":500,\"data\":{\"lag\":3}},"
           "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"num_requests\":0,"
           "\"num_errors\":0,"
-          "\"last_error\":\"\",\"processing_time\":0,\"average_processing_time\":0}]}" },
+          "\"last_error\":\"\",\"processing_time\":0,\"average_processing_time\":0,"
+          "\"data\":{\"lag\":3}}]}" },
     };
+    int asked = 0;
     struct micro_endpoint endpoints[2];
     micro_endpoint_init(&endpoints[0], "place", "order.place", "q");
     micro_endpoint_init(&endpoints[1], "get", "order.get", "q");
@@ -397,12 +405,18 @@ Test(micro, answers_are_what_adr_32_says)
         .endpoints = endpoints,
         .endpoint_count = 2,
         .data = put_sample_data,
+        .context = &asked,
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         _deinit_(buf) struct buf out = { 0 };
         cr_assert_eq(micro_write(&micro, cases[i].verb, &out), 0);
         cr_expect_str_eq(out.data, cases[i].text, "%s", out.data);
     }
+    cr_expect_eq(asked, 1, "once an answer, and for STATS only");
+    _deinit_(buf) struct buf out = { 0 };
+    micro.data = put_no_data;
+    cr_assert_eq(micro_write(&micro, MICRO_STATS, &out), 0);
+    cr_expect_null(strstr(out.data, "\"data\""), "%s", out.data);
     micro_endpoint_deinit(&endpoints[0]);
     micro_endpoint_deinit(&endpoints[1]);
 }

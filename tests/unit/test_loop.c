@@ -2,9 +2,13 @@
  * what happens when an event cannot be applied or the disk says no. A service of two tables stands
  * in for the shipped ones. */
 #include "base/clock.h"
-#include "contracts.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/run_item.h"
+#include "schemas/evt.account.AccountClosed.h"
+#include "schemas/evt.order.ProductAdded.h"
+#include "schemas/evt.order.StockReceived.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.add-product.reply.h"
 #include "store/parked.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -160,7 +164,7 @@ static struct batch *run(int count, struct item **items)
 static int64_t rows(const char *sql)
 {
     int64_t count = -1;
-    db_number(db, &count, sql, "");
+    db_find_number(db, &count, sql, "");
     return count;
 }
 
@@ -345,8 +349,7 @@ Test(loop, a_redriven_event_is_applied_and_reacted_to_once_and_in_its_entitys_or
     cr_assert(rows("SELECT count(*) FROM closed") == 3 && loop.at.cursors[0].position == 3);
 }
 
-/* ---- Catching up on ourselves
- * ----------------------------------------------------------------- */
+/* ---- Catching up on ourselves --------------------------------------------------------------- */
 
 Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
 {
@@ -357,7 +360,7 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     struct item *items[2];
     int count = 0;
     cr_assert(event_reader_open(&reader, db, "TEST", 0, 10) == 0);
-    while (event_reader_next(&reader, &event) > 0) {
+    while (event_reader_has_next(&reader, &event)) {
         struct item *item = items[count++] = item_new(ITEM_EVENT);
         struct invalid invalid;
         void *value;
@@ -388,8 +391,7 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
 }
 
-/* ---- Another version of the tables
- * -------------------------------------------------------------- */
+/* ---- Another version of the tables ---------------------------------------------------------- */
 
 Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
 {
@@ -424,8 +426,7 @@ Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
     cr_assert(loop_open(&loop, &next, NULL, db, 1) == 0 && loop.at.cursors[0].position == 1);
 }
 
-/* ---- When the disk says no
- * -------------------------------------------------------------------- */
+/* ---- When the disk says no ------------------------------------------------------------------ */
 
 Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
 {

@@ -121,7 +121,7 @@ Test(statistics, metrics_are_named_as_prometheus_wants_and_families_are_together
 Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
 {
     _deinit_(buf) struct buf out = { 0 };
-    statistics_write_data(&statistics, 0, &out);
+    statistics_write_data(&statistics, &out);
     cr_expect_str_eq(
         out.data,
         "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
@@ -137,7 +137,7 @@ Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = se
 {
     _deinit_(buf) struct buf out = { 0 };
     atomic_store(&status.sources[0].complete_at_ms, 1);
-    statistics_write_data(&statistics, 0, &out);
+    statistics_write_data(&statistics, &out);
     cr_expect(matches("\"gaps\":1,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
     cr_expect(matches("\"gaps\":0\\}\\}\\}$", out.data), "%s", out.data);
 }
@@ -148,7 +148,7 @@ Test(statistics, a_service_without_sources_or_commits_says_so, .init = setup, .f
     _deinit_(buf) struct buf page = { 0 };
     statistics.service = &service_alone;
     atomic_store(&status.last_commit_ms, 0);
-    statistics_write_data(&statistics, 0, &out);
+    statistics_write_data(&statistics, &out);
     metrics_write(&statistics, &page);
     cr_expect(strstr(out.data, "\"last_commit\":\"\","), "%s", out.data);
     cr_expect(strstr(out.data, ",\"sources\":{}}"), "%s", out.data);

@@ -50,15 +50,15 @@ Test(store, the_log_gives_back_what_it_took)
     struct digest chain;
     cr_assert(event_log_head(db, &head) == 0 && head.position == 10 &&
               digest_equal(&head.chain, &filled.chain));
-    cr_assert(event_log_chain_at(db, 10, &chain) == 1 && digest_equal(&chain, &head.chain) &&
-              event_log_chain_at(db, 11, &chain) == 0);
+    cr_assert(event_log_find_chain(db, 10, &chain) == 0 && digest_equal(&chain, &head.chain) &&
+              event_log_find_chain(db, 11, &chain) == NOT_FOUND);
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
     struct digest digest, previous;
-    cr_assert(event_log_chain_at(db, 3, &previous) == 1 &&
+    cr_assert(event_log_find_chain(db, 3, &previous) == 0 &&
               event_reader_open(&reader, db, "TEST", 3, 5) == 0);
     for (int64_t p = 4; p <= 8; p++) {
-        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p &&
+        cr_assert(event_reader_has_next(&reader, &event) && event.position == p &&
                   strcmp(event.data, "{\"a\":1}") == 0);
         cr_assert((event.correlation != NULL) == (p % 2 == 1));
         cr_assert(event_digest(&event, &digest) == 0 &&
@@ -66,7 +66,7 @@ Test(store, the_log_gives_back_what_it_took)
                   digest_equal(&chain, &event.chain));
         previous = event.chain;
     }
-    cr_assert_eq(event_reader_next(&reader, &event), 0);
+    cr_assert(!event_reader_has_next(&reader, &event) && event_reader_status(&reader) == 0);
     cr_assert(event_log_has_cause(db, "request/k") == 1 &&
               event_log_has_cause(db, "request/other") == 0);
 }
@@ -86,11 +86,11 @@ Test(store, a_position_is_taken_once)
     cr_assert_eq(event_log_append(db, &third), 0);
 }
 
-Test(store, the_events_of_a_cause_in_order)
+Test(store, the_first_event_of_a_cause_is_found)
 {
     _free_(db) struct db *db = open_store();
     struct log_head head = { 0 };
-    static const char *const causes[] = { "request/a", "OTHER/7", "request/a", NULL, "request/a" };
+    static const char *const causes[] = { NULL, "OTHER/7", "request/a", NULL, "request/a" };
     for (int64_t p = 1; p <= 5; p++) {
         struct event event = event_at(p, &head.chain);
         event.cause = causes[p - 1];
@@ -98,11 +98,11 @@ Test(store, the_events_of_a_cause_in_order)
     }
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
-    cr_assert_eq(event_reader_open_cause(&reader, db, "TEST", "request/a"), 0);
-    for (int64_t p = 1; p <= 5; p += 2)
-        cr_assert(event_reader_next(&reader, &event) == 1 && event.position == p &&
-                  strcmp(event.log, "TEST") == 0);
-    cr_assert(event_reader_next(&reader, &event) == 0 && event_reader_next(&reader, &event) == 0);
+    cr_assert_eq(event_reader_find_cause(&reader, db, "TEST", "request/b", &event), NOT_FOUND);
+    event_reader_deinit(&reader);
+    cr_assert_eq(event_reader_find_cause(&reader, db, "TEST", "request/a", &event), 0);
+    cr_assert(event.position == 3 && strcmp(event.log, "TEST") == 0 &&
+              strcmp(event.cause, "request/a") == 0);
 }
 
 Test(store, a_copy_of_an_event_stands_alone)
@@ -210,17 +210,17 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     _deinit_(arena) struct arena arena = { 0 };
     const char *digest, *message;
     enum refusal refusal;
-    cr_assert(refusals_find(db, "k", &arena, &digest, &refusal, &message) == 0);
+    cr_assert(refusals_find_by_key(db, "k", &arena, &digest, &refusal, &message) == NOT_FOUND);
     cr_assert(refusals_write(db, "k", "d", REFUSED_OUT_OF_STOCK, "none left", 1) == 0);
-    cr_assert(refusals_find(db, "k", &arena, &digest, &refusal, &message) == 1);
+    cr_assert(refusals_find_by_key(db, "k", &arena, &digest, &refusal, &message) == 0);
     cr_assert(refusal == REFUSED_OUT_OF_STOCK && strcmp(digest, "d") == 0 &&
               strcmp(message, "none left") == 0);
 
     struct parked parked = { "OTHER", 3, "e1", "Happened", "bad", 1 }, list[4];
     int count;
     int64_t parked_rows;
-    cr_assert(parked_has(db, "OTHER", "e1") == 0 && parked_add(db, &parked) == 0 &&
-              parked_has(db, "OTHER", "e1") == 1);
+    cr_assert(parked_has_entity(db, "OTHER", "e1") == 0 && parked_add(db, &parked) == 0 &&
+              parked_has_entity(db, "OTHER", "e1") == 1);
     cr_assert(parked_list(db, "", 0, &arena, list, 4, &count) == 0 && count == 1 &&
               strcmp(list[0].error, "bad") == 0);
     cr_assert(parked_list(db, "OTHER", 3, &arena, list, 4, &count) == 0 && count == 0);
@@ -241,10 +241,10 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     for (size_t i = 0; i < sizeof(nexts) / sizeof(*nexts); i++) {
         const char *log = "";
         int64_t next = 0;
-        int r = parked_next_free(db, &nexts[i].filter, "OTHER", nexts[i].after, &arena, &log,
+        int r = parked_find_next(db, &nexts[i].filter, "OTHER", nexts[i].after, &arena, &log,
                                  &next);
-        cr_assert(r == (nexts[i].next > 0) && next == nexts[i].next, "case %zu: %d, %" PRId64, i, r,
-                  next);
+        cr_assert(r == (nexts[i].next > 0 ? 0 : NOT_FOUND) && next == nexts[i].next,
+                  "case %zu: %d, %" PRId64, i, r, next);
         cr_assert(parked_count_of(db, &nexts[i].filter, &parked_rows) == 0 &&
                       parked_rows == nexts[i].count,
                   "case %zu", i);
@@ -252,8 +252,8 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
     cr_assert(parked_set_error(db, "OTHER", 6, "worse") == 0 &&
               parked_list(db, "OTHER", 5, &arena, list, 4, &count) == 0);
     cr_assert(count == 1 && strcmp(list[0].error, "worse") == 0);
-    cr_assert(parked_first(db, "OTHER", "e1", &parked_rows) == 1 && parked_rows == 3);
-    cr_assert(parked_first(db, "OTHER", "e9", &parked_rows) == 0);
+    cr_assert(parked_find_first(db, "OTHER", "e1", &parked_rows) == 0 && parked_rows == 3);
+    cr_assert(parked_find_first(db, "OTHER", "e9", &parked_rows) == NOT_FOUND);
     cr_assert(parked_remove(db, "OTHER", 5) == 0 && parked_remove(db, "OTHER", 6) == 0);
     cr_assert(parked_remove(db, "OTHER", 3) == 0 && parked_count(db, &parked_rows) == 0 &&
               parked_rows == 0);
@@ -378,8 +378,8 @@ Test(store, two_that_start_at_once_both_find_their_tables)
         migrate_both(both);
     }
     int64_t value = 3;
-    cr_assert(meta_read(both[0], "answer", &value) == 0 && value == 3);
-    cr_assert(meta_write(both[0], "answer", 42) == 0 && meta_read(both[1], "answer", &value) == 1 &&
+    cr_assert(meta_find(both[0], "answer", &value) == NOT_FOUND && value == 3);
+    cr_assert(meta_write(both[0], "answer", 42) == 0 && meta_find(both[1], "answer", &value) == 0 &&
               value == 42);
     for (int i = 0; i < 2; i++)
         db_free(both[i]);

@@ -1,6 +1,7 @@
 /* Context: the functions of journey.h that a journey calls. They only collect; the loop carries
  * out. */
 #include "runtime/core/context.h"
+#include "work.h"
 #include <assert.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -137,12 +138,12 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
 
 int journey_follow(struct journey *j, int64_t position)
 {
-    int r = event_log_origin(j->db, position, j->arena, &j->origin.correlation,
-                             &j->origin.causation, &j->origin.traceparent);
+    int r = event_log_find_origin(j->db, position, j->arena, &j->origin.correlation,
+                                  &j->origin.causation, &j->origin.traceparent);
     j->origin.cause = j->origin.cause_digest = NULL;
-    if (r == 0)
+    if (r == NOT_FOUND)
         return fail(ERR_INTERNAL, "no event at position %lld to follow from", (long long)position);
-    return r < 0 ? trace(r) : 0;
+    return trace(r);
 }
 
 static struct outbound_call *call_new(struct journey *j, const struct call *call)
@@ -151,10 +152,12 @@ static struct outbound_call *call_new(struct journey *j, const struct call *call
     if (!made)
         return NULL;
     buf_init(&made->body);
+    const struct work *work = j->asking;
     made->reply_schema = call->reply_schema;
-    made->timeout_ms = call->timeout_ms;
-    made->number = call->number;
-    snprintf(made->tag, sizeof(made->tag), "%s", call->tag);
+    made->timeout_ms = work ? work->timeout_ms : call->timeout_ms;
+    made->number = work ? work->number : call->number;
+    made->work = work ? work->type->name : NULL;
+    snprintf(made->tag, sizeof(made->tag), "%s", work ? work->key : call->tag);
     *j->last_call = made;
     j->last_call = &made->next;
     return made;
@@ -178,8 +181,12 @@ int journey_answer_later(struct journey *j, const struct call *call, enum answer
         return fail(ERR_MEMORY, "no memory for an answer");
     made->local = item;
     item->due_ms = j->now_ms + delay_ms;
-    item->answer = (struct answer){ .outcome = outcome, .number = call->number };
-    item->answer.tag = arena_copy(&item->arena, call->tag, strlen(call->tag));
+    item->answer = (struct answer){
+        .outcome = outcome,
+        .number = made->number,
+        .work = made->work,
+    };
+    item->answer.tag = arena_copy(&item->arena, made->tag, strlen(made->tag));
     if (!item->answer.tag)
         return fail(ERR_MEMORY, "no memory for an answer");
     if (outcome != ANSWER_RECEIVED)

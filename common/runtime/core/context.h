@@ -26,9 +26,13 @@ struct outbound_call {
     int timeout_ms;
     char tag[64];
     int64_t number;
+    const char *work; /* the name of the work type whose piece it asks for; NULL */
     struct item *local;
 };
 void outbound_call_free(struct outbound_call *call);
+
+struct work;
+struct works;
 
 struct journey {
     enum journey_mode mode;
@@ -43,7 +47,9 @@ struct journey {
     struct emission **last_emission;
     struct outbound_call *calls; /* oldest first */
     struct outbound_call **last_call;
-    char message[256]; /* of a refusal */
+    const struct work *asking; /* the piece that a work list asks for right now; NULL */
+    struct works *works;       /* the lists of the service, while they run; NULL */
+    char message[256];         /* of a refusal */
 };
 
 void journey_init(struct journey *j, enum journey_mode mode, const struct service *service,

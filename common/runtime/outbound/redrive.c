@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "runtime/request/reply.h"
 #include "runtime/sync/event_item.h"
+#include "schemas/runtime.redrive.h"
+#include "schemas/runtime.redrive.reply.h"
 #include "store/parked.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,13 +96,13 @@ static void go_on(struct redrive *redrive, int64_t now_ms)
 {
     const struct parked_filter filter = filter_of(redrive);
     for (;;) {
-        int r = parked_next_free(redrive->outbound->db, &filter, redrive->log, redrive->position,
+        int r = parked_find_next(redrive->outbound->db, &filter, redrive->log, redrive->position,
                                  &redrive->item->arena, &redrive->log, &redrive->position);
         if (r < 0) {
             give_up(redrive, REFUSED_INTERNAL, failure_text());
             return;
         }
-        if (r == 0) {
+        if (r == NOT_FOUND) {
             finish(redrive);
             return;
         }

@@ -43,8 +43,10 @@ static void publish(struct relay_io *relay_io, const struct relay_action *action
     struct event event;
     int r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,
                               action->first - 1, action->last - action->first + 1);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
+    while (r == 0 && event_reader_has_next(&reader, &event))
         r = publish_event(relay_io, &envelope, &event, sequence++, action);
+    if (r == 0)
+        r = event_reader_status(&reader);
     crash_point("after_publish");
     if (r == 0 && sequence == action->sequence + action->last - action->first + 1)
         return;

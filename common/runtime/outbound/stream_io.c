@@ -50,8 +50,8 @@ static int compare_last(struct relay_io *relay_io, const struct bus_view *view,
         tail->fit = TAIL_AHEAD;
         return 0;
     }
-    r = event_log_chain_at(relay_io->outbound->db, event.position, &chain);
-    tail->fit = r > 0 && digest_equal(&chain, &event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
+    r = event_log_find_chain(relay_io->outbound->db, event.position, &chain);
+    tail->fit = r == 0 && digest_equal(&chain, &event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
     return r < 0 ? trace(r) : 0;
 }
 

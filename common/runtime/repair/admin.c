@@ -1,7 +1,10 @@
 /* Admin: see admin.h. */
 #include "runtime/repair/admin.h"
 #include "base/clock.h"
-#include "contracts.h"
+#include "schemas/runtime.events.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.parked.h"
+#include "schemas/runtime.parked.reply.h"
 #include "store/parked.h"
 #include <stdio.h>
 #include <string.h>
@@ -55,10 +58,12 @@ static int read_events(struct journey *j, const void *body, void *ret_reply)
                  : fail(ERR_MEMORY, "no memory for a range of events");
     if (r == 0)
         r = event_reader_open(&reader, j->db, j->service->log, request->after_position, limit);
-    while (r >= 0 && bytes < EVENTS_BYTES_MAX && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && bytes < EVENTS_BYTES_MAX && event_reader_has_next(&reader, &event)) {
         bytes += event.data_length;
         r = copy_event(j, &event, &rows[count++]);
     }
+    if (r == 0)
+        r = event_reader_status(&reader);
     if (r < 0)
         return trace(r);
     reply->events = rows;

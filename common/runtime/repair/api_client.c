@@ -4,6 +4,7 @@
 #include "base/condition.h"
 #include "runtime/core/context.h"
 #include "runtime/sync/envelope.h"
+#include "schemas/runtime.events.reply.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #pragma once
 #include "bus/bus.h"
 #include "bus/jetstream.h"
-#include "contracts.h"
 #include "runtime/core/config.h"
+#include "schemas/runtime.events.reply.h"
 
 #define API_CLIENT_TIMEOUT_MS 5000 /* for one answer */
 

@@ -1,7 +1,8 @@
 /* Operations: see operations.h. */
 #include "runtime/repair/operations.h"
-#include "contracts.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.redrive.h"
 #include <stdio.h>
 
 /* Name behind the service's prefix, body, and the kind of item that it becomes. */

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include "store/compare.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,9 +184,9 @@ static int report_all(struct rebuild *rebuild)
     _deinit_(query) struct query query = { 0 };
     struct difference difference;
     int r = differences_open(&query, rebuild->db);
-    while (r >= 0 && (r = differences_next(&query, &difference)) > 0)
+    while (r == 0 && differences_have_next(&query, &difference))
         r = report_difference(rebuild, &difference);
-    return trace(r);
+    return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
 int rebuild_compare(struct rebuild *rebuild)

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include "runtime/writer/fold.h"
 #include "runtime/writer/loop.h"
+#include "schemas/runtime.rebuild.reply.h"
 
 /* ---- While it serves ------------------------------------------------------------------------- */
 

@@ -6,6 +6,9 @@
 #include "runtime/repair/api_client.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -61,8 +61,8 @@ static int is_equal_at(struct sides *sides, int64_t position)
         return trace(r);
     if (message.place != STREAM_EVENT || message.event.position != position)
         return 0;
-    r = event_log_chain_at(sides->db, position, &chain);
-    return r <= 0 ? trace(r) : digest_equal(&chain, &message.event.chain);
+    r = event_log_find_chain(sides->db, position, &chain);
+    return r < 0 ? trace(r) : r == 0 && digest_equal(&chain, &message.event.chain);
 }
 
 /* The last position that both have in common. Before the stream's first message nothing can be
@@ -91,8 +91,8 @@ static int look(struct sides *sides)
 {
     int r = event_log_head(sides->db, &sides->head);
     if (r == 0)
-        r = meta_read(sides->db, META_STREAM_POSITION, &sides->seen);
-    if (r >= 0)
+        r = meta_read_or(sides->db, META_STREAM_POSITION, 0, &sides->seen);
+    if (r == 0)
         r = read_stream(sides);
     if (r == 0 && sides->messages > 0)
         r = find_parting(sides);
@@ -115,8 +115,10 @@ static int tell_log(struct sides *sides)
     printf("log     %" PRId64 " events, %" PRId64 " of them after position %" PRId64 "\n",
            sides->head.position, sides->head.position - sides->equal, sides->equal);
     int r = event_reader_open(&reader, sides->db, sides->service->log, sides->equal, SHOWN_MAX);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0)
+    while (r == 0 && event_reader_has_next(&reader, &event))
         show_event(&event);
+    if (r == 0)
+        r = event_reader_status(&reader);
     if (sides->head.position - sides->equal > SHOWN_MAX)
         printf("         …\n");
     return trace(r);

@@ -6,6 +6,7 @@
 #include "runtime/repair/api_client.h"
 #include "runtime/writer/fold.h"
 #include "runtime/repair/tools.h"
+#include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/cursor.h"
 #include "store/parked.h"
@@ -74,7 +75,7 @@ static int check_log(struct check *check)
     int r = event_log_head(check->db, &check->head);
     if (r == 0)
         r = event_reader_open(&reader, check->db, check->service->log, 0, INT64_MAX);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         struct digest digest, chain;
         if (event.position != head.position + 1)
             return different("log", "position %" PRId64 " follows %" PRId64, event.position,
@@ -90,6 +91,8 @@ static int check_log(struct check *check)
         head = (struct log_head){ .position = event.position, .chain = event.chain };
         progress("log", head.position, check->head.position);
     }
+    if (r == 0)
+        r = event_reader_status(&reader);
     if (r == 0)
         row("log", "%" PRId64 " events, positions without a gap, the chain follows", head.position);
     return trace(r);
@@ -172,7 +175,7 @@ static int is_empty(struct db *db, const char *schema, const char *table)
              schema, table);
     int r = db_script(db, sql);
     if (r == 0)
-        r = db_number(db, &count, "SELECT count(*) FROM temp.rows", "");
+        r = db_find_number(db, &count, "SELECT count(*) FROM temp.rows", "");
     return r < 0 ? trace(r) : count == 0;
 }
 
@@ -195,13 +198,17 @@ static int compare_tables(struct check *check, struct buf *compared, struct buf 
     int r = compare_begin(check->db);
     if (r == 0)
         r = compare_tables_open(&query, check->db);
-    while (r >= 0 && (r = query_next(&query)) > 0) {
+    while (r == 0 && query_has_row(&query)) {
         const char *table = query_text(&query, 0);
-        r = is_unknown(check, table);
-        buf_put_format(r > 0 ? unknown : compared, " %s", table);
-        if (r == 0)
+        int unseen = is_unknown(check, table);
+        if (unseen < 0)
+            return trace(unseen);
+        buf_put_format(unseen ? unknown : compared, " %s", table);
+        if (!unseen)
             r = compare_table(check->db, table);
     }
+    if (r == 0)
+        r = query_status(&query);
     buf_put_char(compared, '\0');
     buf_put_char(unknown, '\0');
     if (r == 0)
@@ -221,15 +228,15 @@ static int check_tables(struct check *check)
     int64_t count = 0;
     int r = compare_tables(check, &compared, &unknown);
     if (r == 0)
-        r = db_number(check->db, &count, "SELECT count(*) FROM temp.differences", "");
-    if (r >= 0)
+        r = db_find_number(check->db, &count, "SELECT count(*) FROM temp.differences", "");
+    if (r == 0)
         r = differences_open(&query, check->db);
-    if (r >= 0)
-        r = differences_next(&query, &first);
-    if (r > 0)
+    if (r == 0 && differences_have_next(&query, &first))
         return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all",
                          first.table, first.key, kinds[first.kind], first.columns ? " in " : "",
                          first.columns ? first.columns : "", count);
+    if (r == 0)
+        r = query_status(&query);
     if (r < 0)
         return trace(r);
     row("tables", "%s as the logs say:%s",
@@ -254,10 +261,12 @@ static int check_message(struct check *check, struct event_reader *reader, int64
                          message.place == STREAM_HOLE ? "" : message.reason);
     if (r < 0)
         return trace(r);
-    r = event_reader_next(reader, &event);
-    if (r == 0)
-        return fail(ERR_INTERNAL, "the log ends before position %" PRId64, sequence);
-    r = r < 0 ? r : event_digest(&event, &digest);
+    if (!event_reader_has_next(reader, &event)) {
+        r = event_reader_status(reader);
+        return r < 0 ? trace(r)
+                     : fail(ERR_INTERNAL, "the log ends before position %" PRId64, sequence);
+    }
+    r = event_digest(&event, &digest);
     if (r < 0)
         return trace(r);
     if (message.event.position != sequence || !digest_equal(&message.digest, &digest) ||

@@ -2,7 +2,7 @@
 #include "runtime/request/client_rate.h"
 #include "base/log.h"
 #include "contract/schema.h"
-#include "contracts.h"
+#include "schemas/nats/request_info.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>

@@ -122,23 +122,8 @@ static void put_names(const struct micro_endpoint *endpoint, struct buf *out)
     put_member(out, "queue_group", endpoint->queue_group);
 }
 
-static void put_data(const struct micro *micro, int i, struct buf *out)
+static void put_statistics(struct micro_endpoint *endpoint, const struct buf *data, struct buf *out)
 {
-    if (!micro->data)
-        return;
-    static const char key[] = ",\"data\":";
-    size_t before = out->length;
-    buf_put_text(out, key);
-    micro->data(micro->context, i, out);
-    if (!out->failed && out->length == before + strlen(key)) {
-        out->length = before; /* nothing to show */
-        out->data[before] = '\0';
-    }
-}
-
-static void put_statistics(const struct micro *micro, int i, struct buf *out)
-{
-    struct micro_endpoint *endpoint = &micro->endpoints[i];
     int64_t requests = atomic_load(&endpoint->num_requests),
             time_ns = atomic_load(&endpoint->processing_time_ns);
     char last_error[MICRO_ERROR_SIZE];
@@ -155,17 +140,21 @@ static void put_statistics(const struct micro *micro, int i, struct buf *out)
     buf_put_int(out, time_ns);
     buf_put_text(out, ",\"average_processing_time\":");
     buf_put_int(out, requests > 0 ? time_ns / requests : 0);
-    put_data(micro, i, out);
+    if (data->length > 0) {
+        buf_put_text(out, ",\"data\":");
+        buf_put(out, data->data, data->length);
+    }
 }
 
-static void put_endpoints(const struct micro *micro, enum micro_verb verb, struct buf *out)
+static void put_endpoints(const struct micro *micro, enum micro_verb verb, const struct buf *data,
+                          struct buf *out)
 {
     buf_put_text(out, ",\"endpoints\":[");
     for (int i = 0; i < micro->endpoint_count; i++) {
         buf_put_text(out, i > 0 ? ",{" : "{");
         put_names(&micro->endpoints[i], out);
         if (verb == MICRO_STATS)
-            put_statistics(micro, i, out);
+            put_statistics(&micro->endpoints[i], data, out);
         else
             buf_put_text(out, ",\"metadata\":{}");
         buf_put_char(out, '}');
@@ -176,6 +165,7 @@ static void put_endpoints(const struct micro *micro, enum micro_verb verb, struc
 int micro_write(const struct micro *micro, enum micro_verb verb, struct buf *out)
 {
     static const char *const types[] = { "ping", "info", "stats" };
+    _deinit_(buf) struct buf data = { 0 };
     buf_put_format(out, "{\"type\":\"io.nats.micro.v1.%s_response\",", types[verb]);
     put_member(out, "name", micro->name);
     buf_put_char(out, ',');
@@ -193,11 +183,14 @@ int micro_write(const struct micro *micro, enum micro_verb verb, struct buf *out
         rfc3339_format(micro->started_ms, started);
         buf_put_char(out, ',');
         put_member(out, "started", started);
+        if (micro->data)
+            micro->data(micro->context, &data);
     }
     if (verb != MICRO_PING)
-        put_endpoints(micro, verb, out);
+        put_endpoints(micro, verb, &data, out);
     buf_put_char(out, '}');
-    return trace(buf_status(out));
+    int r = buf_status(&data);
+    return r < 0 ? trace(r) : trace(buf_status(out));
 }
 
 /* ---- On the bus ----------------------------------------------------------------------------- */

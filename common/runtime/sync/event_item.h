@@ -1,9 +1,9 @@
 /* Event item: an item for the loop, made of an event as a leader has published it (a message of its
  * stream) or as it gives it when asked (`.events`). No I/O; any thread. */
 #pragma once
-#include "contracts.h"
 #include "runtime/core/item.h"
 #include "runtime/sync/envelope.h"
+#include "schemas/runtime.events.reply.h"
 
 /* Fills the item's event, its digest, type and value from a message of the leader; text lives in
  * the item's arena. 0; ENVELOPE_REFUSED with *ret_reason; < 0. */

@@ -1,6 +1,7 @@
 /* Fold: see fold.h. */
 #include "runtime/writer/fold.h"
 #include "runtime/core/context.h"
+#include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/parked.h"
 #include <assert.h>
@@ -39,10 +40,12 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
     struct event event;
     int64_t reached = *position;
     int r = event_reader_open(&reader, log, service->log, reached, limit);
-    while (r >= 0 && (r = event_reader_next(&reader, &event)) > 0) {
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
         r = fold_event(service, NULL, tables, &event);
         reached = r == 0 ? event.position : reached;
     }
+    if (r == 0)
+        r = event_reader_status(&reader);
     if (r < 0) {
         *position = reached;
         return trace(r);
@@ -128,7 +131,7 @@ static int fold_foreign(const struct service *service, const struct source *sour
         return trace(r);
     if (event.position != at->position + 1 || !digest_equal(&chain, &event.chain))
         return different(why, "of the leader's log does not follow the one before", event.position);
-    r = parked_holds(db, source->log, event.position);
+    r = parked_has_event(db, source->log, event.position);
     if (r == 0)
         r = fold_event(service, source, db, &event);
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT) {

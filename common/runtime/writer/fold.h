@@ -2,8 +2,10 @@
  * nothing is reacted to. At a start with other tables into the tables that serve; else into a
  * scratch file beside the file that serves, from the log in that file and those of the leaders. */
 #pragma once
-#include "contracts.h"
 #include "journey.h"
+
+struct runtime_events_reply;
+struct runtime_events_reply_events_item;
 
 /* One event, decoded and applied to the tables in db. source NULL: our own log, of which each event
  * must have its type; of others' logs, a type that we do not read is nothing. ERR_INVALID: it does

@@ -43,17 +43,16 @@ static int answer_repeat(struct loop *loop, struct item *item)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event found;
-    int r = event_reader_open_cause(&reader, loop->db, loop->service->log, item->origin.cause);
-    if (r >= 0)
-        r = event_reader_next(&reader, &found);
+    int r = event_reader_find_cause(&reader, loop->db, loop->service->log, item->origin.cause,
+                                    &found);
     if (r < 0)
         return trace(r);
-    if (r == 0) {
+    if (r == NOT_FOUND) {
         const char *digest, *message;
         enum refusal refusal;
-        r = refusals_find(loop->db, item->key, &item->arena, &digest, &refusal, &message);
-        if (r <= 0)
-            return trace(r);
+        r = refusals_find_by_key(loop->db, item->key, &item->arena, &digest, &refusal, &message);
+        if (r != 0)
+            return r < 0 ? trace(r) : 0;
         if (strcmp(digest, item->origin.cause_digest) != 0)
             return refuse(item, REFUSED_CONFLICT,
                           "this idempotency key was used for another request") < 0
@@ -183,10 +182,10 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
     const char *log = item->source->log;
     const int64_t position = item->event.position;
     int64_t first = 0;
-    int r = parked_first(loop->db, log, item->event.entity, &first);
+    int r = parked_find_first(loop->db, log, item->event.entity, &first);
     if (r < 0)
         return trace(r);
-    item->outcome = r == 0 || first > position ? OUTCOME_REPEAT : OUTCOME_PARKED;
+    item->outcome = r == NOT_FOUND || first > position ? OUTCOME_REPEAT : OUTCOME_PARKED;
     if (item->outcome == OUTCOME_REPEAT || first < position)
         return 0;
     r = apply_foreign(loop, item, wall_ms, batch);
@@ -220,7 +219,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
     }
     int behind = 0, r = 0;
     if (loop->at.parked_count > 0 && GUARD(parking_behind))
-        behind = parked_has(loop->db, item->source->log, item->event.entity);
+        behind = parked_has_entity(loop->db, item->source->log, item->event.entity);
     item->outcome = OUTCOME_DONE;
     if (behind == 0)
         r = apply_foreign(loop, item, wall_ms, batch);

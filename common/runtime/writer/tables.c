@@ -20,8 +20,10 @@ static int drop_tables(const struct service *service, struct db *db)
         r = query_open(
             &query, model,
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'", "");
-    while (r >= 0 && (r = query_next(&query)) > 0)
+    while (r == 0 && query_has_row(&query))
         buf_put_format(&sql, "DROP TABLE IF EXISTS \"%s\";", query_text(&query, 0));
+    if (r == 0)
+        r = query_status(&query);
     buf_put_char(&sql, '\0');
     if (r == 0)
         r = buf_status(&sql);
@@ -48,10 +50,10 @@ int tables_rebuild(const struct service *service, struct db *db)
 int tables_create(const struct service *service, struct db *db)
 {
     int64_t version = 0;
-    int r = meta_read(db, META_TABLES_VERSION, &version);
+    int r = meta_find(db, META_TABLES_VERSION, &version);
     if (r < 0)
         return trace(r);
-    if (r > 0 && version != service->tables_version) {
+    if (r == 0 && version != service->tables_version) {
         r = tables_rebuild(service, db);
         if (r == 0)
             r = meta_write(db, META_FOLDING, 1);
@@ -60,7 +62,7 @@ int tables_create(const struct service *service, struct db *db)
     }
     if (r == 0)
         r = meta_write(db, META_TABLES_VERSION, service->tables_version);
-    if (r >= 0 && service->scratch_tables)
+    if (r == 0 && service->scratch_tables)
         r = db_script(db, service->scratch_tables);
-    return r < 0 ? trace(r) : 0;
+    return trace(r);
 }

@@ -1,4 +1,5 @@
-"""Bench's mesh: the shipped services and a server in a scratch folder, loads on them, and what each process has used meanwhile."""
+"""Bench's mesh: the shipped services and a server in a scratch folder, loads on them, and the CPU
+of each process."""
 import base64
 import json
 import os
@@ -14,28 +15,34 @@ from journey.natsline import Connection
 
 SERVICES = ("order-svc", "account-svc")
 IN_FLIGHT = 256
-SETTLE_S = 1800                        # how long what was ordered may take to be paid, published and read
-PAUSE_US = 4000                        # before an unloaded request, and before a commit that it is compared with
+SETTLE_S = 1800                        # the limit until all orders are paid, published and read
+PAUSE_US = 4000                        # before an unloaded request, and before its floor's commit
 TICK_S = 0.1
 ADDRESS = {key: value for key, value in PERSON.items() if key != "name"}
-KEY = "NATS/1.0\r\nIdempotency-Key: bench-" + "@" * 16 + "-" + "#" * 10 + "\r\n\r\n"      # the load fills these in
-MIX = (("get", 5), ("place", 4), ("register", 1))      # as customers do: most look, many order, some come
-SUBJECTS = {"place": "order.place", "get": "order.get", "register": "account.register", "echo": "bench.echo", "floor": "bench.floor"}
+# The load fills in @ and #.
+KEY = "NATS/1.0\r\nIdempotency-Key: bench-" + "@" * 16 + "-" + "#" * 10 + "\r\n\r\n"
+MIX = (("get", 5), ("place", 4), ("register", 1))  # weights: most look, many order, some register
+SUBJECTS = {
+    "place": "order.place", "get": "order.get", "register": "account.register",
+    "echo": "bench.echo", "floor": "bench.floor"
+}
 FLOOR_STREAM = "FLOOR"
 
 
 class BenchError(CompareError):
-    """The bench cannot go on; the message is for a person."""
+    """The bench cannot go on; the message is for the user."""
 
 
 def spawn(command, **more):
-    """A program that ends with us, and that a terminal's Ctrl-C does not reach."""
-    return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                            start_new_session=True, preexec_fn=die_with_parent, **more)
+    """Starts a program that ends with this one, and that a terminal's Ctrl-C does not reach."""
+    return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, text=True, start_new_session=True,
+                            preexec_fn=die_with_parent, **more)
 
 
 def run_program(command, progress, seconds=0.0, label=None, each=lambda: None, fine=(0,)):
-    """Runs a program to its end, with progress; what it printed. `fine`: its exit codes that are no failure."""
+    """Runs a program to its end, with progress, and returns its output. `fine`: the exit codes that
+    are no failure."""
     progress.begin(label, seconds)
     process = spawn(command, stderr=subprocess.PIPE)
     try:
@@ -51,37 +58,39 @@ def run_program(command, progress, seconds=0.0, label=None, each=lambda: None, f
         process.communicate()
         raise
     if process.returncode not in fine or not said:
-        raise BenchError(f"{pathlib.Path(command[0]).name}: {complained.strip() or process.returncode}")
+        raise BenchError(
+            f"{pathlib.Path(command[0]).name}: {complained.strip() or process.returncode}")
     return said
 
 
 class Mesh(Shop):
     """Use it in a `with`. Programs of bench put the load on it.
 
-    filled: so many orders of one customer are there before the services start for the first time; order-svc publishes them.
-    account-svc has read them, unless it is late: then it has not, and does not run yet. A mesh can be entered again, and is then
-    as it was left.
+    filled: the number of orders of one customer that exist before the services start for the first
+    time; order-svc publishes them. account-svc reads them, except with reader_is_late: then
+    account-svc does not run yet. A mesh can be entered again, and is then as it was left.
     """
 
     def __init__(self, setup, name, filled=1, reader_is_late=False, flags=()):
         super().__init__(WAYS["journeys"], setup.build, setup.folder / name, setup.server)
         self.tools, self.progress = pathlib.Path(setup.build) / "bench", setup.progress
         self.filled, self.reader_is_late, self.flags = filled, reader_is_late, list(flags)
-        self.started = {}                  # when each process was
-        self.filled_s = self.published_s = None        # how long the orders took, and then order-svc to fill the stream
+        self.started = {}                  # start time by process
+        self.filled_s = self.published_s = None        # durations of filling and of publishing
 
     def open(self):
         is_new, self.processes = not self.folder.exists(), {}
         (self.folder / "requests").mkdir(parents=True, exist_ok=True)
         self.start_server()
         if is_new:
-            command = [self.tools / "bench_fill", self.folder, self.filled] + (["order-svc-only"] if self.reader_is_late else [])
+            command = [self.tools / "bench_fill", self.folder, self.filled
+                       ] + (["order-svc-only"] if self.reader_is_late else [])
             began = time.monotonic()
-            run_program(command, self.progress, label=f"{self.filled:,} orders are filled in")
+            run_program(command, self.progress, label=f"filling in {self.filled:,} orders")
             self.filled_s = time.monotonic() - began
         self.line = Connection(self.url, "bench")
         self.start("order-svc")
-        if is_new:                         # account-svc would read a stream that is only being filled from its beginning
+        if is_new:                         # before account-svc starts to read the stream
             self.await_published()
         if not self.reader_is_late:
             self.start("account-svc")
@@ -98,91 +107,130 @@ class Mesh(Shop):
         folder = self.folder / "requests"
         if (folder / "place").exists():
             return
-        account = self.rows("account-svc", "SELECT entity FROM event_log WHERE type = 'AccountRegistered' ORDER BY position LIMIT 1")[0][0]
+        account = self.rows(
+            "account-svc",
+            "SELECT entity FROM event_log WHERE type = 'AccountRegistered' "
+            "ORDER BY position LIMIT 1"
+        )[0][0]
         sku = self.rows("order-svc", "SELECT min(sku) FROM products")[0][0]
         place = {"account_id": account, "lines": [{"sku": sku, "quantity": 1}]}
-        looker = self.must("account.register", {"name": "Looker", "email": "looker@example.org", "address": ADDRESS})["account_id"]
+        looker = self.must(
+            "account.register",
+            {"name": "Looker", "email": "looker@example.org", "address": ADDRESS})["account_id"]
         order = self.must("order.place", place)["order_id"]
         texts = {
             "place": KEY + json.dumps(place),
             "get": json.dumps({"order_id": order}),
-            "register": KEY + json.dumps({"name": "Bench", "email": "@" * 16 + "-" + "#" * 10 + "@example.org", "address": ADDRESS}),
-            "lag": f'{{"account_id":"{looker}","min_position":{{"ORDER":{"~" * 10}}}}}',        # its answer is short: no purchases
+            "register": KEY + json.dumps({
+                "name": "Bench", "email": "@" * 16 + "-" + "#" * 10 + "@example.org",
+                "address": ADDRESS
+            }),
+            # This account has no purchases, so the answer is short.
+            "lag": f'{{"account_id":"{looker}","min_position":{{"ORDER":{"~" * 10}}}}}',
             "echo": "{}",
         }
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
 
     def prepare_floor_stream(self):
-        """An empty stream like ORDER, and a message like one of ORDER's: the same headers and sizes, each with its own number."""
+        """Makes an empty stream like ORDER, and a message like one of ORDER's: the same headers and
+        sizes, each message with its own number."""
         def api(verb, body):
             return self.ask(f"$JS.API.STREAM.{verb}", body, timeout=10)
-        config = api("INFO.ORDER", {})["config"] | {"name": FLOOR_STREAM, "subjects": [SUBJECTS["floor"]]}
+
+        config = api("INFO.ORDER",
+                     {})["config"] | {"name": FLOOR_STREAM, "subjects": [SUBJECTS["floor"]]}
         api(f"DELETE.{FLOOR_STREAM}", {})
         if "error" in (made := api(f"CREATE.{FLOOR_STREAM}", config)):
             raise BenchError(f"a stream cannot be made: {made['error']}")
-        placed = self.rows("order-svc", "SELECT max(position) FROM event_log WHERE type = 'OrderPlaced'")[0][0]
+        placed = self.rows("order-svc",
+                           "SELECT max(position) FROM event_log WHERE type = 'OrderPlaced'")[0][0]
         message = api("MSG.GET.ORDER", {"seq": placed})["message"]
         headers = base64.b64decode(message["hdrs"]).decode()
-        headers = re.sub(r"(?m)^Nats-Msg-Id:.*?\r$", "Nats-Msg-Id: " + "@" * 16 + "#" * 10 + "x" * 10 + "\r", headers)
-        headers = re.sub(r"(?m)^(Nats-Expected-Last-Sequence:).*?\r$", r"\1 " + "#" * 10 + "\r", headers)
-        (self.folder / "requests/floor").write_bytes(headers.encode() + base64.b64decode(message["data"]))
+        headers = re.sub(r"(?m)^Nats-Msg-Id:.*?\r$",
+                         "Nats-Msg-Id: " + "@" * 16 + "#" * 10 + "x" * 10 + "\r", headers)
+        headers = re.sub(r"(?m)^(Nats-Expected-Last-Sequence:).*?\r$", r"\1 " + "#" * 10 + "\r",
+                         headers)
+        (self.folder / "requests/floor").write_bytes(headers.encode()
+                                                     + base64.b64decode(message["data"]))
 
     def request_flags(self, kind):
         parts = MIX if kind == "mixed" else ((kind, 1),)
-        return [word for part, weight in parts for word in ("--request", f"{weight},{SUBJECTS[part]},{self.folder / 'requests' / part}")]
+        return [
+            word for part, weight in parts
+            for word in ("--request",
+                         f"{weight},{SUBJECTS[part]},{self.folder / 'requests' / part}")
+        ]
 
     # ---- Loads
 
     def load(self, kind, label, seconds=0.0, each=lambda: None, may_refuse=False, **flags):
-        """One load; its figures. `each` is called now and then while it runs. What is refused is no answer."""
+        """Runs one load and returns its figures. `each` is called regularly during the load. A
+        refusal does not count as an answer."""
         command = [self.tools / "bench_load", "--server", self.url, *self.request_flags(kind)]
         flags |= {"seconds": seconds} if seconds else {}
-        command += [word for flag, value in flags.items() for word in ("--" + flag.replace("_", "-"), value)]
+        command += [
+            word for flag, value in flags.items() for word in ("--" + flag.replace("_", "-"), value)
+        ]
         result = json.loads(run_program(command, self.progress, seconds, label, each, fine=(0, 1)))
         if (result["refused"] or result["unanswered"]) and not may_refuse:
-            raise BenchError(f"{label}: {result['refused']} refused, {result['unanswered']} not answered; {result['first_refusal']}")
+            raise BenchError(
+                f"{label}: {result['refused']} refused, {result['unanswered']} not answered; "
+                f"{result['first_refusal']}"
+            )
         return result
 
     def unloaded(self, kind, count):
         return self.load(kind, f"{kind}, one at a time", count=count, pause_us=PAUSE_US)
 
     def settled_load(self, *arguments, **flags):
-        """And the CPU in µs that each process used for an answered request, until all that came of it was done."""
+        """A load and then all its effects: also the CPU in µs of each process for an answered
+        request."""
         before = self.cpu()
         result = self.load(*arguments, **flags)
         result["left"] = self.left()
         self.settle()
         answered = max(1, result["answered"])
-        result["cpu"] = {"load": result["cpu_us"] / answered,
-                         **{name: (used - before[name]) * 1e6 / answered for name, used in self.cpu().items()}}
+        result["cpu"] = {
+            "load": result["cpu_us"] / answered,
+            **{name: (used - before[name]) * 1e6 / answered for name, used in self.cpu().items()}
+        }
         return result
 
     def capacity(self, kind, seconds=0.0, each=lambda: None, **flags):
-        return self.settled_load(kind, f"{kind}, {IN_FLIGHT} in flight", seconds, each, in_flight=IN_FLIGHT, **flags)
+        return self.settled_load(kind, f"{kind}, {IN_FLIGHT} in flight", seconds, each,
+                                 in_flight=IN_FLIGHT, **flags)
 
     def open_loop(self, kind, rate, seconds, **flags):
-        """A service that cannot follow may refuse."""
-        return self.settled_load(kind, f"{kind}, {rate:,.0f} a second at planned times", seconds, may_refuse=True, rate=f"{rate:.1f}", **flags)
+        """An overloaded service may refuse requests."""
+        return self.settled_load(kind, f"{kind}, {rate:,.0f} a second at planned times", seconds,
+                                 may_refuse=True, rate=f"{rate:.1f}", **flags)
 
-    # ---- Looking
+    # ---- Observation
 
     def cpu(self):
         return {name: cpu_seconds(self.processes[name].pid) for name in ("server", *SERVICES)}
 
     def stats(self, service):
-        """What a service says of itself in $SRV.STATS; None when it does not answer."""
+        """A service's statistics ($SRV.STATS); None without an answer."""
         answer = self.ask(f"$SRV.STATS.{service}", "") or {}
-        return next((endpoint["data"] for endpoint in answer.get("endpoints", []) if isinstance(endpoint.get("data"), dict)), None)
+        return next((endpoint["data"]
+                     for endpoint in answer.get("endpoints", [])
+                     if isinstance(endpoint.get("data"), dict)), None)
 
     def left(self):
-        """What waits at this moment: orders to be paid, events to be published, and to be read by account-svc."""
+        """Work left now: orders to pay, events to publish, events for account-svc to read."""
         order, account = self.stats("order-svc") or {}, self.stats("account-svc") or {}
-        return {"to_pay": self.open_orders(), "to_publish": order.get("outbox"), "to_read": order.get("position", 0) - self.cursor(account, "ORDER")}
+        return {
+            "to_pay": self.open_orders(), "to_publish": order.get("outbox"),
+            "to_read": order.get("position", 0) - self.cursor(account, "ORDER")
+        }
 
     def open_orders(self):
-        """Placed, and not paid; by a partial index, however many there are."""
-        return self.rows("order-svc", "SELECT count(*) FROM orders WHERE status <= 2 AND card_id IS NOT NULL")[0][0]
+        """The number of orders placed and not paid; a partial index keeps this query fast."""
+        return self.rows(
+            "order-svc",
+            "SELECT count(*) FROM orders WHERE status <= 2 AND card_id IS NOT NULL")[0][0]
 
     @staticmethod
     def cursor(stats, log):
@@ -194,12 +242,13 @@ class Mesh(Shop):
         return order and order["outbox"] == 0 and order["state"] == "ready"
 
     def is_through(self):
-        """Is all that was ordered paid, published, and read by the other service?"""
+        """Whether all orders are paid, published, and read by the other service."""
         self.progress.tick()
         order, account = self.stats("order-svc"), self.stats("account-svc")
         if not order or not account or order["outbox"] or account["outbox"]:
             return False
-        if self.cursor(account, "ORDER") < order["position"] or self.cursor(order, "ACCOUNT") < account["position"]:
+        if self.cursor(account, "ORDER") < order["position"] or self.cursor(
+                order, "ACCOUNT") < account["position"]:
             return False
         return self.open_orders() == 0
 
@@ -207,7 +256,7 @@ class Mesh(Shop):
         self.wait(SETTLE_S, "all orders are paid, published and read", self.is_through)
 
     def await_published(self):
-        self.progress.begin("order-svc fills the stream")
+        self.progress.begin("order-svc is filling the stream")
         self.wait(SETTLE_S, "the stream has the log", self.is_published)
         self.published_s = self.running_s("order-svc")
 
@@ -216,20 +265,23 @@ class Mesh(Shop):
 
     def memory_mib(self, service, field="VmHWM"):
         with open(f"/proc/{self.processes[service].pid}/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) / 1024 for line in file if line.startswith(field + ":"))
+            return next(
+                int(line.split()[1]) / 1024 for line in file if line.startswith(field + ":"))
 
     def ready_ms(self, service):
-        """How long its newest start took, as it says."""
-        found = re.findall(r"event=ready.* start_ms=(\d+)", (self.folder / f"{service}.log").read_text(encoding="utf-8"))
+        """The duration of the newest start, from the service's log."""
+        found = re.findall(r"event=ready.* start_ms=(\d+)",
+                           (self.folder / f"{service}.log").read_text(encoding="utf-8"))
         return int(found[-1]) if found else None
 
     def bytes_of(self, name):
-        """Of a process's files: a database with its WAL, or the server's streams."""
-        return sum(path.stat().st_size for path in (self.folder / name).rglob("*") if path.is_file())
+        """The bytes of a process's files: a database with its WAL, or the server's streams."""
+        return sum(
+            path.stat().st_size for path in (self.folder / name).rglob("*") if path.is_file())
 
 
 class Echo:
-    """A process that answers at once; use it in a `with`."""
+    """A process that answers every request at once; use it in a `with`."""
 
     def __init__(self, mesh):
         self.process = spawn([mesh.tools / "bench_echo", mesh.url])

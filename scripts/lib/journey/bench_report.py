@@ -1,12 +1,15 @@
-"""Bench's report: the figures of a run, the ratios first, each beside what was asked for; as text, JSON and Markdown."""
+"""Bench's report: the figures of a run, ratios first, each beside its target; as text, JSON and
+Markdown."""
 import sys
 
-BUSY_LOAD = 0.25                       # a core; from there on others are in the way
+from journey.measuring import paragraph
+
+BUSY_LOAD = 0.25  # load average per core above which other work disturbs the run
 SIGNS = {">=": "≥", "<=": "≤"}
 
 
 def number(value):
-    """Three digits that count, and no more noise than that."""
+    """Three significant digits."""
     if value is None:
         return "–"
     if isinstance(value, int) or abs(value) >= 100:
@@ -32,7 +35,8 @@ class Report:
         self.about, self.figures = {}, {}
 
     def add(self, key, title, value, unit="", asked=None, section="", **more):
-        """shown: a text in the place of value and unit; point: which of several the value is; rounds: what it was made of."""
+        """shown: a text instead of value and unit; point: the percentile of the value; rounds: the
+        values of each round."""
         figure = {"title": title, "value": value, "unit": unit, "section": section, **more}
         if asked:
             figure |= {"asked": list(asked), "reached": is_reached(value, asked)}
@@ -48,7 +52,10 @@ class Report:
         return [figure for figure in self.figures.values() if not figure["unit"]]
 
     def absolutes(self, section):
-        return [figure for figure in self.figures.values() if figure["unit"] and figure["section"] == section]
+        return [
+            figure for figure in self.figures.values()
+            if figure["unit"] and figure["section"] == section
+        ]
 
 
 def shown(figure):
@@ -57,20 +64,22 @@ def shown(figure):
 
 def line(figure):
     asked = asked_text(figure)
-    verdict = f"   asked: {asked}, {'reached' if figure['reached'] else 'NOT reached'}" if asked else ""
+    reached = "reached" if figure.get("reached") else "NOT reached"
+    verdict = f"   target: {asked}, {reached}" if asked else ""
     return f"  {figure['title']:<68} {shown(figure):<20}{verdict}".rstrip()
 
 
 def caution(machine):
-    """A single commit, or a request one at a time, then waits until the kernel takes the processor from others: milliseconds."""
+    """On a busy machine a single commit or request waits milliseconds for a processor."""
     if machine["load"] < BUSY_LOAD * machine["cores"]:
         return []
-    return [f"Others computed on this machine when it began (load average {machine['load']}): latencies, and floors of single commits, are "
-            "mostly their turns."]
+    return [f"Other work ran on this machine at the start (load average {machine['load']}): "
+            "latencies, and floors of single commits, are mostly scheduling delays."]
 
 
 def text(report):
-    lines = caution(report.about["machine"]) + ["ratios, within this run"] + [line(figure) for figure in report.ratios()]
+    lines = caution(report.about["machine"]) + ["ratios, within this run"]
+    lines += [line(figure) for figure in report.ratios()]
     for section in report.sections():
         if figures := report.absolutes(section):
             lines += ["", section] + [line(figure) for figure in figures]
@@ -80,15 +89,19 @@ def text(report):
 def markdown(report):
     def row(figure):
         verdict = {True: "reached", False: "**not reached**"}.get(figure.get("reached"), "")
-        return f"| {figure['title'].strip()} | {' '.join(shown(figure).split())} | {asked_text(figure)} | {verdict} |"
+        value = " ".join(shown(figure).split())
+        return f"| {figure['title'].strip()} | {value} | {asked_text(figure)} | {verdict} |"
     about, machine = report.about, report.about["machine"]
-    lines = [f"`{about['command']}`, {about['date']}, on {machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, "
-             f"nats-server {machine['server']}, SQLite {machine['sqlite']}; other work on the machine when it began: {machine['load']} "
-             "(load average).", *caution(machine), ""]
-    parts = [("Ratios", report.ratios())] + [(section, report.absolutes(section)) for section in report.sections()]
+    head = (f"`{about['command']}`, {about['date']}, on {machine['cores']} cores "
+            f"({machine['cpu']}), Linux {machine['kernel']}, nats-server {machine['server']}, "
+            f"SQLite {machine['sqlite']}; load average at the start: {machine['load']}.")
+    lines = [paragraph(" ".join([head, *caution(machine)])), ""]
+    parts = [("Ratios", report.ratios())]
+    parts += [(section, report.absolutes(section)) for section in report.sections()]
     for title, figures in parts:
         if figures:
-            lines += [f"| {title} | here | asked | |", "|---|---:|---:|---|"] + [row(figure) for figure in figures] + [""]
+            lines += [f"| {title} | here | target | |", "|---|---:|---:|---|"]
+            lines += [row(figure) for figure in figures] + [""]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""Bench's sections: what is measured, a function each, in the order of the report.
+"""Bench's sections: one measurement a function, in the order of the report.
 
-Where a ratio is what counts, floor and ours take turns in the same minutes, and the median of the rounds is told: such a machine
-is now fast, now slow, but both see the same.
+For a ratio, floor and mesh are measured in turns, within the same minutes, and the median of the
+rounds is reported: the speed of a machine changes from minute to minute, and affects both alike.
 """
 import json
 import shutil
@@ -12,12 +12,14 @@ import time
 from journey.bench_mesh import IN_FLIGHT, PAUSE_US, SERVICES, BenchError, Echo, Mesh, run_program
 
 KINDS = ("place", "get", "register", "mixed")
-NAMES = {"place": "order.place", "get": "order.get", "register": "account.register", "mixed": "mixed: 5 get, 4 place, 1 register",
-         "echo": "bare request-reply"}
-RELAY_WINDOW = 1024                    # what the relay has in flight at most
-SMALL = 100000                         # so few orders are made anew in each round
+NAMES = {
+    "place": "order.place", "get": "order.get", "register": "account.register",
+    "mixed": "mixed: 5 get, 4 place, 1 register", "echo": "bare request-reply"
+}
+RELAY_WINDOW = 1024                    # the relay's limit of messages in flight
+SMALL = 100000                         # up to so many orders the mesh is filled anew in each round
 FLAT = 1.1                             # memory that grows by less counts as flat
-STORED_BYTES = 5000                    # an order, in two databases and a stream, generously
+STORED_BYTES = 5000                    # of an order in two databases and a stream, at most
 MIB, GIB = 1 << 20, 1 << 30
 
 
@@ -30,54 +32,69 @@ def median(results, *path):
 
 
 class Bench:
-    """One run: its settings, its report, and what one section has found out for another."""
+    """One run: its settings, its report, and results of a section that another section needs."""
 
     def __init__(self, setup, options, report):
-        self.setup, self.options, self.report, self.progress = setup, options, report, setup.progress
-        self.rates = {}                    # of a kind, with many in flight
+        self.setup, self.options, self.report = setup, options, report
+        self.progress = setup.progress
+        self.rates = {}                    # capacity by kind of request
         self.traces = None                 # the folder with the floors' statements
 
     def tool(self, name, *arguments, label=None):
-        return run_program([f"{self.setup.build}/bench/{name}", *arguments], self.progress, 0.0, label)
+        return run_program([f"{self.setup.build}/bench/{name}", *arguments], self.progress, 0.0,
+                           label)
 
     def mesh(self, name, **how):
         return Mesh(self.setup, name, **how)
 
     def replay(self, name, *flags):
-        """The recorded statements alone, on the database as it was before them: how many orders a second, and the CPU of one."""
+        """Replays the recorded statements alone, on the database as it was before them: orders a
+        second, and the CPU of an order."""
         if not self.traces:
             self.traces = self.setup.folder / "traces"
             self.traces.mkdir()
-            self.tool("bench_record", self.traces, self.options.orders, label="the floors' statements are recorded")
+            self.tool("bench_record", self.traces, self.options.orders,
+                      label="recording the floors' statements")
         database = self.traces / "database"
         for suffix in ("", "-wal", "-shm"):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
         if "--scratch" not in flags:
             shutil.copyfile(self.traces / f"{name}.before", database)
-        found = json.loads(self.tool("bench_replay", *flags, database, self.traces / f"{name}.trace", label=f"floor: the statements alone ({name})"))
-        return {"rate": self.options.orders / found["seconds"], "cpu": found["cpu_us"] / self.options.orders}
+        found = json.loads(
+            self.tool("bench_replay", *flags, database, self.traces / f"{name}.trace",
+                      label=f"floor: the statements alone ({name})"))
+        return {
+            "rate": self.options.orders / found["seconds"],
+            "cpu": found["cpu_us"] / self.options.orders
+        }
 
     def rate_of(self, kind, mesh):
-        """What the mesh carries of a kind; measured shortly where the section `capacity` did not run."""
+        """The capacity for a kind of request; a short measurement when `capacity` did not run."""
         if kind not in self.rates:
             self.rates[kind] = mesh.capacity(kind, self.options.seconds / 2)["rate"]
         return self.rates[kind]
 
 
+POINTS = (("p50", "p50_ms"), ("p99", "p99_ms"), ("p99.9", "p999_ms"), ("max", "max_ms"))
+
+
 def add_latency(bench, section, key, title, histogram, point, asked=None):
-    """All points of it in one line; one of them is the figure that something may be asked of."""
-    points = "  ".join(f"{name} {histogram[member]:.3g}" for name, member in (("p50", "p50_ms"), ("p99", "p99_ms"), ("p99.9", "p999_ms"), ("max", "max_ms")))
-    bench.report.add(key, title, histogram[f"{point}_ms"], "ms", asked=asked, section=section, shown=f"{points} ms", point=point, rounds=histogram)
+    """A line with all percentiles; `point` names the percentile that the target is for."""
+    points = "  ".join(f"{name} {histogram[member]:.3g}" for name, member in POINTS)
+    bench.report.add(key, title, histogram[f"{point}_ms"], "ms", asked=asked, section=section,
+                     shown=f"{points} ms", point=point, rounds=histogram)
 
 
 def add_cpu(bench, section, kind, used, where=""):
-    """What each process used for one, until all that came of it was done: an order paid, published, and read by account-svc."""
+    """The CPU of each process for one request until all its effects are done: an order is paid,
+    published, and read by account-svc."""
     text = ", ".join(f"{name} {microseconds:.3g}" for name, microseconds in used.items())
-    bench.report.add(f"cpu_{kind}{where.strip(', %')}", f"CPU, {NAMES[kind]}{where}", sum(used.values()), "µs", section=section,
+    bench.report.add(f"cpu_{kind}{where.strip(', %')}", f"CPU, {NAMES[kind]}{where}",
+                     sum(used.values()), "µs", section=section,
                      shown=f"{sum(used.values()):.0f} µs: {text}", rounds=used)
 
 
-# ---- Unloaded --------------------------------------------------------------------------------------
+# ---- Unloaded ------------------------------------------------------------------------------------
 
 
 def unloaded(bench):
@@ -86,23 +103,32 @@ def unloaded(bench):
     with bench.mesh("unloaded") as mesh, Echo(mesh):
         mesh.unloaded("place", 10)
         for i in range(bench.options.rounds):
-            commit = json.loads(bench.tool("bench_commit", mesh.folder / f"floor-{i}.db", count, PAUSE_US, label="floor: a durable commit"))
-            echo, place = mesh.unloaded("echo", count)["latency"], mesh.unloaded("place", count)["latency"]
+            commit = json.loads(
+                bench.tool("bench_commit", mesh.folder / f"floor-{i}.db", count, PAUSE_US,
+                           label="floor: a durable commit"))
+            echo = mesh.unloaded("echo", count)["latency"]
+            place = mesh.unloaded("place", count)["latency"]
             rounds.append({"commit": commit, "echo": echo, "place": place,
                            "ratio": place["p50_ms"] / (commit["p50_ms"] + echo["p50_ms"])})
         ready = {service: mesh.ready_ms(service) for service in SERVICES}
     add = bench.report.add
-    add("unloaded_of_floor", "order.place unloaded, p50 / (a durable commit + a bare round trip)", median(rounds, "ratio"), asked=("<=", 1.3),
-        section=title, rounds=[one["ratio"] for one in rounds])
-    add("floor_commit", "a durable SQLite commit of one event, p50", median(rounds, "commit", "p50_ms") * 1000, "µs", section=title)
-    add("floor_round_trip", "a bare round trip, p50", median(rounds, "echo", "p50_ms") * 1000, "µs", section=title)
-    add("place_unloaded", "order.place, p50", median(rounds, "place", "p50_ms") * 1000, "µs", section=title)
-    add("place_unloaded_p99", "order.place, p99", median(rounds, "place", "p99_ms") * 1000, "µs", section=title)
+    add("unloaded_of_floor", "order.place unloaded, p50 / (a durable commit + a bare round trip)",
+        median(rounds, "ratio"), asked=("<=", 1.3), section=title,
+        rounds=[one["ratio"] for one in rounds])
+    add("floor_commit", "a durable SQLite commit of one event, p50",
+        median(rounds, "commit", "p50_ms") * 1000, "µs", section=title)
+    add("floor_round_trip", "a bare round trip, p50",
+        median(rounds, "echo", "p50_ms") * 1000, "µs", section=title)
+    add("place_unloaded", "order.place, p50",
+        median(rounds, "place", "p50_ms") * 1000, "µs", section=title)
+    add("place_unloaded_p99", "order.place, p99",
+        median(rounds, "place", "p99_ms") * 1000, "µs", section=title)
     for service, milliseconds in ready.items():
-        add(f"ready_{service}", f"{service}, ready after its start, with nothing stored", milliseconds, "ms", section=title)
+        add(f"ready_{service}", f"{service}, ready after its start, with nothing stored",
+            milliseconds, "ms", section=title)
 
 
-# ---- Capacity --------------------------------------------------------------------------------------
+# ---- Capacity ------------------------------------------------------------------------------------
 
 
 def capacity_rounds(bench, mesh):
@@ -110,10 +136,15 @@ def capacity_rounds(bench, mesh):
     mesh.capacity("place", bench.options.seconds / 2)          # warm
     for _ in range(bench.options.rounds):
         before = mesh.stats("order-svc")
-        one = {"floor": bench.replay("place"), "place": mesh.capacity("place", bench.options.seconds), "paid": bench.replay("paid")}
+        one = {
+            "floor": bench.replay("place"), "place": mesh.capacity("place", bench.options.seconds),
+            "paid": bench.replay("paid")
+        }
         after = mesh.stats("order-svc")
-        one["ratio"], one["paid_ratio"] = one["place"]["rate"] / one["floor"]["rate"], one["place"]["rate"] / one["paid"]["rate"]
-        one["group"] = (after["committed_items"] - before["committed_items"]) / max(1, after["commits"] - before["commits"])
+        one["ratio"] = one["place"]["rate"] / one["floor"]["rate"]
+        one["paid_ratio"] = one["place"]["rate"] / one["paid"]["rate"]
+        items, commits = (after[name] - before[name] for name in ("committed_items", "commits"))
+        one["group"] = items / max(1, commits)
         rounds.append(one)
     return rounds
 
@@ -129,30 +160,41 @@ def capacity(bench):
         single = mesh.capacity("place", bench.options.seconds / 2)
     rate = median(rounds, "place", "rate")
     add = bench.report.add
-    add("place_of_floor", "order.place sustained / its statements alone, grouped", median(rounds, "ratio"), asked=(">=", 0.7), section=title,
+    add("place_of_floor", "order.place sustained / its statements alone, grouped",
+        median(rounds, "ratio"), asked=(">=", 0.7), section=title,
         rounds=[one["ratio"] for one in rounds])
-    add("place_of_floor_paid", "  the same / its statements and those of its payment alone", median(rounds, "paid_ratio"), section=title,
-        rounds=[one["paid_ratio"] for one in rounds])
-    add("place_of_single", "order.place sustained / the same with one commit a request", rate / single["rate"], section=title)
-    add("place_rate", "order.place, sustained", rate, "a second", asked=(">=", 10000), section=title, rounds=[one["place"]["rate"] for one in rounds])
-    add("floor_grouped", f"  its statements alone, {IN_FLIGHT} orders a commit", median(rounds, "floor", "rate"), "a second", section=title)
-    add("floor_grouped_paid", "  its statements and those of its payment alone", median(rounds, "paid", "rate"), "a second", section=title)
+    add("place_of_floor_paid", "  the same / its statements and those of its payment alone",
+        median(rounds, "paid_ratio"), section=title, rounds=[one["paid_ratio"] for one in rounds])
+    add("place_of_single", "order.place sustained / the same with one commit a request",
+        rate / single["rate"], section=title)
+    add("place_rate", "order.place, sustained", rate, "a second", asked=(">=", 10000),
+        section=title, rounds=[one["place"]["rate"] for one in rounds])
+    add("floor_grouped", f"  its statements alone, {IN_FLIGHT} orders a commit",
+        median(rounds, "floor", "rate"), "a second", section=title)
+    add("floor_grouped_paid", "  its statements and those of its payment alone",
+        median(rounds, "paid", "rate"), "a second", section=title)
     add("place_single", "  with one commit a request", single["rate"], "a second", section=title)
     for kind, result in others.items():
         add(f"{kind}_rate", NAMES[kind], result["rate"], "a second", section=title)
-    add_cpu(bench, title, "place", {name: median(rounds, "place", "cpu", name) for name in rounds[0]["place"]["cpu"]})
-    add("cpu_floor", "  CPU, its statements alone", median(rounds, "floor", "cpu"), "µs", section=title)
-    add("cpu_floor_paid", "  CPU, its statements and those of its payment alone", median(rounds, "paid", "cpu"), "µs", section=title)
+    add_cpu(bench, title, "place",
+            {name: median(rounds, "place", "cpu", name) for name in rounds[0]["place"]["cpu"]})
+    add("cpu_floor", "  CPU, its statements alone", median(rounds, "floor", "cpu"), "µs",
+        section=title)
+    add("cpu_floor_paid", "  CPU, its statements and those of its payment alone",
+        median(rounds, "paid", "cpu"), "µs", section=title)
     for kind in KINDS[1:]:
         add_cpu(bench, title, kind, others[kind]["cpu"])
     add("group", "order-svc, items a commit", median(rounds, "group"), "items", section=title)
-    add("left_to_pay", "orders not yet paid when the load ended", median(rounds, "place", "left", "to_pay"), "orders", section=title)
-    add("left_to_publish", "events not yet published then", median(rounds, "place", "left", "to_publish"), "events", section=title)
-    add("left_to_read", "events not yet read by account-svc then", median(rounds, "place", "left", "to_read"), "events", section=title)
+    add("left_to_pay", "orders not yet paid when the load ended",
+        median(rounds, "place", "left", "to_pay"), "orders", section=title)
+    add("left_to_publish", "events not yet published when the load ended",
+        median(rounds, "place", "left", "to_publish"), "events", section=title)
+    add("left_to_read", "events not yet read by account-svc when the load ended",
+        median(rounds, "place", "left", "to_read"), "events", section=title)
     bench.rates = {"place": rate, **{kind: others[kind]["rate"] for kind in KINDS[1:]}}
 
 
-# ---- Latency ---------------------------------------------------------------------------------------
+# ---- Latency -------------------------------------------------------------------------------------
 
 
 def latency(bench):
@@ -163,16 +205,20 @@ def latency(bench):
             for percent in (10, 50, 90):
                 result = mesh.open_loop(kind, whole * percent / 100, bench.options.seconds)
                 asked = ("<=", 10.0) if (kind, percent) == ("place", 50) else None
-                refused = f", {result['refused'] + result['unanswered']} refused" if result["refused"] + result["unanswered"] else ""
-                add_latency(bench, title, f"latency_{kind}_{percent}", f"{NAMES[kind]}, {percent} %: {whole * percent / 100:,.0f} a second{refused}",
-                            result["latency"], "p99", asked)
+                refused = result["refused"] + result["unanswered"]
+                refused = f", {refused} refused" if refused else ""
+                add_latency(
+                    bench, title, f"latency_{kind}_{percent}",
+                    f"{NAMES[kind]}, {percent} %: {whole * percent / 100:,.0f} a second{refused}",
+                    result["latency"], "p99", asked)
                 for part, found in result["requests"].items() if kind == "mixed" else ():
-                    add_latency(bench, title, f"latency_{kind}_{percent}_{part}", f"  of these, {part}", found, "p99")
+                    add_latency(bench, title, f"latency_{kind}_{percent}_{part}",
+                                f"  of these, {part}", found, "p99")
                 if kind == "place":
                     add_cpu(bench, title, kind, result["cpu"], f", {percent} %")
 
 
-# ---- Lags ------------------------------------------------------------------------------------------
+# ---- Lags ----------------------------------------------------------------------------------------
 
 
 def lags(bench):
@@ -181,53 +227,77 @@ def lags(bench):
         half = bench.rate_of("place", mesh) / 2
         for name, rate, asked in (("unloaded", 50.0, 5.0), ("half", half, 50.0)):
             where = "unloaded" if name == "unloaded" else "at half capacity"
-            lag = mesh.open_loop("place", rate, bench.options.seconds, lag=mesh.folder / "requests/lag")["lag"]
-            relay = mesh.open_loop("place", rate, bench.options.seconds, events="evt.order.OrderPlaced")["relay"]
-            add_latency(bench, title, f"visible_{name}", f"visible in account-svc, {where}: {rate:,.0f} a second", lag, "p50", ("<=", asked))
-            add_latency(bench, title, f"relay_{name}", f"published by the relay, {where}", relay, "p50")
+            lag = mesh.open_loop("place", rate, bench.options.seconds,
+                                 lag=mesh.folder / "requests/lag")["lag"]
+            relay = mesh.open_loop("place", rate, bench.options.seconds,
+                                   events="evt.order.OrderPlaced")["relay"]
+            add_latency(bench, title, f"visible_{name}",
+                        f"visible in account-svc, {where}: {rate:,.0f} a second", lag, "p50",
+                        ("<=", asked))
+            add_latency(bench, title, f"relay_{name}", f"published by the relay, {where}", relay,
+                        "p50")
 
 
-# ---- The stream, catching up, rebuilding -----------------------------------------------------------
+# ---- The stream, catching up, rebuilding ---------------------------------------------------------
 
 
 def floor_stream(bench, mesh, window):
     mesh.prepare_floor_stream()
-    return mesh.load("floor", f"floor: publishing, {window} in flight", bench.options.seconds / 2, in_flight=window)["rate"]
+    return mesh.load("floor", f"floor: publishing, {window} in flight", bench.options.seconds / 2,
+                     in_flight=window)["rate"]
+
+
+CATCHUP = {
+    "catch_up_ratio": ("catching up after an outage / the same upserts alone", (">=", 0.5)),
+    "rebuild_ratio": ("rebuilding the tables / the same upserts alone", (">=", 0.5)),
+    "relay_ratio": ("the relay, filling an empty stream / bare publishing", None),
+    "catch_up": ("account-svc catches up, its start included", None),
+    "project": ("  its upserts alone, 512 events a commit", None),
+    "rebuild": ("order-svc rebuilds its tables from its log", None),
+    "fold": ("  its upserts alone", None),
+    "compare": ("  comparing the rebuilt tables", None),
+    "relay": ("the relay fills an empty stream, its start included", None),
+    "stream": (f"  bare publishing with the relay's headers, {RELAY_WINDOW} in flight", None),
+    "stream_single": ("  bare publishing, one at a time", None),
+}
 
 
 def catchup(bench):
     title, orders = "stream, catching up, rebuilding", bench.options.orders
     rounds = []
     for i in range(bench.options.rounds):
-        one = {"project": 2 * bench.replay("project", "--writes-only")["rate"], "fold": 2 * bench.replay("rebuild", "--writes-only", "--scratch")["rate"]}
+        one = {
+            "project": 2 * bench.replay("project", "--writes-only")["rate"],
+            "fold": 2 * bench.replay("rebuild", "--writes-only", "--scratch")["rate"]
+        }
         with bench.mesh(f"catchup-{i}", filled=orders, reader_is_late=True) as mesh:
             one["relay"] = 2 * orders / mesh.published_s
-            one["stream"], one["stream_single"] = floor_stream(bench, mesh, RELAY_WINDOW), floor_stream(bench, mesh, 1)
+            one["stream"] = floor_stream(bench, mesh, RELAY_WINDOW)
+            one["stream_single"] = floor_stream(bench, mesh, 1)
             mesh.start("account-svc")
-            bench.progress.begin("account-svc catches up")
+            bench.progress.begin("account-svc is catching up")
             mesh.settle()
             one["catch_up"] = 2 * orders / mesh.running_s("account-svc")
-        rebuilt = json.loads(bench.tool("bench_rebuild", mesh.folder / "order-svc/order-svc.db", label="rebuild"))
-        one |= {"rebuild": rebuilt["events"] / rebuilt["fold_s"], "compare": rebuilt["events"] / rebuilt["compare_s"]}
-        one |= {"catch_up_ratio": one["catch_up"] / one["project"], "rebuild_ratio": one["rebuild"] / one["fold"], "relay_ratio": one["relay"] / one["stream"]}
+        rebuilt = json.loads(
+            bench.tool("bench_rebuild", mesh.folder / "order-svc/order-svc.db", label="rebuild"))
+        one |= {
+            "rebuild": rebuilt["events"] / rebuilt["fold_s"],
+            "compare": rebuilt["events"] / rebuilt["compare_s"]
+        }
+        one |= {
+            "catch_up_ratio": one["catch_up"] / one["project"],
+            "rebuild_ratio": one["rebuild"] / one["fold"],
+            "relay_ratio": one["relay"] / one["stream"]
+        }
         rounds.append(one)
         shutil.rmtree(mesh.folder)
-    for key, name, unit, asked in (
-            ("catch_up_ratio", "catching up after an outage / the same upserts alone", "", (">=", 0.5)),
-            ("rebuild_ratio", "rebuilding the tables / the same upserts alone", "", (">=", 0.5)),
-            ("relay_ratio", "the relay, filling an empty stream / bare publishing", "", None),
-            ("catch_up", "account-svc catches up, its start included", "events/s", None),
-            ("project", "  its upserts alone, 512 events a commit", "events/s", None),
-            ("rebuild", "order-svc folds its log anew", "events/s", None),
-            ("fold", "  its upserts alone", "events/s", None),
-            ("compare", "  and compares what it has folded", "events/s", None),
-            ("relay", "the relay fills an empty stream, its start included", "events/s", None),
-            ("stream", f"  bare publishing with the relay's headers, {RELAY_WINDOW} in flight", "events/s", None),
-            ("stream_single", "  bare publishing, one at a time", "events/s", None)):
-        bench.report.add(key, name, median(rounds, key), unit, asked=asked, section=title, rounds=[one[key] for one in rounds])
+    for key, (name, asked) in CATCHUP.items():
+        unit = "" if key.endswith("_ratio") else "events/s"
+        bench.report.add(key, name, median(rounds, key), unit, asked=asked, section=title,
+                         rounds=[one[key] for one in rounds])
 
 
-# ---- Memory and growth -----------------------------------------------------------------------------
+# ---- Memory and growth ---------------------------------------------------------------------------
 
 
 def memory(bench):
@@ -246,21 +316,25 @@ def memory(bench):
     for service, taken in samples.items():
         tenth = taken[0][0] + (taken[-1][0] - taken[0][0]) / 5
         early = next(size for at, size in taken if at >= tenth)
-        add(f"flat_{service}", f"{service}, resident at the end / after a fifth of the load", taken[-1][1] / early, asked=("<=", FLAT), section=title)
-        add(f"early_{service}", f"{service}, resident after a fifth of the load", early, "MiB", section=title)
-        add(f"late_{service}", f"{service}, resident at its end", taken[-1][1], "MiB", section=title)
+        add(f"flat_{service}", f"{service}, resident at the end / after a fifth of the load",
+            taken[-1][1] / early, asked=("<=", FLAT), section=title)
+        add(f"early_{service}", f"{service}, resident after a fifth of the load", early, "MiB",
+            section=title)
+        add(f"late_{service}", f"{service}, resident at its end", taken[-1][1], "MiB",
+            section=title)
         add(f"peak_{service}", f"{service}, peak", peaks[service], "MiB", section=title)
     add("long_orders", "orders in that load", orders, "orders", section=title)
     for name, size in grown.items():
-        add(f"growth_{name}", f"{'the stream' if name == 'server' else name + chr(39) + 's database'}, a million orders", size / orders * 1e6 / MIB, "MiB",
+        what = "the stream" if name == "server" else f"{name}'s database"
+        add(f"growth_{name}", f"{what}, a million orders", size / orders * 1e6 / MIB, "MiB",
             section=title)
 
 
-# ---- Many orders stored ----------------------------------------------------------------------------
+# ---- Many orders stored --------------------------------------------------------------------------
 
 
 def stored_round(bench, meshes, notes):
-    """Each size in turn. A small one is made anew, so that it stays small."""
+    """Each size in turn. A small mesh is filled anew, so that it stays small."""
     rates = {}
     for size, mesh in meshes.items():
         if size <= SMALL:
@@ -268,8 +342,11 @@ def stored_round(bench, meshes, notes):
         with mesh:
             mesh.capacity("place", count=bench.options.stored_orders // 4)          # warm
             rates[size] = mesh.capacity("place", count=bench.options.stored_orders)["rate"]
-            notes[size] = {"ready": mesh.ready_ms("order-svc"), "peak": mesh.memory_mib("order-svc"), "bytes": mesh.bytes_of("order-svc"),
-                           "fill": size / mesh.filled_s, "publish": 2 * size / mesh.published_s}
+            notes[size] = {
+                "ready": mesh.ready_ms("order-svc"), "peak": mesh.memory_mib("order-svc"),
+                "bytes": mesh.bytes_of("order-svc"), "fill": size / mesh.filled_s,
+                "publish": 2 * size / mesh.published_s
+            }
     return rates
 
 
@@ -277,7 +354,8 @@ def stored(bench):
     title, sizes = "throughput with many orders stored", sorted(bench.options.stored)
     wanted, free = sum(sizes) * STORED_BYTES, shutil.disk_usage(bench.setup.folder).free
     if wanted > free:
-        raise BenchError(f"--stored would need {wanted / GIB:.0f} GiB in {bench.setup.folder}, which has {free / GIB:.0f} GiB; TMPDIR names another place")
+        raise BenchError(f"--stored needs {wanted / GIB:.0f} GiB, and {bench.setup.folder} has "
+                         f"{free / GIB:.0f} GiB; TMPDIR may name another folder")
     meshes, notes = {size: bench.mesh(f"stored-{size}", filled=size) for size in sizes}, {}
     rounds = [stored_round(bench, meshes, notes) for _ in range(bench.options.rounds)]
     for mesh in meshes.values():
@@ -285,18 +363,27 @@ def stored(bench):
     add = bench.report.add
     for size in sizes[1:]:
         ratios = [rates[size] / rates[sizes[0]] for rates in rounds]
-        add(f"stored_{size}_ratio", f"order.place with {size:,} orders stored / with {sizes[0]:,}", statistics.median(ratios), asked=(">=", 0.8),
-            section=title, rounds=ratios)
+        add(f"stored_{size}_ratio", f"order.place with {size:,} orders stored / with {sizes[0]:,}",
+            statistics.median(ratios), asked=(">=", 0.8), section=title, rounds=ratios)
     for size in sizes:
-        add(f"stored_{size}", f"order.place with {size:,} stored", median(rounds, size), "a second", section=title, rounds=[rates[size] for rates in rounds])
-        add(f"stored_{size}_ready", "  order-svc, ready after its start", notes[size]["ready"], "ms", section=title)
-        add(f"stored_{size}_peak", "  order-svc, peak resident memory", notes[size]["peak"], "MiB", section=title)
-        add(f"stored_{size}_bytes", "  order-svc's database", notes[size]["bytes"] / MIB, "MiB", section=title)
-        add(f"stored_{size}_fill", "  they were filled in by the services' loops", notes[size]["fill"], "orders/s", section=title)
-        add(f"stored_{size}_publish", "  and published by order-svc", notes[size]["publish"], "events/s", section=title)
+        add(f"stored_{size}", f"order.place with {size:,} stored", median(rounds, size), "a second",
+            section=title, rounds=[rates[size] for rates in rounds])
+        add(f"stored_{size}_ready", "  order-svc, ready after its start", notes[size]["ready"],
+            "ms", section=title)
+        add(f"stored_{size}_peak", "  order-svc, peak resident memory", notes[size]["peak"], "MiB",
+            section=title)
+        add(f"stored_{size}_bytes", "  order-svc's database", notes[size]["bytes"] / MIB, "MiB",
+            section=title)
+        add(f"stored_{size}_fill", "  filling by the services' loops", notes[size]["fill"],
+            "orders/s", section=title)
+        add(f"stored_{size}_publish", "  publishing by order-svc", notes[size]["publish"],
+            "events/s", section=title)
 
 
-SECTIONS = {"unloaded": unloaded, "capacity": capacity, "latency": latency, "lags": lags, "catchup": catchup, "memory": memory, "stored": stored}
+SECTIONS = {
+    "unloaded": unloaded, "capacity": capacity, "latency": latency, "lags": lags,
+    "catchup": catchup, "memory": memory, "stored": stored
+}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Compare's runs: what happens to a shop in each scenario, and what is measured of it.
+"""Compare's runs: the fault of each scenario, and the measurements.
 
-A run is one load over warm-up, before, during and after; the fault stands from `during` to `after`. Figures of orders are of
-those whose intended time lies in the part that they are of.
+A run is one load over warm-up, before, during and after; the fault lasts from `during` to `after`.
+A part's figures are of the orders whose intended times are in that part.
 """
 import asyncio
 import collections
@@ -21,24 +21,24 @@ from journey.compare_ways import WAYS, CompareError, Shop, die_with_parent
 SLOW_S = 0.2
 BURST = 10
 PATIENCE_MS = 5000
-GOOD_MS = 500                          # an order that takes longer, or is not answered, is not in order
-SETTLE_S = 30                          # how long to wait for what is still open after a run
+GOOD_MS = 500                          # a slower order, like an unanswered one, means not recovered
+SETTLE_S = 30                          # how long to wait for open orders after a run
 POLL_S = 0.1
 STEP_S = 0.5                           # of the plots
 
 SCENARIOS = {
-    "healthy": "nothing happens",
-    "dead": "the account side is killed, and started again",
-    "slow": f"all that reaches the account side comes {SLOW_S * 1000:.0f} ms later",
-    "paused": "the account side is stopped where it stands, and resumed",
-    "burst": f"{BURST} times as many orders",
-    "busy": "a neighbour computes on one whole core",
+    "healthy": "there is no fault",
+    "dead": "the account side is dead",
+    "slow": f"messages to the account side are delayed by {SLOW_S * 1000:.0f} ms",
+    "paused": "the account side is paused (SIGSTOP)",
+    "burst": f"{BURST} times as many orders come",
+    "busy": "another program keeps one core busy",
 }
 Span = collections.namedtuple("Span", "warm before during after")
 
 
 class DelayLine:
-    """A TCP line to the server in which what goes to the client takes so much longer, in order."""
+    """A TCP proxy to the server that delays the bytes to the client, in order."""
 
     def __init__(self, server_port):
         self.server_port, self.delay_s, self.port = server_port, 0.0, 0
@@ -61,12 +61,14 @@ class DelayLine:
 
     async def serve(self, reader, writer):
         try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+            server_reader, server_writer = await asyncio.open_connection(
+                "127.0.0.1", self.server_port)
         except OSError:
             writer.close()
             return
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(self.carry(reader, server_writer, False), self.carry(server_reader, writer, True))
+            await asyncio.gather(self.carry(reader, server_writer, False),
+                                 self.carry(server_reader, writer, True))
 
     async def carry(self, reader, writer, delayed):
         queue = asyncio.Queue()
@@ -91,13 +93,13 @@ class DelayLine:
 
 
 class Fault:
-    """What happens at the beginning of `during`, and what ends it."""
+    """The fault of a scenario: begins with `during`, ends with `after`."""
 
     def __init__(self, scenario, shop):
         self.scenario, self.shop, self.neighbour, self.line = scenario, shop, None, None
 
     def prepare(self):
-        if self.scenario == "slow":            # the account side is led past the line from its start
+        if self.scenario == "slow":            # the account side uses the proxy from its start
             self.line = DelayLine(int(self.shop.url.rsplit(":", 1)[1]))
             self.shop.account_url = f"nats://127.0.0.1:{self.line.port}"
 
@@ -110,8 +112,8 @@ class Fault:
         elif self.scenario == "slow":
             self.line.delay_s = SLOW_S
         elif self.scenario == "busy":
-            self.neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=die_with_parent,
-                                              start_new_session=True)
+            self.neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"],
+                                              preexec_fn=die_with_parent, start_new_session=True)
 
     def end(self):
         side = self.shop.way.account_side
@@ -135,11 +137,11 @@ class Fault:
             self.line.close()
 
 
-# ---- Orders ------------------------------------------------------------------------------------------
+# ---- Orders --------------------------------------------------------------------------------------
 
 
 class Orders:
-    """What the load generator wrote: (intended s, latency ms or None, answer)."""
+    """The output of the load generator: (intended s, latency ms or None, answer)."""
 
     def __init__(self, text):
         lines = text.splitlines()
@@ -147,19 +149,21 @@ class Orders:
         self.rows = []
         for line in lines[1:]:
             intended, latency, answer = line.split()
-            self.rows.append((int(intended) / 1e6, int(latency) / 1e3 if int(latency) >= 0 else None, answer))
+            self.rows.append(
+                (int(intended) / 1e6, int(latency) / 1e3 if int(latency) >= 0 else None, answer))
 
     def part(self, begin, end):
         return [row for row in self.rows if begin <= row[0] < end]
 
 
 def figures(rows, seconds):
-    """Of orders: answered, refused, unanswered in %; a second; latencies of the answered ones."""
+    """Orders: answered, refused, unanswered in %; answers a second; latencies of the answers."""
     latencies = sorted(latency for _, latency, answer in rows if answer == "ok")
     count, refused = len(rows), sum(answer not in ("ok", "none") for _, _, answer in rows)
 
     def percentile(p):
-        return round(latencies[min(len(latencies) - 1, math.ceil(len(latencies) * p) - 1)], 2) if latencies else None
+        return round(latencies[min(len(latencies) - 1,
+                                   math.ceil(len(latencies) * p) - 1)], 2) if latencies else None
     if not count:
         return None
     return {"orders": count, "answered_percent": round(100 * len(latencies) / count, 2),
@@ -170,7 +174,7 @@ def figures(rows, seconds):
 
 
 def by_step(orders, length):
-    """For the plots: of each half second of intended times its begin, answered %, and the 99th percentile."""
+    """For the plots: for each half second of intended times its begin, answered %, and p99."""
     series = []
     for step in range(math.ceil(length / STEP_S)):
         part = figures(orders.part(step * STEP_S, (step + 1) * STEP_S), STEP_S)
@@ -182,9 +186,14 @@ class Load:
     """The load generator, running; the clock of a run is its own."""
 
     def __init__(self, shop, build, *how):
-        command = [f"{build}/compare/open-load", "--server", shop.url, "--subject", shop.way.subject, "--accounts", str(shop.accounts_file),
-                   "--skus", "10", "--patience-ms", str(PATIENCE_MS), *how]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        command = [
+            f"{build}/compare/open-load", "--server", shop.url, "--subject", shop.way.subject,
+            "--accounts",
+            str(shop.accounts_file), "--skus", "10", "--patience-ms",
+            str(PATIENCE_MS), *how
+        ]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        text=True, preexec_fn=die_with_parent)
         self.output, self.reader = "", threading.Thread(target=self.read, daemon=True)
         self.start = time.monotonic()
         self.reader.start()
@@ -205,7 +214,7 @@ class Load:
             self.process.wait()
 
 
-# ---- Scenarios ---------------------------------------------------------------------------------------
+# ---- Scenarios -----------------------------------------------------------------------------------
 
 
 def plan(span, rate, scenario):
@@ -220,7 +229,7 @@ def until(moment, progress):
 
 
 def await_caught_up(shop, newest, ended, end, progress):
-    """Seconds from the end of the fault until nothing from before it was missing anywhere; None: not by then."""
+    """Seconds from the end of the fault until no earlier order is missing; None: not by `end`."""
     while time.monotonic() < end:
         if shop.is_settled(newest):
             return time.monotonic() - ended
@@ -230,16 +239,20 @@ def await_caught_up(shop, newest, ended, end, progress):
 
 
 def recovery(orders, fault_from, fault_to, caught_up):
-    """Until orders are as before and nothing is missing: the later of both. An order that is late counts from its intended
-    time, for then a customer came who had to wait."""
-    bad = [at for at, latency, answer in orders.rows if at >= fault_from and (answer != "ok" or latency > GOOD_MS)]
+    """Seconds until orders are good again and no earlier order is missing: the later of the two. A
+    late order counts from its intended time: the customer waited from then on."""
+    bad = [
+        at for at, latency, answer in orders.rows
+        if at >= fault_from and (answer != "ok" or latency > GOOD_MS)
+    ]
     if caught_up is None:
         return None
     return round(max([caught_up] + [at - fault_to for at in bad]), 2)
 
 
 def drive(shop, fault, span, options, progress):
-    """One load with the fault in its middle: (orders, when the fault began and ended on the load's clock, caught up after)."""
+    """One load with the fault in its middle: (orders, begin and end of the fault on the load's
+    clock, caught up after)."""
     length = sum(span)
     load = Load(shop, options.build, "--plan", plan(span, options.rate, fault.scenario))
     try:
@@ -268,24 +281,28 @@ def measure(shop, fault, span, options, progress):
     after = shop.counters()
     answered = sum(answer == "ok" for _, _, answer in orders.rows)
     result = {
-        "during": figures(orders.part(began, ended), ended - began),
-        "after": figures(orders.part(ended, sum(span)), sum(span) - ended),
-        "all": figures(orders.part(span.warm, sum(span)), sum(span) - span.warm),
-        "fault": [round(began, 2), round(ended, 2)],
+        "during": figures(orders.part(began, ended),
+                          ended - began), "after": figures(orders.part(ended, sum(span)),
+                                                           sum(span) - ended),
+        "all": figures(orders.part(span.warm, sum(span)),
+                       sum(span) - span.warm), "fault": [round(began, 2),
+                                                         round(ended, 2)],
         "recovery_s": None if scenario == "healthy" else recovery(orders, began, ended, caught_up),
-        "recovered": caught_up is not None, "left_behind": shop.left_behind(newest), "steps": by_step(orders, sum(span)),
+        "recovered": caught_up is not None, "left_behind": shop.left_behind(newest),
+        "steps": by_step(orders, sum(span)),
     }
     if scenario == "healthy" and answered:
         cpu = {name: after["cpu"][name] - before["cpu"].get(name, 0) for name in after["cpu"]}
         result["messages_per_order"] = round((after["messages"] - before["messages"]) / answered, 2)
         result["bytes_per_order"] = round((after["bytes"] - before["bytes"]) / answered)
-        result["cpu_s_per_1000"] = round(1000 * sum(seconds for name, seconds in cpu.items() if name != "server") / answered, 2)
+        result["cpu_s_per_1000"] = round(
+            1000 * sum(seconds for name, seconds in cpu.items() if name != "server") / answered, 2)
         result["cpu_server_s_per_1000"] = round(1000 * cpu["server"] / answered, 2)
     return result
 
 
 def capacity(shop, options, progress):
-    """Orders a second with 128 always under way."""
+    """Orders a second with 128 always in flight."""
     progress()
     load = Load(shop, options.build, "--in-flight", "128", "--seconds", str(options.capacity_s))
     try:
@@ -301,7 +318,7 @@ def capacity(shop, options, progress):
 
 
 def needed_services(shop, progress):
-    """Who must be up: each is killed in turn, and an order is tried without it."""
+    """The services that must be up: each is killed in turn, and an order is tried without it."""
     needed = []
     for name in shop.way.programs:
         progress()
@@ -314,13 +331,13 @@ def needed_services(shop, progress):
 
 
 def run_way(name, scenarios, span, options, progress):
-    """All scenarios of one way, each in a shop of its own, so that none starts with what another left behind."""
+    """All scenarios of one way, each in a new shop, so that no scenario depends on another."""
     results = {}
     for scenario in scenarios:
         folder = os.path.join(options.work, name, scenario)
         shop = Shop(WAYS[name], options.build, folder, options.server)
         fault = Fault(scenario, shop)
-        shop.on_server = fault.prepare         # a line is laid before the services start
+        shop.on_server = fault.prepare         # before the services start
         progress(name, scenario, sum(span))
         try:
             with shop:

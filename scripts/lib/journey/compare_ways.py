@@ -1,7 +1,8 @@
 """Compare's ways: the architectures that scripts/compare measures, and one running shop of each.
 
-A way is a list of programs. A shop is a NATS server and these programs in a folder of its own, with customers and products
-in it. Everything that a shop starts ends with it, and with the process that made it, however that ends.
+A way is a list of programs. A shop is a NATS server and these programs in their own folder, with
+customers and products. All processes of a shop end with the shop, and with the process that made
+it, however that process ends.
 """
 import contextlib
 import ctypes
@@ -22,10 +23,14 @@ from journey.natsline import Connection
 
 CUSTOMERS, PRODUCTS, STOCK = 50, 10, 10**9
 STOP_S = 5                             # then a process is killed
-NOT_YET = {"busy", "replaying", "internal", "unknown_account", "no_valid_card"}   # a projection may be on its way
+# Refusals until a projection has caught up.
+NOT_YET = {"busy", "replaying", "internal", "unknown_account", "no_valid_card"}
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
-PERSON = {"name": "Customer", "street": "1 Market Street", "city": "Bremen", "postal_code": "28195", "country": "DE"}
+PERSON = {
+    "name": "Customer", "street": "1 Market Street", "city": "Bremen", "postal_code": "28195",
+    "country": "DE"
+}
 
 
 class Way:
@@ -39,26 +44,38 @@ def entities(way, more):
     return {**{f"{name}-svc": f"compare/{way}-{name}" for name in names}, **more}
 
 
-# The hops are the messages that follow one another between the customer's request and the answer, both included.
+# The hops are the messages that follow one another between the customer's request and the answer,
+# both included.
 WAYS = {
-    "orchestrated": Way("entity services, orchestrated", entities("orchestrated", {"gateway": "compare/orchestrated-gateway"}),
-                        "order.place", 10, "user-svc", True),
-    "choreographed": Way("entity services, choreographed", entities("choreographed", {}), "user.get", 6, "user-svc", True),
-    "synchronous": Way("journey services, synchronous", {"account-svc": "compare/synchronous-account",
-                       "order-svc": "compare/synchronous-order"}, "order.place", 4, "account-svc", False),
-    "pushed": Way("journey services, pushed projections", {"account-svc": "compare/pushed-account",
-                  "order-svc": "compare/pushed-order"}, "order.place", 2, "account-svc", False),
-    "journeys": Way("journey services, projections by streams", {"account-svc": "account-svc/account-svc",
-                    "order-svc": "order-svc/order-svc"}, "order.place", 2, "account-svc", False),
+    "orchestrated": Way("entity services, orchestrated",
+                        entities("orchestrated",
+                                 {"gateway": "compare/orchestrated-gateway"}), "order.place", 10,
+                        "user-svc", True), "choreographed": Way("entity services, choreographed",
+                                                                entities("choreographed", {}),
+                                                                "user.get", 6, "user-svc", True),
+    "synchronous": Way(
+        "journey services, synchronous",
+        {"account-svc": "compare/synchronous-account", "order-svc": "compare/synchronous-order"},
+        "order.place", 4, "account-svc", False),
+    "pushed": Way("journey services, pushed projections",
+                  {"account-svc": "compare/pushed-account", "order-svc": "compare/pushed-order"},
+                  "order.place", 2, "account-svc", False),
+    "journeys": Way("journey services, projections by streams",
+                    {"account-svc": "account-svc/account-svc", "order-svc": "order-svc/order-svc"},
+                    "order.place", 2, "account-svc", False),
 }
 
 
 class CompareError(Exception):
-    """A shop cannot be brought to work; the message is for a person."""
+    """A shop does not work; the message is for the user."""
 
 
 def find_server():
-    places = [os.environ.get("NATS_SERVER"), str(ROOT / ".tools/bin/nats-server"), shutil.which("nats-server"), "/usr/sbin/nats-server"]
+    places = [
+        os.environ.get("NATS_SERVER"),
+        str(ROOT / ".tools/bin/nats-server"),
+        shutil.which("nats-server"), "/usr/sbin/nats-server"
+    ]
     for place in places:
         if place and os.access(place, os.X_OK):
             return place
@@ -88,11 +105,12 @@ class Shop:
     """One way, running. Use it in a `with`."""
 
     def __init__(self, way, build, folder, server_program):
-        self.way, self.build, self.folder, self.server_program = way, pathlib.Path(build), pathlib.Path(folder), server_program
+        self.way, self.build, self.folder, self.server_program = way, pathlib.Path(
+            build), pathlib.Path(folder), server_program
         self.processes, self.line, self.url, self.monitor = {}, None, None, None
-        self.account_url = None                        # the account side may be led past a proxy
-        self.on_server = lambda: None                  # called between the server's start and the services'
-        self.flags = []                                # of the services, beside the usual ones
+        self.account_url = None                        # a proxy's, for the account side
+        self.on_server = lambda: None  # called between the server's start and the services'
+        self.flags = []                                # further flags of the services
         self.accounts_file = self.folder / "accounts"
 
     def __enter__(self):
@@ -110,15 +128,18 @@ class Shop:
 
     def spawn(self, name, command):
         with open(self.folder / f"{name}.log", "ab") as log:
-            # The thread that starts them is the main one: PDEATHSIG is about the thread.
-            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                    start_new_session=True, preexec_fn=die_with_parent)
+            # Call this on the main thread: PDEATHSIG follows the thread that starts the process.
+            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                                    stderr=log, start_new_session=True,
+                                                    preexec_fn=die_with_parent)
 
     def start(self, name):
         (self.folder / name).mkdir(exist_ok=True)
         url = self.account_url if name == self.way.account_side and self.account_url else self.url
         command = [str(self.build / self.way.programs[name]), "--server", url]
-        self.spawn(name, command if name == "gateway" else command + ["--data-dir", str(self.folder / name), *self.flags])
+        self.spawn(
+            name, command if name == "gateway" else command
+            + ["--data-dir", str(self.folder / name), *self.flags])
 
     def signal(self, name, number):
         self.processes[name].send_signal(number)
@@ -130,8 +151,9 @@ class Shop:
     def start_server(self):
         port, monitor_port = free_port(), free_port()
         config = self.folder / "nats.conf"
-        config.write_text(f'listen: "127.0.0.1:{port}"\nhttp: "127.0.0.1:{monitor_port}"\n'
-                          f'jetstream {{ store_dir: "{self.folder / "server"}" }}\n', encoding="utf-8")
+        config.write_text(
+            f'listen: "127.0.0.1:{port}"\nhttp: "127.0.0.1:{monitor_port}"\n'
+            f'jetstream {{ store_dir: "{self.folder / "server"}" }}\n', encoding="utf-8")
         self.url, self.monitor = f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitor_port}"
         self.spawn("server", [self.server_program, "-c", str(config)])
         self.wait(10, "the server answers", lambda: self.varz() is not None)
@@ -146,7 +168,7 @@ class Shop:
         self.fill()
 
     def close(self):
-        """Everything ends: in peace when it can, and within a bound; the server last."""
+        """Stops all processes: gracefully, or by SIGKILL after a bounded time; the server last."""
         self.end(self.way.programs)
         self.end(["server"])
         if self.line:
@@ -155,7 +177,7 @@ class Shop:
     def end(self, names):
         running = [self.processes[name] for name in names if name in self.processes]
         for process in running:
-            process.send_signal(signal.SIGTERM)            # nothing, when it has ended already
+            process.send_signal(signal.SIGTERM)            # no effect on an ended process
             process.send_signal(signal.SIGCONT)
         for process in running:
             try:
@@ -169,16 +191,18 @@ class Shop:
         while not (value := condition()):
             for name, process in self.processes.items():
                 if process.poll() is not None:
-                    raise CompareError(f"{name} has ended while waiting until {what}: see {self.folder / name}.log")
+                    raise CompareError(
+                        f"{name} has ended while waiting until {what}: see {self.folder / name}.log"
+                    )
             if time.monotonic() > end:
                 raise CompareError(f"not within {seconds} s: {what}; see {self.folder}")
             time.sleep(0.02)
         return value
 
-    # ---- Talking
+    # ---- Requests
 
     def ask(self, subject, body, timeout=1.0):
-        """One request: the decoded answer; None when none came in time, or nobody is there."""
+        """One request: the decoded answer; None after a timeout, or without a responder."""
         token = os.urandom(4).hex()
         end = time.monotonic() + timeout
         if not self.line.request(subject, json.dumps(body).encode(), token):
@@ -190,7 +214,7 @@ class Shop:
         return None
 
     def must(self, subject, body):
-        """Asks until it is accepted: the service may be starting."""
+        """Retries a request until it is accepted: the service may be starting."""
         def accepted():
             answer = self.ask(subject, body)
             code = (answer or {}).get("error", {}).get("code")
@@ -200,26 +224,37 @@ class Shop:
         return self.wait(20, f"{subject} is accepted", accepted)
 
     def fill(self):
-        """Customers with a card each, and products without end."""
+        """Adds customers with a card each, and products with a stock that never ends."""
         accounts = []
         for i in range(CUSTOMERS):
             if self.way.is_entities:
                 account = f"acc_00000000-0000-7000-8000-{i:012x}"
-                self.must("user.put", {"account_id": account, **PERSON, "card_id": account.replace("acc", "crd"), "card_token": "tok_ok"})
+                self.must(
+                    "user.put", {
+                        "account_id": account, **PERSON, "card_id": account.replace("acc", "crd"),
+                        "card_token": "tok_ok"
+                    })
             else:
                 address = {key: value for key, value in PERSON.items() if key != "name"}
                 body = {"name": PERSON["name"], "email": f"{i}@example.org", "address": address}
                 account = self.must("account.register", body)["account_id"]
-                self.must("account.add-card", {"account_id": account, "card_token": "tok_ok", "brand": "visa", "last4": "4242",
-                                               "expires": "2099-12"})
+                self.must(
+                    "account.add-card", {
+                        "account_id": account, "card_token": "tok_ok", "brand": "visa",
+                        "last4": "4242", "expires": "2099-12"
+                    })
             accounts.append(account)
         for i in range(PRODUCTS):
             if self.way.is_entities:
-                self.must("product.put", {"sku": f"sku-{i}", "name": f"Product {i}", "currency": "EUR", "amount": 100 + i})
+                self.must("product.put", {
+                    "sku": f"sku-{i}", "name": f"Product {i}", "currency": "EUR", "amount": 100 + i
+                })
                 self.must("inventory.put", {"sku": f"sku-{i}", "stock": STOCK})
             else:
                 price = {"amount": 100 + i, "currency": "EUR"}
-                self.must("order.add-product", {"sku": f"sku-{i}", "name": f"Product {i}", "price": price, "stock": STOCK})
+                self.must(
+                    "order.add-product",
+                    {"sku": f"sku-{i}", "name": f"Product {i}", "price": price, "stock": STOCK})
         self.accounts_file.write_text("\n".join(accounts) + "\n", encoding="utf-8")
         self.must(self.way.subject, self.order(accounts[-1]))
 
@@ -232,7 +267,7 @@ class Shop:
         answer = self.ask(self.way.subject, self.order(account), timeout)
         return bool(answer) and "order_id" in answer
 
-    # ---- Looking
+    # ---- Observation
 
     def varz(self):
         try:
@@ -242,20 +277,25 @@ class Shop:
             return None
 
     def counters(self):
-        """Messages and bytes that crossed a connection of the server, both ways, and CPU seconds by process."""
+        """Messages and bytes over the server's connections, in and out, and CPU s by process."""
         varz = self.varz() or {}
-        return {"messages": varz.get("in_msgs", 0) + varz.get("out_msgs", 0), "bytes": varz.get("in_bytes", 0) + varz.get("out_bytes", 0),
-                "cpu": {name: cpu_seconds(process.pid) for name, process in self.processes.items()}}
+        return {
+            "messages": varz.get("in_msgs", 0) + varz.get("out_msgs", 0),
+            "bytes": varz.get("in_bytes", 0) + varz.get("out_bytes", 0),
+            "cpu": {name: cpu_seconds(process.pid) for name, process in self.processes.items()}
+        }
 
     def rows(self, service, sql, *values):
-        """Of a service's database, read from outside."""
+        """Rows of a service's database, read from outside."""
         files = list((self.folder / service).glob("*.db"))
         if not files:
             raise CompareError(f"{service} has no database")
         end = time.monotonic() + STOP_S
-        while True:                        # a file that is being opened by its service may not be readable for a moment
+        while True:  # unreadable for a moment while the service opens the file
             try:
-                with contextlib.closing(sqlite3.connect(f"file:{files[0]}?mode=ro", uri=True, timeout=2)) as database:
+                with contextlib.closing(
+                        sqlite3.connect(f"file:{files[0]}?mode=ro", uri=True,
+                                        timeout=2)) as database:
                     return database.execute(sql, values).fetchall()
             except sqlite3.OperationalError as error:
                 if time.monotonic() > end:
@@ -266,22 +306,32 @@ class Shop:
         return self.rows("order-svc", "SELECT coalesce(max(order_id), '') FROM orders")[0][0]
 
     def left_behind(self, newest):
-        """What is not in order up to this order: purchases that account-svc has not heard of, or stock that is reserved
-        for no order. The synchronous way keeps neither."""
+        """Up to this order: purchases that account-svc does not know, or reservations without an
+        order. The synchronous way has neither."""
         if self.way.is_entities:
-            reserved = {row[0] for row in self.rows("inventory-svc", "SELECT DISTINCT order_id FROM reservations")}
-            return len(reserved - {row[0] for row in self.rows("order-svc", "SELECT order_id FROM orders")})
+            reserved = {
+                row[0]
+                for row in self.rows("inventory-svc", "SELECT DISTINCT order_id FROM reservations")
+            }
+            return len(reserved
+                       - {row[0] for row in self.rows("order-svc", "SELECT order_id FROM orders")})
         if "synchronous" in self.way.title:
             return 0
-        orders = self.rows("order-svc", "SELECT count(*) FROM orders WHERE order_id <= ? AND status = 3", newest)[0][0]
-        purchases = self.rows("account-svc", "SELECT count(*) FROM purchases WHERE order_id <= ? AND status = 'paid'", newest)[0][0]
+        orders = self.rows("order-svc",
+                           "SELECT count(*) FROM orders WHERE order_id <= ? AND status = 3",
+                           newest)[0][0]
+        purchases = self.rows(
+            "account-svc", "SELECT count(*) FROM purchases WHERE order_id <= ? AND status = 'paid'",
+            newest)[0][0]
         return orders - purchases
 
     def is_settled(self, newest):
-        """Are all orders up to this one through, everywhere?"""
+        """Whether all orders up to this one are finished in all services."""
         if self.way.is_entities:
             return True
-        open_orders = self.rows("order-svc", "SELECT count(*) FROM orders WHERE order_id <= ? AND status = 1", newest)[0][0]
+        open_orders = self.rows("order-svc",
+                                "SELECT count(*) FROM orders WHERE order_id <= ? AND status = 1",
+                                newest)[0][0]
         return open_orders == 0 and self.left_behind(newest) == 0
 
 

@@ -59,7 +59,7 @@ class Help:
         return found
 
 
-# ---- man --------------------------------------------------------------------------------------------
+# ---- man -----------------------------------------------------------------------------------------
 
 def escape(text):
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...")
@@ -107,7 +107,7 @@ def man(page):
     return "\n".join(out) + "\n"
 
 
-# ---- Completion -------------------------------------------------------------------------------------
+# ---- Completion ----------------------------------------------------------------------------------
 
 def bash_values(page):
     """What may follow an option that takes a value: files, folders, one of a few words, or what only the user knows."""

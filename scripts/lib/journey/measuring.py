@@ -1,26 +1,30 @@
-"""Measuring: what scripts/compare and scripts/bench share: the programs, the machine, and the place of a run in a document."""
+"""Measuring: shared by scripts/compare and scripts/bench: the programs, the machine, and the place
+of a run in a document."""
 import os
 import platform
 import signal
 import subprocess
 import sys
+import textwrap
 
 from journey import ROOT
 
 
 def programs_folder():
-    """Built now, unless the environment names a folder."""
+    """The folder of the programs: built now, unless the environment names one."""
     if folder := os.environ.get("JOURNEY_BUILD_DIR"):
         return folder
     subprocess.run([str(ROOT / "scripts/setup")], check=True, stdin=subprocess.DEVNULL)
     build = [str(ROOT / "scripts/dev/build"), "release"]
     subprocess.run(build, check=True, stdin=subprocess.DEVNULL)
-    return subprocess.run([*build, "--print-dir"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return subprocess.run([*build, "--print-dir"], check=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def version_of(program, name):
-    """Of the line that begins with the name, as `--version` prints it."""
-    said = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    """The version in the line of `--version` that begins with the name."""
+    said = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout
     return next(line.split()[-1].lstrip("v") for line in said.splitlines() if line.startswith(name))
 
 
@@ -31,12 +35,16 @@ def machine(server, build):
             if line.startswith("model name"):
                 cpu = line.split(":", 1)[1].strip()
                 break
-    return {"cores": len(os.sched_getaffinity(0)), "cpu": cpu, "kernel": platform.release().split("-")[0],
-            "server": version_of(server, "nats-server"), "sqlite": version_of(f"{build}/order-svc/order-svc", "SQLite"), "load": round(os.getloadavg()[0], 1)}
+    return {
+        "cores": len(os.sched_getaffinity(0)), "cpu": cpu,
+        "kernel": platform.release().split("-")[0], "server": version_of(server, "nats-server"),
+        "sqlite": version_of(f"{build}/order-svc/order-svc",
+                             "SQLite"), "load": round(os.getloadavg()[0], 1)
+    }
 
 
 def command(program, without):
-    """How this run was asked for; options that only say where its report goes, and their values, do not belong to it."""
+    """The command line of this run, without the options that only say where the report goes."""
     words, kept = iter(sys.argv[1:]), [program]
     for word in words:
         name = word.split("=")[0]
@@ -47,8 +55,13 @@ def command(program, without):
     return " ".join(kept)
 
 
+def paragraph(text):
+    """Prose in lines of at most 100 columns, as in all documents."""
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
 def put_into(document, program, text):
-    """A run's place in a document is between two marks; what is around them is written by people."""
+    """Replaces a run in a document, between two marks; the text around them is written by hand."""
     begin, end = f"<!-- the run begins: written by {program} --docs -->", "<!-- the run ends -->"
     path = ROOT / "docs" / document
     before, rest = path.read_text(encoding="utf-8").split(begin)
@@ -56,7 +69,7 @@ def put_into(document, program, text):
 
 
 def end_by_signals():
-    """A signal that asks us to end is an exception, so that everything is put away."""
+    """Turns the signals that end a program into an exception, so that everything is cleaned up."""
     def interrupt(*_):
         raise KeyboardInterrupt
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,12 +1,13 @@
-"""Proxy: a bad network between a service and its server: one TCP proxy on loopback, in a thread of its own.
+"""Proxy: a bad network between a service and its server: a TCP proxy on loopback in its own thread.
 
     proxy = Proxy(mesh.port)                         # listens on proxy.port, passes everything
     mesh.flags["order-svc"] = ["--server", proxy.url]
     proxy.partition(); …; proxy.heal()
 
-What it can do to all connections, until heal(): hold both ways or one, delay, pass small pieces, stall at random as TCP
-does when packets are lost. reset() breaks them once, by RST. hold_back() keeps what the clients of this moment say, strand()
-then breaks them off, and deliver() hands it to the server after all: late, when they have come back by new connections.
+Until heal() the proxy can, for all connections: hold one or both directions, delay, pass small
+pieces, or stall at random, as TCP does after lost packets. reset() closes all connections once, by
+RST. hold_back() keeps the data of the present clients, strand() then closes their connections, and
+deliver() passes the data to the server after all: late, after the clients have reconnected.
 """
 import asyncio
 import contextlib
@@ -21,7 +22,7 @@ TO_SERVER, TO_CLIENT = "to server", "to client"
 
 
 class Way:
-    """How one direction treats what it carries."""
+    """How the proxy treats one direction."""
 
     def __init__(self):
         self.open = asyncio.Event()
@@ -34,7 +35,8 @@ class Proxy:
         self.server_port, self.random = server_port, random.Random(seed)
         self.loop = asyncio.new_event_loop()
         self.ways, self.writers, self.carried = {}, set(), {TO_SERVER: 0, TO_CLIENT: 0}
-        self.gates, self.held = {}, []                 # a client's writer and what lets its words pass; those held back
+        self.gates, self.held = {}, [
+        ]  # a client's writer and what lets its words pass; those held back
         self.port, started = 0, threading.Event()
         self.thread = threading.Thread(target=self.run, args=(started,), daemon=True)
         self.thread.start()
@@ -53,7 +55,8 @@ class Proxy:
 
     async def serve(self, reader, writer):
         try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+            server_reader, server_writer = await asyncio.open_connection(
+                "127.0.0.1", self.server_port)
         except OSError:
             writer.close()
             return
@@ -61,7 +64,8 @@ class Proxy:
         self.writers |= pair
         gate = self.gates[writer] = asyncio.Event()
         gate.set()
-        await asyncio.gather(self.carry(reader, server_writer, TO_SERVER, gate), self.carry(server_reader, writer, TO_CLIENT))
+        await asyncio.gather(self.carry(reader, server_writer, TO_SERVER, gate),
+                             self.carry(server_reader, writer, TO_CLIENT))
         self.writers -= pair
         del self.gates[writer]
 
@@ -72,7 +76,7 @@ class Proxy:
                 await way.open.wait()
                 if gate:
                     await gate.wait()
-                size = way.piece                       # for all of this piece, whatever is said meanwhile
+                size = way.piece  # for all of this piece, whatever is said meanwhile
                 for at in range(0, len(data), size):
                     if way.loss and self.random.random() < way.loss:
                         await asyncio.sleep(self.random.uniform(0.2, 0.6))       # a retransmission
@@ -109,7 +113,8 @@ class Proxy:
 
     def hold_back(self):
         """What the clients of this moment say from now on is kept."""
-        self.call(lambda: (self.held.extend(self.gates.items()), [gate.clear() for _, gate in self.held]))
+        self.call(lambda: (self.held.extend(self.gates.items()),
+                           [gate.clear() for _, gate in self.held]))
 
     def strand(self):
         """Those clients are broken off; the server does not know."""
@@ -135,14 +140,16 @@ class Proxy:
 
 
 def main():
-    """proxy.py SERVER_PORT: prints its own port, then does what each line of standard input says: partition, deaf (nothing
-    reaches the client), mute (nothing reaches the server), slow, lossy, bytes, reset, heal. Ends with its input."""
+    """proxy.py SERVER_PORT: prints its own port, then obeys each line of standard input: partition,
+    deaf (nothing reaches the client), mute (nothing reaches the server), slow, lossy, bytes, reset,
+    heal. Ends with its input."""
     proxy = Proxy(int(sys.argv[1]))
     print(proxy.port, flush=True)
     commands = {
-        "partition": proxy.partition, "deaf": lambda: proxy.hold(TO_CLIENT), "mute": lambda: proxy.hold(TO_SERVER),
-        "slow": lambda: proxy.treat(delay_s=0.05), "lossy": lambda: proxy.treat(piece=1400, loss=0.1),
-        "bytes": lambda: proxy.treat(piece=7), "reset": proxy.reset, "heal": proxy.heal,
+        "partition": proxy.partition, "deaf": lambda: proxy.hold(TO_CLIENT),
+        "mute": lambda: proxy.hold(TO_SERVER), "slow": lambda: proxy.treat(delay_s=0.05),
+        "lossy": lambda: proxy.treat(piece=1400, loss=0.1), "bytes": lambda: proxy.treat(piece=7),
+        "reset": proxy.reset, "heal": proxy.heal,
     }
     for line in sys.stdin:
         commands[line.strip()]()

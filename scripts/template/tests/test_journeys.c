@@ -1,5 +1,5 @@
-/* Journeys of @name@ as stories: given these events, when this request, then these events and this reply.
- * Each ends with the proof that the tables folded anew from the logs are the same. */
+/* Journeys of @name@ as stories: given these events, when this request, then these events and this
+ * reply. Each ends with the proof that the tables folded anew from the logs are the same. */
 #include "service.h"
 #include "test/harness.h"
 #include <criterion/criterion.h>
@@ -10,11 +10,14 @@
 #define TAKEN THEN_EVENT("Taken", "{'order_id':'" ORDER "','account_id':'" ANNA "'}")
 
 static const char *const folds[] = {
-    "SELECT group_concat(order_id || taken_ms, ' ') FROM (SELECT * FROM taken_orders ORDER BY order_id)",
-    "SELECT group_concat(order_id || account_id, ' ') FROM (SELECT * FROM paid_orders ORDER BY order_id)",
+    "SELECT group_concat(order_id || taken_ms, ' ')"
+    " FROM (SELECT * FROM taken_orders ORDER BY order_id)",
+    "SELECT group_concat(order_id || account_id, ' ')"
+    " FROM (SELECT * FROM paid_orders ORDER BY order_id)",
     NULL,
 };
-#define RUN_ALL(stories) stories_run(&@name@_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
+#define RUN_ALL(stories) \
+    stories_run(&@name@_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
 
 Test(@name@, take_order)
 {

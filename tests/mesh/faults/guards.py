@@ -11,7 +11,7 @@ import signal
 import time
 
 import kit
-from basics import SLOWER, require, wait_until
+from basics import require, wait_until
 from disk import Disk
 from journey.proxy import Proxy
 from rows_client import forge_next
@@ -254,7 +254,7 @@ QUICK = ("gap_rule", "idempotency_key")
 def without_story():
     """Guards that the sources mark, and that no story provokes."""
     marked = set()
-    for path in glob.glob(os.path.join(kit.ROOT, "common", "*", "*.c")):
+    for path in glob.glob(os.path.join(kit.ROOT, "common", "**", "*.c"), recursive=True):
         with open(path, encoding="utf-8") as file:
             marked |= set(re.findall(r"\bGUARD\((\w+)\)", file.read()))
     require(marked, "the sources mark no guard")
@@ -263,9 +263,9 @@ def without_story():
 
 def violations(mesh, wait):
     """The titles of the checks that scripts/check finds wrong."""
-    done = kit.subprocess.run([os.path.join(kit.SCRIPTS, "check"), "--dir", mesh.folder, "--wait", str(wait * SLOWER)],
-                              env=mesh.environment(), stdin=kit.subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                              timeout=180 * SLOWER)
+    done = kit.subprocess.run([os.path.join(kit.SCRIPTS, "check"), "--dir", mesh.folder, "--wait", str(kit.slower(wait))],
+                              env=dict(mesh.environment(), JOURNEY_PATIENCE="1"), stdin=kit.subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                              timeout=kit.far(180))
     found = [line[2:].rsplit(None, 2)[0].strip() for line in done.stdout.splitlines() if line.startswith("x ")]
     require((done.returncode == 1) == bool(found), f"scripts/check ends with {done.returncode}:\n{done.stdout}{done.stderr}")
     return found

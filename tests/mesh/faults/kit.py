@@ -28,26 +28,32 @@ import stat
 import subprocess
 import time
 
-from basics import (FULL, LOG, MARK, NEEDS, READER, ROOT, SCRIPTS, SECRETS, CONTROL, SERVICES, SLOWER, Failed, Skipped,
-                    faketime_library, is_sanitized, leftovers, needs, require, script, wait_until)
+from basics import (FULL, LOG, MARK, NEEDS, READER, ROOT, SCRIPTS, SECRETS, CONTROL, SERVICES, Failed, Skipped,
+                    faketime_library, is_sanitized, leftovers, let_pass, needs, require, script, wait_until)
 from journey import meshview                        # beside the scripts, whose folder basics puts on the path
 from journey.natsline import Connection
+from journey.patience import far, slower
 
-__all__ = ["FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "SLOWER", "Connection", "Failed", "Load", "Mesh",
-           "Skipped", "faketime_library", "is_sanitized", "json", "leftovers", "needs", "os", "require", "script",
-           "subprocess", "wait_until"]
+__all__ = ["FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "Connection", "Failed", "Load", "Mesh",
+           "Skipped", "faketime_library", "far", "is_sanitized", "json", "leftovers", "let_pass", "needs", "os", "require",
+           "script", "slower", "subprocess", "wait_until"]
+
+
+LONGEST_S = 3600                       # a load that nobody ends
 
 
 # ---- A load of customers ------------------------------------------------------------------------------
 
 class Load:
-    """scripts/load in the background; each request is sent again until it has an answer."""
+    """scripts/load in the background; each request is sent again until it has an answer. It lasts for
+    `seconds`, and until finish(), however long the test takes; with `ends` for the seconds only."""
 
-    def __init__(self, mesh, seconds, rate, seed, in_flight):
+    def __init__(self, mesh, seconds, rate, seed, in_flight, ends):
+        self.until = time.monotonic() + seconds
         self.said = open(os.path.join(mesh.folder, "log", f"load-{seed}.log"), "w+b")
         self.process = subprocess.Popen(
-            [os.path.join(SCRIPTS, "load"), "--history", mesh.history, "--server", mesh.url, "--seconds", str(seconds),
-             "--rate", str(rate), "--seed", str(seed), "--in-flight", str(in_flight), "--settle", str(60 * SLOWER)],
+            [os.path.join(SCRIPTS, "load"), "--history", mesh.history, "--server", mesh.url, "--seconds", str(seconds if ends else seconds + LONGEST_S),
+             "--rate", str(rate), "--seed", str(seed), "--in-flight", str(in_flight), "--settle", "60"],
             env=mesh.environment(), stdin=subprocess.DEVNULL, stdout=self.said, stderr=subprocess.STDOUT)
 
     def runs(self):
@@ -55,8 +61,12 @@ class Load:
 
     def finish(self, seconds=90):
         """Waits for its end: every request must have got its answer. Returns what it printed."""
+        while self.runs() and (left := self.until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+        if self.runs():
+            self.process.send_signal(signal.SIGUSR1)         # nothing new; what is open gets its answer
         try:
-            code = self.process.wait(seconds * SLOWER)
+            code = self.process.wait(far(seconds))
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise Failed("the load does not end") from None
@@ -147,7 +157,7 @@ class Mesh:
         self.write_programs()
         done = subprocess.run(self.run_in + [os.path.join(SCRIPTS, "mesh"), "--dir", self.folder, *arguments],
                               env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                              timeout=120 * SLOWER)
+                              timeout=far(120))
         if done.returncode != 0 and not may_fail:
             raise Failed(f"scripts/mesh {' '.join(arguments)}: {(done.stdout + done.stderr).strip()}")
         return done.stdout + done.stderr
@@ -261,7 +271,7 @@ class Mesh:
     @contextlib.contextmanager
     def database(self, name, write=False):
         path = self.database_path(name)
-        database = sqlite3.connect(path if write else f"file:{path}?mode=ro", uri=not write, timeout=10, isolation_level=None)
+        database = sqlite3.connect(path if write else f"file:{path}?mode=ro", uri=not write, timeout=far(10), isolation_level=None)
         try:
             yield database
         finally:
@@ -313,7 +323,7 @@ class Mesh:
         if self.connection is None:
             self.connection = self.client()
         answers, stamp = {}, os.urandom(4).hex()
-        end = time.monotonic() + timeout
+        end = time.monotonic() + slower(timeout)
         for i, (subject, body, key, headers) in enumerate(wanted):
             head = [*headers] + ([("Idempotency-Key", key)] if key else [])
             data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -379,8 +389,8 @@ class Mesh:
 
     # ---- Load, quiet, check
 
-    def load(self, seconds=2.0, rate=150, seed=1, in_flight=32):
-        load = Load(self, seconds, rate, seed, in_flight)
+    def load(self, seconds=2.0, rate=150, seed=1, in_flight=32, ends=False):
+        load = Load(self, seconds, rate, seed, in_flight, ends)
         self.helpers.append(load.process)
         return load
 
@@ -414,7 +424,7 @@ class Mesh:
         """Waits until nothing is under way any more (I12)."""
         view = meshview.Mesh(self.folder)
         view.environment = dict(self.environment(), NATS_URL=view.url)
-        reason = script("check").come_to_rest(view, seconds * SLOWER)
+        reason = script("check").come_to_rest(view, far(seconds))
         require(reason is None, f"the mesh does not come to rest: {reason}")
 
     def again(self):
@@ -423,7 +433,7 @@ class Mesh:
 
     def command(self, name, *arguments, code=0):
         done = subprocess.run([os.path.join(SCRIPTS, name), *arguments], env=self.environment(), stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, check=False, timeout=180 * SLOWER)
+                              capture_output=True, text=True, check=False, timeout=far(180))
         require(done.returncode == code, f"scripts/{name}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
@@ -431,7 +441,7 @@ class Mesh:
         """The end of each test: quiet, scripts/check, and what that one cannot see."""
         for name in ("server",) + SERVICES:
             require(name in self.may_be_down or self.runs(name), f"{name} does not run any more:\n{self.log_text(name)[-600:]}")
-        said = self.command("check", "--dir", self.folder, "--wait", str(wait * SLOWER))
+        said = self.command("check", "--dir", self.folder, "--wait", str(wait))
         for name, position, chain in self.marks:
             found = self.query(name, "SELECT hex(chain) FROM event_log WHERE position = ?", position)
             require(found == [(chain,)], f"{name}: event {position} is not the one that it was (I4)")
@@ -457,7 +467,7 @@ class Mesh:
         for helper in self.helpers:
             if helper.poll() is None:
                 helper.kill()
-                helper.wait(5)
+                helper.wait()
         try:
             self.script("down", may_fail=True)
         except (OSError, subprocess.SubprocessError) as error:

@@ -132,10 +132,10 @@ def fault_25_power_cut(mesh):
     """In the simulation: the power is cut and what was not synced is gone, sector by sector, also in the middle of a write and of a
     recovery. All that was answered is there. Without the sync before the reply (synchronous=NORMAL) the checks must fail."""
     simulate = program(mesh, "sim", "simulate")
-    done = subprocess.run([simulate, "--runs", "40", "--seed", "2500"], capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run([simulate, "--runs", "40", "--seed", "2500"], capture_output=True, text=True, check=False, timeout=kit.far(280))
     require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])
     for seed in range(1, 60):
-        cut = subprocess.run([simulate, "--without", "sync-before-reply", "--seed", str(seed)], capture_output=True, check=False, timeout=60)
+        cut = subprocess.run([simulate, "--without", "sync-before-reply", "--seed", str(seed)], capture_output=True, check=False, timeout=kit.far(60))
         if cut.returncode != 0:
             return f"with the sync: {done.stdout.strip().splitlines()[-1]}; without it seed {seed} fails"
     raise kit.Failed("the checks do not notice that the sync is missing")
@@ -146,5 +146,5 @@ def fault_26_malloc_fails(mesh):
     that failed succeeds when asked again; the tables are the fold of the log."""
     for name in ("account", "order"):
         done = subprocess.run([program(mesh, "fault_calls", f"fault_26_malloc_fails_{name}"), "13"], capture_output=True, text=True,
-                              check=False, timeout=280)
+                              check=False, timeout=kit.far(280))
         require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])

@@ -122,8 +122,7 @@ static const char *current_kind = "";
         }                                                                                     \
     } while (0)
 
-/* ---- The loop, as writer.c turns it
- * ----------------------------------------------------------- */
+/* ---- The loop, as writer.c turns it --------------------------------------------------------- */
 
 static int stage_open(struct stage *stage)
 {
@@ -161,8 +160,8 @@ static int64_t events_of(const struct stage *stage, const struct item *item)
         count = item->outcome == OUTCOME_DONE;
     else
         must(db_open(&options, &db) == 0 &&
-                 db_number(db, &count, "SELECT count(*) FROM event_log WHERE cause = ?1", "s",
-                           item->origin.cause) == 1,
+                 db_find_number(db, &count, "SELECT count(*) FROM event_log WHERE cause = ?1", "s",
+                                item->origin.cause) == 0,
              "the file cannot be read");
     db_free(db);
     faults_resume(paused);
@@ -216,8 +215,7 @@ static int settle(struct stage *stage, int64_t now_ms)
     return 0;
 }
 
-/* ---- Items
- * ------------------------------------------------------------------------------------ */
+/* ---- Items ---------------------------------------------------------------------------------- */
 
 static int decode(const struct schema *schema, const char *text, struct item *item,
                   void **ret_value)
@@ -307,8 +305,7 @@ static int given_before(int number)
     return count;
 }
 
-/* ---- Runs
- * ------------------------------------------------------------------------------------- */
+/* ---- Runs ----------------------------------------------------------------------------------- */
 
 static int try_step(struct stage *stage, int number)
 {
@@ -353,8 +350,7 @@ static void describe(struct stage *stage, struct buf *text)
     static const char *const queries[] = { FAULT_QUERIES };
     for (size_t i = 0; i < sizeof(queries) / sizeof(*queries); i++) {
         _deinit_(query) struct query q = { 0 };
-        must(query_open(&q, stage->db, queries[i], "") == 0, "%s", queries[i]);
-        must(query_next(&q) == 1, "%s has no row", queries[i]);
+        must(query_find(&q, stage->db, queries[i], "") == 0, "%s has no row", queries[i]);
         buf_put_format(text, "%s\n", query_text(&q, 0) ? query_text(&q, 0) : "-");
     }
 }
@@ -391,8 +387,9 @@ static void check_fold(struct stage *stage, const struct buf *expected)
         struct event event;
         must(event_reader_open(&reader, stage->db, FAULT_SERVICE.log, 0, INT64_MAX) == 0,
              "the log cannot be read");
-        while (event_reader_next(&reader, &event) > 0)
+        while (event_reader_has_next(&reader, &event))
             fold_one(&folded, &event);
+        must(event_reader_status(&reader) == 0, "the log cannot be read");
     }
     _deinit_(buf) struct buf text = { 0 };
     describe(&folded, &text);

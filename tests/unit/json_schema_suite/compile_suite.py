@@ -33,7 +33,7 @@ def main():
             number += 1
             name = f"suite_{number}"
             try:
-                compiler.compile(name, group["schema"], None, f"{file.name}: {group['description']}")
+                compiler.compile(name, group["schema"], f"{file.name}: {group['description']}")
             except Refused:
                 refused += 1
                 continue
