@@ -47,7 +47,7 @@ static void give_up(struct redrive *redrive, enum refusal refusal, const char *w
              redrive->redriven);
     log_warn("redrive", LOG_INT("redriven", redrive->redriven), LOG_TEXT("reason", why));
     redrive->item->outcome = OUTCOME_REFUSED;
-    redrive->item->refusal = refusal;
+    redrive->item->refusal = refusal_of(refusal);
     redrive->item->message = message;
     answer(redrive);
 }

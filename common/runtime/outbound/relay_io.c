@@ -39,6 +39,7 @@ static void publish(struct relay_io *relay_io, const struct relay_action *action
     _deinit_(event_reader) struct event_reader reader = { 0 };
     _deinit_(envelope) struct envelope envelope;
     envelope_init(&envelope);
+    envelope.schema_base = relay_io->outbound->service->schema_base;
     int64_t sequence = action->sequence;
     struct event event;
     int r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,

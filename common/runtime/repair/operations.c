@@ -41,7 +41,7 @@ int operations_accept(void *context, struct item *item)
 static void refuse(struct operations *operations, struct item *item, const char *why)
 {
     item->outcome = OUTCOME_REFUSED;
-    item->refusal = REFUSED_BUSY;
+    item->refusal = refusal_of(REFUSED_BUSY);
     item->message = why;
     reply_send(operations->sender->outbound.bus, BUS_URGENT, item);
     item_free(item);

@@ -193,7 +193,7 @@ static void on_request(void *context, struct bus_message *received)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
     if (refusal)
         reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
-                      refusal, why);
+                      refusal_of(refusal), why);
 }
 
 /* ---- All endpoints of an instance ----------------------------------------------------------- */
