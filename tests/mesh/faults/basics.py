@@ -1,4 +1,4 @@
-"""Basics: waiting, failing, what a test needs, and the processes that it may leave behind."""
+"""Basics: waiting, failing, what a test needs, and the processes that a test may leave behind."""
 import contextlib
 import functools
 import importlib.machinery
@@ -16,20 +16,20 @@ sys.path.insert(0, os.path.join(SCRIPTS, "lib"))
 
 SERVICES = ("account-svc", "order-svc")
 LOG = {"account-svc": "ACCOUNT", "order-svc": "ORDER"}          # a service's log and stream
-READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # whose durable stands on a stream
+READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # the reader of a stream
 MARK = "JOURNEY_FAULT_TEST"            # every process that a test starts inherits it
-FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as long as the catalogue says, else short
-SLOWER = float(os.environ.get("JOURNEY_FAULTS_SLOWER", "1"))    # how much longer all may take: sanitizers
+FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as often as the catalogue says
+SLOWER = float(os.environ.get("JOURNEY_FAULTS_SLOWER", "1"))     # factor of all time limits
 SECRETS = re.compile(rb"tok_[a-z]|@example\.org|19\d\d-\d\d-\d\d|Market Street")
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Failed(Exception):
-    """The test has found something wrong."""
+    """The test has found a failure."""
 
 
 class Skipped(Exception):
-    """The test cannot be done here; the text says why."""
+    """The test cannot run here; the text says why."""
 
 
 def require(condition, what):
@@ -39,11 +39,13 @@ def require(condition, what):
 
 
 def wait_until(condition, what, seconds=10.0, tick=0.02):
-    """Asks until condition() is true, and returns what it said; fails with `what` when the time is over."""
+    """Polls condition() until it is true, and returns its value; fails with `what` after the
+    time."""
     end = time.monotonic() + seconds * SLOWER
     while not (value := condition()):
         if time.monotonic() > end:
-            raise Failed(f"not within {seconds * SLOWER:.0f} s: {what() if callable(what) else what}")
+            raise Failed(
+                f"not within {seconds * SLOWER:.0f} s: {what() if callable(what) else what}")
         time.sleep(tick)
     return value
 
@@ -57,7 +59,17 @@ def script(name):
     return module
 
 
-# ---- What a test needs --------------------------------------------------------------------------------
+# ---- Parts of request bodies ---------------------------------------------------------------------
+
+def address_of(street, city="Bremen", postal_code="28195"):
+    return {"street": street, "city": city, "postal_code": postal_code, "country": "DE"}
+
+
+def order_of(account, sku="tea", quantity=1):
+    return {"account_id": account, "lines": [{"sku": sku, "quantity": quantity}]}
+
+
+# ---- What a test needs ---------------------------------------------------------------------------
 
 def has_crash_points(build):
     with open(os.path.join(build, "order-svc", "order-svc"), "rb") as file:
@@ -65,7 +77,8 @@ def has_crash_points(build):
 
 
 def faketime_library():
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
+                   "/usr/lib"):
         path = os.path.join(folder, "faketime", "libfaketimeMT.so.1")
         if os.path.exists(path):
             return path
@@ -79,7 +92,7 @@ def is_sanitized(build):
 
 NEEDS = {
     "crash points": lambda build: has_crash_points(build),
-    "no sanitizer": lambda build: not is_sanitized(build),   # what cannot be preloaded into one
+    "no sanitizer": lambda build: not is_sanitized(build),   # for libraries that are preloaded
     "root": lambda build: os.geteuid() == 0,
     "faketime": lambda build: faketime_library() is not None,
     "sqlite3": lambda build: shutil.which("sqlite3") is not None,
@@ -88,7 +101,8 @@ NEEDS = {
 
 
 def needs(*names, slow=False):
-    """What a test needs, from NEEDS; slow: only in a full run of scripts/faults, not in scripts/test."""
+    """What a test needs, from NEEDS. slow: the test runs only in scripts/faults, not in
+    scripts/test."""
     unknown = set(names) - set(NEEDS)
     if unknown:
         raise ValueError(f"unknown needs {unknown}")
@@ -99,10 +113,10 @@ def needs(*names, slow=False):
     return decorate
 
 
-# ---- What is left over -----------------------------------------------------------------------------------
+# ---- Leftover processes --------------------------------------------------------------------------
 
 def marked_processes():
-    """(pid, command) of what has inherited this test's mark, this process left out."""
+    """(pid, command) of each process that has inherited this test's mark, except this process."""
     mark, found = f"{MARK}={os.environ.get(MARK, '')}".encode(), []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
@@ -116,12 +130,13 @@ def marked_processes():
             if command:
                 found.append((int(pid), command))
         except OSError:
-            continue                   # it has ended, or is somebody else's
+            continue                   # the process has ended, or belongs to another user
     return found
 
 
 def leftovers(seconds=5.0):
-    """What is still alive after a test, by this test's mark; it is killed, one by one, and told."""
+    """The processes with this test's mark that are still alive after the test. They are killed one
+    by one, and reported."""
     end = time.monotonic() + seconds
     while (found := marked_processes()) and time.monotonic() < end:
         time.sleep(0.05)
