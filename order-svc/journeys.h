@@ -4,6 +4,16 @@
 #pragma once
 #include "journey.h"
 
+/* What order-svc says no with, beside the runtime's own (base/refusal.h). The numbers stand in files: those
+ * of 0.1.0; the next one is REFUSED_OWN. */
+enum order_refusal {
+    REFUSED_UNKNOWN_ACCOUNT = 3,
+    REFUSED_NO_VALID_CARD = 6,
+    REFUSED_OUT_OF_STOCK = 7,
+    REFUSED_ACCOUNT_CLOSED = 8,
+    REFUSED_WRONG_STATE = 9,
+};
+
 int add_product(struct journey *j, const void *request);
 void add_product_answer(const struct event *event, void *ret_reply);
 
@@ -25,4 +35,4 @@ int get_order(struct journey *j, const void *request, void *ret_reply);
 
 extern const struct event_type project_customers[]; /* what we read of account-svc's log */
 extern const struct event_type take_up_shipments[]; /* what we read of the log of shipping */
-extern const struct process take_payment;
+extern const struct work_type *const take_payment[];

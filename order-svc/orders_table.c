@@ -99,10 +99,11 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
                    " SELECT 'OrderPaid', paid_ms, paid_position, attempt, card_id, NULL"
                    " FROM orders WHERE order_id = ?1 AND paid_position IS NOT NULL"
                    " UNION ALL"
-                   " SELECT iif(" ORDER_IS_CANCELLED ", 'OrderCancelled', 'OrderShipped'),"
-                   "   ended_ms, ended_position, NULL, NULL, ended_reason"
-                   " FROM orders WHERE order_id = ?1 AND ended_position IS NOT NULL"
-                   " ORDER BY position",
+                   " SELECT iif(" ORDER_IS_CANCELLED(
+                       "") ", 'OrderCancelled', 'OrderShipped'),"
+                           "   ended_ms, ended_position, NULL, NULL, ended_reason"
+                           " FROM orders WHERE order_id = ?1 AND ended_position IS NOT NULL"
+                           " ORDER BY position",
                    "s", order->order_id);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     while (r == 0 && query_has_row(&q))
@@ -208,13 +209,13 @@ int order_placed_apply(struct db *db, const struct event *event)
 int order_paid_apply(struct db *db, const struct event *event)
 {
     const struct order_paid *paid = event->value;
-    return trace(
-        db_changed_one(db, db_exec(db,
-                                   "UPDATE orders SET status = ?6, card_id = ?3,"
-                                   " paid_ms = ?4, paid_position = ?5, last_position = ?5"
-                                   " WHERE order_id = ?1 AND " ORDER_IS_UNPAID " AND attempt = ?2",
-                                   "sisiii", paid->order_id, paid->attempt, paid->card_id,
-                                   event->time_ms, event->position, (int64_t)ORDER_PAID)));
+    return trace(db_changed_one(
+        db, db_exec(db,
+                    "UPDATE orders SET status = ?6, card_id = ?3,"
+                    " paid_ms = ?4, paid_position = ?5, last_position = ?5"
+                    " WHERE order_id = ?1 AND " ORDER_IS_UNPAID("") " AND attempt = ?2",
+                    "sisiii", paid->order_id, paid->attempt, paid->card_id, event->time_ms,
+                    event->position, (int64_t)ORDER_PAID)));
 }
 
 int payment_failed_apply(struct db *db, const struct event *event)
@@ -232,7 +233,7 @@ int payment_failed_apply(struct db *db, const struct event *event)
         db,
         db_exec(db,
                 "UPDATE orders SET status = ?5, attempt = ?2 + 1, card_id = ?3, last_position = ?4"
-                " WHERE order_id = ?1 AND " ORDER_IS_UNPAID " AND attempt = ?2",
+                " WHERE order_id = ?1 AND " ORDER_IS_UNPAID("") " AND attempt = ?2",
                 "sisii", failed->order_id, failed->attempt, failed->next_card_id, event->position,
                 (int64_t)ORDER_PAYMENT_FAILED)));
 }
@@ -260,7 +261,7 @@ int order_cancelled_apply(struct db *db, const struct event *event)
                            db_exec(db,
                                    "UPDATE orders SET status = ?5, ended_ms = ?2,"
                                    " ended_position = ?3, ended_reason = ?4, last_position = ?3"
-                                   " WHERE order_id = ?1 AND " ORDER_IS_UNPAID,
+                                   " WHERE order_id = ?1 AND " ORDER_IS_UNPAID(""),
                                    "siisi", cancelled->order_id, event->time_ms, event->position,
                                    cancelled->reason, (int64_t)ORDER_CANCELLED));
     if (r == 0)

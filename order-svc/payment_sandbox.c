@@ -36,34 +36,27 @@ static const struct behaviour {
     { .token = "", .outcome = ANSWER_RECEIVED, .reply = { .status = "paid" } },
 };
 
-static const struct behaviour *behaviour_of(const struct charge *charge)
+static const struct behaviour *behaviour_of(const struct work *work, const char *card_token)
 {
     const struct behaviour *b = behaviours;
-    while (strncmp(charge->card_token, b->token, strlen(b->token)) != 0 ||
-           (b->until_tries > 0 && charge->tries >= b->until_tries))
+    while (strncmp(card_token, b->token, strlen(b->token)) != 0 ||
+           (b->until_tries > 0 && work->tries >= b->until_tries))
         b++;
     return b;
 }
 
-static int charge_here(struct journey *j, const struct charge *charge)
+static int charge_here(struct journey *j, const struct work *work, const struct charge *charge)
 {
-    const struct behaviour *b = behaviour_of(charge);
-    struct call call = {
-        .reply_schema = &psp_charge_reply_schema,
-        .tag = charge->order_id,
-        .number = charge->attempt,
-    };
+    const struct behaviour *b = behaviour_of(work, charge->card_token);
+    struct call call = { .subject = "psp.charge" };
     return trace(journey_answer_later(j, &call, b->outcome, &b->reply,
-                                      b->waits ? charge->timeout_ms : b->delay_ms));
+                                      b->waits ? work->timeout_ms : b->delay_ms));
 }
 
-static int take_back_here(struct journey *j, const struct charge *charge)
+static int take_back_here(struct journey *j, const struct work *work)
 {
-    struct call call = {
-        .reply_schema = &psp_void_reply_schema,
-        .tag = charge->order_id,
-        .number = -charge->attempt,
-    };
+    (void)work;
+    struct call call = { .subject = "psp.void" };
     struct psp_void_reply reply = { .status = "voided" };
     return trace(journey_answer_later(j, &call, ANSWER_RECEIVED, &reply, 0));
 }

@@ -26,36 +26,56 @@ static struct payment payment_of(struct row *row)
     };
 }
 
-/* Takes over what query_open said, and reads all rows. */
-static int payments_read(struct journey *j, struct query *q, int r, struct payment *ret_payments)
-{
-    struct row row = { .query = q, .arena = journey_arena(j) };
-    int count = 0;
-    while (r == 0 && query_has_row(q))
-        ret_payments[count++] = payment_of(&row);
-    if (r == 0)
-        r = row_status(&row);
-    return r < 0 ? trace(r) : count;
-}
-
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(
+    int r = query_find(
         &q, journey_db(j),
         "SELECT " PAYMENT_COLUMNS ", coalesce(o.card_id, x.card_id) AS charged_card_id, c.token,"
         " o.card_id IS NULL AND x.card_id IS NOT NULL AS is_chosen"
         " FROM orders o LEFT JOIN card_choices x"
         "   ON o.card_id IS NULL AND x.order_id = o.order_id AND x.attempt = o.attempt"
-        " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = "
-        "coalesce(o.card_id, x.card_id)"
+        " LEFT JOIN customer_cards c"
+        "   ON c.account_id = o.account_id AND c.card_id = coalesce(o.card_id, x.card_id)"
         " WHERE o.order_id = ?1",
         "s", order_id);
-    return trace(payments_read(j, &q, r, ret_payment));
+    if (r != 0)
+        return trace(r);
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    struct payment payment = payment_of(&row);
+    r = row_status(&row);
+    if (r < 0)
+        return trace(r);
+    *ret_payment = payment;
+    return 0;
 }
 
-int payments_to_charge(struct journey *j, int64_t after_position, int max,
-                       struct payment *ret_payments)
+/* ---- Pages of work --------------------------------------------------------------------------- */
+
+/* Takes over what query_open said, and reads all rows. */
+static int page_read(struct journey *j, struct query *q, int r, struct work_page *page)
+{
+    struct row row = { .query = q, .arena = journey_arena(j) };
+    while (r == 0 && query_has_row(q)) {
+        struct payment *payment = arena_alloc(row.arena, sizeof(*payment));
+        if (!payment) {
+            query_end(q, fail(ERR_MEMORY, "no memory for a payment"));
+            break;
+        }
+        *payment = payment_of(&row);
+        page->found[page->count++] = (struct work_found){
+            .key = payment->order_id,
+            .number = payment->attempt,
+            .place = payment->position,
+            /* a void has no deadline */
+            .until_ms = payment->status == ORDER_CANCELLED ? 0 : payment->pay_until_ms,
+            .row = payment,
+        };
+    }
+    return r < 0 ? trace(r) : trace(row_status(&row));
+}
+
+int charges_find(struct journey *j, struct work_page *page)
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
@@ -63,97 +83,98 @@ int payments_to_charge(struct journey *j, int64_t after_position, int max,
         "SELECT " PAYMENT_COLUMNS ", o.card_id AS charged_card_id, c.token, 0 AS is_chosen"
         " FROM orders o INDEXED BY orders_to_charge"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = o.card_id"
-        " WHERE o.status <= 2 AND o.card_id IS NOT NULL AND o.last_position > ?1"
-        " ORDER BY o.last_position LIMIT ?2",
-        "ii", after_position, (int64_t)max);
-    return trace(payments_read(j, &q, r, ret_payments));
+        " WHERE " ORDER_IS_TO_CHARGE("o.") " AND o.last_position > ?1"
+                                           " ORDER BY o.last_position LIMIT ?2",
+        "ii", page->after, (int64_t)page->max);
+    return trace(page_read(j, &q, r, page));
 }
 
-int payments_chosen(struct journey *j, const char *after_order_id, int max,
-                    struct payment *ret_payments)
+int chosen_charges_find(struct journey *j, struct work_page *page)
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
         "SELECT " PAYMENT_COLUMNS ", x.card_id AS charged_card_id, c.token, 1 AS is_chosen"
-        " FROM card_choices x CROSS JOIN orders o ON o.order_id = x.order_id AND o.attempt = "
-        "x.attempt"
+        " FROM card_choices x"
+        " CROSS JOIN orders o ON o.order_id = x.order_id AND o.attempt = x.attempt"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = x.card_id"
-        " WHERE x.order_id > ?1 AND o.status = 2 AND o.card_id IS NULL"
-        " ORDER BY x.order_id LIMIT ?2",
-        "si", after_order_id, (int64_t)max);
-    return trace(payments_read(j, &q, r, ret_payments));
+        " WHERE x.order_id > ?1 AND " ORDER_WAITS_FOR_CARD("o.") " ORDER BY x.order_id LIMIT ?2",
+        "si", page->after_key, (int64_t)page->max);
+    return trace(page_read(j, &q, r, page));
 }
 
-int payments_overdue(struct journey *j, int max, struct payment *ret_payments)
+/* Those that have a choice are charged, and end with their charge. The page begins anew when the
+ * next deadline passes. */
+int waiting_overdue_find(struct journey *j, struct work_page *page)
 {
     _deinit_(query) struct query q = { 0 };
+    int64_t now_ms = journey_now_ms(j);
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen FROM "
-        "orders o INDEXED BY orders_waiting_until"
-        " WHERE o.status = 2 AND o.card_id IS NULL AND o.pay_until_ms <= ?1 LIMIT ?2",
-        "ii", journey_now_ms(j), (int64_t)max);
-    return trace(payments_read(j, &q, r, ret_payments));
-}
-
-int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms)
-{
-    int64_t deadline_ms = INT64_MAX;
-    int r = db_find_number(journey_db(j), &deadline_ms,
+        "SELECT " PAYMENT_COLUMNS ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen"
+        " FROM orders o INDEXED BY orders_waiting_until"
+        " WHERE " ORDER_WAITS_FOR_CARD(
+            "o.") " AND o.pay_until_ms <= ?1"
+                  "   AND NOT EXISTS (SELECT 1 FROM card_choices x"
+                  "                   WHERE x.order_id = o.order_id AND x.attempt = o.attempt)"
+                  " LIMIT ?2",
+        "ii", now_ms, (int64_t)page->max);
+    r = page_read(j, &q, r, page);
+    if (r == 0)
+        r = db_find_number(journey_db(j), &page->look_ms,
                            "SELECT pay_until_ms FROM orders INDEXED BY orders_waiting_until"
-                           " WHERE status = 2 AND card_id IS NULL ORDER BY pay_until_ms LIMIT 1",
-                           "");
-    if (r < 0)
-        return trace(r);
-    *ret_deadline_ms = deadline_ms;
-    return 0;
+                           " WHERE " ORDER_WAITS_FOR_CARD("") " AND pay_until_ms > ?1"
+                                                              " ORDER BY pay_until_ms LIMIT 1",
+                           "i", now_ms);
+    return r < 0 ? trace(r) : 0;
 }
 
-int payments_cancelled(struct journey *j, int64_t after_position, int max,
-                       struct payment *ret_payments)
+int voids_find(struct journey *j, struct work_page *page)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(
-        &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen FROM "
-        "orders o INDEXED BY orders_cancelled"
-        " WHERE o.status = 5 AND o.ended_position > ?1 ORDER BY o.ended_position LIMIT ?2",
-        "ii", after_position, (int64_t)max);
-    return trace(payments_read(j, &q, r, ret_payments));
+    int r = query_open(&q, journey_db(j),
+                       "SELECT " PAYMENT_COLUMNS
+                       ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen"
+                       " FROM orders o INDEXED BY orders_cancelled"
+                       " WHERE " ORDER_IS_CANCELLED("o.") " AND o.ended_position > ?1"
+                                                          " ORDER BY o.ended_position LIMIT ?2",
+                       "ii", page->after, (int64_t)page->max);
+    return trace(page_read(j, &q, r, page));
 }
 
 /* ---- Cards for orders that wait -------------------------------------------------------------- */
 
-/* The newest usable card that the order has not been charged to. An earlier choice for the same
- * attempt stays, because the provider may have heard of it. */
-#define CHOICE_OF_CARD                                                                        \
-    "INSERT INTO card_choices (order_id, attempt, card_id)"                                   \
-    " SELECT o.order_id, o.attempt, max(c.card_id)"                                           \
-    " FROM orders o INDEXED BY orders_waiting CROSS JOIN customer_cards c ON c.account_id = " \
-    "o.account_id"                                                                            \
-    " WHERE o.status = 2 AND o.card_id IS NULL AND c.is_usable AND c.expires >= ?1"           \
-    " AND c.card_id NOT IN (SELECT f.card_id FROM payment_failures f WHERE f.order_id = "     \
-    "o.order_id)"
+/* The newest usable card that the order has not been charged to, while it may still be paid. An
+ * earlier choice for the same attempt stays, because the provider may have heard of it. */
+#define CHOICE_OF_CARD                                                                   \
+    "INSERT INTO card_choices (order_id, attempt, card_id)"                              \
+    " SELECT o.order_id, o.attempt, max(c.card_id)"                                      \
+    " FROM orders o INDEXED BY orders_waiting"                                           \
+    " CROSS JOIN customer_cards c ON c.account_id = o.account_id"                        \
+    " WHERE " ORDER_WAITS_FOR_CARD("o.") " AND o.pay_until_ms > ?2"                      \
+                                         " AND c.is_usable AND c.expires >= ?1"          \
+                                         " AND c.card_id NOT IN (SELECT f.card_id FROM " \
+                                         "payment_failures f WHERE f.order_id = o.order_id)"
 #define CHOICE_STAYS                                                                               \
     " GROUP BY o.order_id, o.attempt"                                                              \
     " ON CONFLICT (order_id) DO UPDATE SET attempt = excluded.attempt, card_id = excluded.card_id" \
     " WHERE attempt <> excluded.attempt"
 
-int payments_choose_cards(struct journey *j, const char *account_id)
+int charges_choose_cards(struct journey *j, const char *account_id)
 {
     char month[MONTH_SIZE];
-    month_format(journey_now_ms(j), month);
+    int64_t now_ms = journey_now_ms(j);
+    month_format(now_ms, month);
     if (account_id)
-        return trace(db_exec(journey_db(j), CHOICE_OF_CARD " AND o.account_id = ?2" CHOICE_STAYS,
-                             "ss", month, account_id));
+        return trace(db_exec(journey_db(j), CHOICE_OF_CARD " AND o.account_id = ?3" CHOICE_STAYS,
+                             "sis", month, now_ms, account_id));
     int r = db_exec(journey_db(j),
-                    "DELETE FROM card_choices WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE "
-                    "o.order_id = card_choices.order_id"
-                    " AND o.attempt = card_choices.attempt AND o.status = 2 AND o.card_id IS NULL)",
+                    "DELETE FROM card_choices WHERE NOT EXISTS"
+                    " (SELECT 1 FROM orders o WHERE o.order_id = card_choices.order_id"
+                    "  AND o.attempt = card_choices.attempt AND " ORDER_WAITS_FOR_CARD("o.") ")",
                     "");
     if (r == 0)
-        r = db_exec(journey_db(j), CHOICE_OF_CARD CHOICE_STAYS, "s", month);
+        r = db_exec(journey_db(j), CHOICE_OF_CARD CHOICE_STAYS, "si", month, now_ms);
     return trace(r);
 }
 

@@ -9,7 +9,7 @@
  * arena.
  */
 #pragma once
-#include "journey.h"
+#include "work.h"
 #include "schemas/common.h"
 
 struct order_products_reply_products_item;
@@ -43,11 +43,11 @@ _Bool order_may_become(enum order_status status, enum order_status next);
 
 /* Conditions of SQL that name a status. SQLite uses a partial index only for a statement in which
  * the index's own condition stands as text, so these statuses cannot be parameters; all others are
- * bound from the enum. */
-#define ORDER_IS_UNPAID "status <= 2" /* placed, or a payment has failed */
-#define ORDER_IS_TO_CHARGE ORDER_IS_UNPAID " AND card_id IS NOT NULL"
-#define ORDER_WAITS_FOR_CARD "status = 2 AND card_id IS NULL"
-#define ORDER_IS_CANCELLED "status = 5"
+ * bound from the enum. o: "", or the table's name in a join, "o." */
+#define ORDER_IS_UNPAID(o) o "status <= 2" /* placed, or a payment has failed */
+#define ORDER_IS_TO_CHARGE(o) ORDER_IS_UNPAID(o) " AND " o "card_id IS NOT NULL"
+#define ORDER_WAITS_FOR_CARD(o) o "status = 2 AND " o "card_id IS NULL"
+#define ORDER_IS_CANCELLED(o) o "status = 5"
 _Static_assert(ORDER_PLACED == 1 && ORDER_PAYMENT_FAILED == 2 && ORDER_CANCELLED == 5,
                "the conditions above name the statuses by number");
 
@@ -94,8 +94,7 @@ int payment_failed_apply(struct db *db, const struct event *event);
 int order_shipped_apply(struct db *db, const struct event *event);
 int order_cancelled_apply(struct db *db, const struct event *event);
 
-/* ---- Payments: the orders as take_payment.c sees them (payments_table.c)
- * ---------------------- */
+/* ---- Payments: the orders as take_payment.c sees them (payments_table.c) --------------------- */
 
 struct payment {
     const char *order_id, *account_id;
@@ -108,24 +107,18 @@ struct payment {
     int64_t pay_until_ms;
     int64_t position; /* of the order's newest event */
 };
-/* 1, 0, < 0 */
+/* 0, NOT_FOUND or < 0 */
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment);
 
-/* These fill up to max and return the number, or < 0. */
-int payments_to_charge(struct journey *j, int64_t after_position, int max,
-                       struct payment *ret_payments);
-int payments_chosen(struct journey *j, const char *after_order_id, int max,
-                    struct payment *ret_payments);
-/* wait past pay_until_ms */
-int payments_overdue(struct journey *j, int max, struct payment *ret_payments);
-int payments_cancelled(struct journey *j, int64_t after_position, int max,
-                       struct payment *ret_payments);
-
-/* The earliest pay_until_ms of all that wait; INT64_MAX: none does. 0 or < 0. */
-int payments_next_deadline(struct journey *j, int64_t *ret_deadline_ms);
+/* Pages of work (work.h): the key is the order, the number its attempt, the row a struct payment.
+ * 0 or < 0. */
+int charges_find(struct journey *j, struct work_page *page);         /* by last_position */
+int chosen_charges_find(struct journey *j, struct work_page *page);  /* by order_id */
+int waiting_overdue_find(struct journey *j, struct work_page *page); /* past pay_until_ms */
+int voids_find(struct journey *j, struct work_page *page);           /* by ended_position */
 
 /* Chooses a card for each order of the account that waits for one (NULL: of all accounts). */
-int payments_choose_cards(struct journey *j, const char *account_id);
+int charges_choose_cards(struct journey *j, const char *account_id);
 int payment_forget_choice(struct journey *j, const char *order_id);
 
 /* Every order cancelled at or before the mark has had its charge voided. */

@@ -1,5 +1,5 @@
-/* Take payment: what happens to an order after it was placed, without anybody asking. It watches
- * the log, has the provider charge the card, and says how it went:
+/* Take payment: what happens to an order after it was placed, without anybody asking. Three kinds of
+ * work (work.h): charge a card, void a charge, and end the waiting for a card.
  *
  *     OrderPlaced ──► charge card, attempt 1 ──paid──────────────────────► OrderPaid
  *                        ▲     │ declined
@@ -10,48 +10,116 @@
  *                        └── waiting ──deadline──► OrderCancelled
  *
  * An order that was cancelled, by the customer or by the deadline, may have been charged all the
- * same: its last charge is always taken back, and a payment that comes too late is, too.
+ * same: its last charge is always voided, and so is a payment that comes too late.
  *
  * Numbered, because they must hold whatever fails:
- *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so
- *  no
+ *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so no
  *      answer means the same key again, and two attempts are never both open.
- *  P2. The tables decide, not this memory: each answer is held against the order as it is now, so
- *  that
- *      an answer that comes twice, late, or beside a cancellation in the same batch does nothing
- *      wrong.
- *  P3. This memory is bounded. Orders that find no room wait in the table and are found by a scan
- *      that goes on where it stopped; it is the same scan that finds new orders, and all after a
- *      restart.
- *  P4. A step does a bounded amount. What is left is due at once.
+ *  P2. The tables decide: each answer is held against the order as it is now, so that an answer that
+ *      comes twice, late, or beside a cancellation in the same batch does nothing wrong.
  */
-#include "take_payment.h"
 #include "base/log.h"
 #include "journeys.h"
+#include "payment_provider.h"
 #include "schemas/evt.account.CardAdded.h"
+#include "schemas/evt.order.OrderCancelled.h"
 #include "schemas/evt.order.OrderPaid.h"
 #include "schemas/evt.order.PaymentFailed.h"
 #include "schemas/psp.charge.reply.h"
-#include <stdio.h>
+#include "tables.h"
 #include <string.h>
 
-#define KNOWN_PER_SENT 16 /* charges that we keep in memory for each that may be in flight */
-#define INFLIGHT_MAX 65536
-#define TIMEOUT_MAX_MS (3600 * 1000)
-
-/* ---- Answers --------------------------------------------------------------------------------- */
-
-static void note_provider(struct payments *p, const struct answer *answer)
+static const struct payment_provider *provider_of(const struct journey *j)
 {
-    if (answer->outcome == ANSWER_INVALID)
-        log_warn("payment_answer_invalid", LOG_TEXT("provider", p->provider->name),
-                 LOG_TEXT("order", answer->tag));
-    _Bool away = answer->outcome == ANSWER_UNREACHABLE;
-    if (away == p->provider_away || (!away && answer->outcome != ANSWER_RECEIVED))
-        return;
-    p->provider_away = away;
-    log_info(away ? "payment_provider_away" : "payment_provider_back",
-             LOG_TEXT("provider", p->provider->name));
+    const char *name = journey_option(j, "payment");
+    return strcmp(name, payment_nats.name) == 0 ? &payment_nats : &payment_sandbox;
+}
+
+static int limits(struct journey *j, struct work_limits *limits)
+{
+    limits->timeout_ms = (int)journey_option_int(j, "payment-timeout-ms");
+    limits->in_flight_max = (int)journey_option_int(j, "payment-inflight-max");
+    return 0;
+}
+
+static int cancel_unpaid(struct journey *j, const struct payment *payment)
+{
+    struct order_cancelled cancelled = {
+        .order_id = payment->order_id,
+        .account_id = payment->account_id,
+        .reason = "payment_deadline",
+    };
+    int r = journey_follow(j, payment->position);
+    if (r == 0)
+        r = journey_emit(j, &order_cancelled_schema, payment->order_id, &cancelled);
+    return trace(r);
+}
+
+/* ---- Void: every charge that nobody wants any more ------------------------------------------- */
+
+static int void_ask(struct journey *j, const struct work *work)
+{
+    return trace(provider_of(j)->take_back(j, work));
+}
+
+static int void_limits(struct journey *j, struct work_limits *ret_limits)
+{
+    int r = limits(j, ret_limits);
+    ret_limits->open_max = ret_limits->in_flight_max;
+    return r;
+}
+
+static const char *void_opened_by(const struct event *event)
+{
+    return strcmp(event->type, "OrderCancelled") == 0 ? "" : NULL;
+}
+
+/* Every cancelled order, once: nobody can say after a restart whether its charge had left. */
+static const struct work_source void_sources[] = {
+    { .find = voids_find,
+      .opened_by = void_opened_by,
+      .mark_read = void_mark_read,
+      .mark_write = void_mark_write },
+    { 0 },
+};
+
+static const struct work_type void_charge = {
+    .name = "void",
+    .sources = void_sources,
+    .limits = void_limits,
+    .ask = void_ask,
+};
+
+/* ---- Charge: orders that have a card to try -------------------------------------------------- */
+
+/* The order, when this attempt is still to be charged: 0; WORK_GONE; < 0. */
+static int payment_of(struct journey *j, const struct work *work, struct payment *ret_payment)
+{
+    if (work->row) {
+        *ret_payment = *(const struct payment *)work->row;
+        return 0;
+    }
+    struct payment payment;
+    int r = payment_find(j, work->key, &payment);
+    if (r < 0)
+        return trace(r);
+    if (r == NOT_FOUND || payment.attempt != work->number ||
+        !order_may_become(payment.status, ORDER_PAID))
+        return WORK_GONE;
+    *ret_payment = payment;
+    return 0;
+}
+
+static int charge_ask(struct journey *j, const struct work *work)
+{
+    struct payment payment;
+    int r = payment_of(j, work, &payment);
+    if (r != 0)
+        return trace(r);
+    if (!payment.card_token) /* our projection is behind: it was wiped and is being read anew */
+        return WORK_AGAIN;
+    struct charge charge = { .card_token = payment.card_token, .amount = payment.amount };
+    return trace(provider_of(j)->charge(j, work, &charge));
 }
 
 static int charge_paid(struct journey *j, const struct payment *payment)
@@ -83,41 +151,31 @@ static int charge_declined(struct journey *j, const struct payment *payment, con
 
 /* Money that nobody expects: the order was cancelled, or another attempt has been paid or is open.
  * A second "paid" for the attempt that the order was paid by is just that, said twice. */
-static void charge_too_late(struct payments *p, struct journey *j, const struct payment *payment,
-                            int64_t attempt)
+static int charge_too_late(struct journey *j, const struct payment *payment, int64_t attempt)
 {
-    _Bool expected = (payment->status == ORDER_PAID || payment->status == ORDER_SHIPPED) &&
-                     payment->attempt == attempt;
-    if (expected || asks_find(&p->voids, payment->order_id, attempt))
-        return;
-    log_warn("payment_too_late", LOG_TEXT("order", payment->order_id), LOG_INT("attempt", attempt));
-    if (!asks_add(&p->voids, payment->order_id, attempt, journey_now_ms(j)))
+    _Bool is_expected = payment->attempt == attempt &&
+                        (payment->status == ORDER_PAID || payment->status == ORDER_SHIPPED);
+    int r = is_expected ? WORK_KNOWN : work_add(j, &void_charge, payment->order_id, attempt);
+    if (r == 0 || r == WORK_FULL)
+        log_warn("payment_too_late", LOG_TEXT("order", payment->order_id),
+                 LOG_INT("attempt", attempt));
+    if (r == WORK_FULL)
         log_error("payment_not_taken_back", LOG_TEXT("order", payment->order_id),
                   LOG_INT("attempt", attempt));
+    return r < 0 ? trace(r) : 0;
 }
 
-static int charge_answered(struct payments *p, struct journey *j, const struct answer *answer)
+static int charge_answered(struct journey *j, const struct work *work, const void *body)
 {
-    struct ask *ask = asks_find(&p->charges, answer->tag, answer->number);
-    if (answer->outcome != ANSWER_RECEIVED) {
-        if (ask && ask->state == ASK_SENT)
-            payments_rest(p, &p->charges, ask, journey_now_ms(j));
-        return 0;
-    }
-    if (ask)
-        asks_remove(&p->charges, ask);
-    const struct psp_charge_reply *reply = answer->body;
+    const struct psp_charge_reply *reply = body;
     _Bool is_paid = strcmp(reply->status, "paid") == 0;
     struct payment payment;
-    int r = payment_find(j, answer->tag, &payment);
-    if (r <= 0)
-        return trace(r);
-    if (payment.attempt != answer->number || !payment.card_id ||
-        !order_may_become(payment.status, ORDER_PAID)) {
-        if (is_paid)
-            charge_too_late(p, j, &payment, answer->number);
-        return 0;
-    }
+    int r = payment_find(j, work->key, &payment);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0; /* an answer about nothing that we know */
+    if (payment.attempt != work->number || !payment.card_id ||
+        !order_may_become(payment.status, ORDER_PAID))
+        return is_paid ? trace(charge_too_late(j, &payment, work->number)) : 0;
     r = journey_follow(j, payment.position);
     if (r == 0)
         r = is_paid ? charge_paid(j, &payment) : charge_declined(j, &payment, reply->reason);
@@ -126,105 +184,68 @@ static int charge_answered(struct payments *p, struct journey *j, const struct a
     return trace(r);
 }
 
-static void void_answered(struct payments *p, struct journey *j, const struct answer *answer)
+static int charge_expired(struct journey *j, const struct work *work)
 {
-    struct ask *ask = asks_find(&p->voids, answer->tag, -answer->number);
-    if (ask && answer->outcome == ANSWER_RECEIVED)
-        asks_remove(&p->voids, ask);
-    else if (ask && ask->state == ASK_SENT)
-        payments_rest(p, &p->voids, ask, journey_now_ms(j));
+    struct payment payment;
+    int r = payment_of(j, work, &payment);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
+    return trace(cancel_unpaid(j, &payment));
 }
 
-static int answered(void *state, struct journey *j, const struct answer *answer)
+static const char *charge_opened_by(const struct event *event)
 {
-    note_provider(state, answer);
-    if (answer->number > 0)
-        return trace(charge_answered(state, j, answer));
-    void_answered(state, j, answer);
-    return 0;
+    if (strcmp(event->type, "PaymentFailed") == 0)
+        return ((const struct payment_failed *)event->value)->next_card_id ? "" : NULL;
+    return strcmp(event->type, "OrderPlaced") == 0 ? "" : NULL;
 }
 
-/* ---- Beginning, watching, ending ------------------------------------------------------------- */
-
-static int observe(void *state, struct journey *j, const struct event *event)
+/* A new card, for all orders of the account that wait for one. */
+static const char *chosen_opened_by(const struct event *event)
 {
-    (void)j;
-    struct payments *p = state;
-    if (strcmp(event->type, "OrderPlaced") == 0) {
-        p->charges_more = 1;
-    } else if (strcmp(event->type, "PaymentFailed") == 0) {
-        const struct payment_failed *failed = event->value;
-        if (failed->next_card_id)
-            p->charges_more = 1;
-        else
-            p->waiting_due_ms = 0;
-    } else if (strcmp(event->type, "OrderCancelled") == 0) {
-        p->voids_more = 1;
-    } else if (strcmp(event->type, "CardAdded") == 0 && p->woken_count < WOKEN_MAX) {
-        const struct card_added *added = event->value;
-        snprintf(p->woken[p->woken_count++], ID_SIZE, "%s", added->account_id);
-    } else if (strcmp(event->type, "CardAdded") == 0) {
-        p->all_woken = 1;
-    }
-    return 0;
+    return strcmp(event->type, "CardAdded") == 0
+               ? ((const struct card_added *)event->value)->account_id
+               : NULL;
 }
 
-static void payments_free(void *state)
-{
-    struct payments *p = state;
-    if (!p)
-        return;
-    asks_deinit(&p->charges);
-    asks_deinit(&p->voids);
-    free(p);
-}
-
-static int bounded_option(struct journey *j, const char *name, int min, int max)
-{
-    int64_t value = journey_option_int(j, name);
-    return value < min ? min : value > max ? max : (int)value;
-}
-
-static int payments_setup(struct payments *p, struct journey *j)
-{
-    const char *payment = journey_option(j, "payment");
-    if (strcmp(payment, payment_sandbox.name) == 0)
-        p->provider = &payment_sandbox;
-    else if (strcmp(payment, payment_nats.name) == 0)
-        p->provider = &payment_nats;
-    else
-        return fail(ERR_CONFIG, "payment is sandbox or nats, not %s", payment);
-    p->timeout_ms = bounded_option(j, "payment-timeout-ms", 1, TIMEOUT_MAX_MS);
-    p->inflight_max = bounded_option(j, "payment-inflight-max", 1, INFLIGHT_MAX);
-    p->charges_more = p->voids_more = p->all_woken = 1;
-    p->rescan_ms = INT64_MAX;
-    int r = asks_init(&p->charges, "charge", p->inflight_max * KNOWN_PER_SENT);
-    if (r == 0)
-        r = asks_init(&p->voids, "void", p->inflight_max);
-    if (r == 0)
-        r = void_mark_read(j, &p->void_mark);
-    p->void_cursor = p->void_mark;
-    return trace(r);
-}
-
-static int start(struct journey *j, void **ret_state)
-{
-    struct payments *p = calloc(1, sizeof(*p));
-    if (!p)
-        return fail(ERR_MEMORY, "no memory for payments");
-    int r = payments_setup(p, j);
-    if (r < 0) {
-        payments_free(p);
-        return trace(r);
-    }
-    *ret_state = p;
-    return 0;
-}
-
-const struct process take_payment = {
-    .start = start,
-    .free = payments_free,
-    .observe = observe,
-    .step = payments_step,
-    .answered = answered,
+static const struct work_source charge_sources[] = {
+    { .find = chosen_charges_find, .opened_by = chosen_opened_by, .prepare = charges_choose_cards },
+    { .find = charges_find, .opened_by = charge_opened_by },
+    { 0 },
 };
+
+static const struct work_type charge_card = {
+    .name = "charge",
+    .sources = charge_sources,
+    .limits = limits,
+    .ask = charge_ask,
+    .answered = charge_answered,
+    .expired = charge_expired,
+};
+
+/* ---- Waiting: orders that have no card to try ------------------------------------------------ */
+
+static int waiting_expired(struct journey *j, const struct work *work)
+{
+    return trace(cancel_unpaid(j, work->row));
+}
+
+static const char *waiting_opened_by(const struct event *event)
+{
+    if (strcmp(event->type, "PaymentFailed") != 0)
+        return NULL;
+    return ((const struct payment_failed *)event->value)->next_card_id ? NULL : "";
+}
+
+static const struct work_source waiting_sources[] = {
+    { .find = waiting_overdue_find, .opened_by = waiting_opened_by },
+    { 0 },
+};
+
+static const struct work_type wait_for_card = {
+    .name = "wait",
+    .sources = waiting_sources,
+    .expired = waiting_expired,
+};
+
+const struct work_type *const take_payment[] = { &charge_card, &wait_for_card, &void_charge, NULL };

@@ -234,6 +234,10 @@ int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
+    if (service_check(service) < 0) {
+        fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
+        return EXIT_INTERNAL;
+    }
     if (argc == 2 && strcmp(argv[1], "--print-status-fields") == 0)
         return statistics_print_fields(stdout) < 0 ? EXIT_FAILED : EXIT_FINE;
     int r = config_read(&config, service, argc, argv);

@@ -1,54 +1,15 @@
 /* Harness: see harness.h. */
-#include "harness.h"
 #include "base/log.h"
-#include "names.h"
+#include "stage.h"
 #include "runtime/request/query.h"
-#include "runtime/writer/loop.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define OPTIONS_MAX 16
-#define ITEMS_MAX 32
 #define SETTLE_MAX 64 /* runs of the loop without time passing; more is a loop without end */
 
-struct happened { /* an event that was emitted, a call that was made, a given event */
-    struct happened *next;
-    const char *log;
-    struct event event;
-    const char *subject, *body;
-};
-
-struct stage {
-    const struct service *service;
-    const struct story *story;
-    const struct step *step;
-    const char *option_values[OPTIONS_MAX];
-    struct db *db;
-    struct loop loop;
-    _Bool is_open, is_together;
-    int64_t now_ms;
-    struct arena arena;
-    struct names names;
-    struct item *items[ITEMS_MAX];
-    int item_count;
-    struct happened *events, **last_event; /* not named yet */
-    struct happened *calls, **last_call;
-    struct happened *given, **last_given; /* others' events, for folding anew */
-    enum refusal refusal;                 /* of the newest request; 0: it was answered */
-    const char *reply, *message;
-};
-
-#define check(stage, holds, ...)              \
-    do {                                      \
-        if (!(holds))                         \
-            stage_fail((stage), __VA_ARGS__); \
-    } while (0)
-
-static void stage_fail(struct stage *stage, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void stage_fail(struct stage *stage, const char *format, ...)
+void stage_fail(struct stage *stage, const char *format, ...)
 {
     char text[2048];
     va_list arguments;
@@ -105,7 +66,7 @@ static void take_batch(struct stage *stage, struct batch *batch)
                   item->message ? item->message : "");
         if (item->kind != ITEM_COMMAND)
             continue;
-        stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
+        stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : NULL;
         stage->message = keep(stage, item->message);
         stage->reply = keep(stage, item->body.data);
     }
@@ -194,9 +155,8 @@ static struct log_head log_head_of(const struct stage *stage, const struct loop 
                         : loop->at.head;
 }
 
-/* The item's event at its place in its log, with its value. */
-static struct item *event_item(struct stage *stage, const struct loop *loop,
-                               const struct event *given, const char *log)
+struct item *stage_event_item(struct stage *stage, const struct loop *loop,
+                              const struct event *given, const char *log)
 {
     struct item *item = item_new(ITEM_EVENT);
     cr_assert_eq(event_copy(given, &item->arena, &item->event), 0);
@@ -237,7 +197,7 @@ static void do_given(struct stage *stage, const struct step *step)
     };
     if (strcmp(log, stage->service->log) != 0)
         happened_new(stage, &stage->last_given)->event = event;
-    push(stage, event_item(stage, &stage->loop, &event, event.log));
+    push(stage, stage_event_item(stage, &stage->loop, &event, event.log));
 }
 
 static void give_key(struct item *item, const char *subject, const char *body, const char *key)
@@ -264,7 +224,7 @@ static void ask(struct stage *stage, struct item *item)
         .db = stage->db,
     };
     query_run(&place, item, stage->now_ms);
-    stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
+    stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : NULL;
     stage->message = keep(stage, item->message);
     stage->reply = keep(stage, item->body.data);
     char *as_of = stage->reply ? strstr(stage->reply, ",\"as_of\":") : NULL;
@@ -300,7 +260,7 @@ static void do_when(struct stage *stage, const struct step *step)
     void *request = NULL;
     int r = schema_decode(schema, body, strlen(body), &item->arena, &request, &invalid);
     if (r > 0) { /* as endpoint.c says it */
-        stage->refusal = REFUSED_INVALID_REQUEST;
+        stage->refusal = refusal_of(REFUSED_INVALID_REQUEST);
         stage->message = keep(stage, invalid.field);
         item_free(item);
         return;
@@ -346,7 +306,11 @@ static void do_answer(struct stage *stage, const struct step *step)
         { "invalid", ANSWER_INVALID },
     };
     struct item *item = item_new(ITEM_ANSWER);
-    item->answer = (struct answer){ .tag = fill_in(stage, step->what), .number = step->number };
+    item->answer = (struct answer){
+        .tag = fill_in(stage, step->what),
+        .number = step->number,
+        .work = step->about,
+    };
     for (int i = 0; i < 3; i++)
         if (strcmp(step->json, outcomes[i].name) == 0)
             item->answer.outcome = outcomes[i].outcome;
@@ -389,9 +353,9 @@ static void do_then(struct stage *stage, const struct step *step)
         check(stage, stage->refusal, "not refused, but %s",
               stage->reply ? stage->reply : "without an answer");
         check(stage,
-              strcmp(refusal_code(stage->refusal), step->what) == 0 &&
+              strcmp(stage->refusal->code, step->what) == 0 &&
                   strncmp(stage->message, step->json, strlen(step->json)) == 0,
-              "refused: %s, %s", refusal_code(stage->refusal), stage->message);
+              "refused: %s, %s", stage->refusal->code, stage->message);
         break;
     case STEP_THEN_EVENT:
         check(stage, event, "no event, but %s was expected", step->what);
@@ -454,62 +418,7 @@ static void do_step(struct stage *stage, const struct step *step)
     }
 }
 
-/* ---- Folding anew (rule 2) ------------------------------------------------------------------- */
-
-static void fold_item(struct stage *stage, struct loop *loop, const struct event *event)
-{
-    struct item *item = event_item(stage, loop, event, event->log);
-    struct event_type quiet;
-    if (item->type) { /* a fold only applies: what was reacted is in our log */
-        quiet = *item->type;
-        quiet.react = NULL;
-        item->type = &quiet;
-    }
-    struct batch *batch = batch_new();
-    int r = loop_run(loop, &item, 1, stage->now_ms, batch);
-    check(stage, r == 0 && batch->items->outcome == OUTCOME_DONE, "folding anew fails at %s: %s",
-          event->type, failure_text());
-    batch_free(batch);
-}
-
-static void fold_own(struct stage *stage, struct loop *loop)
-{
-    _deinit_(event_reader) struct event_reader reader = { 0 };
-    struct event event;
-    cr_assert_eq(event_reader_open(&reader, stage->db, stage->service->log, 0, INT64_MAX), 0);
-    while (event_reader_has_next(&reader, &event))
-        fold_item(stage, loop, &event);
-    cr_assert_eq(event_reader_status(&reader), 0, "%s", failure_text());
-}
-
-static void compare(struct stage *stage, struct db *folded, const char *sql)
-{
-    _deinit_(query) struct query before = { 0 }, after = { 0 };
-    check(stage,
-          query_find(&before, stage->db, sql, "") == 0 && query_find(&after, folded, sql, "") == 0,
-          "%s has no row", sql);
-    const char *a = query_text(&before, 0), *b = query_text(&after, 0);
-    check(stage, (!a && !b) || (a && b && strcmp(a, b) == 0),
-          "folding anew gives\n  %s instead of\n  %s", b ? b : "nothing", a ? a : "nothing");
-}
-
-static void fold_anew(struct stage *stage, _Bool own_first, const char *const *fold_checks)
-{
-    _free_(db) struct db *db = NULL;
-    struct db_options options = { .path = ":memory:" };
-    struct loop loop;
-    cr_assert_eq(db_open(&options, &db), 0);
-    cr_assert_eq(loop_open(&loop, stage->service, stage->option_values, db, 44), 0);
-    if (own_first)
-        fold_own(stage, &loop);
-    for (struct happened *given = stage->given; given; given = given->next)
-        fold_item(stage, &loop, &given->event);
-    if (!own_first)
-        fold_own(stage, &loop);
-    for (int i = 0; fold_checks[i]; i++)
-        compare(stage, db, fold_checks[i]);
-    loop_close(&loop);
-}
+/* ---- Stories ----------------------------------------------------------------------------------- */
 
 static void story_run(const struct service *service, const struct story *story,
                       const char *const *fold_checks)
@@ -526,8 +435,8 @@ static void story_run(const struct service *service, const struct story *story,
     stage.step--;
     all_was_named(&stage);
     if (fold_checks) {
-        fold_anew(&stage, 0, fold_checks);
-        fold_anew(&stage, 1, fold_checks);
+        stage_fold_anew(&stage, 0, fold_checks);
+        stage_fold_anew(&stage, 1, fold_checks);
     }
     loop_close(&stage.loop);
     db_free(stage.db);
@@ -538,6 +447,7 @@ void stories_run(const struct service *service, const struct story *stories, int
                  const char *const *fold_checks)
 {
     log_setup("test", LOG_ERROR, LOG_LOGFMT);
+    cr_assert_eq(service_check(service), 0, "the service's table: %s", failure_reason());
     for (int i = 0; i < count; i++)
         story_run(service, &stories[i], fold_checks);
 }

@@ -20,7 +20,8 @@ enum step_kind {
     STEP_RUN,        /* … until here */
     STEP_WAIT,       /* number: milliseconds pass, and what is due happens in time */
     STEP_CLOCK_BACK, /* number: by so many milliseconds the wall clock is set back */
-    /* what: tag, number: of the call, schema: of its reply, json: it, or an outcome's name */
+    /* about: work type or NULL, what: key or tag, number: of the call, schema: of its reply,
+     * json: it, or an outcome's name */
     STEP_ANSWER,
     STEP_RESTART,      /* the process forgets; json: SQL that runs meanwhile, or NULL */
     STEP_THEN_REPLY,   /* json */
@@ -51,6 +52,9 @@ struct step {
 #define CLOCK_BACK(ms) STEP(CLOCK_BACK, .number = (ms))
 #define ANSWER_TO(tag, n, schema_of_it, reply) \
     STEP(ANSWER, .what = (tag), .number = (n), .schema = (schema_of_it), .json = (reply))
+#define WORK_ANSWER(work, key, n, schema_of_it, reply)                                    \
+    STEP(ANSWER, .about = (work), .what = (key), .number = (n), .schema = (schema_of_it), \
+         .json = (reply))
 #define RESTART STEP(RESTART)
 #define RESTART_AFTER(sql) STEP(RESTART, .json = (sql))
 #define THEN_REPLY(body) STEP(THEN_REPLY, .json = (body))

@@ -73,10 +73,10 @@
     GIVEN("SHIPPING Shipped", order, "{'order_id':'" order "','account_id':'" ANNA "'}")
 #define PARCEL PARCEL_OF("$order")
 
-/* What the payment provider answers; a void has the attempt's number with a minus. */
-#define PROVIDER(order, attempt, reply)                                                          \
-    ANSWER_TO(order, attempt, (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, \
-              reply)
+/* What the payment provider answers; about a void when the attempt has a minus. */
+#define PROVIDER(order, attempt, reply)                                                           \
+    WORK_ANSWER((attempt) > 0 ? "charge" : "void", order, (attempt) > 0 ? (attempt) : -(attempt), \
+                (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, reply)
 #define SAYS_PAID "{'status':'paid'}"
 #define SAYS_DECLINED "{'status':'declined','reason':'card_declined'}"
 #define SAYS_VOIDED "{'status':'voided'}"

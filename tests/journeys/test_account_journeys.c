@@ -61,6 +61,11 @@ static const char *const folds[] = {
 #define RUN_ALL(stories) \
     stories_run(&account_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
 
+/* What Anna asks for, and what comes of it. */
+#define ANNAS "{'name':'Anna','email':'anna@example.com','address':" HOME "}"
+#define ANNA_REGISTERED \
+    "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"
+
 Test(account, register_)
 {
     const struct story stories[] = {
@@ -73,32 +78,16 @@ Test(account, register_)
                        "{'account_id':'$id','name':'Anna','email':'anna@example.com',"
                        "'birthday':'1980-02-03','address':" HOME "}"),
             THEN_REPLY("{'account_id':'$id','position':1}")),
-        STORY("without a birthday",
-              WHEN("account.register",
-                   "{'name':'Anna','email':'anna@example.com','address':" HOME "}"),
-              THEN_EVENT(
-                  "AccountRegistered",
-                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
-                  "}"),
+        STORY("without a birthday", WHEN("account.register", ANNAS),
+              THEN_EVENT("AccountRegistered", ANNA_REGISTERED),
               THEN_REPLY("{'account_id':'$id','position':1}")),
-        STORY("the same key twice is one account",
-              WHEN_KEY("account.register",
-                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-              THEN_EVENT(
-                  "AccountRegistered",
-                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
-                  "}"),
+        STORY("the same key twice is one account", WHEN_KEY("account.register", ANNAS, "k1"),
+              THEN_EVENT("AccountRegistered", ANNA_REGISTERED),
               THEN_REPLY("{'account_id':'$id','position':1}"),
-              WHEN_KEY("account.register",
-                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
+              WHEN_KEY("account.register", ANNAS, "k1"),
               THEN_REPLY("{'account_id':'$id','position':1}")),
-        STORY("the same key with another body",
-              WHEN_KEY("account.register",
-                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-              THEN_EVENT(
-                  "AccountRegistered",
-                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
-                  "}"),
+        STORY("the same key with another body", WHEN_KEY("account.register", ANNAS, "k1"),
+              THEN_EVENT("AccountRegistered", ANNA_REGISTERED),
               WHEN_KEY("account.register",
                        "{'name':'Bert','email':'bert@example.com','address':" HOME "}", "k1"),
               THEN_REFUSED("conflict", "")),
@@ -108,20 +97,11 @@ Test(account, register_)
                    "{'name':'Anna','email':'Anna@Example.com','address':" HOME "}"),
               THEN_REFUSED("conflict", "email")),
         STORY("a refusal under a key stays", REGISTERED(ANNA, "anna@example.com"),
-              WHEN_KEY("account.register",
-                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-              THEN_REFUSED("conflict", "email"), CLOSED,
-              WHEN_KEY("account.register",
-                       "{'name':'Anna','email':'anna@example.com','address':" HOME "}", "k1"),
-              THEN_REFUSED("conflict", "email")),
+              WHEN_KEY("account.register", ANNAS, "k1"), THEN_REFUSED("conflict", "email"), CLOSED,
+              WHEN_KEY("account.register", ANNAS, "k1"), THEN_REFUSED("conflict", "email")),
         STORY("the e-mail of a closed account is free", REGISTERED(ANNA, "anna@example.com"),
-              CLOSED,
-              WHEN("account.register",
-                   "{'name':'Anna','email':'anna@example.com','address':" HOME "}"),
-              THEN_EVENT(
-                  "AccountRegistered",
-                  "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME
-                  "}")),
+              CLOSED, WHEN("account.register", ANNAS),
+              THEN_EVENT("AccountRegistered", ANNA_REGISTERED)),
         STORY("broken requests",
               WHEN("account.register", "{'email':'anna@example.com','address':" HOME "}"),
               THEN_REFUSED("invalid_request", "name"),

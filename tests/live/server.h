@@ -2,7 +2,16 @@
  * process ends, however it ends. The program is NATS_SERVER in the environment, else nats-server on
  * PATH. */
 #pragma once
+#include <stdint.h>
 #include <sys/types.h>
+
+/* So long a wait for what must come may last. It is far away, because a machine may have other
+ * work: only what never comes reaches it. */
+#define FAR_MS 300000
+
+/* A time that is looked at, as long as it may be on this machine now: `ms` when nothing else
+ * computes, and more by as much as more processes want to run than there are processors. */
+int64_t slower_ms(int64_t ms);
 
 struct server {
     pid_t pid; /* 0: not running */
@@ -23,4 +32,4 @@ int server_dial(const struct server *server);
 
 /* Waits for condition(context) by looking every few milliseconds; true when it came true in
  * time. */
-_Bool wait_until(_Bool (*condition)(void *context), void *context, int timeout_ms);
+_Bool wait_until(_Bool (*condition)(void *context), void *context, int64_t timeout_ms);

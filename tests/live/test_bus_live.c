@@ -1,7 +1,6 @@
 /* The bus on a real nats-server: connecting, losing and finding it again, what arrives of what was
  * sent, and JetStream through the texts of jetstream.h. */
 #include <criterion/criterion.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,9 +10,9 @@
 #include "base/result.h"
 #include "bus/bus.h"
 #include "runtime/request/micro.h"
+#include "mailbox.h"
 #include "server.h"
 
-#define PATIENCE_MS 8000
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 /* ---- One test's world ----------------------------------------------------------------------- */
@@ -72,7 +71,7 @@ static void open_bus(void)
 {
     struct bus_options how = options();
     cr_assert_eq(bus_open(&how, &bus), 0, "%s", failure_text());
-    cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
+    cr_assert(wait_until(is_connected, NULL, FAR_MS));
 }
 
 static void setup(void)
@@ -94,61 +93,6 @@ static void teardown(void)
     server_deinit(&server);
 }
 
-/* ---- A mailbox that a handler fills --------------------------------------------------------- */
-
-struct mailbox {
-    pthread_mutex_t lock;
-    pthread_cond_t filled;
-    struct bus_message *messages[64];
-    int count, taken;
-    struct bus_subscription *subscription;
-};
-
-static void on_message(void *context, struct bus_message *message)
-{
-    struct mailbox *box = context;
-    pthread_mutex_lock(&box->lock);
-    if (box->count < (int)COUNT(box->messages))
-        box->messages[box->count++] = message;
-    else
-        bus_message_free(message);
-    pthread_cond_signal(&box->filled);
-    pthread_mutex_unlock(&box->lock);
-}
-
-static void mailbox_open(struct mailbox *box, const char *subject)
-{
-    *box = (struct mailbox){ 0 };
-    pthread_mutex_init(&box->lock, NULL);
-    pthread_cond_init(&box->filled, NULL);
-    cr_assert_eq(bus_subscribe(bus, subject, NULL, on_message, box, &box->subscription), 0, "%s",
-                 failure_text());
-}
-
-/* The next message; it stays the mailbox's. NULL: none in time. */
-static struct bus_message *mailbox_next(struct mailbox *box, int timeout_ms)
-{
-    int64_t until_ms = clock_wall_ms() + timeout_ms;
-    struct timespec deadline = { .tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000 };
-    struct bus_message *message = NULL;
-    pthread_mutex_lock(&box->lock);
-    while (box->taken == box->count &&
-           pthread_cond_timedwait(&box->filled, &box->lock, &deadline) == 0) {
-    }
-    if (box->taken < box->count)
-        message = box->messages[box->taken++];
-    pthread_mutex_unlock(&box->lock);
-    return message;
-}
-
-static void mailbox_close(struct mailbox *box)
-{
-    cr_expect_eq(bus_subscription_drain(box->subscription, PATIENCE_MS), 0, "%s", failure_text());
-    for (int i = 0; i < box->count; i++)
-        bus_message_free(box->messages[i]);
-    bus_subscription_free(box->subscription);
-}
-
 static int publish(enum bus_urgency urgency, const char *subject, const char *reply,
                    const char *data)
 {
@@ -165,40 +109,39 @@ Test(bus, starts_before_its_server, .init = setup_without_bus, .fini = teardown)
     struct bus_options how = options();
     int64_t before_ms = clock_monotonic_ms();
     cr_assert_eq(bus_open(&how, &bus), 0);
-    cr_expect_lt(clock_monotonic_ms() - before_ms, 500, "opening waits for nobody");
+    cr_expect_lt(clock_monotonic_ms() - before_ms, slower_ms(500), "opening waits for nobody");
     cr_expect_not(bus_is_connected(bus));
     cr_expect_eq(publish(BUS_URGENT, "a", NULL, "x"), -ERR_NETWORK);
     cr_expect_eq(publish(BUS_BULK, "a", NULL, "x"), -ERR_NETWORK);
     cr_expect_eq(bus_flush(bus, 100), -ERR_NETWORK);
     struct mailbox box;
-    mailbox_open(&box, "a");
+    mailbox_open(&box, bus, "a");
     server_start(&server);
-    cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
+    cr_assert(wait_until(is_connected, NULL, FAR_MS));
     cr_expect_eq(atomic_load(&connects), 1);
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0, "%s", failure_text());
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0, "%s", failure_text());
     cr_assert_eq(publish(BUS_BULK, "a", NULL, "x"), 0);
-    cr_expect_not_null(mailbox_next(&box, PATIENCE_MS),
-                       "a subscription made before the connect works");
+    cr_expect_not_null(mailbox_next(&box), "a subscription made before the connect works");
     mailbox_close(&box);
 }
 
 Test(bus, finds_a_killed_server_again, .init = setup, .fini = teardown)
 {
     struct mailbox box;
-    mailbox_open(&box, "a");
+    mailbox_open(&box, bus, "a");
     for (int round = 1; round <= 2; round++) {
         server_kill(&server);
-        cr_assert(wait_until(is_away, NULL, PATIENCE_MS));
+        cr_assert(wait_until(is_away, NULL, FAR_MS));
         int64_t before_ms = clock_monotonic_ms();
         for (int i = 0; i < 1000; i++)
             cr_assert_eq(publish(BUS_BULK, "a", NULL, "stale"), -ERR_NETWORK);
-        cr_expect_lt(clock_monotonic_ms() - before_ms, 500,
+        cr_expect_lt(clock_monotonic_ms() - before_ms, slower_ms(500),
                      "nothing waits while the server is away");
         server_start(&server);
-        cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
-        cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0, "%s", failure_text());
+        cr_assert(wait_until(is_connected, NULL, FAR_MS));
+        cr_assert_eq(bus_flush(bus, FAR_MS), 0, "%s", failure_text());
         cr_assert_eq(publish(BUS_BULK, "a", NULL, "fresh"), 0);
-        struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
+        struct bus_message *message = mailbox_next(&box);
         cr_assert_not_null(message);
         cr_expect_str_eq(bus_message_data(message), "fresh",
                          "what was refused does not come later");
@@ -229,7 +172,7 @@ Test(bus, is_freed_while_it_still_looks_for_a_server, .init = setup_without_bus,
     int64_t before_ms = clock_monotonic_ms();
     bus_free(bus);
     bus = NULL;
-    cr_expect_lt(clock_monotonic_ms() - before_ms, 2000);
+    cr_expect_lt(clock_monotonic_ms() - before_ms, slower_ms(2000));
     cr_expect_eq(atomic_load(&closes), 0, "bus_free calls no handler");
 }
 
@@ -296,7 +239,7 @@ Test(login, refused_twice_is_the_end, .init = setup_without_bus, .fini = teardow
     server.config = "authorization { user: u, password: p }";
     server_start(&server);
     cr_assert_eq(bus_open(&how, &bus), 0);
-    cr_assert(wait_until(has_closed, NULL, PATIENCE_MS));
+    cr_assert(wait_until(has_closed, NULL, FAR_MS));
     cr_expect_not(bus_is_connected(bus));
     cr_expect_eq(publish(BUS_URGENT, "a", NULL, "x"), -ERR_NETWORK);
 }
@@ -314,8 +257,8 @@ Test(messages, headers_and_data_arrive, .init = setup, .fini = teardown)
     for (int urgency = BUS_URGENT; urgency <= BUS_BULK; urgency++) {
         struct mailbox box;
         struct bus_view view;
-        mailbox_open(&box, "a.*");
-        cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
+        mailbox_open(&box, bus, "a.*");
+        cr_assert_eq(bus_flush(bus, FAR_MS), 0);
         struct bus_outgoing out = { .subject = "a.b",
                                     .reply = "_INBOX.live-test.r",
                                     .headers = headers,
@@ -323,7 +266,7 @@ Test(messages, headers_and_data_arrive, .init = setup, .fini = teardown)
                                     .data = data,
                                     .length = sizeof(data) };
         cr_assert_eq(bus_publish(bus, (enum bus_urgency)urgency, &out), 0, "%s", failure_text());
-        struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
+        struct bus_message *message = mailbox_next(&box);
         cr_assert_not_null(message);
         cr_expect_str_eq(bus_message_subject(message), "a.b");
         cr_expect_str_eq(bus_message_reply(message), "_INBOX.live-test.r");
@@ -358,7 +301,7 @@ Test(messages, what_is_unsafe_is_not_sent, .init = setup, .fini = teardown)
     };
     static char big[2 * 1024 * 1024];
     struct mailbox evil;
-    mailbox_open(&evil, "evil");
+    mailbox_open(&evil, bus, "evil");
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct bus_header header = { cases[i].key, cases[i].value };
         struct bus_outgoing out = { .subject = cases[i].subject,
@@ -372,10 +315,10 @@ Test(messages, what_is_unsafe_is_not_sent, .init = setup, .fini = teardown)
     struct bus_outgoing out = { .subject = "a", .data = big, .length = sizeof(big) };
     cr_expect_eq(bus_publish(bus, BUS_URGENT, &out), -ERR_INVALID, "larger than the server takes");
     struct bus_subscription *none;
-    cr_expect_eq(bus_subscribe(bus, "a b", NULL, on_message, &evil, &none), -ERR_INVALID);
-    cr_expect_eq(bus_subscribe(bus, "a", "q q", on_message, &evil, &none), -ERR_INVALID);
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
-    cr_expect_null(mailbox_next(&evil, 50));
+    cr_expect_eq(bus_subscribe(bus, "a b", NULL, mailbox_put, &evil, &none), -ERR_INVALID);
+    cr_expect_eq(bus_subscribe(bus, "a", "q q", mailbox_put, &evil, &none), -ERR_INVALID);
+    cr_assert_eq(publish(BUS_URGENT, "evil", NULL, "good"), 0);
+    cr_expect_str_eq(bus_message_data(mailbox_next(&evil)), "good", "nothing came before");
     mailbox_close(&evil);
 }
 
@@ -402,14 +345,14 @@ Test(messages, broken_headers_of_others_do_no_harm, .init = setup, .fini = teard
         { "NATS/1.0", -ERR_INVALID },
     };
     struct mailbox box;
-    mailbox_open(&box, "a");
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
+    mailbox_open(&box, bus, "a");
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct bus_view view;
         int connection = server_dial(&server);
         cr_assert_geq(connection, 0);
         send_raw(connection, cases[i].headers, "data: with a colon");
-        struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
+        struct bus_message *message = mailbox_next(&box);
         cr_assert_not_null(message, "case %zu", i);
         cr_expect_eq(bus_message_view(message, &view), cases[i].result, "case %zu", i);
         cr_expect_eq(bus_message_view(message, &view), cases[i].result, "case %zu, again", i);
@@ -429,9 +372,9 @@ Test(messages, nobody_there_is_told_at_once, .init = setup, .fini = teardown)
     cr_expect_str_neq(inbox, other);
     cr_expect_eq(strncmp(inbox, "_INBOX.live-test.", 17), 0);
     cr_expect(bus_subject_is_inbox(inbox));
-    mailbox_open(&box, inbox);
+    mailbox_open(&box, bus, inbox);
     cr_assert_eq(publish(BUS_URGENT, "nobody.home", inbox, ""), 0);
-    struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
+    struct bus_message *message = mailbox_next(&box);
     cr_assert_not_null(message);
     cr_expect_eq(bus_message_status(message), 503);
     mailbox_close(&box);
@@ -440,7 +383,7 @@ Test(messages, nobody_there_is_told_at_once, .init = setup, .fini = teardown)
 static void on_slow(void *context, struct bus_message *message)
 {
     wait_until(is_away, NULL, 20); /* never true: just takes its time */
-    on_message(context, message);
+    mailbox_put(context, message);
 }
 
 Test(messages, draining_waits_for_the_handler, .init = setup, .fini = teardown)
@@ -449,14 +392,14 @@ Test(messages, draining_waits_for_the_handler, .init = setup, .fini = teardown)
     pthread_mutex_init(&box.lock, NULL);
     pthread_cond_init(&box.filled, NULL);
     cr_assert_eq(bus_subscribe(bus, "a", "q", on_slow, &box, &box.subscription), 0);
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
     for (int i = 0; i < 10; i++)
         cr_assert_eq(publish(BUS_URGENT, "a", NULL, "x"), 0);
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
-    cr_assert_eq(bus_subscription_drain(box.subscription, PATIENCE_MS), 0, "%s", failure_text());
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
+    cr_assert_eq(bus_subscription_drain(box.subscription, FAR_MS), 0, "%s", failure_text());
     cr_expect_eq(box.count, 10);
     cr_assert_eq(publish(BUS_URGENT, "a", NULL, "late"), 0, "publishing goes on");
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
     cr_expect_eq(box.count, 10, "nothing more is taken");
     for (int i = 0; i < box.count; i++)
         bus_message_free(box.messages[i]);
@@ -480,21 +423,25 @@ Test(micro, an_instance_answers_on_nine_subjects, .init = setup, .fini = teardow
     cr_assert_eq(micro_start(&micro, bus), 0, "%s", failure_text());
     cr_assert_eq(bus_new_inbox(bus, inbox), 0);
     struct mailbox box, forged;
-    mailbox_open(&box, inbox);
-    mailbox_open(&forged, "evt.order.Forged");
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
+    mailbox_open(&box, bus, inbox);
+    mailbox_open(&forged, bus, "evt.order.Forged");
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
     for (int i = 0; i < MICRO_SUBJECTS; i++) {
         cr_assert_eq(micro_subject(&micro, i, subject), 0);
         cr_assert_eq(publish(BUS_URGENT, subject, inbox, ""), 0);
-        struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
+        struct bus_message *message = mailbox_next(&box);
         cr_assert_not_null(message, "%s", subject);
         cr_expect_not_null(strstr(bus_message_data(message), id), "%s", subject);
     }
     cr_assert_eq(publish(BUS_URGENT, "$SRV.PING", "evt.order.Forged", ""), 0);
-    cr_expect_null(mailbox_next(&forged, 50), "an answer goes to inboxes only");
+    cr_assert_eq(publish(BUS_URGENT, "$SRV.PING", inbox, ""), 0);
+    cr_assert_not_null(mailbox_next(&box));
+    cr_assert_eq(publish(BUS_URGENT, "evt.order.Forged", NULL, "by us"), 0);
+    cr_expect_str_eq(bus_message_data(mailbox_next(&forged)), "by us",
+                     "an answer goes to inboxes only");
     micro_stop(&micro);
     cr_assert_eq(publish(BUS_URGENT, "$SRV.PING", inbox, ""), 0);
-    struct bus_message *message = mailbox_next(&box, PATIENCE_MS);
+    struct bus_message *message = mailbox_next(&box);
     cr_assert_not_null(message);
     cr_expect_eq(bus_message_status(message), 503, "nobody answers any more");
     mailbox_close(&box);

@@ -1,5 +1,5 @@
 /* Healing by an operator's hand, with the shipped services on a real nats-server. */
-#include "service.h"
+#include "shop.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,30 +7,7 @@
 #include "base/result.h"
 #include "store/db.h"
 
-static struct server server;
-static struct process account_svc, order_svc;
-
-static void setup(void)
-{
-    server_init(&server, NULL);
-    process_init(&account_svc, &server, "ACCOUNT_SVC", "account");
-    process_init(&order_svc, &server, "ORDER_SVC", "order");
-    customer_open(&server);
-    server_start(&server);
-    process_start(&account_svc, &server);
-    process_start(&order_svc, &server);
-    wait_for_stats("account-svc", "\"state\":\"ready\"");
-    wait_for_stats("order-svc", "\"state\":\"ready\"");
-}
-
-static void teardown(void)
-{
-    customer_close();
-    processes_finish(&account_svc, &order_svc);
-    server_deinit(&server);
-}
-
-TestSuite(heal_live, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(heal_live, .init = shop_open, .fini = shop_close);
 
 #define ADDRESS \
     "{\"street\":\"1 Rue\",\"city\":\"%s\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
@@ -118,8 +95,7 @@ Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_tha
     cr_assert_str_eq(city, "Nice", "the later of the two came last");
 }
 
-/* ---- Forks, as docs/OPERATIONS.md resolves them
- * ------------------------------------------------ */
+/* ---- Forks, as docs/OPERATIONS.md resolves them --------------------------------------------- */
 
 #define PRODUCT                                                                                   \
     "{\"sku\":\"%s\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},\"stock\":" \
@@ -254,8 +230,7 @@ Test(heal_live, resolve_keeps_no_stream_that_has_lost_messages)
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* ---- A file that is lost, a stream that has expired
- * --------------------------------------------- */
+/* ---- A file that is lost, a stream that has expired ----------------------------------------- */
 
 static void lose_file(const struct process *process, const char *name)
 {
@@ -308,7 +283,7 @@ Test(heal_live, a_new_service_boots_from_the_leader_after_the_stream_has_expired
               adds_product("pot", "\"position\":3"));
     wait_for_stats("order-svc", "\"published\":3,");
     cr_assert(says(ask_text("$JS.API.STREAM.UPDATE.ORDER", EXPIRING), "\"max_age\":200000000"));
-    cr_assert(wait_until(stream_is_empty, NULL, 20000));
+    cr_assert(wait_until(stream_is_empty, NULL, FAR_MS));
     process_start(&account_svc, &server);
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
     cr_assert(adds_product("cup", "\"position\":4"), "and goes on from the stream");
@@ -317,8 +292,7 @@ Test(heal_live, a_new_service_boots_from_the_leader_after_the_stream_has_expired
     cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* ---- verify
- * --------------------------------------------------------------------------------------- */
+/* ---- verify --------------------------------------------------------------------------------- */
 
 Test(heal_live, verify_finds_what_differs_in_each_kind_of_table_and_in_the_stream)
 {

@@ -10,8 +10,6 @@
 #include "runtime/sync/envelope.h"
 #include "server.h"
 
-#define PATIENCE_MS 8000
-
 static const struct source leader = { .log = "ORDER", .service = "order-svc", .prefix = "order" };
 
 /* ---- One test's world: a bus, an inbox, and the newest message in it ------------------------- */
@@ -49,9 +47,9 @@ static _Bool is_connected(void *context)
     return bus_is_connected(bus);
 }
 
-static struct bus_message *next_message(int timeout_ms)
+static struct bus_message *next_message(void)
 {
-    return wait_until(is_filled, NULL, timeout_ms) ? queue[queue_taken++] : NULL;
+    return wait_until(is_filled, NULL, FAR_MS) ? queue[queue_taken++] : NULL;
 }
 
 static void setup(void)
@@ -62,10 +60,10 @@ static void setup(void)
                                    .name = "live-test",
                                    .reconnect_wait_ms = 20 };
     cr_assert_eq(bus_open(&options, &bus), 0);
-    cr_assert(wait_until(is_connected, NULL, PATIENCE_MS));
+    cr_assert(wait_until(is_connected, NULL, FAR_MS));
     cr_assert_eq(bus_new_inbox(bus, inbox), 0);
     cr_assert_eq(bus_subscribe(bus, inbox, NULL, on_message, NULL, &subscription), 0);
-    cr_assert_eq(bus_flush(bus, PATIENCE_MS), 0);
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
 }
 
 static void teardown(void)
@@ -87,7 +85,7 @@ static struct bus_message *ask(struct js_request *request)
                                 .data = request->body.data ? request->body.data : "",
                                 .length = request->body.length };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &out), 0, "%s", failure_text());
-    struct bus_message *reply = next_message(PATIENCE_MS);
+    struct bus_message *reply = next_message();
     cr_assert_not_null(reply, "no answer on %s", request->subject);
     return reply;
 }
@@ -140,7 +138,7 @@ static void publish_event(int64_t position, int64_t expected_last_sequence)
 
 static int next_ack(struct js_puback *ret_ack)
 {
-    struct bus_message *message = next_message(PATIENCE_MS);
+    struct bus_message *message = next_message();
     cr_assert_not_null(message);
     return js_parse_puback(bus_message_data(message), bus_message_length(message), &arena, ret_ack);
 }
@@ -322,7 +320,7 @@ Test(jetstream, a_batch_is_pulled_and_acknowledged_as_a_whole, .init = setup, .f
     send_pull(3, 2000, 500);
     for (int64_t i = 1; i <= 3; i++) {
         struct bus_view view;
-        struct bus_message *message = next_message(PATIENCE_MS);
+        struct bus_message *message = next_message();
         cr_assert_not_null(message);
         cr_assert_eq(bus_message_view(message, &view), 0);
         expect_event(&view, i);
@@ -336,7 +334,7 @@ Test(jetstream, a_batch_is_pulled_and_acknowledged_as_a_whole, .init = setup, .f
         if (i == 3)
             acknowledge(bus_message_reply(message));
     }
-    cr_expect(wait_until(is_acked, &consumer, PATIENCE_MS), "one acknowledgement for all");
+    cr_expect(wait_until(is_acked, &consumer, FAR_MS), "one acknowledgement for all");
     cr_expect_eq(consumer.acked_sequence, 3);
     cr_expect_eq(consumer.delivered_sequence, 3);
     cr_expect_eq(consumer.ack_pending_count, 0);
@@ -352,15 +350,15 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
     cr_assert_eq(create_consumer(3, &consumer), 0);
     cr_expect_eq(consumer.start_sequence, 3);
     send_pull(1, 0, 0);
-    struct bus_message *message = next_message(PATIENCE_MS);
+    struct bus_message *message = next_message();
     cr_assert_not_null(message);
     cr_expect_eq(bus_message_status(message), 404, "nothing there, asked not to wait");
     send_pull(1, 400, 150);
-    message = next_message(PATIENCE_MS);
+    message = next_message();
     cr_assert_not_null(message);
     cr_expect_eq(bus_message_status(message), 100, "a heartbeat");
     do
-        cr_assert_not_null(message = next_message(PATIENCE_MS));
+        cr_assert_not_null(message = next_message());
     while (bus_message_status(message) == 100);
     cr_expect_eq(bus_message_status(message), 408, "time is up");
     _deinit_(js_request) struct js_request request;
@@ -369,14 +367,14 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
     /* Only a pull that is known to wait is told: one that races with the delete gets no answer at
      * all. */
     send_pull(1, 5000, 100);
-    cr_assert_not_null(message = next_message(PATIENCE_MS));
+    cr_assert_not_null(message = next_message());
     cr_expect_eq(bus_message_status(message), 100);
     cr_assert_eq(js_consumer_delete(&request, "ORDER", "account-svc"), 0);
     int seen_409 = 0, seen_done = 0; /* in either order */
     struct bus_outgoing out = { .subject = request.subject, .reply = inbox, .data = "" };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &out), 0);
     while (seen_409 + seen_done < 2) {
-        cr_assert_not_null(message = next_message(PATIENCE_MS));
+        cr_assert_not_null(message = next_message());
         int status = bus_message_status(message);
         if (status == 100)
             continue;
@@ -391,7 +389,7 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
     consumer_info(&consumer, JS_REFUSED);
     cr_expect_eq(consumer.error.error_code, JS_ERR_CONSUMER_NOT_FOUND);
     send_pull(1, 1000, 0);
-    cr_assert_not_null(message = next_message(PATIENCE_MS));
+    cr_assert_not_null(message = next_message());
     cr_expect_eq(bus_message_status(message), 503, "nobody serves the pull");
 }
 

@@ -1,6 +1,6 @@
 /* Rebuild, with the shipped services on a real nats-server. A leader that is paused (SIGSTOP) keeps
  * a rebuild in its middle for as long as a test wants to look at it. */
-#include "service.h"
+#include "shop.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,11 +11,8 @@
 #include "base/result.h"
 #include "store/db.h"
 
-static struct server server;
-static struct process account_svc, order_svc;
 static char account[64], database[128], scratch[136];
 
-#define PATIENCE_MS 20000
 #define ADDRESS \
     "{\"street\":\"1 Rue\",\"city\":\"Paris\",\"postal_code\":\"75002\",\"country\":\"FR\"}"
 
@@ -27,46 +24,15 @@ static void up(struct process *process, const char *name)
 
 static void setup(void)
 {
-    char body[300];
-    server_init(&server, NULL);
-    process_init(&account_svc, &server, "ACCOUNT_SVC", "account");
-    process_init(&order_svc, &server, "ORDER_SVC", "order");
-    customer_open(&server);
-    server_start(&server);
-    up(&account_svc, "account-svc");
-    up(&order_svc, "order-svc");
+    shop_open();
     snprintf(database, sizeof(database), "%s/order-svc.db", order_svc.folder);
     snprintf(scratch, sizeof(scratch), "%s.rebuild", database);
-    snprintf(
-        account, sizeof(account), "%s",
-        field(
-            ask_text("account.register",
-                     "{\"name\":\"Ada Lovelace\",\"email\":\"ada@example.org\",\"address\":" ADDRESS
-                     "}"),
-            "account_id"));
-    snprintf(body, sizeof(body),
-             "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":"
-             "\"4242\",\"expires\":\"2099-01\"}",
-             account);
-    cr_assert(says(ask_text("account.add-card", body), "card_id"));
-    cr_assert(
-        says(ask_text("order.add-product", "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{"
-                                           "\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"),
-             "position"));
-    wait_for_stats("order-svc", "\"cursor\":2,\"lag\":0");
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
 }
 
-static void teardown(void)
-{
-    customer_close();
-    processes_finish(&account_svc, &order_svc);
-    server_deinit(&server);
-}
+TestSuite(rebuild_live, .init = setup, .fini = shop_close);
 
-TestSuite(rebuild_live, .init = setup, .fini = teardown, .timeout = 150);
-
-/* ---- Asking without waiting
- * ------------------------------------------------------------------- */
+/* ---- Asking without waiting ----------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char late_answer[4096];
@@ -111,12 +77,12 @@ static void begin_and_hold(void)
         .subject = "order.rebuild", .reply = inbox, .data = "{}", .length = 2
     };
     cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &message), 0);
-    cr_assert(wait_until(is_there, scratch, PATIENCE_MS), "no scratch file");
+    cr_assert(wait_until(is_there, scratch, FAR_MS), "no scratch file");
 }
 
 static const char *wait_for_its_answer(void)
 {
-    cr_assert(wait_until(is_answered, NULL, PATIENCE_MS), "no answer");
+    cr_assert(wait_until(is_answered, NULL, FAR_MS), "no answer");
     bus_subscription_free(late);
     late = NULL;
     return late_answer;
@@ -128,8 +94,7 @@ static const char *let_it_end(void)
     return wait_for_its_answer();
 }
 
-/* ---- Looking and planting
- * --------------------------------------------------------------------- */
+/* ---- Looking and planting ------------------------------------------------------------------- */
 
 static void plant_in(const char *path, const char *sql)
 {
@@ -186,8 +151,7 @@ static _Bool is_right(void)
            count("SELECT stock FROM products") == 1000 - count("SELECT count(*) FROM orders");
 }
 
-/* ---- The tests
- * -------------------------------------------------------------------------------- */
+/* ---- The tests ------------------------------------------------------------------------------ */
 
 Test(rebuild_live, it_serves_meanwhile_and_puts_right_what_differs)
 {

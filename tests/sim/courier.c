@@ -34,7 +34,7 @@ void node_reply(struct world *world, struct node *node, const struct item *item)
     if (!node->connected)
         return;
     if (item->outcome == OUTCOME_REFUSED) {
-        packet.reply.refusal = item->refusal;
+        packet.reply.refusal = item->refusal->number;
         packet.reply.answer = hash(item->message ? item->message : "");
     } else {
         packet.reply.answer = hash(item->body.data);
@@ -49,7 +49,11 @@ static void push_answer(struct world *world, struct node *node, const struct ope
                         enum answer_outcome outcome, int status)
 {
     struct item *item = must(item_new(ITEM_ANSWER));
-    item->answer = (struct answer){ .outcome = outcome, .number = call->number };
+    item->answer = (struct answer){
+        .outcome = outcome,
+        .number = call->number > 0 ? call->number : -call->number,
+        .work = call->number > 0 ? "charge" : "void",
+    };
     item->answer.tag = must(arena_copy(&item->arena, call->tag, strlen(call->tag)));
     if (outcome == ANSWER_RECEIVED && call->number > 0) {
         struct psp_charge_reply *reply = must(arena_alloc(&item->arena, sizeof(*reply)));
@@ -69,15 +73,17 @@ static void push_answer(struct world *world, struct node *node, const struct ope
 void calls_make(struct world *world, struct node *node, struct batch *batch)
 {
     for (const struct outbound_call *call = batch->calls; call; call = call->next) {
+        /* of a void with a minus, all through the simulation */
+        int64_t number = strcmp(call->subject, "psp.void") == 0 ? -call->number : call->number;
         struct open_call open = { .id = ++node->call_id,
-                                  .number = call->number,
+                                  .number = number,
                                   .deadline_ms = world->now_ms + call->timeout_ms };
         struct packet packet = {
             .kind = PACKET_CALL, .node = node->index, .position = open.id, .life = node->life
         };
         snprintf(open.tag, sizeof(open.tag), "%s", call->tag);
         snprintf(packet.call.tag, sizeof(packet.call.tag), "%s", call->tag);
-        packet.call.number = call->number;
+        packet.call.number = number;
         const char *token = strstr(call->body.data, "\"card_token\":\"");
         if (token)
             snprintf(packet.call.token, sizeof(packet.call.token), "%.*s",

@@ -150,6 +150,7 @@ Test(envelope, is_written_as_cloudevents_wants_it)
     _deinit_(envelope) struct envelope envelope = { 0 };
     struct event event = sample_event();
     event.time_ms = 1795412400123;
+    envelope.schema_base = "https://journey-mesh.example/schemas/";
     cr_assert_eq(envelope_encode(&envelope, &event, &leader, 41), 0);
     struct bus_view view = view_of(&envelope);
     cr_expect_str_eq(view.subject, "evt.order.OrderPlaced");
@@ -165,6 +166,10 @@ Test(envelope, is_written_as_cloudevents_wants_it)
     cr_assert_eq(envelope_encode(&envelope, &event, &leader, 0), 0);
     view = view_of(&envelope);
     cr_expect_str_eq(bus_header_find(&view, "Nats-Expected-Last-Sequence"), "0");
+    envelope.schema_base = NULL; /* a service that does not say where its schemas are */
+    cr_assert_eq(envelope_encode(&envelope, &event, &leader, 0), 0);
+    view = view_of(&envelope);
+    cr_expect_null(bus_header_find(&view, "ce-dataschema"));
 }
 
 Test(envelope, an_event_that_cannot_travel_is_refused)

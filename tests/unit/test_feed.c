@@ -13,6 +13,11 @@ static struct feed feed_asking(int64_t cursor)
     return feed;
 }
 
+/* A stream that ends with the leader's event `last`; how far the durable is. */
+#define STREAM(last) .stream_exists = 1, .last_sequence = (last), .last_position = (last)
+#define DURABLE(acked, delivered) \
+    .durable_exists = 1, .acked_sequence = (acked), .delivered_sequence = (delivered)
+
 Test(feed, what_it_finds_decides_what_it_does)
 {
     static const struct {
@@ -22,70 +27,22 @@ Test(feed, what_it_finds_decides_what_it_does)
         enum feed_state state;
         enum feed_action_kind next;
     } cases[] = {
-        { "no stream yet", 0, { 0 }, FEED_WAITING, FEED_NOTHING },
-        { "no durable",
-          3,
-          { .stream_exists = 1, .last_sequence = 5, .last_position = 5 },
-          FEED_MAKING,
-          FEED_MAKE_DURABLE },
+        // clang-format off: a table
+        { "no stream yet", 0, { 0 },         FEED_WAITING, FEED_NOTHING },
+        { "no durable",    3, { STREAM(5) }, FEED_MAKING, FEED_MAKE_DURABLE },
         { "all well",
-          3,
-          { .stream_exists = 1,
-            .last_sequence = 5,
-            .last_position = 5,
-            .durable_exists = 1,
-            .acked_sequence = 3,
-            .delivered_sequence = 3,
-            .pending = 2 },
-          FEED_PULLING,
-          FEED_PULL },
+          3, { STREAM(5), DURABLE(3, 3), .pending = 2 },     FEED_PULLING, FEED_PULL },
         { "durable ahead of us",
-          3,
-          { .stream_exists = 1,
-            .last_sequence = 5,
-            .last_position = 5,
-            .durable_exists = 1,
-            .acked_sequence = 4,
-            .delivered_sequence = 4,
-            .pending = 1 },
-          FEED_MAKING,
-          FEED_DELETE_DURABLE },
+          3, { STREAM(5), DURABLE(4, 4), .pending = 1 },     FEED_MAKING, FEED_DELETE_DURABLE },
         { "durable ahead of its stream",
-          3,
-          { .stream_exists = 1,
-            .last_sequence = 3,
-            .last_position = 3,
-            .durable_exists = 1,
-            .acked_sequence = 3,
-            .delivered_sequence = 9 },
-          FEED_MAKING,
-          FEED_DELETE_DURABLE },
+          3, { STREAM(3), DURABLE(3, 9) },                   FEED_MAKING, FEED_DELETE_DURABLE },
         { "deliveries of an earlier life",
-          3,
-          { .stream_exists = 1,
-            .last_sequence = 5,
-            .last_position = 5,
-            .durable_exists = 1,
-            .acked_sequence = 3,
-            .delivered_sequence = 5,
-            .ack_pending = 2 },
-          FEED_MAKING,
-          FEED_DELETE_DURABLE },
+          3, { STREAM(5), DURABLE(3, 5), .ack_pending = 2 }, FEED_MAKING, FEED_DELETE_DURABLE },
         { "nothing to come although there is",
-          3,
-          { .stream_exists = 1, .last_sequence = 5, .last_position = 5, .durable_exists = 1 },
-          FEED_MAKING,
-          FEED_DELETE_DURABLE },
+          3, { STREAM(5), .durable_exists = 1 },             FEED_MAKING, FEED_DELETE_DURABLE },
         { "at the end",
-          5,
-          { .stream_exists = 1,
-            .last_sequence = 5,
-            .last_position = 5,
-            .durable_exists = 1,
-            .acked_sequence = 5,
-            .delivered_sequence = 5 },
-          FEED_PULLING,
-          FEED_PULL },
+          5, { STREAM(5), DURABLE(5, 5) },                   FEED_PULLING, FEED_PULL },
+        // clang-format on
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct feed feed = feed_asking(cases[i].cursor);
@@ -102,14 +59,7 @@ Test(feed, what_it_finds_decides_what_it_does)
 static struct feed feed_pulling(int64_t cursor)
 {
     struct feed feed = feed_asking(cursor);
-    feed_info(&feed,
-              &(struct feed_info){ .stream_exists = 1,
-                                   .durable_exists = 1,
-                                   .last_sequence = cursor,
-                                   .last_position = cursor,
-                                   .acked_sequence = cursor,
-                                   .delivered_sequence = cursor },
-              0);
+    feed_info(&feed, &(struct feed_info){ STREAM(cursor), DURABLE(cursor, cursor) }, 0);
     cr_assert_eq(feed.state, FEED_PULLING);
     return feed;
 }
@@ -129,13 +79,7 @@ Test(feed, a_gap_is_fetched_from_the_leader_and_the_durable_made_anew)
     feed_settled(&feed, 6, 9, 3);
     cr_assert(feed.state == FEED_ASKING && feed.leader_position == 12);
     cr_assert_eq(feed_next(&feed, 3).kind, FEED_ASK);
-    feed_info(&feed,
-              &(struct feed_info){ .stream_exists = 1,
-                                   .durable_exists = 1,
-                                   .last_sequence = 12,
-                                   .last_position = 12,
-                                   .pending = 3 },
-              3);
+    feed_info(&feed, &(struct feed_info){ STREAM(12), .durable_exists = 1, .pending = 3 }, 3);
     cr_assert_eq(feed_next(&feed, 3).kind, FEED_DELETE_DURABLE);
     feed_made(&feed, 3);
     struct feed_action make = feed_next(&feed, 3);

@@ -1,86 +1,16 @@
 /* Rebuild while a service serves: rows that are missing, that nobody wrote, or that say something
  * else are found, told and put right, whichever log they come from, while commands and others'
- * events go on. A service of two tables stands in for the shipped ones, and an array for the
+ * events go on. A service of three tables stands in for the shipped ones, and an array for the
  * other's leader. */
 #include "base/clock.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/writer/run_item.h"
-#include "schemas/evt.account.AccountClosed.h"
-#include "schemas/evt.order.ProductAdded.h"
-#include "schemas/order.add-product.h"
-#include "schemas/order.add-product.reply.h"
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.rebuild.reply.h"
+#include "rebuild_service.h"
 #include "store_folder.h"
 #include "store/parked.h"
 #include <inttypes.h>
-
-/* ---- The service ----------------------------------------------------------------------------- */
-
-static int add(struct journey *j, const void *request)
-{
-    const struct order_add_product *wanted = request;
-    struct product_added added = {
-        .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
-    };
-    return trace(journey_emit(j, &product_added_schema, wanted->sku, &added));
-}
-
-static void add_answer(const struct event *event, void *ret_reply)
-{
-    struct order_add_product_reply *reply = ret_reply;
-    reply->sku = event->entity;
-    reply->position = event->position;
-}
-
-/* What was last added says how many there are in all: a wrong row of `totals` makes the next ones
- * wrong, too. */
-static int apply_added(struct db *db, const struct event *event)
-{
-    const struct product_added *added = event->value;
-    int r = db_exec(db, "INSERT INTO products VALUES (?1, ?2, NULL)", "si", added->sku,
-                    added->stock);
-    if (r == 0)
-        r = db_exec(db,
-                    "INSERT INTO totals VALUES (1, ?1) ON CONFLICT DO UPDATE SET stock = stock + "
-                    "excluded.stock",
-                    "i", added->stock);
-    return trace(r);
-}
-
-static int apply_closed(struct db *db, const struct event *event)
-{
-    return trace(
-        db_exec(db, "INSERT INTO closed VALUES (?1, ?2)", "si", event->entity, event->position));
-}
-
-static const struct event_type own_events[] = {
-    { &product_added_schema, "ProductAdded", apply_added, NULL }, { 0 }
-};
-static const struct event_type other_events[] = {
-    { &account_closed_schema, "AccountClosed", apply_closed, NULL }, { 0 }
-};
-static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL },
-                                         { 0 } };
-static const struct command commands[] = {
-    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer },
-    { 0 },
-};
-static const struct service service = {
-    .name = "test-svc",
-    .log = "TEST",
-    .prefix = "test",
-    .tables_version = 1,
-    .events = own_events,
-    .sources = sources,
-    .commands = commands,
-    .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER, note TEXT "
-              "COLLATE NOCASE) STRICT;"
-              "CREATE UNIQUE INDEX IF NOT EXISTS products_by_note ON products (note);"
-              "CREATE TABLE IF NOT EXISTS totals (one INTEGER PRIMARY KEY, stock INTEGER) STRICT;"
-              "CREATE TABLE IF NOT EXISTS closed (entity TEXT, position INTEGER, PRIMARY KEY "
-              "(entity, position)) STRICT, WITHOUT ROWID;",
-};
 
 /* ---- Driving it ------------------------------------------------------------------------------ */
 

@@ -1,7 +1,232 @@
-/* Relay: what a look at the stream leads to, as rows, and the bounds of waiting and publishing. How
- * it heals, step by step: test_relay_heal.c; random walks: test_relay_walk.c. */
+/* Relay: where every input leads from every state, what a look at the stream leads to, as tables,
+ * and the bounds of waiting and publishing. How it heals, step by step: test_relay_heal.c; random
+ * walks: test_relay_walk.c. */
 #include "runtime/sync/relay.h"
 #include <criterion/criterion.h>
+#include <string.h>
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+static const struct relay_config config = {
+    .window_max = 10,
+    .publish_max = 10,
+    .answer_timeout_ms = 100,
+    .backoff_min_ms = 10,
+    .backoff_max_ms = 80,
+    .audit_interval_ms = 1000,
+    .seed = 7,
+};
+
+#define OURS .exists = 1, .has_last = 1, .is_ours = 1
+#define HEALTHY(n) OURS, .first_sequence = 1, .last_sequence = (n), .messages = (n), .position = (n)
+static const struct relay_tail missing = { 0 };
+static const struct relay_tail equal_20 = { HEALTHY(20) };
+static const struct relay_tail ahead_50 = { HEALTHY(50), .fit = TAIL_AHEAD };
+static const struct relay_tail other_20 = { HEALTHY(20), .fit = TAIL_DIFFERENT };
+
+/* ---- Every state, every input --------------------------------------------------------------- */
+
+enum input {
+    CONNECTED,
+    DISCONNECTED,
+    MISSING,
+    EQUAL,
+    AHEAD,
+    DIFFERENT,
+    MADE,
+    FAILED,
+    ACKED,
+    REFUSED,
+    RECOVERED,
+    FORK,
+    RESOLVED,
+    AUDIT_BAD,
+    TIME_OUT,
+    INPUTS,
+};
+
+static void put_in(struct relay *relay, enum input input, int64_t now_ms)
+{
+    switch (input) {
+    case CONNECTED:    relay_connected(relay, now_ms); break;
+    case DISCONNECTED: relay_disconnected(relay); break;
+    case MISSING:      relay_tail(relay, &missing, now_ms); break;
+    case EQUAL:        relay_tail(relay, &equal_20, now_ms); break;
+    case AHEAD:        relay_tail(relay, &ahead_50, now_ms); break;
+    case DIFFERENT:    relay_tail(relay, &other_20, now_ms); break;
+    case MADE:         relay_made(relay, now_ms); break;
+    case FAILED:       relay_failed(relay, "no", now_ms); break;
+    case ACKED:        relay_acked(relay, relay->epoch, relay->published + 1, now_ms); break;
+    case REFUSED:      relay_refused(relay, relay->epoch, "no", now_ms); break;
+    case RECOVERED:    relay_recovered(relay, 50, now_ms); break;
+    case FORK:         relay_fork(relay, "fork"); break;
+    case RESOLVED:     relay_resolved(relay); break;
+    case AUDIT_BAD:    relay_audited(relay, &missing, now_ms); break;
+    case TIME_OUT:     relay_next(relay, now_ms + 1000000); break;
+    case INPUTS:       break;
+    }
+}
+
+/* A relay with 30 events, brought there in the way that leads there. */
+static struct relay relay_in(char state)
+{
+    struct relay relay;
+    relay_init(&relay, &config, 30);
+    if (state == 'O')
+        return relay;
+    relay_connected(&relay, 0);
+    relay_next(&relay, 0);
+    switch (state) {
+    case 'M': relay_tail(&relay, &missing, 0); break;
+    case 'R': relay_tail(&relay, &ahead_50, 0); break;
+    case 'P': relay_tail(&relay, &equal_20, 0); break;
+    case 'W': relay_failed(&relay, "no", 0); break;
+    case 'F': relay_fork(&relay, "fork"); break;
+    }
+    if (state != 'W')
+        relay_next(&relay, 0);
+    return relay;
+}
+
+Test(relay, goes_from_every_state_where_the_table_says)
+{
+    static const char letters[] = "OAMRPWF"; /* in the order of enum relay_state */
+    static const struct {
+        char from;
+        const char *to;
+    } table[] = {
+        /*       con dis mis equ ahe dif mad fai ack ref rec frk res aud time */
+        { 'O', "A   O   O   O   O   O   O   O   O   O   O   F   O   O   O" },
+        { 'A', "A   O   M   P   R   F   A   W   A   A   A   F   A   A   W" },
+        { 'M', "M   O   M   M   M   M   A   W   M   M   M   F   M   M   W" },
+        { 'R', "R   O   R   R   R   R   R   W   R   R   A   F   R   R   W" },
+        { 'P', "P   O   P   P   P   P   P   P   P   W   P   F   P   W   W" },
+        { 'W', "W   O   W   W   W   W   W   W   W   W   W   F   W   W   A" },
+        { 'F', "F   F   F   F   F   F   F   F   F   F   F   F   M   F   F" },
+    };
+    for (size_t i = 0; i < COUNT(table); i++)
+        for (int input = 0; input < INPUTS; input++) {
+            struct relay relay = relay_in(table[i].from);
+            cr_assert_eq(letters[relay.state], table[i].from);
+            int64_t epoch = relay.epoch;
+            put_in(&relay, (enum input)input, 1);
+            cr_expect_eq(letters[relay.state], table[i].to[4 * input],
+                         "from %c by input %d: to %c, not %c", table[i].from, input,
+                         letters[relay.state], table[i].to[4 * input]);
+            cr_expect(relay.state == (enum relay_state)(strchr(letters, table[i].from) - letters) ||
+                          relay.epoch > epoch,
+                      "answers to the old state are still believed");
+        }
+}
+
+Test(relay, names_its_states)
+{
+    for (int state = RELAY_OFFLINE; state <= RELAY_FORKED; state++)
+        cr_expect(strlen(relay_state_name((enum relay_state)state)) > 0);
+}
+
+/* ---- What it makes of a stream -------------------------------------------------------------- */
+
+#define GONE(first, last) .exists = 1, .first_sequence = (first), .last_sequence = (last)
+/* What is left of it: from `first` to `last`, so many messages, the newest one our event `at`. */
+#define TAIL(first, last, count, at) \
+    OURS, .first_sequence = (first), .last_sequence = (last), .messages = (count), .position = (at)
+
+/* A relay with so many events looks at the stream, and finds this. */
+static void look(const char *what, int64_t head, const struct relay_tail *tail,
+                 enum relay_state state, const struct relay_action *wanted)
+{
+    struct relay relay;
+    relay_init(&relay, &config, head);
+    relay_connected(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_NOTHING);
+    relay_tail(&relay, tail, 5);
+    struct relay_action action = relay_next(&relay, 5);
+    cr_expect_eq(relay.state, state, "%s: %s", what, relay_state_name(relay.state));
+    cr_expect_eq(action.kind, wanted->kind, "%s: action %d", what, action.kind);
+    if (action.kind == RELAY_PUBLISH || action.kind == RELAY_RECOVER)
+        cr_expect(action.first == wanted->first && action.last == wanted->last &&
+                      action.sequence == wanted->sequence,
+                  "%s: from %lld to %lld after %lld", what, (long long)action.first,
+                  (long long)action.last, (long long)action.sequence);
+    cr_expect_eq(relay_next(&relay, 5).kind, RELAY_NOTHING, "%s: one question at a time", what);
+    if (relay.state == RELAY_FORKED)
+        cr_expect(relay.reason && *relay.reason && relay_due_ms(&relay) == INT64_MAX);
+}
+
+Test(relay, decides_by_the_streams_tail)
+{
+    static const struct {
+        const char *what;
+        int64_t head;
+        struct relay_tail tail;
+        enum relay_state state;
+        enum relay_action_kind kind;
+        int64_t first, last, sequence; /* of what is published, or read back */
+    } table[] = {
+        // clang-format off: a table
+        { "no stream",         30, { 0 },           RELAY_MAKING, RELAY_MAKE_STREAM, 0, 0, 0 },
+        { "never used",        30, { .exists = 1 }, RELAY_PUBLISHING, RELAY_PUBLISH, 1, 10, 0 },
+        { "never used, empty", 0,  { .exists = 1 }, RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
+        { "purged",            30, { GONE(31, 30) }, RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "purged, and our log has lost events",
+                               30, { GONE(41, 40) }, RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "behind",            30, { HEALTHY(20) }, RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 20 },
+        { "as far as we",      30, { HEALTHY(30) }, RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
+        { "as far, its head is gone",
+          30, { TAIL(11, 30, 20, 30) },               RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "as far, its head has expired",
+          30, { TAIL(11, 30, 20, 30), .expires = 1 }, RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
+        { "all of it has expired",
+          30, { GONE(21, 20), .expires = 1 },         RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 20 },
+        { "all of it has expired, just now",
+          30, { GONE(31, 30), .expires = 1 },         RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
+        { "all of it has expired, and our log has lost events",
+          30, { GONE(41, 40), .expires = 1 },         RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "its sequence runs ahead",
+          30, { TAIL(1, 25, 25, 20) },                RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 25 },
+        { "its sequence is behind",
+          30, { TAIL(1, 15, 15, 20) },                RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "a hole that the server counts",
+          30, { TAIL(1, 30, 29, 30), .deleted = 1 },  RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "a hole that it does not count",
+          30, { TAIL(1, 30, 28, 30) },                RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "the last message was deleted",
+          30, { TAIL(1, 30, 29, 29), .message_sequence = 29, .deleted = 1 },
+          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "the last was deleted, and our log has lost it too",
+          30, { TAIL(1, 31, 30, 30), .message_sequence = 30, .deleted = 1 },
+          RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "ahead",
+          30, { HEALTHY(50), .fit = TAIL_AHEAD },     RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 30 },
+        { "ahead, our log is empty: from the beginning",
+          0,  { HEALTHY(50), .fit = TAIL_AHEAD },     RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 1 },
+        { "ahead, with a sequence that runs ahead",
+          30, { TAIL(1, 53, 53, 50), .fit = TAIL_AHEAD },
+          RELAY_RECOVERING, RELAY_RECOVER, 0, 53, 33 },
+        { "ahead, and its last message was deleted",
+          30, { TAIL(1, 50, 49, 49), .message_sequence = 49, .deleted = 1, .fit = TAIL_AHEAD },
+          RELAY_RECOVERING, RELAY_RECOVER, 0, 49, 30 },
+        { "ahead, holes: what there is comes first",
+          30, { TAIL(1, 50, 40, 50), .deleted = 10, .fit = TAIL_AHEAD },
+          RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 30 },
+        { "another chain",
+          30, { HEALTHY(20), .fit = TAIL_DIFFERENT }, RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "an intruder",
+          30, { GONE(1, 31), .messages = 31, .has_last = 1 },
+          RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        // clang-format on
+    };
+    for (size_t i = 0; i < COUNT(table); i++)
+        look(table[i].what, table[i].head, &table[i].tail, table[i].state,
+             &(struct relay_action){ .kind = table[i].kind,
+                                     .first = table[i].first,
+                                     .last = table[i].last,
+                                     .sequence = table[i].sequence });
+}
+
+/* ---- Bounds ---------------------------------------------------------------------------------- */
 
 static struct relay relay_asking(int64_t head)
 {
@@ -11,151 +236,6 @@ static struct relay relay_asking(int64_t head)
     cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
     cr_assert_eq(relay_next(&relay, 0).kind, RELAY_NOTHING);
     return relay;
-}
-
-/* ---- What a look at the stream leads to ------------------------------------------------------ */
-
-#define HEALTHY(n)                                                                          \
-    .exists = 1, .first_sequence = 1, .last_sequence = (n), .messages = (n), .has_last = 1, \
-    .is_ours = 1, .position = (n)
-
-Test(relay, what_it_finds_decides_what_it_does)
-{
-    static const struct {
-        const char *name;
-        int64_t head;
-        struct relay_tail tail;
-        enum relay_state state;
-        enum relay_action_kind next;
-        int64_t first, sequence;
-    } cases[] = {
-        { "no stream", 5, { 0 }, RELAY_MAKING, RELAY_MAKE_STREAM, 0, 0 },
-        { "a new stream", 5, { .exists = 1 }, RELAY_PUBLISHING, RELAY_PUBLISH, 1, 0 },
-        { "nothing to say", 0, { .exists = 1 }, RELAY_PUBLISHING, RELAY_NOTHING, 0, 0 },
-        { "in agreement", 5, { HEALTHY(5) }, RELAY_PUBLISHING, RELAY_NOTHING, 0, 0 },
-        { "tail lost", 5, { HEALTHY(3) }, RELAY_PUBLISHING, RELAY_PUBLISH, 4, 3 },
-        { "repeats in the stream",
-          5,
-          { .exists = 1,
-            .first_sequence = 1,
-            .last_sequence = 7,
-            .messages = 7,
-            .has_last = 1,
-            .is_ours = 1,
-            .position = 4 },
-          RELAY_PUBLISHING,
-          RELAY_PUBLISH,
-          5,
-          7 },
-        { "purged",
-          5,
-          { .exists = 1, .first_sequence = 6, .last_sequence = 5 },
-          RELAY_MAKING,
-          RELAY_DELETE_STREAM,
-          0,
-          0 },
-        { "expired",
-          5,
-          { .exists = 1, .expires = 1, .first_sequence = 6, .last_sequence = 5 },
-          RELAY_PUBLISHING,
-          RELAY_NOTHING,
-          0,
-          0 },
-        { "head gone",
-          5,
-          { .exists = 1,
-            .first_sequence = 3,
-            .last_sequence = 5,
-            .messages = 3,
-            .has_last = 1,
-            .is_ours = 1,
-            .position = 5 },
-          RELAY_MAKING,
-          RELAY_DELETE_STREAM,
-          0,
-          0 },
-        { "head expired",
-          5,
-          { .exists = 1,
-            .expires = 1,
-            .first_sequence = 3,
-            .last_sequence = 5,
-            .messages = 3,
-            .has_last = 1,
-            .is_ours = 1,
-            .position = 5 },
-          RELAY_PUBLISHING,
-          RELAY_NOTHING,
-          0,
-          0 },
-        { "a hole",
-          5,
-          { .exists = 1,
-            .first_sequence = 1,
-            .last_sequence = 5,
-            .messages = 4,
-            .deleted = 1,
-            .has_last = 1,
-            .is_ours = 1,
-            .position = 5 },
-          RELAY_MAKING,
-          RELAY_DELETE_STREAM,
-          0,
-          0 },
-        { "sequence behind",
-          5,
-          { .exists = 1,
-            .first_sequence = 1,
-            .last_sequence = 2,
-            .messages = 2,
-            .has_last = 1,
-            .is_ours = 1,
-            .position = 5 },
-          RELAY_MAKING,
-          RELAY_DELETE_STREAM,
-          0,
-          0 },
-        { "database lost",
-          0,
-          { HEALTHY(5), .fit = TAIL_AHEAD },
-          RELAY_RECOVERING,
-          RELAY_RECOVER,
-          0,
-          1 },
-        { "database restored",
-          3,
-          { HEALTHY(5), .fit = TAIL_AHEAD },
-          RELAY_RECOVERING,
-          RELAY_RECOVER,
-          0,
-          3 },
-        { "another chain",
-          5,
-          { HEALTHY(5), .fit = TAIL_DIFFERENT },
-          RELAY_FORKED,
-          RELAY_NOTHING,
-          0,
-          0 },
-        { "intruder",
-          5,
-          { .exists = 1, .first_sequence = 1, .last_sequence = 6, .messages = 6, .has_last = 1 },
-          RELAY_FORKED,
-          RELAY_NOTHING,
-          0,
-          0 },
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        struct relay relay = relay_asking(cases[i].head);
-        relay_tail(&relay, &cases[i].tail, 1);
-        struct relay_action action = relay_next(&relay, 1);
-        cr_expect_eq(relay.state, cases[i].state, "%s: %s", cases[i].name,
-                     relay_state_name(relay.state));
-        cr_expect_eq(action.kind, cases[i].next, "%s: action %d", cases[i].name, action.kind);
-        if (action.kind == RELAY_PUBLISH || action.kind == RELAY_RECOVER)
-            cr_expect(action.first == cases[i].first && action.sequence == cases[i].sequence,
-                      "%s: %lld after %lld", cases[i].name, (long long)action.first,
-                      (long long)action.sequence);
-    }
 }
 
 Test(relay, a_refusal_makes_the_rest_in_flight_worthless)

@@ -1,6 +1,7 @@
 /* Context: what stands behind `struct journey`, the one argument of all journey functions. */
 #pragma once
 #include "runtime/core/item.h"
+#include "runtime/core/service_table.h"
 
 enum journey_mode {
     MODE_DECIDE,  /* a command, a reaction, an answer, a step: may emit */
@@ -26,9 +27,13 @@ struct outbound_call {
     int timeout_ms;
     char tag[64];
     int64_t number;
+    const char *work; /* the name of the work type whose piece it asks for; NULL */
     struct item *local;
 };
 void outbound_call_free(struct outbound_call *call);
+
+struct work;
+struct works;
 
 struct journey {
     enum journey_mode mode;
@@ -43,18 +48,12 @@ struct journey {
     struct emission **last_emission;
     struct outbound_call *calls; /* oldest first */
     struct outbound_call **last_call;
-    char message[256]; /* of a refusal */
+    const struct work *asking; /* the piece that a work list asks for right now; NULL */
+    struct works *works;       /* the lists of the service, while they run; NULL */
+    char message[256];         /* of a refusal */
 };
 
 void journey_init(struct journey *j, enum journey_mode mode, const struct service *service,
                   const char *const *option_values, struct db *db, struct arena *arena,
                   struct id_source *ids, int64_t now_ms);
 void journey_deinit(struct journey *j); /* frees calls that nobody took */
-
-/* Our own log, as others see it. Borrows from the service. */
-struct source service_as_source(const struct service *service);
-
-/* The type of this schema in the service's own events; NULL: none. */
-const struct event_type *event_type_of_schema(const struct service *service,
-                                              const struct schema *schema);
-const struct event_type *event_type_of_name(const struct event_type *events, const char *name);

@@ -12,7 +12,11 @@ static void answer(struct sender *sender, struct outbound_call *call, enum answe
     struct invalid invalid;
     if (!item)
         return; /* as if nothing had come: the process asks again */
-    item->answer = (struct answer){ .outcome = outcome, .number = call->number };
+    item->answer = (struct answer){
+        .outcome = outcome,
+        .number = call->number,
+        .work = call->work,
+    };
     item->answer.tag = arena_copy(&item->arena, call->tag, strlen(call->tag));
     if (message && schema_decode(call->reply_schema, bus_message_data(message),
                                  bus_message_length(message), &item->arena, &body, &invalid) != 0) {

@@ -31,7 +31,7 @@ static void refuse(struct sender *sender, struct item *item, enum refusal refusa
                    const char *message)
 {
     item->outcome = OUTCOME_REFUSED;
-    item->refusal = refusal;
+    item->refusal = refusal_of(refusal);
     item->message = message;
     answer(sender, item);
 }

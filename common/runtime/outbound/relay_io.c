@@ -50,6 +50,7 @@ static void publish(struct sender *sender, const struct relay_action *action, in
     _deinit_(event_reader) struct event_reader reader = { 0 };
     _deinit_(envelope) struct envelope envelope;
     envelope_init(&envelope);
+    envelope.schema_base = sender->instance->service->schema_base;
     int64_t sequence = action->sequence;
     struct event event;
     int r = event_reader_open(&reader, sender->db, sender->self.log, action->first - 1,

@@ -101,7 +101,7 @@ static void refuse(struct item *item, enum refusal refusal, const char *why)
 {
     char *message = arena_copy(&item->arena, why, strlen(why));
     item->outcome = OUTCOME_REFUSED;
-    item->refusal = refusal;
+    item->refusal = refusal_of(refusal);
     item->message = message ? message : "no memory";
 }
 

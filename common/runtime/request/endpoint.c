@@ -211,8 +211,8 @@ static void on_request(void *context, struct bus_message *received)
     if (!refusal)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
     if (refusal)
-        reply_refusal(endpoint->instance->bus, reply_to, endpoint->counters, received_ns, refusal,
-                      why);
+        reply_refusal(endpoint->instance->bus, reply_to, endpoint->counters, received_ns,
+                      refusal_of(refusal), why);
 }
 
 /* ---- All endpoints of an instance ----------------------------------------------------------- */

@@ -9,8 +9,7 @@
 
 #define SPEC_VERSION "1.0"
 #define CONTENT_TYPE "application/json"
-#define TYPE_VERSION ".v1"                                  /* changes when a reader would break */
-#define SCHEMA_BASE "https://journey-mesh.example/schemas/" /* of $id in schemas/ */
+#define TYPE_VERSION ".v1" /* changes when a reader would break */
 #define SUBJECT_ROOT "evt."
 #define TYPE_MAX 64                 /* bytes of an event type */
 #define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
@@ -137,7 +136,8 @@ static void put_cloudevents(struct writer_state *w, const struct event *event,
     put_text(w, "ce-subject", event->entity);
     put_joined(w, "ce-time", time, NULL, NULL, NULL);
     put_fixed(w, "ce-datacontenttype", CONTENT_TYPE);
-    put_joined(w, "ce-dataschema", SCHEMA_BASE, w->to->subject, ".json", NULL);
+    if (w->to->schema_base)
+        put_joined(w, "ce-dataschema", w->to->schema_base, w->to->subject, ".json", NULL);
     put_text(w, "ce-correlationid", event->correlation);
     put_text(w, "ce-causationid", event->causation);
 }

@@ -22,6 +22,7 @@
 
 /* Reused from event to event, so that publishing allocates little. */
 struct envelope {
+    const char *schema_base; /* of the service (journey.h), set by the caller; NULL: none */
     char subject[BUS_SUBJECT_MAX + 1];
     struct buf text; /* the encoded values */
     struct bus_header headers[ENVELOPE_HEADERS_MAX];

@@ -22,7 +22,7 @@ void loop_check(const struct loop *loop)
     assert(!loop->isolates);                                                             /* L2 */
     for (int i = 0; i < SOURCES_MAX; i++)
         assert(at->cursors[i].position >= 0 && !loop->cursor_moved[i]); /* L1, L3 */
-    process_check(&loop->process, loop->service);
+    process_check(&loop->process);
 }
 
 /* L4 */
@@ -71,7 +71,7 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         .option_values = option_values,
         .db = db,
     };
-    process_init(&loop->process);
+    process_init(&loop->process, service);
     id_source_init(&loop->ids, seed);
     int r = sync_what_is_there(db);
     if (r == 0)
@@ -95,19 +95,19 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
 
 void loop_close(struct loop *loop)
 {
-    process_stop(&loop->process, loop->service);
+    process_stop(&loop->process);
 }
 
 void loop_start_process(struct loop *loop)
 {
-    loop->process.wanted = loop->service->process != NULL;
+    loop->process.wanted = loop->process.type != NULL;
 }
 
 void loop_look_at_clock(struct loop *loop, int64_t wall_ms)
 {
     if (wall_ms < loop->newest_ms - CLOCK_SLACK_MS && loop->process.runs) {
         log_warn("clock_set_back", LOG_INT("by_ms", loop->newest_ms - wall_ms));
-        process_stop(&loop->process, loop->service);
+        process_stop(&loop->process);
     }
     loop->newest_ms = wall_ms;
 }
@@ -119,7 +119,7 @@ int64_t loop_due_ms(const struct loop *loop)
 
 void loop_stop_process(struct loop *loop)
 {
-    process_stop(&loop->process, loop->service);
+    process_stop(&loop->process);
 }
 
 /* ---- One batch ------------------------------------------------------------------------------ */
@@ -163,7 +163,7 @@ static void undo(struct loop *loop, const struct positions *before, struct batch
     loop->at = *before;
     memset(loop->cursor_moved, 0, sizeof(loop->cursor_moved));
     batch_undo(batch);
-    process_stop(&loop->process, loop->service);
+    process_stop(&loop->process);
 }
 
 /* Nothing of the batch has happened. Requests are told so; events will be delivered again. */
@@ -172,7 +172,7 @@ static void abort_batch(struct batch *batch, int reason)
     batch->aborted = 1;
     for (struct item *item = batch->items; item; item = item->next) {
         item->outcome = OUTCOME_REFUSED;
-        item->refusal = reason == -ERR_CORRUPT ? REFUSED_INTERNAL : REFUSED_BUSY;
+        item->refusal = refusal_of(reason == -ERR_CORRUPT ? REFUSED_INTERNAL : REFUSED_BUSY);
         item->message = "the service cannot write at the moment; nothing was done, try again";
     }
 }
@@ -232,7 +232,7 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
     batch->at = loop->at;
     if (loop->process.runs && process_observe(loop, wall_ms, batch) < 0) {
         log_error("process_restarted", LOG_TEXT("reason", failure_text()));
-        process_stop(&loop->process, loop->service);
+        process_stop(&loop->process);
     }
     loop_check(loop);
     return 0;

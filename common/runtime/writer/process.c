@@ -3,18 +3,22 @@
 #include "base/log.h"
 #include "runtime/writer/append.h"
 #include "runtime/writer/loop.h"
+#include "work.h"
 #include <assert.h>
 
 #define DELAYED_PER_RUN_MAX 512
 
-void process_init(struct process_run *process)
+void process_init(struct process_run *process, const struct service *service)
 {
-    *process = (struct process_run){ .due_ms = INT64_MAX };
+    *process = (struct process_run){
+        .type = service->work && !service->process ? &work_process : service->process,
+        .due_ms = INT64_MAX,
+    };
 }
 
-void process_check(const struct process_run *process, const struct service *service)
+void process_check(const struct process_run *process)
 {
-    assert(!process->runs || (process->wanted && service->process));                      /* P1 */
+    assert(!process->runs || (process->wanted && process->type));                         /* P1 */
     assert(process->runs || (process->due_ms == INT64_MAX && !process->delayed));         /* P2 */
     assert(!process->delayed == (process->delayed_count == 0));                           /* P3 */
     assert(!process->delayed || (process->last_delayed && !process->last_delayed->next)); /* P3 */
@@ -29,10 +33,10 @@ int64_t process_due_ms(const struct process_run *process)
                                                                  : due_ms;
 }
 
-void process_stop(struct process_run *process, const struct service *service)
+void process_stop(struct process_run *process)
 {
-    if (process->runs && service->process->free)
-        service->process->free(process->state);
+    if (process->runs && process->type->free)
+        process->type->free(process->state);
     process->state = NULL;
     process->runs = 0;
     process->due_ms = INT64_MAX;
@@ -102,7 +106,7 @@ int process_start(struct loop *loop, int64_t wall_ms, struct batch *batch)
     void *state = NULL;
     assert(process->wanted && !process->runs);
     begin(&j, MODE_OBSERVE, loop, &batch->arena, wall_ms);
-    int r = loop->service->process->start(&j, &state);
+    int r = loop->process.type->start(&j, &state);
     if (r == 0) {
         process->state = state;
         process->runs = 1;
@@ -125,7 +129,7 @@ static int carry_out(struct loop *loop, struct journey *j, struct batch *batch, 
     if (r >= 0 || !isolation_contains(loop, r))
         return r < 0 ? trace(r) : 0;
     log_error("process_failed", LOG_TEXT("reason", failure_text()));
-    process_stop(&loop->process, loop->service);
+    process_stop(&loop->process);
     return 0;
 }
 
@@ -136,7 +140,7 @@ int process_step(struct loop *loop, int64_t wall_ms, struct batch *batch)
     int64_t due_ms = INT64_MAX;
     assert(process->runs);
     begin(&j, MODE_DECIDE, loop, &batch->arena, wall_ms);
-    int r = loop->service->process->step(process->state, &j, &due_ms);
+    int r = loop->process.type->step(process->state, &j, &due_ms);
     process->due_ms = due_ms;
     return trace(carry_out(loop, &j, batch, r));
 }
@@ -149,7 +153,7 @@ int process_answer(struct loop *loop, struct item *item, int64_t wall_ms, struct
         return 0; /* its memory is gone; start() has asked, or will ask, again */
     struct journey j;
     begin(&j, MODE_DECIDE, loop, &item->arena, wall_ms);
-    int r = loop->service->process->answered(loop->process.state, &j, &item->answer);
+    int r = loop->process.type->answered(loop->process.state, &j, &item->answer);
     return trace(carry_out(loop, &j, batch, r));
 }
 
@@ -160,7 +164,7 @@ static int observe_event(struct loop *loop, struct batch *batch, const struct ev
 {
     struct journey j;
     begin(&j, MODE_OBSERVE, loop, &batch->arena, wall_ms);
-    int r = loop->service->process->observe(loop->process.state, &j, event);
+    int r = loop->process.type->observe(loop->process.state, &j, event);
     if (r == 0)
         take_calls(&loop->process, &j, batch);
     journey_deinit(&j);

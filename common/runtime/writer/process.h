@@ -1,4 +1,5 @@
-/* Process: the loop's part that runs the service's process manager (struct process in journey.h).
+/* Process: the loop's part that runs the service's process manager (struct process in journey.h),
+ * or the work lists of a service that has no process of its own (work_process.c).
  * Its memory is scratch: it is started from the tables, told of what was committed, and thrown away
  * whenever it may not agree with the tables any more. Answers of a built-in provider wait here
  * until they are due.
@@ -15,22 +16,23 @@
 struct loop;
 
 struct process_run {
-    void *state;    /* the service's */
-    _Bool runs;     /* started, and its memory agrees with the tables */
-    _Bool wanted;   /* the tables are up to date with our own log: it may run */
-    int64_t due_ms; /* wall time of its next step; INT64_MAX: none */
+    const struct process *type; /* NULL: the service has none */
+    void *state;                /* the service's, or its work lists */
+    _Bool runs;                 /* started, and its memory agrees with the tables */
+    _Bool wanted;               /* the tables are up to date with our own log: it may run */
+    int64_t due_ms;             /* wall time of its next step; INT64_MAX: none */
     struct item *delayed, *last_delayed; /* built-in answers, by due_ms */
     int delayed_count;
 };
 
-void process_init(struct process_run *process);
-void process_check(const struct process_run *process, const struct service *service);
+void process_init(struct process_run *process, const struct service *service);
+void process_check(const struct process_run *process);
 
 /* Wall time when it wants to run; 0: at once; INT64_MAX: never. */
 int64_t process_due_ms(const struct process_run *process);
 
 /* Throws its memory away; it starts again with the next run. */
-void process_stop(struct process_run *process, const struct service *service);
+void process_stop(struct process_run *process);
 
 /* ---- Within the loop's transaction: 0, or < 0 as run_item ------------------------------------ */
 

@@ -14,7 +14,6 @@ SCRIPTS = os.path.join(ROOT, "scripts")
 VARIANTS = ("asan", "release", "tsan")
 SUITES = ("unit", "journeys", "sim", "fuzz", "live", "mesh", "release", "code")
 ONLY_IN = {"code": "release"}           # it looks at sources, which are the same in all variants
-SLOWER = {"asan": "3", "tsan": "5"}     # how much longer a test may take there
 LEFTOVER_S = 5
 COVERED_MIN = 90                        # percent of the lines of common/ and the services, in what the asan variant runs
 
@@ -75,8 +74,7 @@ def meson_test(variant, suites, names, environment):
     log = os.path.join(folder, "meson-logs", "testlog.json")
     if os.path.exists(log):
         os.unlink(log)
-    command = ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--num-processes", str(os.cpu_count() or 2),
-               "--timeout-multiplier", SLOWER.get(variant, "1")]
+    command = ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--num-processes", str(os.cpu_count() or 2)]
     for suite in suites:
         command += ["--suite", suite]
     code = subprocess.run(command + names, env=environment, stdin=subprocess.DEVNULL, check=False).returncode

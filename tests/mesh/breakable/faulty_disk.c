@@ -40,8 +40,7 @@ static int rule_count, plan_file = -1, struck_file = -1;
 static long struck;
 static _Bool is_paused;
 
-/* ---- The plan
- * --------------------------------------------------------------------------------- */
+/* ---- The plan ------------------------------------------------------------------------------- */
 
 static void take_plan(const char *text)
 {
@@ -129,8 +128,7 @@ static int code_of(const char *error, enum operation operation)
     return full ? SQLITE_FULL : codes[operation];
 }
 
-/* ---- A file
- * ----------------------------------------------------------------------------------- */
+/* ---- A file --------------------------------------------------------------------------------- */
 
 static struct faulty_file *faulty(sqlite3_file *file)
 {
@@ -301,8 +299,7 @@ static const sqlite3_io_methods file_methods = {
     .xShmUnmap = file_shm_unmap,
 };
 
-/* ---- The file system
- * -------------------------------------------------------------------------- */
+/* ---- The file system ------------------------------------------------------------------------ */
 
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *opened, int flags,
                     int *ret_flags)

@@ -13,13 +13,15 @@ import time
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 SCRIPTS = os.path.join(ROOT, "scripts")
 sys.path.insert(0, os.path.join(SCRIPTS, "lib"))
+# Waits for conditions have far limits, which only a condition that never comes reaches.
+os.environ.setdefault("JOURNEY_PATIENCE", "30")
+from journey.patience import far  # noqa: E402 - the path comes first
 
 SERVICES = ("account-svc", "order-svc")
 LOG = {"account-svc": "ACCOUNT", "order-svc": "ORDER"}          # a service's log and stream
 READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # the reader of a stream
 MARK = "JOURNEY_FAULT_TEST"            # every process that a test starts inherits it
 FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as often as the catalogue says
-SLOWER = float(os.environ.get("JOURNEY_FAULTS_SLOWER", "1"))     # factor of all time limits
 SECRETS = re.compile(rb"tok_[a-z]|@example\.org|19\d\d-\d\d-\d\d|Market Street")
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -39,15 +41,19 @@ def require(condition, what):
 
 
 def wait_until(condition, what, seconds=10.0, tick=0.02):
-    """Polls condition() until it is true, and returns its value; fails with `what` after the
-    time."""
-    end = time.monotonic() + seconds * SLOWER
+    """Polls condition() until it is true, and returns its value; fails with `what` after
+    JOURNEY_PATIENCE times the seconds."""
+    end = time.monotonic() + far(seconds)
     while not (value := condition()):
         if time.monotonic() > end:
-            raise Failed(
-                f"not within {seconds * SLOWER:.0f} s: {what() if callable(what) else what}")
+            raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}")
         time.sleep(tick)
     return value
+
+
+def let_pass(seconds):
+    """Waits for a time that must pass: a pause, a window."""
+    time.sleep(seconds)
 
 
 @functools.cache
@@ -137,7 +143,7 @@ def marked_processes():
 def leftovers(seconds=5.0):
     """The processes with this test's mark that are still alive after the test. They are killed one
     by one, and reported."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + far(seconds)
     while (found := marked_processes()) and time.monotonic() < end:
         time.sleep(0.05)
     for pid, _ in found:

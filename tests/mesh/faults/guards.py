@@ -13,7 +13,7 @@ import signal
 import time
 
 import kit
-from basics import SLOWER, require, wait_until
+from basics import require, wait_until
 from disk import Disk
 from journey.proxy import Proxy
 from rows_client import forge_next
@@ -295,9 +295,10 @@ def without_story():
 def violations(mesh, wait):
     """The titles of the checks that fail in scripts/check."""
     command = [os.path.join(kit.SCRIPTS, "check"), "--dir", mesh.folder, "--wait",
-               str(wait * SLOWER)]
-    done = kit.subprocess.run(command, env=mesh.environment(), stdin=kit.subprocess.DEVNULL,
-                              capture_output=True, text=True, check=False, timeout=180 * SLOWER)
+               str(kit.slower(wait))]
+    environment = dict(mesh.environment(), JOURNEY_PATIENCE="1")
+    done = kit.subprocess.run(command, env=environment, stdin=kit.subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, timeout=kit.far(180))
     found = [line[2:].rsplit(None, 2)[0].strip() for line in done.stdout.splitlines()
              if line.startswith("x ")]
     require((done.returncode == 1) == bool(found),

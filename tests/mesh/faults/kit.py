@@ -30,16 +30,18 @@ import subprocess
 import time
 
 from basics import (FULL, LOG, MARK, NEEDS, READER, ROOT, SCRIPTS, SECRETS, CONTROL, SERVICES,
-                    SLOWER, Failed, Skipped, address_of, faketime_library, is_sanitized, leftovers,
-                    needs, order_of, require, script, wait_until)
+                    Failed, Skipped, address_of, faketime_library, is_sanitized, leftovers,
+                    let_pass, needs, order_of, require, script, wait_until)
 from load import Load
 from journey import meshview                        # basics has put scripts/lib on the path
 from journey.natsline import Connection
+from journey.patience import far, slower
 
 __all__ = [
-    "FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "SLOWER", "Connection",
-    "Failed", "Load", "Mesh", "Skipped", "address_of", "faketime_library", "is_sanitized", "json",
-    "leftovers", "needs", "order_of", "os", "require", "script", "subprocess", "wait_until"
+    "FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "Connection", "Failed",
+    "Load", "Mesh", "Skipped", "address_of", "faketime_library", "far", "is_sanitized", "json",
+    "leftovers", "let_pass", "needs", "order_of", "os", "require", "script", "slower",
+    "subprocess", "wait_until"
 ]
 
 
@@ -131,7 +133,7 @@ class Mesh:
         done = subprocess.run(
             self.run_in + [os.path.join(SCRIPTS, "mesh"), "--dir", self.folder, *arguments],
             env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False, timeout=120 * SLOWER)
+            check=False, timeout=far(120))
         if done.returncode != 0 and not may_fail:
             raise Failed(
                 f"scripts/mesh {' '.join(arguments)}: {(done.stdout + done.stderr).strip()}")
@@ -256,7 +258,7 @@ class Mesh:
     def database(self, name, write=False):
         path = self.database_path(name)
         database = sqlite3.connect(path if write else f"file:{path}?mode=ro", uri=not write,
-                                   timeout=10, isolation_level=None)
+                                   timeout=far(10), isolation_level=None)
         try:
             yield database
         finally:
@@ -312,7 +314,7 @@ class Mesh:
         if self.connection is None:
             self.connection = self.client()
         answers, stamp = {}, os.urandom(4).hex()
-        end = time.monotonic() + timeout
+        end = time.monotonic() + slower(timeout)
         for i, (subject, body, key, headers) in enumerate(wanted):
             head = [*headers] + ([("Idempotency-Key", key)] if key else [])
             data = body if isinstance(
@@ -385,8 +387,8 @@ class Mesh:
 
     # ---- Load, settling, check
 
-    def load(self, seconds=2.0, rate=150, seed=1, in_flight=32):
-        load = Load(self, seconds, rate, seed, in_flight)
+    def load(self, seconds=2.0, rate=150, seed=1, in_flight=32, ends=False):
+        load = Load(self, seconds, rate, seed, in_flight, ends)
         self.helpers.append(load.process)
         return load
 
@@ -430,7 +432,7 @@ class Mesh:
         """Waits until the mesh has settled (I12)."""
         view = meshview.Mesh(self.folder)
         view.environment = dict(self.environment(), NATS_URL=view.url)
-        reason = script("check").come_to_rest(view, seconds * SLOWER)
+        reason = script("check").come_to_rest(view, far(seconds))
         require(reason is None, f"the mesh does not settle: {reason}")
 
     def again(self):
@@ -440,7 +442,7 @@ class Mesh:
     def command(self, name, *arguments, code=0):
         done = subprocess.run([os.path.join(SCRIPTS, name), *arguments], env=self.environment(),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                              timeout=180 * SLOWER)
+                              timeout=far(180))
         require(done.returncode == code,
                 f"scripts/{name}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -451,7 +453,7 @@ class Mesh:
         for name in ("server",) + SERVICES:
             require(name in self.may_be_down or self.runs(name),
                     f"{name} does not run any more:\n{self.log_text(name)[-600:]}")
-        said = self.command("check", "--dir", self.folder, "--wait", str(wait * SLOWER))
+        said = self.command("check", "--dir", self.folder, "--wait", str(wait))
         for name, position, chain in self.marks:
             found = self.query(name, "SELECT hex(chain) FROM event_log WHERE position = ?",
                                position)
@@ -482,7 +484,7 @@ class Mesh:
         for helper in self.helpers:
             if helper.poll() is None:
                 helper.kill()
-                helper.wait(5)
+                helper.wait()
         try:
             self.script("down", may_fail=True)
         except (OSError, subprocess.SubprocessError) as error:

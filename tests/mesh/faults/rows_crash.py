@@ -85,7 +85,7 @@ def fault_01_kill_9_under_load(mesh):
     # The slowest of a hundred does not count: other work on this machine may be its cause.
     usual, slow = took[len(took) // 2], took[len(took) * 99 // 100 - 1]
     require(
-        slow < RESTART_S * kit.SLOWER,
+        slow < kit.slower(RESTART_S),
         f"a killed service took {slow:.2f} s to answer after its restart, usually {usual:.2f} s")
     for subject, body, key in unanswered:  # each retry gets an answer; scripts/check counts (I3)
         mesh.tell(subject, body, key)

@@ -236,7 +236,7 @@ class Second:
 
     def end(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait()
 
 
 def fault_29_two_instances_on_one_folder(mesh):
@@ -325,14 +325,9 @@ def fault_29_zombie_comes_back(mesh):
 
 def hold(mesh, name, statement, database_url_mode):
     database = sqlite3.connect(f"file:{mesh.database_path(name)}?mode={database_url_mode}",
-                               uri=True, isolation_level=None, timeout=10)
+                               uri=True, isolation_level=None, timeout=kit.far(10))
     database.execute(statement)
     return database
-
-
-def until(seconds):
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > end, "the time is over", seconds + 5)
 
 
 @needs(slow=True)
@@ -377,7 +372,7 @@ def fault_31_write_lock_held(mesh):
     reply = mesh.request("order.products", {})
     require(reply and "products" in reply, f"queries get no answer: {reply}")
     load = mesh.load(seconds=HELD_S, seed=2)
-    until(HELD_S / 2)
+    kit.let_pass(HELD_S / 2)
     holder.execute("ROLLBACK")
     holder.close()
     load.finish()

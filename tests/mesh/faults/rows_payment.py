@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from kit import needs, require, wait_until
+from kit import needs, require, slower, wait_until
 from journey.natsline import Connection
 
 IN_FLIGHT = 16
@@ -17,6 +17,7 @@ class Provider(Connection):
     def __init__(self, url):
         super().__init__(url, "provider")
         self.mode = "prompt"               # prompt, slow, silent, twice, dying
+        self.timeout_s = slower(0.4)       # order-svc's
         self.charged, self.voided = {}, set()
         self.calls, self.wrong = collections.Counter(), []
         self.delayed = []                  # (due, reply subject, answer)
@@ -92,12 +93,12 @@ class Provider(Connection):
         if self.mode in ("silent", "dying"):   # charged, without an answer
             return
         if self.mode == "slow":
-            self.delayed.append((time.monotonic() + 0.7, reply_to, answer))
+            self.delayed.append((time.monotonic() + 1.75 * self.timeout_s, reply_to, answer))
             return
         self.say(reply_to, answer)
         if self.mode == "twice":
             self.say(reply_to, answer)
-            self.delayed.append((time.monotonic() + 0.2, reply_to, answer))
+            self.delayed.append((time.monotonic() + 0.5 * self.timeout_s, reply_to, answer))
 
 
 def orders_at_odds(mesh, provider):
@@ -124,10 +125,12 @@ def orders_at_odds(mesh, provider):
 
 def with_provider(mesh, mode, during=lambda provider: None):
     """A load whose charges go to a provider in this mode, which is prompt again in the end."""
-    mesh.flags["order-svc"] = ["--payment", "nats", "--payment-timeout-ms", "400",
-                               "--payment-inflight-max", str(IN_FLIGHT)]
     mesh.up()
     with Provider(mesh.url) as provider:
+        timeout_ms = str(int(1000 * provider.timeout_s))
+        mesh.flags["order-svc"] = ["--payment", "nats", "--payment-timeout-ms", timeout_ms,
+                                   "--payment-inflight-max", str(IN_FLIGHT)]
+        mesh.restart("order-svc")
         load = mesh.load(seconds=2, rate=80)
         wait_until(lambda: len(provider.charged) > 20, "the provider is asked")
         provider.mode = mode
@@ -172,7 +175,7 @@ def fault_43_provider_dies_between_charge_and_answer(mesh):
         asked = len(provider.charged)
         wait_until(lambda: len(provider.charged) > asked + 5, "it has charged without an answer")
         provider.away_until = time.monotonic() + 2
-        wait_until(lambda: mesh.log_has("order-svc", "event=payment_provider_away provider=nats"),
+        wait_until(lambda: mesh.log_has("order-svc", "event=work_unreachable work=charge"),
                    "order-svc reports the missing provider")
         provider.mode = "prompt"
     return with_provider(mesh, "dying", during)

@@ -61,7 +61,7 @@ def fault_07_killed_in_checkpoint(mesh):
         size = mesh.log_size("order-svc")
         mesh.start("order-svc", wait=False)
         mesh.prefix["order-svc"] = []
-        load = mesh.load(seconds=0.5, seed=i + 10)
+        load = mesh.load(seconds=0.5, seed=i + 10, ends=True)
         wait_until(lambda: not mesh.runs("order-svc") or not load.runs(),
                    "the service dies, or the load ends")
         if mesh.runs("order-svc"):

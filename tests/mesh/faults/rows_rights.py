@@ -2,7 +2,7 @@
 a mesh of its own."""
 import os
 
-from kit import ROOT, needs, require, subprocess
+from kit import ROOT, far, needs, require, subprocess
 
 
 @needs(slow=True)
@@ -13,6 +13,6 @@ def fault_42_attack_on_a_mesh_with_rights(mesh):
                "--dir", os.path.join(mesh.folder, "rights")]
     environment = dict(mesh.environment(), JOURNEY_BUILD_DIR=mesh.build)
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, check=False, timeout=140)
+                          text=True, check=False, timeout=far(140))
     require(done.returncode == 0,
             f"exit code {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")

@@ -42,7 +42,7 @@ def fault_08_server_killed_under_load(mesh):
                 mesh.wait_takes(name)
             arrives(mesh, account)
             slowest = max(slowest, time.monotonic() - start)
-    require(slowest < SERVER_S * kit.SLOWER,
+    require(slowest < kit.slower(SERVER_S),
             f"{slowest:.2f} s from the server's return until an order arrived")
     load.finish(seconds=60 + 3 * kills)
     mesh.check()

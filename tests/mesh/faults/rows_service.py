@@ -8,11 +8,6 @@ from kit import SERVICES, needs, require, wait_until
 from reads import Reads
 
 
-def until(seconds):
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > end, "the time is over", seconds + 5)
-
-
 def paused(mesh, name):
     """A pause longer than the relay's, the sender's and the client's timeouts; in a full run also
     longer than the pings."""
@@ -22,7 +17,7 @@ def paused(mesh, name):
     mesh.wait_orders(80)
     with Reads(mesh, account):
         mesh.pause(name)
-        until(30 if kit.FULL else 6)
+        kit.let_pass(30 if kit.FULL else 6)
         mesh.mark()
         mesh.resume(name)
         mesh.wait_takes(name)
@@ -186,7 +181,7 @@ def fault_39_slow_consumer(mesh):
     except OSError:
         pass                                           # the server may close the connection
     took = mesh.wait_takes("order-svc")
-    require(took < 2 * kit.SLOWER, f"a request beside the slow consumer took {took:.1f} s")
+    require(took < kit.slower(2), f"a request beside the slow consumer took {took:.1f} s")
     load.finish()
     for peer in slow:
         peer.close()

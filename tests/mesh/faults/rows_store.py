@@ -149,11 +149,11 @@ def fault_25_power_cut(mesh):
     (synchronous=NORMAL) the checks must fail."""
     simulate = program(mesh, "sim", "simulate")
     done = subprocess.run([simulate, "--runs", "40", "--seed", "2500"], capture_output=True,
-                          text=True, check=False, timeout=280)
+                          text=True, check=False, timeout=kit.far(280))
     require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])
     for seed in range(1, 60):
         cut = subprocess.run([simulate, "--without", "sync-before-reply", "--seed",
-                              str(seed)], capture_output=True, check=False, timeout=60)
+                              str(seed)], capture_output=True, check=False, timeout=kit.far(60))
         if cut.returncode != 0:
             said = done.stdout.strip().splitlines()[-1]
             return f"with the sync: {said}; without the sync seed {seed} fails"
@@ -166,5 +166,5 @@ def fault_26_malloc_fails(mesh):
     fold of the log."""
     for name in ("account", "order"):
         done = subprocess.run([program(mesh, "fault_calls", f"fault_26_malloc_fails_{name}"), "13"],
-                              capture_output=True, text=True, check=False, timeout=280)
+                              capture_output=True, text=True, check=False, timeout=kit.far(280))
         require(done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:])

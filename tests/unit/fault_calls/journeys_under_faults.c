@@ -105,7 +105,8 @@ struct stage {
     struct loop loop;
     _Bool is_open;
     char path[128];
-    int refused; /* of the newest request: it was answered with a refusal that stays */
+    const struct refusal_type
+        *refused; /* of the newest request: it was answered with a refusal that stays */
 };
 
 static long runs, failed_steps, unknown_outcomes, injected;
@@ -122,8 +123,7 @@ static const char *current_kind = "";
         }                                                                                     \
     } while (0)
 
-/* ---- The loop, as writer.c turns it
- * ----------------------------------------------------------- */
+/* ---- The loop, as writer.c turns it --------------------------------------------------------- */
 
 static int stage_open(struct stage *stage)
 {
@@ -180,14 +180,14 @@ static int run_once(struct stage *stage, struct item *item, int64_t now_ms)
     int r = loop_run(&stage->loop, &item, item != NULL, now_ms, batch);
     must(r == 0 || batch->aborted || batch->outcome_unknown,
          "a failed batch that says neither of the two");
-    stage->refused = 0;
+    stage->refused = NULL;
     for (struct item *done = batch->items; done && r == 0; done = done->next) {
         if (done->kind == ITEM_EVENT && done->outcome != OUTCOME_DONE &&
             done->outcome != OUTCOME_REPEAT)
             must(0, "the event was not applied (outcome %d): %s", done->outcome,
                  done->message ? done->message : "");
         if (done->kind != ITEM_COMMAND ||
-            (done->outcome == OUTCOME_REFUSED && refusal_is_transient(done->refusal)))
+            (done->outcome == OUTCOME_REFUSED && done->refusal->is_transient))
             r = done->kind == ITEM_COMMAND ? -ERR_MEMORY : r;
         else
             must(events_of(stage, done) == (done->outcome == OUTCOME_DONE),
@@ -216,8 +216,7 @@ static int settle(struct stage *stage, int64_t now_ms)
     return 0;
 }
 
-/* ---- Items
- * ------------------------------------------------------------------------------------ */
+/* ---- Items ---------------------------------------------------------------------------------- */
 
 static int decode(const struct schema *schema, const char *text, struct item *item,
                   void **ret_value)
@@ -307,8 +306,7 @@ static int given_before(int number)
     return count;
 }
 
-/* ---- Runs
- * ------------------------------------------------------------------------------------- */
+/* ---- Runs ----------------------------------------------------------------------------------- */
 
 static int try_step(struct stage *stage, int number)
 {

@@ -1,0 +1,75 @@
+/* Work list: one type of work (work.h) as it is carried out: where its pieces are found, when each
+ * is asked for, and what happens with what comes back. Its memory is a work queue (work_queue.h).
+ *
+ * A step, in this order:
+ *   1. prepare   what events have opened since (keys of work_source.opened_by)
+ *   2. find      pages of the sources, while memory has room and more may be sent; what is found is
+ *                asked for at once, with the row that was read
+ *   3. in flight calls whose answer is lost, and deadlines that have passed
+ *   4. due       the others, while more may be sent
+ *   5. mark      nothing is open before the newest piece found: a restart begins there
+ *
+ * Each of them does a bounded amount in one step; what is left is due at once.
+ *
+ * Pieces that find no room wait in the tables. When others wait there and the memory is full, a
+ * piece that has been silent for long makes room (it rests for half of the longest time or more):
+ * it is forgotten, and the sources begin anew a second after they have come to their end. A piece
+ * that no source finds again (work_add) is never forgotten so.
+ */
+#pragma once
+#include "runtime/core/context.h"
+#include "runtime/writer/work_queue.h"
+
+#define WORK_PREPARE_MAX 1024 /* keys to prepare between two steps; more: all is prepared */
+
+struct work_source_state {
+    const struct work_source *source;
+    int64_t after; /* the place and the key of the last piece found */
+    char after_key[WORK_KEY_SIZE];
+    _Bool has_more;  /* there may be more behind it */
+    int64_t look_ms; /* when it begins anew without an event; INT64_MAX: never */
+    int64_t mark;
+    char (*keys)[WORK_KEY_SIZE]; /* to be prepared; NULL where nothing is */
+    int key_count;
+    _Bool prepares_all;
+};
+
+struct work_list {
+    const struct work_type *type;
+    struct work_limits limits;
+    struct work_queue queue;
+    struct work_source_state sources[WORK_SOURCES_MAX];
+    int source_count;
+    _Bool has_forgotten;  /* pieces that the tables still have */
+    int64_t find_anew_ms; /* when the sources begin anew because of that; INT64_MAX: never */
+    _Bool is_unreachable; /* whoever does it; for one log line at each change */
+    int64_t asked, answered, late, expired; /* since the start: calls, and answers to them */
+};
+
+/* What a list has to tell of itself. */
+struct work_counts {
+    const char *name;
+    int64_t open, in_flight; /* pieces in memory */
+    int64_t asked;           /* calls made */
+    int64_t answered;        /* answers received, of those: */
+    int64_t late;            /* that no call waited for any more, or said twice */
+    int64_t expired;         /* deadlines that passed */
+    int64_t oldest_ms;       /* wall time since when the oldest piece is open; INT64_MAX: none is */
+};
+
+/* 0 or < 0; deinit is fine after a failure. */
+int work_list_init(struct work_list *list, const struct work_type *type, struct journey *j);
+void work_list_deinit(struct work_list *list);
+
+void work_list_observe(struct work_list *list, const struct event *event);
+int work_list_step(struct work_list *list, struct journey *j); /* 0 or < 0 */
+int work_list_answer(struct work_list *list, struct journey *j, const struct answer *answer);
+int work_list_add(struct work_list *list, const char *key, int64_t number, int64_t now_ms);
+int64_t work_list_due_ms(const struct work_list *list, int64_t now_ms);
+void work_list_counts(const struct work_list *list, struct work_counts *ret_counts);
+
+/* All lists of a service: the state of work_process. */
+struct works {
+    int count;
+    struct work_list lists[WORK_TYPES_MAX];
+};

@@ -1,0 +1,148 @@
+/* Work: what a service must have done outside the mesh, by somebody who may be slow, silent or
+ * away: a card is charged, a parcel is fetched, a letter is sent.
+ *
+ * The service describes each kind of it once (struct work_type): what is open, how it is asked for,
+ * what an answer means, and what happens at the deadline. The runtime keeps a work list for each
+ * type: it remembers what is due, in flight and resting, asks again when no answer comes, later and
+ * later, stays within the limits, and finds everything in the tables again after a restart.
+ *
+ *                       ask(): 0              answered(): 0
+ *     found ──► due ──────────────► in flight ─────────────► done
+ *                ▲ │                    │
+ *     time is up │ │ ask(): WORK_AGAIN  │ no answer, or answered(): WORK_AGAIN
+ *                │ ▼                    │
+ *               resting ◄───────────────┘
+ *
+ *     in each state, when the deadline passes: expired(), done
+ *
+ * A piece of work is known by its key and number, such as an order's id and the attempt to charge
+ * it. Three promises, and what they ask of the service:
+ *
+ *  - A piece is asked for at least once, and perhaps again though it was done: an answer gets lost,
+ *    a restart forgets. So whoever does it must know a piece by key and number as well.
+ *  - An answer belongs to the piece and not to the call: whatever comes for key and number is passed
+ *    to answered(), late, twice, and after a restart, too. So answered() looks at the tables, which
+ *    decide, and does nothing where nothing is to be done.
+ *  - A work list is memory only. What is open stands in the tables, and find() finds it there; what
+ *    does not, was given by work_add() and is lost with the process.
+ *
+ * All functions run on the writer thread, in the transaction of one step or one answer; ask(),
+ * answered() and expired() may emit events. Nothing here reads a clock: time is journey_now_ms().
+ */
+#pragma once
+#include "journey.h"
+
+#define WORK_KEY_SIZE 64   /* of a key, with its NUL */
+#define WORK_PAGE_MAX 256  /* pieces of one page, and pieces looked at in one step */
+#define WORK_SOURCES_MAX 4 /* of one type */
+#define WORK_TYPES_MAX 8   /* of one service */
+
+struct work_type;
+
+/* One piece, as the functions of its type see it; valid until they return. */
+struct work {
+    const struct work_type *type;
+    const char *key;
+    int64_t number;
+    int tries; /* how often it has rested, because nobody answered; in this life of the process */
+    int timeout_ms;   /* of the call that ask() makes */
+    int64_t until_ms; /* wall time of its deadline; INT64_MAX: none */
+    /* what find() has read of it in this very step; NULL: to be read from the tables again */
+    const void *row;
+};
+
+/* What ask() and answered() say beside 0 (asked; done) and < 0 (a failure: the step or the answer
+ * is undone, and the lists begin anew from the tables). */
+enum work_refusal {
+    WORK_AGAIN = 1, /* not now: it rests, and is asked for later */
+    WORK_GONE,      /* nobody wants it any more: it is forgotten */
+};
+
+/* ---- What is open ---------------------------------------------------------------------------- */
+
+struct work_found {
+    const char *key;  /* up to 63 characters; in journey_arena */
+    int64_t number;   /* 0, where the key is enough */
+    int64_t place;    /* what find() sorts by, where that is not the key; e.g. a position */
+    int64_t until_ms; /* wall time of its deadline; 0: none */
+    const void *row;  /* passed on to ask() and expired() as work->row; in journey_arena; NULL */
+};
+
+/* A question to find(), and its answer. Pages follow one another in one order, that of the places or
+ * that of the keys; each begins behind the last piece of the one before. */
+struct work_page {
+    int64_t after;         /* the place of that piece; of the first page 0, or the source's mark */
+    const char *after_key; /* its key; of the first page "" */
+    int max;               /* so many at most; fewer mean that there are no more for now */
+    int count;
+    struct work_found *found; /* room for max */
+    /* Wall time when find() wants to begin anew though no event says so: when the next piece falls
+     * due. INT64_MAX, as it is given: never. */
+    int64_t look_ms;
+};
+
+/* Where pieces of a type are found. A type with several asks them in their order; a piece that two
+ * of them find is one piece. */
+struct work_source {
+    /* Fills the page from the tables. 0 or < 0. The lists ask for the first page at the start, and
+     * for the next whenever there is room and there may be more. A piece that is known already may
+     * be found again. */
+    int (*find)(struct journey *j, struct work_page *page);
+
+    /* What a committed event means for find(). NULL: nothing. "": there may be more behind the
+     * pieces that were found. Else a key, e.g. an account's: prepare() is called with it, and find()
+     * begins anew. NULL: no event opens work here. */
+    const char *(*opened_by)(const struct event *event);
+
+    /* Writes down, in a scratch table, what that key has opened; NULL: everything that is open, at
+     * the start or because there were too many keys. 0 or < 0. NULL: nothing to prepare. */
+    int (*prepare)(struct journey *j, const char *key);
+
+    /* For work whose end leaves no event: all pieces found at or before the mark are done, so a
+     * restart begins behind it. Kept in a scratch table; lost, it begins from 0. Both NULL: the
+     * tables know what is done. 0 or < 0. */
+    int (*mark_read)(struct journey *j, int64_t *ret_place);
+    int (*mark_write)(struct journey *j, int64_t place);
+};
+
+/* ---- A type of work -------------------------------------------------------------------------- */
+
+/* Given with these defaults; limits() changes what it likes. Values outside of what is said here
+ * are taken as the nearest. */
+struct work_limits {
+    int timeout_ms;     /* 5000: how long a call waits for its answer; 1 to 3,600,000 */
+    int in_flight_max;  /* 64: calls that wait for an answer at a time; 1 to 65,536 */
+    int open_max;       /* 0: pieces in memory, 16 for each that may be in flight; to 1,048,576 */
+    int backoff_min_ms; /* 200: the first rest is half of it to the whole; each next is doubled */
+    int backoff_max_ms; /* 30,000: up to this; 1 to 3,600,000 */
+};
+
+struct work_type {
+    const char *name; /* "charge": in the log and the statistics; its answers are known by it */
+    const struct work_source *sources;                            /* end with { 0 }; NULL */
+    int (*limits)(struct journey *j, struct work_limits *limits); /* 0 or < 0; NULL: the defaults */
+
+    /* Makes the one call that asks for this piece: journey_call or journey_answer_later, where tag,
+     * number and time-out are left to the list. 0, a work_refusal, or < 0. NULL: nobody is asked,
+     * and only the deadline matters. */
+    int (*ask)(struct journey *j, const struct work *work);
+
+    /* An answer has come, a body that fits the reply's schema. 0: the piece is done; WORK_AGAIN; or
+     * < 0. NULL: whatever the answer is, the piece is done. */
+    int (*answered)(struct journey *j, const struct work *work, const void *body);
+
+    /* The deadline has passed before the piece was done. 0 or < 0. NULL: it is forgotten. */
+    int (*expired)(struct journey *j, const struct work *work);
+};
+
+/* Adds a piece that the tables do not show, from within any of the functions above. It is due at
+ * once and has no deadline; a restart forgets it. 0, or one of these: */
+enum work_add_refusal {
+    WORK_KNOWN = 1, /* it is in the list already */
+    WORK_FULL,      /* the list has no room */
+};
+int work_add(struct journey *j, const struct work_type *type, const char *key, int64_t number);
+
+/* The process of a service that has work lists and no process of its own (struct process in
+ * journey.h). A service that needs both has a process whose functions call these. */
+extern const struct process work_process;

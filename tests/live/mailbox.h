@@ -1,0 +1,20 @@
+/* Mailbox: what comes to a subject, kept by a handler until a test takes it. */
+#pragma once
+#include <pthread.h>
+#include "bus/bus.h"
+
+#define MAILBOX_MAX 64 /* what comes after these is dropped */
+
+struct mailbox {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct bus_message *messages[MAILBOX_MAX];
+    int count, taken;
+    struct bus_subscription *subscription;
+};
+
+void mailbox_open(struct mailbox *box, struct bus *bus, const char *subject);
+struct bus_message *mailbox_next(struct mailbox *box); /* stays the mailbox's; NULL: none came */
+/* What a subscription calls: its context is the mailbox. */
+void mailbox_put(void *box, struct bus_message *message);
+void mailbox_close(struct mailbox *box);

@@ -1,0 +1,197 @@
+/* Lives and deaths of the shipped services on a real nats-server: starts in any order, kills, lost
+ * files and streams, foreign messages, and an end by SIGTERM. */
+#include "shop.h"
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+
+TestSuite(lives_live, .init = shop_init, .fini = shop_close);
+
+Test(lives_live, services_start_before_their_server_and_in_any_order)
+{
+    process_start(&order_svc, &server);
+    process_start(&account_svc, &server);
+    server_start(&server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    const char *account = shop_customer("tok_ok");
+    cr_assert(says(shop_place(account, NULL), "placed"));
+}
+
+Test(lives_live, a_key_outlives_kill_9_of_service_and_server)
+{
+    shop_up();
+    char account[64], order[64];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
+    snprintf(order, sizeof(order), "%s", field(shop_place(account, "k1"), "order_id"));
+    process_kill(&order_svc);
+    server_kill(&server);
+    server_start(&server);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(says(shop_place(account, "k1"), order));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,\"outbox\":0");
+}
+
+Test(lives_live, a_lost_database_comes_back_from_the_streams)
+{
+    shop_up();
+    char account[64], order[64], command[300];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_declined"));
+    snprintf(order, sizeof(order), "%s", field(shop_place(account, "k1"), "order_id"));
+    wait_for_stats("account-svc", "\"position\":3,"); /* it has reacted: CardDeclined */
+    process_kill(&order_svc);
+    process_kill(&account_svc);
+    snprintf(command, sizeof(command), "rm -r '%s' '%s'", order_svc.folder, account_svc.folder);
+    cr_assert_eq(system(command), 0);
+    process_start(&order_svc, &server);
+    process_start(&account_svc, &server);
+    wait_for_stats("order-svc", "\"cursor\":3,\"lag\":0");
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    cr_assert(says(shop_place(account, "k1"), order), "the key is known again");
+    wait_for_stats("account-svc", "\"position\":3,"); /* and it has not reacted twice */
+}
+
+/* Its own log is read back first; the others' come after, and until then it would refuse for want
+ * of knowledge, and remember that under the key. */
+Test(lives_live, a_lost_database_refuses_nobody_whom_it_does_not_know_yet)
+{
+    shop_up();
+    char account[64], body[300], key[16];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
+    cr_assert(says(shop_place(account, NULL), "placed"));
+    snprintf(body, sizeof(body),
+             "{\"account_id\":\"%s\",\"address\":{\"street\":\"2\",\"city\":\"Lyon\",\"postal_"
+             "code\":\"1\",\"country\":\"FR\"}}",
+             account);
+    for (int i = 0; i < 300; i++)
+        cr_assert(says(ask_text("account.change-address", body), "position"));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,\"outbox\":0");
+    process_kill(&order_svc);
+    snprintf(body, sizeof(body), "rm -r '%s'", order_svc.folder);
+    cr_assert_eq(system(body), 0);
+    process_start(&order_svc, &server);
+    const char *answer = "";
+    for (int i = 0; !says(answer, "placed"); i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        answer = shop_place(account, key);
+        cr_assert(says(answer, "placed") || says(answer, "replaying") ||
+                      says(answer, "nobody listens"),
+                  "%s", answer);
+    }
+}
+
+Test(lives_live, a_deleted_stream_heals_with_the_same_sequences)
+{
+    shop_up();
+    char account[64];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
+    for (int i = 0; i < 5; i++)
+        cr_assert(says(shop_place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":11,\"published\":11,\"outbox\":0");
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    cr_assert(says(shop_place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":13,\"published\":13,\"outbox\":0");
+    const char *info = ask_text("$JS.API.STREAM.INFO.ORDER", "");
+    cr_assert(says(info, "\"messages\":13") && number(info, "last_seq") == 13 &&
+                  number(info, "first_seq") == 1,
+              "%s", info);
+    wait_for_stats("account-svc", "\"cursor\":13,\"lag\":0");
+    /* the statistics name what was healed */
+    wait_for_stats("order-svc", "\"republished\":11,");
+}
+
+/* Nothing can bring those events back. But those who have read them know that they were there, and
+ * say so. */
+Test(lives_live, a_log_lost_with_its_stream_is_noticed_by_its_readers)
+{
+    shop_up();
+    char account[64], command[200];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
+    cr_assert(says(shop_place(account, NULL), "placed"));
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    process_kill(&order_svc);
+    snprintf(command, sizeof(command), "rm -r '%s'", order_svc.folder);
+    cr_assert_eq(system(command), 0);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    process_start(&order_svc, &server);
+    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0,\"state\":\"forked\"");
+    snprintf(command, sizeof(command), "{\"account_id\":\"%s\"}", account);
+    cr_assert(says(ask_text("account.get", command), "Ada"), "queries go on");
+}
+
+Test(lives_live, a_foreign_message_in_a_stream_is_named_and_nobody_writes_on)
+{
+    shop_up();
+    char account[64], body[200];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
+    cr_assert(says(shop_place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"position\":3,\"published\":3,");
+    cr_assert(says(ask_text("evt.order.Nonsense", "{}"), "\"seq\":4"));
+    /* its events are refused by the stream */
+    cr_assert(says(shop_place(account, NULL), "placed"));
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+    cr_assert(says(shop_place(account, NULL), "internal"));
+    snprintf(body, sizeof(body), "{\"account_id\":\"%s\"}", account);
+    cr_assert(says(ask_text("order.list", body), "order_id"), "queries go on");
+    wait_for_stats("account-svc", "\"state\":\"ready\"");
+    cr_assert(says(ask_text("account.get", body), "Ada"), "the reader lives");
+    cr_assert_eq(process_stop(&account_svc), 0);
+}
+
+Test(lives_live, sigterm_ends_in_order_and_all_that_was_answered_is_there)
+{
+    shop_up();
+    char account[64];
+    snprintf(account, sizeof(account), "%s", shop_customer("tok_ok"));
+    for (int i = 0; i < 20; i++)
+        cr_assert(says(shop_place(account, NULL), "placed"));
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(process_stop(&account_svc), 0);
+    process_start(&order_svc, &server);
+    /* a product, 20 orders, 20 payments */
+    wait_for_stats("order-svc", "\"position\":41,\"published\":41,\"outbox\":0");
+}
+
+#define STOP_MAX_MS 15000
+
+Test(lives_live, sigterm_ends_it_also_when_the_server_is_away_or_paused)
+{
+    shop_up();
+    kill(server.pid, SIGSTOP);
+    int64_t start_ms = clock_monotonic_ms();
+    cr_assert_eq(process_stop(&order_svc), 0);
+    kill(server.pid, SIGCONT);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, slower_ms(STOP_MAX_MS));
+    server_kill(&server);
+    start_ms = clock_monotonic_ms();
+    cr_assert_eq(process_stop(&account_svc), 0);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, slower_ms(STOP_MAX_MS));
+}
+
+/* Exit code 78, and not a crash on the way out; 69 for those who do not want to wait for a
+ * server. */
+Test(lives_live, what_it_cannot_start_with_it_says_by_its_exit_code)
+{
+    setenv("NATS_CA", getenv("ORDER_SVC"), 1); /* a file, but not of certificates */
+    process_start(&order_svc, &server);
+    cr_assert_eq(process_end(&order_svc), 78);
+    unsetenv("NATS_CA");
+    setenv("JOURNEY_NO_RETRY", "1", 1);
+    process_start(&order_svc, &server);
+    cr_assert_eq(process_end(&order_svc), 69);
+    unsetenv("JOURNEY_NO_RETRY");
+    setenv("ORDER_PAYMENT", "barter", 1);
+    process_start(&order_svc, &server);
+    cr_assert_eq(process_end(&order_svc), 78);
+    unsetenv("ORDER_PAYMENT");
+    char folder[sizeof(order_svc.folder)];
+    snprintf(folder, sizeof(folder), "%s", order_svc.folder);
+    snprintf(order_svc.folder, sizeof(order_svc.folder), "/dev/null/order");
+    cr_assert_eq(process_tool(&order_svc, &server, NULL, NULL, NULL), 78);
+    cr_assert(says(tool_output(), "cannot make the data folder"), "%s", tool_output());
+    snprintf(order_svc.folder, sizeof(order_svc.folder), "%s", folder);
+}
