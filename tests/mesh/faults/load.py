@@ -11,9 +11,9 @@ LONGEST_S = 3600                       # of a load that no test ends
 
 
 class Load:
-    """scripts/load in the background; each request is retried until it has an answer. The load lasts
-    for `seconds`, and until finish(), however long the test takes; with `ends` for the seconds
-    only."""
+    """scripts/load in the background; each request is retried until it has an answer. The load
+    lasts for `seconds`, and until finish(), however long the test takes; with `ends` for the
+    seconds only."""
 
     def __init__(self, mesh, seconds, rate, seed, in_flight, ends):
         self.until = time.monotonic() + seconds

@@ -3,7 +3,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import time
 
 import kit
 from kit import SERVICES, address_of, needs, order_of, require, wait_until
