@@ -17,7 +17,6 @@
 #include "journey.h"
 
 #define ENVELOPE_HEADERS_MAX 20
-#define ENVELOPE_TEXT_MAX 512  /* bytes of any text of an event but its data, before encoding */
 #define ENVELOPE_NO_FENCE (-1) /* as expected_last_sequence: none */
 
 /* Reused from event to event, so that publishing allocates little. */
@@ -50,8 +49,3 @@ int envelope_decode(const struct bus_view *view, const struct source *leader, st
 /* The type of an event on a leader's subject: "OrderPlaced" of "evt.order.OrderPlaced"; NULL: not
  * one. */
 const char *envelope_type_of_subject(const char *subject, const struct source *leader);
-
-/* True for text from outside (an idempotency key, a correlation id, a traceparent) that can become
- * part of an event: 1 to ENVELOPE_TEXT_MAX - 16 bytes of UTF-8 without control characters.
- * Endpoints ask before they let it in. */
-_Bool envelope_text_is_safe(const char *text);
