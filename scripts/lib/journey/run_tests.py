@@ -34,7 +34,7 @@ class Counts:
         self.passed = self.failed = self.skipped = 0
 
     def add(self, test):
-        """One test program: as many cases as it reports, at least one of them failed if it failed."""
+        """One test program: as many cases as it reports, at least one failed if it failed."""
         result = test["result"]
         if result == "SKIP":
             self.skipped += 1
@@ -130,7 +130,7 @@ def leftovers(mark):
 
 
 def coverage(*options):
-    """Runs scripts/dev/coverage on the asan variant, which counts its lines; true when it passes."""
+    """Runs scripts/dev/coverage on the asan variant, which counts lines; true when it passes."""
     command = [os.path.join(SCRIPTS, "dev", "coverage"), *options]
     return subprocess.run(command, check=False).returncode == 0
 
