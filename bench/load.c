@@ -1,9 +1,9 @@
 /* Load: sends requests to a running mesh over one connection and measures the answers. Two modes:
  *
  *   closed   a fixed number in flight: each answer triggers the next request. Measures capacity.
- *   open     a fixed rate, at planned times, whether or not earlier requests were answered. A latency
- *            counts from the planned time: a service that stands still is charged for all requests
- *            of that time (Gil Tene's "coordinated omission").
+ *   open     a fixed rate, at planned times, whether or not earlier requests were answered. A
+ *            latency counts from the planned time: a service that stands still is charged for all
+ *            requests of that time (Gil Tene's "coordinated omission").
  *
  * The load shares the machine with the services, so a request is a copy of prepared bytes with its
  * number in it, and the requests that follow the answers of one read leave by one write (wire.h).
@@ -56,9 +56,8 @@ static struct load {
     char inbox[64], run_id[sizeof(RUN_SLOT)];
     int64_t start_ns, last_ns; /* of the load, and of the last answer */
     int64_t sent, answered, refused, asked, told;
-    int64_t sent_ns[WINDOW]; /* by request; not used in open mode */
-    int64_t answered_ns[WINDOW],
-        seen_ns[WINDOW]; /* by position: when the order was answered, when the event was seen */
+    int64_t sent_ns[WINDOW];                      /* by request; not used in open mode */
+    int64_t answered_ns[WINDOW], seen_ns[WINDOW]; /* by position: answer of the order, event */
     struct histogram latency, lag, relay;
     char first_refusal[512];
 } load = { .in_flight = 1 };

@@ -1,7 +1,7 @@
-/* Wire: the part of NATS' client protocol that a load generator needs, on one socket and one thread.
- * The load shares the machine with the services, so it must cost little: one write sends all
- * messages that were put, one read takes many messages, and no message is allocated or copied. No
- * TLS, no login. */
+/* Wire: the part of NATS' client protocol that a load generator needs, on one socket and one
+ * thread. The load shares the machine with the services, so it must cost little: one write sends
+ * all messages that were put, one read takes many messages, and no message is allocated or copied.
+ * No TLS, no login. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +28,8 @@ int wire_settle(struct wire *wire);
 int wire_put(struct wire *wire, const void *data, size_t length);
 int wire_flush(struct wire *wire);
 
-/* Reads what has arrived, after a wait of at most timeout_ns (< 0: for ever). 1: data, 0: a timeout,
- * -ERR_NETWORK: the connection is closed. */
+/* Reads what has arrived, after a wait of at most timeout_ns (< 0: for ever). 1: data, 0: a
+ * timeout, -ERR_NETWORK: the connection is closed. */
 int wire_read(struct wire *wire, int64_t timeout_ns);
 
 /* Takes the next message out of the buffer. 1: a message, 0: none is complete, -ERR_NETWORK: the

@@ -4,7 +4,7 @@
  * customer's retry under the same key goes down the whole chain again, and each service finds its
  * earlier result.
  *
- *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► the customer
+ *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► customer
  *
  * A refusal goes to the customer at once. When the card is refused, payment-svc has the stock
  * released. When the chain breaks behind its first link, the customer gets no answer (the server's
