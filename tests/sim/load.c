@@ -287,7 +287,7 @@ static void check_contract(struct world *world, const struct request *request,
     void *value;
     if (schema_decode(kinds[request->kind].reply, wire_data(wire), (size_t)wire->data_length,
                       &arena, &value, &invalid) != 0)
-        violated(world, "I15: the answer to %s does not fit its contract: %s",
+        violated(world, "contract: the answer to %s does not fit its contract: %s",
                  kinds[request->kind].subject, wire_data(wire));
 }
 

@@ -16,6 +16,7 @@
 
 static void read_config(struct node *node, const struct service *service)
 {
+    static const struct config_program program = { .tools_usage = "" };
     static const char *const account[] = { "simulate", NULL };
     static const char *const order[] = { "simulate", "--payment",
                                          "nats",     "--payment-timeout-ms",
@@ -27,7 +28,7 @@ static void read_config(struct node *node, const struct service *service)
     int count = 0;
     while (arguments[count])
         count++;
-    if (config_read(&node->config, service, count, (char **)arguments) != 0)
+    if (config_read(&node->config, service, &program, count, (char **)arguments) != 0)
         must(NULL);
 }
 
@@ -52,12 +53,12 @@ void node_open(struct world *world, int index, int log)
 
 const struct relay *node_relay(const struct node *node)
 {
-    return &node->instance->sender.relay;
+    return &node->instance->sender.relay_io.relay;
 }
 
 const struct feed *node_feed(const struct node *node, int i)
 {
-    return &node->instance->sender.feeds[i];
+    return &node->instance->sender.feeds[i].feed;
 }
 
 int node_source_log(const struct node *node, int i)
@@ -95,15 +96,17 @@ static void set_machines(struct node *node)
 {
     const struct world *world = node->world;
     struct sender *sender = &node->instance->sender;
+    const struct positions *at = &node->instance->writer.loop.at;
+    struct relay *relay = &sender->relay_io.relay;
     struct relay_config relay_config = world->relay_config;
-    relay_config.seed = sender->relay.config.seed;
-    relay_init(&sender->relay, &relay_config, node->instance->writer.loop.at.head.position);
-    relay_saw(&sender->relay, node->instance->writer.loop.at.stream_position);
+    relay_config.seed = relay->config.seed;
+    relay_init(relay, &relay_config, at->head.position);
+    relay_saw(relay, at->stream_position);
     for (int i = 0; node->sources[i].log; i++) {
+        struct feed *feed = &sender->feeds[i].feed;
         struct feed_config feed_config = world->feed_config;
-        feed_config.seed = sender->feeds[i].config.seed;
-        feed_init(&sender->feeds[i], &feed_config,
-                  node->instance->writer.loop.at.cursors[i].position);
+        feed_config.seed = feed->config.seed;
+        feed_init(feed, &feed_config, at->cursors[i].position);
     }
 }
 

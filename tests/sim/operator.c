@@ -53,7 +53,7 @@ static void check_page(struct world *world, const struct runtime_events_reply *p
 {
     for (size_t i = 1; i < page->events_count; i++)
         if (page->events[i].position != page->events[i - 1].position + 1)
-            violated(world, "I15: a page of a log goes from %lld to %lld",
+            violated(world, "contract: a page of a log goes from %lld to %lld",
                      (long long)page->events[i - 1].position, (long long)page->events[i].position);
 }
 
@@ -67,8 +67,8 @@ void operator_take_reply(struct world *world, const struct wire *wire)
         return;
     if (schema_decode(requests[what].reply, wire_data(wire), (size_t)wire->data_length, &arena,
                       &value, &invalid) != 0) {
-        violated(world, "I15: the answer to %s does not fit its contract: %s", requests[what].verb,
-                 wire_data(wire));
+        violated(world, "contract: the answer to %s does not fit its contract: %s",
+                 requests[what].verb, wire_data(wire));
         return;
     }
     if (what == REDRIVE)

@@ -88,7 +88,7 @@ void provider_take(struct world *world, const struct wire *wire)
     long long attempt;
     const char *key = strstr(wire_data(wire), "\"key\":\"");
     if (!key || sscanf(key, "\"key\":\"%63[^/]/%lld\"", order, &attempt) != 2) {
-        violated(world, "I15: the provider is asked for %s", wire_data(wire));
+        violated(world, "contract: the provider is asked for %s", wire_data(wire));
         return;
     }
     grow(provider);
