@@ -1,5 +1,10 @@
-/* Arena: see arena.h. Blocks double, so that a big message costs few of them. */
+/* Arena: see arena.h. Each block has twice the size of the one before it, so that a big message
+ * takes few allocations.
+ *
+ *   A1  used_bytes is at most the size of the newest block, and 0 without one
+ *   A2  used_bytes is a multiple of the largest alignment, so that each piece is aligned */
 #include "base/arena.h"
+#include <assert.h>
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +19,12 @@ struct arena_block {
     alignas(max_align_t) char data[];
 };
 
+static void arena_check(const struct arena *arena)
+{
+    assert(arena->used_bytes <= (arena->blocks ? arena->blocks->size_bytes : 0)); /* A1 */
+    assert(arena->used_bytes % alignof(max_align_t) == 0);                        /* A2 */
+}
+
 void arena_init(struct arena *arena)
 {
     *arena = (struct arena){ 0 };
@@ -21,6 +32,7 @@ void arena_init(struct arena *arena)
 
 void arena_deinit(struct arena *arena)
 {
+    arena_check(arena);
     while (arena->blocks) {
         struct arena_block *older = arena->blocks->older;
         free(arena->blocks);
@@ -46,8 +58,10 @@ static int arena_grow(struct arena *arena, size_t wanted_bytes)
     return 0;
 }
 
-void *arena_alloc(struct arena *arena, size_t size_bytes)
+/* Memory as it is; NULL when malloc fails. */
+static void *arena_take(struct arena *arena, size_t size_bytes)
 {
+    arena_check(arena);
     if (size_bytes > SIZE_MAX / 2)
         return NULL;
     size_t rounded = (size_bytes + alignof(max_align_t) - 1) / alignof(max_align_t) *
@@ -57,13 +71,23 @@ void *arena_alloc(struct arena *arena, size_t size_bytes)
             return NULL;
     void *memory = arena->blocks->data + arena->used_bytes;
     arena->used_bytes += rounded;
-    return memset(memory, 0, rounded);
+    return memory;
+}
+
+void *arena_alloc(struct arena *arena, size_t size_bytes)
+{
+    void *memory = arena_take(arena, size_bytes);
+    return memory ? memset(memory, 0, size_bytes) : NULL;
 }
 
 char *arena_copy(struct arena *arena, const char *text, size_t length)
 {
-    char *copy = arena_alloc(arena, length + 1);
-    if (copy && length > 0)
+    assert(text || length == 0);
+    char *copy = length < SIZE_MAX ? arena_take(arena, length + 1) : NULL;
+    if (!copy)
+        return NULL;
+    if (length > 0)
         memcpy(copy, text, length);
+    copy[length] = '\0';
     return copy;
 }

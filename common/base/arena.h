@@ -1,5 +1,5 @@
-/* Arena: memory of one message, freed as a whole. A decoded message, its strings and arrays live in
- * one arena, so that ownership of a request is ownership of one pointer.
+/* Arena: the memory of one message, freed as a whole. A decoded message and its strings and arrays
+ * live in one arena, so that ownership of a request is ownership of one pointer.
  * Not thread-safe: an arena is handed from thread to thread together with its message. */
 #pragma once
 #include <stddef.h>

@@ -1,10 +1,23 @@
-/* Buf: see buf.h. */
+/* Buf: see buf.h.
+ *
+ *   B1  with memory: length < capacity, and a NUL stands behind the text
+ *   B2  without memory: length and capacity are 0
+ */
 #include "base/buf.h"
 #include "base/result.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void buf_check(const struct buf *buf)
+{
+    if (buf->data)
+        assert(buf->length < buf->capacity && buf->data[buf->length] == '\0'); /* B1 */
+    else
+        assert(buf->length == 0 && buf->capacity == 0); /* B2 */
+}
 
 void buf_init(struct buf *buf)
 {
@@ -13,14 +26,24 @@ void buf_init(struct buf *buf)
 
 void buf_deinit(struct buf *buf)
 {
+    buf_check(buf);
     free(buf->data);
     buf_init(buf);
 }
 
 void buf_clear(struct buf *buf)
 {
-    buf->length = 0;
+    buf_cut(buf, 0);
     buf->failed = 0;
+}
+
+void buf_cut(struct buf *buf, size_t length)
+{
+    buf_check(buf);
+    assert(length <= buf->length);
+    buf->length = length;
+    if (buf->data)
+        buf->data[length] = '\0';
 }
 
 int buf_status(const struct buf *buf)
@@ -30,12 +53,14 @@ int buf_status(const struct buf *buf)
                : 0;
 }
 
-static _Bool reserve(struct buf *buf, size_t more)
+static _Bool has_room(struct buf *buf, size_t more)
 {
+    assert(buf->length <= buf->capacity); /* B1 and B2, as far as it is cheap on the hot path */
     if (buf->failed)
         return 0;
     if (buf->length + more < buf->capacity)
         return 1;
+    assert(more < SIZE_MAX / 4 - buf->length);
     size_t capacity = buf->capacity ? buf->capacity * 2 : 256;
     while (capacity <= buf->length + more)
         capacity *= 2;
@@ -45,18 +70,20 @@ static _Bool reserve(struct buf *buf, size_t more)
         return 0;
     }
     buf->data = data;
+    buf->data[buf->length] = '\0';
     buf->capacity = capacity;
     return 1;
 }
 
 void buf_reserve(struct buf *buf, size_t more)
 {
-    reserve(buf, more);
+    has_room(buf, more);
 }
 
 void buf_put(struct buf *buf, const void *data, size_t length)
 {
-    if (!reserve(buf, length))
+    assert(data || length == 0);
+    if (!has_room(buf, length))
         return;
     if (length > 0)
         memcpy(buf->data + buf->length, data, length);
@@ -93,7 +120,7 @@ void buf_put_format(struct buf *buf, const char *format, ...)
     va_start(arguments, format);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    if (length < 0 || !reserve(buf, (size_t)length + 1)) {
+    if (length < 0 || !has_room(buf, (size_t)length + 1)) {
         buf->failed = 1;
         return;
     }
@@ -143,6 +170,7 @@ void buf_put_hex(struct buf *buf, const void *data, size_t length)
 
 char *buf_take(struct buf *buf, size_t *ret_length)
 {
+    buf_check(buf);
     char *data = buf->data;
     if (ret_length)
         *ret_length = buf->length;

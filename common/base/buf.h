@@ -1,5 +1,6 @@
-/* Buf: a growing byte buffer. Writing never fails half way: an allocation that fails marks the
- * buffer as failed, later writes do nothing, and buf_status() tells once at the end. */
+/* Buf: a byte buffer that grows. A write never returns a failure: a failed allocation marks the
+ * buffer, later writes to that buffer do nothing, and buf_status() tells once at the end.
+ * Not thread-safe. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -13,10 +14,12 @@ struct buf {
 
 void buf_init(struct buf *buf);
 void buf_deinit(struct buf *buf);
-void buf_clear(struct buf *buf);       /* keeps the memory, forgets a failure */
+void buf_clear(struct buf *buf);       /* empties it: keeps the memory, forgets a failure */
 int buf_status(const struct buf *buf); /* 0, or -ERR_MEMORY */
 
-void buf_reserve(struct buf *buf, size_t more); /* room for so many bytes at once */
+void buf_cut(struct buf *buf, size_t length); /* shortens the text to this length */
+
+void buf_reserve(struct buf *buf, size_t more); /* room for `more` bytes with one allocation */
 void buf_put(struct buf *buf, const void *data, size_t length);
 void buf_put_text(struct buf *buf, const char *text); /* NUL-terminated, without the NUL */
 void buf_put_char(struct buf *buf, char c);

@@ -1,4 +1,5 @@
-/* Ownership made visible: every local owner carries one of these, so that no path forgets it.
+/* Cleanup attributes: a local variable that owns something says so where it is declared, and gives
+ * it back at the end of its scope, on every path.
  *
  *     _deinit_(buf) struct buf body;     calls buf_deinit(&body) at the end of the scope
  *     _free_(request) struct request *r = NULL;   calls request_free(r); free takes NULL

@@ -1,6 +1,7 @@
 /* Clock: see clock.h. */
 #include "base/clock.h"
 #include "base/result.h"
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -30,10 +31,10 @@ static void put_digits(char *text, int width, int64_t value)
         text[i] = (char)('0' + value % 10);
 }
 
-/* Days since 1970-01-01 to a date of the Gregorian calendar and back, by arithmetic: gmtime_r and
- * timegm take a lock that all threads share. After H. Hinnant,
- * https://howardhinnant.github.io/date_algorithms.html. A year begins in March here, so that the
- * leap day is its last. */
+/* From days since 1970-01-01 to a date of the Gregorian calendar and back, by arithmetic, because
+ * gmtime_r and timegm take a lock that all threads share. The algorithm is H. Hinnant's
+ * (https://howardhinnant.github.io/date_algorithms.html). A year begins in March here, so that the
+ * leap day is the last day of the year. */
 struct date {
     int64_t year;
     int month, day;
@@ -72,6 +73,7 @@ static int64_t divide_down(int64_t value, int64_t by)
 
 void rfc3339_format(int64_t wall_ms, char ret_text[RFC3339_SIZE])
 {
+    assert(ret_text);
     int64_t seconds = divide_down(wall_ms, 1000), days = divide_down(seconds, 86400);
     int64_t second_of_day = seconds - days * 86400;
     struct date date = date_of_days(days);
@@ -106,8 +108,8 @@ static _Bool take_char(const char **text, char c)
     return 1;
 }
 
-/* ".5", ".123456789": at least one digit, of which milliseconds are kept. None at all is fine
- * too. */
+/* ".5", ".123456789", or nothing. A point is followed by at least one digit; milliseconds are
+ * kept. */
 static _Bool take_fraction(const char **text, int *ret_millis)
 {
     int millis = 0;
@@ -124,6 +126,7 @@ static _Bool take_fraction(const char **text, int *ret_millis)
 
 int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
 {
+    assert(text && ret_wall_ms);
     struct date date;
     int year, hour, minute, second, millis;
     if (!take_digits(&text, 4, &year) || !take_char(&text, '-') ||

@@ -1,10 +1,11 @@
-/* Clock: the time is an input. Only the threads' outermost loops read it; what decides is told. */
+/* Clock: the time is an input. Only the outermost loops of the threads read a clock; functions that
+ * decide are given the time. Any thread. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 int64_t clock_wall_ms(void);      /* since 1970, UTC; may jump */
-int64_t clock_monotonic_ms(void); /* never goes back; for time-outs and back-off */
+int64_t clock_monotonic_ms(void); /* never goes back; for timeouts and back-off */
 int64_t clock_monotonic_ns(void); /* for measurements */
 
 #define RFC3339_SIZE 25 /* "2026-11-23T05:40:00.123Z" and its NUL */

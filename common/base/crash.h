@@ -1,6 +1,6 @@
-/* Crash points: named places where a test build kills itself, as a power cut would
- * (JOURNEY_CRASH_AT=after_commit, the n-th time with after_commit:n). Other builds contain
- * nothing. */
+/* Crash points: named places where a test build kills its own process, as a power cut would.
+ * JOURNEY_CRASH_AT=after_commit names the place; after_commit:3 means the third time that it is
+ * reached. In other builds a crash point is empty. */
 #pragma once
 
 #ifdef JOURNEY_CRASH_POINTS

@@ -1,6 +1,7 @@
 /* Digest: see digest.h. */
 #include "base/digest.h"
 #include "base/result.h"
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -8,7 +9,7 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t context_key;
-static EVP_MD *sha256; /* fetched once: an implicit fetch costs more than the hash */
+static EVP_MD *sha256; /* fetched once, because an implicit fetch costs more than the hash */
 
 static void context_free(void *context)
 {
@@ -23,6 +24,7 @@ static void setup(void)
 
 int digest_of(const void *data, size_t length, struct digest *ret_digest)
 {
+    assert(data || length == 0);
     pthread_once(&once, setup);
     EVP_MD_CTX *context = pthread_getspecific(context_key);
     if (!context) {
@@ -45,21 +47,22 @@ void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE])
     ret_hex[DIGEST_HEX_SIZE - 1] = '\0';
 }
 
-static int hex_value(char c)
+/* 16 and more for what is no digit. */
+static unsigned hex_value(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    unsigned digit = (unsigned)c - '0', letter = (unsigned)c - 'a';
+    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
 }
 
 int digest_parse(const char *hex, struct digest *ret_digest)
 {
+    assert(hex);
     struct digest digest;
     if (strlen(hex) != DIGEST_HEX_SIZE - 1)
         return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");
     for (size_t i = 0; i < DIGEST_SIZE; i++) {
-        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
-        if (high < 0 || low < 0)
+        unsigned high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+        if ((high | low) > 15)
             return fail(ERR_INVALID, "a digest has 64 hexadecimal characters");
         digest.bytes[i] = (uint8_t)(high << 4 | low);
     }

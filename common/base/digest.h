@@ -1,4 +1,5 @@
-/* Digest: SHA-256 by libcrypto (which libnats brings). One digest context per thread is reused. */
+/* Digest: SHA-256 by libcrypto, which libnats depends on anyway. Any thread; each keeps a digest
+ * context of its own. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /* Ids: see id.h. Layout of RFC 9562, section 5.7: 48 bits of milliseconds, version, 12 bits of
  * counter, variant, 62 random bits. */
 #include "base/id.h"
+#include <assert.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -35,11 +36,11 @@ static void put_hex(char *text, uint64_t value, int digits)
 void uuid_make(struct id_source *source, int64_t wall_ms, char ret_text[UUID_SIZE])
 {
     uint64_t bits = random_bits(source);
+    assert(source->pool_left >= 0 && source->pool_left < ID_POOL);
     if (wall_ms > source->last_ms) {
         source->last_ms = wall_ms;
         source->counter = 0;
-    } else if (++source->counter >
-               0xfff) { /* 4096 ids in a millisecond: borrow from the next one */
+    } else if (++source->counter > 0xfff) { /* the 4097th id of a millisecond is of the next one */
         source->last_ms++;
         source->counter = 0;
     }

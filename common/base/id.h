@@ -1,12 +1,12 @@
-/* Ids: UUID version 7 (RFC 9562), so that ids made later sort later, with a prefix that says of
- * what: "ord_019abc…". Random bits come from getrandom(2); a source is not thread-safe, each thread
- * has its own. Under the simulation the random bits come from its seed. */
+/* Ids: UUID version 7 (RFC 9562) behind a prefix that names the kind of thing: "ord_019abc…". Ids
+ * that are made later sort later. The random bits come from getrandom(2), in the simulation from its
+ * seed. A source is not thread-safe; each thread has its own. */
 #pragma once
 #include <stdint.h>
 
 #define UUID_SIZE 37                        /* 36 characters and the NUL */
 #define ID_SIZE 48                          /* prefix, uuid, NUL */
-#define ID_PREFIX_MAX (ID_SIZE - UUID_SIZE) /* a longer prefix is cut */
+#define ID_PREFIX_MAX (ID_SIZE - UUID_SIZE) /* characters; a longer prefix is cut */
 
 #define ID_POOL 32 /* random words fetched by one system call */
 

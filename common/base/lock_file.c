@@ -2,6 +2,7 @@
 #include "base/lock_file.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,13 +14,14 @@
 
 #define TICK_MS 20
 
-/* For a person who wonders who it is; the lock itself is the kernel's. */
+/* The owner's process id stands in the file for people and for messages; the lock itself is the
+ * kernel's. */
 static void write_owner(int fd)
 {
     char text[32];
     int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) < 0)
-        return; /* a full disk: the lock holds all the same */
+        return; /* a full disk: the lock is held all the same */
 }
 
 static int read_owner(int fd)
@@ -30,6 +32,7 @@ static int read_owner(int fd)
 
 int lock_file_take(const char *path, int timeout_ms, int *ret_fd)
 {
+    assert(path && ret_fd && timeout_ms >= 0);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(errno == ENOSPC ? ERR_FULL : ERR_READONLY, "%s: %s", path, errno_text(errno));

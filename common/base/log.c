@@ -3,13 +3,14 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 4096 /* PIPE_BUF: up to here a pipe takes a line as a whole */
-#define VALUE_MAX_BYTES 600 /* more than a failure's text; the rest is cut */
-#define CUT_BYTES 16        /* room for the mark of a line that was cut, and its end */
+#define VALUE_MAX_BYTES 600 /* a failure's text has at most 514 */
+#define CUT_BYTES 16        /* room for the mark of a line that was cut, and the line's end */
 
 static const char *log_service = "journey";
 static enum log_level log_threshold = LOG_INFO;
@@ -19,6 +20,7 @@ static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
 void log_setup(const char *service, enum log_level level, enum log_format format)
 {
+    assert(service);
     log_service = service;
     log_threshold = level;
     log_shape = format;
@@ -45,16 +47,16 @@ int log_format_parse(const char *text, enum log_format *ret_format)
     return 0;
 }
 
-/* Bytes of the UTF-8 character that starts here; 0 when it is none, or one with which a line could
- * be forged: C1 controls (a terminal obeys them), line separators, marks that turn the
- * direction. */
+/* Bytes of the UTF-8 character that starts here. 0: these bytes are no character, or one with which
+ * a line could be forged: C1 controls, which a terminal obeys, line separators, and marks that turn
+ * the direction of the text. */
 static size_t shown_bytes(const unsigned char *text)
 {
     static const uint32_t shortest[] = { 0, 0, 0x80, 0x800, 0x10000 };
     size_t length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
     uint32_t point = *text & (0xffu >> (length + 1));
     if (*text < 0x80)
-        return 1; /* what JSON escapes, it escapes */
+        return 1; /* controls among them are escaped by buf_put_json */
     if (*text < 0xc0 || *text > 0xf4)
         return 0;
     for (size_t i = 1; i < length; i++) {
@@ -69,8 +71,8 @@ static size_t shown_bytes(const unsigned char *text)
     return forges ? 0 : length;
 }
 
-/* At most VALUE_MAX_BYTES of the text, with U+FFFD for what is not shown and an ellipsis for what
- * is cut. */
+/* At most VALUE_MAX_BYTES of the text. U+FFFD stands for what is not shown, an ellipsis for what is
+ * cut. */
 static void put_quoted(struct buf *line, const char *text)
 {
     char clean[VALUE_MAX_BYTES + 3];
@@ -78,7 +80,7 @@ static void put_quoted(struct buf *line, const char *text)
     while (*text) {
         size_t bytes = shown_bytes((const unsigned char *)text), wanted = bytes ? bytes : 3;
         if (length + wanted > VALUE_MAX_BYTES) {
-            /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is counted */
+            /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): its length is counted */
             memcpy(clean + length, "…", 3);
             length += 3;
             break;
@@ -90,8 +92,8 @@ static void put_quoted(struct buf *line, const char *text)
     buf_put_json(line, clean, length);
 }
 
-/* A value that could be misread is quoted as a JSON string: control characters cannot get
- * through. */
+/* A value that could be misread is quoted as a JSON string, so that control characters are
+ * escaped. */
 static void put_value(struct buf *line, const char *text)
 {
     const unsigned char *c = (const unsigned char *)text;
@@ -134,6 +136,7 @@ static void put_field(struct buf *line, const struct log_field *field)
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
+    assert(event && fields);
     if (level < log_threshold)
         return;
     _deinit_(buf) struct buf line = { 0 };
@@ -147,12 +150,12 @@ void log_write(enum log_level level, const char *event, const struct log_field *
         size_t before = line.length;
         put_field(&line, fields);
         if (line.length > LINE_MAX_BYTES - CUT_BYTES) {
-            line.length = before;
+            buf_cut(&line, before);
             put_text(&line, "cut", "yes");
             break;
         }
     }
     buf_put_text(&line, log_shape == LOG_JSON ? "}\n" : "\n");
     while (!line.failed && write(STDERR_FILENO, line.data, line.length) < 0 && errno == EINTR)
-        ; /* any other failure: nowhere left to say it */
+        ; /* any other failure: there is nowhere to report it */
 }

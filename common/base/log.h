@@ -1,8 +1,8 @@
-/* Log: lines on stderr, logfmt by default or JSON. Each line is one write(2). Values are escaped,
- * so that nothing from outside can forge a line. No personal data, no card tokens: pass ids.
- * Thread-safe. A value has at most 600 bytes and a line at most 4096, which a pipe takes as a
- * whole: a longer value ends in an ellipsis, fields that do not fit any more are left out and
- * cut=yes says so.
+/* Log: lines on stderr, as logfmt (the default) or JSON. Each line is one write(2). Values are
+ * escaped, so that nothing from outside can forge a line. Personal data and card tokens do not
+ * belong here: log ids. Any thread. A value has at most 600 bytes and a line at most 4096, which a
+ * pipe takes as a whole. A longer value ends in an ellipsis; fields for which there is no room are
+ * left out, and cut=yes stands in their place.
  *
  *     log_info("relay_resumed", LOG_TEXT("stream", name), LOG_INT("position", position));
  *     time=2026-11-23T05:40:00.123Z level=info service=order-svc event=relay_resumed stream=ORDER
@@ -16,7 +16,7 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 
 struct log_field {
     const char *key;  /* NULL ends the list */
-    const char *text; /* NULL: the number counts; NULL with is_text: left out */
+    const char *text; /* NULL with is_text: the field is left out */
     int64_t number;
     _Bool is_text;
 };
@@ -27,7 +27,8 @@ struct log_field {
         .key = (k), .number = (int64_t)(v) \
     }
 
-/* Before the first line and before the threads; service is kept, not copied. */
+/* To be called before the first line and before threads are started. service is borrowed for the
+ * life of the process. */
 void log_setup(const char *service, enum log_level level, enum log_format format);
 
 int log_level_parse(const char *text, enum log_level *ret_level);    /* 0, or -ERR_CONFIG */

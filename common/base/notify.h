@@ -1,12 +1,12 @@
-/* Notify: what a supervisor of systemd's kind is told (sd_notify(3)): one datagram to
- * NOTIFY_SOCKET. Written here because its author advises against linking libsystemd for it. Without
- * that variable all of it does nothing. */
+/* Notify: messages to a supervisor such as systemd (sd_notify(3)), each one datagram to the socket
+ * that the variable NOTIFY_SOCKET names. Without that variable these functions do nothing. Written
+ * here, because the author of sd_notify advises against linking libsystemd for it. */
 #pragma once
 #include <stdint.h>
 
-/* "READY=1", "STOPPING=1", "STATUS=…", "WATCHDOG=1"; several with line feeds. A datagram that is
- * lost is lost. */
+/* "READY=1", "STOPPING=1", "STATUS=…", "WATCHDOG=1"; several of them with line feeds between. A lost
+ * datagram is not repeated. */
 void notify_send(const char *text);
 
-/* How often the supervisor wants to hear WATCHDOG=1, in milliseconds; 0: not at all. */
+/* Within how many milliseconds the supervisor expects the next WATCHDOG=1; 0: it expects none. */
 int64_t notify_watchdog_ms(void);

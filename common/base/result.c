@@ -1,5 +1,7 @@
-/* Results: see result.h. The record has a fixed size, so that noting "no memory" needs none. */
+/* Results: see result.h. The record has a fixed size, so that a failed allocation can be noted
+ * without another one. */
 #include "base/result.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,12 +32,13 @@ const char *errno_text(int number)
     return strerror_r(number, unknown_error, sizeof(unknown_error));
 }
 
-static void add(int length)
+static void record_grow(int length)
 {
     if (length > 0)
         record_length += (size_t)length;
-    if (record_length >= sizeof(record))
+    if (record_length >= sizeof(record)) /* it was cut */
         record_length = sizeof(record) - 1;
+    assert(record[record_length] == '\0');
 }
 
 static const char *file_name(const char *path)
@@ -46,21 +49,22 @@ static const char *file_name(const char *path)
 
 int failure_note(enum failure code, const char *file, int line, const char *format, ...)
 {
+    assert(code > 0 && code <= ERR_INTERNAL);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
     record_length = 0;
-    add(snprintf(record, sizeof(record), "%s: %s (%s:%d", failure_name(code), reason,
-                 file_name(file), line));
+    record_grow(snprintf(record, sizeof(record), "%s: %s (%s:%d", failure_name(code), reason,
+                         file_name(file), line));
     return -(int)code;
 }
 
 int failure_trace(int result, const char *file, int line)
 {
     if (result < 0)
-        add(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d",
-                     file_name(file), line));
+        record_grow(snprintf(record + record_length, sizeof(record) - record_length, " < %s:%d",
+                             file_name(file), line));
     return result;
 }
 

@@ -68,6 +68,7 @@ struct query {
     void *prepared;              /* NULL: not open */
     struct statement *statement; /* the shared one of this text */
     struct db *db;
+    const char *const *columns; /* by number: the name by which it was read; NULL: none was yet */
     int column_count;
     int next_column;  /* where the next name is looked for first */
     int failure;      /* that ended it; told by query_status */
@@ -87,8 +88,15 @@ void query_end(struct query *query,
 int query_find(struct query *query, struct db *db, const char *sql, const char *types, ...);
 
 /* The number of the column that the SELECT gives this name (a literal: its address is remembered).
- * A computed column has the name that stands behind AS. An unknown name is a failed assertion. */
-int query_column(struct query *query, const char *name);
+ * A computed column has the name that stands behind AS. An unknown name is a failed assertion.
+ * Columns that are read in the order of the SELECT cost least. */
+int query_search_column(struct query *query, const char *name);
+static inline int query_column(struct query *query, const char *name)
+{
+    if (query->columns && query->columns[query->next_column] == name)
+        return query->next_column++;
+    return query_search_column(query, name);
+}
 
 /* The current row's columns. Text and blobs are valid until the next row; NULL for NULL. */
 int64_t query_int(const struct query *query, int column);

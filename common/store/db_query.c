@@ -46,6 +46,8 @@ static int statement_of(struct db *db, const char *sql, struct statement **ret_s
         if (r < 0)
             return trace(r);
         statement->sql = sql;
+        statement->parameter_count = sqlite3_bind_parameter_count(statement->prepared);
+        statement->column_count = sqlite3_column_count(statement->prepared);
         db->statement_count++;
         *ret_statement = statement;
         return 0;
@@ -61,32 +63,45 @@ void db_finalize_statements(struct db *db)
     }
 }
 
-static int bind_all(struct db *db, sqlite3_stmt *prepared, const char *types, va_list arguments)
+static int bind_one(struct db *db, sqlite3_stmt *prepared, int number, char type,
+                    va_list *arguments)
 {
-    int code = SQLITE_OK, wanted = sqlite3_bind_parameter_count(prepared);
-    if ((int)strlen(types) != wanted) /* what was bound the last time is gone */
-        return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types), wanted,
-                    sqlite3_sql(prepared));
-    for (int i = 1; *types && code == SQLITE_OK; types++, i++) {
-        if (*types == 'i') {
-            code = sqlite3_bind_int64(prepared, i, va_arg(arguments, int64_t));
-        } else if (*types == 's') {
-            code = sqlite3_bind_text(prepared, i, va_arg(arguments, const char *), -1,
-                                     SQLITE_STATIC);
-        } else if (*types == 'b') {
-            const void *data = va_arg(arguments, const void *);
-            code = sqlite3_bind_blob64(prepared, i, data, va_arg(arguments, size_t), SQLITE_STATIC);
-        } else {
-            return fail(ERR_INTERNAL, "a parameter is i, s or b, not %c", *types);
-        }
+    int code;
+    if (type == 'i') {
+        code = sqlite3_bind_int64(prepared, number, va_arg(*arguments, int64_t));
+    } else if (type == 's') {
+        code = sqlite3_bind_text(prepared, number, va_arg(*arguments, const char *), -1,
+                                 SQLITE_STATIC);
+    } else if (type == 'b') {
+        const void *data = va_arg(*arguments, const void *);
+        code = sqlite3_bind_blob64(prepared, number, data, va_arg(*arguments, size_t),
+                                   SQLITE_STATIC);
+    } else {
+        return fail(ERR_INTERNAL, "a parameter is i, s or b, not %c", type);
     }
     return code == SQLITE_OK ? 0 : db_fail(db, code, sqlite3_sql(prepared));
+}
+
+/* Each parameter is bound anew: what an earlier query bound is gone. */
+static int bind_all(struct db *db, const struct statement *statement, sqlite3_stmt *prepared,
+                    const char *types, va_list *arguments)
+{
+    int count = 0;
+    for (; types[count] && count < statement->parameter_count; count++) {
+        int r = bind_one(db, prepared, count + 1, types[count], arguments);
+        if (r < 0)
+            return trace(r);
+    }
+    if (types[count] || count < statement->parameter_count)
+        return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types),
+                    statement->parameter_count, statement->sql);
+    return 0;
 }
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
 static int query_start(struct query *query, struct db *db, const char *sql, const char *types,
-                       va_list arguments)
+                       va_list *arguments)
 {
     struct statement *statement = NULL;
     sqlite3_stmt *prepared;
@@ -100,7 +115,7 @@ static int query_start(struct query *query, struct db *db, const char *sql, cons
         if (r < 0)
             return trace(r);
     }
-    r = bind_all(db, prepared, types, arguments);
+    r = bind_all(db, statement, prepared, types, arguments);
     if (r < 0) {
         if (statement->busy)
             sqlite3_finalize(prepared);
@@ -110,7 +125,8 @@ static int query_start(struct query *query, struct db *db, const char *sql, cons
         .prepared = prepared,
         .statement = statement,
         .db = db,
-        .column_count = sqlite3_column_count(prepared),
+        .columns = statement->columns,
+        .column_count = statement->column_count,
         .is_private = statement->busy,
     };
     statement->busy = 1;
@@ -121,7 +137,7 @@ int query_open(struct query *query, struct db *db, const char *sql, const char *
 {
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(query, db, sql, types, arguments);
+    int r = query_start(query, db, sql, types, &arguments);
     va_end(arguments);
     return trace(r);
 }
@@ -135,6 +151,7 @@ _Bool query_has_row(struct query *query)
     int code = sqlite3_step(query->prepared);
     if (code == SQLITE_ROW) {
         query->has_row = 1;
+        query->next_column = 0;
         return 1;
     }
     query->ended = 1;
@@ -170,7 +187,7 @@ int query_find(struct query *query, struct db *db, const char *sql, const char *
 {
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(query, db, sql, types, arguments);
+    int r = query_start(query, db, sql, types, &arguments);
     va_end(arguments);
     return r < 0 ? trace(r) : trace(go_to_first(query));
 }
@@ -197,8 +214,8 @@ static void check_column(const struct query *query, int column)
     assert(query->has_row && column >= 0 && column < query->column_count); /* Q3 */
 }
 
-/* The slow way, by the statement's own names. What was found is remembered with the statement by
- * the address of the name; without memory it is looked for each time. */
+/* By the statement's own names. What was found is remembered with the statement, by the address of
+ * the name; without memory for that, the names are compared each time. */
 static int column_of_name(struct query *query, const char *name)
 {
     struct statement *statement = query->statement;
@@ -207,27 +224,23 @@ static int column_of_name(struct query *query, const char *name)
            strcmp(sqlite3_column_name(query->prepared, column), name) != 0)
         column++;
     assert(column < query->column_count); /* Q3: the SELECT names this column */
-    if (!statement->columns)
-        statement->columns = calloc((size_t)query->column_count, sizeof(*statement->columns));
+    if (!statement->columns) /* one more: it stays NULL, and the next name is never found there */
+        statement->columns = calloc((size_t)query->column_count + 1, sizeof(*statement->columns));
     if (statement->columns)
         statement->columns[column] = name;
+    query->columns = statement->columns;
     return column;
 }
 
-/* Columns are mostly read in the order of the SELECT, so the next one is tried first. */
-int query_column(struct query *query, const char *name)
+int query_search_column(struct query *query, const char *name)
 {
-    const char *const *columns = query->statement->columns;
-    int column = query->next_column;
     assert(query->has_row); /* Q3 */
-    if (!columns || columns[column] != name) {
-        for (column = 0; columns && column < query->column_count; column++)
-            if (columns[column] == name)
-                break;
-        if (!columns || column == query->column_count)
-            column = column_of_name(query, name);
-    }
-    query->next_column = column + 1 < query->column_count ? column + 1 : 0;
+    int column = 0;
+    while (query->columns && column < query->column_count && query->columns[column] != name)
+        column++;
+    if (!query->columns || column == query->column_count)
+        column = column_of_name(query, name);
+    query->next_column = column + 1;
     return column;
 }
 
@@ -264,7 +277,7 @@ int db_exec(struct db *db, const char *sql, const char *types, ...)
     _deinit_(query) struct query query = { 0 };
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, arguments);
+    int r = query_start(&query, db, sql, types, &arguments);
     va_end(arguments);
     while (r == 0 && query_has_row(&query))
         ;
@@ -276,7 +289,7 @@ int db_find_number(struct db *db, int64_t *ret_value, const char *sql, const cha
     _deinit_(query) struct query query = { 0 };
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, arguments);
+    int r = query_start(&query, db, sql, types, &arguments);
     va_end(arguments);
     if (r == 0)
         r = go_to_first(&query);
@@ -290,7 +303,7 @@ int db_has_row(struct db *db, const char *sql, const char *types, ...)
     _deinit_(query) struct query query = { 0 };
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, arguments);
+    int r = query_start(&query, db, sql, types, &arguments);
     va_end(arguments);
     if (r == 0)
         r = go_to_first(&query);

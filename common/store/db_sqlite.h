@@ -10,6 +10,7 @@
 struct statement {
     const char *sql; /* the literal's address is the key; NULL: an empty place */
     sqlite3_stmt *prepared;
+    int parameter_count, column_count;
     const char **columns; /* by number: the name by which it was read; NULL: none was yet */
     _Bool busy;           /* a query walks over it */
 };

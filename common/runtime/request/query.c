@@ -72,7 +72,7 @@ static int add_as_of(struct reader *reader, const struct item *item, int64_t wal
     int stale = is_stale(reader, item);
     if (stale < 0)
         return trace(stale);
-    body->length--; /* opens the object again: its closing brace */
+    buf_cut(body, body->length - 1); /* the closing brace: the object goes on */
     if (body->length > 1)
         buf_put_char(body, ',');
     int r = put_as_of(reader, wall_ms, body);
