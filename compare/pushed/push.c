@@ -208,12 +208,7 @@ static int push_ask(struct journey *j, const struct work *work)
     if (count == 0)
         return WORK_GONE; /* the queue was full, and has dropped them */
     struct bench_push body = { .events = events, .events_count = count };
-    struct call call = {
-        .subject = shop->push_subject,
-        .schema = &bench_push_schema,
-        .body = &body,
-        .reply_schema = &bench_done_schema,
-    };
+    struct call call = { .subject = shop->push_subject, .body = &body };
     return trace(journey_call(j, &call));
 }
 
@@ -306,6 +301,12 @@ int push_main(const struct push *push, int argc, char **argv)
         sizeof(tables))
         return 1;
     service.tables = tables;
+    struct call_type calls[TABLE_MAX] = {
+        { push->push_subject, &bench_push_schema, &bench_done_schema },
+    };
+    for (int i = 0; service.calls && service.calls[i].subject && i + 2 < TABLE_MAX; i++)
+        calls[i + 1] = service.calls[i];
+    service.calls = calls;
     service.commands = commands;
     service.events = events;
     service.sources = NULL;

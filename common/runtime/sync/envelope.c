@@ -1,7 +1,7 @@
 /* Envelope: see envelope.h. */
 #include "runtime/sync/envelope.h"
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "runtime/core/event_text.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,21 +9,12 @@
 
 #define SPEC_VERSION "1.0"
 #define CONTENT_TYPE "application/json"
-#define TYPE_VERSION ".v1"                                  /* changes when a reader would break */
-#define SCHEMA_BASE "https://journey-mesh.example/schemas/" /* of $id in schemas/ */
+#define TYPE_VERSION ".v1" /* changes when a reader would break */
 #define SUBJECT_ROOT "evt."
 #define TYPE_MAX 64                 /* bytes of an event type */
 #define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
 
 /* ---- Text ----------------------------------------------------------------------------------- */
-
-static _Bool is_utf8(const char *text, size_t length)
-{
-    for (size_t i = 0, step; i < length; i += step)
-        if ((step = utf8_length(text + i)) == 0)
-            return 0;
-    return 1;
-}
 
 static _Bool is_type(const char *type, size_t length)
 {
@@ -36,15 +27,6 @@ static _Bool is_type(const char *type, size_t length)
 
 /* What stands for itself in a header (CloudEvents, NATS binding): U+0021 to 7E but " and %. */
 static const _Bool is_plain[256] = { [0x21] = 1, [0x23 ... 0x24] = 1, [0x26 ... 0x7e] = 1 };
-
-_Bool envelope_text_is_safe(const char *text)
-{
-    size_t length = strlen(text);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return 0;
-    return length > 0 && length <= ENVELOPE_TEXT_MAX - 16 && is_utf8(text, length);
-}
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
@@ -87,7 +69,7 @@ static void put_text(struct writer_state *w, const char *key, const char *text)
     size_t length = strlen(text), plain = 0;
     while (plain < length && is_plain[(unsigned char)text[plain]])
         plain++;
-    if (length == 0 || length > ENVELOPE_TEXT_MAX || (plain < length && !is_utf8(text, length))) {
+    if (length == 0 || length > EVENT_TEXT_MAX || (plain < length && !text_is_utf8(text, length))) {
         if (w->failed == 0)
             w->failed = fail(ERR_INVALID, "the event's %s is empty, too long or not UTF-8", key);
         return;
@@ -137,7 +119,8 @@ static void put_cloudevents(struct writer_state *w, const struct event *event,
     put_text(w, "ce-subject", event->entity);
     put_joined(w, "ce-time", time, NULL, NULL, NULL);
     put_fixed(w, "ce-datacontenttype", CONTENT_TYPE);
-    put_joined(w, "ce-dataschema", SCHEMA_BASE, w->to->subject, ".json", NULL);
+    if (w->to->schema_base)
+        put_joined(w, "ce-dataschema", w->to->schema_base, w->to->subject, ".json", NULL);
     put_text(w, "ce-correlationid", event->correlation);
     put_text(w, "ce-causationid", event->causation);
 }
@@ -281,7 +264,7 @@ static int64_t percent_decode(const char *text, char *out)
         encoded = 1;
     }
     out[length] = '\0';
-    return !encoded || is_utf8(out, length) ? (int64_t)length : -1;
+    return !encoded || text_is_utf8(out, length) ? (int64_t)length : -1;
 }
 
 static int read_header(struct reader_state *r, int which, const char *value)
@@ -292,7 +275,7 @@ static int read_header(struct reader_state *r, int which, const char *value)
     if (!text)
         return fail(ERR_MEMORY, "no memory to read an event");
     int64_t length = percent_decode(value, text);
-    if (length < 1 || length > ENVELOPE_TEXT_MAX)
+    if (length < 1 || length > EVENT_TEXT_MAX)
         return refuse(r, known[which].key, "is empty, too long or badly encoded");
     r->values[which] = text;
     return 0;
