@@ -4,6 +4,14 @@
 #pragma once
 #include "journey.h"
 
+/* What account-svc says no with, beside the runtime's own (base/refusal.h). The numbers stand in files: those
+ * of 0.1.0; the next one is REFUSED_OWN. */
+enum account_refusal {
+    REFUSED_UNKNOWN_ACCOUNT = 3,
+    REFUSED_ACCOUNT_CLOSED = 8,
+    REFUSED_WRONG_STATE = 9,
+};
+
 int register_account(struct journey *j, const void *request);
 void register_account_answer(const struct event *event, void *ret_reply);
 

@@ -5,6 +5,7 @@
 #include "schemas/contracts.h"
 #include "tables.h"
 
+/* clang-format off: tables */
 static const struct command commands[] = {
     { "account.register", &account_register_schema, &account_register_reply_schema,
       register_account, register_account_answer },
@@ -26,6 +27,13 @@ static const struct query_type queries[] = {
     { 0 },
 };
 
+static const struct refusal_type refusals[] = {
+    { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404, 0 },
+    { REFUSED_ACCOUNT_CLOSED, "account_closed", 422, 0 },
+    { REFUSED_WRONG_STATE, "wrong_state", 422, 0 },
+    { 0 },
+};
+
 static const struct event_type events[] = {
     { &account_registered_schema, "AccountRegistered", account_registered_apply, NULL },
     { &profile_changed_schema, "ProfileChanged", profile_changed_apply, NULL },
@@ -41,16 +49,19 @@ static const struct source sources[] = {
     { .log = "ORDER", .service = "order-svc", .prefix = "order", .events = project_purchases },
     { 0 },
 };
+/* clang-format on */
 
 const struct service account_service = {
     .name = "account-svc",
     .log = "ACCOUNT",
     .prefix = "account",
     .description = "Managing my account: profile, address, cards, and what I bought",
+    .schema_base = "https://journey-mesh.example/schemas/",
     .tables = account_tables,
     .tables_version = 1,
     .events = events,
     .sources = sources,
     .commands = commands,
     .queries = queries,
+    .refusals = refusals,
 };

@@ -1,7 +1,6 @@
 /* Shop: see shop.h. */
 #include "shop.h"
-#include "runtime/outbound/sender_parts.h"
-#include "runtime/sync/envelope.h"
+#include "runtime/sync/event_item.h"
 #include "store/event_log.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -159,6 +158,7 @@ int shop_publish(struct side *from, int64_t after_position)
     static struct envelope envelope;
     _deinit_(event_reader) struct event_reader reader = { 0 };
     const struct source self = service_as_source(from->service);
+    envelope.schema_base = from->service->schema_base;
     struct event event;
     int count = 0;
     must(event_reader_open(&reader, from->db, self.log, after_position, SHOP_CARRY_MAX), "log");
@@ -188,7 +188,7 @@ void shop_project(struct side *to, int count, int64_t now_ms)
     for (int i = 0; i < count; i++) {
         items[i] = item_new(ITEM_EVENT);
         items[i]->source = to->service->sources;
-        must(sender_read_event(items[i], &messages[i].view, items[i]->source, &reason), "delivery");
+        must(event_item_read(items[i], &messages[i].view, items[i]->source, &reason), "delivery");
     }
     batch_free(run(to, items, count, now_ms));
     for (int i = 0; i < count; i++)

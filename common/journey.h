@@ -38,8 +38,10 @@ const char *journey_option(const struct journey *j, const char *name);
 int64_t journey_option_int(const struct journey *j, const char *name);
 
 /* Says no: `return journey_refuse(j, REFUSED_OUT_OF_STOCK, "%s: %lld left", sku, left);` The
- * message reaches the client, so no personal data of others. Returns the refusal. */
-int journey_refuse(struct journey *j, enum refusal refusal, const char *format, ...)
+ * refusal is one of service.refusals or of the runtime's own (base/refusal.h). The message reaches
+ * the client, so no personal data of others. Returns the refusal; -ERR_INTERNAL for a number that
+ * neither has. */
+int journey_refuse(struct journey *j, int refusal, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Says what happened, for the log and the tables, in the decision's transaction. The schema names
@@ -61,10 +63,8 @@ int journey_follow(struct journey *j, int64_t position);
  * number and time-out, whatever stands here, and its answer comes to work_type.answered. Else the
  * answer comes to process.answered with the same tag and number. */
 struct call {
-    const char *subject;         /* from a fixed table of the service */
-    const struct schema *schema; /* of the body */
-    const void *body;
-    const struct schema *reply_schema;
+    const char *subject; /* of a row of service.calls, which has the schemas */
+    const void *body;    /* struct of its request */
     int timeout_ms;
     const char *tag; /* what it was about, e.g. an order id; up to 63 characters */
     int64_t number;  /* e.g. the attempt */
@@ -80,24 +80,36 @@ struct answer {
     const char *tag;
     int64_t number;
     const char *work; /* the name of the work type that made the call; NULL: a process did */
-    const void *body; /* struct of reply_schema, in journey_arena; NULL but for RECEIVED */
+    const void *body; /* struct of the reply, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);
 
-/* The same path for a provider that is built in: the answer (body encoded by reply_schema now)
- * comes back after delay_ms, without leaving the process. */
+/* The same path for a provider that is built in: the answer (a struct of the row's reply, NULL where
+ * none is RECEIVED) comes back after delay_ms, without leaving the process. */
 int journey_answer_later(struct journey *j, const struct call *call, enum answer_outcome outcome,
                          const void *reply, int delay_ms);
 
 /* ---- The table of a service ----------------------------------------------------------------- */
 
+/* A version is part of the name: OrderPlaced is version 1, and OrderPlaced.v2 another event beside
+ * it, with a row, a schema and an apply of its own. A leader that goes on to version 2 emits both as
+ * long as somebody reads version 1, and folds both for ever, because its log has them. A reader
+ * lists each version that it reads; of any other only its cursor moves, as of an event that it does
+ * not read. */
 struct event_type {
     const struct schema *schema;
-    const char *name; /* "OrderPlaced": subject evt.order.OrderPlaced */
+    const char *name; /* "OrderPlaced": evt.order.OrderPlaced, ce-type order.OrderPlaced.v1 */
     /* event->value: struct of schema; 0 or < 0 */
     int (*apply)(struct db *db, const struct event *event);
     /* others' events only; may be NULL; 0 or < 0 */
     int (*react)(struct journey *j, const struct event *event);
+};
+
+/* What the service asks of somebody outside the mesh. */
+struct call_type {
+    const char *subject; /* "psp.charge" */
+    const struct schema *request;
+    const struct schema *reply;
 };
 
 struct command {
@@ -106,7 +118,9 @@ struct command {
     const struct schema *reply;
     /* emits at least one event: 0; or a refusal; or < 0 */
     int (*decide)(struct journey *j, const void *request);
-    void (*answer)(const struct event *event, void *ret_reply); /* fills a zeroed struct of reply */
+    /* Fills a zeroed struct of reply. The event may be old: of any version that decide ever emitted
+     * first, see event->type. */
+    void (*answer)(const struct event *event, void *ret_reply);
 };
 
 struct query_type {
@@ -155,15 +169,20 @@ struct service {
     const char *log;    /* "ORDER": also the stream's name */
     const char *prefix; /* "order": evt.order.<Type>, order.events */
     const char *description;
+    /* Where its schemas can be had, for ce-dataschema: "https://…/schemas/" and the event's subject
+     * and ".json". NULL: its events name no schema. */
+    const char *schema_base;
     const char *tables;         /* CREATE TABLE/INDEX …; all folded from events by apply */
     int tables_version;         /* raise it when tables or an apply change: they are folded anew */
     const char *scratch_tables; /* may be lost at any time without harm; NULL */
-    const struct event_type *events;  /* own, end with { 0 } */
-    const struct source *sources;     /* end with { 0 }; NULL */
-    const struct command *commands;   /* end with { 0 } */
-    const struct query_type *queries; /* end with { 0 } */
-    const struct process *process;    /* NULL: work_process when there is work, else none */
-    const struct option *options;     /* end with { 0 }; NULL */
+    const struct event_type *events;     /* own, end with { 0 } */
+    const struct source *sources;        /* end with { 0 }; NULL */
+    const struct command *commands;      /* end with { 0 } */
+    const struct query_type *queries;    /* end with { 0 } */
+    const struct refusal_type *refusals; /* its own (base/refusal.h), end with { 0 }; NULL */
+    const struct call_type *calls;       /* end with { 0 }; NULL */
+    const struct process *process;       /* NULL: work_process when there is work, else none */
+    const struct option *options;        /* end with { 0 }; NULL */
     /* what it has done outside (work.h); ends with NULL; NULL: nothing */
     const struct work_type *const *work;
 };

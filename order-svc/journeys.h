@@ -4,6 +4,16 @@
 #pragma once
 #include "journey.h"
 
+/* What order-svc says no with, beside the runtime's own (base/refusal.h). The numbers stand in files: those
+ * of 0.1.0; the next one is REFUSED_OWN. */
+enum order_refusal {
+    REFUSED_UNKNOWN_ACCOUNT = 3,
+    REFUSED_NO_VALID_CARD = 6,
+    REFUSED_OUT_OF_STOCK = 7,
+    REFUSED_ACCOUNT_CLOSED = 8,
+    REFUSED_WRONG_STATE = 9,
+};
+
 int add_product(struct journey *j, const void *request);
 void add_product_answer(const struct event *event, void *ret_reply);
 

@@ -2,9 +2,7 @@
  * ANSWER_UNREACHABLE, and the work list asks again. */
 #include "payment_provider.h"
 #include "schemas/psp.charge.h"
-#include "schemas/psp.charge.reply.h"
 #include "schemas/psp.void.h"
-#include "schemas/psp.void.reply.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -25,12 +23,7 @@ static int charge_by_nats(struct journey *j, const struct work *work, const stru
         .card_token = charge->card_token,
         .amount = charge->amount,
     };
-    struct call call = {
-        .subject = "psp.charge",
-        .schema = &psp_charge_schema,
-        .body = &body,
-        .reply_schema = &psp_charge_reply_schema,
-    };
+    struct call call = { .subject = "psp.charge", .body = &body };
     return trace(journey_call(j, &call));
 }
 
@@ -39,12 +32,7 @@ static int take_back_by_nats(struct journey *j, const struct work *work)
     char key[KEY_SIZE];
     key_format(work, key);
     struct psp_void body = { .key = key };
-    struct call call = {
-        .subject = "psp.void",
-        .schema = &psp_void_schema,
-        .body = &body,
-        .reply_schema = &psp_void_reply_schema,
-    };
+    struct call call = { .subject = "psp.void", .body = &body };
     return trace(journey_call(j, &call));
 }
 

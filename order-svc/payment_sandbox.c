@@ -48,7 +48,7 @@ static const struct behaviour *behaviour_of(const struct work *work, const char 
 static int charge_here(struct journey *j, const struct work *work, const struct charge *charge)
 {
     const struct behaviour *b = behaviour_of(work, charge->card_token);
-    struct call call = { .reply_schema = &psp_charge_reply_schema };
+    struct call call = { .subject = "psp.charge" };
     return trace(journey_answer_later(j, &call, b->outcome, &b->reply,
                                       b->waits ? work->timeout_ms : b->delay_ms));
 }
@@ -56,7 +56,7 @@ static int charge_here(struct journey *j, const struct work *work, const struct 
 static int take_back_here(struct journey *j, const struct work *work)
 {
     (void)work;
-    struct call call = { .reply_schema = &psp_void_reply_schema };
+    struct call call = { .subject = "psp.void" };
     struct psp_void_reply reply = { .status = "voided" };
     return trace(journey_answer_later(j, &call, ANSWER_RECEIVED, &reply, 0));
 }

@@ -5,6 +5,7 @@
 #include "schemas/contracts.h"
 #include "tables.h"
 
+/* clang-format off: tables */
 static const struct command commands[] = {
     { "order.add-product", &order_add_product_schema, &order_add_product_reply_schema, add_product,
       add_product_answer },
@@ -22,6 +23,15 @@ static const struct query_type queries[] = {
     { "order.products", &order_products_schema, &order_products_reply_schema, list_products },
     { "order.list", &order_list_schema, &order_list_reply_schema, list_orders },
     { "order.get", &order_get_schema, &order_get_reply_schema, get_order },
+    { 0 },
+};
+
+static const struct refusal_type refusals[] = {
+    { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404, 0 },
+    { REFUSED_NO_VALID_CARD, "no_valid_card", 422, 0 },
+    { REFUSED_OUT_OF_STOCK, "out_of_stock", 422, 0 },
+    { REFUSED_ACCOUNT_CLOSED, "account_closed", 422, 0 },
+    { REFUSED_WRONG_STATE, "wrong_state", 422, 0 },
     { 0 },
 };
 
@@ -49,6 +59,12 @@ static const struct source sources[] = {
     { 0 },
 };
 
+static const struct call_type calls[] = {
+    { "psp.charge", &psp_charge_schema, &psp_charge_reply_schema },
+    { "psp.void", &psp_void_schema, &psp_void_reply_schema },
+    { 0 },
+};
+
 static const char *const providers[] = { "sandbox", "nats", NULL };
 static const char *const shippers[] = { "request", "stream", NULL };
 
@@ -69,12 +85,14 @@ static const struct option options[] = {
       0, shippers },
     { 0 },
 };
+/* clang-format on */
 
 const struct service order_service = {
     .name = "order-svc",
     .log = "ORDER",
     .prefix = "order",
     .description = "Ordering something: products, stock, orders and their payment",
+    .schema_base = "https://journey-mesh.example/schemas/",
     .tables = order_tables,
     .tables_version = 1,
     .scratch_tables = order_scratch_tables,
@@ -82,6 +100,8 @@ const struct service order_service = {
     .sources = sources,
     .commands = commands,
     .queries = queries,
+    .refusals = refusals,
+    .calls = calls,
     .options = options,
     .work = take_payment,
 };

@@ -274,10 +274,11 @@ def main(arguments=None):
     try:
         contracts = Contracts(options.schemas or [HERE])
         contract = Contract(Service(options.service), contracts)
-        refusals = read_refusals(options.refusals)
+        refusals = read_refusals(options.refusals) + read_refusals(options.service / "service.c")
         codes = contracts.files["error"]["properties"]["error"]["properties"]["code"]["enum"]
-        if refusals and codes != [code for code, _ in refusals]:
-            raise Refused(f"{options.refusals} and error.json do not have the same codes in the same order")
+        if not {code for code, _ in refusals} <= set(codes):
+            raise Refused(f"{options.refusals} has codes that error.json does not have")
+        refusals.sort(key=lambda refusal: codes.index(refusal[0]))
         made = document(contract, contracts, options.contract_version)
         text = reference(contract, made, refusals)
     except (Refused, OSError, ValueError, KeyError) as error:

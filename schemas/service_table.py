@@ -152,11 +152,13 @@ COLUMNS = {
     "event_type": (("schema", Item.schema), ("type", Item.text), ("apply", Item.name_or_null), ("react", Item.name_or_null)),
     "source": (("log", Item.text), ("service", Item.text), ("prefix", Item.text), ("events", Item.name_or_null),
                ("option", Item.text)),
-    "option": None,
+    "option": None, "refusal_type": None,
+    "call_type": (("subject", Item.text), ("schema", Item.schema), ("reply_schema", Item.schema)),
 }
 MAY_BE_MISSING = {"option"}              # of a source: read only when an option says so
 SERVICE_FIELDS = {"name": Item.text, "log": Item.text, "prefix": Item.text, "description": Item.text, "events": Item.name_or_null,
-                  "sources": Item.name_or_null, "commands": Item.name_or_null, "queries": Item.name_or_null}
+                  "sources": Item.name_or_null, "commands": Item.name_or_null, "queries": Item.name_or_null,
+                  "calls": Item.name_or_null}
 CALL_FIELDS = {"subject": Item.text, "schema": Item.schema, "reply_schema": Item.schema}
 
 
@@ -270,25 +272,6 @@ def find_tables(paths):
     return found
 
 
-def find_calls(paths):
-    """`struct call NAME = {` with a subject in any file: what the service asks of others."""
-    found = []
-    for path in paths:
-        tokens = tokens_of(path)
-        for i in range(len(tokens)):
-            reader = Reader(tokens, i)
-            if not reader.has("struct", "call") or [token.text for token in tokens[i + 3:i + 5]] != ["=", "{"]:
-                continue
-            reader.at = i + 5
-            call = read_fields(CALL_FIELDS, reader.initializer())
-            if "subject" not in call:
-                continue                           # answered in the same process
-            if len(call) != len(CALL_FIELDS):
-                tokens[i].refuse("a call has a subject, a schema and a reply_schema")
-            found.append(call)
-    return sorted(found, key=lambda call: call["subject"])
-
-
 class Service:
     """What a service's sources say of its contract."""
 
@@ -314,7 +297,7 @@ class Service:
             source["rows"] = own[1] if own[0] == "event_type" else elsewhere.get(source["events"])
             if source["rows"] is None:
                 raise Refused(f"{contents}: no file of the service has the table {source['events']}")
-        self.calls = find_calls(self.paths[1:])
+        self.calls = rows("calls", "call_type")
         subjects = [row["subject"] for row in self.commands + self.queries]
         for subject in subjects:
             if subjects.count(subject) > 1:
@@ -325,7 +308,7 @@ def read_refusals(path):
     """The wire codes of base/refusal.c: [(code, status)]."""
     if not path.exists():
         return []
-    found = re.findall(r'\[REFUSED_[A-Z_]+\]\s*=\s*\{\s*"([a-z_]+)",\s*([0-9]{3})\b', path.read_text(encoding="utf-8"))
+    found = re.findall(r'\{\s*REFUSED_[A-Z_]+,\s*"([a-z_]+)",\s*([0-9]{3})\b', path.read_text(encoding="utf-8"))
     if not found:
         raise Refused(f"{path}: no refusal found")
     return [(code, int(status)) for code, status in found]

@@ -1,43 +1,33 @@
-/* Refusals: the one table of wire codes. See refusal.h. */
+/* Refusals: those of the runtime. See refusal.h. */
 #include "base/refusal.h"
 #include "base/result.h"
 #include <assert.h>
+#include <stddef.h>
 
-_Static_assert(NOT_FOUND == (int)REFUSED_NOT_FOUND, "see result.h");
-
-static const struct {
-    const char *code;
-    int status;
-    _Bool transient;
-} refusals[REFUSAL_MAX] = {
-    [REFUSED_INVALID_REQUEST] = { "invalid_request", 400, 0 },
-    [REFUSED_NOT_FOUND] = { "not_found", 404, 0 },
-    [REFUSED_UNKNOWN_ACCOUNT] = { "unknown_account", 404, 0 },
-    [REFUSED_CONFLICT] = { "conflict", 409, 0 },
-    [REFUSED_TOO_LARGE] = { "too_large", 413, 0 },
-    [REFUSED_NO_VALID_CARD] = { "no_valid_card", 422, 0 },
-    [REFUSED_OUT_OF_STOCK] = { "out_of_stock", 422, 0 },
-    [REFUSED_ACCOUNT_CLOSED] = { "account_closed", 422, 0 },
-    [REFUSED_WRONG_STATE] = { "wrong_state", 422, 0 },
-    [REFUSED_INTERNAL] = { "internal", 500, 1 },
-    [REFUSED_BUSY] = { "busy", 503, 1 },
-    [REFUSED_REPLAYING] = { "replaying", 503, 1 },
+/* clang-format off: a table */
+static const struct refusal_type refusals[REFUSAL_MAX] = {
+    [REFUSED_INVALID_REQUEST] = { REFUSED_INVALID_REQUEST, "invalid_request", 400, 0 },
+    [REFUSED_NOT_FOUND] = { REFUSED_NOT_FOUND, "not_found", 404, 0 },
+    [REFUSED_CONFLICT] = { REFUSED_CONFLICT, "conflict", 409, 0 },
+    [REFUSED_TOO_LARGE] = { REFUSED_TOO_LARGE, "too_large", 413, 0 },
+    [REFUSED_INTERNAL] = { REFUSED_INTERNAL, "internal", 500, 1 },
+    [REFUSED_BUSY] = { REFUSED_BUSY, "busy", 503, 1 },
+    [REFUSED_REPLAYING] = { REFUSED_REPLAYING, "replaying", 503, 1 },
 };
+/* clang-format on */
 
-const char *refusal_code(enum refusal refusal)
+_Static_assert(NOT_FOUND == REFUSED_NOT_FOUND, "a finder's NOT_FOUND is passed on as a refusal");
+
+const struct refusal_type *refusal_of(enum refusal refusal)
 {
-    assert(refusal > 0 && refusal < REFUSAL_MAX);
-    return refusals[refusal].code;
+    assert(refusal > 0 && refusal < REFUSAL_MAX && refusals[refusal].code);
+    return &refusals[refusal];
 }
 
-int refusal_status(enum refusal refusal)
+const struct refusal_type *refusal_find(const struct refusal_type *own, int number)
 {
-    assert(refusal > 0 && refusal < REFUSAL_MAX);
-    return refusals[refusal].status;
-}
-
-_Bool refusal_is_transient(enum refusal refusal)
-{
-    assert(refusal > 0 && refusal < REFUSAL_MAX);
-    return refusals[refusal].transient;
+    for (const struct refusal_type *type = own; type && type->code; type++)
+        if (type->number == number)
+            return type;
+    return number > 0 && number < REFUSAL_MAX && refusals[number].code ? &refusals[number] : NULL;
 }

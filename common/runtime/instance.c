@@ -2,7 +2,6 @@
 #include "runtime/instance.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "runtime/request/endpoint.h"
 #include "runtime/request/reply.h"
 
 /* ---- What the parts tell each other --------------------------------------------------------- */
@@ -25,11 +24,21 @@ static void on_closed(void *context, const char *reason)
     instance->options.end(instance->options.context, EXIT_FAILED);
 }
 
-static void reply_from_reader(void *context, struct item *item)
+static void on_query_answered(void *context, struct item *item)
 {
     struct instance *instance = context;
     reply_send(instance->bus, BUS_URGENT, item);
     item_free(item);
+}
+
+static int accept_command(void *context, struct item *item)
+{
+    return inbox_push(&((struct instance *)context)->inbox, item);
+}
+
+static int accept_query(void *context, struct item *item)
+{
+    return readers_push(&((struct instance *)context)->readers, item);
 }
 
 static void on_batch(void *context, struct batch *batch)
@@ -49,7 +58,7 @@ static void on_folded(void *context)
 
 static void between_batches(void *context, struct writer *writer)
 {
-    rebuilder_between_batches(&((struct instance *)context)->rebuilder, writer);
+    operations_between_batches(&((struct instance *)context)->operations, writer);
 }
 
 static void die(void *context, int exit_code)
@@ -60,16 +69,30 @@ static void die(void *context, int exit_code)
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
+static void init_readers(struct instance *instance)
+{
+    const struct readers_options options = {
+        .service = instance->options.service,
+        .option_values = instance->options.config->option_values,
+        .database_path = instance->options.database_path,
+        .status = &instance->status,
+        .reply = on_query_answered,
+        .context = instance,
+        .queue_max = (int)instance->options.config->queue_max,
+        .seed = instance->options.seed,
+    };
+    readers_init(&instance->readers, &options);
+}
+
 static int open_writer(struct instance *instance)
 {
-    const struct config *config = instance->config;
     const struct writer_options options = {
-        .service = instance->service,
-        .option_values = config->option_values,
-        .database_path = instance->database_path,
+        .service = instance->options.service,
+        .option_values = instance->options.config->option_values,
+        .database_path = instance->options.database_path,
         .status = &instance->status,
         .inbox = &instance->inbox,
-        .batch_max = (int)config->batch_max,
+        .batch_max = (int)instance->options.config->batch_max,
         .seed = instance->options.seed,
         .listener = { .context = instance,
                       .settle = on_batch,
@@ -81,26 +104,29 @@ static int open_writer(struct instance *instance)
     return trace(writer_open(&instance->writer, &options));
 }
 
-static void init_readers(struct instance *instance)
+static int open_sender(struct instance *instance)
 {
-    const struct readers_options options = {
-        .service = instance->service,
-        .option_values = instance->config->option_values,
-        .database_path = instance->database_path,
+    const struct sender_options options = {
+        .service = instance->options.service,
+        .config = instance->options.config,
+        .database_path = instance->options.database_path,
         .status = &instance->status,
-        .reply = reply_from_reader,
-        .context = instance,
-        .queue_max = (int)instance->config->queue_max,
+        .inbox = &instance->inbox,
+        .writer = &instance->writer,
+        .endpoints = &instance->endpoints,
         .seed = instance->options.seed,
+        .operate = operations_begin,
+        .context = &instance->operations,
     };
-    readers_init(&instance->readers, &options);
+    return trace(sender_open(&instance->sender, &options));
 }
 
 static int open_bus(struct instance *instance)
 {
+    const struct config *config = instance->options.config;
     struct bus_options options;
-    config_bus_options(instance->config, instance->service->name, &options);
-    options.must_connect = instance->config->no_retry;
+    config_bus_options(config, instance->options.service->name, &options);
+    options.must_connect = config->no_retry;
     options.handlers = (struct bus_handlers){ .context = instance,
                                               .connected = on_connected,
                                               .disconnected = on_disconnected,
@@ -112,26 +138,54 @@ static int open_bus(struct instance *instance)
     return trace(r);
 }
 
+static void init_operations(struct instance *instance)
+{
+    const struct rebuilder_options options = {
+        .service = instance->options.service,
+        .config = instance->options.config,
+        .database_path = instance->options.database_path,
+        .status = &instance->status,
+        .inbox = &instance->inbox,
+        .bus = instance->bus,
+    };
+    operations_init(&instance->operations, &instance->sender, &options);
+}
+
+static int open_endpoints(struct instance *instance)
+{
+    admin_init(&instance->admin, instance->options.service);
+    const struct endpoints_options options = {
+        .service = instance->options.service,
+        .log_queries = instance->admin.queries,
+        .operator_requests = instance->operations.requests,
+        .bus = instance->bus,
+        .status = &instance->status,
+        .backlog_max = instance->options.config->backlog_max,
+        .client_rate_max = instance->options.config->client_rate_max,
+        .commands = { .accept = accept_command, .context = instance },
+        .queries = { .accept = accept_query, .context = instance },
+        .operators = { .accept = operations_accept, .context = &instance->operations },
+    };
+    return trace(endpoints_open(&instance->endpoints, &options));
+}
+
 int instance_open(struct instance *instance, const struct instance_options *options)
 {
     instance->options = *options;
-    instance->service = options->service;
-    instance->config = options->config;
-    instance->database_path = options->database_path;
     instance->status.started_ms = clock_wall_ms();
-    rebuilder_init(&instance->rebuilder, instance);
     inbox_init(&instance->inbox, (int)options->config->queue_max);
     init_readers(instance);
     int r = open_writer(instance);
     if (r == 0)
-        r = endpoints_create(instance);
-    if (r == 0)
-        r = sender_open(&instance->sender, instance, options->seed);
+        r = open_sender(instance); /* who may be told at once that the bus is connected */
     if (r == 0)
         r = open_bus(instance);
     if (r == 0)
-        r = sender_subscribe(&instance->sender);
-    return trace(r);
+        r = sender_subscribe(&instance->sender, instance->bus);
+    if (r < 0)
+        return trace(r);
+    init_operations(instance);
+    return trace(open_endpoints(instance));
 }
 
 /* ---- The threads ---------------------------------------------------------------------------- */
@@ -140,7 +194,7 @@ int instance_start(struct instance *instance)
 {
     atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
     atomic_store(&instance->status.sender_turned_ms, clock_monotonic_ms());
-    int r = readers_start(&instance->readers, (int)instance->config->reader_threads);
+    int r = readers_start(&instance->readers, (int)instance->options.config->reader_threads);
     if (r == 0)
         r = sender_start(&instance->sender);
     if (r == 0)
@@ -152,19 +206,19 @@ int instance_start(struct instance *instance)
 void instance_stop(struct instance *instance)
 {
     atomic_store(&instance->status.draining, 1);
-    endpoints_drain(instance);            /* no new requests */
-    rebuilder_stop(&instance->rebuilder); /* it may want something of the writer */
-    writer_stop(&instance->writer);       /* those in the inbox are run and committed */
-    if (instance->readers.thread_count > 0)
-        readers_stop(&instance->readers);
+    endpoints_drain(&instance->endpoints);  /* no new requests */
+    operations_stop(&instance->operations); /* a rebuild may want something of the writer */
+    writer_stop(&instance->writer);         /* those in the inbox are run and committed */
+    readers_stop(&instance->readers);
     sender_stop(&instance->sender); /* their replies are sent */
+    operations_end(&instance->operations);
 }
 
 /* ---- Closing -------------------------------------------------------------------------------- */
 
 void instance_close(struct instance *instance)
 {
-    endpoints_free(instance);
+    endpoints_free(&instance->endpoints);
     sender_deinit(&instance->sender);
     bus_free(instance->bus);
     instance->bus = NULL;

@@ -12,21 +12,11 @@
  *
  * Only these, and tests, know struct instance. */
 #pragma once
-#include "bus/bus.h"
-#include "runtime/repair/admin.h"
-#include "runtime/request/client_rate.h"
-#include "runtime/core/config.h"
 #include "runtime/outbound/sender.h"
-#include "runtime/watch/http.h"
-#include "runtime/watch/statistics.h"
-#include "runtime/request/inbox.h"
-#include "runtime/request/micro.h"
+#include "runtime/repair/admin.h"
+#include "runtime/repair/operations.h"
 #include "runtime/request/readers.h"
-#include "runtime/repair/rebuilder.h"
-#include "runtime/core/status.h"
 #include "runtime/writer/writer.h"
-
-struct endpoint;
 
 struct instance_options { /* all borrowed for the life of the instance */
     const struct service *service;
@@ -44,25 +34,15 @@ struct instance_options { /* all borrowed for the life of the instance */
 
 struct instance {
     struct instance_options options;
-    const struct service *service;
-    const struct config *config;
-    const char *database_path;
     struct status status;
-    struct bus *bus;
-    struct inbox inbox;
+    struct inbox inbox; /* requests and events, to the writer */
     struct readers readers;
     struct writer writer;
     struct sender sender;
-    struct rebuilder rebuilder;
-    struct micro micro;
-    struct statistics statistics; /* of all these, for $SRV.STATS and /metrics */
     struct admin admin;
-    struct client_rate client_rate;
-    struct http *http;               /* NULL: off */
-    struct micro_endpoint *counters; /* one an endpoint */
-    struct endpoint *endpoints;
-    int endpoint_count;
-    _Bool endpoints_closed; /* draining: nothing is subscribed any more (endpoint.c) */
+    struct operations operations;
+    struct endpoints endpoints;
+    struct bus *bus;
 };
 
 /* The database, all parts, the bus with the sender's subscriptions. No thread of ours yet; nothing

@@ -4,10 +4,8 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
-#include "runtime/request/endpoint.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
-#include "runtime/request/reply.h"
 #include "runtime/repair/tools.h"
 #include <errno.h>
 #include <malloc.h>
@@ -31,6 +29,10 @@ static struct {
     atomic_int exit_code;     /* -1 while it runs */
     int lock_fd;              /* nobody else writes in our folder */
     int wake_fd;              /* eventfd: main looks at exit_code */
+    char id[MICRO_ID_SIZE];   /* of this instance, in $SRV */
+    struct micro micro;
+    struct statistics statistics;
+    struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
 
 /* Any thread; the first reason counts. */
@@ -54,33 +56,33 @@ static void die(void *context, int exit_code)
 
 static int start_micro(struct instance *instance)
 {
-    static char id[MICRO_ID_SIZE];
-    const struct service *service = instance->service;
-    int r = micro_make_id(instance->bus, id);
-    instance->statistics = (struct statistics){
+    const struct service *service = instance->options.service;
+    const struct endpoints *endpoints = &instance->endpoints;
+    int r = micro_make_id(instance->bus, process.id);
+    process.statistics = (struct statistics){
         .service = service,
         .status = &instance->status,
         .bus = instance->bus,
-        .client_rate = &instance->client_rate,
+        .client_rate = &endpoints->client_rate,
         .inbox = &instance->inbox,
         .readers = &instance->readers,
-        .endpoints = instance->counters,
-        .endpoint_count = instance->endpoint_count,
+        .endpoints = endpoints->counters,
+        .endpoint_count = endpoints->count,
     };
-    instance->micro = (struct micro){
+    process.micro = (struct micro){
         .name = service->name,
-        .id = id,
+        .id = process.id,
         .version = JOURNEY_VERSION,
         .description = service->description,
         .started_ms = instance->status.started_ms,
-        .endpoints = instance->counters,
-        .endpoint_count = instance->endpoint_count,
+        .endpoints = endpoints->counters,
+        .endpoint_count = endpoints->count,
         .data = statistics_write_data,
-        .context = &instance->statistics,
+        .context = &process.statistics,
     };
     if (r == 0)
-        r = micro_check(&instance->micro);
-    return r < 0 ? trace(r) : trace(micro_start(&instance->micro, instance->bus));
+        r = micro_check(&process.micro);
+    return r < 0 ? trace(r) : trace(micro_start(&process.micro, instance->bus));
 }
 
 /* ---- Starting ------------------------------------------------------------------------------- */
@@ -108,7 +110,7 @@ static int start(struct instance *instance, const struct instance_options *optio
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, &instance->statistics, &instance->http);
+        r = http_start(config->http, metrics_pages, &process.statistics, &process.http);
     return trace(r);
 }
 
@@ -116,10 +118,10 @@ static void stop(struct instance *instance)
 {
     instance_stop(instance);
     if (instance->bus) {
-        micro_stop(&instance->micro);
+        micro_stop(&process.micro);
         bus_flush(instance->bus, STOP_FLUSH_MS);
     }
-    http_free(instance->http); /* until here it says `draining` */
+    http_free(process.http); /* until here it says `draining` */
     instance_close(instance);
     bus_library_close();
 }
@@ -230,13 +232,29 @@ static int make_folder(const char *path)
     return -1;
 }
 
+static int read_config(struct config *config, const struct service *service, int argc, char **argv)
+{
+    _deinit_(buf) struct buf usage = { 0 };
+    tools_write_usage(service, &usage);
+    const struct config_program program = {
+        .tools_usage = usage.data ? usage.data : "",
+        .check_http = http_check,
+        .http_version = http_library_version,
+    };
+    return config_read(config, service, &program, argc, argv);
+}
+
 int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
+    if (service_check(service) < 0) {
+        fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
+        return EXIT_INTERNAL;
+    }
     if (argc == 2 && strcmp(argv[1], "--print-status-fields") == 0)
         return statistics_print_fields(stdout) < 0 ? EXIT_FAILED : EXIT_FINE;
-    int r = config_read(&config, service, argc, argv);
+    int r = read_config(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
     struct source sources[SOURCES_MAX + 1];

@@ -11,7 +11,7 @@ int refusals_create_table(struct db *db)
                                " time_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"));
 }
 
-int refusals_write(struct db *db, const char *key, const char *digest, enum refusal refusal,
+int refusals_write(struct db *db, const char *key, const char *digest, int refusal,
                    const char *message, int64_t now_ms)
 {
     return trace(db_exec(db, "INSERT INTO refusals VALUES (?1, ?2, ?3, ?4, ?5)", "ssisi", key,
@@ -19,8 +19,7 @@ int refusals_write(struct db *db, const char *key, const char *digest, enum refu
 }
 
 int refusals_find_by_key(struct db *db, const char *key, struct arena *arena,
-                         const char **ret_digest, enum refusal *ret_refusal,
-                         const char **ret_message)
+                         const char **ret_digest, int *ret_refusal, const char **ret_message)
 {
     _deinit_(query) struct query query = { 0 };
     int r = query_find(&query, db, "SELECT digest, refusal, message FROM refusals WHERE key = ?1",
@@ -29,7 +28,7 @@ int refusals_find_by_key(struct db *db, const char *key, struct arena *arena,
         return trace(r);
     struct row row = { .query = &query, .arena = arena };
     const char *digest = row_text(&row, "digest");
-    enum refusal refusal = (enum refusal)row_int(&row, "refusal");
+    int refusal = (int)row_int(&row, "refusal");
     const char *message = row_text(&row, "message");
     r = row_status(&row);
     if (r < 0)

@@ -1,14 +1,13 @@
 /* Refusals that were answered under an idempotency key: the same key gives the same answer. They
- * are not events: a database that was folded anew from its stream has forgotten them. */
+ * are not events: a database that was folded anew from its stream has forgotten them. A refusal is
+ * kept as its number (base/refusal.h). */
 #pragma once
 #include "base/arena.h"
-#include "base/refusal.h"
 #include "store/db.h"
 
 int refusals_create_table(struct db *db);
-int refusals_write(struct db *db, const char *key, const char *digest, enum refusal refusal,
+int refusals_write(struct db *db, const char *key, const char *digest, int refusal,
                    const char *message, int64_t now_ms);
 /* 0, with message and digest in the arena; NOT_FOUND; or < 0. */
 int refusals_find_by_key(struct db *db, const char *key, struct arena *arena,
-                         const char **ret_digest, enum refusal *ret_refusal,
-                         const char **ret_message);
+                         const char **ret_digest, int *ret_refusal, const char **ret_message);

@@ -76,7 +76,7 @@ void __wrap_reply_send(struct bus *bus, enum bus_urgency urgency, const struct i
 {
     const struct link *link = link_of(item);
     if (!link || item->outcome == OUTCOME_REFUSED) {
-        if (link && link->undo && !refusal_is_transient(item->refusal))
+        if (link && link->undo && !item->refusal->is_transient)
             undo(bus, link, item);
         __real_reply_send(bus, urgency, item);
         return;

@@ -1,7 +1,14 @@
-/* Answers that the entity services share. */
+/* Answers that the entity services share, and refusals. */
 #include "entities.h"
 #include "schemas/bench.done.h"
 #include "schemas/bench.order.h"
+
+const struct refusal_type entity_refusals[] = {
+    { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404, 0 },
+    { REFUSED_NO_VALID_CARD, "no_valid_card", 422, 0 },
+    { REFUSED_OUT_OF_STOCK, "out_of_stock", 422, 0 },
+    { 0 },
+};
 
 void order_answer(const struct event *event, void *ret_reply)
 {

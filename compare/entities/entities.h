@@ -13,6 +13,13 @@
 #include "schemas/evt.bench.StockReleased.h"
 #include "schemas/evt.bench.StockReserved.h"
 
+enum entity_refusal {
+    REFUSED_UNKNOWN_ACCOUNT = REFUSED_OWN,
+    REFUSED_NO_VALID_CARD,
+    REFUSED_OUT_OF_STOCK,
+};
+extern const struct refusal_type entity_refusals[]; /* answers.c */
+
 extern const struct service user_service, product_service, inventory_service, payment_service,
     order_service;
 

@@ -129,5 +129,7 @@ const struct service inventory_service = {
     .tables = tables,
     .tables_version = 1,
     .events = events,
+    .schema_base = "https://journey-mesh.example/schemas/",
     .commands = commands,
+    .refusals = entity_refusals,
 };

@@ -84,6 +84,8 @@ const struct service user_service = {
     .tables = tables,
     .tables_version = 1,
     .events = events,
+    .schema_base = "https://journey-mesh.example/schemas/",
     .commands = commands,
+    .refusals = entity_refusals,
     .queries = queries,
 };

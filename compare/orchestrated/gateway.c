@@ -66,7 +66,7 @@ DEFINE_FREE(flow)
 static void refuse(struct flow *flow, enum refusal refusal, const char *message)
 {
     if (!flow->answered)
-        reply_refusal(flow->gateway->bus, flow->reply_to, NULL, 0, refusal, message);
+        reply_refusal(flow->gateway->bus, flow->reply_to, NULL, 0, refusal_of(refusal), message);
     flow->answered = 1;
 }
 
@@ -288,7 +288,8 @@ static void on_place(void *context, struct bus_message *received)
     int r = flow ? flow_fill(flow, message, reply_to, &invalid)
                  : fail(ERR_MEMORY, "no memory for an order");
     if (r != 0) {
-        reply_refusal(gateway->bus, reply_to, NULL, 0, r > 0 ? (enum refusal)r : REFUSED_BUSY,
+        reply_refusal(gateway->bus, reply_to, NULL, 0,
+                      refusal_of(r > 0 ? (enum refusal)r : REFUSED_BUSY),
                       r > 0 ? invalid.message : "no memory; try again");
         return;
     }

@@ -178,9 +178,7 @@ static int send_batch(struct pusher *p, struct journey *j)
     struct bench_push body = { .events = events, .events_count = (size_t)count };
     struct call call = {
         .subject = shop->push_subject,
-        .schema = &bench_push_schema,
         .body = &body,
-        .reply_schema = &bench_done_schema,
         .timeout_ms = TIMEOUT_MS,
         .tag = "push",
         .number = queue_at(p, count - 1)->position,
@@ -310,6 +308,12 @@ int push_main(const struct push *push, int argc, char **argv)
         sizeof(tables))
         return 1;
     service.tables = tables;
+    struct call_type calls[TABLE_MAX] = {
+        { push->push_subject, &bench_push_schema, &bench_done_schema },
+    };
+    for (int i = 0; service.calls && service.calls[i].subject && i + 2 < TABLE_MAX; i++)
+        calls[i + 1] = service.calls[i];
+    service.calls = calls;
     service.commands = commands;
     service.events = events;
     service.sources = NULL;

@@ -3,6 +3,7 @@
  * would be asked for, too. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "journeys.h"
 #include "schemas/bench.ask-customer.h"
 #include "schemas/bench.ask-customer.reply.h"
 #include "schemas/evt.account.CardAdded.h"

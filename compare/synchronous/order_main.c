@@ -43,9 +43,10 @@ void __real_inbox_close(struct inbox *inbox);
 void __wrap_inbox_close(struct inbox *inbox);
 /* NOLINTEND(bugprone-reserved-identifier) */
 
-static void refuse(struct item *item, enum refusal refusal, const char *message)
+static void refuse(struct item *item, int refusal, const char *message)
 {
-    reply_refusal(outside.bus, item->reply_to, item->counters, item->received_ns, refusal, message);
+    reply_refusal(outside.bus, item->reply_to, item->counters, item->received_ns,
+                  refusal_find(order_service.refusals, refusal), message);
     item_free(item);
 }
 

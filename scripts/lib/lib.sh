@@ -62,15 +62,33 @@ need_tools() {
 
 now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
 
-# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after the time.
+# How much longer than a person a test waits for what must come. On a loaded machine all takes longer;
+# only what never comes may reach the end of a wait.
+PATIENCE=${JOURNEY_PATIENCE:-1}
+
+# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after PATIENCE times
+# the seconds.
 wait_until() {
-    local end=$((SECONDS + $1 + 1))
+    local end=$((SECONDS + $1 * PATIENCE + 1))
     shift
     until "$@"; do
         ((SECONDS < end)) || return 1
         sleep 0.05
     done
 }
+
+# slower NUMBER: a time-out that may well pass, or a time that is judged, scaled by the load: by how
+# many processes want to run for each processor; and by JOURNEY_SLOWER, which tests of a build with
+# sanitizers set.
+slower() {
+    local minute running wanted
+    read -r minute _ _ running _ </proc/loadavg
+    minute=${minute%.*} running=${running%/*}
+    wanted=$((minute > running ? minute : running))
+    wanted=$((wanted > PROCESSORS ? wanted : PROCESSORS))
+    printf '%s' $(($1 * ${JOURNEY_SLOWER:-1} * wanted / PROCESSORS))
+}
+PROCESSORS=$(nproc)
 
 # ---- Versions, ports -----------------------------------------------------------------------------
 
@@ -148,22 +166,23 @@ process_state() {
 
 # ---- The nats CLI, with its own configuration folder, so that a user's contexts stay untouched ---
 
-# ask SUBJECT BODY [OPTION…]: sends a request and prints the reply's body alone; 1 without a reply.
-# The CLI takes {{ in a body as a template; our bodies have none.
+# ask SUBJECT BODY [OPTION…]: sends a request and prints the reply's body alone; 1 without a reply
+# within ASK_S seconds, scaled by the load. The CLI takes {{ in a body as a template; our bodies have
+# none.
 ask() {
     local subject=$1 body=$2 reply
     shift 2
-    reply=$(nats request --raw --timeout "${ASK_TIMEOUT:-5s}" "$@" "$subject" "$body" \
+    reply=$(nats request --raw --timeout "$(slower "${ASK_S:-5}")s" "$@" "$subject" "$body" \
         2>/dev/null </dev/null) || return 1
     [[ -n $reply ]] || return 1
     printf '%s\n' "$reply"
 }
 
 # service_answers SERVICE: succeeds when the service answers $SRV.PING.
-service_answers() { ASK_TIMEOUT=1s ask "\$SRV.PING.$1" '' >/dev/null; }
+service_answers() { ASK_S=1 ask "\$SRV.PING.$1" '' >/dev/null; }
 
 # service_data SERVICE: the service's statistics, one line of JSON.
 service_data() {
-    ASK_TIMEOUT=1s ask "\$SRV.STATS.$1" '' |
+    ASK_S=1 ask "\$SRV.STATS.$1" '' |
         jq -ce '[.endpoints[].data | objects][0]' 2>/dev/null
 }

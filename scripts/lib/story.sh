@@ -130,7 +130,8 @@ send() { send_as "story-$RANDOM$RANDOM-$(now_ms)" "$@"; }
 send_as() {
     local key=$1 subject=$2 body=$3
     shift 3
-    ANSWER=$(ask "$subject" "$body" -H "Idempotency-Key:$key" "$@") || ANSWER=''
+    ANSWER=$(ASK_S=${ASK_S:-$((5 * PATIENCE))} \
+        ask "$subject" "$body" -H "Idempotency-Key:$key" "$@") || ANSWER=''
     jq -nc --arg key "$key" --arg subject "$subject" --argjson body "$body" \
         --argjson answer "${ANSWER:-null}" \
         '{key: $key, subject: $subject, body: $body, answer: $answer}' >>"$HISTORY"
@@ -165,7 +166,7 @@ see() {
     local seconds=$1 what=$2
     shift 2
     wait_until "$seconds" query_is "$@" ||
-        die "not within $seconds s: $what ($(query "$1" "$2" "$3"))"
+        die "not within $((seconds * PATIENCE)) s: $what ($(query "$1" "$2" "$3"))"
     good "$what"
 }
 

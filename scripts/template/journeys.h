@@ -3,6 +3,12 @@
 #pragma once
 #include "journey.h"
 
+/* What @name@ says no with, beside the runtime's own (base/refusal.h). The numbers stand in files:
+ * none is ever given to another refusal. */
+enum @name@_refusal {
+    REFUSED_ALREADY_TAKEN = REFUSED_OWN,
+};
+
 int take_order(struct journey *j, const void *request);
 void take_order_answer(const struct event *event, void *ret_reply);
 

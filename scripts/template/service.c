@@ -15,6 +15,11 @@ static const struct query_type queries[] = {
     { 0 },
 };
 
+static const struct refusal_type refusals[] = {
+    { REFUSED_ALREADY_TAKEN, "already_taken", 422, 0 },
+    { 0 },
+};
+
 static const struct event_type events[] = {
     { &taken_schema, "Taken", taken_apply, NULL },
     { 0 },
@@ -30,10 +35,12 @@ const struct service @name@_service = {
     .log = "@LOG@",
     .prefix = "@name@",
     .description = "Taking paid orders in hand",
+    .schema_base = "https://example.org/@name@/schemas/",
     .tables = @name@_tables,
     .tables_version = 1,
     .events = events,
     .sources = sources,
     .commands = commands,
     .queries = queries,
+    .refusals = refusals,
 };

@@ -20,7 +20,7 @@ int take_order(struct journey *j, const void *request)
     if (r < 0)
         return trace(r);
     if (r > 0)
-        return journey_refuse(j, REFUSED_WRONG_STATE, "order_id: the order is taken");
+        return journey_refuse(j, REFUSED_ALREADY_TAKEN, "order_id: the order is taken");
     struct taken taken = { .order_id = take->order_id, .account_id = account_id };
     return trace(journey_emit(j, &taken_schema, take->order_id, &taken));
 }

@@ -7,6 +7,7 @@
  * What must hold: the event is refused, or goes out clean and comes back the same. */
 #include "fuzz.h"
 #include "round_trip.h"
+#include "runtime/core/event_text.h"
 #include <string.h>
 
 #define TEXT_COUNT 8
@@ -58,7 +59,7 @@ int fuzz_one(const uint8_t *data, size_t size)
     };
     expect(digest_of(data, size, &event.chain) == 0);
     for (int i = 0; i < TEXT_COUNT; i++)
-        if (texts[i] && envelope_text_is_safe(texts[i]))
-            expect(strlen(texts[i]) <= ENVELOPE_TEXT_MAX - 16);
+        if (texts[i] && event_text_is_safe(texts[i]))
+            expect(strlen(texts[i]) <= EVENT_TEXT_FROM_OUTSIDE_MAX);
     return round_trip(&event, &order_leader, !is_digest(event.cause_digest));
 }

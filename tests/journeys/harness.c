@@ -66,7 +66,7 @@ static void take_batch(struct stage *stage, struct batch *batch)
                   item->message ? item->message : "");
         if (item->kind != ITEM_COMMAND)
             continue;
-        stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
+        stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : NULL;
         stage->message = keep(stage, item->message);
         stage->reply = keep(stage, item->body.data);
     }
@@ -224,7 +224,7 @@ static void ask(struct stage *stage, struct item *item)
         .db = stage->db,
     };
     query_run(&place, item, stage->now_ms);
-    stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : 0;
+    stage->refusal = item->outcome == OUTCOME_REFUSED ? item->refusal : NULL;
     stage->message = keep(stage, item->message);
     stage->reply = keep(stage, item->body.data);
     char *as_of = stage->reply ? strstr(stage->reply, ",\"as_of\":") : NULL;
@@ -260,7 +260,7 @@ static void do_when(struct stage *stage, const struct step *step)
     void *request = NULL;
     int r = schema_decode(schema, body, strlen(body), &item->arena, &request, &invalid);
     if (r > 0) { /* as endpoint.c says it */
-        stage->refusal = REFUSED_INVALID_REQUEST;
+        stage->refusal = refusal_of(REFUSED_INVALID_REQUEST);
         stage->message = keep(stage, invalid.field);
         item_free(item);
         return;
@@ -353,9 +353,9 @@ static void do_then(struct stage *stage, const struct step *step)
         check(stage, stage->refusal, "not refused, but %s",
               stage->reply ? stage->reply : "without an answer");
         check(stage,
-              strcmp(refusal_code(stage->refusal), step->what) == 0 &&
+              strcmp(stage->refusal->code, step->what) == 0 &&
                   strncmp(stage->message, step->json, strlen(step->json)) == 0,
-              "refused: %s, %s", refusal_code(stage->refusal), stage->message);
+              "refused: %s, %s", stage->refusal->code, stage->message);
         break;
     case STEP_THEN_EVENT:
         check(stage, event, "no event, but %s was expected", step->what);
@@ -447,6 +447,7 @@ void stories_run(const struct service *service, const struct story *stories, int
                  const char *const *fold_checks)
 {
     log_setup("test", LOG_ERROR, LOG_LOGFMT);
+    cr_assert_eq(service_check(service), 0, "the service's table: %s", failure_reason());
     for (int i = 0; i < count; i++)
         story_run(service, &stories[i], fold_checks);
 }

@@ -31,7 +31,7 @@ struct stage {
     struct happened *events, **last_event; /* not named yet */
     struct happened *calls, **last_call;
     struct happened *given, **last_given; /* others' events, for folding anew */
-    enum refusal refusal;                 /* of the newest request; 0: it was answered */
+    const struct refusal_type *refusal;   /* of the newest request; NULL: it was answered */
     const char *reply, *message;
 };
 

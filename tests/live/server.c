@@ -25,6 +25,8 @@ int64_t slower_ms(int64_t ms)
         double factor = (minute > running ? minute : running) / processors;
         ms = factor > 1 ? (int64_t)((double)ms * factor) : ms;
     }
+    const char *build = getenv("JOURNEY_SLOWER"); /* meson sets it where sanitizers run */
+    ms *= build ? atoi(build) : 1;
     if (file)
         fclose(file);
     return ms;

@@ -51,6 +51,8 @@ Test(lives_live, a_lost_database_comes_back_from_the_streams)
     process_start(&account_svc, &server);
     wait_for_stats("order-svc", "\"cursor\":3,\"lag\":0");
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    /* until then it refuses: replaying */
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
     cr_assert(says(shop_place(account, "k1"), order), "the key is known again");
     wait_for_stats("account-svc", "\"position\":3,"); /* and it has not reacted twice */
 }

@@ -34,7 +34,7 @@ void node_reply(struct world *world, struct node *node, const struct item *item)
     if (!node->connected)
         return;
     if (item->outcome == OUTCOME_REFUSED) {
-        packet.reply.refusal = item->refusal;
+        packet.reply.refusal = item->refusal->number;
         packet.reply.answer = hash(item->message ? item->message : "");
     } else {
         packet.reply.answer = hash(item->body.data);

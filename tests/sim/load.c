@@ -286,6 +286,12 @@ static void learn(struct load *load, const struct request *request, const char *
     name->of = request->number;
 }
 
+static const char *code_of(const struct world *world, const struct request *request, int refusal)
+{
+    const struct service *service = world->nodes[request->node].service;
+    return refusal ? refusal_find(service->refusals, refusal)->code : "accepted";
+}
+
 static void take_first_answer(struct world *world, struct request *request,
                               const struct packet *packet)
 {
@@ -301,7 +307,7 @@ static void take_first_answer(struct world *world, struct request *request,
             violated(
                 world,
                 "I3: key %s was accepted, and with another body it gets %s instead of a conflict",
-                request->key, request->refusal ? refusal_code(request->refusal) : "accepted");
+                request->key, code_of(world, request, request->refusal));
         return;
     }
     load->accepted += request->refusal == 0;
@@ -326,8 +332,8 @@ static void take_later_answer(struct world *world, const struct request *request
         return;
     violated(world, "%s: %s under key %s was answered %s, and later %s",
              request->refusal > 0 ? "I2" : "I1", request->command->subject, request->key,
-             request->refusal ? refusal_code(request->refusal) : "accepted",
-             packet->reply.refusal ? refusal_code(packet->reply.refusal) : "accepted");
+             code_of(world, request, request->refusal),
+             code_of(world, request, packet->reply.refusal));
 }
 
 void load_take_reply(struct world *world, const struct packet *packet)
@@ -335,8 +341,9 @@ void load_take_reply(struct world *world, const struct packet *packet)
     struct request *request = packet->reply.request;
     int refusal = packet->reply.refusal;
     tell(world, "answer to %s %s: %s %s", request->command->subject, request->key,
-         refusal ? refusal_code(refusal) : "accepted", packet->reply.id);
-    if (refusal > 0 && refusal_is_transient(refusal))
+         code_of(world, request, refusal), packet->reply.id);
+    if (refusal > 0 &&
+        refusal_find(world->nodes[request->node].service->refusals, refusal)->is_transient)
         return; /* asked again later */
     if (request->refusal < 0)
         take_first_answer(world, request, packet);

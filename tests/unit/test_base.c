@@ -97,30 +97,40 @@ Test(result, a_failure_says_where_it_came_from)
 
 Test(refusal, codes_of_the_wire)
 {
-    static const struct {
-        enum refusal refusal;
-        const char *code;
-        int status;
-    } cases[] = {
-        { REFUSED_INVALID_REQUEST, "invalid_request", 400 },
-        { REFUSED_NOT_FOUND, "not_found", 404 },
-        { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404 },
-        { REFUSED_CONFLICT, "conflict", 409 },
-        { REFUSED_TOO_LARGE, "too_large", 413 },
-        { REFUSED_NO_VALID_CARD, "no_valid_card", 422 },
-        { REFUSED_OUT_OF_STOCK, "out_of_stock", 422 },
-        { REFUSED_ACCOUNT_CLOSED, "account_closed", 422 },
-        { REFUSED_WRONG_STATE, "wrong_state", 422 },
-        { REFUSED_INTERNAL, "internal", 500 },
-        { REFUSED_BUSY, "busy", 503 },
-        { REFUSED_REPLAYING, "replaying", 503 },
+    static const struct refusal_type cases[] = {
+        { REFUSED_INVALID_REQUEST, "invalid_request", 400, 0 },
+        { REFUSED_NOT_FOUND, "not_found", 404, 0 },
+        { REFUSED_CONFLICT, "conflict", 409, 0 },
+        { REFUSED_TOO_LARGE, "too_large", 413, 0 },
+        { REFUSED_INTERNAL, "internal", 500, 1 },
+        { REFUSED_BUSY, "busy", 503, 1 },
+        { REFUSED_REPLAYING, "replaying", 503, 1 },
     };
-    cr_assert_eq(sizeof(cases) / sizeof(*cases), REFUSAL_MAX - 1);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        cr_assert_str_eq(refusal_code(cases[i].refusal), cases[i].code);
-        cr_assert_eq(refusal_status(cases[i].refusal), cases[i].status);
-        cr_assert_eq(refusal_is_transient(cases[i].refusal), cases[i].status >= 500);
+    size_t count = 0;
+    for (int number = -1; number < REFUSED_OWN; number++)
+        count += refusal_find(NULL, number) != NULL;
+    cr_assert_eq(count, sizeof(cases) / sizeof(*cases));
+    for (size_t i = 0; i < count; i++) {
+        const struct refusal_type *type = refusal_of(cases[i].number);
+        cr_assert_eq(type->number, cases[i].number);
+        cr_assert_str_eq(type->code, cases[i].code);
+        cr_assert_eq(type->status, cases[i].status);
+        cr_assert_eq(type->is_transient, cases[i].is_transient);
     }
+}
+
+/* Files of 0.1.0 hold these numbers, and no service may be given them for something else. */
+Test(refusal, a_service_has_its_own_beside)
+{
+    static const struct refusal_type own[] = { { 7, "out_of_stock", 422, 0 },
+                                               { REFUSED_OWN, "tired", 503, 1 },
+                                               { 0 } };
+    cr_assert_eq(refusal_find(own, 7), &own[0]);
+    cr_assert_eq(refusal_find(own, REFUSED_OWN), &own[1]);
+    cr_assert_eq(refusal_find(own, REFUSED_BUSY), refusal_of(REFUSED_BUSY));
+    cr_assert_null(refusal_find(own, 8));
+    cr_assert_null(refusal_find(own, 0));
+    cr_assert_null(refusal_find(own, REFUSED_OWN + 1));
 }
 
 Test(clock, times_read_back)

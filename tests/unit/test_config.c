@@ -1,5 +1,6 @@
 /* Configuration: what wins, what is refused, and what is printed. */
 #include "runtime/core/config.h"
+#include "runtime/watch/http.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <stdlib.h>
@@ -21,10 +22,14 @@ static const struct service service = { .sources = sources,
                                         .description = "A test",
                                         .options = options };
 
+static const struct config_program program = { .tools_usage = "  test-svc TOOL\n",
+                                               .check_http = http_check,
+                                               .http_version = http_library_version };
+
 static int read_config(struct config *config, const char *a, const char *b)
 {
     char *argv[] = { (char *)service.name, (char *)a, (char *)b, NULL };
-    return config_read(config, &service, b ? 3 : a ? 2 : 1, argv);
+    return config_read(config, &service, &program, b ? 3 : a ? 2 : 1, argv);
 }
 
 Test(config, flag_before_environment_before_default)
@@ -93,7 +98,7 @@ Test(config, a_sub_command_comes_after_the_options)
     struct config config;
     char flag[] = "--no-retry", command[] = "backup", file[] = "file";
     char *argv[] = { (char *)service.name, flag, command, file, NULL };
-    cr_assert_eq(config_read(&config, &service, 4, argv), 0);
+    cr_assert_eq(config_read(&config, &service, &program, 4, argv), 0);
     cr_assert(config.no_retry && config.argument_count == 2 &&
               strcmp(config.arguments[0], "backup") == 0);
 }
@@ -120,7 +125,7 @@ Test(config, help_and_version_answer_also_when_the_environment_is_wrong, .init =
     cr_assert_eq(read_config(&config, "backup", "--help"), 1);
     read_output(text, sizeof(text));
     cr_assert(strstr(text, "--colour red|blue, or TEST_COLOUR") && strstr(text, "--size-max N,") &&
-                  strstr(text, "EXIT CODES"),
+                  strstr(text, "  test-svc TOOL\n\nWHAT IT DOES") && strstr(text, "EXIT CODES"),
               "%s", text);
     for (const char *const *library =
              (const char *[]){ "libnats", "SQLite", "jansson", "libcrypto", "libmicrohttpd", NULL };

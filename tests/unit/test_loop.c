@@ -17,11 +17,25 @@
 
 /* ---- The service ----------------------------------------------------------------------------- */
 
+enum { REFUSED_NEVER = REFUSED_OWN, REFUSED_TIRED, REFUSED_UNLISTED };
+static const struct refusal_type refusals[] = {
+    { REFUSED_NEVER, "out_of_stock", 422, 0 },
+    { REFUSED_TIRED, "tired", 503, 1 },
+    { 0 },
+};
+static _Bool is_rested;
+
 static int add(struct journey *j, const void *request)
 {
     const struct order_add_product *wanted = request;
     if (strcmp(wanted->sku, "never") == 0)
-        return journey_refuse(j, REFUSED_OUT_OF_STOCK, "never");
+        return journey_refuse(j, REFUSED_NEVER, "never");
+    if (strcmp(wanted->sku, "tired") == 0 && !is_rested)
+        return journey_refuse(j, REFUSED_TIRED, "tired");
+    if (strcmp(wanted->sku, "unlisted") == 0)
+        return journey_refuse(j, REFUSED_UNLISTED, "unlisted");
+    if (strcmp(wanted->sku, "unsaid") == 0)
+        return REFUSED_UNLISTED;
     /* an event that only another service may emit */
     if (strcmp(wanted->sku, "foreign") == 0)
         return trace(journey_emit(j, &account_closed_schema, "x",
@@ -101,6 +115,7 @@ static const struct service service = {
     .events = own_events,
     .sources = sources,
     .commands = commands,
+    .refusals = refusals,
     .tables =
         "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER) STRICT;"
         "CREATE TABLE IF NOT EXISTS reactions (position INTEGER) STRICT;"
@@ -173,8 +188,23 @@ static void answers(const char *sku, const char *key, enum item_outcome outcome,
     struct item *item = command(sku, key);
     struct batch *batch = run(1, &item);
     cr_assert_eq(item->outcome, outcome, "%s %s: outcome %d", sku, key ? key : "", item->outcome);
-    cr_assert_str_eq(outcome == OUTCOME_DONE ? item->body.data : refusal_code(item->refusal), body);
+    cr_assert_str_eq(outcome == OUTCOME_DONE ? item->body.data : item->refusal->code, body);
     batch_free(batch);
+}
+
+Test(loop, a_service_refuses_in_its_own_words)
+{
+    answers("tired", "k1", OUTCOME_REFUSED, "tired");
+    is_rested = 1;
+    /* that said something of the moment: it is not kept */
+    answers("tired", "k1", OUTCOME_DONE, "{\"sku\":\"tired\",\"position\":1}");
+    /* what its table does not have */
+    answers("unlisted", "k2", OUTCOME_REFUSED, "internal");
+    answers("unsaid", "k3", OUTCOME_REFUSED, "internal");
+    answers("never", "k4", OUTCOME_REFUSED, "out_of_stock");
+    db_script(db, "UPDATE refusals SET refusal = 77"); /* as another version has it */
+    answers("never", "k4", OUTCOME_REFUSED, "internal");
+    answers("a", "k4", OUTCOME_REFUSED, "conflict");
 }
 
 Test(loop, a_key_is_answered_once)
@@ -444,7 +474,7 @@ Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
     struct batch *batch = run(400, items);
     cr_assert(batch->aborted && !batch->outcome_unknown && batch->events == NULL);
     for (struct item *item = batch->items; item; item = item->next)
-        cr_assert(item->outcome == OUTCOME_REFUSED && item->refusal == REFUSED_BUSY);
+        cr_assert(item->outcome == OUTCOME_REFUSED && item->refusal == refusal_of(REFUSED_BUSY));
     batch_free(batch);
     cr_assert(rows("SELECT count(*) FROM event_log") == 1 && loop.at.head.position == 1);
     db_script(db, "PRAGMA max_page_count=1000000");

@@ -1,4 +1,5 @@
 /* Store: the event log and its chain, cursors, refusals, parked events, migrations. */
+#include "base/refusal.h"
 #include "store/compare.h"
 #include "store/cursor.h"
 #include "store/parked.h"
@@ -209,11 +210,11 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
 
     _deinit_(arena) struct arena arena = { 0 };
     const char *digest, *message;
-    enum refusal refusal;
+    int refusal;
     cr_assert(refusals_find_by_key(db, "k", &arena, &digest, &refusal, &message) == NOT_FOUND);
-    cr_assert(refusals_write(db, "k", "d", REFUSED_OUT_OF_STOCK, "none left", 1) == 0);
+    cr_assert(refusals_write(db, "k", "d", REFUSED_OWN, "none left", 1) == 0);
     cr_assert(refusals_find_by_key(db, "k", &arena, &digest, &refusal, &message) == 0);
-    cr_assert(refusal == REFUSED_OUT_OF_STOCK && strcmp(digest, "d") == 0 &&
+    cr_assert(refusal == REFUSED_OWN && strcmp(digest, "d") == 0 &&
               strcmp(message, "none left") == 0);
 
     struct parked parked = { "OTHER", 3, "e1", "Happened", "bad", 1 }, list[4];

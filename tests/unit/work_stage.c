@@ -82,10 +82,7 @@ static int ask(struct journey *j, const struct work *work)
     if (stage.asks != 0) /* any other number: without a call */
         return stage.asks < 0 ? 0 : stage.asks;
     struct psp_void body = { .key = work->key };
-    struct call call = { .subject = "psp.void",
-                         .schema = &psp_void_schema,
-                         .body = &body,
-                         .reply_schema = &psp_void_reply_schema };
+    struct call call = { .subject = "psp.void", .body = &body };
     return trace(journey_call(j, &call));
 }
 
@@ -130,7 +127,10 @@ const struct work_type sourceless = { .name = "test", .limits = limits, .ask = a
 
 void stage_journey(struct journey *j)
 {
-    static const struct service service = { .name = "test-svc" };
+    static const struct call_type calls[] = {
+        { "psp.void", &psp_void_schema, &psp_void_reply_schema }, { 0 }
+    };
+    static const struct service service = { .name = "test-svc", .calls = calls };
     journey_init(j, MODE_DECIDE, &service, NULL, NULL, &stage.arena, NULL, stage.now_ms);
 }
 

@@ -3,8 +3,6 @@
 #include "runtime/core/config.h"
 #include "base/digest.h"
 #include "runtime/core/states.h"
-#include "runtime/watch/http.h"
-#include "runtime/repair/tools.h"
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -172,12 +170,12 @@ static void print_own_option(const struct service *service, const struct option 
                  variable, option->help, option->value);
 }
 
-static void print_help(const struct service *service)
+static void print_help(const struct service *service, const struct config_program *program)
 {
     const char *name = service->name;
     printf("%s - %s\n\nUSAGE\n  %s [OPTIONS] %-28s run the service\n", name, service->description,
            name, "");
-    tools_print_usage(service);
+    printf("%s", program->tools_usage);
     printf("\nWHAT IT DOES\n  A journey service of the mesh. It keeps its data in DATA-DIR/%s.db, "
            "publishes its events\n"
            "  to the stream %s, and runs until SIGTERM. It may be started before its "
@@ -206,12 +204,12 @@ static void print_help(const struct service *service)
            name, name);
 }
 
-static void print_version(const struct service *service)
+static void print_version(const struct service *service, const struct config_program *program)
 {
     printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\nlibcrypto %s\nlibmicrohttpd %s\nbuild %s, "
            "compiler %s\n",
            service->name, JOURNEY_VERSION, bus_library_version(), db_library_version(),
-           schema_library_version(), digest_library_version(), http_library_version(),
+           schema_library_version(), digest_library_version(), program->http_version(),
            JOURNEY_BUILD, __VERSION__);
 }
 
@@ -313,15 +311,16 @@ static int read_flag(struct config *config, const struct service *service, const
 }
 
 /* These answer also when the environment is wrong: who asks may be looking for just that. */
-static _Bool answer_help(const struct service *service, int argc, char **argv)
+static _Bool answer_help(const struct service *service, const struct config_program *program,
+                         int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
-            print_help(service);
+            print_help(service, program);
             return 1;
         }
         if (strcmp(argv[i], "--version") == 0) {
-            print_version(service);
+            print_version(service, program);
             return 1;
         }
     }
@@ -347,9 +346,9 @@ static int check_files(const struct config *config)
     return -ERR_CONFIG;
 }
 
-static int check_http(const struct config *config)
+static int check_http(const struct config *config, const struct config_program *program)
 {
-    if (!*config->http || http_check(config->http) == 0)
+    if (!*config->http || program->check_http(config->http) == 0)
         return 0;
     fprintf(stderr, "JOURNEY_HTTP (--http): %s\n", failure_reason());
     return -ERR_CONFIG;
@@ -396,11 +395,12 @@ static int check_sources(const struct config *config, const struct service *serv
     return 0;
 }
 
-int config_read(struct config *config, const struct service *service, int argc, char **argv)
+int config_read(struct config *config, const struct service *service,
+                const struct config_program *program, int argc, char **argv)
 {
     *config = (struct config){ 0 };
     _Bool check = 0, print = 0;
-    if (answer_help(service, argc, argv))
+    if (answer_help(service, program, argc, argv))
         return 1;
     int r = read_defaults_and_environment(config, service), i = 1;
     for (; r >= 0 && i < argc && strncmp(argv[i], "--", 2) == 0; i += r) {
@@ -422,7 +422,7 @@ int config_read(struct config *config, const struct service *service, int argc, 
     if (r >= 0)
         r = check_files(config);
     if (r >= 0)
-        r = check_http(config);
+        r = check_http(config, program);
     if (r >= 0)
         r = check_sources(config, service);
     if (r < 0)

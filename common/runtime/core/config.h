@@ -6,14 +6,8 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "journey.h"
+#include "runtime/core/exit_codes.h"
 
-#define EXIT_FINE 0
-#define EXIT_FAILED 1
-#define EXIT_USAGE 2
-#define EXIT_UNREACHABLE 69 /* no server, and --no-retry */
-#define EXIT_INTERNAL 70
-#define EXIT_IO 74 /* the disk: see rule 4 */
-#define EXIT_CONFIG 78
 #define SERVICE_OPTIONS_MAX 16
 
 struct config {
@@ -40,10 +34,19 @@ struct config {
     int argument_count;
 };
 
+/* What rooms above this one have to say to the configuration; borrowed for the call. */
+struct config_program {
+    const char *tools_usage; /* lines of --help about sub-commands, each with its line feed */
+    /* can --http listen at this address? 0, or < 0 with the failure noted */
+    int (*check_http)(const char *address);
+    const char *(*http_version)(void); /* for --version */
+};
+
 /* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0:
  * ERR_INVALID (a usage error) or ERR_CONFIG, with the message already on stderr. Texts are borrowed
  * from argv and environ. */
-int config_read(struct config *config, const struct service *service, int argc, char **argv);
+int config_read(struct config *config, const struct service *service,
+                const struct config_program *program, int argc, char **argv);
 
 /* The sources that the options want to be read, in their order; { 0 } ends. max: rows that
  * ret_sources has, that one too. */

@@ -80,38 +80,16 @@ int64_t journey_option_int(const struct journey *j, const char *name)
     return strtoll(journey_option(j, name), NULL, 10);
 }
 
-int journey_refuse(struct journey *j, enum refusal refusal, const char *format, ...)
+int journey_refuse(struct journey *j, int refusal, const char *format, ...)
 {
+    if (!refusal_find(j->service->refusals, refusal))
+        return fail(ERR_INTERNAL, "a refusal (%d) that is not in the table of %s", refusal,
+                    j->service->name);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(j->message, sizeof(j->message), format, arguments);
     va_end(arguments);
     return refusal;
-}
-
-struct source service_as_source(const struct service *service)
-{
-    return (struct source){ .log = service->log,
-                            .service = service->name,
-                            .prefix = service->prefix,
-                            .events = service->events };
-}
-
-const struct event_type *event_type_of_schema(const struct service *service,
-                                              const struct schema *schema)
-{
-    for (const struct event_type *type = service->events; type->name; type++)
-        if (type->schema == schema)
-            return type;
-    return NULL;
-}
-
-const struct event_type *event_type_of_name(const struct event_type *events, const char *name)
-{
-    for (const struct event_type *type = events; type && type->name; type++)
-        if (strcmp(type->name, name) == 0)
-            return type;
-    return NULL;
 }
 
 int journey_emit(struct journey *j, const struct schema *schema, const char *entity,
@@ -146,37 +124,50 @@ int journey_follow(struct journey *j, int64_t position)
     return trace(r);
 }
 
-static struct outbound_call *call_new(struct journey *j, const struct call *call)
+static int call_new(struct journey *j, const struct call *call, struct outbound_call **ret_made,
+                    const struct call_type **ret_type)
 {
+    const struct call_type *type = call_type_of_subject(j->service, call->subject);
+    if (!type)
+        return fail(ERR_INTERNAL, "a call of %s that is not in the table of %s", call->subject,
+                    j->service->name);
     struct outbound_call *made = calloc(1, sizeof(*made));
     if (!made)
-        return NULL;
+        return fail(ERR_MEMORY, "no memory for a call");
     buf_init(&made->body);
     const struct work *work = j->asking;
-    made->reply_schema = call->reply_schema;
+    made->reply_schema = type->reply;
     made->timeout_ms = work ? work->timeout_ms : call->timeout_ms;
     made->number = work ? work->number : call->number;
     made->work = work ? work->type->name : NULL;
     snprintf(made->tag, sizeof(made->tag), "%s", work ? work->key : call->tag);
     *j->last_call = made;
     j->last_call = &made->next;
-    return made;
+    *ret_made = made;
+    *ret_type = type;
+    return 0;
 }
 
 int journey_call(struct journey *j, const struct call *call)
 {
-    struct outbound_call *made = call_new(j, call);
-    if (!made)
-        return fail(ERR_MEMORY, "no memory for a call");
-    made->subject = call->subject;
-    return trace(schema_encode(call->schema, call->body, &made->body));
+    struct outbound_call *made;
+    const struct call_type *type;
+    int r = call_new(j, call, &made, &type);
+    if (r < 0)
+        return trace(r);
+    made->subject = type->subject;
+    return trace(schema_encode(type->request, call->body, &made->body));
 }
 
 int journey_answer_later(struct journey *j, const struct call *call, enum answer_outcome outcome,
                          const void *reply, int delay_ms)
 {
-    struct outbound_call *made = call_new(j, call);
-    struct item *item = made ? item_new(ITEM_ANSWER) : NULL;
+    struct outbound_call *made;
+    const struct call_type *type;
+    int r = call_new(j, call, &made, &type);
+    if (r < 0)
+        return trace(r);
+    struct item *item = item_new(ITEM_ANSWER);
     if (!item)
         return fail(ERR_MEMORY, "no memory for an answer");
     made->local = item;
@@ -195,10 +186,9 @@ int journey_answer_later(struct journey *j, const struct call *call, enum answer
     struct invalid invalid;
     _deinit_(buf) struct buf text = { 0 };
     void *body = NULL;
-    int r = schema_encode(call->reply_schema, reply, &text);
+    r = schema_encode(type->reply, reply, &text);
     if (r == 0)
-        r = schema_decode(call->reply_schema, text.data, text.length, &item->arena, &body,
-                          &invalid);
+        r = schema_decode(type->reply, text.data, text.length, &item->arena, &body, &invalid);
     if (r != 0)
         return r < 0 ? trace(r)
                      : fail(ERR_INTERNAL, "a built-in answer breaks its contract at %s",

@@ -1,6 +1,7 @@
 /* Context: what stands behind `struct journey`, the one argument of all journey functions. */
 #pragma once
 #include "runtime/core/item.h"
+#include "runtime/core/service_table.h"
 
 enum journey_mode {
     MODE_DECIDE,  /* a command, a reaction, an answer, a step: may emit */
@@ -56,11 +57,3 @@ void journey_init(struct journey *j, enum journey_mode mode, const struct servic
                   const char *const *option_values, struct db *db, struct arena *arena,
                   struct id_source *ids, int64_t now_ms);
 void journey_deinit(struct journey *j); /* frees calls that nobody took */
-
-/* Our own log, as others see it. Borrows from the service. */
-struct source service_as_source(const struct service *service);
-
-/* The type of this schema in the service's own events; NULL: none. */
-const struct event_type *event_type_of_schema(const struct service *service,
-                                              const struct schema *schema);
-const struct event_type *event_type_of_name(const struct event_type *events, const char *name);

@@ -72,7 +72,7 @@ struct item {
 
     /* outcome, set by the loop */
     enum item_outcome outcome;
-    enum refusal refusal;
+    const struct refusal_type *refusal; /* of OUTCOME_REFUSED */
     const char *message;
     struct buf body; /* the encoded reply */
 };

@@ -1,10 +1,30 @@
-/* Sender, calls to the outside: sends them after the commit, and turns what comes back, or does
- * not, into an item for the loop. */
-#include "runtime/outbound/sender_parts.h"
+/* Calls: see call_io.h. */
+#include "runtime/outbound/call_io.h"
 #include "base/log.h"
 #include <string.h>
 
-static void answer(struct sender *sender, struct outbound_call *call, enum answer_outcome outcome,
+struct open_call {
+    struct open_call *next;
+    int64_t id, deadline_ms;
+    struct outbound_call *call;
+};
+
+void call_io_init(struct call_io *calls, struct outbound *outbound)
+{
+    *calls = (struct call_io){ .outbound = outbound };
+}
+
+void call_io_deinit(struct call_io *calls)
+{
+    while (calls->open) {
+        struct open_call *next = calls->open->next;
+        outbound_call_free(calls->open->call);
+        free(calls->open);
+        calls->open = next;
+    }
+}
+
+static void answer(struct call_io *calls, struct outbound_call *call, enum answer_outcome outcome,
                    struct bus_message *message)
 {
     struct item *item = item_new(ITEM_ANSWER);
@@ -29,66 +49,80 @@ static void answer(struct sender *sender, struct outbound_call *call, enum answe
         item_free(item);
         return;
     }
-    inbox_push(&sender->instance->inbox, item);
+    inbox_push(calls->outbound->inbox, item);
 }
 
-static void keep_open(struct sender *sender, struct open_call *open)
+static void keep_open(struct call_io *calls, struct open_call *open)
 {
-    struct open_call **place = &sender->calls;
+    struct open_call **place = &calls->open;
     while (*place && (*place)->deadline_ms <= open->deadline_ms)
         place = &(*place)->next;
     open->next = *place;
     *place = open;
 }
 
-void call_part_make(struct sender *sender, struct batch *batch, int64_t now_ms)
+static int send_call(struct call_io *calls, int64_t id, const struct outbound_call *call)
 {
+    const struct question question = { .asker = ASKER_CALLS, .step = 'p', .n = id };
+    return trace(outbound_ask(calls->outbound, &question, call->subject, call->body.data,
+                              call->body.length));
+}
+
+void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms)
+{
+    owner_assert(&calls->outbound->owner);
     while (batch->calls) {
         struct outbound_call *call = batch->calls;
+        assert(call->subject && !call->local); /* a built-in one waits in the loop */
         batch->calls = call->next;
         call->next = NULL;
         /* lint: malloc-leak because keep_open() puts it into the list, through a pointer to a
          * pointer */
         struct open_call *open = calloc(1, sizeof(*open));
-        int64_t id = ++sender->call_id;
-        if (!open || sender_ask(sender, "c", 'p', 0, id, call->subject, call->body.data,
-                                call->body.length) < 0) {
-            answer(sender, call, ANSWER_UNREACHABLE, NULL);
+        int64_t id = ++calls->newest_id;
+        if (!open || send_call(calls, id, call) < 0) {
+            answer(calls, call, ANSWER_UNREACHABLE, NULL);
             outbound_call_free(call);
             free(open);
             continue;
         }
         *open =
             (struct open_call){ .id = id, .deadline_ms = now_ms + call->timeout_ms, .call = call };
-        keep_open(sender, open);
+        keep_open(calls, open);
     }
 }
 
-static void close_call(struct sender *sender, struct open_call **place, enum answer_outcome outcome,
+static void close_call(struct call_io *calls, struct open_call **place, enum answer_outcome outcome,
                        struct bus_message *message)
 {
     struct open_call *open = *place;
     *place = open->next;
-    answer(sender, open->call, outcome, message);
+    answer(calls, open->call, outcome, message);
     outbound_call_free(open->call);
     free(open);
 }
 
-void call_part_answer(struct sender *sender, int64_t id, struct bus_message *message)
+void call_io_answer(struct call_io *calls, int64_t id, struct bus_message *message)
 {
-    struct open_call **place = &sender->calls;
+    struct open_call **place = &calls->open;
+    owner_assert(&calls->outbound->owner);
     while (*place && (*place)->id != id)
         place = &(*place)->next;
     if (!*place)
         return; /* answered twice, or too late: the time-out has been told */
     if (bus_message_status(message))
-        close_call(sender, place, ANSWER_UNREACHABLE, NULL);
+        close_call(calls, place, ANSWER_UNREACHABLE, NULL);
     else
-        close_call(sender, place, ANSWER_RECEIVED, message);
+        close_call(calls, place, ANSWER_RECEIVED, message);
 }
 
-void call_part_look_at_clock(struct sender *sender, int64_t now_ms)
+void call_io_look_at_clock(struct call_io *calls, int64_t now_ms)
 {
-    while (sender->calls && sender->calls->deadline_ms <= now_ms)
-        close_call(sender, &sender->calls, ANSWER_TIMEOUT, NULL);
+    while (calls->open && calls->open->deadline_ms <= now_ms)
+        close_call(calls, &calls->open, ANSWER_TIMEOUT, NULL);
+}
+
+int64_t call_io_due_ms(const struct call_io *calls)
+{
+    return calls->open ? calls->open->deadline_ms : INT64_MAX;
 }

@@ -111,8 +111,6 @@ void admin_init(struct admin *admin, const struct service *service)
     *admin = (struct admin){ 0 };
     snprintf(admin->subjects[0], sizeof(admin->subjects[0]), "%s.events", service->prefix);
     snprintf(admin->subjects[1], sizeof(admin->subjects[1]), "%s.parked", service->prefix);
-    snprintf(admin->redrive_subject, sizeof(admin->redrive_subject), "%s.redrive", service->prefix);
-    snprintf(admin->rebuild_subject, sizeof(admin->rebuild_subject), "%s.rebuild", service->prefix);
     admin->queries[0] = (struct query_type){
         .subject = admin->subjects[0],
         .request = &runtime_events_schema,

@@ -4,7 +4,6 @@
 #include "base/condition.h"
 #include "base/log.h"
 #include "runtime/repair/api_client.h"
-#include "runtime/instance.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/request/reply.h"
 #include "schemas/runtime.events.reply.h"
@@ -19,8 +18,7 @@
 #define KEY_LIMIT 20
 #define NICE 10 /* who serves comes first */
 
-struct place { /* what a rebuild's questions need */
-    struct instance *instance;
+struct asking { /* what a rebuild's questions need */
     struct rebuilder *rebuilder;
     struct api_client *api; /* made with the first question */
 };
@@ -62,10 +60,10 @@ void rebuilder_between_batches(struct rebuilder *rebuilder, struct writer *write
 
 static int turn(void *context, enum rebuild_want wanted)
 {
-    struct rebuilder *rebuilder = ((struct place *)context)->rebuilder;
+    struct rebuilder *rebuilder = ((struct asking *)context)->rebuilder;
     pthread_mutex_lock(&rebuilder->lock);
     atomic_store(&rebuilder->want, wanted);
-    inbox_wake(&rebuilder->instance->inbox);
+    inbox_wake(rebuilder->options.inbox);
     while (atomic_load(&rebuilder->want) != REBUILD_WANTS_NOTHING)
         pthread_cond_wait(&rebuilder->turned, &rebuilder->lock);
     int r = rebuilder->result;
@@ -78,11 +76,11 @@ static int turn(void *context, enum rebuild_want wanted)
 static int fetch(void *context, const struct source *source, int64_t after_position,
                  struct arena *arena, const struct runtime_events_reply **ret_page)
 {
-    struct place *place = context;
-    struct instance *instance = place->instance;
-    int r = place->api ? 0 : api_client_open(instance->config, instance->service, &place->api);
+    struct asking *asking = context;
+    const struct rebuilder_options *options = &asking->rebuilder->options;
+    int r = asking->api ? 0 : api_client_open(options->config, options->service, &asking->api);
     return r < 0 ? trace(r)
-                 : trace(api_client_events(place->api, source, after_position, arena, ret_page));
+                 : trace(api_client_events(asking->api, source, after_position, arena, ret_page));
 }
 
 /* What differed and was put right, also when something failed after that. */
@@ -101,7 +99,7 @@ static void refuse(struct item *item, enum refusal refusal, const char *why)
 {
     char *message = arena_copy(&item->arena, why, strlen(why));
     item->outcome = OUTCOME_REFUSED;
-    item->refusal = refusal;
+    item->refusal = refusal_of(refusal);
     item->message = message ? message : "no memory";
 }
 
@@ -147,47 +145,48 @@ static void settle(struct item *item, struct rebuild *rebuild, int r, int64_t du
 static void *rebuilder_main(void *argument)
 {
     struct rebuilder *rebuilder = argument;
-    struct instance *instance = rebuilder->instance;
+    const struct rebuilder_options *options = &rebuilder->options;
+    struct status *status = options->status;
     struct item *item = rebuilder->item;
     const struct runtime_rebuild *request = item->request;
-    struct place place = { .instance = instance, .rebuilder = rebuilder };
+    struct asking asking = { .rebuilder = rebuilder };
     struct rebuild rebuild = {
-        .service = instance->service,
-        .served_path = instance->database_path,
+        .service = options->service,
+        .served_path = options->database_path,
         .fetch = fetch,
         .turn = turn,
-        .context = &place,
+        .context = &asking,
         .stopping = &rebuilder->stopping,
-        .progress = &instance->status.rebuild_events,
+        .progress = &status->rebuild_events,
         .key_limit = request->has_key_limit ? (int)request->key_limit : KEY_LIMIT,
     };
     rebuilder->rebuild = &rebuild;
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
     int64_t begun_ms = clock_monotonic_ms();
-    log_info("rebuild_begun", LOG_INT("position", atomic_load(&instance->status.position)));
+    log_info("rebuild_begun", LOG_INT("position", atomic_load(&status->position)));
     int r = rebuild_run(&rebuild);
     settle(item, &rebuild, r, clock_monotonic_ms() - begun_ms);
     if (item->outcome == OUTCOME_DONE)
-        atomic_fetch_add(&instance->status.rebuilds, 1);
-    atomic_fetch_add(&instance->status.rebuilt_rows, rebuild.put_right);
-    api_client_free(place.api);
+        atomic_fetch_add(&status->rebuilds, 1);
+    atomic_fetch_add(&status->rebuilt_rows, rebuild.put_right);
+    api_client_free(asking.api);
     rebuild_deinit(&rebuild);
-    atomic_store(&instance->status.rebuild_events, 0);
+    atomic_store(&status->rebuild_events, 0);
     atomic_store(&rebuilder->active, 0); /* before the answer: who has it may ask again */
-    reply_send(instance->bus, BUS_URGENT, item);
+    reply_send(options->bus, BUS_URGENT, item);
     item_free(item);
     return NULL;
 }
 
 /* ---- Begin and end --------------------------------------------------------------------------- */
 
-void rebuilder_init(struct rebuilder *rebuilder, struct instance *instance)
+void rebuilder_init(struct rebuilder *rebuilder, const struct rebuilder_options *options)
 {
-    rebuilder->instance = instance;
+    rebuilder->options = *options;
     pthread_mutex_init(&rebuilder->lock, NULL);
     pthread_mutex_init(&rebuilder->begin_lock, NULL);
     condition_init(&rebuilder->turned);
-    rebuild_remove_leftover(instance->database_path);
+    rebuild_remove_leftover(options->database_path);
 }
 
 _Bool rebuilder_is_active(const struct rebuilder *rebuilder)
@@ -220,7 +219,7 @@ void rebuilder_begin(struct rebuilder *rebuilder, struct item *item)
     if (!why)
         return;
     refuse(item, REFUSED_BUSY, why);
-    reply_send(rebuilder->instance->bus, BUS_URGENT, item);
+    reply_send(rebuilder->options.bus, BUS_URGENT, item);
     item_free(item);
 }
 

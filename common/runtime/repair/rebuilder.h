@@ -15,14 +15,25 @@
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
-#include "runtime/core/item.h"
+#include "bus/bus.h"
+#include "runtime/core/config.h"
+#include "runtime/core/status.h"
+#include "runtime/request/inbox.h"
+#include "runtime/writer/writer.h"
 
-struct instance;
 struct rebuild;
-struct writer;
+
+struct rebuilder_options { /* all borrowed for the life of the rebuilder */
+    const struct service *service;
+    const struct config *config; /* where the server is that is asked for others' logs */
+    const char *database_path;
+    struct status *status;
+    struct inbox *inbox; /* of the writer, which is woken when something is wanted of it */
+    struct bus *bus;     /* for the answer */
+};
 
 struct rebuilder {
-    struct instance *instance;
+    struct rebuilder_options options;
     pthread_mutex_t begin_lock; /* the sender begins, main stops */
     pthread_mutex_t lock;       /* of what is wanted */
     pthread_cond_t turned;
@@ -37,8 +48,8 @@ struct rebuilder {
     struct rebuild *rebuild; /* the thread's; the writer's while it swaps */
 };
 
-/* removes what a life before left behind */
-void rebuilder_init(struct rebuilder *rebuilder, struct instance *instance);
+/* Removes what a life before left behind. */
+void rebuilder_init(struct rebuilder *rebuilder, const struct rebuilder_options *options);
 /* takes the request over; the sender's thread */
 void rebuilder_begin(struct rebuilder *rebuilder, struct item *item);
 _Bool rebuilder_is_active(const struct rebuilder *rebuilder); /* any thread */

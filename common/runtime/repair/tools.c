@@ -42,10 +42,11 @@ static const struct {
       resolve_run },
 };
 
-void tools_print_usage(const struct service *service)
+void tools_write_usage(const struct service *service, struct buf *out)
 {
     for (size_t i = 0; i < sizeof(tools) / sizeof(*tools); i++)
-        printf("  %s [OPTIONS] %-28s %s\n", service->name, tools[i].usage, tools[i].help);
+        buf_put_format(out, "  %s [OPTIONS] %-28s %s\n", service->name, tools[i].usage,
+                       tools[i].help);
 }
 
 int tool_run(const struct service *service, const struct config *config, const char *database_path)

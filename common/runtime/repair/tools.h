@@ -1,5 +1,6 @@
 /* Tools: the sub-commands of a service's program, run beside the service or while it is down. */
 #pragma once
+#include "base/buf.h"
 #include "runtime/core/config.h"
 
 /* config->arguments says which. Returns the exit code; what it has to say goes to stdout and
@@ -11,4 +12,4 @@ int tool_run(const struct service *service, const struct config *config, const c
 enum tool_result { TOOL_NO = 1, TOOL_USAGE = 2 };
 
 /* Their lines of --help. */
-void tools_print_usage(const struct service *service);
+void tools_write_usage(const struct service *service, struct buf *out);

@@ -2,11 +2,9 @@
 #include "runtime/request/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "runtime/sync/envelope.h"
-#include "runtime/instance.h"
+#include "runtime/core/event_text.h"
 #include "runtime/request/reply.h"
-#include "schemas/runtime.rebuild.h"
-#include "schemas/runtime.redrive.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +23,7 @@ static int take_header(struct item *item, const struct bus_view *view, const cha
     const char *value = bus_header_find(view, key);
     if (!value)
         return 0;
-    if (!envelope_text_is_safe(value)) {
+    if (!event_text_is_safe(value)) {
         snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
         snprintf(ret_invalid->message, sizeof(ret_invalid->message),
                  "the header must have 1 to 496 bytes of printable UTF-8");
@@ -75,7 +73,7 @@ static int take_headers(struct item *item, const struct endpoint *endpoint,
 /* A query's min_position, whatever other fields its schema has: by the names of the logs. */
 static int take_min_positions(struct item *item, const struct endpoint *endpoint)
 {
-    const struct service *service = endpoint->instance->service;
+    const struct service *service = endpoint->all->options.service;
     const struct schema_field *field = schema_field(endpoint->request, "min_position");
     const char *demanded = field
                                ? *(const char *const *)((const char *)item->request + field->offset)
@@ -116,28 +114,12 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
 
 /* ---- On a library thread -------------------------------------------------------------------- */
 
-static int push(struct endpoint *endpoint, struct item *item)
-{
-    if (item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD) {
-        sender_operate(&endpoint->instance->sender, item);
-        return 0;
-    }
-    return item->kind == ITEM_QUERY ? readers_push(&endpoint->instance->readers, item)
-                                    : inbox_push(&endpoint->instance->inbox, item);
-}
-
-static _Bool is_about_log(const struct instance *instance, const struct query_type *query)
-{
-    return query >= instance->admin.queries &&
-           query < instance->admin.queries + sizeof(instance->admin.queries) / sizeof(*query);
-}
-
 /* What the runtime answers, to services that heal and to operators, is not held up by how much
  * customers want. */
 static _Bool is_limited(const struct endpoint *endpoint)
 {
-    return endpoint->command ||
-           (endpoint->query && !is_about_log(endpoint->instance, endpoint->query));
+    return endpoint->kind == ITEM_COMMAND ||
+           (endpoint->kind == ITEM_QUERY && !endpoint->is_about_log);
 }
 
 /* 0 when the item is on its way; else the refusal, with its message. */
@@ -145,14 +127,13 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
                                    const char *reply_to, int64_t received_ns, char *message,
                                    size_t size)
 {
-    struct instance *instance = endpoint->instance;
+    const struct endpoints_options *options = &endpoint->all->options;
     struct invalid invalid = { 0 };
     const char *why;
-    enum refusal refusal = status_refuses(&instance->status, instance->config->backlog_max, &why);
+    enum refusal refusal = status_refuses(options->status, options->backlog_max, &why);
     if (endpoint->query && refusal != REFUSED_REPLAYING)
         refusal = 0; /* what only forbids writing does not concern a query */
-    if (endpoint->query && is_about_log(instance, endpoint->query) &&
-        atomic_load(&instance->status.whole))
+    if (endpoint->is_about_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */
     if (view->data_length > BODY_MAX_BYTES) {
         snprintf(message, size, "the body has %zu bytes, at most %zu are taken", view->data_length,
@@ -181,7 +162,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
         return (enum refusal)r;
     }
     item->received_ns = received_ns;
-    if (push(endpoint, item) != 0) {
+    if (endpoint->sink->accept(endpoint->sink->context, item) != 0) {
         snprintf(message, size, "the queue is full; try again");
         return REFUSED_BUSY;
     }
@@ -206,13 +187,13 @@ static void on_request(void *context, struct bus_message *received)
     if (refusal)
         snprintf(why, sizeof(why), "the headers cannot be read");
     else if (is_limited(endpoint))
-        refusal = client_rate_refuses(&endpoint->instance->client_rate, &view, received_ns, why,
+        refusal = client_rate_refuses(&endpoint->all->client_rate, &view, received_ns, why,
                                       sizeof(why));
     if (!refusal)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
     if (refusal)
-        reply_refusal(endpoint->instance->bus, reply_to, endpoint->counters, received_ns, refusal,
-                      why);
+        reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
+                      refusal_of(refusal), why);
 }
 
 /* ---- All endpoints of an instance ----------------------------------------------------------- */
@@ -223,14 +204,14 @@ static const char *name_of(const char *subject)
     return dot ? dot + 1 : subject;
 }
 
-static void add(struct instance *instance, struct endpoint endpoint)
+static void add(struct endpoints *endpoints, struct endpoint endpoint)
 {
-    int i = instance->endpoint_count++;
-    endpoint.instance = instance;
-    endpoint.counters = &instance->counters[i];
+    int i = endpoints->count++;
+    endpoint.all = endpoints;
+    endpoint.counters = &endpoints->counters[i];
     micro_endpoint_init(endpoint.counters, name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
-    instance->endpoints[i] = endpoint;
+    endpoints->list[i] = endpoint;
 }
 
 static size_t count_queries(const struct query_type *queries)
@@ -241,94 +222,104 @@ static size_t count_queries(const struct query_type *queries)
     return count;
 }
 
-static void add_queries(struct instance *instance, const struct query_type *queries)
+static void add_queries(struct endpoints *endpoints, const struct query_type *queries,
+                        _Bool are_about_log)
 {
     for (const struct query_type *q = queries; q && q->subject; q++)
-        add(instance,
-            (struct endpoint){
-                .subject = q->subject, .request = q->request, .kind = ITEM_QUERY, .query = q });
+        add(endpoints, (struct endpoint){ .subject = q->subject,
+                                          .request = q->request,
+                                          .kind = ITEM_QUERY,
+                                          .query = q,
+                                          .is_about_log = are_about_log,
+                                          .sink = &endpoints->options.queries });
 }
 
-int endpoints_create(struct instance *instance)
+static size_t count_all(const struct endpoints_options *options)
 {
-    const struct service *service = instance->service;
-    admin_init(&instance->admin, service);
-    client_rate_init(&instance->client_rate, instance->config->client_rate_max);
-    size_t count = count_queries(service->queries) + count_queries(instance->admin.queries) + 2;
-    for (const struct command *c = service->commands; c && c->subject; c++)
+    size_t count = count_queries(options->service->queries) + count_queries(options->log_queries);
+    for (const struct command *c = options->service->commands; c && c->subject; c++)
         count++;
-    instance->endpoints = calloc(count, sizeof(*instance->endpoints));
-    instance->counters = calloc(count, sizeof(*instance->counters));
-    if (!instance->endpoints || !instance->counters)
+    for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
+        count++;
+    return count;
+}
+
+int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options)
+{
+    const struct service *service = options->service;
+    size_t count = count_all(options);
+    *endpoints = (struct endpoints){ .options = *options };
+    pthread_mutex_init(&endpoints->lock, NULL);
+    client_rate_init(&endpoints->client_rate, options->client_rate_max);
+    endpoints->list = calloc(count, sizeof(*endpoints->list));
+    endpoints->counters = calloc(count, sizeof(*endpoints->counters));
+    if (!endpoints->list || !endpoints->counters)
         return fail(ERR_MEMORY, "no memory for the endpoints");
     for (const struct command *c = service->commands; c && c->subject; c++)
-        add(instance,
-            (struct endpoint){
-                .subject = c->subject, .request = c->request, .kind = ITEM_COMMAND, .command = c });
-    add_queries(instance, service->queries);
-    add_queries(instance, instance->admin.queries);
-    add(instance, (struct endpoint){ .subject = instance->admin.redrive_subject,
-                                     .request = &runtime_redrive_schema,
-                                     .kind = ITEM_REDRIVE });
-    add(instance, (struct endpoint){ .subject = instance->admin.rebuild_subject,
-                                     .request = &runtime_rebuild_schema,
-                                     .kind = ITEM_REBUILD });
+        add(endpoints, (struct endpoint){ .subject = c->subject,
+                                          .request = c->request,
+                                          .kind = ITEM_COMMAND,
+                                          .command = c,
+                                          .sink = &endpoints->options.commands });
+    add_queries(endpoints, service->queries, 0);
+    add_queries(endpoints, options->log_queries, 1);
+    for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
+        add(endpoints, (struct endpoint){ .subject = o->subject,
+                                          .request = o->request,
+                                          .kind = o->kind,
+                                          .sink = &endpoints->options.operators });
+    assert((size_t)endpoints->count == count);
     return 0;
 }
 
-/* The sender subscribes, whenever it finds our log caught up; main drains, whenever a signal
- * comes. What the one made the other must see, and after the first drain nobody may subscribe any
- * more. */
-static pthread_mutex_t subscribing = PTHREAD_MUTEX_INITIALIZER;
-
-static int subscribe_missing(struct instance *instance)
+static int subscribe_missing(struct endpoints *endpoints)
 {
-    for (int i = 0; i < instance->endpoint_count && !instance->endpoints_closed; i++) {
-        struct endpoint *endpoint = &instance->endpoints[i];
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
         if (endpoint->subscription)
             continue;
-        int r = bus_subscribe(instance->bus, endpoint->subject, QUEUE_GROUP, on_request, endpoint,
-                              &endpoint->subscription);
+        int r = bus_subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, on_request,
+                              endpoint, &endpoint->subscription);
         if (r < 0)
             return trace(r);
     }
     return 0;
 }
 
-int endpoints_subscribe(struct instance *instance)
+int endpoints_subscribe(struct endpoints *endpoints)
 {
-    pthread_mutex_lock(&subscribing);
-    int r = subscribe_missing(instance);
-    pthread_mutex_unlock(&subscribing);
+    pthread_mutex_lock(&endpoints->lock);
+    int r = subscribe_missing(endpoints);
+    pthread_mutex_unlock(&endpoints->lock);
     return r;
 }
 
 /* One bound for all of them: a server that is paused answers none. Without a server there is
  * nothing to drain. */
-void endpoints_drain(struct instance *instance)
+void endpoints_drain(struct endpoints *endpoints)
 {
-    pthread_mutex_lock(&subscribing);
-    instance->endpoints_closed = 1;
-    pthread_mutex_unlock(&subscribing);
+    pthread_mutex_lock(&endpoints->lock);
+    endpoints->closed = 1;
+    pthread_mutex_unlock(&endpoints->lock);
     int64_t deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
-    for (int i = 0;
-         i < instance->endpoint_count && instance->bus && bus_is_connected(instance->bus); i++) {
+    for (int i = 0; i < endpoints->count && bus_is_connected(endpoints->options.bus); i++) {
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        if (instance->endpoints[i].subscription && left_ms > 0)
-            bus_subscription_drain(instance->endpoints[i].subscription, (int)left_ms);
+        if (endpoints->list[i].subscription && left_ms > 0)
+            bus_subscription_drain(endpoints->list[i].subscription, (int)left_ms);
     }
 }
 
-void endpoints_free(struct instance *instance)
+void endpoints_free(struct endpoints *endpoints)
 {
-    for (int i = 0; i < instance->endpoint_count; i++) {
-        bus_subscription_free(instance->endpoints[i].subscription);
-        micro_endpoint_deinit(&instance->counters[i]);
+    for (int i = 0; i < endpoints->count; i++) {
+        bus_subscription_free(endpoints->list[i].subscription);
+        micro_endpoint_deinit(&endpoints->counters[i]);
     }
-    client_rate_deinit(&instance->client_rate);
-    free(instance->endpoints);
-    free(instance->counters);
-    instance->endpoints = NULL;
-    instance->counters = NULL;
-    instance->endpoint_count = 0;
+    client_rate_deinit(&endpoints->client_rate);
+    pthread_mutex_destroy(&endpoints->lock);
+    free(endpoints->list);
+    free(endpoints->counters);
+    endpoints->list = NULL;
+    endpoints->counters = NULL;
+    endpoints->count = 0;
 }

@@ -1,27 +1,69 @@
 /* Endpoint: a request's way in. On a library thread it checks size and reply subject, decodes the
- * body by its schema, and pushes an item to the inbox or to the readers; what needs no state is
- * answered at once. */
+ * body by its schema, and makes an item of it; what needs no state is answered at once. Who takes
+ * the items is not known here: each kind has a sink. */
 #pragma once
 #include "bus/bus.h"
 #include "runtime/core/item.h"
+#include "runtime/core/status.h"
+#include "runtime/request/client_rate.h"
 #include "runtime/request/micro.h"
 
-struct instance;
+/* Takes an item over: 0; or says no, REFUSED_BUSY: the item stays the endpoint's. Called on library
+ * threads, several at once. */
+struct endpoint_sink {
+    int (*accept)(void *context, struct item *item);
+    void *context;
+};
 
+/* A request that every service answers for its operators; see repair/operations.h. */
+struct operator_request {
+    const char *subject; /* "order.redrive"; NULL ends a table */
+    const struct schema *request;
+    enum item_kind kind; /* of the item that it becomes */
+};
+
+struct endpoints_options { /* all borrowed for the life of the endpoints */
+    const struct service *service;
+    /* the runtime's own queries, about its log; as service->queries */
+    const struct query_type *log_queries;
+    const struct operator_request *operator_requests;
+    struct bus *bus;
+    const struct status *status;
+    int64_t backlog_max;     /* events that wait for the stream; beyond it commands are `busy` */
+    int64_t client_rate_max; /* requests a second of one client; 0: no limit */
+    struct endpoint_sink commands, queries, operators;
+};
+
+struct endpoints;
 struct endpoint {
-    struct instance *instance;
+    struct endpoints *all;
     struct micro_endpoint *counters;
     const char *subject;
     const struct schema *request;
     enum item_kind kind;            /* of the items that it makes */
     const struct command *command;  /* of an ITEM_COMMAND */
     const struct query_type *query; /* of an ITEM_QUERY */
+    _Bool is_about_log; /* the runtime's own: not limited, and answered while we catch up */
+    const struct endpoint_sink *sink;
     struct bus_subscription *subscription;
 };
 
-/* Makes instance->endpoints and counters from the service's table and the runtime's own
- * requests. */
-int endpoints_create(struct instance *instance);
-int endpoints_subscribe(struct instance *instance);
-void endpoints_drain(struct instance *instance);
-void endpoints_free(struct instance *instance);
+struct endpoints {
+    struct endpoints_options options;
+    struct client_rate client_rate;
+    struct endpoint *list;
+    struct micro_endpoint *counters; /* one an endpoint */
+    int count;
+    /* The sender subscribes, whenever it finds our log caught up; main drains, whenever a signal
+     * comes. What the one made the other must see, and after the first drain nobody may subscribe
+     * any more. */
+    pthread_mutex_t lock;
+    _Bool closed; /* drained */
+};
+
+/* Makes the endpoints of the service's table and of the runtime's own requests; nothing is
+ * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
+int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
+int endpoints_subscribe(struct endpoints *endpoints); /* those that are not yet; any thread */
+void endpoints_drain(struct endpoints *endpoints);    /* what had arrived is handled; for good */
+void endpoints_free(struct endpoints *endpoints);

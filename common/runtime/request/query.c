@@ -104,13 +104,15 @@ void query_run(struct reader *reader, struct item *item, int64_t wall_ms)
         r = ask(reader, &j, item, wall_ms);
     db_rollback(reader->db);
     item->outcome = r == 0 ? OUTCOME_DONE : OUTCOME_REFUSED;
+    item->refusal = refusal_find(reader->service->refusals, r);
+    if (r > 0 && !item->refusal)
+        r = fail(ERR_INTERNAL, "a refusal (%d) that is not in the table", r);
     if (r > 0) {
-        item->refusal = r;
         item->message = arena_copy(&item->arena, j.message, strlen(j.message));
     } else if (r < 0) {
         log_error("query_failed", LOG_TEXT("subject", item->query->subject),
                   LOG_TEXT("reason", failure_text()));
-        item->refusal = REFUSED_INTERNAL;
+        item->refusal = refusal_of(REFUSED_INTERNAL);
         item->message = "the service failed on this request; its log says why";
     }
     journey_deinit(&j);

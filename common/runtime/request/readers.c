@@ -96,7 +96,7 @@ static int open_database(const struct readers *readers, struct reader *reader)
 static void refuse(struct item *item, enum refusal refusal, const char *message)
 {
     item->outcome = OUTCOME_REFUSED;
-    item->refusal = refusal;
+    item->refusal = refusal_of(refusal);
     item->message = message;
 }
 

@@ -14,13 +14,13 @@ static void publish(struct bus *bus, enum bus_urgency urgency, const struct bus_
 }
 
 static void send_refusal(struct bus *bus, enum bus_urgency urgency, const char *reply_to,
-                         enum refusal refusal, const char *message)
+                         const struct refusal_type *refusal, const char *message)
 {
     char status[16];
-    snprintf(status, sizeof(status), "%d", refusal_status(refusal));
+    snprintf(status, sizeof(status), "%d", refusal->status);
     _deinit_(buf) struct buf body = { 0 };
     buf_put_text(&body, "{\"error\":{\"code\":\"");
-    buf_put_text(&body, refusal_code(refusal));
+    buf_put_text(&body, refusal->code);
     buf_put_text(&body, "\",\"message\":");
     buf_put_json(&body, message, strlen(message));
     buf_put_text(&body, "}}");
@@ -47,10 +47,10 @@ static void count(struct micro_endpoint *counters, int64_t received_ns, const ch
 }
 
 void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint *counters,
-                   int64_t received_ns, enum refusal refusal, const char *message)
+                   int64_t received_ns, const struct refusal_type *refusal, const char *message)
 {
     char error[64];
-    snprintf(error, sizeof(error), "%d:%s", refusal_status(refusal), refusal_code(refusal));
+    snprintf(error, sizeof(error), "%d:%s", refusal->status, refusal->code);
     count(counters, received_ns, error);
     if (reply_to)
         send_refusal(bus, BUS_URGENT, reply_to, refusal, message);
@@ -60,10 +60,9 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
 {
     if (item->outcome == OUTCOME_REFUSED) {
         char error[64];
-        snprintf(error, sizeof(error), "%d:%s", refusal_status(item->refusal),
-                 refusal_code(item->refusal));
+        snprintf(error, sizeof(error), "%d:%s", item->refusal->status, item->refusal->code);
         count(item->counters, item->received_ns, error);
-        log_debug("refused", LOG_TEXT("code", refusal_code(item->refusal)),
+        log_debug("refused", LOG_TEXT("code", item->refusal->code),
                   LOG_TEXT("correlation", item->origin.correlation),
                   LOG_TEXT("traceparent", item->origin.traceparent));
         if (item->reply_to)

@@ -11,4 +11,4 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
 
 /* The same for a request that became no item. */
 void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint *counters,
-                   int64_t received_ns, enum refusal refusal, const char *message);
+                   int64_t received_ns, const struct refusal_type *refusal, const char *message);

@@ -1,7 +1,7 @@
 /* Envelope: see envelope.h. */
 #include "runtime/sync/envelope.h"
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "runtime/core/event_text.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,42 +9,20 @@
 
 #define SPEC_VERSION "1.0"
 #define CONTENT_TYPE "application/json"
-#define TYPE_VERSION ".v1"                                  /* changes when a reader would break */
-#define SCHEMA_BASE "https://journey-mesh.example/schemas/" /* of $id in schemas/ */
+#define FIRST_VERSION ".v1" /* of ce-type; the log and the subject leave it out */
 #define SUBJECT_ROOT "evt."
-#define TYPE_MAX 64                 /* bytes of an event type */
 #define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
-static _Bool is_utf8(const char *text, size_t length)
+/* What ce-type has behind the name of an event; NULL: nothing. */
+static const char *version_of(const char *type)
 {
-    for (size_t i = 0, step; i < length; i += step)
-        if ((step = utf8_length(text + i)) == 0)
-            return 0;
-    return 1;
-}
-
-static _Bool is_type(const char *type, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (!((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z') ||
-              (type[i] >= '0' && type[i] <= '9')))
-            return 0;
-    return length > 0 && length <= TYPE_MAX;
+    return event_name_is_first(type) ? FIRST_VERSION : NULL;
 }
 
 /* What stands for itself in a header (CloudEvents, NATS binding): U+0021 to 7E but " and %. */
 static const _Bool is_plain[256] = { [0x21] = 1, [0x23 ... 0x24] = 1, [0x26 ... 0x7e] = 1 };
-
-_Bool envelope_text_is_safe(const char *text)
-{
-    size_t length = strlen(text);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return 0;
-    return length > 0 && length <= ENVELOPE_TEXT_MAX - 16 && is_utf8(text, length);
-}
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
@@ -87,7 +65,7 @@ static void put_text(struct writer_state *w, const char *key, const char *text)
     size_t length = strlen(text), plain = 0;
     while (plain < length && is_plain[(unsigned char)text[plain]])
         plain++;
-    if (length == 0 || length > ENVELOPE_TEXT_MAX || (plain < length && !is_utf8(text, length))) {
+    if (length == 0 || length > EVENT_TEXT_MAX || (plain < length && !text_is_utf8(text, length))) {
         if (w->failed == 0)
             w->failed = fail(ERR_INVALID, "the event's %s is empty, too long or not UTF-8", key);
         return;
@@ -133,11 +111,12 @@ static void put_cloudevents(struct writer_state *w, const struct event *event,
     put_fixed(w, "ce-specversion", SPEC_VERSION);
     put_text(w, "ce-id", event->id);
     put_joined(w, "ce-source", "/", leader->service, NULL, NULL);
-    put_joined(w, "ce-type", leader->prefix, ".", event->type, TYPE_VERSION);
+    put_joined(w, "ce-type", leader->prefix, ".", event->type, version_of(event->type));
     put_text(w, "ce-subject", event->entity);
     put_joined(w, "ce-time", time, NULL, NULL, NULL);
     put_fixed(w, "ce-datacontenttype", CONTENT_TYPE);
-    put_joined(w, "ce-dataschema", SCHEMA_BASE, w->to->subject, ".json", NULL);
+    if (w->to->schema_base)
+        put_joined(w, "ce-dataschema", w->to->schema_base, w->to->subject, ".json", NULL);
     put_text(w, "ce-correlationid", event->correlation);
     put_text(w, "ce-causationid", event->causation);
 }
@@ -161,10 +140,9 @@ int envelope_encode(struct envelope *envelope, const struct event *event,
                     const struct source *leader, int64_t expected_last_sequence)
 {
     struct writer_state w = { .to = envelope };
-    if (!event->id || !event->entity || !event->type ||
-        !is_type(event->type, strlen(event->type)) || event->position < 1 || event->time_ms < 0 ||
-        event->time_ms > TIME_MS_MAX || event->data_length == 0 ||
-        memchr(event->data, '\0', event->data_length))
+    if (!event->id || !event->entity || !event->type || !event_name_is_valid(event->type) ||
+        event->position < 1 || event->time_ms < 0 || event->time_ms > TIME_MS_MAX ||
+        event->data_length == 0 || memchr(event->data, '\0', event->data_length))
         return fail(ERR_INVALID,
                     "event %" PRId64 " cannot travel: a field is missing or out of range",
                     event->position);
@@ -281,7 +259,7 @@ static int64_t percent_decode(const char *text, char *out)
         encoded = 1;
     }
     out[length] = '\0';
-    return !encoded || is_utf8(out, length) ? (int64_t)length : -1;
+    return !encoded || text_is_utf8(out, length) ? (int64_t)length : -1;
 }
 
 static int read_header(struct reader_state *r, int which, const char *value)
@@ -292,7 +270,7 @@ static int read_header(struct reader_state *r, int which, const char *value)
     if (!text)
         return fail(ERR_MEMORY, "no memory to read an event");
     int64_t length = percent_decode(value, text);
-    if (length < 1 || length > ENVELOPE_TEXT_MAX)
+    if (length < 1 || length > EVENT_TEXT_MAX)
         return refuse(r, known[which].key, "is empty, too long or badly encoded");
     r->values[which] = text;
     return 0;
@@ -329,18 +307,19 @@ const char *envelope_type_of_subject(const char *subject, const struct source *l
         strncmp(subject + root, leader->prefix, prefix) != 0 || subject[root + prefix] != '.')
         return NULL;
     const char *type = subject + root + prefix + 1;
-    return is_type(type, strlen(type)) ? type : NULL;
+    return event_name_is_valid(type) ? type : NULL;
 }
 
 /* "order.OrderPlaced.v1" says the same as the subject. */
 static _Bool type_agrees(const char *ce_type, const char *type, const struct source *leader)
 {
-    char expected[BUS_SUBJECT_MAX + 1];
-    snprintf(expected, sizeof(expected), "%s.%s" TYPE_VERSION, leader->prefix, type);
+    char expected[BUS_SUBJECT_MAX + sizeof(FIRST_VERSION)];
+    const char *version = version_of(type);
+    snprintf(expected, sizeof(expected), "%s.%s%s", leader->prefix, type, version ? version : "");
     return strcmp(ce_type, expected) == 0;
 }
 
-/* That it is the leader's, and of a version that we can read. */
+/* That it is the leader's. */
 static int check_origin(struct reader_state *r, const char *subject, const struct source *leader)
 {
     const char *type = envelope_type_of_subject(subject, leader);
@@ -353,7 +332,7 @@ static int check_origin(struct reader_state *r, const char *subject, const struc
     if (r->values[SOURCE][0] != '/' || strcmp(r->values[SOURCE] + 1, leader->service) != 0)
         return refuse(r, known[SOURCE].key, "is not the leader");
     if (!type_agrees(r->values[TYPE], type, leader))
-        return refuse(r, known[TYPE].key, "does not fit the subject, or is of another version");
+        return refuse(r, known[TYPE].key, "does not fit the subject");
     if (strcmp(r->values[MSG_ID], r->values[ID]) != 0)
         return refuse(r, known[MSG_ID].key, "is not ce-id");
     return 0;

@@ -15,12 +15,11 @@ static _Bool begins_family(const struct statistics_field *field)
 static void write_labels(const struct statistics_field *field, const struct statistics *of, int i,
                          struct buf *out)
 {
+    const struct statistics_group *group = &statistics_groups[field->of];
     if (field->metric.label)
         buf_put_format(out, "{%s}", field->metric.label);
-    else if (field->of == OF_SOURCE)
-        buf_put_format(out, "{log=\"%s\"}", of->service->sources[i].log);
-    else if (field->of == OF_ENDPOINT)
-        buf_put_format(out, "{subject=\"%s\"}", of->endpoints[i].subject);
+    else if (group->label)
+        buf_put_format(out, "{%s=\"%s\"}", group->label, group->name(of, i));
 }
 
 static void write_value(const struct statistics_field *field, int64_t value, struct buf *out)
@@ -37,7 +36,7 @@ static void write_family(const struct statistics_field *field,
                          const struct statistics_sample *sample, struct buf *out)
 {
     const struct metric *metric = &field->metric;
-    int count = statistics_count(field, sample->of);
+    int count = statistics_groups[field->of].count(sample->of);
     if (count == 0)
         return;
     if (begins_family(field))

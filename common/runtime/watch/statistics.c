@@ -26,22 +26,8 @@ int64_t statistics_value(const struct statistics_field *field,
 {
     if (field->read)
         return field->read(sample, i);
-    const void *base = field->of == OF_SERVICE  ? (const void *)sample->of->status
-                       : field->of == OF_SOURCE ? (const void *)&sample->of->status->sources[i]
-                                                : (const void *)&sample->of->endpoints[i];
-    return atomic_load((const atomic_llong *)((const char *)base + field->at));
-}
-
-int statistics_count(const struct statistics_field *field, const struct statistics *of)
-{
-    if (field->of == OF_SERVICE)
-        return 1;
-    if (field->of == OF_ENDPOINT)
-        return of->endpoint_count;
-    int count = 0;
-    while (of->service->sources && of->service->sources[count].log)
-        count++;
-    return count;
+    const char *base = statistics_groups[field->of].base(sample->of, i);
+    return atomic_load((const atomic_llong *)(base + field->at));
 }
 
 static _Bool is_field(const struct statistics_field *field)
@@ -77,7 +63,7 @@ static void put_value(enum statistics_form form, int64_t value, struct buf *out)
     }
 }
 
-/* The members of one object, of those fields that are said of it. */
+/* The fields of one scope, as the members of an object. */
 static void put_fields(const struct statistics_sample *sample, enum statistics_scope of, int i,
                        struct buf *out)
 {
@@ -94,21 +80,30 @@ static void put_fields(const struct statistics_sample *sample, enum statistics_s
     }
 }
 
-void statistics_write_data(void *context, struct buf *out)
+static void put_group(const struct statistics_sample *sample, enum statistics_scope of,
+                      struct buf *out)
 {
-    const struct statistics *of = context;
-    const struct source *sources = of->service->sources;
-    struct statistics_sample sample;
-    statistics_take(of, &sample);
-    buf_put_char(out, '{');
-    put_fields(&sample, OF_SERVICE, 0, out);
-    buf_put_text(out, ",\"sources\":{");
-    for (int i = 0; sources && sources[i].log; i++) {
-        buf_put_format(out, "%s\"%s\":{", i > 0 ? "," : "", sources[i].log);
-        put_fields(&sample, OF_SOURCE, i, out);
+    const struct statistics_group *group = &statistics_groups[of];
+    int count = group->count(sample->of);
+    buf_put_format(out, ",\"%s\":{", group->key);
+    for (int i = 0; i < count; i++) {
+        buf_put_format(out, "%s\"%s\":{", i > 0 ? "," : "", group->name(sample->of, i));
+        put_fields(sample, of, i, out);
         buf_put_char(out, '}');
     }
-    buf_put_text(out, "}}");
+    buf_put_char(out, '}');
+}
+
+void statistics_write_data(void *context, struct buf *out)
+{
+    struct statistics_sample sample;
+    statistics_take(context, &sample);
+    buf_put_char(out, '{');
+    put_fields(&sample, OF_SERVICE, 0, out);
+    for (int of = 0; of < STATISTICS_SCOPES; of++)
+        if (statistics_groups[of].key)
+            put_group(&sample, (enum statistics_scope)of, out);
+    buf_put_char(out, '}');
 }
 
 /* ---- --print-status-fields ------------------------------------------------------------------ */
@@ -138,8 +133,9 @@ static void put_states(struct buf *out, const char *machine, const struct state_
     buf_put_text(out, "\n    ]");
 }
 
-static void put_metric(struct buf *out, const struct metric *metric)
+static void put_metric(struct buf *out, const struct statistics_field *field)
 {
+    const struct metric *metric = &field->metric;
     buf_put_text(out, ", \"metric\": ");
     if (!metric->name) {
         buf_put_text(out, "null");
@@ -150,15 +146,12 @@ static void put_metric(struct buf *out, const struct metric *metric)
     buf_put_text(out, ", ");
     put_member(out, "type", metric->type);
     buf_put_text(out, ", ");
-    put_member(out, "label", metric->label);
+    put_member(out, "label", metric->label ? metric->label : statistics_groups[field->of].label);
     buf_put_char(out, '}');
 }
 
 static void put_field(struct buf *out, const struct statistics_field *field)
 {
-    static const char *const scopes[] = {
-        [OF_SERVICE] = "service", [OF_SOURCE] = "source", [OF_ENDPOINT] = "endpoint"
-    };
     static const char *const forms[] = {
         [FORM_NUMBER] = "number",       [FORM_MS] = "milliseconds",   [FORM_TIME_MS] = "time",
         [FORM_SERVICE_STATE] = "state", [FORM_RELAY_STATE] = "state", [FORM_FEED_STATE] = "state",
@@ -166,11 +159,11 @@ static void put_field(struct buf *out, const struct statistics_field *field)
     buf_put_text(out, "    {");
     put_member(out, "key", field->key);
     buf_put_text(out, ", ");
-    put_member(out, "of", scopes[field->of]);
+    put_member(out, "group", statistics_groups[field->of].key);
     buf_put_text(out, ", ");
     put_member(out, "form", forms[field->form]);
     buf_put_format(out, ", \"shown\": %s", field->shown ? "true" : "false");
-    put_metric(out, &field->metric);
+    put_metric(out, field);
     buf_put_text(out, ", ");
     put_member(out, "help", field->help);
     buf_put_char(out, '}');

@@ -35,8 +35,20 @@ void statistics_take(const struct statistics *of, struct statistics_sample *ret_
 
 /* ---- The table of fields -------------------------------------------------------------------- */
 
-/* What a field is said of, once each. */
+/* What a field is said of: the service, or each of several things. */
 enum statistics_scope { OF_SERVICE, OF_SOURCE, OF_ENDPOINT };
+
+struct statistics_group {
+    const char *key; /* the object of `data` that has one object each: "sources"; NULL: not there */
+    const char *label; /* the label in /metrics that tells them apart: "log"; NULL: there is one */
+    int (*count)(const struct statistics *of);
+    const char *(*name)(const struct statistics *of, int i); /* of the i-th; NULL: there is one */
+    /* what statistics_field.at is an offset into */
+    const void *(*base)(const struct statistics *of, int i);
+};
+/* By scope; those with a key stand in this order at the end of `data`. */
+#define STATISTICS_SCOPES (OF_ENDPOINT + 1)
+extern const struct statistics_group statistics_groups[STATISTICS_SCOPES];
 
 enum statistics_form {
     FORM_NUMBER,
@@ -62,8 +74,8 @@ struct statistics_field {
     enum statistics_scope of;
     enum statistics_form form;
     _Bool shown; /* in `scripts/mesh status` */
-    /* Where it is read from: a function, or an atomic_llong at this offset of struct status, struct
-     * source_status or struct micro_endpoint. i: which source or endpoint. */
+    /* Where it is read from: a function, or an atomic_llong at this offset (see base). i: which
+     * source or endpoint; 0 of the service. */
     int64_t (*read)(const struct statistics_sample *sample, int i);
     size_t at;
     struct metric metric;
@@ -75,8 +87,6 @@ extern const struct statistics_field statistics_fields[];
 
 int64_t statistics_value(const struct statistics_field *field,
                          const struct statistics_sample *sample, int i);
-/* How many there are of what the field is said of. */
-int statistics_count(const struct statistics_field *field, const struct statistics *of);
 
 /* ---- What is written from it ---------------------------------------------------------------- */
 

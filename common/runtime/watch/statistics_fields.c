@@ -8,6 +8,59 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* ---- Groups --------------------------------------------------------------------------------- */
+
+static int count_one(const struct statistics *of)
+{
+    (void)of;
+    return 1;
+}
+
+static int count_sources(const struct statistics *of)
+{
+    int count = 0;
+    while (of->service->sources && of->service->sources[count].log)
+        count++;
+    return count;
+}
+
+static int count_endpoints(const struct statistics *of)
+{
+    return of->endpoint_count;
+}
+
+static const char *name_source(const struct statistics *of, int i)
+{
+    return of->service->sources[i].log;
+}
+
+static const char *name_endpoint(const struct statistics *of, int i)
+{
+    return of->endpoints[i].subject;
+}
+
+static const void *service_base(const struct statistics *of, int i)
+{
+    (void)i;
+    return of->status;
+}
+
+static const void *source_base(const struct statistics *of, int i)
+{
+    return &of->status->sources[i];
+}
+
+static const void *endpoint_base(const struct statistics *of, int i)
+{
+    return &of->endpoints[i];
+}
+
+const struct statistics_group statistics_groups[] = {
+    [OF_SERVICE] = { NULL, NULL, count_one, NULL, service_base },
+    [OF_SOURCE] = { "sources", "log", count_sources, name_source, source_base },
+    [OF_ENDPOINT] = { NULL, "subject", count_endpoints, name_endpoint, endpoint_base },
+};
+
 /* ---- The service and its log ---------------------------------------------------------------- */
 
 static int64_t read_state(const struct statistics_sample *sample, int i)

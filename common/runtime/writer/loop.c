@@ -172,7 +172,7 @@ static void abort_batch(struct batch *batch, int reason)
     batch->aborted = 1;
     for (struct item *item = batch->items; item; item = item->next) {
         item->outcome = OUTCOME_REFUSED;
-        item->refusal = reason == -ERR_CORRUPT ? REFUSED_INTERNAL : REFUSED_BUSY;
+        item->refusal = refusal_of(reason == -ERR_CORRUPT ? REFUSED_INTERNAL : REFUSED_BUSY);
         item->message = "the service cannot write at the moment; nothing was done, try again";
     }
 }

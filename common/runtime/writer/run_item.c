@@ -20,7 +20,7 @@ static const char *keep(struct arena *arena, const char *text)
 
 /* ---- Commands ------------------------------------------------------------------------------- */
 
-static int refuse(struct item *item, enum refusal refusal, const char *message)
+static int refuse(struct item *item, const struct refusal_type *refusal, const char *message)
 {
     item->outcome = OUTCOME_REFUSED;
     item->refusal = refusal;
@@ -38,6 +38,32 @@ static int answer_from(struct item *item, const struct event *event)
     return trace(schema_encode(item->command->reply, reply, &item->body));
 }
 
+/* The key was used before. With another body it is refused now, and it was not then. */
+static int refuse_conflict(struct item *item)
+{
+    return trace(refuse(item, refusal_of(REFUSED_CONFLICT),
+                        "this idempotency key was used for another request"));
+}
+
+/* 1: this key was refused before, and is again; 0: a new key; < 0. */
+static int refuse_repeat(struct loop *loop, struct item *item)
+{
+    const char *digest, *message;
+    int number;
+    int r = refusals_find_by_key(loop->db, item->key, &item->arena, &digest, &number, &message);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
+    const struct refusal_type *refusal = refusal_find(loop->service->refusals, number);
+    if (strcmp(digest, item->origin.cause_digest) != 0)
+        r = refuse_conflict(item);
+    else if (refusal)
+        r = refuse(item, refusal, message);
+    else
+        r = fail(ERR_INTERNAL, "this key was refused with %d, which this version does not have",
+                 number);
+    return r < 0 ? trace(r) : 1;
+}
+
 /* 1: answered from memory of the same key; 0: a new key; < 0. */
 static int answer_repeat(struct loop *loop, struct item *item)
 {
@@ -47,24 +73,12 @@ static int answer_repeat(struct loop *loop, struct item *item)
                                     &found);
     if (r < 0)
         return trace(r);
-    if (r == NOT_FOUND) {
-        const char *digest, *message;
-        enum refusal refusal;
-        r = refusals_find_by_key(loop->db, item->key, &item->arena, &digest, &refusal, &message);
-        if (r != 0)
-            return r < 0 ? trace(r) : 0;
-        if (strcmp(digest, item->origin.cause_digest) != 0)
-            return refuse(item, REFUSED_CONFLICT,
-                          "this idempotency key was used for another request") < 0
-                       ? -ERR_MEMORY
-                       : 1;
-        return refuse(item, refusal, message) < 0 ? -ERR_MEMORY : 1;
+    if (r == NOT_FOUND)
+        return trace(refuse_repeat(loop, item));
+    if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0) {
+        r = refuse_conflict(item);
+        return r < 0 ? trace(r) : 1;
     }
-    if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0)
-        return refuse(item, REFUSED_CONFLICT, "this idempotency key was used for another request") <
-                       0
-                   ? -ERR_MEMORY
-                   : 1;
     const struct event_type *type = event_type_of_name(loop->service->events, found.type);
     void *value = NULL;
     struct invalid invalid;
@@ -99,13 +113,17 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
     journey_deinit(&j);
     if (r <= 0)
         return trace(r);
-    if (item->key && !refusal_is_transient(r)) {
+    const struct refusal_type *refusal = refusal_find(loop->service->refusals, r);
+    if (!refusal)
+        return fail(ERR_INTERNAL, "%s is refused with %d, which is not in the table of %s",
+                    item->command->subject, r, loop->service->name);
+    if (item->key && !refusal->is_transient) {
         int written = refusals_write(loop->db, item->key, item->origin.cause_digest, r, j.message,
                                      wall_ms);
         if (written < 0)
             return trace(written);
     }
-    return refuse(item, r, j.message);
+    return trace(refuse(item, refusal, j.message));
 }
 
 /* ---- Events --------------------------------------------------------------------------------- */
@@ -296,5 +314,6 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
         return trace(r);
     log_error("request_failed", LOG_TEXT("reason", failure_text()),
               LOG_TEXT("correlation", item->origin.correlation));
-    return refuse(item, REFUSED_INTERNAL, "the service failed on this request; its log says why");
+    return refuse(item, refusal_of(REFUSED_INTERNAL),
+                  "the service failed on this request; its log says why");
 }

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/guard.h"
 #include "base/log.h"
-#include "runtime/core/config.h"
+#include "runtime/core/exit_codes.h"
 #include <time.h>
 
 #define IDLE_MS 1000                          /* looks at the WAL so often when nothing comes */
@@ -32,6 +32,20 @@ int writer_open(struct writer *writer, const struct writer_options *options)
     for (int i = 0; i < SOURCES_MAX; i++)
         atomic_store(&status->sources[i].position, writer->loop.at.cursors[i].position);
     return 0;
+}
+
+/* ---- From other threads ---------------------------------------------------------------------- */
+
+void writer_end_folding(struct writer *writer)
+{
+    atomic_store(&writer->end_folding, 1);
+    inbox_wake(writer->options.inbox);
+}
+
+void writer_start_process(struct writer *writer)
+{
+    atomic_store(&writer->start_process, 1);
+    inbox_wake(writer->options.inbox);
 }
 
 /* ---- State of the disk ---------------------------------------------------------------------- */
@@ -80,7 +94,7 @@ static void probe(struct writer *writer)
         set_disk(writer, DISK_FINE, "");
 }
 
-static void end_folding(struct writer *writer)
+static void note_folded(struct writer *writer)
 {
     _Bool outcome_unknown = 0;
     if (!atomic_exchange(&writer->end_folding, 0) || !writer->loop.at.folding)
@@ -252,7 +266,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
                            deadline_ms);
     if (count == 0 && atomic_load(&writer->stopping))
         return 0;
-    end_folding(writer);
+    note_folded(writer);
     count = let_others_write(writer, count);
     if (writer->died) {
         drop(writer, count);

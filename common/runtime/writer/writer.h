@@ -25,7 +25,7 @@ struct writer_listener { /* called on the writer's thread */
     void (*settle)(void *context, struct batch *batch);
     /* the status has new positions: after each batch, behind settle */
     void (*committed)(void *context);
-    /* what writer->end_folding asked for is in the file */
+    /* what writer_end_folding asked for is in the file */
     void (*folded)(void *context);
     /* Between two batches, when all that was taken in is committed: may write by writer->db in a
      * transaction of its own, and put others' events aside. A failure goes to writer_failed. */
@@ -77,6 +77,14 @@ _Bool writer_turn(struct writer *writer, int64_t now_ms);
 
 /* When it wants its next turn, in monotonic time: at most now_ms when the inbox has something. */
 int64_t writer_due_ms(struct writer *writer, int64_t now_ms);
+
+/* ---- From other threads ---------------------------------------------------------------------- */
+
+/* The projections are where they were: that is written (listener.folded), and requests may be
+ * taken. */
+void writer_end_folding(struct writer *writer);
+/* Our log agrees with our stream: the process may run. */
+void writer_start_process(struct writer *writer);
 
 /* ---- On its own thread, between two batches -------------------------------------------------- */
 

@@ -2,7 +2,6 @@
 of each process."""
 import base64
 import json
-import os
 import pathlib
 import re
 import signal

@@ -1,5 +1,5 @@
-"""Meshview: a mesh as seen from outside: its streams and its answers through the nats CLI, its logs by
-read-only opens of the SQLite files. Nothing here writes, and nothing uses the project's own code.
+"""Meshview: a mesh seen from outside. Streams and replies are read through the nats CLI, logs from
+the SQLite files, opened read-only. Nothing here writes, and nothing uses the services' own code.
 """
 import base64
 import hashlib
@@ -11,9 +11,11 @@ import subprocess
 import urllib.parse
 
 from journey import ROOT
+
 PREFIX = {"ACCOUNT": "account", "ORDER": "order"}
 SERVICE = {"ACCOUNT": "account-svc", "ORDER": "order-svc"}
-COLUMNS = "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, traceparent, data"
+COLUMNS = ("position, chain, id, type, entity, time_ms, correlation, causation, cause, "
+           "cause_digest, traceparent, data")
 
 
 class Event:
@@ -34,15 +36,17 @@ class Mesh:
         self.folder = folder
         with open(os.path.join(folder, "run", "url"), encoding="utf-8") as file:
             self.url = url or file.read().strip()
-        self.environment = dict(os.environ, NATS_URL=self.url, XDG_CONFIG_HOME=os.path.join(folder, "xdg"),
-                                PATH=os.path.join(ROOT, ".tools", "bin") + os.pathsep + os.environ["PATH"])
+        tools = os.path.join(ROOT, ".tools", "bin")
+        self.environment = dict(os.environ, NATS_URL=self.url,
+                                XDG_CONFIG_HOME=os.path.join(folder, "xdg"),
+                                PATH=tools + os.pathsep + os.environ["PATH"])
         self.environment.pop("NATS_CONTEXT", None)
         self.calls = 0
 
-    # ---- Through the nats CLI --------------------------------------------------------------------
+    # ---- Through the nats CLI -------------------------------------------------------------------
 
     def nats(self, *arguments):
-        """What `nats ARGUMENTS` prints, as bytes."""
+        """The output of `nats ARGUMENTS`, as bytes."""
         self.calls += 1
         done = subprocess.run(["nats", *arguments], env=self.environment, stdin=subprocess.DEVNULL,
                               capture_output=True, check=False, timeout=120)
@@ -51,15 +55,17 @@ class Mesh:
         return done.stdout
 
     def request(self, subject, body):
-        """The reply as JSON; {} when nobody answered."""
-        text = self.nats("request", "--raw", "--timeout", "5s", subject, json.dumps(body) if body != "" else "")
+        """The reply, decoded; {} when none came."""
+        text = self.nats("request", "--raw", "--timeout", "5s", subject,
+                         json.dumps(body) if body != "" else "")
         return json.loads(text) if text.strip() else {}
 
     def pages(self, subject, body, field):
         """All rows of a paged query."""
         rows, after = [], None
         while True:
-            reply = self.request(subject, dict(body, limit=100, **({"after": after} if after else {})))
+            page = {"after": after} if after else {}
+            reply = self.request(subject, dict(body, limit=100, **page))
             if field not in reply:
                 raise RuntimeError(f"{subject}: {reply or 'no answer'}")
             rows += reply[field]
@@ -68,15 +74,16 @@ class Mesh:
                 return rows
 
     def stats(self, log):
-        """What a service says of itself in $SRV.STATS; None when it does not answer."""
+        """The status of a service: `data` of $SRV.STATS; None when the service does not answer."""
         reply = self.request(f"$SRV.STATS.{SERVICE[log]}", "")
-        return next((endpoint["data"] for endpoint in reply.get("endpoints", []) if endpoint.get("data")), None)
+        endpoints = reply.get("endpoints", [])
+        return next((endpoint["data"] for endpoint in endpoints if endpoint.get("data")), None)
 
     def stream_info(self, log):
         return json.loads(self.nats("stream", "info", log, "--json"))
 
     def stream(self, log):
-        """The whole stream as (sequence, subject, Event)."""
+        """The whole stream, as a list of (sequence, subject, Event)."""
         if self.stream_info(log)["state"]["messages"] == 0:
             return []
         text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-")
@@ -89,19 +96,19 @@ class Mesh:
         def text(name):
             return urllib.parse.unquote(headers[name]) if name in headers else None
         sequence = int(message["Reply"].split(".")[5])
-        kind = headers["ce-type"].split(".")[1]
+        kind = headers["ce-type"].split(".", 1)[1].removesuffix(".v1")
         return sequence, message["Subject"], Event(
-            int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind, text("ce-subject"),
-            text("journey-cause"), base64.b64decode(message["Data"]).decode())
+            int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind,
+            text("ce-subject"), text("journey-cause"), base64.b64decode(message["Data"]).decode())
 
-    # ---- By the SQLite files -----------------------------------------------------------------------
+    # ---- From the SQLite files ------------------------------------------------------------------
 
     def database(self, log):
         path = os.path.join(self.folder, SERVICE[log], SERVICE[log] + ".db")
         return sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=10)
 
     def log(self, log):
-        """The event log as Events, and the chain that each must have after the one before it."""
+        """The event log as a list of Events, and the chain that each of them must have."""
         events, chains, before = [], [], bytes(32)
         database = self.database(log)
         for row in database.execute(f"SELECT {COLUMNS} FROM event_log ORDER BY position"):
@@ -116,7 +123,7 @@ class Mesh:
 
     @staticmethod
     def field(value):
-        """One field of the canonical form, see common/store/event_log.h."""
+        """One field of the canonical form (common/store/event_log.h)."""
         if value is None:
             return b"\xff\xff\xff\xff"
         data = value.encode()

@@ -1,6 +1,6 @@
-"""Natsline: a small client for NATS' plain text protocol, for scripts that must send many requests over
-one connection. Standard library only, one thread: the caller asks for what has come in. A connection
-that breaks is made anew; what was under way then is the caller's to send again.
+"""Natsline: a small client of NATS' text protocol, for scripts that send many requests over one
+connection. It needs the standard library only and has no thread: the caller polls for answers. A
+broken connection is opened again; the caller resends the requests that were in flight.
 """
 import os
 import select
@@ -10,7 +10,7 @@ import urllib.parse
 
 
 class Connection:
-    """requests go out by `request`; `poll` returns the answers that have come since."""
+    """One connection: `request` sends, `poll` returns the answers that have arrived since."""
 
     def __init__(self, url, name):
         address = urllib.parse.urlsplit(url if "//" in url else "nats://" + url)
@@ -22,7 +22,7 @@ class Connection:
         self.retry_at = 0.0
 
     def connect(self):
-        """Connected afterwards? While the server is away it tries four times a second."""
+        """Connects when needed, four tries a second at most. True: connected."""
         if self.socket:
             return True
         if time.monotonic() < self.retry_at:
@@ -32,9 +32,9 @@ class Connection:
             self.socket = socket.create_connection(self.address, timeout=2)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.buffer = b""
-            self.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,'
-                       b'"lang":"python","version":"1","name":"%s"}\r\nSUB %s.* 1\r\nPING\r\n'
-                       % (self.name.encode(), self.inbox.encode()))
+            self.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,'
+                       b'"no_responders":true,"lang":"python","version":"1","name":"%s"}\r\n'
+                       b'SUB %s.* 1\r\nPING\r\n' % (self.name.encode(), self.inbox.encode()))
         except OSError:
             self.close()
         return self.socket is not None
@@ -45,7 +45,7 @@ class Connection:
         self.socket = None
 
     def write(self, data):
-        """True when the data is on its way. A write that breaks the connection closes it."""
+        """True: the data was handed to the kernel. A failure closes the connection."""
         if not self.socket:
             return False
         try:
@@ -56,15 +56,16 @@ class Connection:
             return False
 
     def request(self, subject, body, token, headers=()):
-        """Sends a request whose answer `poll` returns with this token. False: there is no connection."""
+        """Sends a request, whose answer `poll` returns with this token. False: not connected."""
         if not self.connect():
             return False
-        head = b"NATS/1.0\r\n" + b"".join(b"%s: %s\r\n" % (k.encode(), v.encode()) for k, v in headers) + b"\r\n"
+        lines = b"".join(b"%s: %s\r\n" % (key.encode(), value.encode()) for key, value in headers)
+        head = b"NATS/1.0\r\n" + lines + b"\r\n"
         line = f"HPUB {subject} {self.inbox}.{token} {len(head)} {len(head) + len(body)}\r\n"
         return self.write(line.encode() + head + body + b"\r\n")
 
     def poll(self, timeout):
-        """A list of (token, headers as bytes, body) that came within the timeout; empty when nothing did."""
+        """The answers that arrive within the timeout: a list of (token, headers as bytes, body)."""
         if not self.connect():
             time.sleep(min(timeout, 0.05))
             return []
@@ -82,7 +83,7 @@ class Connection:
         return self.parse()
 
     def parse(self):
-        """Takes the complete messages off the buffer."""
+        """Takes the complete messages out of the buffer."""
         answers, at = [], 0
         while (end := self.buffer.find(b"\r\n", at)) >= 0:
             words = self.buffer[at:end].split(b" ")
@@ -92,7 +93,8 @@ class Connection:
                 if len(self.buffer) < end + 2 + size + 2:
                     break
                 payload = self.buffer[end + 2:end + 2 + size]
-                answers.append((words[1].rsplit(b".", 1)[1].decode(), payload[:head], payload[head:]))
+                token = words[1].rsplit(b".", 1)[1].decode()
+                answers.append((token, payload[:head], payload[head:]))
                 end += size + 2
             elif verb == b"PING":
                 self.write(b"PONG\r\n")
@@ -101,8 +103,8 @@ class Connection:
         return answers
 
     def ask_all(self, requests, seconds):
-        """The bodies of the answers to (subject, body, headers), all under way at once, in their order. TimeoutError
-        names the first that has none when the time is over."""
+        """Sends all requests, (subject, body, headers) each, at once, and returns the bodies of the
+        answers in their order. TimeoutError names the first request without an answer."""
         answers, end = {}, time.monotonic() + seconds
         for i, (subject, body, headers) in enumerate(requests):
             while not self.request(subject, body, str(i), headers) and time.monotonic() < end:
@@ -111,5 +113,5 @@ class Connection:
             answers.update({token: body for token, _, body in self.poll(0.1)})
         for i, (subject, _, _) in enumerate(requests):
             if not answers.get(str(i)):
-                raise TimeoutError(f"nobody answers {subject}")
+                raise TimeoutError(f"{subject} was not answered within {seconds} s")
         return [answers[str(i)] for i in range(len(requests))]

@@ -38,7 +38,7 @@ Test(@name@, take_order)
             WHEN("@name@.take", "{'order_id':'" ORDER "'}"),
             TAKEN,
             WHEN("@name@.take", "{'order_id':'" ORDER "'}"),
-            THEN_REFUSED("wrong_state", "order_id: the order is taken")),
+            THEN_REFUSED("already_taken", "order_id: the order is taken")),
         STORY("an order that nobody has paid",
             WHEN("@name@.take", "{'order_id':'" ORDER "'}"),
             THEN_REFUSED("not_found", "order_id")),

@@ -1,4 +1,4 @@
-"""Basics: waiting, failing, what a test needs, and the processes that it may leave behind."""
+"""Basics: waiting, failing, what a test needs, and the processes that a test may leave behind."""
 import contextlib
 import functools
 import importlib.machinery
@@ -13,23 +13,25 @@ import time
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 SCRIPTS = os.path.join(ROOT, "scripts")
 sys.path.insert(0, os.path.join(SCRIPTS, "lib"))
+# Waits for conditions have far limits, which only a condition that never comes reaches.
+os.environ.setdefault("JOURNEY_PATIENCE", "30")
+from journey.patience import far  # noqa: E402 - the path comes first
 
 SERVICES = ("account-svc", "order-svc")
 LOG = {"account-svc": "ACCOUNT", "order-svc": "ORDER"}          # a service's log and stream
-READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # whose durable stands on a stream
+READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # the reader of a stream
 MARK = "JOURNEY_FAULT_TEST"            # every process that a test starts inherits it
-FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as long as the catalogue says, else short
-SLOWER = float(os.environ.get("JOURNEY_FAULTS_SLOWER", "1"))    # how much longer all may take: sanitizers
+FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as often as the catalogue says
 SECRETS = re.compile(rb"tok_[a-z]|@example\.org|19\d\d-\d\d-\d\d|Market Street")
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Failed(Exception):
-    """The test has found something wrong."""
+    """The test has found a failure."""
 
 
 class Skipped(Exception):
-    """The test cannot be done here; the text says why."""
+    """The test cannot run here; the text says why."""
 
 
 def require(condition, what):
@@ -39,13 +41,19 @@ def require(condition, what):
 
 
 def wait_until(condition, what, seconds=10.0, tick=0.02):
-    """Asks until condition() is true, and returns what it said; fails with `what` when the time is over."""
-    end = time.monotonic() + seconds * SLOWER
+    """Polls condition() until it is true, and returns its value; fails with `what` after
+    JOURNEY_PATIENCE times the seconds."""
+    end = time.monotonic() + far(seconds)
     while not (value := condition()):
         if time.monotonic() > end:
-            raise Failed(f"not within {seconds * SLOWER:.0f} s: {what() if callable(what) else what}")
+            raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}")
         time.sleep(tick)
     return value
+
+
+def let_pass(seconds):
+    """Waits for a time that must pass: a pause, a window."""
+    time.sleep(seconds)
 
 
 @functools.cache
@@ -57,7 +65,17 @@ def script(name):
     return module
 
 
-# ---- What a test needs --------------------------------------------------------------------------------
+# ---- Parts of request bodies ---------------------------------------------------------------------
+
+def address_of(street, city="Bremen", postal_code="28195"):
+    return {"street": street, "city": city, "postal_code": postal_code, "country": "DE"}
+
+
+def order_of(account, sku="tea", quantity=1):
+    return {"account_id": account, "lines": [{"sku": sku, "quantity": quantity}]}
+
+
+# ---- What a test needs ---------------------------------------------------------------------------
 
 def has_crash_points(build):
     with open(os.path.join(build, "order-svc", "order-svc"), "rb") as file:
@@ -65,7 +83,8 @@ def has_crash_points(build):
 
 
 def faketime_library():
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
+                   "/usr/lib"):
         path = os.path.join(folder, "faketime", "libfaketimeMT.so.1")
         if os.path.exists(path):
             return path
@@ -79,7 +98,7 @@ def is_sanitized(build):
 
 NEEDS = {
     "crash points": lambda build: has_crash_points(build),
-    "no sanitizer": lambda build: not is_sanitized(build),   # what cannot be preloaded into one
+    "no sanitizer": lambda build: not is_sanitized(build),   # for libraries that are preloaded
     "root": lambda build: os.geteuid() == 0,
     "faketime": lambda build: faketime_library() is not None,
     "sqlite3": lambda build: shutil.which("sqlite3") is not None,
@@ -88,7 +107,8 @@ NEEDS = {
 
 
 def needs(*names, slow=False):
-    """What a test needs, from NEEDS; slow: only in a full run of scripts/faults, not in scripts/test."""
+    """What a test needs, from NEEDS. slow: the test runs only in scripts/faults, not in
+    scripts/test."""
     unknown = set(names) - set(NEEDS)
     if unknown:
         raise ValueError(f"unknown needs {unknown}")
@@ -99,10 +119,10 @@ def needs(*names, slow=False):
     return decorate
 
 
-# ---- What is left over -----------------------------------------------------------------------------------
+# ---- Leftover processes --------------------------------------------------------------------------
 
 def marked_processes():
-    """(pid, command) of what has inherited this test's mark, this process left out."""
+    """(pid, command) of each process that has inherited this test's mark, except this process."""
     mark, found = f"{MARK}={os.environ.get(MARK, '')}".encode(), []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
@@ -116,13 +136,14 @@ def marked_processes():
             if command:
                 found.append((int(pid), command))
         except OSError:
-            continue                   # it has ended, or is somebody else's
+            continue                   # the process has ended, or belongs to another user
     return found
 
 
 def leftovers(seconds=5.0):
-    """What is still alive after a test, by this test's mark; it is killed, one by one, and told."""
-    end = time.monotonic() + seconds
+    """The processes with this test's mark that are still alive after the test. They are killed one
+    by one, and reported."""
+    end = time.monotonic() + far(seconds)
     while (found := marked_processes()) and time.monotonic() < end:
         time.sleep(0.05)
     for pid, _ in found:

@@ -1,15 +1,15 @@
-"""Disk: a service of the mesh on a disk that fails as it is told, and a power cut (tests/mesh/breakable).
+"""Disk: a service on a disk that fails on command, and a power cut (tests/mesh/breakable).
 
-    mesh.be_breakable()                      # before up(): the programs that a test can break
+    mesh.be_breakable()                      # before up(): the breakable programs
     disk = Disk(mesh, "order-svc")           # before up(), too
     disk.plan("wal-write torn 3")            # see tests/mesh/breakable/faulty_disk.h
-    disk.struck()                            # how many calls have failed since then
+    disk.struck()                            # how many calls have failed since the plan
     disk.plan("")
 
     disk = Disk(mesh, "order-svc", power=True)
     mesh.kill("order-svc"); disk.cut_power(seed=1); mesh.start("order-svc")
 
-    python3 disk.py DATABASE FOLDER SEED     cuts the power of a service that was killed
+    python3 disk.py DATABASE FOLDER SEED     cuts the power of a killed service
 """
 import os
 import random
@@ -27,8 +27,10 @@ class Change:
     """A write or a truncation that was noted before it was made."""
 
     def __init__(self, kind, path, offset, length, old_size, old):
-        self.kind, self.path, self.offset, self.length, self.old_size, self.old = kind, path, offset, length, old_size, old
-        self.new, self.is_safe, self.is_lost = b"", False, False       # a sync has covered it; none ever will
+        self.kind, self.path, self.offset, self.length = kind, path, offset, length
+        self.old_size, self.old = old_size, old
+        # is_safe: a sync has covered the change; is_lost: no sync ever will
+        self.new, self.is_safe, self.is_lost = b"", False, False
 
     def take_back(self):
         with open(self.path, "r+b") as file:
@@ -66,8 +68,8 @@ class Disk:
         return os.path.join(self.folder, name)
 
     def plan(self, text):
-        """From now on; the same text twice is one plan, and its count goes on."""
-        self.before = len(self.lines())                # before it can strike
+        """Sets the plan from now on; the same text twice is one plan, whose count goes on."""
+        self.before = len(self.lines())                # before the plan can strike
         with open(self.path("plan"), "w", encoding="utf-8") as file:
             file.write(text)
 
@@ -85,10 +87,10 @@ class Disk:
         return cut_power(self.database, self.folder, seed)
 
 
-# ---- A power cut ----------------------------------------------------------------------------------------
+# ---- A power cut ---------------------------------------------------------------------------------
 
 def read_changes(database, folder):
-    """What the notes say, in order; whether a later sync has made each safe."""
+    """The noted changes in order, and whether a later sync has made each safe."""
     with open(os.path.join(folder, "undo"), "rb") as file:
         data = file.read()
     found, at = [], 0
@@ -97,8 +99,9 @@ def read_changes(database, folder):
         require(magic == MAGIC, f"the notes of the disk cannot be read at {at}")
         at += RECORD.size
         if at + old_length > len(data):
-            break                          # killed before all was noted, so that the change was not made
-        old, at, path = data[at:at + old_length], at + old_length, database + ("-wal" if number else "")
+            break                          # killed during the note, so the change was not made
+        old, path = data[at:at + old_length], database + ("-wal" if number else "")
+        at += old_length
         if kind in (WRITE, TRUNCATE):
             found.append(Change(kind, path, offset, length, old_size, old))
         elif kind == DELETE:
@@ -112,8 +115,8 @@ def read_changes(database, folder):
 
 
 def cut_power(database, folder, seed=None):
-    """After the service was killed: of what no sync had covered, each sector of 512 bytes is there or not, as the seed draws; without a
-    seed nothing of it is. Returns how many changes were in danger."""
+    """For a killed service: keeps or drops each sector of 512 bytes that no sync had covered, as
+    the seed decides; drops all of them without a seed. Returns the number of changes in danger."""
     changes, draw = read_changes(database, folder), random.Random(seed)
     for change in reversed(changes):
         change.take_back()
@@ -123,9 +126,9 @@ def cut_power(database, folder, seed=None):
         elif seed is not None:
             change.make_again(lambda: draw.random() < 0.5)
     with open(os.path.join(folder, "undo"), "wb"):
-        pass                               # all that is there now is on the disk
+        pass                               # the present content is on the disk
     if os.path.exists(database + "-shm"):
-        os.unlink(database + "-shm")       # it is made anew by whoever opens the file first
+        os.unlink(database + "-shm")       # SQLite rebuilds it
     return sum(not change.is_safe for change in changes)
 
 

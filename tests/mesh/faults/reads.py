@@ -1,4 +1,4 @@
-"""Reads: what is looked at all the time, beside a fault, by threads of their own. No answer is no fault.
+"""Reads: threads that check the mesh during a fault. A missing answer is no failure.
 
     with Reads(mesh, account), Watch(mesh):
         …                              # the fault
@@ -11,13 +11,14 @@ import sqlite3
 import threading
 import time
 
-from kit import LOG, SERVICES, require, wait_until
+from kit import LOG, SERVICES, address_of, require, slower, wait_until
 
 ANSWER_S = 0.5
 
 
 class Looker:
-    """A thread with a connection of its own, that runs `look` until the block ends, and then fails with what was wrong."""
+    """A thread with its own connection that calls `look` until the block ends, and then reports
+    what was wrong."""
 
     def __init__(self, mesh, name):
         self.mesh, self.connection, self.wrong = mesh, mesh.client(name), []
@@ -29,14 +30,15 @@ class Looker:
         return self
 
     def __exit__(self, failure, *_):
-        if failure is None:            # the fault may have kept it from looking
-            wait_until(lambda: self.has_seen_enough() or not self.thread.is_alive(), self.how_much, 10)
+        if failure is None:            # the fault may have delayed the looks
+            wait_until(lambda: self.has_seen_enough() or not self.thread.is_alive(), self.how_much,
+                       10)
         self.ends.set()
         self.thread.join()
         self.connection.close()
         if failure is None:
             require(not self.wrong, f"{self.wrong[:3]}")
-            require(self.has_seen_enough(), "what looks beside the fault has died")
+            require(self.has_seen_enough(), "the thread that checks during the fault has died")
 
     def run(self):
         while not self.ends.is_set():
@@ -44,8 +46,8 @@ class Looker:
             self.ends.wait(0.02)
 
     def ask(self, subject, body, key=None):
-        """The answer; {} when none came or it is an error."""
-        token, end = os.urandom(4).hex(), time.monotonic() + ANSWER_S
+        """The answer; {} without an answer, or for an error."""
+        token, end = os.urandom(4).hex(), time.monotonic() + slower(ANSWER_S)
         data = b"" if body is None else json.dumps(body).encode()
         self.connection.request(subject, data, token, [("Idempotency-Key", key)] if key else [])
         while (left := end - time.monotonic()) > 0 and not self.ends.is_set():
@@ -57,7 +59,8 @@ class Looker:
 
 
 class Reads(Looker):
-    """A client's reads never go back, and it sees its own writes when it asks for their position (I10)."""
+    """A client's reads never go back, and it reads its own writes when it asks for their position
+    (I10)."""
 
     def __init__(self, mesh, account):
         super().__init__(mesh, "reads")
@@ -71,23 +74,26 @@ class Reads(Looker):
         return f"reads are answered: {self.answered}, own writes: {self.own}"
 
     def read(self, subject, body, least=()):
-        """One question: its answer is not older than what was seen before, nor than `least`."""
-        seen = {log: place["position"] for log, place in self.ask(subject, body).get("as_of", {}).items()}
+        """One query: its answer must not be older than an earlier answer, nor than `least`."""
+        as_of = self.ask(subject, body).get("as_of", {})
+        seen = {log: place["position"] for log, place in as_of.items()}
         self.answered += bool(seen)
         for log, position in seen.items():
             if position < self.newest.get((subject, log), 0):
-                self.wrong.append(f"{subject} went back in {log} from {self.newest[subject, log]} to {position}")
+                self.wrong.append(
+                    f"{subject} went back in {log} from {self.newest[subject, log]} to {position}")
             self.newest[subject, log] = position
         for log, position in dict(least).items() if seen else ():
             if seen[log] < position:
-                self.wrong.append(f"{subject} was asked for {log} {position}, and answered as of {seen[log]}")
+                self.wrong.append(
+                    f"{subject} was asked for {log} {position}, and answered as of {seen[log]}")
 
     def look(self):
         for _ in range(5):
             self.read("order.products", {"limit": 1})
             self.read("account.get", {"account_id": self.account})
-        address = {"street": "7 Market Street", "city": "Bremen", "postal_code": "28195", "country": "DE"}
-        answer = self.ask("account.change-address", {"account_id": self.account, "address": address}, "reads-" + os.urandom(6).hex())
+        body = {"account_id": self.account, "address": address_of("7 Market Street")}
+        answer = self.ask("account.change-address", body, "reads-" + os.urandom(6).hex())
         if "position" in answer:
             self.own += 1
             least = {"ACCOUNT": answer["position"]}
@@ -96,7 +102,8 @@ class Reads(Looker):
 
 
 class Watch(Looker):
-    """At all times, what stands at the end of a stream is committed in its owner's log, with the same chain (I6, I7)."""
+    """At all times the end of a stream is committed in its owner's log, with the same chain (I6,
+    I7)."""
 
     def __init__(self, mesh):
         super().__init__(mesh, "watch")
@@ -109,11 +116,15 @@ class Watch(Looker):
         return f"the end of the streams can be compared: {self.compared} times"
 
     def newest(self, name):
-        """(position, chain) of the stream's last message; None."""
-        last = self.ask(f"$JS.API.STREAM.INFO.{LOG[name]}", None).get("state", {}).get("last_seq", 0)
-        message = self.ask(f"$JS.API.STREAM.MSG.GET.{LOG[name]}", {"seq": last}).get("message") if last else None
+        """(position, chain) of the stream's last message, or None."""
+        info = self.ask(f"$JS.API.STREAM.INFO.{LOG[name]}", None)
+        last, message = info.get("state", {}).get("last_seq", 0), None
+        if last:
+            get = f"$JS.API.STREAM.MSG.GET.{LOG[name]}"
+            message = self.ask(get, {"seq": last}).get("message")
         head = base64.b64decode(message.get("hdrs", "")).decode() if message else ""
-        found = re.search(r"^Journey-Position: *(\d+)\r$", head, re.M), re.search(r"^Journey-Chain: *(\w+)\r$", head, re.M)
+        found = (re.search(r"^Journey-Position: *(\d+)\r$", head, re.M),
+                 re.search(r"^Journey-Chain: *(\w+)\r$", head, re.M))
         return (int(found[0][1]), found[1][1]) if all(found) else None
 
     def look(self):
@@ -122,9 +133,11 @@ class Watch(Looker):
             if newest is None:
                 continue
             try:
-                rows = self.mesh.query(name, "SELECT lower(hex(chain)) FROM event_log WHERE position = ?", newest[0])
+                rows = self.mesh.query(
+                    name, "SELECT lower(hex(chain)) FROM event_log WHERE position = ?", newest[0])
             except sqlite3.OperationalError:
-                continue               # it starts at this moment
+                continue               # the service is starting
             self.compared += 1
             if rows != [(newest[1],)]:
-                self.wrong.append(f"{LOG[name]} {newest[0]} is in the stream with chain {newest[1]}, in the log: {rows}")
+                self.wrong.append(f"{LOG[name]} {newest[0]} is in the stream with chain "
+                                  f"{newest[1]}, in the log: {rows}")

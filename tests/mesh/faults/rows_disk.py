@@ -1,5 +1,6 @@
-"""Rows of the disk below a real service, by a file system of SQLite that fails as it is told (tests/mesh/breakable): full, failing reads,
-writes and syncs, torn writes, and a power cut. No rights are needed, and a build with sanitizers bears it."""
+"""Rows of the disk below a real service, by a file system of SQLite's that fails on command
+(tests/mesh/breakable): full, failing reads, writes and syncs, torn writes, and a power cut. These
+tests need no rights, and run with sanitizers."""
 import itertools
 import random
 
@@ -12,7 +13,7 @@ EXIT_IO = "event=(commit_unknown|cannot_start)"
 
 
 class Customers:
-    """A load that goes on for as long as a test asks for it."""
+    """A load that goes on for as long as a test needs it."""
 
     def __init__(self, mesh):
         self.mesh, self.seeds, self.load = mesh, itertools.count(100), None
@@ -29,7 +30,8 @@ class Customers:
 
 
 def on_disk(mesh, power=False):
-    """A mesh whose services stand on faulty disks, and customers: their disks, and the customers."""
+    """A mesh whose services run on faulty disks, under a load. Returns the disks and the
+    customers."""
     mesh.be_breakable()
     disks = {name: Disk(mesh, name, power) for name in SERVICES}
     mesh.up()
@@ -39,12 +41,13 @@ def on_disk(mesh, power=False):
 
 
 def is_settled(mesh, name):
-    """It has ended, or it has got over it."""
+    """Whether the service has ended, or is ready again."""
     return not mesh.runs(name) or mesh.state(name) == "ready"
 
 
 def strike(mesh, disk, customers, name, plan):
-    """One plan on a running service: it strikes; then the service has ended without an answer and is started again, or goes on."""
+    """Applies one plan to a running service until it strikes; afterwards the service has ended
+    without an answer and is restarted, or goes on."""
     mesh.mark()
     size = mesh.log_size(name)
     disk.plan(plan)
@@ -63,7 +66,8 @@ def strike(mesh, disk, customers, name, plan):
 
 
 def strike_at_start(mesh, disk, name, plan):
-    """The service was killed, its WAL is there; the plan strikes while it recovers, or never. Then it starts."""
+    """Kills the service, and applies the plan to its recovery from the WAL. The plan strikes or
+    not; then the service starts."""
     mesh.kill(name)
     disk.plan(plan)
     mesh.start(name, wait=False)
@@ -77,7 +81,8 @@ def strike_at_start(mesh, disk, name, plan):
 
 
 def at_every_call(mesh, operation, errors, full):
-    """Each error at the 1st, 2nd … such call of each service; both while it runs and while it recovers."""
+    """Each error at the 1st, 2nd … such call of each service, both while the service runs and while
+    it recovers."""
     disks, customers = on_disk(mesh)
     deaths = strikes = 0
     for error in errors:
@@ -86,15 +91,16 @@ def at_every_call(mesh, operation, errors, full):
                 deaths += strike(mesh, disks[name], customers, name, f"{operation} {error} {nth}")
                 strikes += 1
             if kit.FULL or nth == 1:
-                strike_at_start(mesh, disks[SERVICES[nth % 2]], SERVICES[nth % 2], f"{operation} {error} {nth}")
+                strike_at_start(mesh, disks[SERVICES[nth % 2]], SERVICES[nth % 2],
+                                f"{operation} {error} {nth}")
     customers.finish()
     mesh.check()
     return f"figure: {strikes} strikes, {deaths} ends without an answer"
 
 
 def fault_22_disk_says_full(mesh):
-    """Every change of a service's files is refused for want of space, under load. Requests get `busy`, the state is `degraded`, queries
-    go on; it recovers by itself."""
+    """Every change of a service's files fails for lack of space, under load. Requests are refused
+    as `busy`, the state is `degraded`, queries are answered, and the service recovers by itself."""
     mesh.be_breakable()
     disk = Disk(mesh, "order-svc")
     mesh.up()
@@ -103,21 +109,23 @@ def fault_22_disk_says_full(mesh):
     def full():
         disk.plan("change full 1 0")
         yield
-        require(disk.struck() > 0, "the fault did not strike")
+        require(disk.struck() > 0, "the fault had no effect")
         disk.plan("")
     disk_full(mesh, full)
 
 
 def fault_23_every_write(mesh):
-    """The nth write of a running service fails: EIO, half of it written and EIO, half of it and no space; for the first writes, in a
-    full run for the first 30. The same while it recovers from a kill."""
+    """The nth write of a running service fails: EIO, half of it written and EIO, half of it and no
+    space; for the first writes, in a full run for the first 30. The same happens while the service
+    recovers from a kill."""
     return at_every_call(mesh, "write", ("io", "torn", "short"), 30)
 
 
 @needs(slow=True)
 def fault_23_every_read(mesh):
-    """The nth read of a service fails with EIO while it recovers from a kill, for some reads; in a full run for each of the first 60.
-    It says why it ends, or goes on. A running service has its pages in memory, and reads next to nothing."""
+    """The nth read of a service fails with EIO while the service recovers from a kill, for some
+    reads; in a full run for each of the first 60. The service logs why it ends, or goes on. A
+    running service has its pages in memory, and reads next to nothing."""
     disks, customers = on_disk(mesh)
     struck = 0
     for nth in range(1, 61) if kit.FULL else (1, 2, 4, 8, 16, 32):
@@ -133,8 +141,9 @@ def fault_23_every_read(mesh):
 
 @needs(slow=True)
 def fault_24_every_sync_then_power_cut(mesh):
-    """The nth sync of a service fails, and what it was to save is lost for good, whatever later syncs say. It ends without an answer;
-    then the power is cut, and what no sync covered is there or not, sector by sector. For the first syncs; in a full run the first 30."""
+    """The nth sync of a service fails, and the unsynced data is lost for good, whatever later syncs
+    return. The service ends without an answer; then the power is cut, and unsynced data is kept or
+    lost, sector by sector. For the first syncs; in a full run the first 30."""
     disks, customers = on_disk(mesh, power=True)
     danger = 0
     nths = range(1, (30 if kit.FULL else 3) + 1)
@@ -159,15 +168,16 @@ def fault_24_every_sync_then_power_cut(mesh):
 
 
 def fault_25_power_cut_on_a_service(mesh):
-    """The power of a running service is cut under load, at random and in the middle of a write or before a sync: what no sync covered
-    is gone, or there sector by sector. All that was answered is there; with NORMAL instead of FULL it is not:
-    see `sync_before_reply` below."""
+    """The power of a running service is cut under load, at random, during a write or before a sync:
+    unsynced data is lost, or kept sector by sector. Every answered request is there; with NORMAL
+    instead of FULL it is not: see `sync_before_reply` below."""
     disks, customers = on_disk(mesh, power=True)
     draw, danger, cuts = random.Random(25), 0, 100 if kit.FULL else 6
     for cut in range(cuts):
         name = SERVICES[draw.randrange(2)]
         mesh.mark()
-        disks[name].plan(f"{draw.choice(('write', 'wal-write', 'sync', 'change'))} kill {draw.randrange(1, 30)}")
+        disks[name].plan(
+            f"{draw.choice(('write', 'wal-write', 'sync', 'change'))} kill {draw.randrange(1, 30)}")
 
         def is_dead(name=name):
             customers.go_on()

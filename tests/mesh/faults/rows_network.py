@@ -10,7 +10,8 @@ from journey.proxy import TO_CLIENT, TO_SERVER, Proxy
 
 
 def behind_proxies(mesh):
-    """A mesh whose services reach the server through a proxy each; customers reach it directly."""
+    """A mesh whose services reach the server through one proxy each; customers reach the server
+    directly."""
     mesh.up()
     proxies = {}
     for name in SERVICES:
@@ -23,7 +24,7 @@ def behind_proxies(mesh):
 
 
 def passes(proxy):
-    """How much the proxy has carried, both ways."""
+    """How many bytes the proxy has carried, both ways."""
     return sum(proxy.carried.values())
 
 
@@ -40,7 +41,7 @@ def partition(mesh, seconds):
         size = mesh.log_size(name)
         proxies[name].partition()
         before, end = passes(proxies[name]), time.monotonic() + seconds
-        if seconds > 12:                                   # two pings without an answer, five seconds apart
+        if seconds > 12:  # two pings without an answer, five seconds apart
             told(mesh, name, size, "disconnected")
         wait_until(lambda: time.monotonic() > end, "the partition is over", seconds + 1)
         require(passes(proxies[name]) == before, "the partition let something through")
@@ -51,18 +52,21 @@ def partition(mesh, seconds):
 
 
 def fault_32_partition_short(mesh):
-    """Each service in turn is cut off from the server for a second and a half, under load; the connections stay. All goes on after."""
+    """Each service in turn is cut off from the server for a second and a half, under load; the
+    connections stay open. Afterwards all work goes on."""
     partition(mesh, 1.5)
 
 
 @needs(slow=True)
 def fault_32_partition_long(mesh):
-    """Each service in turn is cut off for longer than it bears (16 s; in a full run 60 s). It notices, connects anew, and goes on."""
+    """Each service in turn is cut off for longer than its pings allow (16 s; in a full run 60 s).
+    The service notices, reconnects, and goes on."""
     partition(mesh, 60 if kit.FULL else 16)
 
 
 class Namespace:
-    """A network namespace of its own, joined to this machine by a pair of interfaces, whose packets nft can drop."""
+    """A network namespace, joined to this machine by a pair of interfaces, whose packets nft can
+    drop."""
 
     def __init__(self):
         self.name = f"mesh{os.getpid()}"
@@ -74,14 +78,16 @@ class Namespace:
                 raise kit.Skipped(f"{tool} is not here")
         try:
             self.command("ip", "netns", "add", self.name)
-            self.command("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", self.name)
+            self.command("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns",
+                         self.name)
             self.command("ip", "addr", "add", net + ".1/30", "dev", here)
             self.command("ip", "link", "set", here, "up")
             self.inside("ip", "addr", "add", net + ".2/30", "dev", there)
             self.inside("ip", "link", "set", there, "up")
         except subprocess.CalledProcessError as error:
             self.close()
-            raise kit.Skipped(f"no network namespace can be made: {error.stderr.decode().strip()}") from None
+            raise kit.Skipped(
+                f"no network namespace can be made: {error.stderr.decode().strip()}") from None
 
     @staticmethod
     def command(*words):
@@ -91,8 +97,10 @@ class Namespace:
         self.command("ip", "netns", "exec", self.name, *words)
 
     def drop(self):
-        self.inside("nft", "add table inet cut; add chain inet cut gone { type filter hook output priority 0; policy drop; };"
-                    " add chain inet cut come { type filter hook input priority 0; policy drop; }")
+        self.inside(
+            "nft", "add table inet cut;"
+            " add chain inet cut gone { type filter hook output priority 0; policy drop; };"
+            " add chain inet cut come { type filter hook input priority 0; policy drop; }")
 
     def heal(self):
         self.inside("nft", "delete table inet cut")
@@ -103,8 +111,9 @@ class Namespace:
 
 @needs("root", slow=True)
 def fault_32_packets_dropped(mesh):
-    """The kernel drops every packet between order-svc, in a network namespace, and the server, for 16 s (in a full run 60 s). The
-    service notices, connects anew, and goes on; the other one never feels it."""
+    """The kernel drops every packet between order-svc, in a network namespace, and the server, for
+    16 s (in a full run 60 s). order-svc notices, reconnects, and goes on; account-svc is not
+    affected."""
     space = Namespace()
     try:
         mesh.up()
@@ -122,7 +131,7 @@ def fault_32_packets_dropped(mesh):
         size, end = mesh.log_size("order-svc"), time.monotonic() + (60 if kit.FULL else 16)
         space.drop()
         told(mesh, "order-svc", size, "disconnected")
-        require(mesh.state("account-svc") == "ready", "account-svc feels it")
+        require(mesh.state("account-svc") == "ready", "account-svc is affected")
         wait_until(lambda: time.monotonic() > end, "the partition is over", 62)
         space.heal()
         mesh.wait_takes("order-svc", 30)
@@ -135,7 +144,8 @@ def fault_32_packets_dropped(mesh):
 
 
 def fault_33_connections_reset(mesh):
-    """All connections of both services are reset again and again under load. They connect anew each time; nothing is lost."""
+    """All connections of both services are reset repeatedly under load. The services reconnect each
+    time; no event is lost."""
     proxies = behind_proxies(mesh)
     load = mesh.load(seconds=3, rate=80)
     mesh.wait_orders(60)
@@ -158,7 +168,7 @@ def one_way(mesh, direction):
     for name in SERVICES:
         proxies[name].hold(direction)
         end = time.monotonic() + 5
-        wait_until(lambda: time.monotonic() > end, "five seconds", 6)   # longer than the relay waits for an answer
+        wait_until(lambda: time.monotonic() > end, "the relay's timeout has passed", 6)
         proxies[name].heal()
         mesh.wait_takes(name, 30)
     load.finish()
@@ -167,13 +177,15 @@ def one_way(mesh, direction):
 
 @needs(slow=True)
 def fault_33_nothing_reaches_the_server(mesh):
-    """For five seconds nothing of a service reaches the server, while it still hears it: publishes hang, and time out."""
+    """For five seconds nothing from a service reaches the server, while the service still receives:
+    publishes hang, and time out."""
     one_way(mesh, TO_SERVER)
 
 
 @needs(slow=True)
 def fault_33_nothing_reaches_the_service(mesh):
-    """For five seconds a service hears nothing: what it published is stored, and no acknowledgement comes (I6)."""
+    """For five seconds a service receives nothing: its published events are stored, and no
+    acknowledgement arrives (I6)."""
     one_way(mesh, TO_CLIENT)
 
 
@@ -185,7 +197,7 @@ def bad_line(mesh, seconds=3, **treatment):
     require(mesh.head("order-svc")[0] > 5, "nothing was ordered on the bad line")
     for proxy in proxies.values():
         require(passes(proxy) > 10000, "the line was not used")
-    mesh.quiet()                                           # also on the bad line
+    mesh.quiet()                                           # still on the bad connection
     for proxy in proxies.values():
         proxy.heal()
     mesh.check()
@@ -193,16 +205,17 @@ def bad_line(mesh, seconds=3, **treatment):
 
 @needs(slow=True)
 def fault_34_loss(mesh):
-    """Of the pieces between services and server 10 % come late, as when their packets are lost and sent again."""
+    """Of the pieces between services and server 10 % come late, as lost and retransmitted packets
+    do."""
     bad_line(mesh, seconds=5, piece=1400, loss=0.1)
 
 
 @needs(slow=True)
 def fault_34_delay(mesh):
-    """All that passes between services and server comes 200 ms later."""
+    """All messages between services and server are delayed by 200 ms."""
     bad_line(mesh, delay_s=0.2)
 
 
 def fault_34_one_byte_at_a_time(mesh):
-    """All that passes between services and server comes one byte at a time."""
+    """All data between services and server comes one byte at a time."""
     bad_line(mesh, seconds=2, piece=1)

@@ -1,21 +1,23 @@
-"""Row 43: the payment provider, played by a thread of the test that answers as it is told."""
+"""Row 43: the payment provider, played by a thread of the test."""
 import collections
 import json
 import threading
 import time
 
-from kit import needs, require, wait_until
+from kit import needs, require, slower, wait_until
 from journey.natsline import Connection
 
 IN_FLIGHT = 16
 
 
 class Provider(Connection):
-    """Answers psp.charge and psp.void as its contract wants: a key that was charged gets the same answer again."""
+    """Answers psp.charge and psp.void as the contract wants: a key that was charged gets the same
+    answer again."""
 
     def __init__(self, url):
         super().__init__(url, "provider")
         self.mode = "prompt"               # prompt, slow, silent, twice, dying
+        self.timeout_s = slower(0.4)       # order-svc's
         self.charged, self.voided = {}, set()
         self.calls, self.wrong = collections.Counter(), []
         self.delayed = []                  # (due, reply subject, answer)
@@ -51,7 +53,7 @@ class Provider(Connection):
                 self.say(*due[1:])
 
     def parse(self):
-        """As that of Connection, but what comes is a request with a reply subject."""
+        """Like Connection.parse, but for requests, with a reply subject."""
         at = 0
         while (end := self.buffer.find(b"\r\n", at)) >= 0:
             words = self.buffer[at:end].split()
@@ -60,7 +62,8 @@ class Provider(Connection):
                 head, size = (int(words[-2]) if verb == b"HMSG" else 0), int(words[-1])
                 if len(self.buffer) < end + 2 + size + 2:
                     break
-                self.take(words[1].decode(), words[3].decode(), json.loads(self.buffer[end + 2 + head:end + 2 + size]))
+                self.take(words[1].decode(), words[3].decode(),
+                          json.loads(self.buffer[end + 2 + head:end + 2 + size]))
                 end += size + 2
             elif verb == b"PING":
                 self.write(b"PONG\r\n")
@@ -80,29 +83,37 @@ class Provider(Connection):
             answer = {"status": "voided"}
         else:
             declined = body["card_token"].startswith("tok_declined")
-            answer = {"status": "declined", "reason": "insufficient_funds"} if declined else {"status": "paid"}
+            answer = {"status": "paid"}
+            if declined:
+                answer = {"status": "declined", "reason": "insufficient_funds"}
             before = self.charged.setdefault(key, (answer["status"], body["amount"]))
             if before != (answer["status"], body["amount"]):
-                self.wrong.append(f"{key} was {before}, and is asked for again as {answer['status']} {body['amount']}")
-        if self.mode in ("silent", "dying"):   # the charge is done, and the answer never comes
+                self.wrong.append(f"{key} was {before}, and is charged again as "
+                                  f"{answer['status']} {body['amount']}")
+        if self.mode in ("silent", "dying"):   # charged, without an answer
             return
         if self.mode == "slow":
-            self.delayed.append((time.monotonic() + 0.7, reply_to, answer))
+            self.delayed.append((time.monotonic() + 1.75 * self.timeout_s, reply_to, answer))
             return
         self.say(reply_to, answer)
         if self.mode == "twice":
             self.say(reply_to, answer)
-            self.delayed.append((time.monotonic() + 0.2, reply_to, answer))
+            self.delayed.append((time.monotonic() + 0.5 * self.timeout_s, reply_to, answer))
 
 
 def orders_at_odds(mesh, provider):
-    """What was charged and not taken back is exactly what the log calls paid, once each (I9)."""
-    events = mesh.query("order-svc", "SELECT type, data FROM event_log WHERE type IN ('OrderPaid', 'PaymentFailed')")
+    """The disagreements of charges and log: what was charged and not voided is exactly what the log
+    calls paid, once each (I9)."""
+    events = mesh.query(
+        "order-svc",
+        "SELECT type, data FROM event_log WHERE type IN ('OrderPaid', 'PaymentFailed')")
     ended = collections.Counter()
     for kind, data in events:
         value = json.loads(data)
-        ended[f"{value['order_id']}/{value['attempt']}", "paid" if kind == "OrderPaid" else "declined"] += 1
-    wrong = [f"{key} ended {count} times as {status}" for (key, status), count in ended.items() if count != 1]
+        ended[f"{value['order_id']}/{value['attempt']}",
+              "paid" if kind == "OrderPaid" else "declined"] += 1
+    wrong = [f"{key} ended {count} times as {status}"
+             for (key, status), count in ended.items() if count != 1]
     for key, (status, _) in provider.charged.items():
         if status == "paid" and key not in provider.voided and ended[key, "paid"] != 1:
             wrong.append(f"{key} was charged and is not paid in the log")
@@ -113,10 +124,13 @@ def orders_at_odds(mesh, provider):
 
 
 def with_provider(mesh, mode, during=lambda provider: None):
-    """A load whose charges go to a provider in this mode, that is prompt again in the end."""
-    mesh.flags["order-svc"] = ["--payment", "nats", "--payment-timeout-ms", "400", "--payment-inflight-max", str(IN_FLIGHT)]
+    """A load whose charges go to a provider in this mode, which is prompt again in the end."""
     mesh.up()
     with Provider(mesh.url) as provider:
+        timeout_ms = str(int(1000 * provider.timeout_s))
+        mesh.flags["order-svc"] = ["--payment", "nats", "--payment-timeout-ms", timeout_ms,
+                                   "--payment-inflight-max", str(IN_FLIGHT)]
+        mesh.restart("order-svc")
         load = mesh.load(seconds=2, rate=80)
         wait_until(lambda: len(provider.charged) > 20, "the provider is asked")
         provider.mode = mode
@@ -124,45 +138,53 @@ def with_provider(mesh, mode, during=lambda provider: None):
         load.finish()
         provider.mode = "prompt"
         mesh.check(wait=40)
-        wait_until(lambda: not orders_at_odds(mesh, provider), lambda: f"log and provider agree: {orders_at_odds(mesh, provider)[:3]}", 10)
+        wait_until(lambda: not orders_at_odds(mesh, provider),
+                   lambda: f"log and provider agree: {orders_at_odds(mesh, provider)[:3]}", 10)
         require(not provider.wrong, f"{provider.wrong[:3]}")
-        return f"{len(provider.charged)} charges, {sum(provider.calls.values())} calls, {len(provider.voided)} taken back"
+        return (f"{len(provider.charged)} charges, {sum(provider.calls.values())} calls, "
+                f"{len(provider.voided)} voided")
 
 
 @needs(slow=True)
 def fault_43_provider_slow(mesh):
-    """The provider answers after the time-out. The same charge is asked for again under the same key, and ends once."""
+    """The provider answers after the timeout. The same charge is retried under the same key, and
+    ends once."""
     return with_provider(mesh, "slow")
 
 
 @needs(slow=True)
 def fault_43_provider_silent(mesh):
-    """The provider charges and does not answer, for a while. Each charge is asked for again under its key, and ends once."""
+    """The provider charges and does not answer, for a while. Each charge is retried under its key,
+    and ends once."""
     def during(provider):
         asked = sum(provider.calls.values())
-        wait_until(lambda: sum(provider.calls.values()) > asked + 2 * IN_FLIGHT, "charges are asked for again", 15)
+        wait_until(lambda: sum(provider.calls.values()) > asked + 2 * IN_FLIGHT,
+                   "charges are retried", 15)
     return with_provider(mesh, "silent", during)
 
 
 def fault_43_provider_answers_twice(mesh):
-    """The provider answers each charge three times. It ends once."""
+    """The provider answers each charge three times. Each charge ends once."""
     return with_provider(mesh, "twice")
 
 
 def fault_43_provider_dies_between_charge_and_answer(mesh):
-    """The provider charges, and dies before it answers; another takes its place on the same ledger. Nobody is charged twice."""
+    """The provider charges, and dies before it answers; another provider takes over its ledger. No
+    order is charged twice."""
     def during(provider):
         asked = len(provider.charged)
         wait_until(lambda: len(provider.charged) > asked + 5, "it has charged without an answer")
         provider.away_until = time.monotonic() + 2
-        wait_until(lambda: mesh.log_has("order-svc", "event=work_unreachable work=charge"), "order-svc says that nobody is there")
+        wait_until(lambda: mesh.log_has("order-svc", "event=work_unreachable work=charge"),
+                   "order-svc reports the missing provider")
         provider.mode = "prompt"
     return with_provider(mesh, "dying", during)
 
 
 @needs(slow=True)
 def fault_43_service_dies_between_charge_and_answer(mesh):
-    """order-svc is killed with charges under way, several times. The answers go nowhere; the next start asks again under the keys."""
+    """order-svc is killed with charges in flight, several times. The answers are lost; the next
+    start retries under the same keys."""
     def during(provider):
         for _ in range(3):
             asked = sum(provider.calls.values())

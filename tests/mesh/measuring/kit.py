@@ -1,4 +1,4 @@
-"""Kit: what the tests of scripts/compare and scripts/bench share: checks that are counted, and runs that are interrupted."""
+"""Kit: shared by the tests of scripts/compare and scripts/bench: checks, interrupted runs."""
 import os
 import pathlib
 import signal
@@ -11,7 +11,7 @@ PASSED = []
 
 
 def check(title, is_right, *said):
-    """1 when it is not right; the counts are printed at the end."""
+    """Counts and prints a check; 1 when it failed."""
     PASSED.append(bool(is_right))
     print("ok    " if is_right else "FAILED", title, *([] if is_right else said), flush=True)
     return not is_right
@@ -23,7 +23,7 @@ def finish(failed):
 
 
 def children_of(folder):
-    """Processes whose command line names a folder, as those of a run do."""
+    """The processes whose command line has the folder, as those of a run."""
     found = []
     for place in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -35,18 +35,21 @@ def children_of(folder):
 
 
 def interrupted_run(program, words, folder, processes):
-    """Started, interrupted when it has so many processes, and nothing is left."""
+    """Starts a run, interrupts it when it has so many processes, and checks that none is left."""
     environment = {**os.environ, "TMPDIR": str(folder)}
-    run = subprocess.Popen([SCRIPTS / program, *words], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    run = subprocess.Popen([SCRIPTS / program, *words], cwd=folder, env=environment,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
     while len(children_of(folder)) < processes and run.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    failed = check("a run starts its processes below its folder", len(children_of(folder)) >= processes, children_of(folder))
+    failed = check("a run starts its processes below its folder",
+                   len(children_of(folder)) >= processes, children_of(folder))
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
-    failed += check("it says that it was interrupted", run.returncode == 130 and "interrupted" in said, run.returncode, said)
-    failed += check("none is left", not children_of(folder), children_of(folder))
+    failed += check("the run reports the interruption", run.returncode == 130
+                    and "interrupted" in said, run.returncode, said)
+    failed += check("no process is left", not children_of(folder), children_of(folder))
     failed += check("nor a folder", not list(folder.glob(f"{program}.*")), list(folder.iterdir()))
     return failed
 
@@ -54,9 +57,11 @@ def interrupted_run(program, words, folder, processes):
 def usage(program, refused):
     failed = 0
     for words in refused:
-        run = subprocess.run([SCRIPTS / program, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        run = subprocess.run([SCRIPTS / program, *words], stdin=subprocess.DEVNULL,
+                             capture_output=True, timeout=60, check=False)
         failed += check(f"{' '.join(words)} is refused", run.returncode == 2, run)
-    run = subprocess.run([SCRIPTS / program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([SCRIPTS / program, "--help"], stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True, timeout=60, check=False)
     return failed + check("--help", run.returncode == 0 and "EXAMPLES" in run.stdout, run)
 
 

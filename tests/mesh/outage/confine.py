@@ -5,9 +5,10 @@ USAGE
     confine.py UNIT PROGRAM [ARGUMENT…]
 
 WHAT IT DOES
-    Reads the SystemCallFilter lines of the unit as systemd does, with the sets that systemd-analyze knows, and becomes the
-    program. A call that the unit refuses kills it (SIGSYS), whatever the unit's SystemCallErrorNumber says, so that it is
-    noticed. Root becomes nobody first, since the unit's user is not root, and libraries do more for root.
+    Reads the SystemCallFilter lines of the unit as systemd does, with the sets that systemd-analyze
+    knows, and executes the program. A forbidden call kills the program (SIGSYS), whatever the
+    unit's SystemCallErrorNumber says, so that the call is noticed. Root first becomes the user
+    nobody: the unit's user is not root, and libraries do more for root.
 """
 import os
 import pwd
@@ -19,15 +20,18 @@ import seccomp                          # of the distribution, as is this Python
 
 
 def members(name):
-    """The calls of @set, with those of the sets in it; a call is itself."""
+    """The calls of @set, with those of its subsets; for a call, the call itself."""
     if not name.startswith("@"):
         return {name}
-    said = subprocess.run(["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True).stdout
-    return set().union(*(members(line.strip()) for line in said.splitlines()[1:] if line.strip() and not line.strip().startswith("#")))
+    said = subprocess.run(["systemd-analyze", "syscall-filter", name], capture_output=True,
+                          text=True, check=True).stdout
+    return set().union(*(members(line.strip())
+                         for line in said.splitlines()[1:]
+                         if line.strip() and not line.strip().startswith("#")))
 
 
 def allowed_by(unit):
-    """The first line makes it a list of what is allowed; one with ~ takes away."""
+    """The allowed calls: lines add calls, and lines with ~ remove calls."""
     calls = members("@default")
     with open(unit, encoding="utf-8") as file:
         for minus, names in re.findall(r"^SystemCallFilter=(~?)(.*)$", file.read(), re.M):

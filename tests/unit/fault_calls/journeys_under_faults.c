@@ -105,7 +105,8 @@ struct stage {
     struct loop loop;
     _Bool is_open;
     char path[128];
-    int refused; /* of the newest request: it was answered with a refusal that stays */
+    const struct refusal_type
+        *refused; /* of the newest request: it was answered with a refusal that stays */
 };
 
 static long runs, failed_steps, unknown_outcomes, injected;
@@ -179,14 +180,14 @@ static int run_once(struct stage *stage, struct item *item, int64_t now_ms)
     int r = loop_run(&stage->loop, &item, item != NULL, now_ms, batch);
     must(r == 0 || batch->aborted || batch->outcome_unknown,
          "a failed batch that says neither of the two");
-    stage->refused = 0;
+    stage->refused = NULL;
     for (struct item *done = batch->items; done && r == 0; done = done->next) {
         if (done->kind == ITEM_EVENT && done->outcome != OUTCOME_DONE &&
             done->outcome != OUTCOME_REPEAT)
             must(0, "the event was not applied (outcome %d): %s", done->outcome,
                  done->message ? done->message : "");
         if (done->kind != ITEM_COMMAND ||
-            (done->outcome == OUTCOME_REFUSED && refusal_is_transient(done->refusal)))
+            (done->outcome == OUTCOME_REFUSED && done->refusal->is_transient))
             r = done->kind == ITEM_COMMAND ? -ERR_MEMORY : r;
         else
             must(events_of(stage, done) == (done->outcome == OUTCOME_DONE),

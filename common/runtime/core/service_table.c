@@ -1,0 +1,117 @@
+/* Service table: see service_table.h. */
+#include "runtime/core/service_table.h"
+#include "runtime/core/event_text.h"
+#include <string.h>
+
+/* ---- Finding --------------------------------------------------------------------------------- */
+
+struct source service_as_source(const struct service *service)
+{
+    return (struct source){ .log = service->log,
+                            .service = service->name,
+                            .prefix = service->prefix,
+                            .events = service->events };
+}
+
+const struct event_type *event_type_of_schema(const struct service *service,
+                                              const struct schema *schema)
+{
+    for (const struct event_type *type = service->events; type->name; type++)
+        if (type->schema == schema)
+            return type;
+    return NULL;
+}
+
+const struct event_type *event_type_of_name(const struct event_type *events, const char *name)
+{
+    for (const struct event_type *type = events; type && type->name; type++)
+        if (strcmp(type->name, name) == 0)
+            return type;
+    return NULL;
+}
+
+const struct call_type *call_type_of_subject(const struct service *service, const char *subject)
+{
+    for (const struct call_type *type = service->calls; type && type->subject; type++)
+        if (strcmp(type->subject, subject) == 0)
+            return type;
+    return NULL;
+}
+
+/* ---- Checking -------------------------------------------------------------------------------- */
+
+static int check_refusals(const struct service *service)
+{
+    for (const struct refusal_type *type = service->refusals; type && type->code; type++) {
+        if (type->number <= 0 || refusal_find(NULL, type->number))
+            return fail(ERR_INTERNAL, "the refusal %s has the number %d of the runtime", type->code,
+                        type->number);
+        if (type->status < 400 || type->status > 599)
+            return fail(ERR_INTERNAL, "the refusal %s has the status %d", type->code, type->status);
+        if (refusal_find(service->refusals, type->number) != type)
+            return fail(ERR_INTERNAL, "the refusal %s has the number of another", type->code);
+    }
+    return 0;
+}
+
+static int check_subject(const struct service *service, const char *subject)
+{
+    int count = 0;
+    for (const struct command *c = service->commands; c && c->subject; c++)
+        count += strcmp(c->subject, subject) == 0;
+    for (const struct query_type *q = service->queries; q && q->subject; q++)
+        count += strcmp(q->subject, subject) == 0;
+    return count == 1 ? 0 : fail(ERR_INTERNAL, "%s is answered twice", subject);
+}
+
+static int check_requests(const struct service *service)
+{
+    int r = 0;
+    for (const struct command *c = service->commands; r == 0 && c && c->subject; c++)
+        r = c->request && c->reply && c->decide && c->answer
+                ? check_subject(service, c->subject)
+                : fail(ERR_INTERNAL, "%s lacks a schema or a function", c->subject);
+    for (const struct query_type *q = service->queries; r == 0 && q && q->subject; q++)
+        r = q->request && q->reply && q->ask
+                ? check_subject(service, q->subject)
+                : fail(ERR_INTERNAL, "%s lacks a schema or a function", q->subject);
+    return trace(r);
+}
+
+static int check_events(const struct event_type *events)
+{
+    for (const struct event_type *type = events; type && type->name; type++) {
+        if (!event_name_is_valid(type->name))
+            return fail(ERR_INTERNAL, "%s is no name of an event", type->name);
+        if (!type->schema || !type->apply)
+            return fail(ERR_INTERNAL, "the event %s lacks its schema or its apply", type->name);
+        if (event_type_of_name(events, type->name) != type)
+            return fail(ERR_INTERNAL, "the event %s is there twice", type->name);
+    }
+    return 0;
+}
+
+static int check_calls(const struct service *service)
+{
+    for (const struct call_type *type = service->calls; type && type->subject; type++) {
+        if (!type->request || !type->reply)
+            return fail(ERR_INTERNAL, "the call %s lacks a schema", type->subject);
+        if (call_type_of_subject(service, type->subject) != type)
+            return fail(ERR_INTERNAL, "the call %s is there twice", type->subject);
+    }
+    return 0;
+}
+
+int service_check(const struct service *service)
+{
+    int r = check_refusals(service);
+    if (r == 0)
+        r = check_requests(service);
+    if (r == 0)
+        r = check_events(service->events);
+    for (const struct source *source = service->sources; r == 0 && source && source->log; source++)
+        r = check_events(source->events);
+    if (r == 0)
+        r = check_calls(service);
+    return trace(r);
+}

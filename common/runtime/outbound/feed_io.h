@@ -1,0 +1,44 @@
+/* Feed's I/O: brings one source's log to the inbox: keeps the durable, pulls, decodes what is
+ * delivered, acknowledges what was committed, and fetches from the leader what its stream has lost.
+ * What to do is decided in sync/feed.h; here it is carried out, and what happened is told to it.
+ * On the sender's thread, but for the deliveries, which come on library threads. */
+#pragma once
+#include "runtime/core/config.h"
+#include "runtime/outbound/outbound.h"
+#include "runtime/sync/feed.h"
+
+struct feed_io {
+    struct outbound *outbound;
+    int number; /* of the source in the service's table */
+    const struct source *source;
+    struct feed feed;
+    struct feed_info info;     /* the look at the stream that is under way */
+    char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
+
+    /* Library threads count what was delivered, the sender looks at it. */
+    struct arrivals {
+        atomic_llong delivered, ignored; /* since the sender looked */
+        atomic_llong position, pending;  /* of the newest */
+    } arrivals;
+    atomic_llong epoch; /* the feed's, for library threads */
+    struct bus_subscription *deliveries;
+};
+
+/* cursor: where ours stands. -ERR_CONFIG: its API's prefix is no subject. */
+int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struct config *config,
+                 int number, int64_t cursor, uint64_t seed);
+int feed_io_subscribe(struct feed_io *feed_io);
+void feed_io_deinit(struct feed_io *feed_io);
+
+/* All that feed_next says. */
+void feed_io_act(struct feed_io *feed_io, int64_t now_ms);
+
+void feed_io_take_arrivals(struct feed_io *feed_io, int64_t now_ms);
+/* message: borrowed */
+void feed_io_answer(struct feed_io *feed_io, const struct question *question,
+                    struct bus_message *message, int64_t now_ms);
+void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64_t now_ms);
+void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms);
+
+/* Its numbers into the status; a state that is new into the log. */
+void feed_io_report(struct feed_io *feed_io, int64_t now_ms);

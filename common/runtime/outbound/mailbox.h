@@ -1,0 +1,56 @@
+/* Mailbox: what other threads tell the sender, in order. What comes in thousands a second is not
+ * here, but a number that library threads write and the sender looks at: acknowledgements
+ * (relay_io.h), arrivals (feed_io.h).
+ *
+ * It is not bounded: each note answers something that is, or is one of a few (a batch at a time
+ * from the writer, an answer to each question, a status to each pull). */
+#pragma once
+#include <pthread.h>
+#include "bus/bus.h"
+#include "runtime/writer/batch.h"
+
+enum note_kind {
+    NOTE_BATCH,        /* `batch`: to settle */
+    NOTE_CONNECTED,    /* to the server */
+    NOTE_DISCONNECTED, /* from it */
+    NOTE_REFUSED,      /* the stream refused an event of `epoch`, with the code `status` */
+    NOTE_PULL_STATUS,  /* of `pull` of `feed` in `epoch`: `status` */
+    NOTE_ANSWER,       /* `answer` to a question */
+    NOTE_OPERATOR      /* `request` of an operator */
+};
+
+struct note { /* owns what it points to, until it is taken */
+    struct note *next;
+    enum note_kind kind;
+    struct batch *batch;
+    struct bus_message *answer;
+    struct item *request;
+    int feed;
+    int64_t epoch, pull;
+    int status;
+};
+
+struct mailbox {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct note *first, **last;
+    _Bool stopping;
+};
+
+void mailbox_init(struct mailbox *mailbox);
+void mailbox_deinit(struct mailbox *mailbox); /* frees what nobody took */
+
+/* Any thread. Without memory it ends the process: a note lost is a stall. */
+void mailbox_push(struct mailbox *mailbox, struct note note);
+void mailbox_wake(struct mailbox *mailbox); /* who waits in mailbox_take looks around */
+void mailbox_stop(struct mailbox *mailbox);
+
+/* All notes, oldest first; NULL: none. Waits until there is one, has_work says yes, or the
+ * monotonic time deadline_ms; MAILBOX_NO_WAIT: not at all. has_work is asked under the lock. */
+#define MAILBOX_NO_WAIT 0
+typedef _Bool (*mailbox_has_work)(const void *context);
+struct note *mailbox_take(struct mailbox *mailbox, int64_t deadline_ms, mailbox_has_work has_work,
+                          const void *context, _Bool *ret_stopping);
+
+/* Would mailbox_take return at once? */
+_Bool mailbox_is_due(struct mailbox *mailbox, mailbox_has_work has_work, const void *context);

@@ -1,0 +1,33 @@
+/* Outbound: see outbound.h. */
+#include "runtime/outbound/outbound.h"
+#include <stdio.h>
+
+int outbound_ask(struct outbound *outbound, const struct question *question, const char *subject,
+                 const void *body, size_t length)
+{
+    reply_subject reply;
+    owner_assert(&outbound->owner);
+    reply_subject_of_question(reply, outbound->replies, question);
+    return trace(
+        bus_publish(outbound->bus, BUS_URGENT,
+                    &(struct bus_outgoing){
+                        .subject = subject, .reply = reply, .data = body, .length = length }));
+}
+
+int outbound_ask_server(struct outbound *outbound, const struct question *question, int built,
+                        const struct js_request *request)
+{
+    return built < 0 ? trace(built)
+                     : trace(outbound_ask(outbound, question, request->subject, request->body.data,
+                                          request->body.length));
+}
+
+int outbound_subscribe(struct outbound *outbound, const char *suffix, bus_handler handler,
+                       void *context, struct bus_subscription **ret_subscription)
+{
+    char subject[BUS_SUBJECT_MAX + 1];
+    int length = snprintf(subject, sizeof(subject), "%s%s", outbound->replies, suffix);
+    assert(length > 0 && length <= BUS_SUBJECT_MAX);
+    (void)length; /* without assertions */
+    return trace(bus_subscribe(outbound->bus, subject, NULL, handler, context, ret_subscription));
+}

@@ -1,0 +1,40 @@
+/* Outbound: what the sender's parts share, and nothing else of each other: the way to the server
+ * and to the loop, the mailbox, the sender's own read-only connection, and our own log as others
+ * see it.
+ *
+ *   relay_io.h   the relay's actions        call_io.h   calls to the outside
+ *   feed_io.h    a feed's actions           redrive.h   parked events, fetched again
+ *
+ * Each part embeds its machine, and is called by the sender (sender.h) on its thread; what library
+ * threads call says so. */
+#pragma once
+#include "base/thread_owner.h"
+#include "bus/jetstream.h"
+#include "runtime/core/status.h"
+#include "runtime/outbound/mailbox.h"
+#include "runtime/outbound/reply_subject.h"
+#include "runtime/request/inbox.h"
+
+struct outbound {
+    struct thread_owner owner; /* the sender's thread */
+    struct bus *bus;           /* borrowed, as all pointers here; NULL until sender_subscribe */
+    struct inbox *inbox;       /* of the writer */
+    struct status *status;
+    const struct service *service;
+    struct source self; /* our own log, as others see it */
+    struct db *db;      /* read-only */
+    struct mailbox mailbox;
+    char replies[BUS_INBOX_SIZE]; /* inbox below which all answers come in */
+};
+
+/* Sends a request whose answer comes back as the question says. 0 or < 0. */
+int outbound_ask(struct outbound *outbound, const struct question *question, const char *subject,
+                 const void *body, size_t length);
+
+/* The same for a request of JetStream's API that was built with the result `built`. */
+int outbound_ask_server(struct outbound *outbound, const struct question *question, int built,
+                        const struct js_request *request);
+
+/* Subscribes to a suffix of the inbox. 0 or < 0. */
+int outbound_subscribe(struct outbound *outbound, const char *suffix, bus_handler handler,
+                       void *context, struct bus_subscription **ret_subscription);

@@ -1,0 +1,76 @@
+/* Relay's I/O: publishes our log to our stream. What to do is decided in sync/relay.h; here it is
+ * carried out, and what happened is told to it; what concerns the stream as a whole is in
+ * stream_io.h. On the sender's thread, but for the acknowledgements, which come on library
+ * threads. */
+#pragma once
+#include "runtime/outbound/outbound.h"
+#include "runtime/sync/relay.h"
+
+#define RECOVER_WINDOW 256 /* own messages asked for at a time */
+
+#define RELAY_AGES 64    /* so many points in time; what comes between them counts as the older */
+#define RELAY_AGE_MS 100 /* and so far apart */
+
+/* Epoch and position of an acknowledgement in one word, so that they belong together. */
+#define ACK_POSITION_BITS 44 /* 17 million million events; the rest counts epochs, which may wrap */
+static inline uint64_t ack_pack(int64_t epoch, int64_t position)
+{
+    return (uint64_t)epoch << ACK_POSITION_BITS | (uint64_t)position;
+}
+static inline int64_t ack_position(uint64_t acked)
+{
+    return (int64_t)(acked & ((UINT64_C(1) << ACK_POSITION_BITS) - 1));
+}
+
+struct recovery { /* reading our own stream back */
+    int64_t first_sequence;
+    int expected, received;
+    int unsettled; /* in the loop */
+    /* a part of them was: what comes behind it shows a gap that the stream does not have */
+    _Bool rolled_back;
+    struct item *items[RECOVER_WINDOW]; /* by sequence, until all are there */
+};
+
+struct relay_io {
+    struct outbound *outbound;
+    struct relay relay;
+    struct js_stream_config stream; /* as we make it; borrows from the service */
+    char stream_subject[BUS_SUBJECT_MAX + 1];
+    struct relay_tail tail; /* the look at the stream that is under way */
+    struct recovery recovery;
+    struct relay_age { /* when our log reached a position, oldest first */
+        int64_t position, since_ms;
+    } ages[RELAY_AGES];
+    int age_count;
+
+    /* Library threads write it, the sender looks at it: the newest acknowledgement, ack_pack. */
+    atomic_ullong acked;
+    /* an acknowledgement of this position or later is worth waking up for */
+    atomic_llong ack_wake_position;
+    struct bus_subscription *acks;
+};
+
+struct relay_io_options {
+    int64_t stream_max_bytes; /* of our stream, when we make it; 0: no limit */
+    int stream_replicas;
+    int64_t head, stream_position; /* of our log; how far the stream was seen to go */
+    uint64_t seed;                 /* of the random part of the waits */
+};
+
+void relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
+                   const struct relay_io_options *options);
+int relay_io_subscribe(struct relay_io *relay_io);
+void relay_io_deinit(struct relay_io *relay_io);
+
+/* Has the stream taken so much that the sender should look, though there is no mail? Of what the
+ * sender's thread knows; under the mailbox's lock. */
+_Bool relay_io_has_acks(const struct relay_io *relay_io);
+
+/* What relay_next says, but one publish; true: there may be more. */
+_Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms);
+
+void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, int64_t now_ms);
+
+/* Its numbers into the status. True: its state is another than at the last report, and was
+ * logged. */
+_Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms);

@@ -1,0 +1,19 @@
+/* Stream I/O: the relay's looks at our stream, making it, and reading it back into the log. What to
+ * ask is decided in sync/relay.h, which is told what was found. On the sender's thread. */
+#pragma once
+#include "runtime/outbound/relay_io.h"
+
+/* RELAY_ASK and RELAY_AUDIT: the stream's state; an audit also reads a part of it. */
+void stream_io_look(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms);
+/* RELAY_MAKE_STREAM and RELAY_DELETE_STREAM. */
+void stream_io_make(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms);
+/* RELAY_RECOVER: a window of our own messages, into the inbox when all are there. */
+void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *action,
+                         int64_t now_ms);
+
+/* An answer to one of these; message: borrowed. */
+void stream_io_answer(struct relay_io *relay_io, const struct question *question,
+                      struct bus_message *message, int64_t now_ms);
+
+/* Own events that were read back have been run; and our log may have grown. */
+void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int64_t now_ms);

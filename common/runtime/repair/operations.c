@@ -1,0 +1,79 @@
+/* Operations: see operations.h. */
+#include "runtime/repair/operations.h"
+#include "runtime/request/reply.h"
+#include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.redrive.h"
+#include <stdio.h>
+
+/* Name behind the service's prefix, body, and the kind of item that it becomes. */
+static const struct {
+    const char *name;
+    const struct schema *request;
+    enum item_kind kind;
+} table[OPERATIONS] = {
+    { "redrive", &runtime_redrive_schema, ITEM_REDRIVE },
+    { "rebuild", &runtime_rebuild_schema, ITEM_REBUILD },
+};
+
+void operations_init(struct operations *operations, struct sender *sender,
+                     const struct rebuilder_options *options)
+{
+    operations->sender = sender;
+    rebuilder_init(&operations->rebuilder, options);
+    for (int i = 0; i < OPERATIONS; i++) {
+        snprintf(operations->subjects[i], sizeof(operations->subjects[i]), "%s.%s",
+                 options->service->prefix, table[i].name);
+        operations->requests[i] = (struct operator_request){
+            .subject = operations->subjects[i],
+            .request = table[i].request,
+            .kind = table[i].kind,
+        };
+    }
+}
+
+int operations_accept(void *context, struct item *item)
+{
+    struct operations *operations = context;
+    sender_operate(operations->sender, item);
+    return 0;
+}
+
+static void refuse(struct operations *operations, struct item *item, const char *why)
+{
+    item->outcome = OUTCOME_REFUSED;
+    item->refusal = refusal_of(REFUSED_BUSY);
+    item->message = why;
+    reply_send(operations->sender->outbound.bus, BUS_URGENT, item);
+    item_free(item);
+}
+
+void operations_begin(void *context, struct item *item, int64_t now_ms)
+{
+    struct operations *operations = context;
+    struct redrive *redrive = &operations->sender->redrive;
+    owner_assert(&operations->sender->outbound.owner);
+    if (redrive_is_active(redrive))
+        refuse(operations, item, "a redrive is under way");
+    else if (rebuilder_is_active(&operations->rebuilder))
+        refuse(operations, item, "a rebuild is under way");
+    else if (item->kind == ITEM_REBUILD)
+        rebuilder_begin(&operations->rebuilder, item);
+    else
+        redrive_begin(redrive, item, now_ms);
+}
+
+void operations_between_batches(struct operations *operations, struct writer *writer)
+{
+    rebuilder_between_batches(&operations->rebuilder, writer);
+}
+
+void operations_stop(struct operations *operations)
+{
+    rebuilder_stop(&operations->rebuilder);
+}
+
+void operations_end(struct operations *operations)
+{
+    if (operations->sender) /* else it was never opened */
+        redrive_stop(&operations->sender->redrive);
+}
