@@ -14,9 +14,9 @@
  *     Replies may take either lane, because nothing orders the replies of two requests.
  *   - Acknowledgements of events arrive on the urgent connection, in the order in which the server
  *     gave them. The server must know a subscription before the first message that asks for an
- *     answer leaves on the other lane: bus_flush after bus_subscribe sees to that. After a reconnect
- *     nats.c sends the subscriptions first, so an answer to any BUS_URGENT request (the relay reads
- *     the stream) proves that the server knows them.
+ *     answer leaves on the other lane: bus_flush after bus_subscribe sees to that. After a
+ *     reconnect nats.c sends the subscriptions first, so an answer to any BUS_URGENT request (the
+ *     relay reads the stream) proves that the server knows them.
  *   - The bus is connected only while both connections are; the loss of either is a disconnect.
  *
  * Nothing is kept for later: a publish on a bus that is not connected fails at once with
@@ -42,8 +42,8 @@ struct bus_subscription; /* opaque */
 
 /* Called one at a time, on library threads; the first connected may come on the thread that is in
  * bus_open, before bus_open returns. connected: at the first connect and after each disconnected.
- * closed: nats.c does not retry (a login was refused twice, for example); the process should end and
- * be started again. bus_free calls no handler. Of the bus's functions handlers may only call
+ * closed: nats.c does not retry (a login was refused twice, for example); the process should end
+ * and be started again. bus_free calls no handler. Of the bus's functions handlers may only call
  * bus_publish. */
 struct bus_handlers {
     void *context;
@@ -85,7 +85,7 @@ void bus_library_close(void);
 
 _Bool bus_is_connected(const struct bus *bus);
 const char *bus_library_version(void); /* "3.4.1" */
-_Bool bus_library_is_old(void);        /* under 3.9: warn, see CONVENTIONS */
+_Bool bus_library_is_old(void);        /* under 3.9, with known faults: warn */
 /* for headers and data together; 0 before the first connect */
 int64_t bus_max_payload_bytes(const struct bus *bus);
 

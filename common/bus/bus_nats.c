@@ -17,19 +17,6 @@
 #define NKEY_TRIES 3 /* libnats 3.4.1 signs one nonce of some 256 wrongly (6 of 1500 connects) */
 #define CLOSE_WAIT_S 5
 
-int bus_fail(natsStatus status, const char *what)
-{
-    const char *text = natsStatus_GetText(status);
-    switch (status) {
-    case NATS_NO_MEMORY:       return fail(ERR_MEMORY, "no memory to %s", what);
-    case NATS_INVALID_ARG:
-    case NATS_INVALID_SUBJECT:
-    case NATS_MAX_PAYLOAD:
-    case NATS_PROTOCOL_ERROR:  return fail(ERR_INVALID, "cannot %s: %s", what, text);
-    default:                   return fail(ERR_NETWORK, "cannot %s: %s", what, text);
-    }
-}
-
 /* ---- Connected, or not ---------------------------------------------------------------------- */
 
 /* Called with the lock held. nats.c tells of all changes on one thread, in order. Only the first
@@ -153,9 +140,9 @@ static int lane_connect(struct lane *lane, const struct bus_options *options)
     return 0;
 }
 
-/* nats.c's own threads free messages and keep time. They inherit the scheduling policy of the thread
- * that opens the library. They are woken thousands of times a second and nobody waits for them; as
- * batch threads they do not take a core from the threads that wake them. */
+/* nats.c's own threads free messages and keep time. They inherit the scheduling policy of the
+ * thread that opens the library. They are woken thousands of times a second and nobody waits for
+ * them; as batch threads they do not take a core from the threads that wake them. */
 static void open_library(void)
 {
     static const struct sched_param none;

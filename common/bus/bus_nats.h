@@ -1,6 +1,5 @@
-/* Bus on nats.c: what bus_nats.c, bus_options.c, bus_publish.c and bus_receive.c share. Only these
- * may include this header; it is the only one that includes nats.h. Facts about the library are
- * collected in CONVENTIONS.md. */
+/* Bus on nats.c: what bus_nats.c, bus_options.c, bus_publish.c, bus_receive.c and bus_status.c
+ * share. Only these may include this header; it is the only one that includes nats.h. */
 #pragma once
 #include <nats/nats.h>
 #include <pthread.h>

@@ -33,9 +33,9 @@ int bus_header_count(const struct bus_view *view, const char *key);
  * token `*` is allowed too, and `>` as the last one. NULL is not safe. */
 _Bool bus_subject_is_safe(const char *subject, _Bool wildcards);
 
-/* True for a safe subject under `_INBOX.`, or under `_R_.`, which the server puts in the place of an
- * inbox when a request comes from another account. A service answers only to these: a requester who
- * chose `$JS.API.STREAM.DELETE.ORDER` as reply subject would make the service publish there. */
+/* True for a safe subject under `_INBOX.`, or under `_R_.`, which the server puts in the place of
+ * an inbox when a request comes from another account. A service answers only to these: a requester
+ * who chose `$JS.API.STREAM.DELETE.ORDER` as reply subject would make the service publish there. */
 _Bool bus_subject_is_inbox(const char *subject);
 
 /* True for a key of [A-Za-z0-9_-], 1 to BUS_HEADER_KEY_MAX bytes. */

@@ -166,7 +166,8 @@ int js_consumer_delete(struct js_request *request, const char *stream, const cha
 int js_consumer_next(struct js_request *request, const char *stream, const char *consumer,
                      const struct js_pull *pull)
 {
-    assert(pull->batch > 0 && pull->idle_heartbeat_ms <= pull->expires_ms / 2);
+    assert(pull->batch > 0);
+    assert(pull->expires_ms == 0 || pull->idle_heartbeat_ms <= pull->expires_ms / 2);
     int r = request_begin(request, "CONSUMER.MSG.NEXT", stream, consumer);
     if (r < 0)
         return trace(r);

@@ -1,6 +1,6 @@
 /* JetStream: the requests of its API that the mesh makes, and the replies to them, as text. No I/O:
- * the sender sends what is built here (BUS_URGENT) and hands over the reply. A reply is checked like
- * any other data from outside. Any thread.
+ * the sender sends what is built here (BUS_URGENT) and hands over the reply. A reply is checked
+ * like any other data from outside. Any thread.
  *
  *     struct js_request request;
  *     js_request_init(&request, NULL);
@@ -8,8 +8,7 @@
  *     …
  *     js_parse_stream_info(data, length, arena, &reply)
  *
- * Names of streams and consumers must be of [A-Za-z0-9_-]; otherwise -ERR_INVALID. Error codes and
- * their meaning: CONVENTIONS, JetStream.
+ * Names of streams and consumers must be of [A-Za-z0-9_-]; otherwise -ERR_INVALID.
  */
 #pragma once
 #include <stdint.h>
