@@ -1,10 +1,9 @@
 /* Load: sends requests to a running mesh over one connection and measures the answers. Two ways:
  *
  *   closed   so many in flight: each answer lets the next request go. Says what the mesh can carry.
- *   open     so many a second, at planned times, whether or not the ones before were answered; a latency counts from the
- *            planned time. A service that stands still is charged for all that should have come
- *            meanwhile (Gil Tene's
- *            "coordinated omission").
+ *   open     so many a second, at planned times, whether or not the ones before were answered; a
+ *            latency counts from the planned time. A service that stands still is charged for all
+ *            that should have come meanwhile (Gil Tene's "coordinated omission").
  *
  * It shares the machine with what it measures, so a request is a copy of prepared bytes with its
  * number written into it, and all that one read has brought is answered by one write (wire.h). One

@@ -3,7 +3,7 @@
  * functions), and leaves pairs of a database as it was before and a trace, for replay.c to say the
  * same again without anything around it:
  *
- *   place     order.place of so many orders, 256 a commit, each with an idempotency key; nobody pays
+ *   place     order.place of so many orders, 256 a commit, each with a key of its own; nobody pays
  *   paid      the same, and each is charged and paid
  *   project   what account-svc does with the two events of each order, 512 a commit
  *   rebuild   what folds order-svc's own log anew: paid.after is the database that is folded

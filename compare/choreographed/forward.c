@@ -4,7 +4,7 @@
  * and a customer's second request under its key goes down the whole chain again and finds
  * everything done.
  *
- *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► the customer
+ *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► customer
  *
  * A refusal goes to the customer at once. When the card is refused, payment has the stock released.
  * When the chain breaks behind its first link, nobody tells the customer, who asks again when the

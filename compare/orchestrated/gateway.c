@@ -4,7 +4,7 @@
  * part of the key.
  *
  *                 ┌─ user.get ──────┐
- *     order.place ┤                 ├─► inventory.reserve ─► payment.charge ─► order.create ─► the customer
+ *     order.place ┤                 ├─► inventory.reserve ─► payment.charge ─► order.create ─► answer
  *                 └─ product.quote ─┘          ▲                   │ refused        │ refused
  *                                              └─ inventory.release┴────────────────┘
  *

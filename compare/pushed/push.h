@@ -3,7 +3,7 @@
  * memory, because a queue that survives a restart, is replayed from any position and is read by any
  * number of readers would be the stream again.
  *
- *     leader: event ─► queue ─► account.push / order.push ─► reader: Learned ─► the shipped projection's apply
+ *     leader: event ─► queue ─► account.push / order.push ─► reader: Learned ─► apply as shipped
  *
  * The reader writes down what it was told in its own log, so that its tables can be folded again
  * (rule 2).

@@ -31,7 +31,7 @@ static int ask(struct journey *j, const void *request, void *ret_reply)
     return 0;
 }
 
-/* clang-format off: tables */
+// clang-format off: tables
 static const struct command commands[] = {
     { "test.add", &schema, &schema, decide, answer },
     { "test.end", &schema, &schema, decide, answer },
@@ -60,7 +60,7 @@ static const struct call_type calls[] = {
     { "bank.void", &schema, &schema },
     { 0 },
 };
-/* clang-format on */
+// clang-format on
 
 static const struct service whole = {
     .name = "test-svc",
@@ -97,7 +97,7 @@ Test(service_table, nothing_is_wrong)
 
 Test(service_table, what_is_wrong_is_named)
 {
-    /* clang-format off: a table */
+    // clang-format off: a table
     complains(CHANGED(refusal_type, refusals, { REFUSED_BUSY, "tired", 503, 1 }),
               "the refusal tired has the number 11 of the runtime");
     complains(CHANGED(refusal_type, refusals, { 0, "tired", 503, 1 }), "the number 0");
@@ -120,7 +120,7 @@ Test(service_table, what_is_wrong_is_named)
               "the call bank.pay lacks a schema");
     complains(CHANGED(call_type, calls, { "b", &schema, &schema }, { "b", &schema, &schema }),
               "the call b is there twice");
-    /* clang-format on */
+    // clang-format on
     static const struct event_type read[] = { { NULL, "Added", apply, NULL }, { 0 } };
     complains(CHANGED(source, sources, { .log = "OTHER", .events = read }), "the event Added");
 }
