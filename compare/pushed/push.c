@@ -1,4 +1,4 @@
-/* Push: see push.h. First the reader's side, then the leader's, then the table that has both. */
+/* Push: see push.h. The reader's side, the leader's side, then the table of both. */
 #include "pushed/push.h"
 #include "base/log.h"
 #include "schemas/bench.done.h"
@@ -12,7 +12,7 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 1000
 
-static const struct push *shop; /* what this program is; set once, before any thread */
+static const struct push *shop; /* this program's service; set once, before any thread */
 
 static const char learned_table[] = "CREATE TABLE IF NOT EXISTS learned ("
                                     "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -29,7 +29,9 @@ static const struct event_type *type_of(const char *name)
     return type->name ? type : NULL;
 }
 
-/* One told event as the projection wants it: 1, 0 it is none that we read, < 0. */
+#define NOT_READ 1 /* a pushed event that this service does not read */
+
+/* Decodes a pushed event for the projection: 0, NOT_READ, < 0. */
 static int told_event(const struct bench_push_events_item *told, struct arena *arena,
                       struct event *ret_event)
 {
@@ -37,10 +39,10 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
     struct invalid invalid;
     void *value;
     if (!type)
-        return 0;
+        return NOT_READ;
     int r = schema_decode(type->schema, told->data, strlen(told->data), arena, &value, &invalid);
     if (r != 0)
-        return r < 0 ? trace(r) : 0;
+        return r < 0 ? trace(r) : NOT_READ;
     *ret_event = (struct event){
         .log = shop->service->sources[0].log,
         .position = told->position,
@@ -50,7 +52,7 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
         .data_length = strlen(told->data),
         .value = value,
     };
-    return 1;
+    return 0;
 }
 
 static int learned_position(struct db *db, int64_t *ret_position)
@@ -59,15 +61,15 @@ static int learned_position(struct db *db, int64_t *ret_position)
         db_find_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
 }
 
-/* What does not fit because an event before it was lost is passed over: nothing here could get it
- * back. */
+/* An event that cannot be applied, because an earlier event was lost, is skipped: the lost event
+ * cannot be fetched. */
 static int learn_one(struct db *db, const struct bench_push_events_item *told)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct event event;
     int r = told_event(told, &arena, &event);
-    if (r <= 0)
-        return trace(r);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
     r = db_savepoint(db);
     if (r < 0)
         return trace(r);
@@ -79,7 +81,7 @@ static int learn_one(struct db *db, const struct bench_push_events_item *told)
     return trace(db_rollback_to_savepoint(db));
 }
 
-/* A push that was answered too late comes twice: what is at or before the newest is known. */
+/* A push whose answer was late comes twice: events up to the newest position are skipped. */
 static int learned_apply(struct db *db, const struct event *event)
 {
     const struct bench_push *learned = event->value;
@@ -116,13 +118,13 @@ struct waiting {
     char *data;
 };
 
-struct pusher { /* the process: the shipped service's own, and the queue beside it */
+struct pusher { /* the process: the shipped service's process, and the queue of pushes */
     const struct process *inner;
     void *inner_state;
     int64_t inner_due_ms;
     struct waiting queue[PUSH_QUEUE_MAX]; /* a ring */
     int first, count;
-    _Bool in_flight; /* one request at a time, so that order is kept */
+    _Bool in_flight; /* one request at a time, to keep the order */
     int64_t due_ms, backoff_ms;
     int64_t dropped;
 };
@@ -228,14 +230,14 @@ static void pusher_free(void *state)
     free(p);
 }
 
-/* The shipped process sees what we were told as if it had come by a feed. */
+/* Shows the pushed events to the shipped process, as a feed does. */
 static int observe_told(struct pusher *p, struct journey *j, const struct bench_push *learned)
 {
     int r = 0;
     for (size_t i = 0; i < learned->events_count && r >= 0; i++) {
         struct event event;
         r = told_event(&learned->events[i], journey_arena(j), &event);
-        if (r > 0)
+        if (r == 0)
             r = p->inner->observe(p->inner_state, j, &event);
     }
     return r < 0 ? trace(r) : 0;
