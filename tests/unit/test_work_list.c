@@ -175,6 +175,10 @@ Test(work_list, bounds)
         { "what no table has is never forgotten for others", &plain, 1, 1, {
             ADDED("a", 0), DID("a/1"), OPENED("b"), SAYS(WORK_AGAIN, 0), SILENT, WAITED(3600000),
             SAYS(0, 0), WAITED(30000), DID("a/1 a/1"), ANSWERED(1), DID("=a/1 b/1") } },
+        { "in order: one after another, and nobody overtakes", &ordered, 5, 50, {
+            OPENED("a b"), DID("a/1"), SAYS(WORK_AGAIN, 0), SILENT, WAITED(3600000), SAYS(0, 0),
+            WAITED(30000), DID("a/1 a/1"), ANSWERED(1), DID("=a/1 b/1"),
+            COUNTED("1 open, 1 in flight, 4 asked, 1 answered, 1 late, 0 expired") } },
         { "added twice is known, added to a full list is refused", &sourceless, 1, 2, {
             ADDED("a", 0), ADDED("a", WORK_KNOWN), ADDED("b", 0), ADDED("c", WORK_FULL),
             DID("a/1"), ANSWERED(1), DID("b/1") } },
