@@ -87,7 +87,7 @@ int64_t bus_max_payload_bytes(const struct bus *bus)
     return bus->stats.connects > 0 ? MAX_PAYLOAD_BYTES : 0;
 }
 
-void bus_stats(const struct bus *bus, struct bus_stats *ret_stats)
+void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats)
 {
     *ret_stats = bus->stats;
 }
