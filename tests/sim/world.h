@@ -160,7 +160,7 @@ struct provider {
 struct operator
 {
     int64_t next_ms;
-    int64_t asked, redriven, pages, statistics; /* counters */
+    int64_t asked, redriven, resolved; /* counters */
 };
 
 struct adversary {
