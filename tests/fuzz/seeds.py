@@ -84,7 +84,8 @@ def header_block(prefix, kind, position, cause=None):
         "ce-type": f"{prefix}.{kind}.v1",
         "ce-subject": "ord_" + ID, "ce-time": "2026-11-23T05:40:00.123Z",
         "ce-datacontenttype": "application/json",
-        "ce-dataschema": f"https://journey-mesh.example/schemas/evt.{prefix}.{kind}.json", "Nats-Msg-Id": ID,
+        "ce-dataschema": f"https://journey-mesh.example/schemas/evt.{prefix}.{kind}.json",
+        "Nats-Msg-Id": ID,
         "Nats-Expected-Last-Sequence": str(position - 1), "Journey-Position": str(position),
         "Journey-Chain": chain,
     }
@@ -147,7 +148,8 @@ def jetstream(schemas):
                                         "message": message})
     yield "delivery-old", b"r$JS.ACK.ORDER.account-svc.1.42.40.1795412400123456789.7"
     yield "delivery-new", b"r$JS.ACK._.hash.ORDER.account-svc.1.42.40.1795412400123456789.7"
-    yield "delivery-token", b"r$JS.ACK.hub.hash.ORDER.account-svc.1.42.40.1795412400123456789.7.Xy12"
+    yield ("delivery-token",
+           b"r$JS.ACK.hub.hash.ORDER.account-svc.1.42.40.1795412400123456789.7.Xy12")
 
 
 def patterns(schemas):

@@ -146,7 +146,8 @@ def bash(page):
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "{options}" -- "$word")
     else
-        mapfile -t COMPREPLY < <(compgen -W "{' '.join(page.commands)}" -- "$word"; compgen -f -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "{' '.join(page.commands)}" -- "$word"
+            compgen -f -- "$word")
     fi
 }}
 complete -o filenames -F {function} {page.name}

@@ -42,11 +42,10 @@ def main():
                 continue
             tables += compiler.tables
             for case in group["tests"]:
+                title = f"{keyword}: {group['description']}: {case['description']}"
                 text = json.dumps(case["data"], ensure_ascii=True)
-                rows.append(f"    {{ "
-                            f"{c_string(keyword + ': ' + group['description'] + ': ' + case['description'])}, "
-                            f"&{name}_schema, {c_string(text)}, {len(text)}, {int(case['valid'])} "
-                            f"}},\n")
+                rows.append(f"    {{ {c_string(title)}, &{name}_schema, {c_string(text)}, "
+                            f"{len(text)}, {int(case['valid'])} }},\n")
     options.output.write_text(
         "/* Made by tests/unit/json_schema_suite/compile_suite.py. */\n#include "
         "\"suite.h\"\n#include <math.h>\n\n" + "\n".join(tables)
