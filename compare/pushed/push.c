@@ -262,7 +262,7 @@ static int observe_told(void *state, struct journey *j, const struct bench_push 
     for (size_t i = 0; i < learned->events_count && r >= 0; i++) {
         struct event event;
         r = told_event(&learned->events[i], journey_arena(j), &event);
-        if (r > 0)
+        if (r == 0)
             r = work_process.observe(state, j, &event);
     }
     return r < 0 ? trace(r) : 0;
