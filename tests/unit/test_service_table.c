@@ -51,7 +51,7 @@ static int mark_read(struct journey *j, int64_t *ret_place)
     return 0;
 }
 
-/* clang-format off: tables */
+// clang-format off: tables
 static const struct command commands[] = {
     { "test.add", &schema, &schema, decide, answer },
     { "test.end", &schema, &schema, decide, answer },
@@ -81,7 +81,7 @@ static const struct call_type calls[] = {
     { "bank.void", &schema, &schema },
     { 0 },
 };
-/* clang-format on */
+// clang-format on
 
 static const struct work_source plain_sources[] = { { .find = find }, { 0 } };
 static const struct work_type pay = { .name = "pay", .sources = plain_sources, .ask = ask_for };
@@ -124,7 +124,7 @@ Test(service_table, nothing_is_wrong)
 
 Test(service_table, what_is_wrong_is_named)
 {
-    /* clang-format off: a table */
+    // clang-format off: a table
     complains(CHANGED(refusal_type, refusals, { REFUSED_BUSY, "tired", 503, 1 }),
               "the refusal tired has the number 11 of the runtime");
     complains(CHANGED(refusal_type, refusals, { 0, "tired", 503, 1 }), "the number 0");
@@ -149,7 +149,7 @@ Test(service_table, what_is_wrong_is_named)
               "the call bank.pay lacks a schema");
     complains(CHANGED(call_type, calls, { "b", &schema, &schema }, { "b", &schema, &schema }),
               "the call b is there twice");
-    /* clang-format on */
+    // clang-format on
     static const struct event_type read[] = { { NULL, "Added", apply, NULL }, { 0 } };
     complains(CHANGED(source, sources, { .log = "OTHER", .events = read }), "the event Added");
 }

@@ -124,7 +124,7 @@ const struct work_type deadline = { .name = "deadline",
                                     .expired = expired };
 const struct work_type sourceless = { .name = "test", .limits = limits, .ask = ask };
 
-/* ---- The list --------------------------------------------------------------------------------- */
+/* ---- The list -------------------------------------------------------------------------------- */
 
 void stage_journey(struct journey *j)
 {
