@@ -91,9 +91,14 @@ int journey_answer_later(struct journey *j, const struct call *call, enum answer
 
 /* ---- The table of a service ----------------------------------------------------------------- */
 
+/* A version is part of the name: OrderPlaced is version 1, and OrderPlaced.v2 another event beside
+ * it, with a row, a schema and an apply of its own. A leader that goes on to version 2 emits both as
+ * long as somebody reads version 1, and folds both for ever, because its log has them. A reader
+ * lists each version that it reads; of any other only its cursor moves, as of an event that it does
+ * not read. */
 struct event_type {
     const struct schema *schema;
-    const char *name; /* "OrderPlaced": subject evt.order.OrderPlaced */
+    const char *name; /* "OrderPlaced": evt.order.OrderPlaced, ce-type order.OrderPlaced.v1 */
     /* event->value: struct of schema; 0 or < 0 */
     int (*apply)(struct db *db, const struct event *event);
     /* others' events only; may be NULL; 0 or < 0 */
@@ -113,7 +118,9 @@ struct command {
     const struct schema *reply;
     /* emits at least one event: 0; or a refusal; or < 0 */
     int (*decide)(struct journey *j, const void *request);
-    void (*answer)(const struct event *event, void *ret_reply); /* fills a zeroed struct of reply */
+    /* Fills a zeroed struct of reply. The event may be old: of any version that decide ever emitted
+     * first, see event->type. */
+    void (*answer)(const struct event *event, void *ret_reply);
 };
 
 struct query_type {

@@ -22,7 +22,7 @@ struct event {        /* borrowed text; NULL where absent */
     int64_t position; /* from 1 */
     struct digest chain;
     const char *id;          /* UUIDv7; ce-id */
-    const char *type;        /* "OrderPlaced" */
+    const char *type;        /* "OrderPlaced", "OrderPlaced.v2" */
     const char *entity;      /* ce-subject: "ord_…", a sku */
     int64_t time_ms;         /* wall clock of the decision */
     const char *correlation; /* one id for all that a first request set off */

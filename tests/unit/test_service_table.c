@@ -49,6 +49,7 @@ static const struct refusal_type refusals[] = {
 static const struct event_type events[] = {
     { &schema, "Added", apply, NULL },
     { &schema, "Ended", apply, NULL },
+    { &schema, "Ended.v2", apply, NULL },
     { 0 },
 };
 static const struct source sources[] = {
@@ -116,6 +117,8 @@ Test(service_table, what_is_wrong_is_named)
     complains(
         CHANGED(event_type, events, { &schema, "A", apply, NULL }, { &schema, "A", apply, NULL }),
         "the event A is there twice");
+    complains(CHANGED(event_type, events, { &schema, "Added.v1", apply, NULL }),
+              "Added.v1 is no name of an event");
     complains(CHANGED(call_type, calls, { "bank.pay", &schema, NULL }),
               "the call bank.pay lacks a schema");
     complains(CHANGED(call_type, calls, { "b", &schema, &schema }, { "b", &schema, &schema }),

@@ -3,6 +3,9 @@
 #include "base/utf8.h"
 #include <string.h>
 
+#define NAME_MAX_BYTES 64 /* of an event's name, without its version */
+#define VERSION_DIGITS_MAX 4
+
 _Bool text_is_utf8(const char *text, size_t length)
 {
     for (size_t i = 0, step; i < length; i += step)
@@ -18,4 +21,24 @@ _Bool event_text_is_safe(const char *text)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             return 0;
     return length > 0 && length <= EVENT_TEXT_FROM_OUTSIDE_MAX && text_is_utf8(text, length);
+}
+
+_Bool event_name_is_first(const char *name)
+{
+    return strchr(name, '.') == NULL;
+}
+
+static _Bool is_version(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits <= VERSION_DIGITS_MAX && !text[digits] && text[0] != '0' &&
+           strcmp(text, "1") != 0;
+}
+
+_Bool event_name_is_valid(const char *name)
+{
+    size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
+    if (length == 0 || length > NAME_MAX_BYTES)
+        return 0;
+    return !name[length] || (strncmp(name + length, ".v", 2) == 0 && is_version(name + length + 2));
 }

@@ -12,3 +12,9 @@ _Bool text_is_utf8(const char *text, size_t length);
 /* True for an idempotency key, a correlation id, a traceparent of 1 to EVENT_TEXT_FROM_OUTSIDE_MAX
  * bytes of UTF-8 without control characters. Endpoints ask before they let it in. */
 _Bool event_text_is_safe(const char *text);
+
+/* True for what names an event: letters and digits, and from version 2 on ".v2" to ".v9999" behind
+ * them. The first version has no number, so that each has one name alone. */
+_Bool event_name_is_valid(const char *name);
+/* The name is of the first version. */
+_Bool event_name_is_first(const char *name);

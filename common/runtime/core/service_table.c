@@ -1,5 +1,6 @@
 /* Service table: see service_table.h. */
 #include "runtime/core/service_table.h"
+#include "runtime/core/event_text.h"
 #include <string.h>
 
 /* ---- Finding --------------------------------------------------------------------------------- */
@@ -80,6 +81,8 @@ static int check_requests(const struct service *service)
 static int check_events(const struct event_type *events)
 {
     for (const struct event_type *type = events; type && type->name; type++) {
+        if (!event_name_is_valid(type->name))
+            return fail(ERR_INTERNAL, "%s is no name of an event", type->name);
         if (!type->schema || !type->apply)
             return fail(ERR_INTERNAL, "the event %s lacks its schema or its apply", type->name);
         if (event_type_of_name(events, type->name) != type)

@@ -9,20 +9,16 @@
 
 #define SPEC_VERSION "1.0"
 #define CONTENT_TYPE "application/json"
-#define TYPE_VERSION ".v1" /* changes when a reader would break */
+#define FIRST_VERSION ".v1" /* of ce-type; the log and the subject leave it out */
 #define SUBJECT_ROOT "evt."
-#define TYPE_MAX 64                 /* bytes of an event type */
 #define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
-static _Bool is_type(const char *type, size_t length)
+/* What ce-type has behind the name of an event; NULL: nothing. */
+static const char *version_of(const char *type)
 {
-    for (size_t i = 0; i < length; i++)
-        if (!((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z') ||
-              (type[i] >= '0' && type[i] <= '9')))
-            return 0;
-    return length > 0 && length <= TYPE_MAX;
+    return event_name_is_first(type) ? FIRST_VERSION : NULL;
 }
 
 /* What stands for itself in a header (CloudEvents, NATS binding): U+0021 to 7E but " and %. */
@@ -115,7 +111,7 @@ static void put_cloudevents(struct writer_state *w, const struct event *event,
     put_fixed(w, "ce-specversion", SPEC_VERSION);
     put_text(w, "ce-id", event->id);
     put_joined(w, "ce-source", "/", leader->service, NULL, NULL);
-    put_joined(w, "ce-type", leader->prefix, ".", event->type, TYPE_VERSION);
+    put_joined(w, "ce-type", leader->prefix, ".", event->type, version_of(event->type));
     put_text(w, "ce-subject", event->entity);
     put_joined(w, "ce-time", time, NULL, NULL, NULL);
     put_fixed(w, "ce-datacontenttype", CONTENT_TYPE);
@@ -144,10 +140,9 @@ int envelope_encode(struct envelope *envelope, const struct event *event,
                     const struct source *leader, int64_t expected_last_sequence)
 {
     struct writer_state w = { .to = envelope };
-    if (!event->id || !event->entity || !event->type ||
-        !is_type(event->type, strlen(event->type)) || event->position < 1 || event->time_ms < 0 ||
-        event->time_ms > TIME_MS_MAX || event->data_length == 0 ||
-        memchr(event->data, '\0', event->data_length))
+    if (!event->id || !event->entity || !event->type || !event_name_is_valid(event->type) ||
+        event->position < 1 || event->time_ms < 0 || event->time_ms > TIME_MS_MAX ||
+        event->data_length == 0 || memchr(event->data, '\0', event->data_length))
         return fail(ERR_INVALID,
                     "event %" PRId64 " cannot travel: a field is missing or out of range",
                     event->position);
@@ -312,18 +307,19 @@ const char *envelope_type_of_subject(const char *subject, const struct source *l
         strncmp(subject + root, leader->prefix, prefix) != 0 || subject[root + prefix] != '.')
         return NULL;
     const char *type = subject + root + prefix + 1;
-    return is_type(type, strlen(type)) ? type : NULL;
+    return event_name_is_valid(type) ? type : NULL;
 }
 
 /* "order.OrderPlaced.v1" says the same as the subject. */
 static _Bool type_agrees(const char *ce_type, const char *type, const struct source *leader)
 {
-    char expected[BUS_SUBJECT_MAX + 1];
-    snprintf(expected, sizeof(expected), "%s.%s" TYPE_VERSION, leader->prefix, type);
+    char expected[BUS_SUBJECT_MAX + sizeof(FIRST_VERSION)];
+    const char *version = version_of(type);
+    snprintf(expected, sizeof(expected), "%s.%s%s", leader->prefix, type, version ? version : "");
     return strcmp(ce_type, expected) == 0;
 }
 
-/* That it is the leader's, and of a version that we can read. */
+/* That it is the leader's. */
 static int check_origin(struct reader_state *r, const char *subject, const struct source *leader)
 {
     const char *type = envelope_type_of_subject(subject, leader);
@@ -336,7 +332,7 @@ static int check_origin(struct reader_state *r, const char *subject, const struc
     if (r->values[SOURCE][0] != '/' || strcmp(r->values[SOURCE] + 1, leader->service) != 0)
         return refuse(r, known[SOURCE].key, "is not the leader");
     if (!type_agrees(r->values[TYPE], type, leader))
-        return refuse(r, known[TYPE].key, "does not fit the subject, or is of another version");
+        return refuse(r, known[TYPE].key, "does not fit the subject");
     if (strcmp(r->values[MSG_ID], r->values[ID]) != 0)
         return refuse(r, known[MSG_ID].key, "is not ce-id");
     return 0;

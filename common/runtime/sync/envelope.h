@@ -9,6 +9,9 @@
  *   Journey-Cause, Journey-Cause-Digest   absent where the event has none
  *   traceparent                    W3C; absent likewise
  *
+ * ce-type is order.OrderPlaced.v1: the type as the log has it, behind the leader's prefix, and with
+ * the .v1 of a first version, which log and subject leave out.
+ *
  * Values are percent-encoded as the binding says. An empty text cannot travel (a header value
  * cannot be empty everywhere), so an event holds NULL or something.
  * Pure functions; no I/O. */
@@ -46,6 +49,6 @@ int envelope_encode(struct envelope *envelope, const struct event *event,
 int envelope_decode(const struct bus_view *view, const struct source *leader, struct arena *arena,
                     struct event *ret_event, struct digest *ret_digest, const char **ret_reason);
 
-/* The type of an event on a leader's subject: "OrderPlaced" of "evt.order.OrderPlaced"; NULL: not
- * one. */
+/* The type of an event on a leader's subject: "OrderPlaced" of "evt.order.OrderPlaced",
+ * "OrderPlaced.v2" of "evt.order.OrderPlaced.v2"; NULL: not one. */
 const char *envelope_type_of_subject(const char *subject, const struct source *leader);

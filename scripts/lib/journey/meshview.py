@@ -96,7 +96,7 @@ class Mesh:
         def text(name):
             return urllib.parse.unquote(headers[name]) if name in headers else None
         sequence = int(message["Reply"].split(".")[5])
-        kind = headers["ce-type"].split(".")[1]
+        kind = headers["ce-type"].split(".", 1)[1].removesuffix(".v1")
         return sequence, message["Subject"], Event(
             int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind,
             text("ce-subject"), text("journey-cause"), base64.b64decode(message["Data"]).decode())

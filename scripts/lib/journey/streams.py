@@ -35,7 +35,7 @@ class StreamEvent:
     def __init__(self, message):
         headers = {key.lower(): urllib.parse.unquote(values[0])
                    for key, values in (message["Header"] or {}).items()}
-        prefix, self.type = message["Subject"].split(".")[1:3]
+        prefix, self.type = message["Subject"].split(".", 2)[1:]
         self.log = message["Reply"].split(".")[2]
         self.position = int(headers["journey-position"])
         self.service = headers["ce-source"].lstrip("/")
@@ -46,7 +46,8 @@ class StreamEvent:
         self.traceparent = headers.get("traceparent")
         self.time_ms = time_ms(headers["ce-time"])
         self.value = json.loads(base64.b64decode(message["Data"]))
-        if headers["ce-type"].split(".")[:2] != [prefix, self.type] or \
+        version = "" if "." in self.type else ".v1"
+        if headers["ce-type"] != f"{prefix}.{self.type}{version}" or \
                 not isinstance(self.value, dict):
             raise ValueError(f"ce-type {headers['ce-type']!r} or its data does not fit its subject")
         for key in NEEDED.get(self.type, ()):

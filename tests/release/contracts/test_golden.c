@@ -276,7 +276,7 @@ Test(golden, a_sample_that_is_not_read_any_more_is_named)
         { "[\"ce-time\",", "[\"ce-moment\",", "the envelope is refused: ce-time is missing" },
         { "[\"ce-specversion\",\"1.0\"]", "[\"ce-specversion\",\"2.0\"]",
           "ce-specversion is not 1.0" },
-        { "order.OrderPaid.v1", "order.OrderPaid.v2", "of another version" },
+        { "order.OrderPaid.v1", "order.OrderPaid.v2", "does not fit the subject" },
         { "[\"Journey-Position\",\"2\"]", "[\"Journey-Position\",\"3\"]",
           "it does not follow the one before" },
         { "\\\"last4\\\":\\\"0002\\\"", "\\\"last4\\\":\\\"0003\\\"",
