@@ -57,7 +57,8 @@ struct schema {
     int64_t items_min, items_max;
     int64_t properties_min, properties_max;
     double minimum, maximum; /* -INFINITY, INFINITY: no limit */
-    /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner ones. */
+    /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner
+     * ones. */
     const char *text;
 };
 

@@ -18,7 +18,7 @@ void statistics_take(const struct statistics *of, struct statistics_sample *ret_
     ret_sample->position = atomic_load(&of->status->position);
     assert(of->service && of->status);
     if (of->bus) { /* NULL in tests */
-        bus_stats(of->bus, &ret_sample->bus);
+        bus_read_stats(of->bus, &ret_sample->bus);
         ret_sample->connected = bus_is_connected(of->bus);
     }
 }
