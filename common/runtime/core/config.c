@@ -400,7 +400,7 @@ static int check_sources(const struct config *config, const struct service *serv
 int config_read(struct config *config, const struct service *service,
                 const struct config_program *program, int argc, char **argv)
 {
-    assert(program->tools_usage && program->check_http && program->http_version);
+    assert(program->tools_usage);
     *config = (struct config){ 0 };
     _Bool check = 0, print = 0;
     if (answer_help(service, program, argc, argv))
