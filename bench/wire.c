@@ -48,7 +48,7 @@ int wire_open(struct wire *wire, const char *url)
         return fail(ERR_CONFIG, "%s is not nats://host:port", url);
     wire->socket = connect_to(host, port);
     if (wire->socket < 0)
-        return fail(ERR_NETWORK, "nobody listens at %s", url);
+        return fail(ERR_NETWORK, "no server listens at %s", url);
     wire->in = malloc(BUFFER_SIZE);
     wire->out = malloc(BUFFER_SIZE);
     if (!wire->in || !wire->out) {

@@ -141,7 +141,7 @@ static void ask(struct flow *flow, enum step step, caller_done done)
                    &flow->questions[step]);
 }
 
-static void nobody_waits(void *context, enum caller_outcome outcome, struct bus_message *message)
+static void on_released(void *context, enum caller_outcome outcome, struct bus_message *message)
 {
     (void)context;
     (void)message;
@@ -155,7 +155,7 @@ static void release(struct flow *flow)
     _deinit_(buf) struct buf body = { 0 };
     if (schema_encode(&bench_order_schema, &order, &body) == 0)
         caller_ask(flow->gateway->caller, "inventory.release", NULL, body.data, body.length,
-                   nobody_waits, NULL);
+                   on_released, NULL);
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */

@@ -135,8 +135,8 @@ static int64_t acked_in_epoch(const struct relay_io *relay_io)
 
 _Bool relay_io_has_acks(const struct relay_io *relay_io)
 {
-    return relay_io->relay.sent > relay_io->relay.published &&
-           acked_in_epoch(relay_io) >= atomic_load(&relay_io->ack_wake_position);
+    int64_t acked = acked_in_epoch(relay_io); /* more than it has looked at already */
+    return acked > relay_io->relay.published && acked >= atomic_load(&relay_io->ack_wake_position);
 }
 
 _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)

@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "schemas"))
-from generate import Compiler, Refused, c_string  # noqa: E402
+from generate import Compiler, Refused, c_string  # noqa: E402 - the path comes first
 
 KEYWORDS = ["type", "properties", "required", "additionalProperties", "items", "enum", "pattern", "minLength", "maxLength",
             "minItems", "maxItems", "minProperties", "maxProperties", "minimum", "maximum"]
