@@ -75,7 +75,7 @@ static int take_headers(struct item *item, const struct endpoint *endpoint,
 static int take_min_positions(struct item *item, const struct endpoint *endpoint)
 {
     const struct service *service = endpoint->all->options.service;
-    const struct schema_field *field = schema_field(endpoint->request, "min_position");
+    const struct schema_field *field = schema_find_field(endpoint->request, "min_position");
     const char *demanded = field
                                ? *(const char *const *)((const char *)item->request + field->offset)
                                : NULL;
@@ -87,7 +87,7 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
     for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
         assert(i <= SOURCES_MAX);
         const struct schema_field *log =
-            schema_field(field->schema, i == 0 ? service->log : service->sources[i - 1].log);
+            schema_find_field(field->schema, i == 0 ? service->log : service->sources[i - 1].log);
         if (log && *(const _Bool *)(demanded + log->extra_offset))
             positions[i] = *(const int64_t *)(demanded + log->offset);
     }
