@@ -157,7 +157,7 @@ static int queue_add(const struct event *event)
     return 0;
 }
 
-/* How many events from this one on go into one request. */
+/* The number of events, from this one on, that fit into one request. */
 static int batch_length(int first)
 {
     int count = 0;
@@ -167,8 +167,8 @@ static int batch_length(int first)
     return count;
 }
 
-/* A piece of work is a batch, and its number the position of its last event. The queue is in the
- * place of a table. */
+/* A piece of work is a batch; its number is the position of the last event. The queue serves as
+ * the table. */
 static int push_find(struct journey *j, struct work_page *page)
 {
     (void)j;
@@ -208,7 +208,7 @@ static int push_ask(struct journey *j, const struct work *work)
         };
     }
     if (count == 0)
-        return WORK_GONE; /* the queue was full, and has dropped them */
+        return WORK_GONE; /* the full queue has dropped the events */
     struct bench_push body = { .events = events, .events_count = count };
     struct call call = { .subject = shop->push_subject, .body = &body };
     return trace(journey_call(j, &call));
@@ -247,7 +247,7 @@ static const struct work_type push_events = {
     .answered = push_answered,
 };
 
-/* ---- The process: the work lists, the queue, and what we were told --------------------------- */
+/* ---- The process: the work lists, the queue, and the pushed events --------------------------- */
 
 static void pusher_free(void *state)
 {
@@ -255,14 +255,14 @@ static void pusher_free(void *state)
     queue_shift(queue.count);
 }
 
-/* The shipped work sees what we were told as if it had come by a feed. */
+/* Shows the pushed events to the shipped work lists, as a feed does. */
 static int observe_told(void *state, struct journey *j, const struct bench_push *learned)
 {
     int r = 0;
     for (size_t i = 0; i < learned->events_count && r >= 0; i++) {
         struct event event;
         r = told_event(&learned->events[i], journey_arena(j), &event);
-        if (r > 0)
+        if (r == 0)
             r = work_process.observe(state, j, &event);
     }
     return r < 0 ? trace(r) : 0;
