@@ -254,7 +254,6 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
         r = park(loop, item,
                  behind > 0 ? "an earlier event of this entity is parked" : failure_text(),
                  wall_ms);
-    assert(item->event.position == cursor->position + 1); /* rule 3 */
     *cursor = (struct cursor){
         .position = item->event.position,
         .chain = item->event.chain,
@@ -293,7 +292,6 @@ static int run_own_event(struct loop *loop, struct item *item)
     }
     if (r < 0)
         return trace(r);
-    assert(item->event.position == loop->at.head.position + 1); /* rule 1 */
     loop->at.head = (struct log_head){ .position = item->event.position,
                                        .chain = item->event.chain };
     item->outcome = OUTCOME_DONE;
