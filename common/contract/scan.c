@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define PLAIN 1        /* results: it is; 0: it is not; < 0 */
-#define DEPTH_MAX 32   /* deeper is jansson's to refuse */
 #define DIGITS_MAX 18  /* always an int64_t */
 #define FIELDS_MAX 64  /* of a schema: a bit each */
 #define UNKNOWN_MAX 16 /* fields of one object that the schema does not name */
@@ -341,7 +340,7 @@ static int scan_value(struct scan *scan, const struct schema *schema, void *out)
 {
     int r = 0;
     skip_blanks(scan);
-    if (scan->depth == DEPTH_MAX)
+    if (scan->depth == SCHEMA_DEPTH_MAX)
         return 0;
     scan->depth++;
     switch (*scan->at) {
