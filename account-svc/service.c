@@ -5,7 +5,7 @@
 #include "schemas/contracts.h"
 #include "tables.h"
 
-/* clang-format off: tables */
+// clang-format off: tables
 static const struct command commands[] = {
     { "account.register", &account_register_schema, &account_register_reply_schema,
       register_account, register_account_answer },
@@ -49,7 +49,7 @@ static const struct source sources[] = {
     { .log = "ORDER", .service = "order-svc", .prefix = "order", .events = project_purchases },
     { 0 },
 };
-/* clang-format on */
+// clang-format on
 
 const struct service account_service = {
     .name = "account-svc",

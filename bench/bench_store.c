@@ -1,6 +1,5 @@
-/* Bench of the store: what a durable commit costs next to the disk's own floor, what many appends
- * in one commit gain, and where the nanoseconds of one append go. Needs no server; works in a
- * folder of its own. */
+/* Bench of the store: the cost of a durable commit beside the disk's own floor, the gain of many
+ * appends in one commit, and the parts of an append. Needs no server; works in its own folder. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/result.h"
@@ -15,7 +14,7 @@
 
 #define PAGE_BYTES 4096
 #define GROUP 256
-#define RUN_NS INT64_C(1500000000) /* each figure is measured so long */
+#define RUN_NS INT64_C(1500000000) /* the duration of each measurement */
 #define SAMPLES_MAX 100000
 
 static char folder[] = "/var/tmp/journey-bench-XXXXXX";
@@ -45,7 +44,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Runs a step again and again until the time is over. */
+/* Repeats a step until the time is over. */
 static struct figure measure(void (*step)(void *), void *context)
 {
     struct figure figure = { 0 };
@@ -72,7 +71,7 @@ static double rate(const struct figure *figure)
 
 struct disk {
     int file;
-    /* wraps_at 0: the file grows; else its pages are written again, as a WAL's are */
+    /* wraps_at 0: the file grows; else its pages are rewritten, as a WAL's are */
     off_t place, wraps_at;
 };
 

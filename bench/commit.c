@@ -1,7 +1,6 @@
-/* Commit: the first floor: one durable commit of one small event, alone, by the connection and the
- * log of the services. Each has a pause before it, as the unloaded requests have that it is
- * compared with: a disk that rests answers otherwise than one that is kept busy. One line of
- * JSON. */
+/* Commit: the first floor: one durable commit of one small event, alone, with the services'
+ * connection settings and log. A pause precedes each commit, as it precedes each unloaded request:
+ * an idle disk answers otherwise than a busy one. Prints one line of JSON. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/result.h"

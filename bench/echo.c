@@ -1,6 +1,5 @@
-/* Echo: the second floor's other end: a process that answers bench.echo at once, by the library and
- * the connection that the services have. It says when it listens, and runs until it is told to
- * stop. */
+/* Echo: the responder of the second floor: a process that answers bench.echo at once, with the
+ * services' library and connection settings. It prints when it listens, and runs until SIGTERM. */
 #include "base/result.h"
 #include "bus/bus.h"
 #include <signal.h>

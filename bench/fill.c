@@ -1,6 +1,6 @@
-/* Fill: databases with many orders, quickly: by the services' own loops, without a server (shop.h).
- * Log, chain, tables and cursors are those that the services would have written; each order is
- * paid, and read by account-svc. What the services of a folder have left is gone on with. */
+/* Fill: fills databases with many orders, quickly: by the services' own loops, without a server
+ * (shop.h). Log, chain, tables and cursors are those that the services would have written; each
+ * order is paid, and read by account-svc. Existing databases of a folder are filled further. */
 #include "base/clock.h"
 #include "shop.h"
 #include <inttypes.h>
@@ -18,7 +18,7 @@ static void open_in(struct side *side, const char *folder)
     side_open(side, path);
 }
 
-/* So that a WAL does not grow while nobody else writes. */
+/* Keeps the WAL short: no writer thread checkpoints it here. */
 static void settle(void)
 {
     while (shop_accounts.loop.at.cursors[0].position < shop_orders.loop.at.head.position)

@@ -22,7 +22,7 @@ static inline int histogram_bucket(int64_t value)
     return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
-/* The largest value that falls into the bucket. */
+/* The largest value of the bucket. */
 static inline int64_t histogram_value(int bucket)
 {
     int shift = (bucket >> HISTOGRAM_STEP_BITS) - 1;
@@ -39,7 +39,7 @@ static inline void histogram_add(struct histogram *histogram, int64_t value)
         histogram->max = value;
 }
 
-/* p of 0 to 1. 0 when nothing was added. */
+/* p from 0 to 1. 0 for an empty histogram. */
 static inline int64_t histogram_percentile(const struct histogram *histogram, double p)
 {
     int64_t wanted = (int64_t)(p * (double)histogram->total + 0.5), seen = 0;

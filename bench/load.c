@@ -1,14 +1,13 @@
-/* Load: sends requests to a running mesh over one connection and measures the answers. Two ways:
+/* Load: sends requests to a running mesh over one connection and measures the answers. Two modes:
  *
- *   closed   so many in flight: each answer lets the next request go. Says what the mesh can carry.
- *   open     so many a second, at planned times, whether or not the ones before were answered; a latency counts from the
- *            planned time. A service that stands still is charged for all that should have come
- *            meanwhile (Gil Tene's
- *            "coordinated omission").
+ *   closed   a fixed number in flight: each answer triggers the next request. Measures capacity.
+ *   open     a fixed rate, at planned times, whether or not earlier requests were answered. A
+ *            latency counts from the planned time: a service that stands still is charged for all
+ *            requests of that time (Gil Tene's "coordinated omission").
  *
- * It shares the machine with what it measures, so a request is a copy of prepared bytes with its
- * number written into it, and all that one read has brought is answered by one write (wire.h). One
- * line of JSON on stdout. */
+ * The load shares the machine with the services, so a request is a copy of prepared bytes with its
+ * number in it, and the requests that follow the answers of one read leave by one write (wire.h).
+ * Prints one line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "histogram.h"
@@ -26,19 +25,19 @@
 
 #define REQUESTS_MAX 8
 #define TEXT_SIZE 8192 /* of a request's headers and body */
-#define LINE_SIZE 512  /* of what stands before them */
+#define LINE_SIZE 512  /* of the protocol line before them */
 #define DIGITS 10      /* of a request's number */
 #define SLOTS_MAX 8
-#define WINDOW (1 << 20) /* requests, and positions, that are known by their number */
+#define WINDOW (1 << 20) /* requests, and positions, that are remembered by number */
 #define IN_FLIGHT_MAX 65536
 #define PATIENCE_NS INT64_C(30000000000) /* for an answer */
-#define LAG_EVERY 10            /* so many orders to a question when the other service has it */
-#define SLOT "##########"       /* in a request: its number */
-#define BLANK_SLOT "~~~~~~~~~~" /* the same with blanks before it, as JSON wants it */
-/* and this run, so that no other has the same idempotency keys */
+#define LAG_EVERY 10                     /* orders per query of the lag */
+#define SLOT "##########"                /* place of a request's number */
+#define BLANK_SLOT "~~~~~~~~~~"          /* the same, padded with blanks for JSON */
+/* place of the run's id, which makes the idempotency keys unique */
 #define RUN_SLOT "@@@@@@@@@@@@@@@@"
 
-struct request { /* the bytes of one, with places for its number */
+struct request { /* the bytes of a request, with places for its number */
     char bytes[LINE_SIZE + TEXT_SIZE];
     size_t length, slots[SLOTS_MAX];
     char paddings[SLOTS_MAX];
@@ -52,13 +51,13 @@ static struct load {
     struct request requests[REQUESTS_MAX], question;
     int request_count, weight, in_flight;
     double rate, seconds;    /* rate 0: closed */
-    int64_t count, pause_ns; /* count 0: as many as there is time for */
+    int64_t count, pause_ns; /* count 0: until the time is over */
     struct wire wire;
     char inbox[64], run_id[sizeof(RUN_SLOT)];
     int64_t start_ns, last_ns; /* of the load, and of the last answer */
     int64_t sent, answered, refused, asked, told;
-    int64_t sent_ns[WINDOW];                      /* by request; open: not used */
-    int64_t answered_ns[WINDOW], seen_ns[WINDOW]; /* by position: its order's answer, its event */
+    int64_t sent_ns[WINDOW];                      /* by request; not used in open mode */
+    int64_t answered_ns[WINDOW], seen_ns[WINDOW]; /* by position: answer of the order, event */
     struct histogram latency, lag, relay;
     char first_refusal[512];
 } load = { .in_flight = 1 };
@@ -143,7 +142,7 @@ static void send_number(struct request *request, int64_t number)
     must(wire_put(&load.wire, request->bytes, request->length), "send");
 }
 
-/* By weight: most look, many order, some come. */
+/* Chooses a request by weight: most look, many order, some register. */
 static struct request *request_of(int64_t number)
 {
     int turn = (int)(number % load.weight), i = 0;
@@ -196,8 +195,7 @@ static void note_refusal(const struct wire_message *message)
                  is_status ? message->headers : message->data);
 }
 
-/* The event of a position was published, and its order was answered; whichever came last is
- * compared. */
+/* Records the relay's lag of a position, when both its event and its order's answer have come. */
 static void compare_relay(int64_t position)
 {
     int64_t *answered = &load.answered_ns[position % WINDOW],
@@ -208,7 +206,7 @@ static void compare_relay(int64_t position)
     *answered = *seen = 0;
 }
 
-/* When has the other service what this one has just answered? The question waits there for the
+/* Asks when the other service has the order that was just answered: the query waits there for the
  * position. */
 static void follow_order(int64_t number, const struct wire_message *message, int64_t now_ns)
 {
@@ -266,7 +264,7 @@ static void take(const struct wire_message *message, int64_t now_ns)
     }
 }
 
-/* Reads once, after waiting no longer than that, and takes all that has come. 0: nothing did. */
+/* Reads once, after a wait of at most timeout_ns, and handles all messages. 0: a timeout. */
 static int take_all(int64_t timeout_ns)
 {
     struct wire_message message;
@@ -280,7 +278,7 @@ static int take_all(int64_t timeout_ns)
     return r;
 }
 
-/* ---- The two ways --------------------------------------------------------------------------- */
+/* ---- The two modes -------------------------------------------------------------------------- */
 
 static _Bool wants_more(int64_t now_ns)
 {
@@ -294,7 +292,7 @@ static _Bool is_waiting(void)
            (load.events && load.relay.total < load.latency.total);
 }
 
-/* The last answers: no more is sent, but what is asked of the other service. */
+/* Waits for the last answers; only queries of the lag are still sent. */
 static void await_rest(void)
 {
     int64_t until_ns = clock_monotonic_ns() + PATIENCE_NS;
@@ -483,7 +481,7 @@ int main(int argc, char **argv)
     struct sigaction action = { .sa_handler = interrupt };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    prctl(PR_SET_TIMERSLACK, 1000); /* ns; planned times are kept */
+    prctl(PR_SET_TIMERSLACK, 1000); /* ns, so that planned times are kept */
     open_wire();
     load.start_ns = load.last_ns = clock_monotonic_ns();
     if (load.rate > 0)

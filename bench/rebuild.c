@@ -1,6 +1,6 @@
-/* Rebuild: how fast order-svc's tables are folded anew from the log in a file that is given and not
- * changed, and compared; without a server, so others' events are not folded. Its floor is the trace
- * `rebuild` of record.c. One line of JSON. */
+/* Rebuild: measures how fast order-svc's tables are rebuilt from the log in a given file, which is
+ * not changed, and compared; without a server, so other services' events are not folded. Its floor
+ * is the trace `rebuild` of record.c. Prints one line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "runtime/repair/rebuild.h"

@@ -1,15 +1,13 @@
-/* Record: the floors' statements, taken from the services themselves. It runs their loops (shop.h),
- * writes down every call that their writing connection makes to SQLite (by --wrap around SQLite's
- * functions), and leaves pairs of a database as it was before and a trace, for replay.c to say the
- * same again without anything around it:
+/* Record: records the floors' statements from the services. It runs the services' loops (shop.h),
+ * records every call of their writing connection to SQLite (by --wrap around SQLite's functions),
+ * and writes pairs of a database as it was before and a trace, for replay.c:
  *
- *   place     order.place of so many orders, 256 a commit, each with an idempotency key; nobody pays
- *   paid      the same, and each is charged and paid
- *   project   what account-svc does with the two events of each order, 512 a commit
- *   rebuild   what folds order-svc's own log anew: paid.after is the database that is folded
+ *   place     order.place of so many orders, 256 a commit, each with an idempotency key, unpaid
+ *   paid      the same, with the payment of each order
+ *   project   account-svc's projection of the two events of each order, 512 a commit
+ *   rebuild   the rebuild from order-svc's own log, of the database paid.after
  *
- * So a floor has the very statements, parameters and order of the service, whatever these
- * become. */
+ * So a floor always has the statements, parameters and order of the present service. */
 #include "base/clock.h"
 #include "runtime/repair/rebuild.h"
 #include "shop.h"
@@ -20,11 +18,11 @@
 #include <string.h>
 
 #define STATEMENTS_MAX 1024
-#define TO_SETTLE_MAX 10000 /* runs until all is paid; more is a loop without end */
+#define TO_SETTLE_MAX 10000 /* batches until all orders are paid; more is an endless loop */
 
 static struct {
-    FILE *file; /* NULL: nothing is written down */
-    /* the connection that was opened last; the one that is written down */
+    FILE *file; /* NULL: nothing is recorded */
+    /* the newest connection; the recorded connection */
     sqlite3 *newest, *handle;
     sqlite3_stmt *statements[STATEMENTS_MAX];
     int count;
@@ -42,11 +40,11 @@ static void put(enum trace_call call, int statement, int parameter, const void *
     fwrite(&record, sizeof(record), 1, trace.file);
     if (data) {
         fwrite(data, 1, length, trace.file);
-        fwrite(zeros, 1, 8 - length % 8, trace.file); /* a NUL at least */
+        fwrite(zeros, 1, 8 - length % 8, trace.file); /* at least one NUL */
     }
 }
 
-/* Its number; a statement that was not seen before is written down first. */
+/* The number of a statement; a new statement is recorded first. */
 static int number_of(sqlite3_stmt *statement)
 {
     int i = 0;
@@ -142,7 +140,7 @@ WRAP(int, open_v2, (const char *path, sqlite3 **ret_handle, int flags, const cha
     return code;
 }
 
-/* Of the connection that was opened last, or of the next one when `of_next`. */
+/* Records the newest connection, or the next one when `of_next`. */
 static void begin_trace(const char *path, _Bool of_next)
 {
     trace.handle = of_next ? NULL : trace.newest;
@@ -168,7 +166,7 @@ static const char *in_folder(char path[4200], const char *name)
     return path;
 }
 
-/* Of a database that nobody has open: its last connection has put everything into the one file. */
+/* Copies a closed database: its last connection has checkpointed everything into the one file. */
 static void copy(const char *from, const char *to)
 {
     static char block[1 << 20];
@@ -200,7 +198,7 @@ static void furnish(void)
     copy("accounts.db", "project.before");
 }
 
-/* Until each order is paid, when the process runs. */
+/* Runs batches until each order is paid, when the process runs. */
 static void record_orders(int orders, _Bool with_payments, const char *name)
 {
     char path[4200];
@@ -235,7 +233,7 @@ static void record_projection(void)
     side_close(&shop_accounts);
 }
 
-/* Others' events would have to be fetched; they are a handful. */
+/* Other services' events would have to be fetched; there are only a few. */
 static void record_rebuild(void)
 {
     char path[4200], served[4200];

@@ -1,11 +1,11 @@
-/* Replay: says to SQLite what a service has said to it (record.c), and nothing else: no server, no
- * requests, no JSON, no chain, no threads. Each statement is prepared once; the parameters lie in
- * memory. That is the floor of what the service does: these statements have to be run, this often,
- * in these commits, whatever is built around them.
+/* Replay: makes a service's recorded calls to SQLite (record.c), and nothing else: no server, no
+ * requests, no JSON, no chain, no threads. Each statement is prepared once; the parameters are in
+ * memory. This is the floor of the service: it has to run these statements, this often, in these
+ * commits, whatever is built around them.
  *
- * The database is opened by store/db.c, so page cache, pragmas and settings are the service's, and
- * its WAL is checkpointed as the writer does it under load. What SQLite answers to each call is
- * compared with what it answered then. One line of JSON. */
+ * store/db.c opens the database, so page cache, pragmas and settings are the service's, and the WAL
+ * is checkpointed as the writer does under load. The answer of SQLite to each call is compared with
+ * the recorded answer. Prints one line of JSON. */
 #include "base/clock.h"
 #include "base/result.h"
 #include "store/db.h"
@@ -43,7 +43,7 @@ static void check(int code, const char *what)
         die(what, sqlite3_errmsg(replay.handle));
 }
 
-/* The connection that db_open makes, seen by --wrap: its pragmas and settings are the service's. */
+/* The connection of db_open, seen by --wrap: its pragmas and settings are the service's. */
 int __real_sqlite3_open_v2(const char *path, sqlite3 **ret_handle, int flags, const char *vfs);
 int __wrap_sqlite3_open_v2(const char *path, sqlite3 **ret_handle, int flags, const char *vfs);
 int __wrap_sqlite3_open_v2(const char *path, sqlite3 **ret_handle, int flags, const char *vfs)

@@ -86,7 +86,7 @@ static void ask(struct side *side, const char *subject, const char *body, int64_
     side_run(side, &item, 1, now_ms);
 }
 
-/* The customer is the first whom account-svc has registered. */
+/* The customer is the first account of account-svc. */
 static _Bool find_customer(void)
 {
     _deinit_(query) struct query query = { 0 };

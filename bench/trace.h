@@ -1,5 +1,5 @@
-/* Trace: what a program said to SQLite, call by call, in a file: record.c writes it, replay.c says
- * the same again. */
+/* Trace: a program's calls to SQLite in a file: record.c writes it, replay.c makes the calls
+ * again. */
 #pragma once
 #include <stdint.h>
 
@@ -9,13 +9,13 @@ enum trace_call {
     TRACE_TEXT = 't',
     TRACE_BLOB = 'b',
     TRACE_NULL = 'n',
-    TRACE_STEP = 's', /* `parameter`: what SQLite answered */
+    TRACE_STEP = 's', /* `parameter`: the answer of SQLite */
     TRACE_RESET = 'r',
     TRACE_FINALIZE = 'f',
     TRACE_SCRIPT = 'e', /* data: SQL for sqlite3_exec */
 };
 
-/* then `length` bytes of data, with a NUL after text and SQL, up to a multiple of 8 */
+/* followed by `length` bytes of data, with a NUL after text and SQL, padded to 8 */
 struct trace_record {
     uint8_t call;
     uint8_t parameter;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE ((size_t)4 << 20)
-#define READ_ROOM ((size_t)256 << 10) /* at least so much is free before a read */
+#define READ_ROOM ((size_t)256 << 10) /* free space before a read, at least */
 #define LINE_SIZE 4096
 
 static const char hello[] =
@@ -48,7 +48,7 @@ int wire_open(struct wire *wire, const char *url)
         return fail(ERR_CONFIG, "%s is not nats://host:port", url);
     wire->socket = connect_to(host, port);
     if (wire->socket < 0)
-        return fail(ERR_NETWORK, "nobody listens at %s", url);
+        return fail(ERR_NETWORK, "no server listens at %s", url);
     wire->in = malloc(BUFFER_SIZE);
     wire->out = malloc(BUFFER_SIZE);
     if (!wire->in || !wire->out) {
@@ -122,8 +122,8 @@ int wire_read(struct wire *wire, int64_t timeout_ns)
     return 1;
 }
 
-/* "MSG subject sid [reply] size" or "HMSG subject sid [reply] headers size", at the beginning of
- * what was read; line_length is without its end. 1: complete; 0: not yet. */
+/* Parses "MSG subject sid [reply] size" or "HMSG subject sid [reply] headers size" at the beginning
+ * of the buffer; line_length is without the line end. 1: complete; 0: not yet. */
 static int take_message(struct wire *wire, const char *line, size_t line_length,
                         struct wire_message *ret_message)
 {

@@ -1,7 +1,7 @@
-/* Wire: as much of NATS' client protocol as a load generator needs, on one socket and one thread.
- * It shares the machine with what it measures, so it costs little: what was put goes out by one
- * write, what has come is read in pieces of many messages, and nothing is allocated or copied for a
- * message. No TLS, no login. */
+/* Wire: the part of NATS' client protocol that a load generator needs, on one socket and one
+ * thread. The load shares the machine with the services, so it must cost little: one write sends
+ * all messages that were put, one read takes many messages, and no message is allocated or copied.
+ * No TLS, no login. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -21,18 +21,17 @@ struct wire_message {                     /* borrowed from the wire until the ne
 int wire_open(struct wire *wire, const char *url);
 void wire_close(struct wire *wire);
 
-/* Waits until the server has seen everything that was put before: a subscription, above all. */
+/* Waits until the server has handled everything that was put before, such as a subscription. */
 int wire_settle(struct wire *wire);
 
-/* Appends to what the next wire_flush writes. -ERR_MEMORY: more than a few MiB wait. */
+/* Appends to the data of the next wire_flush. -ERR_MEMORY: more than a few MiB wait. */
 int wire_put(struct wire *wire, const void *data, size_t length);
 int wire_flush(struct wire *wire);
 
-/* Reads what is there, after waiting for it no longer than timeout_ns (< 0: for ever). 1: something
- * came, 0: nothing did,
- * -ERR_NETWORK: the connection is gone. */
+/* Reads what has arrived, after a wait of at most timeout_ns (< 0: for ever). 1: data, 0: a
+ * timeout, -ERR_NETWORK: the connection is closed. */
 int wire_read(struct wire *wire, int64_t timeout_ns);
 
-/* The next of the messages that were read: 1, 0: none is complete, -ERR_NETWORK: the server
- * complains. */
+/* Takes the next message out of the buffer. 1: a message, 0: none is complete, -ERR_NETWORK: the
+ * server sent an error. */
 int wire_next(struct wire *wire, struct wire_message *ret_message);

@@ -69,7 +69,9 @@ struct work_found {
 };
 
 /* A question to find(), and its answer. Pages follow one another in one order, that of the places or
- * that of the keys; each begins behind the last piece of the one before. */
+ * that of the keys; each begins behind the last piece of the one before. So what an event opens must
+ * stand behind what was found before it, as it does by the events' positions. Where it cannot, the
+ * source has prepare(), with which it begins anew. */
 struct work_page {
     int64_t after;         /* the place of that piece; of the first page 0, or the source's mark */
     const char *after_key; /* its key; of the first page "" */
@@ -119,6 +121,9 @@ struct work_limits {
 
 struct work_type {
     const char *name; /* "charge": in the log and the statistics; its answers are known by it */
+    /* One piece after another, in the order in which they are found: one is open at a time, whatever
+     * the limits say, and none makes room for others. */
+    _Bool in_order;
     const struct work_source *sources;                            /* end with { 0 }; NULL */
     int (*limits)(struct journey *j, struct work_limits *limits); /* 0 or < 0; NULL: the defaults */
 

@@ -1,11 +1,11 @@
-/* Open-load: customers who come when they come, whether the shop is quick or not. Orders are sent
- * at intended times, and what counts is the time from there to the answer: a shop that stands still
- * for a second is not asked less often in it (no coordinated omission). With --in-flight it keeps
- * so many orders under way instead, which measures what the shop can carry.
+/* Open-load: customers who come at intended times, however slow the shop is. A latency counts from
+ * the intended time, and a shop that stands still for a second gets no fewer orders in that second
+ * (no coordinated omission). With --in-flight, open-load keeps that many orders in flight instead,
+ * which measures the capacity of the shop.
  *
- * One line an order on standard output: intended time and latency in microseconds (-1: no answer
- * within the patience), and the answer: ok, a status such as 503, or none. The first line names the
- * start on the monotonic clock. */
+ * Prints one line per order: intended time and latency in microseconds (-1: no answer within
+ * --patience-ms), and the answer: ok, a status such as 503, or none. The first line has the start
+ * on the monotonic clock. */
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/result.h"
@@ -86,7 +86,7 @@ static void send_order(int n)
         atomic_store(&load.orders[n].answer, 503);
 }
 
-/* The next one of --in-flight; its intended time is now. */
+/* Sends the next order of --in-flight, whose intended time is now. */
 static void send_next(void)
 {
     int64_t now_ns = clock_monotonic_ns();
@@ -119,7 +119,7 @@ static void on_answer(void *context, struct bus_message *received)
     pthread_mutex_unlock(&load.lock);
 }
 
-/* ---- Driving --------------------------------------------------------------------------------- */
+/* ---- The run --------------------------------------------------------------------------------- */
 
 static void sleep_until(int64_t at_ns)
 {
@@ -191,7 +191,7 @@ static void report(int64_t start_ns)
     }
 }
 
-/* ---- Beginning ------------------------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 static void read_accounts(void)
 {

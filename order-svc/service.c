@@ -5,7 +5,7 @@
 #include "schemas/contracts.h"
 #include "tables.h"
 
-/* clang-format off: tables */
+// clang-format off: tables
 static const struct command commands[] = {
     { "order.add-product", &order_add_product_schema, &order_add_product_reply_schema, add_product,
       add_product_answer },
@@ -85,7 +85,7 @@ static const struct option options[] = {
       0, shippers },
     { 0 },
 };
-/* clang-format on */
+// clang-format on
 
 const struct service order_service = {
     .name = "order-svc",

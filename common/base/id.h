@@ -1,6 +1,6 @@
 /* Ids: UUID version 7 (RFC 9562) behind a prefix that names the kind of thing: "ord_019abc…". Ids
- * that are made later sort later. The random bits come from getrandom(2), in the simulation from its
- * seed. A source is not thread-safe; each thread has its own. */
+ * that are made later sort later. The random bits come from getrandom(2), in the simulation from
+ * its seed. A source is not thread-safe; each thread has its own. */
 #pragma once
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
-/* Lock file: one process at a time may own a folder. The kernel gives the lock back when the process
- * ends, in whatever way; a process that hangs keeps its lock. */
+/* Lock file: one process at a time may own a folder. The kernel gives the lock back when the
+ * process ends, in whatever way; a process that hangs keeps its lock. */
 #pragma once
 
 /* Waits up to timeout_ms for an owner that is just ending. 0: the lock is held until *ret_fd is

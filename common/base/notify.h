@@ -4,8 +4,8 @@
 #pragma once
 #include <stdint.h>
 
-/* "READY=1", "STOPPING=1", "STATUS=…", "WATCHDOG=1"; several of them with line feeds between. A lost
- * datagram is not repeated. */
+/* "READY=1", "STOPPING=1", "STATUS=…", "WATCHDOG=1"; several of them with line feeds between. A
+ * lost datagram is not repeated. */
 void notify_send(const char *text);
 
 /* Within how many milliseconds the supervisor expects the next WATCHDOG=1; 0: it expects none. */

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stddef.h>
 
-/* clang-format off: a table */
+// clang-format off: a table
 static const struct refusal_type refusals[REFUSAL_MAX] = {
     [REFUSED_INVALID_REQUEST] = { REFUSED_INVALID_REQUEST, "invalid_request", 400, 0 },
     [REFUSED_NOT_FOUND] = { REFUSED_NOT_FOUND, "not_found", 404, 0 },
@@ -14,7 +14,7 @@ static const struct refusal_type refusals[REFUSAL_MAX] = {
     [REFUSED_BUSY] = { REFUSED_BUSY, "busy", 503, 1 },
     [REFUSED_REPLAYING] = { REFUSED_REPLAYING, "replaying", 503, 1 },
 };
-/* clang-format on */
+// clang-format on
 
 _Static_assert(NOT_FOUND == REFUSED_NOT_FOUND, "a finder's NOT_FOUND is passed on as a refusal");
 

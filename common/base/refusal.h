@@ -16,7 +16,8 @@ enum refusal {                              /* the runtime's own */
                REFUSED_BUSY = 11,      /* 503 */
                REFUSED_REPLAYING = 12, /* 503 */
                REFUSAL_MAX,
-               /* 3 and 6 to 9 are numbers of services since 0.1.0. A service numbers new refusals from here: */
+               /* 3 and 6 to 9 are numbers of services since 0.1.0. A service numbers new refusals
+                * from here: */
                REFUSED_OWN = 100,
 };
 

@@ -1,8 +1,10 @@
 /* UTF-8: see utf8.h. */
 #include "base/utf8.h"
+#include <assert.h>
 
 size_t utf8_length(const char *at)
 {
+    assert(at);
     static const struct {
         unsigned char from, to, second_from, second_to;
         size_t length;
@@ -24,4 +26,12 @@ size_t utf8_length(const char *at)
         return forms[i].length;
     }
     return 0;
+}
+
+size_t utf8_count(const char *text, size_t length)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++)
+        count += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return count;
 }

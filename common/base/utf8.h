@@ -6,3 +6,6 @@
 /* How many bytes the well-formed character has that begins here, in a text that ends with a NUL; 0:
  * no such character begins here. */
 size_t utf8_length(const char *at);
+
+/* How many code points a well-formed text of this length in bytes has. */
+size_t utf8_count(const char *text, size_t length);

@@ -1,4 +1,5 @@
-/* Bus on nats.c: what bus_nats.c and bus_receive.c share. No other file may include this one. */
+/* Bus on nats.c: what bus_nats.c, bus_options.c, bus_publish.c, bus_receive.c and bus_status.c
+ * share. Only these may include this header; it is the only one that includes nats.h. */
 #pragma once
 #include <nats/nats.h>
 #include <pthread.h>
@@ -7,27 +8,33 @@
 
 #define LANES 2
 
-struct link { /* one connection */
+struct lane { /* one connection */
     struct bus *bus;
     natsConnection *connection;
     _Bool up, closed; /* under the bus's lock */
 };
 
 struct bus {
-    struct link links[LANES]; /* by enum bus_urgency */
+    struct lane lanes[LANES]; /* by enum bus_urgency */
     struct bus_handlers handlers;
     char name[BUS_HEADER_KEY_MAX + 1];
     char inbox_prefix[BUS_HEADER_KEY_MAX + 8];
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a link has closed */
-    _Bool closing;          /* bus_free was called: handlers hear no more */
+    pthread_cond_t changed; /* a lane has closed */
+    _Bool closing;          /* bus_free was called: the handlers are not called any more */
     atomic_bool connected;
     atomic_ullong connects, dropped;
 };
 
-/* Gives a message back to nats.c, sooner or later; NULL is fine. Any thread. */
+/* What a lane's options ask of nats.c, all but the callbacks. 0 with *ret_options, to be destroyed;
+ * -ERR_CONFIG: credentials, TLS files or their combination; -ERR_MEMORY. */
+int bus_options_make(const struct bus_options *options, const struct bus *bus,
+                     enum bus_urgency urgency, natsOptions **ret_options);
+int bus_delivery_threads(const struct bus_options *options);
+
+/* Gives a message back to nats.c, now or later; NULL is allowed. Any thread. */
 void bus_discard(natsMsg *raw);
 void bus_discard_all(void); /* now, all that wait */
 
-/* The failure that a status of nats.c means. */
+/* The failure that a status of nats.c means: "cannot <what>: …". */
 int bus_fail(natsStatus status, const char *what);

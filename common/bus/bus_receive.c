@@ -1,13 +1,14 @@
 /* Bus on nats.c, receiving: subscriptions and messages. See bus.h. */
 #include "bus/bus_nats.h"
 #include "base/result.h"
+#include <assert.h>
 #include <string.h>
 
 /* ---- Giving messages back -------------------------------------------------------------------- */
 
-/* nats.c frees messages on a thread of its own, which it wakes for each that comes when its list is
- * empty: two switches of context a message, when they come one by one. So they go there many at a
- * time. */
+/* nats.c frees messages on a thread of its own, and wakes that thread for each message that comes
+ * while its list is empty. One by one, a message would cost two context switches. So messages are
+ * gathered here and go there many at a time. */
 #define DISCARD_MAX 64
 #define DISCARD_BYTES_MAX ((size_t)64 * 1024)
 
@@ -23,6 +24,7 @@ static void give_back(natsMsg *last, _Bool all)
     natsMsg *full[DISCARD_MAX];
     int count = 0;
     pthread_mutex_lock(&discarded.lock);
+    assert(discarded.count >= 0 && discarded.count < DISCARD_MAX); /* there is room for one more */
     if (last) {
         discarded.messages[discarded.count++] = last;
         discarded.bytes += (size_t)natsMsg_GetDataLength(last);
@@ -54,9 +56,10 @@ void bus_discard_all(void)
 
 struct bus_message {
     natsMsg *raw;
-    struct bus_header *headers; /* read when first asked for; text is the raw message's */
+    struct bus_header *headers; /* read when first asked for; their text is the raw message's */
     int header_count;
-    int header_result; /* 1: not read yet; else of reading them */
+    int header_result; /* 0, or the failure to read them */
+    _Bool has_read_headers;
 };
 
 void bus_message_free(struct bus_message *message)
@@ -130,8 +133,10 @@ static int read_headers(struct bus_message *message)
 
 int bus_message_view(struct bus_message *message, struct bus_view *ret_view)
 {
-    if (message->header_result > 0) /* once: nats.c reads a malformed block differently each time */
+    /* once, because nats.c reads a malformed block differently each time */
+    if (!message->has_read_headers)
         message->header_result = read_headers(message);
+    message->has_read_headers = 1;
     *ret_view = (struct bus_view){
         .subject = bus_message_subject(message),
         .headers = message->headers,
@@ -152,7 +157,7 @@ int bus_message_status(struct bus_message *message)
 {
     if (bus_message_length(message) > 0)
         return 0;
-    /* nats.c makes it from the first line */
+    /* nats.c makes this header of the first line */
     const char *code = bus_message_header(message, "Status");
     return code ? (int)strtol(code, NULL, 10) : 0;
 }
@@ -172,10 +177,12 @@ struct bus_subscription {
     atomic_int holders; /* the owner, and nats.c until its last call of the handler */
 };
 
-static void release(void *closure)
+static void subscription_release(void *closure)
 {
     struct bus_subscription *subscription = closure;
-    if (atomic_fetch_sub(&subscription->holders, 1) == 1)
+    int holders = atomic_fetch_sub(&subscription->holders, 1);
+    assert(holders == 1 || holders == 2);
+    if (holders == 1)
         free(subscription);
 }
 
@@ -186,17 +193,17 @@ static void on_message(natsConnection *connection, natsSubscription *raw, natsMs
     (void)connection, (void)raw;
     struct bus_message *message = malloc(sizeof(*message));
     if (!message) {
-        bus_discard(raw_message); /* as if it had been lost on the way */
+        bus_discard(raw_message); /* as if the message had been lost on the way */
         return;
     }
-    *message = (struct bus_message){ .raw = raw_message, .header_result = 1 };
+    *message = (struct bus_message){ .raw = raw_message };
     subscription->handler(subscription->context, message);
 }
 
 static natsStatus subscribe_raw(struct bus *bus, const char *subject, const char *queue,
                                 struct bus_subscription *to)
 {
-    natsConnection *connection = bus->links[BUS_URGENT].connection;
+    natsConnection *connection = bus->lanes[BUS_URGENT].connection;
     if (queue)
         return natsConnection_QueueSubscribe(&to->raw, connection, subject, queue, on_message, to);
     return natsConnection_Subscribe(&to->raw, connection, subject, on_message, to);
@@ -205,6 +212,7 @@ static natsStatus subscribe_raw(struct bus *bus, const char *subject, const char
 int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
                   void *context, struct bus_subscription **ret_subscription)
 {
+    assert(handler && ret_subscription);
     if (!bus_subject_is_safe(subject, 1) || (queue && !bus_header_key_is_safe(queue)))
         return fail(ERR_INVALID, "not a subject and queue to subscribe to");
     struct bus_subscription *subscription = malloc(sizeof(*subscription));
@@ -218,8 +226,9 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
         return bus_fail(s, "subscribe");
     }
     atomic_fetch_add(&subscription->holders, 1);
-    if (natsSubscription_SetOnCompleteCB(subscription->raw, release, subscription) != NATS_OK)
-        /* it has been closed already, and is not called any more */
+    if (natsSubscription_SetOnCompleteCB(subscription->raw, subscription_release, subscription) !=
+        NATS_OK)
+        /* the subscription is closed already: the callback does not come */
         atomic_fetch_sub(&subscription->holders, 1);
     natsSubscription_SetPendingLimits(subscription->raw, BUS_PENDING_MAX, BUS_PENDING_BYTES_MAX);
     *ret_subscription = subscription;
@@ -228,6 +237,7 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
 
 int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms)
 {
+    assert(timeout_ms > 0);
     natsStatus s = natsSubscription_DrainTimeout(subscription->raw, timeout_ms);
     if (s == NATS_OK)
         s = natsSubscription_WaitForDrainCompletion(subscription->raw, timeout_ms);
@@ -238,7 +248,7 @@ void bus_subscription_free(struct bus_subscription *subscription)
 {
     if (!subscription)
         return;
-    bus_discard_all(); /* messages go before their subscription */
+    bus_discard_all(); /* messages are freed before their subscription */
     natsSubscription_Destroy(subscription->raw);
-    release(subscription);
+    subscription_release(subscription);
 }

@@ -1,11 +1,13 @@
 /* Headers: see headers.h. */
 #include "bus/headers.h"
 #include "base/result.h"
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
 const char *bus_header_find(const struct bus_view *view, const char *key)
 {
+    assert(key && view->header_count <= BUS_HEADERS_MAX);
     for (int i = 0; i < view->header_count; i++)
         if (strcasecmp(view->headers[i].key, key) == 0)
             return view->headers[i].value;
@@ -14,6 +16,7 @@ const char *bus_header_find(const struct bus_view *view, const char *key)
 
 int bus_header_count(const struct bus_view *view, const char *key)
 {
+    assert(key && view->header_count <= BUS_HEADERS_MAX);
     int count = 0;
     for (int i = 0; i < view->header_count; i++)
         count += strcasecmp(view->headers[i].key, key) == 0;
@@ -22,7 +25,7 @@ int bus_header_count(const struct bus_view *view, const char *key)
 
 /* ---- What may go on the wire ---------------------------------------------------------------- */
 
-static _Bool is_name_char(char c) /* not isalnum, which asks the locale */
+static _Bool is_name_char(char c) /* isalnum would ask the locale */
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '-';
@@ -61,6 +64,7 @@ _Bool bus_subject_is_inbox(const char *subject)
 
 _Bool bus_header_key_is_safe(const char *key)
 {
+    assert(key);
     size_t length = strlen(key);
     for (size_t i = 0; i < length; i++)
         if (!is_name_char(key[i]))
@@ -108,6 +112,7 @@ static const char *line_end(const char *from, const char *end)
 int bus_headers_parse(const char *block, size_t length, struct arena *arena,
                       struct bus_header **ret_headers, int *ret_count)
 {
+    assert(block || length == 0);
     static const char version[] = "NATS/1.0";
     const char *end = block + length;
     if (length < sizeof(version) - 1 || memcmp(block, version, sizeof(version) - 1) != 0)

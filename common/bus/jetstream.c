@@ -1,5 +1,5 @@
-/* JetStream: see jetstream.h. Requests are written by hand, because they are few and hold only
- * names and numbers that were checked; replies are read by the contracts in schemas/nats. */
+/* JetStream: see jetstream.h. Requests are formatted as text, because they are few and hold only
+ * names and numbers that were checked. Replies are decoded by the contracts in schemas/nats. */
 #include "bus/jetstream.h"
 #include "base/result.h"
 #include "schemas/nats/js_consumer_info.h"
@@ -7,6 +7,7 @@
 #include "schemas/nats/js_message.h"
 #include "schemas/nats/js_pub_ack.h"
 #include "schemas/nats/js_stream_info.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,15 +32,16 @@ void js_request_deinit(struct js_request *request)
 
 static int check_name(const char *name)
 {
-    if (!bus_header_key_is_safe(name)) /* the same characters and bound */
+    if (!bus_header_key_is_safe(name)) /* names have the same characters and length */
         return fail(ERR_INVALID, "not a name of a stream or consumer");
     return 0;
 }
 
-/* "$JS.API.<verb>.<stream>" or "….<stream>.<consumer>" into the subject; empties the body. */
-static int begin(struct js_request *request, const char *verb, const char *stream,
-                 const char *consumer)
+/* "$JS.API.<verb>.<stream>" or "….<stream>.<consumer>" becomes the subject; the body is emptied. */
+static int request_begin(struct js_request *request, const char *verb, const char *stream,
+                         const char *consumer)
 {
+    assert(request->api && verb && stream);
     int r = check_name(stream);
     if (r == 0 && consumer)
         r = check_name(consumer);
@@ -62,7 +64,7 @@ static int check_subject(const char *subject)
 
 int js_stream_create(struct js_request *request, const struct js_stream_config *config)
 {
-    int r = begin(request, "STREAM.CREATE", config->name, NULL);
+    int r = request_begin(request, "STREAM.CREATE", config->name, NULL);
     if (r == 0)
         r = check_subject(config->subject);
     if (r < 0)
@@ -82,17 +84,18 @@ int js_stream_create(struct js_request *request, const struct js_stream_config *
 
 int js_stream_info(struct js_request *request, const char *stream)
 {
-    return trace(begin(request, "STREAM.INFO", stream, NULL));
+    return trace(request_begin(request, "STREAM.INFO", stream, NULL));
 }
 
 int js_stream_delete(struct js_request *request, const char *stream)
 {
-    return trace(begin(request, "STREAM.DELETE", stream, NULL));
+    return trace(request_begin(request, "STREAM.DELETE", stream, NULL));
 }
 
 int js_message_get(struct js_request *request, const char *stream, int64_t sequence)
 {
-    int r = begin(request, "STREAM.MSG.GET", stream, NULL);
+    assert(sequence >= 0);
+    int r = request_begin(request, "STREAM.MSG.GET", stream, NULL);
     if (r < 0)
         return trace(r);
     buf_put_format(&request->body, "{\"seq\":%" PRId64 "}", sequence);
@@ -101,7 +104,7 @@ int js_message_get(struct js_request *request, const char *stream, int64_t seque
 
 int js_message_get_last(struct js_request *request, const char *stream, const char *subject)
 {
-    int r = begin(request, "STREAM.MSG.GET", stream, NULL);
+    int r = request_begin(request, "STREAM.MSG.GET", stream, NULL);
     if (r == 0)
         r = check_subject(subject);
     if (r < 0)
@@ -113,7 +116,8 @@ int js_message_get_last(struct js_request *request, const char *stream, const ch
 int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence,
                         const char *subject)
 {
-    int r = begin(request, "STREAM.MSG.GET", stream, NULL);
+    assert(sequence >= 0);
+    int r = request_begin(request, "STREAM.MSG.GET", stream, NULL);
     if (r == 0)
         r = check_subject(subject);
     if (r < 0)
@@ -125,7 +129,8 @@ int js_message_get_next(struct js_request *request, const char *stream, int64_t 
 
 int js_consumer_create(struct js_request *request, const struct js_consumer_config *config)
 {
-    int r = begin(request, "CONSUMER.CREATE", config->stream, config->name);
+    assert(config->start_sequence >= 0 && config->max_ack_pending > 0);
+    int r = request_begin(request, "CONSUMER.CREATE", config->stream, config->name);
     if (r < 0)
         return trace(r);
     struct buf *body = &request->body;
@@ -150,18 +155,20 @@ int js_consumer_create(struct js_request *request, const struct js_consumer_conf
 
 int js_consumer_info(struct js_request *request, const char *stream, const char *consumer)
 {
-    return trace(begin(request, "CONSUMER.INFO", stream, consumer));
+    return trace(request_begin(request, "CONSUMER.INFO", stream, consumer));
 }
 
 int js_consumer_delete(struct js_request *request, const char *stream, const char *consumer)
 {
-    return trace(begin(request, "CONSUMER.DELETE", stream, consumer));
+    return trace(request_begin(request, "CONSUMER.DELETE", stream, consumer));
 }
 
 int js_consumer_next(struct js_request *request, const char *stream, const char *consumer,
                      const struct js_pull *pull)
 {
-    int r = begin(request, "CONSUMER.MSG.NEXT", stream, consumer);
+    assert(pull->batch > 0);
+    assert(pull->expires_ms == 0 || pull->idle_heartbeat_ms <= pull->expires_ms / 2);
+    int r = request_begin(request, "CONSUMER.MSG.NEXT", stream, consumer);
     if (r < 0)
         return trace(r);
     struct buf *body = &request->body;
@@ -180,9 +187,10 @@ int js_consumer_next(struct js_request *request, const char *stream, const char 
 
 /* ---- Replies -------------------------------------------------------------------------------- */
 
-static int decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-                  void *ret_value)
+static int decode_reply(const struct schema *schema, const char *data, size_t length,
+                        struct arena *arena, void *ret_value)
 {
+    assert(data && arena);
     struct invalid invalid;
     void *value = NULL;
     int r = schema_decode(schema, data, length, arena, &value, &invalid);
@@ -199,13 +207,13 @@ static int clamp_int(int64_t value)
     return value < 0 || value > INT_MAX ? INT_MAX : (int)value;
 }
 
-/* An error without a code is one all the same. */
+/* An error without a code counts as 500. */
 static int status_code(int64_t value)
 {
     return value == 0 ? 500 : clamp_int(value);
 }
 
-/* Every reply's schema has an error of the same shape, but each has a struct of its own. */
+/* The schema of each reply has an error of the same shape, and a struct of its own for it. */
 #define READ_ERROR(reply)                                                                       \
     ((struct js_error){ .code = (reply)->error ? status_code((reply)->error->code) : 0,         \
                         .error_code = (reply)->error ? clamp_int((reply)->error->err_code) : 0, \
@@ -216,7 +224,7 @@ static int status_code(int64_t value)
 int js_parse_puback(const char *data, size_t length, struct arena *arena, struct js_puback *ret_ack)
 {
     const struct js_pub_ack *reply = NULL;
-    int r = decode(&js_pub_ack_schema, data, length, arena, &reply);
+    int r = decode_reply(&js_pub_ack_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
     if (!reply->error && (!reply->stream || reply->seq < 1))
@@ -234,7 +242,7 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
                          struct js_stream_state *ret_state)
 {
     const struct js_stream_info *reply = NULL;
-    int r = decode(&js_stream_info_schema, data, length, arena, &reply);
+    int r = decode_reply(&js_stream_info_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
     struct js_stream_state state = { .error = READ_ERROR(reply) };
@@ -243,7 +251,7 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
         return JS_REFUSED;
     }
     if (!reply->state || !reply->config || !reply->created)
-        return fail(ERR_INVALID, "a stream without its state, configuration or birthday");
+        return fail(ERR_INVALID, "a stream without its state, configuration or time of creation");
     if (reply->state->messages < 0 || reply->state->first_seq < 0 || reply->state->last_seq < 0)
         return fail(ERR_INVALID, "a stream with negative numbers");
     state.created = reply->created;
@@ -266,7 +274,7 @@ int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
                            struct js_consumer_state *ret_state)
 {
     const struct js_consumer_info *reply = NULL;
-    int r = decode(&js_consumer_info_schema, data, length, arena, &reply);
+    int r = decode_reply(&js_consumer_info_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
     struct js_consumer_state state = { .error = READ_ERROR(reply) };
@@ -296,7 +304,7 @@ int js_parse_success(const char *data, size_t length, struct arena *arena,
                      struct js_error *ret_error)
 {
     const struct js_done *reply = NULL;
-    int r = decode(&js_done_schema, data, length, arena, &reply);
+    int r = decode_reply(&js_done_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
     if (!reply->error && !reply->success)
@@ -318,8 +326,8 @@ static int base64_value(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Standard alphabet with padding, as Go writes it; NULL text is empty. The result has a NUL behind
- * it. */
+/* Standard alphabet with padding, as Go writes it; NULL is an empty text. A NUL follows the
+ * result. */
 static int base64_decode(const char *text, struct arena *arena, char **ret_data, size_t *ret_length)
 {
     size_t size = text ? strlen(text) : 0, length = 0;
@@ -352,7 +360,7 @@ int js_parse_message(const char *data, size_t length, struct arena *arena,
                      struct js_stored_message *ret_message)
 {
     const struct js_message *reply = NULL;
-    int r = decode(&js_message_schema, data, length, arena, &reply);
+    int r = decode_reply(&js_message_schema, data, length, arena, &reply);
     if (r < 0)
         return trace(r);
     struct js_stored_message message = { .error = READ_ERROR(reply) };
@@ -389,7 +397,7 @@ struct token {
     size_t length;
 };
 
-static int read_number(struct token token, int64_t *ret_value)
+static int token_number(struct token token, int64_t *ret_value)
 {
     int64_t value = 0;
     for (size_t i = 0; i < token.length; i++) {
@@ -402,7 +410,7 @@ static int read_number(struct token token, int64_t *ret_value)
     return token.length > 0 ? 0 : -ERR_INVALID;
 }
 
-static int read_name(struct token token, char ret_name[65])
+static int token_name(struct token token, char ret_name[65])
 {
     if (token.length == 0 || token.length > 64)
         return -ERR_INVALID;
@@ -421,18 +429,18 @@ int js_parse_delivery(const char *reply, struct js_delivery *ret_delivery)
         if (at[tokens[count - 1].length] == '\0')
             break;
     }
-    /* $JS.ACK.<stream>.<consumer> and five numbers; newer servers may put <domain>.<account hash>
-     * before the stream and a random token behind the numbers. */
+    /* $JS.ACK.<stream>.<consumer> and five numbers. Newer servers may put <domain>.<account hash>
+     * before the stream, and a random token behind the numbers. */
     int first = count == 9 ? 2 : count >= 11 ? 4 : 0;
     struct js_delivery delivery;
     if (first == 0 || strncmp(reply, "$JS.ACK.", 8) != 0 ||
-        read_name(tokens[first], delivery.stream) < 0 ||
-        read_name(tokens[first + 1], delivery.consumer) < 0 ||
-        read_number(tokens[first + 2], &delivery.delivered_count) < 0 ||
-        read_number(tokens[first + 3], &delivery.stream_sequence) < 0 ||
-        read_number(tokens[first + 4], &delivery.consumer_sequence) < 0 ||
-        read_number(tokens[first + 5], &delivery.time_ns) < 0 ||
-        read_number(tokens[first + 6], &delivery.pending_count) < 0)
+        token_name(tokens[first], delivery.stream) < 0 ||
+        token_name(tokens[first + 1], delivery.consumer) < 0 ||
+        token_number(tokens[first + 2], &delivery.delivered_count) < 0 ||
+        token_number(tokens[first + 3], &delivery.stream_sequence) < 0 ||
+        token_number(tokens[first + 4], &delivery.consumer_sequence) < 0 ||
+        token_number(tokens[first + 5], &delivery.time_ns) < 0 ||
+        token_number(tokens[first + 6], &delivery.pending_count) < 0)
         return fail(ERR_INVALID, "not the reply subject of a delivery");
     *ret_delivery = delivery;
     return 0;

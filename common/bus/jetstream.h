@@ -1,6 +1,6 @@
-/* JetStream: the requests of its API that the mesh makes, and its replies, as text. No I/O: the
- * sender sends what is built here (BUS_URGENT) and hands over what comes back. Nothing here trusts
- * a reply.
+/* JetStream: the requests of its API that the mesh makes, and the replies to them, as text. No I/O:
+ * the sender sends what is built here (BUS_URGENT) and hands over the reply. A reply is checked
+ * like any other data from outside. Any thread.
  *
  *     struct js_request request;
  *     js_request_init(&request, NULL);
@@ -8,8 +8,7 @@
  *     …
  *     js_parse_stream_info(data, length, arena, &reply)
  *
- * Names of streams and consumers must be of [A-Za-z0-9_-]; otherwise -ERR_INVALID. Error codes and
- * their meaning: CONVENTIONS, JetStream.
+ * Names of streams and consumers must be of [A-Za-z0-9_-]; otherwise -ERR_INVALID.
  */
 #pragma once
 #include <stdint.h>
@@ -30,8 +29,8 @@ void js_request_init(struct js_request *request, const char *api); /* api NULL: 
 void js_request_deinit(struct js_request *request);
 DEFINE_DEINIT(js_request)
 
-/* Retention by limits, discard new, no age limit, files; the shortest duplicate window (nothing of
- * ours relies on it, rule 1). */
+/* Retention by limits, discard new, no age limit, stored in files. The duplicate window is as short
+ * as possible, because nothing of ours relies on it (rule 1). */
 struct js_stream_config {
     const char *name;            /* "ORDER" */
     const char *subject;         /* "evt.order.>" */
@@ -43,14 +42,14 @@ int js_stream_create(struct js_request *request, const struct js_stream_config *
 int js_stream_info(struct js_request *request, const char *stream);
 int js_stream_delete(struct js_request *request, const char *stream);
 
-/* One stored message: at this sequence; the newest on a subject; the first at or after a sequence
- * on a subject. Subjects may have wildcards. */
+/* Read one stored message: at this sequence; the newest on a subject; the first at or after a
+ * sequence on a subject. Subjects may have wildcards. */
 int js_message_get(struct js_request *request, const char *stream, int64_t sequence);
 int js_message_get_last(struct js_request *request, const char *stream, const char *subject);
 int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence,
                         const char *subject);
 
-/* A durable pull consumer: ack policy all, delivered for ever, never removed for being idle. */
+/* A durable pull consumer: ack policy all, no limit on deliveries, not removed when idle. */
 struct js_consumer_config {
     const char *stream;
     const char *name;       /* "order-svc" */
@@ -63,28 +62,28 @@ int js_consumer_create(struct js_request *request, const struct js_consumer_conf
 int js_consumer_info(struct js_request *request, const char *stream, const char *consumer);
 int js_consumer_delete(struct js_request *request, const char *stream, const char *consumer);
 
-/* Asks for a batch; the messages come to the reply subject one by one. */
+/* A pull: asks for a batch; the messages come to the reply subject one by one. */
 struct js_pull {
     int batch;
-    int64_t expires_ms;        /* 0: answer at once with what there is */
+    int64_t expires_ms;        /* 0: the server answers at once with what it has */
     int64_t idle_heartbeat_ms; /* 0: none; else at most half of expires_ms */
     int64_t max_bytes;         /* 0: no limit */
 };
 int js_consumer_next(struct js_request *request, const char *stream, const char *consumer,
                      const struct js_pull *pull);
 
-/* Bodies that acknowledge a delivery; sent to its reply subject. */
+/* Bodies that settle a delivery; sent to its reply subject. */
 #define JS_ACK "+ACK"
 #define JS_NAK "-NAK"
 
 /* ---- Replies -------------------------------------------------------------------------------- */
 
-/* All parse functions: 0 done; JS_REFUSED with ret->error set, when the server says no;
- * -ERR_INVALID when the reply means nothing; -ERR_MEMORY. Text lives in the arena. Unknown fields
+/* All parse functions return 0; JS_REFUSED with ret->error set, when the server refused;
+ * -ERR_INVALID, when the reply is malformed; -ERR_MEMORY. Text lives in the arena. Unknown fields
  * are ignored. */
 #define JS_REFUSED 1
 
-enum js_error_code { /* err_code, those that mean something to us */
+enum js_error_code { /* err_code; those that the mesh handles */
                      JS_ERR_ACCOUNT_LIMIT = 10002,
                      JS_ERR_FIELD_NOT_UPDATABLE = 10012,
                      JS_ERR_CONSUMER_NOT_FOUND = 10014,
@@ -114,11 +113,11 @@ int js_parse_puback(const char *data, size_t length, struct arena *arena,
 
 struct js_stream_state {
     struct js_error error;
-    const char *created; /* tells incarnations apart; RFC 3339 with nanoseconds, as text */
+    const char *created; /* RFC 3339 with nanoseconds; a stream that is made anew has another one */
     int64_t messages, bytes;
-    /* empty and never used: 0 0; purged: last + 1 and last */
+    /* a stream that was never used: 0 and 0; a purged one: last + 1 and last */
     int64_t first_sequence, last_sequence;
-    int64_t deleted_count; /* holes between first and last */
+    int64_t deleted_count; /* sequences between first and last that have no message */
     const char *subject;   /* the first of its subjects; NULL: none */
     int64_t subject_count;
     int64_t max_bytes;   /* -1: no limit */
@@ -141,11 +140,11 @@ struct js_consumer_state {
     struct js_error error;
     const char *name;
     const char *created;
-    int64_t delivered_sequence; /* of the stream; newest delivered */
-    int64_t acked_sequence;     /* of the stream; all up to it are acknowledged: the ack floor */
+    int64_t delivered_sequence; /* of the stream: the newest delivered */
+    int64_t acked_sequence;     /* of the stream: all up to here are acknowledged, the ack floor */
     int64_t pending_count;      /* not delivered yet */
     int64_t ack_pending_count;  /* delivered, not acknowledged */
-    int64_t waiting_count;      /* pulls that wait */
+    int64_t waiting_count;      /* pulls that the server holds */
     const char *ack_policy;     /* "all" */
     int64_t start_sequence;     /* 0: from the first */
     int64_t max_ack_pending;
@@ -159,9 +158,8 @@ int js_parse_success(const char *data, size_t length, struct arena *arena,
 
 /* ---- Deliveries ----------------------------------------------------------------------------- */
 
-/* What the reply subject of a delivered message says, in its old form ($JS.ACK.stream.consumer.…)
- * and in the one with domain and account hash. Reads the text, copies the names. 0 or
- * -ERR_INVALID. */
+/* What the reply subject of a delivered message says, in the old form ($JS.ACK.stream.consumer.…)
+ * and in the form with domain and account hash. The names are copied. 0 or -ERR_INVALID. */
 struct js_delivery {
     char stream[65], consumer[65];
     int64_t delivered_count; /* 1: the first time */

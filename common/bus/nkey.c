@@ -1,7 +1,9 @@
-/* Nkey: see nkey.h. The text form is base32 of: prefix, key, CRC-16 (XMODEM, little-endian); a seed
- * has two prefix bytes, which hold "this is a seed" and the kind of key in five bits each. */
+/* Nkey: see nkey.h. The text form is base32 of prefix, key and CRC-16 (XMODEM, little-endian). The
+ * prefix of a seed has two bytes, with five bits for "this is a seed" and five for the kind of
+ * key. */
 #include "bus/nkey.h"
 #include "base/result.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -31,7 +33,7 @@ static uint16_t crc16(const uint8_t *data, size_t length)
     return crc;
 }
 
-/* Five bits a character; the bits left over at the end are dropped. */
+/* Each character is five bits; bits left over at the end are dropped. */
 static int base32_decode(const char *text, size_t text_length, uint8_t *ret_data, size_t size)
 {
     uint32_t bits = 0;
@@ -74,6 +76,7 @@ static int public_of_key(const uint8_t *key, uint8_t *ret_public)
 
 int nkey_public_of_seed(const char *seed, char ret_public[NKEY_PUBLIC_SIZE])
 {
+    assert(seed && ret_public);
     uint8_t raw[SEED_BYTES], named[PUBLIC_BYTES] = { PREFIX_USER };
     int r = 0;
     if (strlen(seed) != SEED_TEXT_LENGTH ||
@@ -97,6 +100,7 @@ int nkey_public_of_seed(const char *seed, char ret_public[NKEY_PUBLIC_SIZE])
 
 int nkey_public_of_file(const char *path, char ret_public[NKEY_PUBLIC_SIZE])
 {
+    assert(path && ret_public);
     char text[FILE_MAX_BYTES + 1];
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)

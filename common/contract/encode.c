@@ -1,5 +1,6 @@
 /* Encoding: a struct to JSON text by its schema's tables. See schema.h. */
 #include "contract/schema.h"
+#include <assert.h>
 #include <string.h>
 
 static void encode(const struct schema *schema, const void *value, size_t count, struct buf *out);
@@ -14,7 +15,7 @@ static _Bool is_absent(const struct schema_field *field, const char *value)
     return field->extra_offset && !*(const _Bool *)(value + field->extra_offset);
 }
 
-/* ,"name": in one piece; names are such that nothing in them is escaped. */
+/* ,"name": in one piece. The generator allows only names that need no escape. */
 static void put_name(struct buf *out, const char *name, _Bool first)
 {
     size_t length = strlen(name);
@@ -25,7 +26,7 @@ static void put_name(struct buf *out, const char *name, _Bool first)
     if (!first)
         *at++ = ',';
     *at++ = '"';
-    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the next one brings the NUL */
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the next memcpy brings the NUL */
     memcpy(at, name, length);
     memcpy(at + length, "\":", sizeof("\":"));
     out->length = (size_t)(at - out->data) + length + 2;
@@ -80,6 +81,7 @@ static void encode(const struct schema *schema, const void *value, size_t count,
 
 int schema_encode(const struct schema *schema, const void *value, struct buf *out)
 {
+    assert(schema && value && out);
     encode(schema, value, 0, out);
     return buf_status(out);
 }

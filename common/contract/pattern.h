@@ -1,5 +1,6 @@
-/* Pattern: a regular expression of a schema, compiled by schemas/generate.py to a small program,
- * and run here by following all its threads at once, so that no input makes it slow. */
+/* Pattern: a regular expression of a schema. schemas/generate.py compiles it to a small program.
+ * The program is run by following all its threads at once, so that its time is linear in the text,
+ * whatever the text is. Any thread. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -15,10 +16,9 @@ enum pattern_op {
     PATTERN_MATCH
 };
 
-/* ASCII as bits; all other code points */
 struct pattern_class {
-    uint64_t low, high;
-    _Bool others;
+    uint64_t low, high; /* ASCII, one bit for each character */
+    _Bool others;       /* all other code points */
 };
 
 struct pattern_step {
@@ -33,6 +33,6 @@ struct pattern {
     int length;
 };
 
-/* Does the pattern occur in the text (UTF-8, valid)? Unanchored unless it has ^ and $, as in JSON
- * Schema. */
+/* Does the pattern occur in the text (well-formed UTF-8)? As in JSON Schema it may occur anywhere,
+ * unless it has ^ and $. */
 _Bool pattern_matches(const struct pattern *pattern, const char *text, size_t length);

@@ -1,18 +1,25 @@
-/* Scan: see scan.h. The text is copied once; the strings of the value are pieces of that copy. */
+/* Scan: see scan.h. The text is copied once; the strings of the value are pieces of that copy.
+ *
+ * Functions that return an int say 0, NOT_PLAIN, or < 0. Invariants, checked at each value:
+ *
+ *   C1  the scan stands inside of the copy, at most at the NUL behind it
+ *   C2  values nest at most SCHEMA_DEPTH_MAX deep
+ */
 #include "contract/scan.h"
 #include "base/result.h"
 #include "base/utf8.h"
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
-#define PLAIN 1        /* results: it is; 0: it is not; < 0 */
-#define DIGITS_MAX 18  /* always an int64_t */
-#define FIELDS_MAX 64  /* of a schema: a bit each */
+#define DIGITS_MAX 18  /* so many digits always fit an int64_t */
+#define FIELDS_MAX 64  /* of a schema: one bit for each */
 #define UNKNOWN_MAX 16 /* fields of one object that the schema does not name */
-#define ELEMENTS_MIN 4 /* room for so many at first */
+#define ELEMENTS_MIN 4 /* a list begins with room for so many */
 
 struct scan {
-    char *at; /* the text ends with a NUL, which nothing plain takes */
+    char *at;        /* no plain value takes the NUL at the end */
+    const char *end; /* the NUL */
     struct arena *arena;
     int depth;
 };
@@ -53,7 +60,7 @@ static _Bool takes(struct scan *scan, char c)
     return 1;
 }
 
-/* What stands for itself behind a backslash, or what it stands for; 0: something else. */
+/* The character that is written as a backslash and c; 0: there is none, or it is not plain. */
 static char unescaped(char c)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -61,8 +68,8 @@ static char unescaped(char c)
     return (char)(at ? to[at - from] : '\0');
 }
 
-/* Behind the opening quote. The text is shortened where it stands, and gets its NUL at the latest
- * where the closing quote is. */
+/* The scan stands behind the opening quote. Escapes shorten the text in its place; its NUL goes to
+ * the closing quote or before. */
 static _Bool scan_text(struct scan *scan, struct text *ret_text)
 {
     char *at = scan->at, *out = scan->at;
@@ -79,7 +86,7 @@ static _Bool scan_text(struct scan *scan, struct text *ret_text)
         size_t width = c >= 0x80 ? utf8_length(at) : c >= 0x20;
         if (width == 0)
             return 0;
-        if (out != at) /* an escape has made the text before shorter */
+        if (out != at) /* an escape before this character has made the text shorter */
             memmove(out, at, width);
         out += width;
         at += width;
@@ -111,18 +118,10 @@ static _Bool has_type(const struct schema *schema, unsigned type)
     return !schema->types || schema->types & type;
 }
 
-static size_t count_code_points(const struct text *text)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < text->length; i++)
-        count += ((unsigned char)text->start[i] & 0xc0) != 0x80;
-    return count;
-}
-
 static _Bool text_fits(const struct schema *schema, const struct text *text)
 {
     if (schema->length_min >= 0 || schema->length_max >= 0) {
-        int64_t points = (int64_t)count_code_points(text);
+        int64_t points = (int64_t)utf8_count(text->start, text->length);
         if (points < schema->length_min || (schema->length_max >= 0 && points > schema->length_max))
             return 0;
     }
@@ -137,10 +136,10 @@ static int take_text(struct scan *scan, const struct schema *schema, void *out)
 {
     struct text text;
     if (!has_type(schema, TYPE_STRING) || !scan_text(scan, &text) || !text_fits(schema, &text))
-        return 0;
+        return NOT_PLAIN;
     if (out && schema->shape == SHAPE_TEXT)
         *(const char **)out = text.start;
-    return PLAIN;
+    return 0;
 }
 
 static int take_integer(struct scan *scan, const struct schema *schema, void *out)
@@ -149,10 +148,10 @@ static int take_integer(struct scan *scan, const struct schema *schema, void *ou
     if (!has_type(schema, TYPE_INTEGER | TYPE_NUMBER) || schema->values ||
         !scan_integer(scan, &value) || (double)value < schema->minimum ||
         (double)value > schema->maximum)
-        return 0;
+        return NOT_PLAIN;
     if (out && schema->shape == SHAPE_INTEGER)
         *(int64_t *)out = value;
-    return PLAIN;
+    return 0;
 }
 
 static int take_boolean(struct scan *scan, const struct schema *schema, void *out)
@@ -161,24 +160,24 @@ static int take_boolean(struct scan *scan, const struct schema *schema, void *ou
     const char *word = value ? "true" : "false";
     if (!has_type(schema, TYPE_BOOLEAN) || schema->values ||
         strncmp(scan->at, word, strlen(word)) != 0)
-        return 0;
+        return NOT_PLAIN;
     scan->at += strlen(word);
     if (out && schema->shape == SHAPE_BOOLEAN)
         *(_Bool *)out = value;
-    return PLAIN;
+    return 0;
 }
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
 struct list {
-    char *elements; /* NULL: they are looked at and not kept */
+    char *elements; /* NULL: the elements are checked and not kept */
     size_t count, room, size;
 };
 
-/* Where the next element goes; with more of them than there is room for, all move to twice the
- * room. */
+/* The place of the next element. A full list moves to twice the room. */
 static int next_element(struct scan *scan, struct list *list, void **ret_place)
 {
+    assert(!list->elements || list->count <= list->room);
     if (list->elements && list->count == list->room) {
         char *more = arena_alloc(scan->arena, 2 * list->room * list->size);
         if (!more)
@@ -189,7 +188,7 @@ static int next_element(struct scan *scan, struct list *list, void **ret_place)
     }
     *ret_place = list->elements ? list->elements + list->count * list->size : NULL;
     list->count++;
-    return PLAIN;
+    return 0;
 }
 
 static int take_elements(struct scan *scan, const struct schema *schema, struct list *list)
@@ -197,23 +196,23 @@ static int take_elements(struct scan *scan, const struct schema *schema, struct 
     const struct schema *items = schema->items ? schema->items : &anything;
     void *place = NULL;
     if (takes(scan, ']'))
-        return PLAIN;
+        return 0;
     do {
         int r = next_element(scan, list, &place);
-        if (r == PLAIN)
+        if (r == 0)
             r = scan_value(scan, items, place);
-        if (r != PLAIN)
+        if (r != 0)
             return r;
     } while (takes(scan, ','));
-    return takes(scan, ']');
+    return takes(scan, ']') ? 0 : NOT_PLAIN;
 }
 
-/* out: where the pointer to the elements goes; NULL: they are not kept. */
+/* out: where the pointer to the elements goes; NULL: the elements are not kept. */
 static int take_list(struct scan *scan, const struct schema *schema, void *out, size_t *ret_count)
 {
     struct list list = { 0 };
     if (!has_type(schema, TYPE_ARRAY) || schema->values)
-        return 0;
+        return NOT_PLAIN;
     if (out) {
         list = (struct list){ .room = ELEMENTS_MIN, .size = schema->items->size };
         list.elements = arena_alloc(scan->arena, list.room * list.size);
@@ -222,23 +221,23 @@ static int take_list(struct scan *scan, const struct schema *schema, void *out, 
     }
     scan->at++; /* [ */
     int r = take_elements(scan, schema, &list);
-    if (r != PLAIN)
+    if (r != 0)
         return r;
     if ((int64_t)list.count < schema->items_min ||
         (schema->items_max >= 0 && (int64_t)list.count > schema->items_max))
-        return 0;
+        return NOT_PLAIN;
     if (out) {
         *(void **)out = list.elements;
         *ret_count = list.count;
     }
-    return PLAIN;
+    return 0;
 }
 
 /* ---- Objects --------------------------------------------------------------------------------- */
 
 struct members {
-    uint64_t known; /* fields that were there, a bit each */
-    int expected;   /* the field that comes next, if they come in the schema's order */
+    uint64_t known; /* the fields that were there, one bit for each */
+    int expected;   /* the next field, when they come in the schema's order */
     struct text unknown[UNKNOWN_MAX];
     int unknown_count;
     int64_t count;
@@ -256,7 +255,7 @@ static int find_field(const struct schema *schema, const struct members *members
     return -1;
 }
 
-/* False: it is there twice, or there are too many of them to tell. */
+/* False: the name was there before, or there are too many unknown names to tell. */
 static _Bool note_unknown(struct members *members, const struct text *name)
 {
     for (int i = 0; i < members->unknown_count; i++)
@@ -274,7 +273,7 @@ static int take_field(struct scan *scan, const struct schema_field *field, char 
     if (place && field->schema->shape == SHAPE_LIST)
         return *scan->at == '['
                    ? take_list(scan, field->schema, place, (size_t *)(out + field->extra_offset))
-                   : 0;
+                   : NOT_PLAIN;
     if (place && field->schema->shape == SHAPE_STRUCT && !field->required) {
         void *embedded = arena_alloc(scan->arena, field->schema->size);
         if (!embedded)
@@ -292,21 +291,22 @@ static int take_member(struct scan *scan, const struct schema *schema, struct me
 {
     struct text name;
     if (!takes(scan, '"') || !scan_text(scan, &name) || !takes(scan, ':'))
-        return 0;
+        return NOT_PLAIN;
     skip_blanks(scan);
     members->count++;
     int index = find_field(schema, members, &name);
     if (index < 0)
-        return schema->closed || !note_unknown(members, &name) ? 0
+        return schema->closed || !note_unknown(members, &name) ? NOT_PLAIN
                                                                : scan_value(scan, &anything, NULL);
     if (members->known >> index & 1)
-        return 0;
+        return NOT_PLAIN;
     members->known |= UINT64_C(1) << index;
     members->expected = index + 1;
     return take_field(scan, &schema->fields[index], out);
 }
 
-/* Every name of `required` that has a field was there, and none is without a field. */
+/* All required names were there. A required name that has no field is never there: then the scan
+ * leaves the message to jansson. */
 static _Bool has_all_required(const struct schema *schema, const struct members *members)
 {
     int wanted = 0, there = 0;
@@ -321,27 +321,30 @@ static int take_object(struct scan *scan, const struct schema *schema, char *out
 {
     struct members members = { .count = 0 };
     if (!has_type(schema, TYPE_OBJECT) || schema->values || schema->field_count > FIELDS_MAX)
-        return 0;
+        return NOT_PLAIN;
     scan->at++; /* { */
     if (!takes(scan, '}')) {
         do {
             int r = take_member(scan, schema, &members, out);
-            if (r != PLAIN)
+            if (r != 0)
                 return r;
         } while (takes(scan, ','));
         if (!takes(scan, '}'))
-            return 0;
+            return NOT_PLAIN;
     }
-    return has_all_required(schema, &members) && members.count >= schema->properties_min &&
-           (schema->properties_max < 0 || members.count <= schema->properties_max);
+    _Bool fits = has_all_required(schema, &members) && members.count >= schema->properties_min &&
+                 (schema->properties_max < 0 || members.count <= schema->properties_max);
+    return fits ? 0 : NOT_PLAIN;
 }
 
 static int scan_value(struct scan *scan, const struct schema *schema, void *out)
 {
-    int r = 0;
+    int r = NOT_PLAIN;
     skip_blanks(scan);
+    assert(scan->at <= scan->end);                               /* C1 */
+    assert(scan->depth >= 0 && scan->depth <= SCHEMA_DEPTH_MAX); /* C2 */
     if (scan->depth == SCHEMA_DEPTH_MAX)
-        return 0;
+        return NOT_PLAIN;
     scan->depth++;
     switch (*scan->at) {
     case '{': r = take_object(scan, schema, out); break;
@@ -365,21 +368,22 @@ static int scan_value(struct scan *scan, const struct schema *schema, void *out)
     return r;
 }
 
-int scan_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-                void **ret_value)
+int scan_read(const struct schema *schema, const char *data, size_t length, struct arena *arena,
+              void **ret_value)
 {
+    assert(schema && arena && (data || length == 0));
     if (memchr(data, '\0', length))
-        return 0;
+        return NOT_PLAIN;
     struct scan scan = { .at = arena_copy(arena, data, length), .arena = arena };
     void *value = schema->size ? arena_alloc(arena, schema->size) : NULL;
     if (!scan.at || (schema->size && !value))
         return fail(ERR_MEMORY, "no memory for a message");
-    const char *end = scan.at + length;
+    scan.end = scan.at + length;
     int r = scan_value(&scan, schema, value);
     skip_blanks(&scan);
-    if (r == PLAIN && scan.at != end)
-        return 0;
-    if (r == PLAIN)
+    if (r == 0 && scan.at != scan.end)
+        r = NOT_PLAIN;
+    if (r == 0)
         *ret_value = value;
     return r;
 }

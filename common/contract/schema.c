@@ -2,7 +2,9 @@
 #include "contract/schema.h"
 #include "base/refusal.h"
 #include "base/result.h"
+#include "base/utf8.h"
 #include "contract/scan.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -39,7 +41,7 @@ static size_t put_path(const struct path *path, char *text, size_t size)
     return length < size ? length : size - 1;
 }
 
-/* A name from outside is shown only when it cannot do harm in a reply or a log. */
+/* A name from outside is shown only when its characters are harmless in a reply and in a log. */
 static const char *shown(const char *name)
 {
     size_t length = strspn(name,
@@ -47,9 +49,9 @@ static const char *shown(const char *name)
     return length == strlen(name) && length <= 64 ? name : "(a name with unusual characters)";
 }
 
-static int refuse(struct decoding *d, const struct path *path, const char *format, ...)
+static int refuse_value(struct decoding *d, const struct path *path, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static int refuse(struct decoding *d, const struct path *path, const char *format, ...)
+static int refuse_value(struct decoding *d, const struct path *path, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -72,8 +74,8 @@ static const char *type_names(unsigned types)
 
 /* ---- Validating and decoding ---------------------------------------------------------------- */
 
-static int decode(struct decoding *d, const struct schema *schema, json_t *value,
-                  const struct path *path, void *out);
+static int decode_value(struct decoding *d, const struct schema *schema, json_t *value,
+                        const struct path *path, void *out);
 
 static unsigned type_of(const json_t *value)
 {
@@ -92,28 +94,22 @@ static unsigned type_of(const json_t *value)
     return 0;
 }
 
-static size_t count_code_points(const char *text, size_t length)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < length; i++)
-        count += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return count;
-}
-
 static int decode_string(struct decoding *d, const struct schema *schema, json_t *value,
                          const struct path *path, void *out)
 {
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
     int64_t points = schema->length_min >= 0 || schema->length_max >= 0
-                         ? (int64_t)count_code_points(text, length)
+                         ? (int64_t)utf8_count(text, length)
                          : 0;
     if (schema->length_min >= 0 && points < schema->length_min)
-        return refuse(d, path, "must have at least %" PRId64 " characters", schema->length_min);
+        return refuse_value(d, path, "must have at least %" PRId64 " characters",
+                            schema->length_min);
     if (schema->length_max >= 0 && points > schema->length_max)
-        return refuse(d, path, "must have at most %" PRId64 " characters", schema->length_max);
+        return refuse_value(d, path, "must have at most %" PRId64 " characters",
+                            schema->length_max);
     if (schema->pattern && !pattern_matches(schema->pattern, text, length))
-        return refuse(d, path, "must match %s", schema->pattern->source);
+        return refuse_value(d, path, "must match %s", schema->pattern->source);
     if (!out || schema->shape != SHAPE_TEXT)
         return 0;
     const char *copy = arena_copy(d->arena, text, length);
@@ -128,13 +124,13 @@ static int decode_number(struct decoding *d, const struct schema *schema, json_t
 {
     double number = json_number_value(value);
     if (number < schema->minimum)
-        return refuse(d, path, "must be at least %.15g", schema->minimum);
+        return refuse_value(d, path, "must be at least %.15g", schema->minimum);
     if (number > schema->maximum)
-        return refuse(d, path, "must be at most %.15g", schema->maximum);
+        return refuse_value(d, path, "must be at most %.15g", schema->maximum);
     if (!out || schema->shape != SHAPE_INTEGER)
         return 0;
     if (json_is_real(value) && (number < -9007199254740992.0 || number > 9007199254740992.0))
-        return refuse(d, path, "is too large an integer");
+        return refuse_value(d, path, "is too large an integer");
     *(int64_t *)out = json_is_integer(value) ? json_integer_value(value) : (int64_t)number;
     return 0;
 }
@@ -144,9 +140,9 @@ static int decode_list(struct decoding *d, const struct schema *schema, json_t *
 {
     size_t count = json_array_size(value);
     if (schema->items_min >= 0 && (int64_t)count < schema->items_min)
-        return refuse(d, path, "must have at least %" PRId64 " elements", schema->items_min);
+        return refuse_value(d, path, "must have at least %" PRId64 " elements", schema->items_min);
     if (schema->items_max >= 0 && (int64_t)count > schema->items_max)
-        return refuse(d, path, "must have at most %" PRId64 " elements", schema->items_max);
+        return refuse_value(d, path, "must have at most %" PRId64 " elements", schema->items_max);
     char *elements = NULL;
     if (out && schema->shape == SHAPE_LIST) {
         elements = arena_alloc(d->arena, count * schema->items->size);
@@ -157,8 +153,8 @@ static int decode_list(struct decoding *d, const struct schema *schema, json_t *
     }
     for (size_t i = 0; schema->items && i < count; i++) {
         struct path element = { .parent = path, .index = i, .depth = path->depth + 1 };
-        int r = decode(d, schema->items, json_array_get(value, i), &element,
-                       elements ? elements + i * schema->items->size : NULL);
+        int r = decode_value(d, schema->items, json_array_get(value, i), &element,
+                             elements ? elements + i * schema->items->size : NULL);
         if (r != 0)
             return r;
     }
@@ -182,7 +178,7 @@ static int decode_field(struct decoding *d, const struct schema_field *field, js
     }
     if (out && field->extra_offset)
         *(_Bool *)(out + field->extra_offset) = 1;
-    return decode(d, field->schema, value, &inner, place);
+    return decode_value(d, field->schema, value, &inner, place);
 }
 
 static int refuse_unknown(struct decoding *d, const struct schema *schema, json_t *value,
@@ -192,10 +188,10 @@ static int refuse_unknown(struct decoding *d, const struct schema *schema, json_
     json_t *ignored;
     json_object_foreach(value, name, ignored)
     {
-        if (schema_field(schema, name))
+        if (schema_find_field(schema, name))
             continue;
         struct path inner = { .parent = path, .name = shown(name) };
-        return refuse(d, &inner, "is not a field of this message");
+        return refuse_value(d, &inner, "is not a field of this message");
     }
     return 0;
 }
@@ -207,7 +203,7 @@ static int decode_object(struct decoding *d, const struct schema *schema, json_t
     for (const char *const *name = schema->required; name && *name; name++) {
         struct path inner = { .parent = path, .name = *name };
         if (!json_object_get(value, *name))
-            return refuse(d, &inner, "is required");
+            return refuse_value(d, &inner, "is required");
     }
     for (int i = 0; i < schema->field_count; i++) {
         json_t *member = json_object_get(value, schema->fields[i].name);
@@ -221,9 +217,11 @@ static int decode_object(struct decoding *d, const struct schema *schema, json_t
     if (schema->closed && known < count)
         return refuse_unknown(d, schema, value, path);
     if (schema->properties_min >= 0 && count < schema->properties_min)
-        return refuse(d, path, "must have at least %" PRId64 " fields", schema->properties_min);
+        return refuse_value(d, path, "must have at least %" PRId64 " fields",
+                            schema->properties_min);
     if (schema->properties_max >= 0 && count > schema->properties_max)
-        return refuse(d, path, "must have at most %" PRId64 " fields", schema->properties_max);
+        return refuse_value(d, path, "must have at most %" PRId64 " fields",
+                            schema->properties_max);
     return 0;
 }
 
@@ -236,16 +234,16 @@ static _Bool is_listed(const struct schema *schema, const json_t *value)
     return 0;
 }
 
-static int decode(struct decoding *d, const struct schema *schema, json_t *value,
-                  const struct path *path, void *out)
+static int decode_value(struct decoding *d, const struct schema *schema, json_t *value,
+                        const struct path *path, void *out)
 {
     unsigned type = type_of(value);
     if (path->depth > SCHEMA_DEPTH_MAX)
-        return refuse(d, path, "is nested too deep");
+        return refuse_value(d, path, "is nested too deep");
     if (schema->types && !(schema->types & type))
-        return refuse(d, path, "must be %s", type_names(schema->types));
+        return refuse_value(d, path, "must be %s", type_names(schema->types));
     if (schema->values && !is_listed(schema, value))
-        return refuse(d, path, "must be one of the values that the contract lists");
+        return refuse_value(d, path, "must be one of the values that the contract lists");
     if (type & TYPE_STRING)
         return decode_string(d, schema, value, path, out);
     if (type & TYPE_NUMBER)
@@ -259,10 +257,10 @@ static int decode(struct decoding *d, const struct schema *schema, json_t *value
     return 0;
 }
 
-/* Without memory jansson is not safe: it leaves bytes out of a text without a word, and then writes
- * behind its own buffer (2.14, seen by failing each allocation). So it gets its memory from an
- * arena that is thrown away as a whole, and the first allocation that fails leaves its code at
- * once. */
+/* jansson 2.14 is not safe when an allocation fails: it silently leaves bytes out of a text, and
+ * then writes behind its own buffer (seen by failing each allocation). So jansson gets its memory
+ * from an arena that is freed as a whole, and the first failed allocation leaves jansson's code at
+ * once, by longjmp. */
 struct parser {
     struct arena arena;
     jmp_buf out_of_memory;
@@ -290,12 +288,13 @@ static void use_parser_memory(void)
     json_set_alloc_funcs(parser_malloc, parser_free);
 }
 
-/* *ret_root lives as long as the parser's arena; NULL: not JSON. */
+/* *ret_root lives as long as the parser's arena; NULL: the data is not JSON. */
 static int parse(struct parser *parser, const char *data, size_t length, json_t **ret_root,
                  json_error_t *ret_error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, use_parser_memory);
+    assert(!parsing); /* one parse at a time on a thread */
     parsing = parser;
     if (setjmp(parser->out_of_memory) != 0) {
         parsing = NULL;
@@ -306,8 +305,8 @@ static int parse(struct parser *parser, const char *data, size_t length, json_t 
     return 0;
 }
 
-/* jansson's own text quotes the input; ours says where, and names at most a key. */
-static int refuse_text(struct invalid *ret_invalid, const json_error_t *error)
+/* jansson's own message quotes the input. Ours says where the fault is, and names at most a key. */
+static int refuse_malformed(struct invalid *ret_invalid, const json_error_t *error)
 {
     struct decoding d = { .invalid = ret_invalid };
     struct path root = { 0 };
@@ -324,11 +323,12 @@ static int refuse_text(struct invalid *ret_invalid, const json_error_t *error)
         if (near)
             (void)sscanf(near + 7, "%63[^\"]", key); /* or it stays empty */
         struct path inner = { .parent = &root, .name = shown(key) };
-        return refuse(&d, &inner, "appears twice");
+        return refuse_value(&d, &inner, "appears twice");
     }
     default: break;
     }
-    return refuse(&d, &root, "the body %s (line %d, column %d)", what, error->line, error->column);
+    return refuse_value(&d, &root, "the body %s (line %d, column %d)", what, error->line,
+                        error->column);
 }
 
 static int decode_root(const struct schema *schema, json_t *root, struct arena *arena,
@@ -338,7 +338,7 @@ static int decode_root(const struct schema *schema, json_t *root, struct arena *
     struct path path = { 0 };
     void *value = arena && schema->size ? arena_alloc(arena, schema->size) : NULL;
     int r = arena && schema->size && !value ? fail(ERR_MEMORY, "no memory for a request")
-                                            : decode(&d, schema, root, &path, value);
+                                            : decode_value(&d, schema, root, &path, value);
     if (r == 0 && ret_value)
         *ret_value = value;
     return trace(r);
@@ -354,7 +354,7 @@ int schema_decode_tree(const struct schema *schema, const char *data, size_t len
     int r = parse(&parser, data, length, &root, &error);
     if (r == 0)
         r = root ? decode_root(schema, root, arena, ret_value, ret_invalid)
-                 : refuse_text(ret_invalid, &error);
+                 : refuse_malformed(ret_invalid, &error);
     arena_deinit(&parser.arena);
     return trace(r);
 }
@@ -362,13 +362,14 @@ int schema_decode_tree(const struct schema *schema, const char *data, size_t len
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
                   void **ret_value, struct invalid *ret_invalid)
 {
-    int r = arena ? scan_decode(schema, data, length, arena, ret_value) : 0;
-    if (r != 0)
-        return r < 0 ? trace(r) : 0;
+    assert(schema && ret_invalid && (data || length == 0));
+    int r = arena ? scan_read(schema, data, length, arena, ret_value) : NOT_PLAIN;
+    if (r != NOT_PLAIN)
+        return trace(r);
     return trace(schema_decode_tree(schema, data, length, arena, ret_value, ret_invalid));
 }
 
-const struct schema_field *schema_field(const struct schema *schema, const char *name)
+const struct schema_field *schema_find_field(const struct schema *schema, const char *name)
 {
     for (int i = 0; i < schema->field_count; i++)
         if (strcmp(schema->fields[i].name, name) == 0)

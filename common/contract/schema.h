@@ -1,9 +1,10 @@
-/* Schema: a message compiled from a JSON Schema 2020-12 file by schemas/generate.py to static
- * tables. The tables say both how to validate a JSON value and where it goes in a C struct, so one
- * walk does both. Generated code is data only; what it means is here and in schema.c and pattern.c.
+/* Schema: the form of a message. schemas/generate.py compiles a JSON Schema 2020-12 file to static
+ * tables. They say how to validate a JSON value and where its parts go in a C struct, so one walk
+ * does both. The generated code is data only; schema.c, scan.c, encode.c and pattern.c interpret
+ * it.
  *
- * A decoded value and all that it points to lives in the arena that the caller gives. Thread-safe:
- * the tables never change.
+ * A decoded value and all that it points to live in the caller's arena. Any thread: the tables
+ * never change.
  */
 #pragma once
 #include <stddef.h>
@@ -24,13 +25,13 @@ enum schema_type { /* bits of struct schema.types */
                    TYPE_OBJECT = 64,
 };
 
-/* How a value of the schema stands in C. */
+/* What a value of the schema is in C. */
 enum schema_shape {
-    SHAPE_NONE,    /* validated only */
+    SHAPE_NONE,    /* nothing: the value is validated only */
     SHAPE_TEXT,    /* const char *; NULL when absent */
-    SHAPE_INTEGER, /* int64_t, and bool has_<name> when optional */
-    SHAPE_BOOLEAN, /* bool, likewise */
-    SHAPE_STRUCT,  /* embedded; a pointer, NULL when absent, when optional */
+    SHAPE_INTEGER, /* int64_t; when optional, with bool has_<name> */
+    SHAPE_BOOLEAN, /* bool; when optional, with bool has_<name> */
+    SHAPE_STRUCT,  /* embedded; when optional a pointer, NULL when absent */
     SHAPE_LIST,    /* pointer to the elements, and size_t <name>_count */
 };
 
@@ -50,7 +51,7 @@ struct schema {
     const struct schema_field *fields; /* properties, in the order of the file */
     int field_count;
     _Bool closed; /* additionalProperties: false */
-    /* names that must be there, NULL ends; also those without a property */
+    /* names that must be there, also those without a property; NULL ends */
     const char *const *required;
     const struct schema *items;
     const char *const *values; /* enum of strings, NULL ends */
@@ -59,7 +60,8 @@ struct schema {
     int64_t items_min, items_max;
     int64_t properties_min, properties_max;
     double minimum, maximum; /* -INFINITY, INFINITY: no limit */
-    /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner ones. */
+    /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner
+     * ones. */
     const char *text;
 };
 
@@ -68,21 +70,23 @@ struct invalid {
     char message[160]; /* "must be at least 1": never the value itself */
 };
 
-/* 0; REFUSED_INVALID_REQUEST with *ret_invalid; or < 0. Duplicate keys, invalid UTF-8 and NUL in a
- * string are invalid. The value is a struct of the schema, in the arena. */
+/* 0; REFUSED_INVALID_REQUEST with *ret_invalid; or < 0. Duplicate keys, invalid UTF-8 and a NUL in
+ * a string are invalid. *ret_value is a struct of the schema, in the arena; with arena NULL the
+ * message is validated only. */
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
                   void **ret_value, struct invalid *ret_invalid);
 
-/* The same, always by jansson: schema_decode asks it for all that scan.h does not take. */
+/* The same, always by jansson: what schema_decode does with a message that is not plain
+ * (scan.h). */
 int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
                        struct arena *arena, void **ret_value, struct invalid *ret_invalid);
 
-/* Compact JSON, fields in the order of the schema, absent ones left out. Written directly, without
- * a tree between: this is on the writer's path (measured by bench/bench_contract). 0 or
+/* Compact JSON: fields in the order of the schema, absent ones left out. Written without a tree
+ * between, because this is on the writer's path (measured by bench/bench_contract). 0 or
  * -ERR_MEMORY. */
 int schema_encode(const struct schema *schema, const void *value, struct buf *out);
 
-/* The field of this name; NULL: none. */
-const struct schema_field *schema_field(const struct schema *schema, const char *name);
+/* The field of this name; NULL: the schema has no such field. */
+const struct schema_field *schema_find_field(const struct schema *schema, const char *name);
 
 const char *schema_library_version(void); /* of jansson */

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The columns of the table in one place: their names in a statement, and their numbers in a row. A shorter
- * SELECT of position and chain has them at the same numbers. */
+/* The columns of the table in one place: their names in a statement, and their numbers in a row. A
+ * shorter SELECT of position and chain has them at the same numbers. */
 #define COLUMNS                                                                                 \
     "position, chain, id, type, entity, time_ms, correlation, causation, cause, cause_digest, " \
     "traceparent, data"

@@ -1,19 +1,19 @@
-/* Forward: how a chain of entity services is joined: each hands the order on to the next, and the
- * last answers the customer. What would be the reply of one becomes the request of the next, with
- * the customer's own inbox as the reply subject and the customer's key; nobody waits for anybody,
- * and a customer's second request under its key goes down the whole chain again and finds
- * everything done.
+/* Forward: joins entity services to a chain: each service hands the order on to the next, and the
+ * last one answers the customer. The reply of a service becomes the request to the next, with the
+ * customer's inbox as the reply subject and the customer's key. No service waits for another. A
+ * customer's retry under the same key goes down the whole chain again, and each service finds its
+ * earlier result.
  *
- *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► the customer
+ *     user.get ─► product.quote ─► inventory.reserve ─► payment.charge ─► order.create ─► customer
  *
- * A refusal goes to the customer at once. When the card is refused, payment has the stock released.
- * When the chain breaks behind its first link, nobody tells the customer, who asks again when the
- * patience is over (the server's "no responders" reaches only who has published), and what was
- * reserved stays reserved until then: nobody else is left who knows of it. A service that waited
- * for the next one's answer would notice, and would be a gateway with four hops more.
+ * A refusal goes to the customer at once. When the card is refused, payment-svc has the stock
+ * released. When the chain breaks behind its first link, the customer gets no answer (the server's
+ * "no responders" reaches only the service that has published), and retries after a timeout. Until
+ * then the stock stays reserved: no other service knows of the reservation. A service that waited
+ * for the next one's answer would notice the break, and would be a gateway with four more hops.
  *
- * The runtime has no such thing, a reply is a reply: the programs of the chain are linked with
- * --wrap=reply_send, and this stands before the runtime's. */
+ * The runtime cannot forward a reply: the programs of the chain are linked with --wrap=reply_send,
+ * and the function here runs in the place of the runtime's. */
 #include "entities/entities.h"
 #include "base/log.h"
 #include "runtime/request/reply.h"
@@ -29,7 +29,7 @@ static const struct link {
     { "payment.charge", "order.create", "inventory.release" },
 };
 
-/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's --wrap wants these names */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's --wrap requires these names */
 void __real_reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *item);
 void __wrap_reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *item);
 /* NOLINTEND(bugprone-reserved-identifier) */
@@ -82,7 +82,7 @@ void __wrap_reply_send(struct bus *bus, enum bus_urgency urgency, const struct i
         return;
     }
     publish(bus, urgency, item, link->next, item->reply_to, &item->body);
-    struct item counted = *item; /* the endpoint's figures, without an answer */
+    struct item counted = *item; /* for the endpoint's statistics, without an answer */
     counted.reply_to = NULL;
     __real_reply_send(bus, urgency, &counted);
 }

@@ -1,4 +1,4 @@
-/* Answers that the entity services share, and refusals. */
+/* Answers and refusals that the entity services share. */
 #include "entities.h"
 #include "schemas/bench.done.h"
 #include "schemas/bench.order.h"

@@ -1,10 +1,11 @@
 /* Entity services: user, product, inventory, payment and order, each the owner of one entity, on
- * the same runtime as the journey services. Both ways of joining them (compare/orchestrated,
- * compare/choreographed) run these very tables; only who calls whom differs.
+ * the same runtime as the journey services. Both architectures of entity services
+ * (compare/orchestrated, compare/choreographed) run these tables, and differ only in which service
+ * calls which.
  *
- * What they tell each other is one message, struct bench_order: an order on its way, in which each
- * fills in what it knows and gives back what it was given. A gateway gives each only what it needs;
- * in a chain, where the next one gets what the one before gave back, it grows. */
+ * All messages are one type, struct bench_order: an order on its way, to which each service adds
+ * the fields that it knows. The gateway sends each service only the fields that it needs; in a
+ * chain each service passes all fields on, so the message grows. */
 #pragma once
 #include "journey.h"
 #include "schemas/bench.order.h"
@@ -23,8 +24,8 @@ extern const struct refusal_type entity_refusals[]; /* answers.c */
 extern const struct service user_service, product_service, inventory_service, payment_service,
     order_service;
 
-/* The events about an order have the fields of struct bench_order, and are written and read as
- * one. */
+/* The events about an order have the fields of struct bench_order, and are encoded and decoded as
+ * that struct. */
 #define IS_AN_ORDER(type)                                             \
     _Static_assert(sizeof(struct type) == sizeof(struct bench_order), \
                    "the schemas of " #type " and bench.order differ")
@@ -33,7 +34,7 @@ IS_AN_ORDER(stock_released);
 IS_AN_ORDER(charged);
 IS_AN_ORDER(order_created);
 
-/* The answer to a command about an order: the order, as its event has it. */
+/* The answer to a command about an order: the order of its event. */
 void order_answer(const struct event *event, void *ret_reply);
 
 /* The answer to a command that sets up the measurement. */

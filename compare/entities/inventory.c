@@ -1,5 +1,5 @@
-/* Inventory: how many there are. A reservation gets the order's id, because it is the first thing
- * of an order that is written down; the same idempotency key finds it again. */
+/* Inventory: stock and reservations. A reservation makes the order's id, because it is the first
+ * event of an order; a retry under the same idempotency key finds it again. */
 #include "entities.h"
 #include "schemas/bench.done.h"
 #include "schemas/bench.order.h"
@@ -40,7 +40,7 @@ static int reserve(struct journey *j, const void *request)
 {
     struct bench_order order = *(const struct bench_order *)request;
     if (order.lines_count == 0)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines: are wanted");
+        return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines: at least one is required");
     for (size_t i = 0; i < order.lines_count; i++) {
         const struct bench_order_lines_item *line = &order.lines[i];
         int64_t on_hand = 0, wanted = 0;
@@ -84,7 +84,7 @@ static int release(struct journey *j, const void *request)
     const struct bench_order *order = request;
     int64_t lines = 0;
     if (!order->order_id)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "order_id: is wanted");
+        return journey_refuse(j, REFUSED_INVALID_REQUEST, "order_id: is required");
     int r = db_find_number(journey_db(j), &lines,
                            "SELECT count(*) FROM reservations WHERE order_id = ?1", "s",
                            order->order_id);

@@ -1,4 +1,4 @@
-/* The main of an entity service; the build says which (ENTITY_SERVICE). */
+/* The main of an entity service, which the build names (ENTITY_SERVICE). */
 #include "entities.h"
 
 int main(int argc, char **argv)

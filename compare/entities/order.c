@@ -1,4 +1,4 @@
-/* Order: what was ordered, by whom, where it goes. */
+/* Order: orders with their lines, customer and address. */
 #include "entities.h"
 #include "schemas/bench.order.h"
 #include "schemas/evt.bench.OrderCreated.h"
@@ -35,9 +35,9 @@ static int create(struct journey *j, const void *request)
     if (!order.order_id || !order.account_id || !order.name || !order.street || !order.city ||
         !order.postal_code || !order.country || !order.card_id || !order.currency ||
         !order.has_amount || order.lines_count == 0)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "all of an order is wanted");
+        return journey_refuse(j, REFUSED_INVALID_REQUEST, "all fields of an order are required");
     order.status = "placed";
-    order.card_token = NULL; /* paid: nobody needs it any more */
+    order.card_token = NULL; /* the order is paid: no service needs the token */
     return trace(journey_emit(j, &order_created_schema, order.order_id, &order));
 }
 

@@ -1,5 +1,5 @@
 /* Payment: charges a card for an order. The provider is built in, as in order-svc: the card's token
- * decides, at once, so that all ways have the same provider. */
+ * decides at once, so that all architectures have the same provider. */
 #include "entities.h"
 #include "schemas/bench.order.h"
 #include "schemas/evt.bench.Charged.h"
@@ -18,7 +18,7 @@ static int charge(struct journey *j, const void *request)
     if (!order.order_id || !order.card_id || !order.card_token || !order.currency ||
         !order.has_amount)
         return journey_refuse(j, REFUSED_INVALID_REQUEST,
-                              "order_id, card_id, card_token, currency and amount are wanted");
+                              "order_id, card_id, card_token, currency and amount are required");
     if (strncmp(order.card_token, "tok_declined", strlen("tok_declined")) == 0)
         return journey_refuse(j, REFUSED_NO_VALID_CARD, "the card was declined");
     order.status = "paid";

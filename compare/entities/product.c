@@ -1,4 +1,4 @@
-/* Product: what there is to buy, and what it costs. */
+/* Product: products with their prices. */
 #include "entities.h"
 #include "schemas/bench.done.h"
 #include "schemas/bench.order.h"
@@ -30,7 +30,7 @@ static int product_put_apply(struct db *db, const struct event *event)
         "sssi", product->sku, product->name, product->currency, product->amount));
 }
 
-/* Fills in one line, and adds it to the total. */
+/* Fills in name and price of one line, and adds the price to the total. */
 static int quote_line(struct journey *j, struct bench_order *order,
                       struct bench_order_lines_item *line)
 {
@@ -50,11 +50,11 @@ static int quote_line(struct journey *j, struct bench_order *order,
     r = row_status(&row);
     if (r < 0)
         return trace(r);
-    /* lint: null-argument because the column is NOT NULL, and row_status() has said so of the
+    /* lint: null-argument because the column is NOT NULL, and row_status() has checked the
      * memory */
     if (order->currency && strcmp(order->currency, currency) != 0)
         return journey_refuse(j, REFUSED_INVALID_REQUEST,
-                              "lines.sku: its price is not in %s, as the others are",
+                              "lines.sku: the price is not in %s, as the other prices are",
                               order->currency);
     order->currency = currency;
     order->amount += line->amount * line->quantity;
@@ -65,7 +65,7 @@ static int quote(struct journey *j, const void *request, void *ret_reply)
 {
     struct bench_order order = *(const struct bench_order *)request;
     if (order.lines_count == 0)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines: are wanted");
+        return journey_refuse(j, REFUSED_INVALID_REQUEST, "lines: at least one is required");
     struct bench_order_lines_item *lines = arena_alloc(journey_arena(j),
                                                        order.lines_count * sizeof(*lines));
     if (!lines)

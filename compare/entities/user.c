@@ -1,4 +1,4 @@
-/* User: who somebody is, where things are sent to, and the card that pays. */
+/* User: customers with their addresses and payment cards. */
 #include "entities.h"
 #include "schemas/bench.done.h"
 #include "schemas/bench.order.h"
@@ -40,7 +40,7 @@ static int get_user(struct journey *j, const void *request, void *ret_reply)
 {
     struct bench_order order = *(const struct bench_order *)request;
     if (!order.account_id)
-        return journey_refuse(j, REFUSED_INVALID_REQUEST, "account_id: is wanted");
+        return journey_refuse(j, REFUSED_INVALID_REQUEST, "account_id: is required");
     _deinit_(query) struct query q = { 0 };
     int r = query_find(&q, journey_db(j),
                        "SELECT name, street, city, postal_code, country, card_id, card_token"

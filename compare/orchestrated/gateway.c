@@ -1,17 +1,16 @@
-/* Gateway: places an order by asking the entity services, which do not know of each other. It keeps
- * nothing: what it knows of an order it forgets with the answer, and a second request under the
- * same idempotency key goes the same way, where each service finds what it has done under its own
- * part of the key.
+/* Gateway: places an order by requests to the entity services, which do not know each other. The
+ * gateway stores nothing: it forgets an order with the answer. A retry under the same idempotency
+ * key goes the same way, and each service finds its earlier result under the key.
  *
- *                 ┌─ user.get ──────┐
- *     order.place ┤                 ├─► inventory.reserve ─► payment.charge ─► order.create ─► the customer
- *                 └─ product.quote ─┘          ▲                   │ refused        │ refused
- *                                              └─ inventory.release┴────────────────┘
+ *               ┌─ user.get ─────┐
+ *   order.place ┤                ├► inventory.reserve ─► payment.charge ─► order.create ─► customer
+ *               └─ product.quote ┘         ▲                   │ refused        │ refused
+ *                                          └─ inventory.release┴────────────────┘
  *
- * The first two are asked at once, since neither needs the other. Thousands of orders may be under
- * way; no thread waits for any. Where a service does not answer, the customer is told `busy` after
- * the tries of shared/caller.h. What has an unknown outcome then (a time-out of payment.charge)
- * stays reserved for the customer's next try. */
+ * The first two requests are sent at once, because neither needs the other. Thousands of orders may
+ * be in flight; no thread waits for an answer. When a service does not answer, the customer is
+ * refused as `busy` after the tries of shared/caller.h. After an unknown outcome (a timeout of
+ * payment.charge) the stock stays reserved for the customer's retry. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -37,13 +36,13 @@ struct gateway {
     struct caller *caller;
 };
 
-struct flow { /* one order under way */
+struct flow { /* one order in flight */
     struct gateway *gateway;
-    pthread_mutex_t lock; /* user and quote may be answered on two threads */
+    pthread_mutex_t lock; /* the answers of user and quote may come on two threads */
     struct arena arena;
-    const char *reply_to, *key; /* key NULL: none, each try is an order of its own */
-    struct bench_order order;   /* what is known */
-    int open;                   /* questions that wait for their answer */
+    const char *reply_to, *key; /* key NULL: without one, each try is a new order */
+    struct bench_order order;   /* the fields known so far */
+    int open;                   /* requests without an answer */
     _Bool failed, answered;
     struct question {
         struct flow *flow;
@@ -70,7 +69,7 @@ static void refuse(struct flow *flow, enum refusal refusal, const char *message)
     flow->answered = 1;
 }
 
-/* What a service has refused is refused by us, in its words. */
+/* Passes a service's refusal on to the customer. */
 static void refuse_as(struct flow *flow, struct bus_message *message)
 {
     const char *status = bus_message_header(message, "Nats-Service-Error-Code");
@@ -102,9 +101,9 @@ static void accept_order(struct flow *flow, struct bus_message *message)
     flow->answered = 1;
 }
 
-/* ---- Asking the services --------------------------------------------------------------------- */
+/* ---- Requests to the services ---------------------------------------------------------------- */
 
-/* Each service is told what it needs, and no more. */
+/* Each service gets only the fields that it needs. */
 static void order_for(const struct bench_order *all, enum step step, struct bench_order *ret_order)
 {
     switch (step) {
@@ -127,8 +126,8 @@ static void order_for(const struct bench_order *all, enum step step, struct benc
     }
 }
 
-/* Each service remembers what it has done under the customer's key: the services are apart, so the
- * key can be the same. */
+/* Each service stores its result under the customer's key: the services have separate logs, so all
+ * of them can use the same key. */
 static void ask(struct flow *flow, enum step step, caller_done done)
 {
     struct bench_order order;
@@ -142,7 +141,7 @@ static void ask(struct flow *flow, enum step step, caller_done done)
                    &flow->questions[step]);
 }
 
-static void nobody_waits(void *context, enum caller_outcome outcome, struct bus_message *message)
+static void on_released(void *context, enum caller_outcome outcome, struct bus_message *message)
 {
     (void)context;
     (void)message;
@@ -156,7 +155,7 @@ static void release(struct flow *flow)
     _deinit_(buf) struct buf body = { 0 };
     if (schema_encode(&bench_order_schema, &order, &body) == 0)
         caller_ask(flow->gateway->caller, "inventory.release", NULL, body.data, body.length,
-                   nobody_waits, NULL);
+                   on_released, NULL);
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */
@@ -168,7 +167,7 @@ static int learn(struct flow *flow, enum step step, struct bus_message *message)
     struct bench_order *all = &flow->order;
     if (schema_decode(&bench_order_schema, bus_message_data(message), bus_message_length(message),
                       &flow->arena, &value, &invalid) != 0)
-        return fail(ERR_INVALID, "%s answers what is no order", subjects[step]);
+        return fail(ERR_INVALID, "the answer of %s is no order", subjects[step]);
     const struct bench_order *told = value;
     if (step == STEP_USER) {
         all->name = told->name;
@@ -190,7 +189,8 @@ static int learn(struct flow *flow, enum step step, struct bus_message *message)
     return 0;
 }
 
-/* With the lock held; what comes next, or STEP_MAX: the order is through, or has failed. */
+/* With the lock held. Returns the next step, or STEP_MAX: the order is finished, has failed, or
+ * another answer is open. */
 static enum step take_in(struct flow *flow, enum step step, enum caller_outcome outcome,
                          struct bus_message *message)
 {
@@ -246,7 +246,7 @@ static int flow_fill(struct flow *flow, struct bus_message *message, const char 
     const struct bench_order *wish = value;
     if (!wish->account_id || wish->lines_count == 0) {
         snprintf(ret_invalid->message, sizeof(ret_invalid->message),
-                 "account_id and lines are wanted");
+                 "account_id and lines are required");
         return REFUSED_INVALID_REQUEST;
     }
     flow->order = (struct bench_order){ .account_id = wish->account_id,
@@ -257,10 +257,10 @@ static int flow_fill(struct flow *flow, struct bus_message *message, const char 
     return flow->reply_to && (flow->key || !key) ? 0 : fail(ERR_MEMORY, "no memory for an order");
 }
 
-/* The last answer goes on, or frees the flow. Both may come before the second is asked, so asking
- * counts as well. */
-/* NOLINTBEGIN(clang-analyzer-unix.Malloc): clang does not follow the count, by which the last one
- * frees the flow */
+/* The last of the two answers takes the next step, or frees the flow. Both answers may come before
+ * this function ends, so the function counts as a third open request. */
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): clang does not follow the count, which decides who frees
+ * the flow */
 static void begin(struct flow *flow)
 {
     flow->open = 3;

@@ -1,4 +1,4 @@
-/* account-svc whose projection is fed by order-svc's requests, see push.h. */
+/* account-svc with a projection that order-svc's requests feed, see push.h. */
 #include "pushed/push.h"
 #include "service.h"
 

@@ -1,4 +1,4 @@
-/* order-svc whose projection is fed by account-svc's requests, see push.h. */
+/* order-svc with a projection that account-svc's requests feed, see push.h. */
 #include "pushed/push.h"
 #include "service.h"
 

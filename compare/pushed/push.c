@@ -1,4 +1,4 @@
-/* Push: see push.h. First the reader's side, then the leader's, then the table that has both. */
+/* Push: see push.h. The reader's side, the leader's side, then the table of both. */
 #include "pushed/push.h"
 #include "base/log.h"
 #include "schemas/bench.done.h"
@@ -12,7 +12,7 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 1000
 
-static const struct push *shop; /* what this program is; set once, before any thread */
+static const struct push *shop; /* this program's service; set once, before any thread */
 
 static const char learned_table[] = "CREATE TABLE IF NOT EXISTS learned ("
                                     "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -29,7 +29,9 @@ static const struct event_type *type_of(const char *name)
     return type->name ? type : NULL;
 }
 
-/* One told event as the projection wants it: 1, 0 it is none that we read, < 0. */
+#define NOT_READ 1 /* a pushed event that this service does not read */
+
+/* Decodes a pushed event for the projection: 0, NOT_READ, < 0. */
 static int told_event(const struct bench_push_events_item *told, struct arena *arena,
                       struct event *ret_event)
 {
@@ -37,10 +39,10 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
     struct invalid invalid;
     void *value;
     if (!type)
-        return 0;
+        return NOT_READ;
     int r = schema_decode(type->schema, told->data, strlen(told->data), arena, &value, &invalid);
     if (r != 0)
-        return r < 0 ? trace(r) : 0;
+        return r < 0 ? trace(r) : NOT_READ;
     *ret_event = (struct event){
         .log = shop->service->sources[0].log,
         .position = told->position,
@@ -50,7 +52,7 @@ static int told_event(const struct bench_push_events_item *told, struct arena *a
         .data_length = strlen(told->data),
         .value = value,
     };
-    return 1;
+    return 0;
 }
 
 static int learned_position(struct db *db, int64_t *ret_position)
@@ -59,15 +61,15 @@ static int learned_position(struct db *db, int64_t *ret_position)
         db_find_number(db, ret_position, "SELECT position FROM learned WHERE one = 1", ""));
 }
 
-/* What does not fit because an event before it was lost is passed over: nothing here could get it
- * back. */
+/* An event that cannot be applied, because an earlier event was lost, is skipped: the lost event
+ * cannot be fetched. */
 static int learn_one(struct db *db, const struct bench_push_events_item *told)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct event event;
     int r = told_event(told, &arena, &event);
-    if (r <= 0)
-        return trace(r);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
     r = db_savepoint(db);
     if (r < 0)
         return trace(r);
@@ -79,7 +81,7 @@ static int learn_one(struct db *db, const struct bench_push_events_item *told)
     return trace(db_rollback_to_savepoint(db));
 }
 
-/* A push that was answered too late comes twice: what is at or before the newest is known. */
+/* A push whose answer was late comes twice: events up to the newest position are skipped. */
 static int learned_apply(struct db *db, const struct event *event)
 {
     const struct bench_push *learned = event->value;
@@ -116,36 +118,31 @@ struct waiting {
     char *data;
 };
 
-struct pusher { /* the process: the shipped service's own, and the queue beside it */
-    const struct process *inner;
-    void *inner_state;
-    int64_t inner_due_ms;
-    struct waiting queue[PUSH_QUEUE_MAX]; /* a ring */
+static struct queue { /* the writer thread's; a ring */
+    struct waiting events[PUSH_QUEUE_MAX];
     int first, count;
-    _Bool in_flight; /* one request at a time, so that order is kept */
-    int64_t due_ms, backoff_ms;
     int64_t dropped;
-};
+} queue;
 
-static struct waiting *queue_at(struct pusher *p, int i)
+static struct waiting *queue_at(int i)
 {
-    return &p->queue[(p->first + i) % PUSH_QUEUE_MAX];
+    return &queue.events[(queue.first + i) % PUSH_QUEUE_MAX];
 }
 
-static void queue_shift(struct pusher *p, int count)
+static void queue_shift(int count)
 {
     for (int i = 0; i < count; i++)
-        free(queue_at(p, i)->data);
-    p->first = (p->first + count) % PUSH_QUEUE_MAX;
-    p->count -= count;
+        free(queue_at(i)->data);
+    queue.first = (queue.first + count) % PUSH_QUEUE_MAX;
+    queue.count -= count;
 }
 
-static int queue_add(struct pusher *p, const struct event *event)
+static int queue_add(const struct event *event)
 {
-    if (p->count == PUSH_QUEUE_MAX) {
-        if (p->dropped++ % PUSH_QUEUE_MAX == 0)
-            log_warn("push_queue_full", LOG_INT("dropped", p->dropped));
-        queue_shift(p, 1);
+    if (queue.count == PUSH_QUEUE_MAX) {
+        if (queue.dropped++ % PUSH_QUEUE_MAX == 0)
+            log_warn("push_queue_full", LOG_INT("dropped", queue.dropped));
+        queue_shift(1);
     }
     const struct event_type *type = shop->service->events;
     while (type->name && strcmp(type->name, event->type) != 0)
@@ -155,19 +152,54 @@ static int queue_add(struct pusher *p, const struct event *event)
     char *data = strndup(event->data, event->data_length);
     if (!data)
         return fail(ERR_MEMORY, "no memory for a push");
-    *queue_at(p, p->count++) = (struct waiting){ event->position, event->time_ms, type->name,
+    *queue_at(queue.count++) = (struct waiting){ event->position, event->time_ms, type->name,
                                                  data };
     return 0;
 }
 
-static int send_batch(struct pusher *p, struct journey *j)
+/* The number of events, from this one on, that fit into one request. */
+static int batch_length(int first)
+{
+    int count = 0;
+    for (size_t bytes = 0;
+         first + count < queue.count && count < PUSH_BATCH_MAX && bytes < PUSH_BATCH_BYTES; count++)
+        bytes += strlen(queue_at(first + count)->data);
+    return count;
+}
+
+/* A piece of work is a batch; its number is the position of the last event. The queue serves as
+ * the table. */
+static int push_find(struct journey *j, struct work_page *page)
+{
+    (void)j;
+    int first = 0;
+    while (first < queue.count && queue_at(first)->position <= page->after)
+        first++;
+    while (first < queue.count && page->count < page->max) {
+        first += batch_length(first);
+        int64_t position = queue_at(first - 1)->position;
+        page->found[page->count++] = (struct work_found){
+            .key = "push",
+            .number = position,
+            .place = position,
+        };
+    }
+    return 0;
+}
+
+static const char *push_opened_by(const struct event *event)
+{
+    return strcmp(event->log, shop->service->log) == 0 ? "" : NULL;
+}
+
+static int push_ask(struct journey *j, const struct work *work)
 {
     struct bench_push_events_item events[PUSH_BATCH_MAX];
-    int count = 0;
-    size_t bytes = 0;
-    while (count < p->count && count < PUSH_BATCH_MAX && bytes < PUSH_BATCH_BYTES) {
-        const struct waiting *waiting = queue_at(p, count);
-        bytes += strlen(waiting->data);
+    size_t count = 0;
+    for (int i = 0; i < queue.count && i < PUSH_BATCH_MAX; i++) {
+        if (queue_at(i)->position > work->number)
+            break;
+        const struct waiting *waiting = queue_at(i);
         events[count++] = (struct bench_push_events_item){
             .position = waiting->position,
             .type = waiting->type,
@@ -175,117 +207,74 @@ static int send_batch(struct pusher *p, struct journey *j)
             .data = waiting->data,
         };
     }
-    struct bench_push body = { .events = events, .events_count = (size_t)count };
-    struct call call = {
-        .subject = shop->push_subject,
-        .body = &body,
-        .timeout_ms = TIMEOUT_MS,
-        .tag = "push",
-        .number = queue_at(p, count - 1)->position,
-    };
-    p->in_flight = 1;
+    if (count == 0)
+        return WORK_GONE; /* the full queue has dropped the events */
+    struct bench_push body = { .events = events, .events_count = count };
+    struct call call = { .subject = shop->push_subject, .body = &body };
     return trace(journey_call(j, &call));
 }
 
-static void push_answered(struct pusher *p, struct journey *j, const struct answer *answer)
+static int push_answered(struct journey *j, const struct work *work, const void *body)
 {
-    if (answer->outcome == ANSWER_RECEIVED) {
-        while (p->count > 0 && queue_at(p, 0)->position <= answer->number)
-            queue_shift(p, 1);
-        p->backoff_ms = BACKOFF_MIN_MS;
-        p->due_ms = 0;
-    } else {
-        p->due_ms = journey_now_ms(j) + p->backoff_ms;
-        p->backoff_ms = p->backoff_ms * 2 < BACKOFF_MAX_MS ? p->backoff_ms * 2 : BACKOFF_MAX_MS;
-    }
-    p->in_flight = 0;
+    (void)j, (void)body;
+    while (queue.count > 0 && queue_at(0)->position <= work->number)
+        queue_shift(1);
+    return 0;
 }
 
-static int pusher_start(struct journey *j, void **ret_state)
+static int push_limits(struct journey *j, struct work_limits *limits)
 {
-    struct pusher *p = calloc(1, sizeof(*p));
-    if (!p)
-        return fail(ERR_MEMORY, "no memory for pushes");
-    p->inner = shop->service->work ? &work_process : shop->service->process;
-    p->inner_due_ms = p->inner ? 0 : INT64_MAX;
-    p->backoff_ms = BACKOFF_MIN_MS;
-    int r = p->inner ? p->inner->start(j, &p->inner_state) : 0;
-    if (r < 0)
-        free(p);
-    else
-        *ret_state = p;
-    return trace(r);
+    (void)j;
+    *limits = (struct work_limits){
+        .timeout_ms = TIMEOUT_MS,
+        .backoff_min_ms = BACKOFF_MIN_MS,
+        .backoff_max_ms = BACKOFF_MAX_MS,
+    };
+    return 0;
 }
+
+static const struct work_source push_sources[] = {
+    { .find = push_find, .opened_by = push_opened_by },
+    { 0 },
+};
+
+static const struct work_type push_events = {
+    .name = "push",
+    .in_order = 1,
+    .sources = push_sources,
+    .limits = push_limits,
+    .ask = push_ask,
+    .answered = push_answered,
+};
+
+/* ---- The process: the work lists, the queue, and the pushed events --------------------------- */
 
 static void pusher_free(void *state)
 {
-    struct pusher *p = state;
-    if (!p)
-        return;
-    if (p->inner && p->inner->free)
-        p->inner->free(p->inner_state);
-    queue_shift(p, p->count);
-    free(p);
+    work_process.free(state);
+    queue_shift(queue.count);
 }
 
-/* The shipped process sees what we were told as if it had come by a feed. */
-static int observe_told(struct pusher *p, struct journey *j, const struct bench_push *learned)
+/* Shows the pushed events to the shipped work lists, as a feed does. */
+static int observe_told(void *state, struct journey *j, const struct bench_push *learned)
 {
     int r = 0;
     for (size_t i = 0; i < learned->events_count && r >= 0; i++) {
         struct event event;
         r = told_event(&learned->events[i], journey_arena(j), &event);
-        if (r > 0)
-            r = p->inner->observe(p->inner_state, j, &event);
+        if (r == 0)
+            r = work_process.observe(state, j, &event);
     }
     return r < 0 ? trace(r) : 0;
 }
 
 static int pusher_observe(void *state, struct journey *j, const struct event *event)
 {
-    struct pusher *p = state;
-    p->inner_due_ms = p->inner ? 0 : INT64_MAX;
     if (strcmp(event->type, "Learned") == 0)
-        return p->inner ? trace(observe_told(p, j, event->value)) : 0;
-    int r = queue_add(p, event);
-    if (r == 0 && p->inner)
-        r = p->inner->observe(p->inner_state, j, event);
-    return trace(r);
+        return trace(observe_told(state, j, event->value));
+    int r = queue_add(event);
+    return r == 0 ? trace(work_process.observe(state, j, event)) : trace(r);
 }
-
-static int pusher_step(void *state, struct journey *j, int64_t *ret_due_ms)
-{
-    struct pusher *p = state;
-    int64_t now_ms = journey_now_ms(j);
-    int r = 0;
-    if (p->inner && p->inner_due_ms <= now_ms)
-        r = p->inner->step(p->inner_state, j, &p->inner_due_ms);
-    if (r == 0 && !p->in_flight && p->count > 0 && p->due_ms <= now_ms)
-        r = send_batch(p, j);
-    *ret_due_ms = p->inner_due_ms;
-    if (!p->in_flight && p->count > 0 && p->due_ms < *ret_due_ms)
-        *ret_due_ms = p->due_ms;
-    return trace(r);
-}
-
-static int pusher_answered(void *state, struct journey *j, const struct answer *answer)
-{
-    struct pusher *p = state;
-    if (strcmp(answer->tag, "push") == 0) {
-        push_answered(p, j, answer);
-        return 0;
-    }
-    p->inner_due_ms = 0;
-    return p->inner ? trace(p->inner->answered(p->inner_state, j, answer)) : 0;
-}
-
-static const struct process pusher = {
-    .start = pusher_start,
-    .free = pusher_free,
-    .observe = pusher_observe,
-    .step = pusher_step,
-    .answered = pusher_answered,
-};
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
@@ -299,11 +288,17 @@ int push_main(const struct push *push, int argc, char **argv)
     struct command commands[TABLE_MAX] = { { push->learn_subject, &bench_push_schema,
                                              &bench_done_schema, learn, learn_answer } };
     struct event_type events[TABLE_MAX] = { { &learned_schema, "Learned", learned_apply, NULL } };
+    const struct work_type *work[WORK_TYPES_MAX + 1] = { &push_events };
+    struct process pusher = work_process;
+    pusher.free = pusher_free;
+    pusher.observe = pusher_observe;
     shop = push;
     for (int i = 0; service.commands[i].subject && i + 2 < TABLE_MAX; i++)
         commands[i + 1] = service.commands[i];
     for (int i = 0; service.events[i].name && i + 2 < TABLE_MAX; i++)
         events[i + 1] = service.events[i];
+    for (int i = 0; service.work && service.work[i] && i + 1 < WORK_TYPES_MAX; i++)
+        work[i + 1] = service.work[i];
     if ((size_t)snprintf(tables, sizeof(tables), "%s%s", service.tables, learned_table) >=
         sizeof(tables))
         return 1;
@@ -317,6 +312,7 @@ int push_main(const struct push *push, int argc, char **argv)
     service.commands = commands;
     service.events = events;
     service.sources = NULL;
+    service.work = work;
     service.process = &pusher;
     return service_main(&service, argc, argv);
 }

@@ -1,29 +1,27 @@
-/* Push: projections without a stream. Each service sends its events, in batches and in order,
- * straight to the other as a request, and asks again until it is answered. What waits is kept in
- * memory, because a queue that survives a restart, is replayed from any position and is read by any
- * number of readers would be the stream again.
+/* Push: projections without a stream. Each service sends its events, in batches and in order, to
+ * the other service as a request, and retries until it is answered. Events wait in memory: a queue
+ * that survives a restart, can be replayed from any position and has any number of readers would be
+ * the stream again.
  *
- *     leader: event ─► queue ─► account.push / order.push ─► reader: Learned ─► the shipped projection's apply
+ *   leader: event ─► queue ─► account.push, order.push ─► reader: Learned ─► the projection's apply
  *
- * The reader writes down what it was told in its own log, so that its tables can be folded again
- * (rule 2).
+ * The reader stores the pushed events in its own log, so that its tables can be rebuilt (rule 2).
  *
- * What it cannot do, and the stream can: a queue that is full drops its oldest events, and a
- * restart of the leader drops all of them; the reader then lacks them for good, and says
- * nothing. */
+ * Weaknesses that the stream does not have: a full queue drops its oldest events, and a restart of
+ * the leader drops all of them; the reader then lacks the events for good, and does not notice. */
 #pragma once
 #include "journey.h"
 
 #define PUSH_BATCH_MAX 128 /* events in one request */
-/* of their data, which grows when it is quoted; a request has 64 KiB */
+/* data of the events in one request; quoting lets it grow, and a request has at most 64 KiB */
 #define PUSH_BATCH_BYTES ((size_t)20 * 1024)
-#define PUSH_QUEUE_MAX 4096 /* events that wait; beyond that the oldest are dropped */
+#define PUSH_QUEUE_MAX 4096 /* waiting events; beyond that the oldest are dropped */
 
 struct push {
-    const struct service *service; /* the shipped one */
-    const char *learn_subject;     /* what we answer: "order.push" */
-    const char *push_subject;      /* what the other answers: "account.push" */
+    const struct service *service; /* the shipped service */
+    const char *learn_subject;     /* the subject that this service answers: "order.push" */
+    const char *push_subject;      /* the subject that the other answers: "account.push" */
 };
 
-/* Runs the shipped service with pushes in the place of its feeds. Returns the exit code. */
+/* Runs the shipped service with pushes instead of its feeds. Returns the exit code. */
 int push_main(const struct push *push, int argc, char **argv);

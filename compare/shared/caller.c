@@ -1,11 +1,11 @@
-/* Caller: see caller.h. A question has a slot, and the answer's subject names slot and turn:
- * `<inbox>.<slot>.<turn>`. The turn changes with each try, so that a late answer to an earlier one
- * finds nobody.
+/* Caller: see caller.h. A request has a slot, and the answer's subject names slot and turn:
+ * `<inbox>.<slot>.<turn>`. The turn changes with each try, so that a late answer to an earlier try
+ * is dropped.
  *
  *             ask                 answer
  *     free ───────► OPEN_WAITING ────────► free, done(ANSWERED, REFUSED)
- *                     ▲     │ nobody there, busy, time-out: and tries are left; else done(…)
- *          time is up │     ▼
+ *                     ▲     │ no responders, busy, timeout: when tries are left; else done(…)
+ *          pause over │     ▼
  *                    OPEN_RESTING
  */
 #include "shared/caller.h"
@@ -24,8 +24,8 @@ struct open_question {
     enum open_state state;
     unsigned turn;
     int tries, timeouts;
-    int64_t due_ms;             /* monotonic: the time-out, or the next try */
-    int next;                   /* among the free ones */
+    int64_t due_ms;             /* monotonic: the timeout, or the next try */
+    int next;                   /* the next free slot */
     char *subject, *key, *body; /* one allocation, at subject */
     size_t length;
     caller_done done;
@@ -40,11 +40,11 @@ struct caller {
     pthread_cond_t changed;
     pthread_t thread;
     _Bool runs, stopping;
-    int free, used; /* first free slot, -1 none; slots that were ever used */
+    int free, used; /* first free slot, -1: none; number of slots ever used */
     struct open_question questions[CALLER_OPEN_MAX];
 };
 
-struct ending { /* what to tell once the lock is given back */
+struct ending { /* the call of done() that follows after the lock is released */
     caller_done done;
     void *context;
 };
@@ -63,7 +63,7 @@ static struct ending question_end(struct caller *caller, struct open_question *q
     return ending;
 }
 
-/* A try that cannot be sent is one that nobody answers: the clock sees to it. */
+/* A try that cannot be sent ends like an unanswered one, by its timeout. */
 static void question_send(struct caller *caller, struct open_question *question)
 {
     char reply[BUS_SUBJECT_MAX + 1];
@@ -85,7 +85,7 @@ static void question_send(struct caller *caller, struct open_question *question)
                 });
 }
 
-/* Another try later? Else the question has to end. */
+/* Plans another try; 0 when no tries are left, and the request ends. */
 static _Bool question_rests(struct open_question *question)
 {
     if (question->tries >= CALLER_TRIES_MAX || question->timeouts >= CALLER_TIMEOUTS_MAX)
@@ -105,7 +105,7 @@ static int slot_take(struct caller *caller)
     return slot;
 }
 
-/* ---- Asking ---------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static _Bool question_fill(struct open_question *question, const char *subject, const char *key,
                            const void *body, size_t length)
@@ -120,7 +120,7 @@ static _Bool question_fill(struct open_question *question, const char *subject, 
     memcpy(question->body, body, length);
     question->length = length;
     question->tries = question->timeouts = 0;
-    /* cppcheck-suppress memleak ; it is the question's subject, which is freed with the question */
+    /* cppcheck-suppress memleak ; the memory is the question's subject, freed by question_end() */
     return 1;
 }
 
@@ -177,7 +177,7 @@ static void on_answer(void *context, struct bus_message *received)
 
 /* ---- The clock ------------------------------------------------------------------------------- */
 
-/* The next question from this slot on that time has ended; tries that are due go out on the way. */
+/* Finds the next request from this slot on that ends by its timeout; sends due tries on the way. */
 static struct ending look(struct caller *caller, int *slot, int64_t now_ms)
 {
     for (; *slot < caller->used; (*slot)++) {
@@ -276,7 +276,7 @@ static void ignore(void *context)
     (void)context;
 }
 
-/* nats.c has given up for good, as in the runtime. */
+/* nats.c has closed the connection for good; the process ends, as a service does. */
 static void on_closed(void *context, const char *reason)
 {
     (void)context;

@@ -1,6 +1,6 @@
-/* account-svc that tells order-svc, on each order, what it needs of the customer. Everything else
- * is the shipped account-svc, but that nobody reads the other's log: the purchases of a customer
- * would be asked for, too. */
+/* account-svc that answers order-svc's request for the customer of each order. Everything else is
+ * the shipped account-svc, except that no service reads the other's log: a customer's purchases
+ * would need a request, too. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "journeys.h"
@@ -15,7 +15,7 @@
 
 #define TABLES_SIZE 8192
 
-/* The shipped one keeps no tokens, because no journey of its own needs them. */
+/* The shipped account-svc stores no tokens, because none of its journeys needs them. */
 static const char token_table[] = "CREATE TABLE IF NOT EXISTS card_tokens ("
                                   "  card_id TEXT PRIMARY KEY,"
                                   "  token TEXT NOT NULL"
@@ -31,7 +31,7 @@ static int card_added_apply_too(struct db *db, const struct event *event)
     return trace(r);
 }
 
-/* Account and card in one statement, as order-svc's own projection has it. */
+/* Account and card in one statement, as in order-svc's projection. */
 static int ask_customer(struct journey *j, const void *request, void *ret_reply)
 {
     const struct bench_ask_customer *asked = request;

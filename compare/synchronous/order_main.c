@@ -1,11 +1,9 @@
-/* order-svc that keeps no projection: on each order it asks account-svc for the customer, while the
- * request waits. Everything else is the shipped order-svc.
+/* order-svc without a projection: for each order it requests the customer from account-svc, while
+ * the order waits. Everything else is the shipped order-svc.
  *
- * The runtime knows no request that waits for another service, that is its point: the program is
- * linked with
- * --wrap=inbox_push, so that an order stops here, before the writer, until the answer is there. No
- * thread waits. With
- * --wrap=inbox_close it ends in time. */
+ * The runtime has no request that waits for another service, by design: the program is linked with
+ * --wrap=inbox_push, so that an order waits here, before the writer, until the answer has come. No
+ * thread waits. --wrap=inbox_close closes the connection of these requests before the runtime's. */
 #include "base/log.h"
 #include "journeys.h"
 #include "runtime/request/inbox.h"
@@ -26,7 +24,7 @@ static struct {
     struct caller *caller;
 } outside;
 
-struct asked { /* what place_order_asked is given: the request, and the answer */
+struct asked { /* for place_order_asked: the request, and the answer */
     struct order_place place;
     const struct bench_ask_customer_reply *customer;
 };
@@ -36,7 +34,7 @@ struct waiting {
     struct item *item;
 };
 
-/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's --wrap wants these names */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's --wrap requires these names */
 int __real_inbox_push(struct inbox *inbox, struct item *item);
 int __wrap_inbox_push(struct inbox *inbox, struct item *item);
 void __real_inbox_close(struct inbox *inbox);
@@ -67,7 +65,7 @@ static struct asked *read_answer(struct item *item, struct bus_message *message)
 static void on_customer(void *context, enum caller_outcome outcome, struct bus_message *message)
 {
     struct waiting waiting = *(struct waiting *)context;
-    struct item *item = waiting.item; /* it holds the memory of context */
+    struct item *item = waiting.item; /* owns the memory of context */
     if (outcome == CALLER_REFUSED) {
         refuse(item, REFUSED_UNKNOWN_ACCOUNT, "account_id: no such account");
         return;
@@ -99,8 +97,8 @@ int __wrap_inbox_push(struct inbox *inbox, struct item *item)
     return 0;
 }
 
-/* The service is stopping: nothing may come from here any more, and the library is closed only
- * without connections. Customers who wait hear nothing, and ask again under their key. */
+/* The service is stopping: no more orders may come from here, and the library can be closed only
+ * without connections. Waiting customers get no answer, and retry under their keys. */
 void __wrap_inbox_close(struct inbox *inbox)
 {
     caller_free(take(outside.caller));
@@ -110,8 +108,8 @@ void __wrap_inbox_close(struct inbox *inbox)
 
 /* ---- The decision ---------------------------------------------------------------------------- */
 
-/* What was told is kept beside the order, because the payment needs the card's token later. It is a
- * memory, no projection: nobody reads it before it was told anew. */
+/* Stores the customer beside the order, because the payment needs the card's token later. The
+ * stored customer is no projection: each order replaces it before it is read. */
 static int remember(struct journey *j, const struct bench_ask_customer_reply *told)
 {
     int r = db_exec(journey_db(j),
@@ -155,8 +153,8 @@ int main(int argc, char **argv)
     service.commands = commands;
     service.sources = NULL;
     log_setup(service.name, LOG_INFO, LOG_LOGFMT);
-    /* As service_main does, and before the threads of this connection begin: a signal waits for
-     * it. */
+    /* Blocks the signals as service_main does, before the threads of this connection begin, so that
+     * service_main receives them. */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

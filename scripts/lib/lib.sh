@@ -62,12 +62,12 @@ need_tools() {
 
 now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
 
-# How much longer than a person a test waits for what must come. On a loaded machine all takes longer;
-# only what never comes may reach the end of a wait.
+# The factor of all waits for conditions, which tests set: on a loaded machine everything takes
+# longer, and only a condition that never comes true may reach the limit of its wait.
 PATIENCE=${JOURNEY_PATIENCE:-1}
 
-# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after PATIENCE times
-# the seconds.
+# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after PATIENCE
+# times the seconds.
 wait_until() {
     local end=$((SECONDS + $1 * PATIENCE + 1))
     shift
@@ -77,9 +77,9 @@ wait_until() {
     done
 }
 
-# slower NUMBER: a time-out that may well pass, or a time that is judged, scaled by the load: by how
-# many processes want to run for each processor; and by JOURNEY_SLOWER, which tests of a build with
-# sanitizers set.
+# slower NUMBER: a timeout that may pass, or a limit of a measured time, scaled by the load
+# (runnable processes per processor) and by JOURNEY_SLOWER, which tests of a build with sanitizers
+# set.
 slower() {
     local minute running wanted
     read -r minute _ _ running _ </proc/loadavg
@@ -167,8 +167,8 @@ process_state() {
 # ---- The nats CLI, with its own configuration folder, so that a user's contexts stay untouched ---
 
 # ask SUBJECT BODY [OPTION…]: sends a request and prints the reply's body alone; 1 without a reply
-# within ASK_S seconds, scaled by the load. The CLI takes {{ in a body as a template; our bodies have
-# none.
+# within ASK_S seconds, scaled by the load. The CLI takes {{ in a body as a template; our bodies
+# have none.
 ask() {
     local subject=$1 body=$2 reply
     shift 2

@@ -418,7 +418,7 @@ static void do_step(struct stage *stage, const struct step *step)
     }
 }
 
-/* ---- Stories ----------------------------------------------------------------------------------- */
+/* ---- Stories --------------------------------------------------------------------------------- */
 
 static void story_run(const struct service *service, const struct story *story,
                       const char *const *fold_checks)

@@ -1,5 +1,5 @@
-/* Stage: where one story is played: a service's loop on a database in memory, what has happened on it,
- * and what was not named yet. For the files of the harness only. */
+/* Stage: where one story is played: a service's loop on a database in memory, what has happened on
+ * it, and what was not named yet. For the files of the harness only. */
 #pragma once
 #include "harness.h"
 #include "names.h"

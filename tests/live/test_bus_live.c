@@ -149,7 +149,7 @@ Test(bus, finds_a_killed_server_again, .init = setup, .fini = teardown)
         cr_expect_eq(atomic_load(&disconnects), round);
     }
     struct bus_stats stats;
-    bus_stats(bus, &stats);
+    bus_read_stats(bus, &stats);
     cr_expect_eq(stats.connects, 3);
     cr_expect_eq(stats.messages_out, 2);
     cr_expect_eq(stats.messages_in, 2);

@@ -4,32 +4,45 @@
  * database and the one in its stream, are lost. Nothing can heal that. So a stream is damaged only
  * while the database has all, and a database only while the stream has all; both together are lost
  * once, at the end of a run, to see it named. */
+#include "bus/jetstream.h"
 #include "world.h"
-#include "disk.h"
 #include <stdlib.h>
 
 static struct node *any_node(struct world *world)
 {
-    return &world->nodes[draw(world, NODES)];
+    return &world->nodes[draw(world, world->node_count)];
 }
 
 /* May this stream be damaged? Its service's database must have all. */
-static _Bool stream_may_go(struct world *world, int index)
+_Bool stream_may_go(const struct world *world, int log)
 {
-    struct node *node = &world->nodes[index];
-    struct log_head head;
-    return world->server.streams[index].exists && event_log_head(node->db, &head) == 0 &&
-           head.position == node->history_count;
+    if (!world->server.streams[log].exists)
+        return 0;
+    for (int i = 0; i < world->node_count; i++)
+        if (world->nodes[i].log == log && world->nodes[i].promise == world->logs[log].count)
+            return 1;
+    return 0;
+}
+
+static _Bool stream_is_whole(const struct world *world, int log)
+{
+    const struct stream *stream = &world->server.streams[log];
+    int64_t position = 0;
+    for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
+        const struct stored *stored = stream_at(stream, s);
+        if (!stored || stored->position == 0)
+            return 0;
+        position += stored->position == position + 1;
+    }
+    return stream->exists && position == world->logs[log].count;
 }
 
 /* May this database go? Its stream must have all, and nothing on its way may delete it. */
-static _Bool database_may_go(struct world *world, int index)
+static _Bool database_may_go(const struct world *world, int log)
 {
-    for (int i = 0; i < world->packet_count; i++)
-        if (world->packets[i].kind == PACKET_DELETE && world->packets[i].stream == index &&
-            !world->packets[i].to_node)
-            return 0;
-    return stream_is_whole(world, index);
+    char deletion[64];
+    snprintf(deletion, sizeof(deletion), JS_API_PREFIX ".STREAM.DELETE.%s", world->logs[log].name);
+    return !net_has(world, deletion) && stream_is_whole(world, log);
 }
 
 /* ---- Services -------------------------------------------------------------------------------- */
@@ -38,17 +51,25 @@ static _Bool crash(struct world *world)
 {
     struct node *node = any_node(world);
     _Bool runs = node->runs;
-    node_crash(world, node);
+    node_crash(world, node, 0);
     return runs;
+}
+
+/* In the middle of what it does. */
+static _Bool crash_at_point(struct world *world)
+{
+    struct node *node = any_node(world);
+    node->crash_points = 1 + draw(world, 30);
+    return node->runs;
 }
 
 static _Bool restore(struct world *world, _Bool from_copy)
 {
     struct node *node = any_node(world);
-    if (!node->runs || (from_copy && !node->copy) || !database_may_go(world, node->index))
+    if (!node->runs || (from_copy && !node->copy) || !database_may_go(world, node->log))
         return 0;
-    node_crash(world, node);
-    node_restore_database(world, node, from_copy);
+    node_crash(world, node, 0);
+    node_restore(world, node, from_copy);
     return 1;
 }
 
@@ -62,12 +83,16 @@ static _Bool lose_database(struct world *world)
     return restore(world, 0);
 }
 
+/* Both connections of a service, or one of them. */
 static _Bool disconnect(struct world *world)
 {
     struct node *node = any_node(world);
-    _Bool connected = node->connected;
-    node_disconnect(world, node);
-    return connected;
+    _Bool was_up = node->links[BUS_URGENT].is_up || node->links[BUS_BULK].is_up;
+    if (one_in(world, 2))
+        node_cut_off(world, node);
+    else
+        node_cut(world, node, (int)draw(world, LINKS));
+    return was_up;
 }
 
 static _Bool fill_disk(struct world *world)
@@ -76,8 +101,7 @@ static _Bool fill_disk(struct world *world)
     if (!node->runs)
         return 0;
     node->disk_full_until_ms = world->now_ms + 1 + draw(world, 1000);
-    /* what it has, and no page more */
-    sqlite3_exec(node->handle, "PRAGMA max_page_count = 1", NULL, NULL, NULL);
+    disk_fill(node->index, 1);
     tell(world, "%s: the disk is full", node->service->name);
     return 1;
 }
@@ -86,10 +110,10 @@ static _Bool fill_disk(struct world *world)
 static _Bool cut_service_power(struct world *world)
 {
     struct node *node = any_node(world);
-    if (!node->on_disk || !node->runs)
+    if (!node->runs)
         return 0;
     if (one_in(world, 3))
-        node_cut_power(world, node);
+        node_crash(world, node, 1);
     else
         disk_fail_after(node->index, 1 + draw(world, 40), 1);
     return 1;
@@ -98,7 +122,7 @@ static _Bool cut_service_power(struct world *world)
 static _Bool fail_write(struct world *world)
 {
     struct node *node = any_node(world);
-    if (!node->on_disk || !node->runs)
+    if (!node->runs)
         return 0;
     disk_fail_after(node->index, 1 + draw(world, 40), 0);
     return 1;
@@ -119,14 +143,21 @@ static _Bool jump_clock(struct world *world)
     return 1;
 }
 
+static _Bool break_program(struct world *world)
+{
+    bug_begin(world);
+    return 1;
+}
+
 /* ---- The server ------------------------------------------------------------------------------ */
 
 static void stop_server(struct world *world, int64_t down_ms)
 {
     world->server.is_up = 0;
     world->server.up_at_ms = world->now_ms + 1 + draw(world, down_ms);
-    for (int i = 0; i < NODES; i++)
-        node_disconnect(world, &world->nodes[i]);
+    for (int i = 0; i < world->node_count; i++)
+        node_cut_off(world, &world->nodes[i]);
+    server_forget(world, 0, -1);
 }
 
 static _Bool restart_server(struct world *world)
@@ -139,16 +170,18 @@ static _Bool restart_server(struct world *world)
 static _Bool cut_power(struct world *world)
 {
     stop_server(world, 500);
-    for (int i = 0; i < NODES; i++) {
+    for (int i = 0; i < STREAMS_MAX; i++) {
         struct stream *stream = &world->server.streams[i];
         if (!stream_may_go(world, i))
             continue;
         int64_t lost = draw(world, one_in(world, 4) ? 400 : 10);
         stream_cut(stream, stream->last > lost ? stream->last - lost : 0);
-        if (one_in(world, 2) && stream->durable.exists) {
-            stream->durable.acked -= draw(world, stream->durable.acked + 1);
-            stream->durable.delivered = stream->durable.acked;
-        }
+        for (int d = 0; d < DURABLES_MAX; d++)
+            if (stream->durables[d].exists && one_in(world, 2)) {
+                struct durable *durable = &stream->durables[d];
+                durable->acked -= draw(world, durable->acked + 1);
+                durable->delivered = durable->acked;
+            }
         tell(world, "stream %d ends at %lld", i, (long long)stream->last);
     }
     return 1;
@@ -159,23 +192,22 @@ static _Bool wipe_server(struct world *world)
     if (!stream_may_go(world, ACCOUNT) || !stream_may_go(world, ORDER))
         return 0;
     stop_server(world, 500);
-    for (int i = 0; i < NODES; i++)
-        stream_wipe(&world->server.streams[i]);
+    for (int i = 0; i < STREAMS_MAX; i++)
+        stream_delete(world, &world->server.streams[i], 0);
     return 1;
 }
 
 static struct stream *stream_to_damage(struct world *world)
 {
-    int index = (int)draw(world, NODES);
-    return stream_may_go(world, index) && world->server.is_up ? &world->server.streams[index]
-                                                              : NULL;
+    int log = (int)draw(world, STREAMS_MAX);
+    return stream_may_go(world, log) && world->server.is_up ? &world->server.streams[log] : NULL;
 }
 
 static _Bool delete_stream(struct world *world)
 {
     struct stream *stream = stream_to_damage(world);
     if (stream)
-        stream_wipe(stream);
+        stream_delete(world, stream, one_in(world, 2));
     return stream != NULL;
 }
 
@@ -198,7 +230,7 @@ static _Bool lose_middle(struct world *world)
     for (int64_t s = first; s <= stream->last && s < first + count; s++)
         if (is_noticed)
             stream_forget(stream, s);
-        else if (stream->at[s].record)
+        else if (stream->at[s].wire)
             stream->at[s].unreadable = 1;
     tell(world, "a stream loses %lld messages from %lld on", (long long)count, (long long)first);
     return 1;
@@ -214,7 +246,7 @@ static _Bool lose_last(struct world *world)
 
 static _Bool fill_stream(struct world *world)
 {
-    struct stream *stream = &world->server.streams[draw(world, NODES)];
+    struct stream *stream = &world->server.streams[draw(world, STREAMS_MAX)];
     stream->capacity = stream->last + draw(world, 20);
     stream->full_until_ms = world->now_ms + draw(world, 800);
     return stream->exists;
@@ -222,42 +254,48 @@ static _Bool fill_stream(struct world *world)
 
 /* ---- The durable ----------------------------------------------------------------------------- */
 
-static struct durable *any_durable(struct world *world)
+static struct durable *any_durable(struct stream *stream, struct world *world)
 {
-    return &world->server.streams[draw(world, NODES)].durable;
+    return &stream->durables[one_in(world, 4) ? draw(world, DURABLES_MAX) : 0];
+}
+
+static struct stream *any_stream(struct world *world)
+{
+    return &world->server.streams[draw(world, STREAMS_MAX)];
 }
 
 static _Bool delete_durable(struct world *world)
 {
-    struct durable *durable = any_durable(world);
+    struct durable *durable = any_durable(any_stream(world), world);
     _Bool existed = durable->exists;
-    durable_wipe(durable);
+    durable_delete(world, durable, world->server.is_up && one_in(world, 2));
     return existed;
 }
 
 static _Bool redeliver(struct world *world)
 {
-    struct durable *durable = any_durable(world);
+    struct stream *stream = any_stream(world);
+    struct durable *durable = any_durable(stream, world);
     durable->delivered = durable->acked;
-    for (int i = 0; i < NODES && world->server.is_up; i++)
-        server_serve(world, i);
+    if (world->server.is_up)
+        durable_serve(world, stream);
     return durable->exists;
 }
 
 /* By an operator, or by a file that was restored: nothing that was sent is asked for again. */
 static _Bool move_durable_ahead(struct world *world)
 {
-    int index = (int)draw(world, NODES);
-    struct stream *stream = &world->server.streams[index];
-    if (!stream->durable.exists)
+    struct stream *stream = any_stream(world);
+    struct durable *durable = any_durable(stream, world);
+    if (!durable->exists)
         return 0;
-    stream->durable.acked = stream->durable.delivered = stream->last + draw(world, 20);
+    durable->acked = durable->delivered = stream->last + draw(world, 20);
     return 1;
 }
 
 static _Bool forget_pulls(struct world *world)
 {
-    struct durable *durable = any_durable(world);
+    struct durable *durable = any_durable(any_stream(world), world);
     _Bool had = durable->pull_count > 0;
     durable->pull_count = 0;
     return had;
@@ -275,35 +313,26 @@ static _Bool provider_goes(struct world *world)
 static _Bool freeze(struct world *world)
 {
     int64_t until_ms = world->now_ms + 200 + draw(world, 3000);
-    delay_packets(world, until_ms);
+    net_delay(world, until_ms);
+    return 1;
+}
+
+/* What the server and the other service answer cannot be read. */
+static _Bool garble(struct world *world)
+{
+    world->net.garble_until_ms = world->now_ms + draw(world, 2000);
     return 1;
 }
 
 static _Bool copy_database(struct world *world)
 {
     struct node *node = any_node(world);
-    if (node->runs)
-        node_copy_database(world, node);
+    if (!node->runs)
+        return 0;
+    disk_copy_free(node->copy);
+    node->copy = disk_copy(node->index);
+    node->copy_head = node->promise;
     return 0; /* a backup is no fault */
-}
-
-/* ---- The one that cannot be healed ----------------------------------------------------------- */
-
-int lose_both_copies(struct world *world)
-{
-    int index = (int)draw(world, NODES);
-    struct node *node = &world->nodes[index];
-    struct stream *stream = &world->server.streams[index];
-    if (!node->copy || node->copy_head == 0 || node->copy_head >= node->history_count ||
-        stream->last != node->history_count)
-        return -1;
-    tell(world, "%s and its stream lose what came after %lld", node->service->name,
-         (long long)node->copy_head);
-    node_crash(world, node);
-    node_restore_database(world, node, 1);
-    stream_cut(stream, node->copy_head);
-    node->history_count = node->copy_head; /* from here on the world is another one */
-    return index;
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */
@@ -313,19 +342,20 @@ static const struct {
     _Bool (*act)(struct world *);
     int weight;
 } faults[] = {
-    { "service crashes", crash, 10 },
-    { "older database restored", restore_older, 4 },
-    { "database lost", lose_database, 2 },
+    { "service crashes", crash, 6 },
+    { "service crashes at a point", crash_at_point, 8 },
+    { "older database restored", restore_older, 6 },
+    { "database lost", lose_database, 4 },
     { "connection breaks", disconnect, 8 },
     { "disk full", fill_disk, 4 },
     { "clock jumps", jump_clock, 3 },
     { "server restarts", restart_server, 4 },
     { "power cut at the server", cut_power, 6 },
     { "server wiped", wipe_server, 2 },
-    { "stream deleted", delete_stream, 2 },
-    { "stream purged", purge_stream, 2 },
-    { "stream loses its middle", lose_middle, 4 },
-    { "stream loses its last message", lose_last, 2 },
+    { "stream deleted", delete_stream, 3 },
+    { "stream purged", purge_stream, 3 },
+    { "stream loses its middle", lose_middle, 6 },
+    { "stream loses its last message", lose_last, 3 },
     { "stream full", fill_stream, 4 },
     { "durable deleted", delete_durable, 4 },
     { "durable delivers again", redeliver, 5 },
@@ -333,8 +363,10 @@ static const struct {
     { "pulls forgotten", forget_pulls, 3 },
     { "provider away", provider_goes, 3 },
     { "everything stands still", freeze, 3 },
+    { "answers cannot be read", garble, 4 },
+    { "program has a bug", break_program, 3 },
     { "backup taken", copy_database, 4 },
-    { "power cut at a service", cut_service_power, 8 },
+    { "power cut at a service", cut_service_power, 6 },
     { "write or sync fails", fail_write, 6 },
 };
 #define FAULT_COUNT (int)(sizeof(faults) / sizeof(*faults))
@@ -345,15 +377,28 @@ const char *fault_name(int i)
     return i < FAULT_COUNT ? faults[i].name : NULL;
 }
 
-void fault_act(struct world *world)
+/* Which of them. When hardly anything happens any more, what happens is broken off: a loss that
+ * nothing comes after is one that nothing heals. */
+static int pick(struct world *world)
 {
     int64_t weights = 0;
-    for (int i = 0; i < FAULT_COUNT; i++)
+    int i = 0;
+    if (world->load.is_over && one_in(world, 3)) {
+        while (faults[i].act != crash_at_point)
+            i++;
+        return i;
+    }
+    for (i = 0; i < FAULT_COUNT; i++)
         weights += faults[i].weight;
     int64_t weight = draw(world, weights);
-    int i = 0;
-    while ((weight -= faults[i].weight) >= 0)
-        i++;
+    for (i = 0; (weight -= faults[i].weight) >= 0; i++)
+        ;
+    return i;
+}
+
+void fault_act(struct world *world)
+{
+    int i = pick(world);
     tell(world, "fault: %s", faults[i].name);
     if (faults[i].act(world)) {
         world->fault_counts[i]++;
@@ -365,15 +410,19 @@ void fault_act(struct world *world)
 void faults_end(struct world *world)
 {
     tell(world, "nothing is broken any more");
-    world->calm = 1;
+    world->calm = world->load.is_over = 1;
     world->fault_ms = INT64_MAX;
     world->provider.away_until_ms = 0;
-    for (int i = 0; i < NODES; i++) {
-        struct node *node = &world->nodes[i];
+    world->net.garble_until_ms = 0;
+    world->bug.until_ms = 0;
+    for (int i = 0; i < STREAMS_MAX; i++)
         world->server.streams[i].full_until_ms = 0;
+    for (int i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
         node->clock_ms = node->clock_max_ms; /* deadlines that were set by it must come */
-        node_free_disk(node);
-        if (node->on_disk && !disk_is_dead(i))
+        node->disk_full_until_ms = node->crash_points = 0;
+        disk_fill(i, 0);
+        if (!disk_is_dead(i))
             disk_fail_after(i, 0, 0);
     }
 }

@@ -1,64 +1,112 @@
-/* History: what each service has ever committed, by position, as the world saw it happen. It is the
+/* History: what each service has ever committed, by position, as its files say it. It is the
  * measure for everything else: no event may be somewhere that is not in it, and no position may be
  * used for two (I4). */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
 
-const struct record *history_at(const struct node *node, int64_t position)
+const struct digest *history_at(const struct history *history, int64_t position)
 {
-    return position >= 1 && position <= node->history_count ? node->history[position] : NULL;
+    return position >= 1 && position <= history->count ? &history->chains[position] : NULL;
 }
 
-static struct record *record_new(struct world *world, const struct event *event)
+static void add(struct world *world, const struct node *node, int64_t position,
+                const struct digest *chain)
 {
-    struct record *record = must(arena_alloc(&world->arena, sizeof(*record)));
-    if (event_copy(event, &world->arena, &record->event) < 0 ||
-        event_digest(&record->event, &record->digest) < 0)
+    struct history *history = &world->logs[node->log];
+    if (position != history->count + 1) {
+        violated(world, "I4: %s commits position %lld behind %lld", node->service->name,
+                 (long long)position, (long long)history->count);
+        return;
+    }
+    if (history->count + 1 >= history->room) {
+        history->room = history->room ? 2 * history->room : 256;
+        history->chains =
+            must(realloc(history->chains, (size_t)history->room * sizeof(*history->chains)));
+    }
+    history->chains[++history->count] = *chain;
+    digest_add(world, chain->bytes, sizeof(chain->bytes));
+    tell(world, "%s commits %lld %s %s", node->service->name, (long long)position,
+         (const char *)sqlite3_column_text(node->commits, 2),
+         (const char *)sqlite3_column_text(node->commits, 3));
+}
+
+/* From the one before on: it must be the one that we know. Returns the file's head. */
+static int64_t read_log(struct world *world, struct node *node, int64_t from)
+{
+    const struct history *history = &world->logs[node->log];
+    int64_t position = 0;
+    sqlite3_bind_int64(node->commits, 1, from);
+    while (sqlite3_step(node->commits) == SQLITE_ROW) {
+        position = sqlite3_column_int64(node->commits, 0);
+        const void *bytes = sqlite3_column_blob(node->commits, 1);
+        const struct digest *known = history_at(history, position);
+        struct digest chain = { 0 };
+        if (bytes && sqlite3_column_bytes(node->commits, 1) == sizeof(chain.bytes))
+            memcpy(chain.bytes, bytes, sizeof(chain.bytes));
+        if (!known)
+            add(world, node, position, &chain);
+        else if (!digest_equal(known, &chain))
+            violated(world,
+                     "I4: the log of %s differs at position %lld from what it has said before",
+                     node->service->name, (long long)position);
+    }
+    sqlite3_reset(node->commits);
+    return position;
+}
+
+static void look_at_cursors(struct world *world, struct node *node)
+{
+    sqlite3_stmt *cursor_of = node->cursor_of;
+    sqlite3_bind_text(cursor_of, 1, node->sources[0].log, -1, SQLITE_STATIC);
+    int64_t cursor = sqlite3_step(cursor_of) == SQLITE_ROW ? sqlite3_column_int64(cursor_of, 0) : 0;
+    sqlite3_reset(cursor_of);
+    if (cursor < node->cursor)
+        violated(world, "I8: the cursor of %s goes back from %lld to %lld", node->service->name,
+                 (long long)node->cursor, (long long)cursor);
+    node->cursor = cursor;
+}
+
+static void open_handle(struct world *world, struct node *node)
+{
+    if (sqlite3_open_v2(node->path, &node->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
         must(NULL);
-    record->event.value = NULL;
-    return record;
+    node->commits = prepare(
+        world, node,
+        "SELECT position, chain, type, entity FROM event_log WHERE position >= ?1 ORDER BY 1");
+    node->cursor_of = prepare(world, node, "SELECT position FROM cursors WHERE log = ?1");
 }
 
-const struct record *record_of(struct world *world, int log, const struct event *event)
+void history_look(struct world *world, struct node *node)
 {
-    const struct record *known = history_at(&world->nodes[log], event->position);
-    return known && digest_equal(&known->event.chain, &event->chain) ? known
-                                                                     : record_new(world, event);
+    int64_t commits = atomic_load(&node->instance->status.commits);
+    if (commits == node->seen_commits && !guard_removed)
+        return;
+    node->seen_commits = commits;
+    int64_t head = read_log(world, node, node->promise > 0 ? node->promise : 1);
+    if (head < node->promise)
+        violated(world, "I1: %s had committed position %lld, and now %lld is its last",
+                 node->service->name, (long long)node->promise, (long long)head);
+    node->promise = head;
+    look_at_cursors(world, node);
 }
 
-void record_read(struct world *world, const struct record *given, const struct event_type *events)
+/* A commit that failed half way has happened or not, as a whole: now it is seen which (rule 4). */
+void history_look_at_start(struct world *world, struct node *node)
 {
-    struct record *record = (struct record *)given; /* all records are ours */
-    if (record->is_read)
-        return;
-    record->is_read = 1;
-    const struct event_type *type = event_type_of_name(events, record->event.type);
-    struct invalid invalid;
-    void *value = NULL;
-    if (!type)
-        return;
-    if (schema_decode(type->schema, record->event.data, record->event.data_length, &world->arena,
-                      &value, &invalid) == 0)
-        record->event.value = value;
-    else
-        record->invalid = "it does not fit its schema";
-}
-
-void history_add(struct world *world, struct node *node, const struct event *event)
-{
-    const struct record *known = history_at(node, event->position);
-    if (known || event->position != node->history_count + 1) {
-        violated(world, "I4: %s commits position %lld for the second time, or leaves one out: %s",
-                 node->service->name, (long long)event->position, event->type);
-        return;
-    }
-    if (node->history_count + 1 >= node->history_room) {
-        node->history_room = node->history_room ? 2 * node->history_room : 256;
-        node->history =
-            must(realloc(node->history, (size_t)node->history_room * sizeof(struct record *)));
-    }
-    node->history[++node->history_count] = record_new(world, event);
-    tell(world, "%s commits %lld %s %s", node->service->name, (long long)event->position,
-         event->type, event->entity);
+    const struct history *history = &world->logs[node->log];
+    open_handle(world, node);
+    int64_t known = history->count;
+    int64_t head = read_log(world, node, node->promise > 0 ? node->promise : 1);
+    if (history->count > known && !node->is_unsure)
+        violated(world, "I4: %s starts at %lld, and nobody has seen it commit more than %lld",
+                 node->service->name, (long long)history->count, (long long)known);
+    if (node->promise > head)
+        violated(world, "I1: %s had committed position %lld, and starts at %lld",
+                 node->service->name, (long long)node->promise, (long long)head);
+    node->promise = head;
+    node->is_unsure = 0;
+    node->seen_commits = 0;
+    look_at_cursors(world, node);
 }

@@ -1,176 +1,47 @@
 /* Load: customers and a shop. Each request has its idempotency key and is asked again under it
  * until it is answered; now and then also afterwards, or with another body. What was answered is
- * remembered, and held against every later answer (I1 to I3). */
-#include "schemas/account.add-card.h"
-#include "schemas/account.change-address.h"
-#include "schemas/account.register.h"
-#include "schemas/account.remove-card.h"
-#include "schemas/order.add-product.h"
-#include "schemas/order.place.h"
-#include "schemas/order.receive-stock.h"
-#include "world.h"
+ * remembered, and held against every later answer (I1 to I3). Who has placed an order looks whether
+ * it is there (I10). */
+#include "load.h"
 #include "account-svc/service.h"
+#include "base/result.h"
 #include "order-svc/service.h"
+#include "schemas/account.add-card.reply.h"
+#include "schemas/account.change-address.reply.h"
+#include "schemas/account.close.reply.h"
+#include "schemas/account.register.reply.h"
+#include "schemas/account.remove-card.reply.h"
+#include "schemas/order.add-product.reply.h"
+#include "schemas/order.cancel.reply.h"
+#include "schemas/order.place.reply.h"
+#include "schemas/order.receive-stock.reply.h"
+#include "schemas/order.ship.reply.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PRODUCTS_MAX 4
 #define REPEAT_ONE_IN 12
 #define OTHER_BODY_ONE_IN 60
+#define LOOK_ONE_IN 8
+#define TRACE_ONE_IN 8
+#define INBOX "_INBOX.customers."
 
 static const struct {
     const char *subject;
-    int node, weight;
+    int log;
+    const struct schema *reply;
 } kinds[REQUEST_KINDS] = {
-    [REQUEST_PRODUCT] = { "order.add-product", ORDER, 0 },
-    [REQUEST_REGISTER] = { "account.register", ACCOUNT, 6 },
-    [REQUEST_CARD] = { "account.add-card", ACCOUNT, 12 },
-    [REQUEST_PLACE] = { "order.place", ORDER, 40 },
-    [REQUEST_CANCEL] = { "order.cancel", ORDER, 5 },
-    [REQUEST_SHIP] = { "order.ship", ORDER, 18 },
-    [REQUEST_STOCK] = { "order.receive-stock", ORDER, 8 },
-    [REQUEST_REMOVE_CARD] = { "account.remove-card", ACCOUNT, 3 },
-    [REQUEST_ADDRESS] = { "account.change-address", ACCOUNT, 6 },
-    [REQUEST_CLOSE] = { "account.close", ACCOUNT, 1 },
+    [REQUEST_PRODUCT] = { "order.add-product", ORDER, &order_add_product_reply_schema },
+    [REQUEST_REGISTER] = { "account.register", ACCOUNT, &account_register_reply_schema },
+    [REQUEST_CARD] = { "account.add-card", ACCOUNT, &account_add_card_reply_schema },
+    [REQUEST_PLACE] = { "order.place", ORDER, &order_place_reply_schema },
+    [REQUEST_CANCEL] = { "order.cancel", ORDER, &order_cancel_reply_schema },
+    [REQUEST_SHIP] = { "order.ship", ORDER, &order_ship_reply_schema },
+    [REQUEST_STOCK] = { "order.receive-stock", ORDER, &order_receive_stock_reply_schema },
+    [REQUEST_REMOVE_CARD] = { "account.remove-card", ACCOUNT, &account_remove_card_reply_schema },
+    [REQUEST_ADDRESS] = { "account.change-address", ACCOUNT, &account_change_address_reply_schema },
+    [REQUEST_CLOSE] = { "account.close", ACCOUNT, &account_close_reply_schema },
 };
-
-static const struct command *command_of(enum request_kind kind)
-{
-    const struct service *service = kinds[kind].node == ACCOUNT ? &account_service : &order_service;
-    const struct command *command = service->commands;
-    while (strcmp(command->subject, kinds[kind].subject) != 0)
-        command++;
-    return command;
-}
-
-/* ---- What is asked --------------------------------------------------------------------------- */
-
-static const char *text(struct world *world, const char *format, int64_t number)
-{
-    char line[64];
-    int length = snprintf(line, sizeof(line), format, (long long)number);
-    return must(arena_copy(&world->arena, line, (size_t)length));
-}
-
-static const struct name *pick(struct world *world, const struct name *names, int count)
-{
-    return &names[draw(world, count < NAMES_MAX ? count : NAMES_MAX)];
-}
-
-static const char *pick_id(struct world *world, const struct name *names, int count)
-{
-    const char *id = pick(world, names, count)->id;
-    return must(arena_copy(&world->arena, id, strlen(id)));
-}
-
-static const char *pick_sku(struct world *world)
-{
-    return text(world, "sku-%lld", draw(world, PRODUCTS_MAX));
-}
-
-static struct address address_of(struct world *world, int number)
-{
-    return (struct address){ .street = text(world, "Street %lld", number),
-                             .city = "Town",
-                             .postal_code = "12345",
-                             .country = "DE" };
-}
-
-static const char *pick_token(struct world *world)
-{
-    static const char *const tokens[] = { "tok_ok", "tok_ok", "tok_ok", "tok_declined",
-                                          "tok_moody" };
-    return tokens[draw(world, 5)];
-}
-
-static void fill_body(struct world *world, struct request *request)
-{
-    const struct load *load = &world->load;
-    switch (request->kind) {
-    case REQUEST_PRODUCT:
-        request->body.product = (struct order_add_product){
-            .sku = text(world, "sku-%lld", load->product_count % PRODUCTS_MAX),
-            .name = "Thing",
-            .price = { .amount = 100 + draw(world, 900), .currency = "EUR" },
-            .stock = draw(world, 200)
-        };
-        break;
-    case REQUEST_REGISTER:
-        request->body.account =
-            (struct account_register){ .name = "Name",
-                                       .email = text(world, "a%lld@example.org", request->number),
-                                       .address = address_of(world, request->number) };
-        break;
-    case REQUEST_CARD:
-        request->body.card = (struct account_add_card){ .account_id = pick_id(world, load->accounts,
-                                                                              load->account_count),
-                                                        .card_token = pick_token(world),
-                                                        .brand = "Card",
-                                                        .last4 = "4242",
-                                                        .expires = "2099-12" };
-        break;
-    case REQUEST_PLACE:
-        for (int i = 0; i < 2; i++)
-            request->lines[i] = (struct order_place_lines_item){ .sku = pick_sku(world),
-                                                                 .quantity = 1 + draw(world, 4) };
-        request->body.place =
-            (struct order_place){ .account_id = pick_id(world, load->accounts, load->account_count),
-                                  .lines = request->lines,
-                                  .lines_count = 1 + (size_t)draw(world, 2) };
-        break;
-    case REQUEST_CANCEL:
-        request->body.cancel.order_id = pick_id(world, load->orders, load->order_count);
-        break;
-    case REQUEST_SHIP:
-        request->body.ship.order_id = pick_id(world, load->orders, load->order_count);
-        break;
-    case REQUEST_STOCK:
-        request->body.stock = (struct order_receive_stock){ .sku = pick_sku(world),
-                                                            .quantity = 1 + draw(world, 60) };
-        break;
-    case REQUEST_REMOVE_CARD: {
-        const struct name *card = pick(world, load->cards, load->card_count);
-        request->body.remove = (struct account_remove_card){
-            .card_id = must(arena_copy(&world->arena, card->id, strlen(card->id))),
-            .account_id = load->requests[card->of]->body.card.account_id
-        };
-        break;
-    }
-    case REQUEST_ADDRESS:
-        request->body.address = (struct account_change_address){
-            .account_id = pick_id(world, load->accounts, load->account_count),
-            .address = address_of(world, request->number)
-        };
-        break;
-    case REQUEST_CLOSE:
-        request->body.close.account_id = pick_id(world, load->accounts, load->account_count);
-        break;
-    case REQUEST_KINDS: break;
-    }
-}
-
-/* What can be asked with what is known so far. */
-static enum request_kind pick_kind(struct world *world)
-{
-    const struct load *load = &world->load;
-    if (load->product_count < PRODUCTS_MAX)
-        return REQUEST_PRODUCT;
-    for (;;) {
-        int64_t weight = draw(world, 100);
-        enum request_kind kind = 0;
-        while (kind < REQUEST_KINDS && (weight -= kinds[kind].weight) >= 0)
-            kind++;
-        if (kind == REQUEST_KINDS)
-            continue;
-        if (load->account_count == 0)
-            return REQUEST_REGISTER;
-        if ((kind == REQUEST_CANCEL || kind == REQUEST_SHIP) && load->order_count == 0)
-            continue;
-        if (kind == REQUEST_REMOVE_CARD && load->card_count == 0)
-            continue;
-        return kind;
-    }
-}
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
@@ -180,11 +51,7 @@ static void send(struct world *world, struct request *request)
     request->retry_ms = world->now_ms + 300 + draw(world, 2000);
     if (request->retry_ms < world->load.retry_ms)
         world->load.retry_ms = request->retry_ms;
-    tell(world, "asks %s %s, try %d", request->command->subject, request->key, request->tries);
-    send_packet(world, (struct packet){ .kind = PACKET_REQUEST,
-                                        .node = request->node,
-                                        .to_node = 1,
-                                        .reply = { .request = request } });
+    net_send_from_actor(world, CUSTOMERS, wire_hold(request->wire));
 }
 
 static struct request *request_new(struct world *world, enum request_kind kind)
@@ -196,27 +63,45 @@ static struct request *request_new(struct world *world, enum request_kind kind)
         load->requests =
             must(realloc(load->requests, (size_t)load->room * sizeof(struct request *)));
     }
-    *request = (struct request){ .kind = kind,
-                                 .node = kinds[kind].node,
-                                 .number = load->count,
-                                 .command = command_of(kind),
-                                 .refusal = -1 };
+    *request = (struct request){ .kind = kind, .log = kinds[kind].log, .number = load->count };
+    request->restores = world->logs[request->log].restores;
     load->requests[load->count++] = request;
     load->waiting[load->waiting_count++] = request;
-    fill_body(world, request);
     return request;
 }
 
-static void give_key(struct request *request, int key)
+/* By chance it may be the same body: then with a blank more, which is another one. */
+static void differ(struct request *request, struct buf *body)
 {
-    struct digest digest;
-    char body[32];
-    int length = snprintf(body, sizeof(body), "body of %d", request->number);
-    if (digest_of(body, (size_t)length, &digest) < 0)
-        must(NULL);
-    digest_format(&digest, request->digest);
+    const struct wire *other = request->other->wire;
+    if ((size_t)other->data_length == body->length &&
+        memcmp(wire_data(other), body->data, body->length) == 0)
+        buf_put_char(body, ' ');
+}
+
+/* Under the key of the request of that number. */
+static void make_wire(struct world *world, struct request *request, int key)
+{
+    _deinit_(buf) struct buf body = { 0 };
+    char reply[48];
+    struct bus_header headers[3] = { { "Idempotency-Key", request->key } };
+    int header_count = 1;
+    load_put_body(world, request, &body);
+    if (request->other)
+        differ(request, &body);
     snprintf(request->key, sizeof(request->key), "k%d", key);
-    snprintf(request->cause, sizeof(request->cause), CAUSE_REQUEST "%s", request->key);
+    snprintf(reply, sizeof(reply), INBOX "%d", request->number);
+    if (one_in(world, TRACE_ONE_IN)) {
+        headers[header_count++] = (struct bus_header){ "ce-correlationid", "customer of %" };
+        headers[header_count++] = (struct bus_header){
+            "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        };
+    }
+    const struct wire_parts parts = { .subject = kinds[request->kind].subject,
+                                      .reply = reply,
+                                      .data = body.data,
+                                      .data_length = body.length };
+    request->wire = wire_with_headers(&parts, headers, header_count);
 }
 
 static void ask_with_other_body(struct world *world, const struct request *first)
@@ -224,8 +109,8 @@ static void ask_with_other_body(struct world *world, const struct request *first
     if (world->load.waiting_count == WAITING_MAX)
         return;
     struct request *request = request_new(world, first->kind);
-    give_key(request, first->number);
     request->other = first;
+    make_wire(world, request, first->number);
     send(world, request);
 }
 
@@ -247,26 +132,59 @@ void load_act(struct world *world)
     struct load *load = &world->load;
     if (world->now_ms >= load->retry_ms)
         ask_again(world);
-    if (world->calm || world->now_ms < load->next_ms)
+    if (load->is_over || world->now_ms < load->next_ms)
         return;
     load->next_ms = world->now_ms + draw(world, 2 * world->mean_load_ms + 1);
     if (load->waiting_count == WAITING_MAX)
         return;
-    struct request *request = request_new(world, pick_kind(world));
+    struct request *request = request_new(world, load_pick_kind(world));
+    make_wire(world, request, request->number);
     load->product_count += request->kind == REQUEST_PRODUCT;
-    give_key(request, request->number);
     send(world, request);
 }
 
 int64_t load_due_ms(const struct world *world)
 {
     const struct load *load = &world->load;
-    return !world->calm && load->next_ms < load->retry_ms ? load->next_ms : load->retry_ms;
+    return !load->is_over && load->next_ms < load->retry_ms ? load->next_ms : load->retry_ms;
 }
 
 void load_free(struct world *world)
 {
+    for (int i = 0; i < world->load.count; i++)
+        wire_drop(world->load.requests[i]->wire);
     free(world->load.requests);
+}
+
+/* ---- Looking whether it is there ------------------------------------------------------------- */
+
+/* "position":57 of the answer; there is one in each. */
+static int64_t position_of(const struct wire *wire)
+{
+    const char *at = strstr(wire_data(wire), "\"position\":");
+    return at ? strtoll(at + strlen("\"position\":"), NULL, 10) : 0;
+}
+
+static void look(struct world *world, const struct request *request, const char *id,
+                 int64_t position)
+{
+    char body[160], reply[48];
+    int length = snprintf(body, sizeof(body),
+                          "{\"order_id\":\"%s\",\"min_position\":{\"ORDER\":%" PRId64 "}}", id,
+                          position);
+    snprintf(reply, sizeof(reply), INBOX "look.%d", request->number);
+    net_send_from_actor(
+        world, CUSTOMERS,
+        wire_new(&(struct wire_parts){
+            .subject = "order.get", .reply = reply, .data = body, .data_length = (size_t)length }));
+}
+
+/* Not there is no answer: the position was waited for. Not yet is one. */
+static void take_look(struct world *world, const struct wire *wire)
+{
+    if (wire_header_number(wire, "Nats-Service-Error-Code", 0) == 404)
+        violated(world,
+                 "I10: an order was accepted, and who asks for its position does not see it");
 }
 
 /* ---- Being answered -------------------------------------------------------------------------- */
@@ -286,67 +204,112 @@ static void learn(struct load *load, const struct request *request, const char *
     name->of = request->number;
 }
 
-static const char *code_of(const struct world *world, const struct request *request, int refusal)
+struct answer_seen {
+    char refusal[CODE_SIZE]; /* "": accepted */
+    char id[ID_SIZE];        /* of what was made */
+    uint64_t hash;
+    int64_t position;
+};
+
+static uint64_t hash(const char *text)
 {
-    const struct service *service = world->nodes[request->node].service;
-    return refusal ? refusal_find(service->refusals, refusal)->code : "accepted";
+    uint64_t value = 14695981039346656037u;
+    for (; *text; text++)
+        value = (value ^ (unsigned char)*text) * 1099511628211u;
+    return value;
+}
+
+/* The first text of the body under a name. */
+static void copy_text(const char *body, const char *name, char *ret_text, size_t size)
+{
+    const char *begin = strstr(body, name);
+    if (!begin)
+        return;
+    begin += strlen(name);
+    snprintf(ret_text, size, "%.*s", (int)strcspn(begin, "\""), begin);
+}
+
+static const char *said(const char *refusal)
+{
+    return *refusal ? refusal : "accepted";
 }
 
 static void take_first_answer(struct world *world, struct request *request,
-                              const struct packet *packet)
+                              const struct answer_seen *seen)
 {
     struct load *load = &world->load;
     for (int i = 0; i < load->waiting_count; i++)
         if (load->waiting[i] == request)
             load->waiting[i] = load->waiting[--load->waiting_count];
-    request->refusal = packet->reply.refusal;
-    request->answer = packet->reply.answer;
-    request->restores = world->nodes[request->node].restores;
+    request->is_answered = 1;
+    memcpy(request->refusal, seen->refusal, sizeof(request->refusal));
+    request->answer = seen->hash;
     if (request->other) {
-        if (request->refusal != REFUSED_CONFLICT)
+        if (strcmp(request->refusal, "conflict") != 0)
             violated(
                 world,
                 "I3: key %s was accepted, and with another body it gets %s instead of a conflict",
-                request->key, code_of(world, request, request->refusal));
+                request->key, said(request->refusal));
         return;
     }
-    load->accepted += request->refusal == 0;
-    load->refused += request->refusal > 0;
-    if (request->refusal == 0)
-        learn(load, request, packet->reply.id);
-    if (!world->calm && one_in(world, REPEAT_ONE_IN))
+    load->accepted += !*request->refusal;
+    load->refused += *request->refusal != '\0';
+    if (!*request->refusal)
+        learn(load, request, seen->id);
+    if (!*request->refusal && request->kind == REQUEST_PLACE && one_in(world, LOOK_ONE_IN))
+        look(world, request, seen->id, seen->position);
+    if (!load->is_over && one_in(world, REPEAT_ONE_IN))
         send(world, request);
-    if (!world->calm && request->refusal == 0 && one_in(world, OTHER_BODY_ONE_IN))
+    if (!load->is_over && !*request->refusal && one_in(world, OTHER_BODY_ONE_IN))
         ask_with_other_body(world, request);
 }
 
 /* The same key, the same answer; only refusals are forgotten with a database. */
 static void take_later_answer(struct world *world, const struct request *request,
-                              const struct packet *packet)
+                              const struct answer_seen *seen)
 {
     world->load.repeated++;
-    if (request->refusal == packet->reply.refusal &&
-        (request->refusal > 0 || request->answer == packet->reply.answer))
+    if (strcmp(request->refusal, seen->refusal) == 0 &&
+        (*request->refusal || request->answer == seen->hash))
         return;
-    if (request->refusal > 0 && world->nodes[request->node].restores > request->restores)
+    if (*request->refusal && world->logs[request->log].restores > request->restores)
         return;
     violated(world, "%s: %s under key %s was answered %s, and later %s",
-             request->refusal > 0 ? "I2" : "I1", request->command->subject, request->key,
-             code_of(world, request, request->refusal),
-             code_of(world, request, packet->reply.refusal));
+             *request->refusal ? "I2" : "I1", kinds[request->kind].subject, request->key,
+             said(request->refusal), said(seen->refusal));
 }
 
-void load_take_reply(struct world *world, const struct packet *packet)
+static void check_contract(struct world *world, const struct request *request,
+                           const struct wire *wire)
 {
-    struct request *request = packet->reply.request;
-    int refusal = packet->reply.refusal;
-    tell(world, "answer to %s %s: %s %s", request->command->subject, request->key,
-         code_of(world, request, refusal), packet->reply.id);
-    if (refusal > 0 &&
-        refusal_find(world->nodes[request->node].service->refusals, refusal)->is_transient)
-        return; /* asked again later */
-    if (request->refusal < 0)
-        take_first_answer(world, request, packet);
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *value;
+    if (schema_decode(kinds[request->kind].reply, wire_data(wire), (size_t)wire->data_length,
+                      &arena, &value, &invalid) != 0)
+        violated(world, "contract: the answer to %s does not fit its contract: %s",
+                 kinds[request->kind].subject, wire_data(wire));
+}
+
+void load_take_reply(struct world *world, const struct wire *wire)
+{
+    const char *number = wire_subject(wire) + strlen(INBOX);
+    if (*number == 'l') {
+        take_look(world, wire);
+        return;
+    }
+    struct request *request = world->load.requests[strtol(number, NULL, 10)];
+    int64_t status = wire_header_number(wire, "Nats-Service-Error-Code", wire_status(wire));
+    if (status >= 500)
+        return; /* says something of the moment: asked again later */
+    struct answer_seen seen = { .hash = hash(wire_data(wire)), .position = position_of(wire) };
+    if (status > 0)
+        copy_text(wire_data(wire), "\"code\":\"", seen.refusal, sizeof(seen.refusal));
     else
-        take_later_answer(world, request, packet);
+        check_contract(world, request, wire);
+    copy_text(wire_data(wire), "\":\"", seen.id, sizeof(seen.id));
+    if (request->is_answered)
+        take_later_answer(world, request, &seen);
+    else
+        take_first_answer(world, request, &seen);
 }

@@ -1,10 +1,12 @@
 /* Provider: who takes the money. The same key is the same charge, whatever happens to its answers:
- * they come late, twice, or not at all. A charge that was taken back is refused if it comes
- * later. */
+ * they come late, twice, unreadable, or not at all. A charge that was taken back is refused if it
+ * comes later. While it is away nobody listens there (server.c). */
 #include "world.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LATE_MS 4000
 
 static struct charge_entry *place_of(const struct provider *provider, const char *order,
                                      int64_t attempt)
@@ -24,15 +26,15 @@ static void grow(struct provider *provider)
 {
     if (2 * provider->count < provider->room)
         return;
-    struct provider grown = { .room = provider->room ? 2 * provider->room : 256 };
+    struct provider grown = *provider;
+    grown.room = provider->room ? 2 * provider->room : 256;
     grown.entries = must(calloc((size_t)grown.room, sizeof(*grown.entries)));
     for (int i = 0; i < provider->room; i++)
         if (provider->entries[i].status != CHARGE_NONE)
             *place_of(&grown, provider->entries[i].order,
                       provider->entries[i].attempt) = provider->entries[i];
     free(provider->entries);
-    provider->entries = grown.entries;
-    provider->room = grown.room;
+    *provider = grown;
 }
 
 enum charge_status provider_status(const struct provider *provider, const char *order,
@@ -41,62 +43,63 @@ enum charge_status provider_status(const struct provider *provider, const char *
     return provider->room > 0 ? place_of(provider, order, attempt)->status : CHARGE_NONE;
 }
 
-static enum charge_status decide(struct world *world, const struct packet *packet)
+static enum charge_status decide(struct world *world, const struct wire *call)
 {
-    if (strcmp(packet->call.token, "tok_declined") == 0 ||
-        (strcmp(packet->call.token, "tok_moody") == 0 && one_in(world, 2)))
+    if (strstr(wire_data(call), "\"tok_declined\"") ||
+        (strstr(wire_data(call), "\"tok_moody\"") && one_in(world, 2)))
         return CHARGE_DECLINED;
     return CHARGE_PAID;
 }
 
-static void answer(struct world *world, const struct packet *packet, enum answer_outcome outcome,
-                   enum charge_status status, int64_t late_ms)
+static void answer(struct world *world, const struct wire *call, const char *json, int64_t late_ms)
 {
-    struct packet reply = { .kind = PACKET_ANSWER,
-                            .node = packet->node,
-                            .to_node = 1,
-                            .life = packet->life,
-                            .position = packet->position };
-    reply.call.outcome = outcome;
-    reply.call.status = (int)status;
+    struct wire *wire = wire_new(&(struct wire_parts){
+        .subject = wire_reply(call), .data = json, .data_length = strlen(json) });
     int64_t latency_ms = world->latency_ms;
-    world->latency_ms += late_ms; /* send_packet draws up to it */
-    send_packet(world, reply);
+    world->latency_ms += late_ms; /* the net draws up to it */
+    net_send_from_actor(world, PROVIDER, wire);
     world->latency_ms = latency_ms;
 }
 
-void provider_take(struct world *world, const struct packet *packet)
+static void answer_somehow(struct world *world, const struct wire *call, _Bool is_void,
+                           enum charge_status status)
 {
-    struct provider *provider = &world->provider;
-    if (world->now_ms < provider->away_until_ms) {
-        answer(world, packet, ANSWER_UNREACHABLE, CHARGE_NONE, 0);
-        return;
-    }
-    int64_t number = packet->call.number;
-    grow(provider);
-    struct charge_entry *entry = place_of(provider, packet->call.tag,
-                                          number > 0 ? number : -number);
-    if (entry->status == CHARGE_NONE) {
-        provider->count++;
-        entry->attempt = number > 0 ? number : -number;
-        snprintf(entry->order, sizeof(entry->order), "%s", packet->call.tag);
-        entry->status = number > 0 ? decide(world, packet) : CHARGE_VOIDED;
-    }
-    if (number < 0)
-        entry->status = CHARGE_VOIDED;
-    tell(world, "the provider: %s/%" PRId64 " is %s", packet->call.tag, number,
-         entry->status == CHARGE_PAID     ? "paid"
-         : entry->status == CHARGE_VOIDED ? "voided"
-                                          : "declined");
+    const char *json = is_void                 ? "{\"status\":\"voided\"}"
+                       : status == CHARGE_PAID ? "{\"status\":\"paid\"}"
+                                               : "{\"status\":\"declined\",\"reason\":\"no\"}";
     if (world->calm || !one_in(world, 8)) {
-        answer(world, packet, ANSWER_RECEIVED, entry->status, 0);
+        answer(world, call, json, 0);
         return;
     }
     int64_t trouble = draw(world, 4); /* 0: no answer at all */
     if (trouble == 1)
-        answer(world, packet, ANSWER_INVALID, CHARGE_NONE, 0);
+        answer(world, call, "{\"status\":", 0);
     if (trouble >= 2)
-        answer(world, packet, ANSWER_RECEIVED, entry->status, 4000);
+        answer(world, call, json, LATE_MS);
     if (trouble == 3)
-        answer(world, packet, ANSWER_RECEIVED, entry->status, 0);
+        answer(world, call, json, 0);
+}
+
+void provider_take(struct world *world, const struct wire *wire)
+{
+    struct provider *provider = &world->provider;
+    _Bool is_void = strcmp(wire_subject(wire), "psp.void") == 0;
+    char order[64];
+    long long attempt;
+    const char *key = strstr(wire_data(wire), "\"key\":\"");
+    if (!key || sscanf(key, "\"key\":\"%63[^/]/%lld\"", order, &attempt) != 2) {
+        violated(world, "contract: the provider is asked for %s", wire_data(wire));
+        return;
+    }
+    grow(provider);
+    struct charge_entry *entry = place_of(provider, order, attempt);
+    if (entry->status == CHARGE_NONE) {
+        provider->count++;
+        entry->attempt = attempt;
+        memcpy(entry->order, order, sizeof(order));
+        entry->status = decide(world, wire);
+    }
+    if (is_void)
+        entry->status = CHARGE_VOIDED;
+    answer_somehow(world, wire, is_void, entry->status);
 }

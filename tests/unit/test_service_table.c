@@ -1,6 +1,7 @@
 /* Service table: what a service's table of contents must not say is named at the start. */
 #include "base/result.h"
 #include "runtime/core/service_table.h"
+#include "work.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -31,7 +32,26 @@ static int ask(struct journey *j, const void *request, void *ret_reply)
     return 0;
 }
 
-/* clang-format off: tables */
+static int ask_for(struct journey *j, const struct work *work)
+{
+    (void)j;
+    (void)work;
+    return 0;
+}
+static int find(struct journey *j, struct work_page *page)
+{
+    (void)j;
+    (void)page;
+    return 0;
+}
+static int mark_read(struct journey *j, int64_t *ret_place)
+{
+    (void)j;
+    (void)ret_place;
+    return 0;
+}
+
+// clang-format off: tables
 static const struct command commands[] = {
     { "test.add", &schema, &schema, decide, answer },
     { "test.end", &schema, &schema, decide, answer },
@@ -61,7 +81,12 @@ static const struct call_type calls[] = {
     { "bank.void", &schema, &schema },
     { 0 },
 };
-/* clang-format on */
+// clang-format on
+
+static const struct work_source plain_sources[] = { { .find = find }, { 0 } };
+static const struct work_type pay = { .name = "pay", .sources = plain_sources, .ask = ask_for };
+static const struct work_type expire = { .name = "expire", .expired = ask_for };
+static const struct work_type *const work[] = { &pay, &expire, NULL };
 
 static const struct service whole = {
     .name = "test-svc",
@@ -73,6 +98,7 @@ static const struct service whole = {
     .events = events,
     .sources = sources,
     .calls = calls,
+    .work = work,
 };
 
 static void complains(struct service service, const char *what)
@@ -98,7 +124,7 @@ Test(service_table, nothing_is_wrong)
 
 Test(service_table, what_is_wrong_is_named)
 {
-    /* clang-format off: a table */
+    // clang-format off: a table
     complains(CHANGED(refusal_type, refusals, { REFUSED_BUSY, "tired", 503, 1 }),
               "the refusal tired has the number 11 of the runtime");
     complains(CHANGED(refusal_type, refusals, { 0, "tired", 503, 1 }), "the number 0");
@@ -123,7 +149,41 @@ Test(service_table, what_is_wrong_is_named)
               "the call bank.pay lacks a schema");
     complains(CHANGED(call_type, calls, { "b", &schema, &schema }, { "b", &schema, &schema }),
               "the call b is there twice");
-    /* clang-format on */
+    // clang-format on
     static const struct event_type read[] = { { NULL, "Added", apply, NULL }, { 0 } };
     complains(CHANGED(source, sources, { .log = "OTHER", .events = read }), "the event Added");
+}
+
+#define WORK(...)                                                            \
+    ({                                                                       \
+        static const struct work_type *const changed[] = { __VA_ARGS__, 0 }; \
+        struct service service_ = whole;                                     \
+        service_.work = changed;                                             \
+        service_;                                                            \
+    })
+
+Test(service_table, what_is_wrong_with_work_is_named)
+{
+    static const struct work_source half[] = { { .find = find, .mark_read = mark_read }, { 0 } };
+    static const struct work_source five[] = {
+        { .find = find }, { .find = find }, { .find = find },
+        { .find = find }, { .find = find }, { 0 },
+    };
+    static const struct work_type useless = { .name = "useless" };
+    static const struct work_type nameless = { .ask = ask_for };
+    static const struct work_type marked = { .name = "marked", .sources = half, .ask = ask_for };
+    static const struct work_type many = { .name = "many", .sources = five, .ask = ask_for };
+    static const struct work_type n[] = {
+        { .name = "0", .ask = ask_for }, { .name = "1", .ask = ask_for },
+        { .name = "2", .ask = ask_for }, { .name = "3", .ask = ask_for },
+        { .name = "4", .ask = ask_for }, { .name = "5", .ask = ask_for },
+        { .name = "6", .ask = ask_for }, { .name = "7", .ask = ask_for },
+    };
+    complains(WORK(&useless), "work useless lacks ask and expired");
+    complains(WORK(&pay, &nameless), "lacks ask and expired");
+    complains(WORK(&pay, &expire, &pay), "work pay is there twice");
+    complains(WORK(&marked), "a source of marked has half a mark");
+    complains(WORK(&many), "work many has 5 sources");
+    complains(WORK(&n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &n[7], &pay),
+              "test-svc has too many types of work");
 }

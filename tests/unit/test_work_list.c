@@ -96,8 +96,7 @@ static void run_story(const struct story *story)
 #define NOTHING DID("")
 #define COUNTED(text) STEP(COUNTS, .what = (text))
 
-/* Stories, read as tables. */
-/* clang-format off */
+// clang-format off: stories, read as tables
 
 Test(work_list, asks_until_it_is_answered)
 {
@@ -169,13 +168,17 @@ Test(work_list, bounds)
         { "one that rests gives its place in flight to the next", &plain, 1, 2, {
             OPENED("a b"), DID("a/1"), SILENT, DID("b/1"), WAITED(1000), NOTHING,
             COUNTED("2 open, 1 in flight, 2 asked, 0 answered, 0 late, 0 expired") } },
-        { "one that is silent for long makes room for others, and gets its turn again", &plain, 1, 1, {
+        { "one that is silent makes room for others, and gets its turn again", &plain, 1, 1, {
             OPENED("a"), DID("a/1"), SAYS(WORK_AGAIN, 0), SILENT, WAITED(60000),
             OPENED("b"), WAITED(30000), SAYS(0, 0), WAITED(10000), DID("b/1"),
             CLOSED("b", 1), ANSWERED_FOR("b"), DID("=b/1 a/1") } },
         { "what no table has is never forgotten for others", &plain, 1, 1, {
             ADDED("a", 0), DID("a/1"), OPENED("b"), SAYS(WORK_AGAIN, 0), SILENT, WAITED(3600000),
             SAYS(0, 0), WAITED(30000), DID("a/1 a/1"), ANSWERED(1), DID("=a/1 b/1") } },
+        { "in order: one after another, and nobody overtakes", &ordered, 5, 50, {
+            OPENED("a b"), DID("a/1"), SAYS(WORK_AGAIN, 0), SILENT, WAITED(3600000), SAYS(0, 0),
+            WAITED(30000), DID("a/1 a/1"), ANSWERED(1), DID("=a/1 b/1"),
+            COUNTED("1 open, 1 in flight, 4 asked, 1 answered, 1 late, 0 expired") } },
         { "added twice is known, added to a full list is refused", &sourceless, 1, 2, {
             ADDED("a", 0), ADDED("a", WORK_KNOWN), ADDED("b", 0), ADDED("c", WORK_FULL),
             DID("a/1"), ANSWERED(1), DID("b/1") } },
@@ -200,7 +203,7 @@ Test(work_list, restarts)
     };
     RUN_ALL(stories);
 }
-/* clang-format on */
+// clang-format on
 
 /* ---- What is no story ------------------------------------------------------------------------ */
 

@@ -116,6 +116,7 @@ static const struct work_source marked_sources[] = { { .find = stage_find,
 #define TYPE(...) \
     { .name = "test", .limits = limits, .ask = ask, .answered = answered, __VA_ARGS__ }
 const struct work_type plain = TYPE(.sources = plain_sources, .expired = expired);
+const struct work_type ordered = TYPE(.sources = plain_sources, .in_order = 1);
 const struct work_type prepared = TYPE(.sources = prepared_sources);
 const struct work_type marked = TYPE(.sources = marked_sources);
 const struct work_type deadline = { .name = "deadline",
@@ -123,7 +124,7 @@ const struct work_type deadline = { .name = "deadline",
                                     .expired = expired };
 const struct work_type sourceless = { .name = "test", .limits = limits, .ask = ask };
 
-/* ---- The list --------------------------------------------------------------------------------- */
+/* ---- The list -------------------------------------------------------------------------------- */
 
 void stage_journey(struct journey *j)
 {

@@ -29,9 +29,9 @@ struct stage {
 };
 extern struct stage stage;
 
-/* The types of work: with all functions, with keys to prepare, with a mark, with nothing but a
+/* The types of work: with all functions, one piece after another, with keys to prepare, with a mark, with nothing but a
  * deadline, and without a table. */
-extern const struct work_type plain, prepared, marked, deadline, sourceless;
+extern const struct work_type plain, ordered, prepared, marked, deadline, sourceless;
 
 int stage_find(struct journey *j, struct work_page *page); /* of the table */
 

@@ -1,6 +1,7 @@
 /* Service table: see service_table.h. */
 #include "runtime/core/service_table.h"
 #include "runtime/core/event_text.h"
+#include "work.h"
 #include <string.h>
 
 /* ---- Finding --------------------------------------------------------------------------------- */
@@ -107,6 +108,33 @@ static int check_calls(const struct service *service)
     return 0;
 }
 
+static int check_work_type(const struct service *service, int place)
+{
+    const struct work_type *type = service->work[place];
+    int sources = 0;
+    if (!type->name || (!type->ask && !type->expired))
+        return fail(ERR_INTERNAL, "work %s lacks ask and expired", type->name ? type->name : "");
+    for (int i = 0; i < place; i++)
+        if (strcmp(service->work[i]->name, type->name) == 0)
+            return fail(ERR_INTERNAL, "work %s is there twice", type->name);
+    for (const struct work_source *s = type->sources; s && s->find; s++, sources++)
+        if (!s->mark_read != !s->mark_write)
+            return fail(ERR_INTERNAL, "a source of %s has half a mark", type->name);
+    if (sources > WORK_SOURCES_MAX)
+        return fail(ERR_INTERNAL, "work %s has %d sources", type->name, sources);
+    return 0;
+}
+
+static int check_work(const struct service *service)
+{
+    int r = 0, count = 0;
+    for (; r == 0 && service->work && service->work[count]; count++)
+        r = count < WORK_TYPES_MAX
+                ? check_work_type(service, count)
+                : fail(ERR_INTERNAL, "%s has too many types of work", service->name);
+    return trace(r);
+}
+
 int service_check(const struct service *service)
 {
     int r = check_refusals(service);
@@ -118,5 +146,7 @@ int service_check(const struct service *service)
         r = check_events(source->events);
     if (r == 0)
         r = check_calls(service);
+    if (r == 0)
+        r = check_work(service);
     return trace(r);
 }

@@ -33,6 +33,8 @@ static int read_limits(struct work_list *list, struct journey *j)
         .backoff_max_ms = 30000,
     };
     int r = list->type->limits ? list->type->limits(j, &limits) : 0;
+    if (list->type->in_order)
+        limits.in_flight_max = limits.open_max = 1;
     limits.timeout_ms = bounded(limits.timeout_ms, 1, TIME_MAX_MS);
     limits.in_flight_max = bounded(limits.in_flight_max, 1, IN_FLIGHT_MAX);
     if (limits.open_max == 0)
@@ -118,7 +120,7 @@ static void rest(struct work_list *list, struct piece *piece, int64_t now_ms)
 {
     int64_t rest_ms = piece_backoff_ms(piece, list->limits.backoff_min_ms,
                                        list->limits.backoff_max_ms);
-    if (piece->is_in_tables && list->queue.open == list->queue.open_max &&
+    if (piece->is_in_tables && !list->type->in_order && list->queue.open == list->queue.open_max &&
         rest_ms >= list->limits.backoff_max_ms / 2 && has_more(list)) {
         list->has_forgotten = 1;
         work_queue_remove(&list->queue, piece);

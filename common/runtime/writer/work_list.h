@@ -14,7 +14,7 @@
  * Pieces that find no room wait in the tables. When others wait there and the memory is full, a
  * piece that has been silent for long makes room (it rests for half of the longest time or more):
  * it is forgotten, and the sources begin anew a second after they have come to their end. A piece
- * that no source finds again (work_add) is never forgotten so.
+ * that no source finds again (work_add) is never forgotten so, nor is one of a type in order.
  */
 #pragma once
 #include "runtime/core/context.h"

@@ -1,7 +1,8 @@
-"""Patience: how long to wait, and how long a thing may take, on a machine that has other work.
+"""Patience: time limits on a machine with other work.
 
-A wait for what must come has a limit that only what never comes reaches: tests set PATIENCE high. A
-time-out that may well pass, or a time that is judged, is scaled by the load instead: `slower`.
+A wait for a condition has a far limit, which only a condition that never comes true reaches: tests
+set PATIENCE high. A timeout that may pass, or the limit of a measured time, is scaled by the load
+instead: `slower`.
 """
 import os
 
@@ -9,8 +10,8 @@ PATIENCE = float(os.environ.get("JOURNEY_PATIENCE", "1"))
 
 
 def load_factor():
-    """How many processes want to run for each processor, at least 1; times JOURNEY_SLOWER, which tests
-    of a build with sanitizers set."""
+    """Runnable processes per processor, at least 1; times JOURNEY_SLOWER, which tests of a build
+    with sanitizers set."""
     with open("/proc/loadavg", encoding="ascii") as file:
         minute, _, _, running, _ = file.read().split()
     wanted = max(float(minute), int(running.split("/")[0]))
@@ -18,10 +19,10 @@ def load_factor():
 
 
 def far(seconds):
-    """The limit of a wait for what must come."""
+    """The limit of a wait for a condition."""
     return seconds * PATIENCE
 
 
 def slower(seconds):
-    """A time on this machine now: `seconds` where nothing else computes."""
+    """A time limit on this machine now: `seconds` on an idle machine."""
     return seconds * load_factor()

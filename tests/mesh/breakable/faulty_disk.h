@@ -4,15 +4,17 @@
  *
  * A plan is a text of at most 255 bytes, one rule a line (or behind a semicolon):
  *
- *     OPERATION ERROR FIRST [COUNT]               the FIRST-th such call from now on, and COUNT in a row; 1; 0: for ever
- *     OPERATION ERROR chance PERCENT SEED         each such call, with so many percent
+ *     OPERATION ERROR FIRST [COUNT]           the FIRST-th such call from now on, and COUNT in a
+ *                                             row; 1; 0: for ever
+ *     OPERATION ERROR chance PERCENT SEED     each such call, with so many percent
  *
- *     OPERATION    read, write, sync, truncate, change (all but read), or wal-write and so on for the WAL alone
+ *     OPERATION    read, write, sync, truncate, change (all but read), or wal-write and so on for
+ *                  the WAL alone
  *     ERROR        io     nothing is done, EIO
  *                  full   nothing is done, no space (not for a read)
  *                  torn   write: the first half is written, EIO; else as io
  *                  short  write: the first half is written, no space; else as full
- *                  lost   sync: EIO, and what was not synced before stays so whatever later syncs say
+ *                  lost   sync: EIO, and what was not synced before stays so, whatever comes later
  *                  kill   the process is killed; a write has been half done by then
  *
  * Calls are counted from the moment of the plan on, over all files of the process. Any thread may

@@ -2,12 +2,14 @@
 import os
 import signal
 import subprocess
-import time
 
 from basics import SCRIPTS, Failed, require
 from journey.patience import far
 
-LONGEST_S = 3600                       # of a load that no test ends
+
+def block_signal():
+    """scripts/load unblocks SIGUSR1 when it has a handler, however long its start takes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 class Load:
@@ -16,16 +18,15 @@ class Load:
     seconds only."""
 
     def __init__(self, mesh, seconds, rate, seed, in_flight, ends):
-        self.until = time.monotonic() + seconds
         self.said = open(os.path.join(mesh.folder, "log", f"load-{seed}.log"), "w+b")
         flags = {"history": mesh.history, "server": mesh.url, "rate": rate, "seed": seed,
-                 "seconds": seconds if ends else seconds + LONGEST_S, "in-flight": in_flight,
-                 "settle": 60}
-        command = [os.path.join(SCRIPTS, "load")]
+                 "seconds": seconds, "in-flight": in_flight, "settle": 60}
+        command = [os.path.join(SCRIPTS, "load")] + ([] if ends else ["--hold"])
         for name, value in flags.items():
             command += [f"--{name}", str(value)]
         self.process = subprocess.Popen(command, env=mesh.environment(), stdin=subprocess.DEVNULL,
-                                        stdout=self.said, stderr=subprocess.STDOUT)
+                                        stdout=self.said, stderr=subprocess.STDOUT,
+                                        preexec_fn=block_signal)
 
     def runs(self):
         return self.process.poll() is None
@@ -33,10 +34,8 @@ class Load:
     def finish(self, seconds=90):
         """Waits for the end of the load: every request must have an answer. Returns the load's
         output."""
-        while self.runs() and (left := self.until - time.monotonic()) > 0:
-            time.sleep(min(left, 0.05))
         if self.runs():
-            self.process.send_signal(signal.SIGUSR1)         # no new requests; open ones go on
+            self.process.send_signal(signal.SIGUSR1)
         try:
             code = self.process.wait(far(seconds))
         except subprocess.TimeoutExpired:

@@ -94,7 +94,7 @@ GUARDS_HEAD = """
 Each story provokes the fault that one guard of the services (`common/base/guard.h`) prevents. A
 story runs twice, with the programs of `tests/mesh/breakable`: with all guards `scripts/check` must
 pass; without that guard `scripts/check` must fail. `scripts/faults --guards` runs the stories. The
-simulation does the same with its own guards: `scripts/simulate --check-the-checks`.
+simulation does the same with the same guards: `scripts/simulate --check-the-checks`.
 
 | missing guard | what happens then | checks of `scripts/check` that fail | s |
 |---|---|---|--:|

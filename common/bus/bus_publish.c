@@ -1,0 +1,124 @@
+/* Bus on nats.c, publishing. See bus.h. */
+#include "bus/bus_nats.h"
+#include "base/buf.h"
+#include "base/result.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LONG_KEY_BYTES 1500 /* enough for the headers of an event */
+
+static int check_outgoing(const struct bus_outgoing *message)
+{
+    assert(message->data || message->length == 0);
+    assert(message->headers || message->header_count == 0);
+    if (!bus_subject_is_safe(message->subject, 0))
+        return fail(ERR_INVALID, "not a subject to publish on");
+    if (message->reply && !bus_subject_is_safe(message->reply, 0))
+        return fail(ERR_INVALID, "not a subject for answers");
+    for (int i = 0; i < message->header_count; i++)
+        if (!bus_header_key_is_safe(message->headers[i].key) || !*message->headers[i].value)
+            return fail(ERR_INVALID, "a header without a proper key and a value");
+    return 0;
+}
+
+/* A message without headers is published without an allocation. With a natsMsg, another thread of
+ * nats.c would free the message and contend for malloc with this thread, which costs several times
+ * the publishing. */
+static natsStatus publish_plain(natsConnection *connection, const struct bus_outgoing *message)
+{
+    if (message->reply)
+        return natsConnection_PublishRequest(connection, message->subject, message->reply,
+                                             message->data, (int)message->length);
+    return natsConnection_Publish(connection, message->subject, message->data,
+                                  (int)message->length);
+}
+
+/* CR and LF become blanks. */
+static void put_clean_value(struct buf *key, const char *value)
+{
+    for (;;) {
+        size_t length = strcspn(value, "\r\n");
+        buf_put(key, value, length);
+        if (!value[length])
+            return;
+        buf_put_char(key, ' ');
+        value += length + 1;
+    }
+}
+
+/* "a: 1\r\nb: 2\r\nc": a header block without its first line, the last value, and what follows the
+ * last value. */
+static int make_long_key(const struct bus_outgoing *message, struct buf *key)
+{
+    for (int i = 0; i < message->header_count; i++) {
+        if (i > 0) {
+            buf_put(key, ": ", 2);
+            put_clean_value(key, message->headers[i - 1].value);
+            buf_put(key, "\r\n", 2);
+        }
+        buf_put_text(key, message->headers[i].key);
+    }
+    return buf_status(key);
+}
+
+/* nats.c keeps each header in a table, with some five allocations for each, and writes a header as
+ * key, ": ", value. Only values are looked into, so all headers can go as one header with a long
+ * key. (Read in nats.c up to 3.14; test_bus_live tests what arrives.) */
+static natsStatus publish_with_headers(natsConnection *connection,
+                                       const struct bus_outgoing *message)
+{
+    _deinit_(buf) struct buf key = { 0 };
+    buf_reserve(&key, LONG_KEY_BYTES);
+    if (make_long_key(message, &key) < 0)
+        return NATS_NO_MEMORY;
+    natsMsg *out = NULL;
+    natsStatus s = natsMsg_Create(&out, message->subject, message->reply, message->data,
+                                  (int)message->length);
+    if (s == NATS_OK)
+        s = natsMsgHeader_Add(out, key.data, message->headers[message->header_count - 1].value);
+    if (s == NATS_OK)
+        s = natsConnection_PublishMsg(connection, out);
+    bus_discard(out);
+    return s;
+}
+
+int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outgoing *message)
+{
+    assert(urgency < LANES);
+    if (!bus_is_connected(bus))
+        return fail(ERR_NETWORK, "not connected to NATS");
+    int r = check_outgoing(message);
+    if (r < 0)
+        return trace(r);
+    natsConnection *connection = bus->lanes[urgency].connection;
+    natsStatus s = message->header_count > 0 ? publish_with_headers(connection, message)
+                                             : publish_plain(connection, message);
+    return s == NATS_OK ? 0 : bus_fail(s, "publish");
+}
+
+int bus_flush(struct bus *bus, int timeout_ms)
+{
+    assert(timeout_ms > 0);
+    if (!bus_is_connected(bus))
+        return fail(ERR_NETWORK, "not connected to NATS");
+    for (int i = 0; i < LANES; i++) {
+        natsStatus s = natsConnection_FlushTimeout(bus->lanes[i].connection, timeout_ms);
+        if (s != NATS_OK)
+            return bus_fail(s, "flush");
+    }
+    return 0;
+}
+
+int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
+{
+    natsInbox *inbox = NULL; /* "_INBOX.<unique>": nats.c does not give the unique part alone */
+    natsStatus s = natsInbox_Create(&inbox);
+    if (s != NATS_OK)
+        return bus_fail(s, "make an inbox");
+    int length = snprintf(ret_inbox, BUS_INBOX_SIZE, "%s.%s", bus->inbox_prefix,
+                          strrchr(inbox, '.') + 1);
+    natsInbox_Destroy(inbox);
+    assert(length > 0 && length < BUS_INBOX_SIZE);
+    return 0;
+}

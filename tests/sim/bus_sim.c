@@ -1,0 +1,395 @@
+/* Bus, simulated: see bus.h and bus_sim.h. Messages are bytes on the way, and are taken apart here
+ * as nats.c does it. */
+#include "bus_sim.h"
+#include "base/result.h"
+#include "net.h"
+#include "server.h"
+#include "world.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUBSCRIPTIONS_MAX 64
+#define MAX_PAYLOAD_BYTES (1024 * 1024) /* the server's default */
+
+struct bus_subscription {
+    struct bus *bus;
+    int64_t sid;
+    char subject[BUS_SUBJECT_MAX + 1], queue[16];
+    bus_handler handler;
+    void *context;
+    struct bus_message *first, **last; /* arrived, not handled */
+};
+
+struct bus {
+    struct node *node;
+    char name[BUS_HEADER_KEY_MAX + 1];
+    struct bus_handlers handlers;
+    _Bool is_connected;
+    int64_t sids, inboxes;
+    struct bus_subscription *subscriptions[SUBSCRIPTIONS_MAX];
+    int subscription_count;
+    int pending;
+    struct bus_stats stats;
+};
+
+struct bus_message {
+    struct bus_message *next;
+    struct wire *wire;
+    struct bus_header *headers; /* with the text of the block behind them; NULL: not read yet */
+    int header_count, header_result;
+};
+
+/* ---- Connecting ----------------------------------------------------------------------------- */
+
+int bus_open(const struct bus_options *options, struct bus **ret_bus)
+{
+    struct bus *bus = must(calloc(1, sizeof(*bus)));
+    bus->node = current_node();
+    bus->handlers = options->handlers;
+    snprintf(bus->name, sizeof(bus->name), "%s", options->name);
+    bus->node->bus = bus;
+    *ret_bus = bus;
+    return 0;
+}
+
+void bus_free(struct bus *bus)
+{
+    if (!bus)
+        return;
+    if (bus->subscription_count > 0)
+        violated(bus->node->world, "%s frees its bus before its subscriptions", bus->name);
+    bus->node->bus = NULL;
+    free(bus);
+}
+
+void bus_library_close(void)
+{
+}
+
+_Bool bus_is_connected(const struct bus *bus)
+{
+    return bus->is_connected;
+}
+
+const char *bus_library_version(void)
+{
+    return "simulated";
+}
+
+_Bool bus_library_is_old(void)
+{
+    return 0;
+}
+
+int64_t bus_max_payload_bytes(const struct bus *bus)
+{
+    return bus->stats.connects > 0 ? MAX_PAYLOAD_BYTES : 0;
+}
+
+void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats)
+{
+    *ret_stats = bus->stats;
+}
+
+void bus_link_changed(struct bus *bus, int lane)
+{
+    struct node *node = bus->node;
+    const struct link *links = node->links;
+    if (lane == BUS_URGENT && links[lane].is_up)
+        for (int i = 0; i < bus->subscription_count; i++) {
+            const struct bus_subscription *s = bus->subscriptions[i];
+            server_subscribe(node->world, node->index, links[lane].number, s->sid, s->subject,
+                             s->queue);
+        }
+    _Bool both = links[BUS_URGENT].is_up && links[BUS_BULK].is_up;
+    if (both == bus->is_connected)
+        return;
+    bus->is_connected = both;
+    bus->stats.connects += both;
+    tell(node->world, "%s %s", bus->name, both ? "is connected" : "is disconnected");
+    void (*handler)(void *) = both ? bus->handlers.connected : bus->handlers.disconnected;
+    if (handler && !node->is_dead)
+        handler(bus->handlers.context);
+}
+
+/* ---- Publishing ----------------------------------------------------------------------------- */
+
+static int check_outgoing(const struct bus_outgoing *message)
+{
+    if (!bus_subject_is_safe(message->subject, 0))
+        return fail(ERR_INVALID, "not a subject to publish on");
+    if (message->reply && !bus_subject_is_safe(message->reply, 0))
+        return fail(ERR_INVALID, "not a subject for answers");
+    if (message->length > MAX_PAYLOAD_BYTES)
+        return fail(ERR_INVALID, "more than the server takes");
+    for (int i = 0; i < message->header_count; i++)
+        if (!bus_header_key_is_safe(message->headers[i].key) || !*message->headers[i].value)
+            return fail(ERR_INVALID, "a header without a proper key and a value");
+    return 0;
+}
+
+int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outgoing *message)
+{
+    struct node *node = bus->node;
+    if (!bus->is_connected)
+        return fail(ERR_NETWORK, "not connected to NATS");
+    int r = check_outgoing(message);
+    if (r < 0)
+        return trace(r);
+    if (node->is_dead)
+        return 0;
+    const struct wire_parts parts = {
+        .subject = message->subject,
+        .reply = message->reply,
+        .data = message->data,
+        .data_length = message->length,
+    };
+    bus->stats.messages_out++;
+    struct wire *wire = wire_with_headers(&parts, message->headers, message->header_count);
+    check_reply(node->world, node, wire);
+    net_send_from_node(node->world, node, (int)urgency, PACKET_PUBLISH, wire, 0);
+    return 0;
+}
+
+/* Who waits for the server does nothing else meanwhile, so it may as well take no time; or the
+ * connection breaks. */
+int bus_flush(struct bus *bus, int timeout_ms)
+{
+    struct node *node = bus->node;
+    (void)timeout_ms;
+    if (node->is_dead)
+        return 0;
+    if (bus->is_connected && !node->world->calm && one_in(node->world, 50))
+        link_cut(node->world, node, (int)draw(node->world, LINKS));
+    if (!bus->is_connected)
+        return fail(ERR_NETWORK, "not connected to NATS");
+    net_hurry(node->world, node);
+    return 0;
+}
+
+int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
+{
+    struct bus *own = (struct bus *)bus; /* it counts them */
+    snprintf(ret_inbox, BUS_INBOX_SIZE, "_INBOX.%s.L%" PRId64 "x%" PRId64, bus->name,
+             bus->node->life, ++own->inboxes);
+    return 0;
+}
+
+/* ---- Subscriptions -------------------------------------------------------------------------- */
+
+static void tell_server(struct bus_subscription *subscription, enum packet_kind kind)
+{
+    struct node *node = subscription->bus->node;
+    if (node->links[BUS_URGENT].is_up && !node->is_dead)
+        net_send_from_node(node->world, node, BUS_URGENT, kind,
+                           wire_new(&(struct wire_parts){ .subject = subscription->subject,
+                                                          .reply = subscription->queue }),
+                           subscription->sid);
+}
+
+int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
+                  void *context, struct bus_subscription **ret_subscription)
+{
+    if (!bus_subject_is_safe(subject, 1) || (queue && !bus_header_key_is_safe(queue)))
+        return fail(ERR_INVALID, "not a subject and queue to subscribe to");
+    if (bus->subscription_count == SUBSCRIPTIONS_MAX)
+        return fail(ERR_MEMORY, "no memory for a subscription");
+    struct bus_subscription *s = must(calloc(1, sizeof(*s)));
+    s->bus = bus;
+    s->sid = ++bus->sids;
+    s->handler = handler;
+    s->context = context;
+    s->last = &s->first;
+    snprintf(s->subject, sizeof(s->subject), "%s", subject);
+    snprintf(s->queue, sizeof(s->queue), "%s", queue ? queue : "");
+    bus->subscriptions[bus->subscription_count++] = s;
+    tell_server(s, PACKET_SUBSCRIBE);
+    *ret_subscription = s;
+    return 0;
+}
+
+static void handle(struct bus_subscription *s)
+{
+    struct bus_message *message = s->first;
+    s->first = message->next;
+    if (!s->first)
+        s->last = &s->first;
+    s->bus->pending--;
+    s->handler(s->context, message);
+}
+
+int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms)
+{
+    (void)timeout_ms;
+    tell_server(subscription, PACKET_UNSUBSCRIBE);
+    while (subscription->first)
+        handle(subscription);
+    return 0;
+}
+
+void bus_subscription_free(struct bus_subscription *subscription)
+{
+    if (!subscription)
+        return;
+    struct bus *bus = subscription->bus;
+    tell_server(subscription, PACKET_UNSUBSCRIBE);
+    while (subscription->first) {
+        struct bus_message *next = subscription->first->next;
+        bus_message_free(subscription->first);
+        subscription->first = next;
+        bus->pending--;
+    }
+    int i = 0;
+    while (bus->subscriptions[i] != subscription)
+        i++;
+    bus->subscription_count--;
+    memmove(&bus->subscriptions[i], &bus->subscriptions[i + 1],
+            (size_t)(bus->subscription_count - i) * sizeof(bus->subscriptions[0]));
+    free(subscription);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+void bus_arrive(struct bus *bus, int64_t sid, struct wire *wire)
+{
+    for (int i = 0; bus && i < bus->subscription_count; i++) {
+        struct bus_subscription *s = bus->subscriptions[i];
+        if (s->sid != sid)
+            continue;
+        struct bus_message *message = must(calloc(1, sizeof(*message)));
+        message->wire = wire_hold(wire);
+        *s->last = message;
+        s->last = &message->next;
+        bus->pending++;
+        bus->stats.messages_in++;
+        return;
+    }
+}
+
+_Bool bus_has_pending(const struct bus *bus)
+{
+    return bus && bus->pending > 0;
+}
+
+void bus_handle_one(struct world *world, struct bus *bus)
+{
+    struct bus_subscription *ready[SUBSCRIPTIONS_MAX];
+    int count = 0;
+    for (int i = 0; i < bus->subscription_count; i++)
+        if (bus->subscriptions[i]->first)
+            ready[count++] = bus->subscriptions[i];
+    handle(ready[draw(world, count)]);
+}
+
+void bus_message_free(struct bus_message *message)
+{
+    if (!message)
+        return;
+    wire_drop(message->wire);
+    free(message->headers);
+    free(message);
+}
+
+const char *bus_message_subject(const struct bus_message *message)
+{
+    return wire_subject(message->wire);
+}
+
+const char *bus_message_reply(const struct bus_message *message)
+{
+    return *wire_reply(message->wire) ? wire_reply(message->wire) : NULL;
+}
+
+const char *bus_message_data(const struct bus_message *message)
+{
+    return wire_data(message->wire);
+}
+
+size_t bus_message_length(const struct bus_message *message)
+{
+    return (size_t)message->wire->data_length;
+}
+
+/* ---- Headers -------------------------------------------------------------------------------- */
+
+/* "NATS/1.0 408 Request Timeout": nats.c makes two headers of it. */
+static int read_status(char *line, struct bus_header *headers)
+{
+    char *code = strchr(line, ' ');
+    if (!code)
+        return 0;
+    headers[0] = (struct bus_header){ "Status", code + 1 };
+    char *text = strchr(code + 1, ' ');
+    if (!text)
+        return 1;
+    *text = '\0';
+    headers[1] = (struct bus_header){ "Description", text + 1 };
+    return 2;
+}
+
+/* Takes the copied block apart where it stands. */
+static int read_block(struct bus_message *message, char *block, int room)
+{
+    int count = 0;
+    char *line = block, *end = strstr(line, "\r\n");
+    if (!end)
+        return fail(ERR_INVALID, "a header block without its end");
+    *end = '\0';
+    count = read_status(line, message->headers);
+    for (line = end + 2; (end = strstr(line, "\r\n")) && end != line; line = end + 2) {
+        char *colon = memchr(line, ':', (size_t)(end - line));
+        if (!colon || colon == line || count == room)
+            return fail(ERR_INVALID, "a header line without a key");
+        char *value = colon + 1;
+        value += strspn(value, " \t");
+        *end = *colon = '\0';
+        message->headers[count++] = (struct bus_header){ line, value };
+    }
+    message->header_count = count;
+    return end ? 0 : fail(ERR_INVALID, "a header block without its end");
+}
+
+static int read_headers(struct bus_message *message)
+{
+    const struct wire *wire = message->wire;
+    int lines = 2;
+    for (const char *c = wire_block(wire); (c = strchr(c, '\n')); c++)
+        lines++;
+    size_t length = (size_t)wire->block_length + 1;
+    message->headers = must(malloc((size_t)lines * sizeof(struct bus_header) + length));
+    char *block = (char *)(message->headers + lines);
+    memcpy(block, wire_block(wire), length);
+    return wire->block_length == 0 ? 0 : read_block(message, block, lines);
+}
+
+int bus_message_view(struct bus_message *message, struct bus_view *ret_view)
+{
+    if (!message->headers)
+        message->header_result = read_headers(message);
+    *ret_view = (struct bus_view){
+        .subject = wire_subject(message->wire),
+        .headers = message->headers,
+        .header_count = message->header_count,
+        .data = wire_data(message->wire),
+        .data_length = (size_t)message->wire->data_length,
+    };
+    return message->header_result;
+}
+
+const char *bus_message_header(struct bus_message *message, const char *key)
+{
+    struct bus_view view;
+    return bus_message_view(message, &view) == 0 ? bus_header_find(&view, key) : NULL;
+}
+
+int bus_message_status(struct bus_message *message)
+{
+    return wire_status(message->wire);
+}
+
+const char *bus_message_status_text(struct bus_message *message)
+{
+    const char *text = bus_message_header(message, "Description");
+    return text ? text : "";
+}

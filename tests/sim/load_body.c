@@ -1,0 +1,189 @@
+/* Load, the bodies: what customers and the shop ask for, drawn from what is known so far. */
+#include "load.h"
+#include "base/result.h"
+#include "schemas/account.add-card.h"
+#include "schemas/account.change-address.h"
+#include "schemas/account.close.h"
+#include "schemas/account.register.h"
+#include "schemas/account.remove-card.h"
+#include "schemas/order.add-product.h"
+#include "schemas/order.cancel.h"
+#include "schemas/order.place.h"
+#include "schemas/order.receive-stock.h"
+#include "schemas/order.ship.h"
+#include <string.h>
+
+#define PRODUCTS_MAX 4
+
+static const char *text(struct world *world, const char *format, int64_t number)
+{
+    char line[64];
+    int length = snprintf(line, sizeof(line), format, (long long)number);
+    return must(arena_copy(&world->arena, line, (size_t)length));
+}
+
+static const struct name *pick(struct world *world, const struct name *names, int count)
+{
+    return &names[draw(world, count < NAMES_MAX ? count : NAMES_MAX)];
+}
+
+static const char *pick_id(struct world *world, const struct name *names, int count)
+{
+    const char *id = pick(world, names, count)->id;
+    return must(arena_copy(&world->arena, id, strlen(id)));
+}
+
+static const char *pick_account(struct world *world)
+{
+    return pick_id(world, world->load.accounts, world->load.account_count);
+}
+
+static const char *pick_order(struct world *world)
+{
+    return pick_id(world, world->load.orders, world->load.order_count);
+}
+
+static const char *pick_sku(struct world *world)
+{
+    return text(world, "sku-%lld", draw(world, PRODUCTS_MAX));
+}
+
+static struct address address_of(struct world *world, int number)
+{
+    return (struct address){ .street = text(world, "Street %lld", number),
+                             .city = "Town",
+                             .postal_code = "12345",
+                             .country = "DE" };
+}
+
+static const char *pick_token(struct world *world)
+{
+    static const char *const tokens[] = { "tok_ok", "tok_ok", "tok_ok", "tok_declined",
+                                          "tok_moody" };
+    return tokens[draw(world, 5)];
+}
+
+/* ---- One body a kind ------------------------------------------------------------------------ */
+
+static void put(const struct schema *schema, const void *value, struct buf *out)
+{
+    if (schema_encode(schema, value, out) < 0)
+        must(NULL);
+}
+
+static void put_product(struct world *world, struct buf *out)
+{
+    const struct order_add_product body = {
+        .sku = text(world, "sku-%lld", world->load.product_count % PRODUCTS_MAX),
+        .name = "Thing",
+        .price = { .amount = 100 + draw(world, 900), .currency = "EUR" },
+        .stock = draw(world, 200),
+    };
+    put(&order_add_product_schema, &body, out);
+}
+
+static void put_registration(struct world *world, int number, struct buf *out)
+{
+    const struct account_register body = { .name = "Name",
+                                           .email = text(world, "a%lld@example.org", number),
+                                           .address = address_of(world, number) };
+    put(&account_register_schema, &body, out);
+}
+
+static void put_card(struct world *world, struct request *request, struct buf *out)
+{
+    request->account = pick_account(world);
+    const struct account_add_card body = { .account_id = request->account,
+                                           .card_token = pick_token(world),
+                                           .brand = "Card",
+                                           .last4 = "4242",
+                                           .expires = "2099-12" };
+    put(&account_add_card_schema, &body, out);
+}
+
+static void put_order(struct world *world, struct buf *out)
+{
+    struct order_place_lines_item lines[2];
+    for (int i = 0; i < 2; i++) {
+        lines[i].sku = pick_sku(world);
+        lines[i].quantity = 1 + draw(world, 4);
+    }
+    struct order_place body = { .account_id = pick_account(world), .lines = lines };
+    body.lines_count = 1 + (size_t)draw(world, 2);
+    put(&order_place_schema, &body, out);
+}
+
+static void put_removal(struct world *world, struct buf *out)
+{
+    const struct load *load = &world->load;
+    const struct name *card = pick(world, load->cards, load->card_count);
+    const struct account_remove_card body = { .account_id = load->requests[card->of]->account,
+                                              .card_id = card->id };
+    put(&account_remove_card_schema, &body, out);
+}
+
+static void put_address(struct world *world, int number, struct buf *out)
+{
+    struct account_change_address body = { .account_id = pick_account(world) };
+    body.address = address_of(world, number);
+    put(&account_change_address_schema, &body, out);
+}
+
+static void put_stock(struct world *world, struct buf *out)
+{
+    struct order_receive_stock body = { .sku = pick_sku(world) };
+    body.quantity = 1 + draw(world, 60);
+    put(&order_receive_stock_schema, &body, out);
+}
+
+void load_put_body(struct world *world, struct request *request, struct buf *out)
+{
+    switch (request->kind) {
+    case REQUEST_PRODUCT:     put_product(world, out); break;
+    case REQUEST_REGISTER:    put_registration(world, request->number, out); break;
+    case REQUEST_CARD:        put_card(world, request, out); break;
+    case REQUEST_PLACE:       put_order(world, out); break;
+    case REQUEST_STOCK:       put_stock(world, out); break;
+    case REQUEST_REMOVE_CARD: put_removal(world, out); break;
+    case REQUEST_ADDRESS:     put_address(world, request->number, out); break;
+    case REQUEST_CANCEL:
+        put(&order_cancel_schema, &(struct order_cancel){ .order_id = pick_order(world) }, out);
+        break;
+    case REQUEST_SHIP:
+        put(&order_ship_schema, &(struct order_ship){ .order_id = pick_order(world) }, out);
+        break;
+    case REQUEST_CLOSE:
+        put(&account_close_schema, &(struct account_close){ .account_id = pick_account(world) },
+            out);
+        break;
+    case REQUEST_KINDS: break;
+    }
+}
+
+/* What can be asked with what is known so far. */
+enum request_kind load_pick_kind(struct world *world)
+{
+    static const int weights[REQUEST_KINDS] = {
+        [REQUEST_REGISTER] = 6, [REQUEST_CARD] = 12,       [REQUEST_PLACE] = 40,
+        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 18,       [REQUEST_STOCK] = 8,
+        [REQUEST_ADDRESS] = 6,  [REQUEST_REMOVE_CARD] = 3, [REQUEST_CLOSE] = 1,
+    };
+    const struct load *load = &world->load;
+    if (load->product_count < PRODUCTS_MAX)
+        return REQUEST_PRODUCT;
+    for (;;) {
+        int64_t weight = draw(world, 100);
+        enum request_kind kind = 0;
+        while (kind < REQUEST_KINDS && (weight -= weights[kind]) >= 0)
+            kind++;
+        if (kind == REQUEST_KINDS)
+            continue;
+        if (load->account_count == 0)
+            return REQUEST_REGISTER;
+        if ((kind == REQUEST_CANCEL || kind == REQUEST_SHIP) && load->order_count == 0)
+            continue;
+        if (kind == REQUEST_REMOVE_CARD && load->card_count == 0)
+            continue;
+        return kind;
+    }
+}

@@ -1,0 +1,78 @@
+/* Operator: who looks after the services. Redrives what is parked, and looks into logs and lists of
+ * parked events now and then; each answer must be what its contract says. */
+#include "base/result.h"
+#include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.parked.reply.h"
+#include "schemas/runtime.redrive.reply.h"
+#include "world.h"
+#include <string.h>
+
+#define BUSY_MS 2000 /* the longest between two requests while things break */
+#define CALM_MS 500  /* later */
+#define INBOX "_INBOX.operator."
+
+enum wish_of_operator { REDRIVE, EVENTS, PARKED };
+static const struct {
+    const char *verb;
+    const struct schema *reply;
+} requests[] = {
+    [REDRIVE] = { "redrive", &runtime_redrive_reply_schema },
+    [EVENTS] = { "events", &runtime_events_reply_schema },
+    [PARKED] = { "parked", &runtime_parked_reply_schema },
+};
+
+static void ask(struct world *world, int log, enum wish_of_operator what)
+{
+    char subject[64], reply[64], body[64] = "{}";
+    const struct history *history = &world->logs[log];
+    snprintf(subject, sizeof(subject), "%s.%s", history->service->prefix, requests[what].verb);
+    snprintf(reply, sizeof(reply), INBOX "%d", (int)what);
+    if (what == EVENTS)
+        snprintf(body, sizeof(body), "{\"after_position\":%lld,\"limit\":%lld}",
+                 (long long)draw(world, history->count + 1), (long long)(1 + draw(world, 20)));
+    world->operator.asked++;
+    net_send_from_actor(
+        world, OPERATOR,
+        wire_new(&(struct wire_parts){
+            .subject = subject, .reply = reply, .data = body, .data_length = strlen(body) }));
+}
+
+void operator_act(struct world *world)
+{
+    int log = (int)draw(world, LOGS);
+    if (world->adversary.is_there)
+        adversary_undo(world);
+    ask(world, log, REDRIVE);
+    if (!world->calm && one_in(world, 2))
+        ask(world, log, one_in(world, 3) ? PARKED : EVENTS);
+    world->operator.next_ms = world->now_ms + 1 + draw(world, world->calm ? CALM_MS : BUSY_MS);
+}
+
+/* A page begins behind the position that was asked for, and leaves none out. */
+static void check_page(struct world *world, const struct runtime_events_reply *page)
+{
+    for (size_t i = 1; i < page->events_count; i++)
+        if (page->events[i].position != page->events[i - 1].position + 1)
+            violated(world, "contract: a page of a log goes from %lld to %lld",
+                     (long long)page->events[i - 1].position, (long long)page->events[i].position);
+}
+
+void operator_take_reply(struct world *world, const struct wire *wire)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *value;
+    int what = wire_subject(wire)[strlen(INBOX)] - '0';
+    if (wire_status(wire) || wire_header_number(wire, "Nats-Service-Error-Code", 0) >= 500)
+        return;
+    if (schema_decode(requests[what].reply, wire_data(wire), (size_t)wire->data_length, &arena,
+                      &value, &invalid) != 0) {
+        violated(world, "contract: the answer to %s does not fit its contract: %s",
+                 requests[what].verb, wire_data(wire));
+        return;
+    }
+    if (what == REDRIVE)
+        world->operator.redriven +=((struct runtime_redrive_reply *)value)->redriven;
+    else if (what == EVENTS)
+        check_page(world, value);
+}
