@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runtime/request/reply.h"
+#include <assert.h>
 
 /* ---- What the parts tell each other --------------------------------------------------------- */
 
@@ -33,11 +34,13 @@ static void on_query_answered(void *context, struct item *item)
 
 static int accept_command(void *context, struct item *item)
 {
+    assert(item->kind == ITEM_COMMAND);
     return inbox_push(&((struct instance *)context)->inbox, item);
 }
 
 static int accept_query(void *context, struct item *item)
 {
+    assert(item->kind == ITEM_QUERY);
     return readers_push(&((struct instance *)context)->readers, item);
 }
 
@@ -171,6 +174,8 @@ static int open_endpoints(struct instance *instance)
 
 int instance_open(struct instance *instance, const struct instance_options *options)
 {
+    assert(options->service && options->config && options->database_path);
+    assert(options->end && options->die && !instance->bus); /* a zeroed instance */
     instance->options = *options;
     instance->status.started_ms = clock_wall_ms();
     inbox_init(&instance->inbox, (int)options->config->queue_max);
@@ -192,6 +197,7 @@ int instance_open(struct instance *instance, const struct instance_options *opti
 
 int instance_start(struct instance *instance)
 {
+    assert(instance->bus && instance->endpoints.count > 0);
     atomic_store(&instance->status.writer_turned_ms, clock_monotonic_ms());
     atomic_store(&instance->status.sender_turned_ms, clock_monotonic_ms());
     int r = readers_start(&instance->readers, (int)instance->options.config->reader_threads);

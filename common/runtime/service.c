@@ -7,6 +7,7 @@
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
 #include "runtime/repair/tools.h"
+#include <assert.h>
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -40,6 +41,7 @@ static void end_process(void *context, int exit_code)
 {
     int running = -1;
     uint64_t one = 1;
+    assert(exit_code >= 0);
     (void)context;
     if (atomic_compare_exchange_strong(&process.exit_code, &running, exit_code) &&
         write(process.wake_fd, &one, sizeof(one)) < 0)

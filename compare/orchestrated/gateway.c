@@ -2,10 +2,10 @@
  * gateway stores nothing: it forgets an order with the answer. A retry under the same idempotency
  * key goes the same way, and each service finds its earlier result under the key.
  *
- *                 ┌─ user.get ──────┐
- *     order.place ┤                 ├► inventory.reserve ─► payment.charge ─► order.create ─► customer
- *                 └─ product.quote ─┘         ▲                   │ refused        │ refused
- *                                             └─ inventory.release┴────────────────┘
+ *               ┌─ user.get ─────┐
+ *   order.place ┤                ├► inventory.reserve ─► payment.charge ─► order.create ─► customer
+ *               └─ product.quote ┘         ▲                   │ refused        │ refused
+ *                                          └─ inventory.release┴────────────────┘
  *
  * The first two requests are sent at once, because neither needs the other. Thousands of orders may
  * be in flight; no thread waits for an answer. When a service does not answer, the customer is

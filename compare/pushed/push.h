@@ -3,7 +3,7 @@
  * that survives a restart, can be replayed from any position and has any number of readers would be
  * the stream again.
  *
- *     leader: event ─► queue ─► account.push, order.push ─► reader: Learned ─► the projection's apply
+ *   leader: event ─► queue ─► account.push, order.push ─► reader: Learned ─► the projection's apply
  *
  * The reader stores the pushed events in its own log, so that its tables can be rebuilt (rule 2).
  *

@@ -3,6 +3,7 @@
  * that fell together do not come back together. No clock and no global state: a simulation with the
  * same seed waits the same. */
 #pragma once
+#include <assert.h>
 #include <stdint.h>
 
 struct backoff {
@@ -19,6 +20,7 @@ static inline void backoff_reset(struct backoff *backoff) /* there was progress 
 static inline void backoff_init(struct backoff *backoff, int64_t min_ms, int64_t max_ms,
                                 uint64_t seed)
 {
+    assert(min_ms > 0 && min_ms <= max_ms);
     *backoff = (struct backoff){ .min_ms = min_ms, .max_ms = max_ms, .random = seed };
     backoff_reset(backoff);
 }
@@ -27,6 +29,7 @@ static inline void backoff_init(struct backoff *backoff, int64_t min_ms, int64_t
 static inline int64_t backoff_take_ms(struct backoff *backoff)
 {
     int64_t wait_ms = backoff->next_ms;
+    assert(wait_ms >= backoff->min_ms && wait_ms <= backoff->max_ms);
     backoff->next_ms = wait_ms > backoff->max_ms / 2 ? backoff->max_ms : wait_ms * 2;
     backoff->random ^= backoff->random << 13;
     backoff->random ^= backoff->random >> 7;

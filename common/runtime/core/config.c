@@ -88,6 +88,7 @@ static int parse_number(const char *text, int64_t min, int64_t max, int64_t *ret
 static int set(struct config *config, const struct row *row, const char *text, const char *from)
 {
     char *place = (char *)config + row->offset;
+    assert(text && row->offset < sizeof(*config));
     int r = 0;
     switch (row->kind) {
     case TEXT:
@@ -357,6 +358,7 @@ static int check_http(const struct config *config, const struct config_program *
 int config_source_api(const struct config *config, const char *log,
                       char ret_prefix[SOURCE_API_SIZE])
 {
+    assert(config->source_api && log);
     const char *place = strstr(config->source_api, "{log}");
     int length = place ? snprintf(ret_prefix, SOURCE_API_SIZE, "%.*s%s%s",
                                   (int)(place - config->source_api), config->source_api, log,
@@ -398,6 +400,7 @@ static int check_sources(const struct config *config, const struct service *serv
 int config_read(struct config *config, const struct service *service,
                 const struct config_program *program, int argc, char **argv)
 {
+    assert(program->tools_usage);
     *config = (struct config){ 0 };
     _Bool check = 0, print = 0;
     if (answer_help(service, program, argc, argv))

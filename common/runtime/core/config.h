@@ -34,7 +34,8 @@ struct config {
     int argument_count;
 };
 
-/* What rooms above this one have to say to the configuration; borrowed for the call. */
+/* What rooms above this one have to say to the configuration; borrowed for the call. The functions
+ * are asked only for --http and --version. */
 struct config_program {
     const char *tools_usage; /* lines of --help about sub-commands, each with its line feed */
     /* can --http listen at this address? 0, or < 0 with the failure noted */

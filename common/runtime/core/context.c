@@ -12,6 +12,7 @@ void journey_init(struct journey *j, enum journey_mode mode, const struct servic
                   const char *const *option_values, struct db *db, struct arena *arena,
                   struct id_source *ids, int64_t now_ms)
 {
+    assert(service && arena);
     *j = (struct journey){
         .mode = mode,
         .service = service,
@@ -100,6 +101,7 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
     const struct event_type *type = event_type_of_schema(j->service, schema);
     if (!type)
         return fail(ERR_INTERNAL, "an event that is not in the table of %s", j->service->name);
+    assert(entity && value && !*j->last_emission);
     struct emission *emission = arena_alloc(j->arena, sizeof(*emission));
     char *kept_entity = arena_copy(j->arena, entity, strlen(entity));
     void *kept = arena_alloc(j->arena, schema->size);
@@ -116,6 +118,7 @@ int journey_emit(struct journey *j, const struct schema *schema, const char *ent
 
 int journey_follow(struct journey *j, int64_t position)
 {
+    assert(position > 0);
     int r = event_log_find_origin(j->db, position, j->arena, &j->origin.correlation,
                                   &j->origin.causation, &j->origin.traceparent);
     j->origin.cause = j->origin.cause_digest = NULL;

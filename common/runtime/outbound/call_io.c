@@ -55,6 +55,7 @@ static void answer(struct call_io *calls, struct outbound_call *call, enum answe
 static void keep_open(struct call_io *calls, struct open_call *open)
 {
     struct open_call **place = &calls->open;
+    assert(open->id > 0 && open->deadline_ms > 0);
     while (*place && (*place)->deadline_ms <= open->deadline_ms)
         place = &(*place)->next;
     open->next = *place;
@@ -96,6 +97,7 @@ static void close_call(struct call_io *calls, struct open_call **place, enum ans
                        struct bus_message *message)
 {
     struct open_call *open = *place;
+    assert(open->call && open->id > 0);
     *place = open->next;
     answer(calls, open->call, outcome, message);
     outbound_call_free(open->call);

@@ -41,6 +41,7 @@ static int read_delivery(struct feed_io *feed_io, struct bus_message *message, s
 {
     struct bus_view view;
     const char *ack_to = bus_message_reply(message);
+    assert(item->kind == ITEM_EVENT && !item->source);
     *ret_reason = "no memory or no headers";
     if (!ack_to || bus_message_view(message, &view) < 0)
         return fail(ERR_INVALID, "no delivery");
@@ -104,6 +105,7 @@ static void on_delivery(void *context, struct bus_message *received)
     item->feed_epoch = epoch;
     if (!GUARD(ack_after_commit))
         acknowledge(feed_io, item);
+    assert(item->source == feed_io->source && item->feed == feed_io->number);
     inbox_push(feed_io->outbound->inbox, take(item));
 }
 
@@ -448,6 +450,7 @@ static void log_state(const struct feed_io *feed_io)
 void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
 {
     const struct feed *feed = &feed_io->feed;
+    owner_assert(&feed_io->outbound->owner);
     struct source_status *status = &feed_io->outbound->status->sources[feed_io->number];
     if (atomic_exchange(&status->feed_state, feed->state) != (int)feed->state)
         log_state(feed_io);

@@ -27,6 +27,13 @@ void mailbox_deinit(struct mailbox *mailbox)
     mailbox->last = &mailbox->first;
 }
 
+/* With the lock held: the list ends where `last` says. */
+static void check(const struct mailbox *mailbox)
+{
+    assert(!*mailbox->last);
+    assert(mailbox->first || mailbox->last == &mailbox->first);
+}
+
 void mailbox_push(struct mailbox *mailbox, struct note note)
 {
     struct note *kept = malloc(sizeof(*kept));
@@ -42,6 +49,7 @@ void mailbox_push(struct mailbox *mailbox, struct note note)
     pthread_mutex_lock(&mailbox->lock);
     *mailbox->last = kept;
     mailbox->last = &kept->next;
+    check(mailbox);
     pthread_mutex_unlock(&mailbox->lock);
     /* after the unlock: it would wake up only to wait for the lock */
     pthread_cond_signal(&mailbox->filled);
@@ -70,6 +78,7 @@ struct note *mailbox_take(struct mailbox *mailbox, int64_t deadline_ms, mailbox_
     if (deadline_ms != MAILBOX_NO_WAIT && !mailbox->first && !has_work(context))
         condition_wait(&mailbox->filled, &mailbox->lock, deadline_ms);
     struct note *notes = mailbox->first;
+    check(mailbox);
     mailbox->first = NULL;
     mailbox->last = &mailbox->first;
     *ret_stopping = mailbox->stopping;

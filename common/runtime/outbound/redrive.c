@@ -43,6 +43,7 @@ static void answer(struct redrive *redrive)
 static void give_up(struct redrive *redrive, enum refusal refusal, const char *why)
 {
     char message[160];
+    assert(redrive->item);
     snprintf(message, sizeof(message), "%s; redriven before that: %" PRId64, why,
              redrive->redriven);
     log_warn("redrive", LOG_INT("redriven", redrive->redriven), LOG_TEXT("reason", why));
@@ -82,6 +83,7 @@ static int source_of_log(const struct redrive *redrive, const char *log)
 static int ask_leader(struct redrive *redrive, int i, int64_t now_ms)
 {
     char subject[BUS_SUBJECT_MAX + 1], body[64];
+    assert(i >= 0 && i < SOURCES_MAX && redrive->position > 0);
     snprintf(subject, sizeof(subject), "%s.events", redrive->outbound->service->sources[i].prefix);
     int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":1}",
                           redrive->position - 1);

@@ -42,6 +42,7 @@ static void publish(struct relay_io *relay_io, const struct relay_action *action
     envelope.schema_base = relay_io->outbound->service->schema_base;
     int64_t sequence = action->sequence;
     struct event event;
+    assert(action->first > 0 && action->first <= action->last && sequence >= 0);
     int r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,
                               action->first - 1, action->last - action->first + 1);
     while (r == 0 && event_reader_has_next(&reader, &event))
@@ -76,6 +77,8 @@ static void on_puback(void *context, struct bus_message *received)
         !ack.duplicate && strcmp(ack.stream, relay_io->outbound->self.log) == 0) {
         int64_t position = ack.sequence - ahead;
         uint64_t acked = ack_pack(epoch, position);
+        if (position < 1 || position > ACK_POSITION_MAX)
+            return; /* an answer to nothing that we sent */
         if ((int64_t)(acked - atomic_load(&relay_io->acked)) < 0)
             return; /* late, of an older epoch */
         atomic_store(&relay_io->acked, acked);
@@ -160,6 +163,7 @@ static void note_ages(struct relay_io *relay_io, int64_t now_ms)
 {
     const struct relay *relay = &relay_io->relay;
     struct relay_age *ages = relay_io->ages;
+    assert(relay_io->age_count >= 0 && relay_io->age_count <= RELAY_AGES);
     int passed = 0;
     while (passed < relay_io->age_count && ages[passed].position <= relay->published)
         passed++;
@@ -190,6 +194,7 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
 {
     const struct relay *relay = &relay_io->relay;
     struct status *status = relay_io->outbound->status;
+    owner_assert(&relay_io->outbound->owner);
     _Bool moved = atomic_exchange(&status->relay_state, relay->state) != (int)relay->state;
     if (moved)
         log_state(relay);
@@ -210,6 +215,7 @@ void relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
 {
     struct relay_config config = relay_defaults;
     config.seed = options->seed;
+    assert(options->head >= 0 && options->stream_position >= 0);
     *relay_io = (struct relay_io){ .outbound = outbound };
     snprintf(relay_io->stream_subject, sizeof(relay_io->stream_subject), "evt.%s.>",
              outbound->self.prefix);

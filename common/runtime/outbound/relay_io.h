@@ -13,6 +13,7 @@
 
 /* Epoch and position of an acknowledgement in one word, so that they belong together. */
 #define ACK_POSITION_BITS 44 /* 17 million million events; the rest counts epochs, which may wrap */
+#define ACK_POSITION_MAX ((INT64_C(1) << ACK_POSITION_BITS) - 1)
 static inline uint64_t ack_pack(int64_t epoch, int64_t position)
 {
     return (uint64_t)epoch << ACK_POSITION_BITS | (uint64_t)position;

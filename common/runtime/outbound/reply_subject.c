@@ -21,6 +21,7 @@ void reply_subject_of_ack(reply_subject ret_subject, const char *inbox, int64_t 
 void reply_subject_of_pull(reply_subject ret_subject, const char *inbox, int feed, int64_t epoch,
                            int64_t pull)
 {
+    assert(feed >= 0);
     check_length(snprintf(ret_subject, sizeof(reply_subject), "%s.f.%d.%lld.%lld", inbox, feed,
                           (long long)epoch, (long long)pull));
 }
@@ -28,6 +29,7 @@ void reply_subject_of_pull(reply_subject ret_subject, const char *inbox, int fee
 void reply_subject_of_question(reply_subject ret_subject, const char *inbox,
                                const struct question *question)
 {
+    assert(question->asker > ' ' && question->step > ' ');
     check_length(snprintf(ret_subject, sizeof(reply_subject), "%s.q.%c.%c.%lld.%lld", inbox,
                           question->asker, question->step, (long long)question->epoch,
                           (long long)question->n));
@@ -48,6 +50,7 @@ static const char *after_kind(const char *subject, const char *inbox, char kind)
 /* All of the text: so many numbers, each behind a dot. */
 static _Bool read_numbers(const char *text, int64_t *ret_numbers, int count)
 {
+    assert(count > 0);
     for (int i = 0; i < count; i++) {
         char *end = NULL;
         if (!text || *text != '.')

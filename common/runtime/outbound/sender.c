@@ -114,6 +114,7 @@ static void disconnect_all(struct sender *sender)
 
 static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
 {
+    assert(note->feed >= 0 && note->feed < SOURCES_MAX);
     switch (note->kind) {
     case NOTE_BATCH:        settle(sender, note->batch, now_ms); break;
     case NOTE_ANSWER:       take_answer(sender, note->answer, now_ms); break;
@@ -136,6 +137,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
  * log. */
 static void note_whole(struct sender *sender)
 {
+    assert(!sender->whole);
     atomic_store(&sender->outbound.status->whole, 1);
     if (endpoints_subscribe(sender->options.endpoints) < 0 ||
         bus_flush(sender->outbound.bus, FLUSH_MS) < 0) {
@@ -163,6 +165,7 @@ static _Bool has_projections(struct sender *sender)
 static void announce(struct sender *sender)
 {
     struct status *status = sender->outbound.status;
+    assert(sender->whole && !sender->announced);
     atomic_store(&status->caught_up, 1);
     writer_start_process(sender->options.writer);
     sender->announced = 1;
@@ -284,6 +287,7 @@ static void *sender_main(void *argument)
 
 int sender_start(struct sender *sender)
 {
+    assert(!sender->runs && sender->outbound.bus);
     if (pthread_create(&sender->thread, NULL, sender_main, sender) != 0)
         return fail(ERR_MEMORY, "no thread for the sender");
     sender->runs = 1;
@@ -338,6 +342,8 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     const struct db_options db_options = { .path = options->database_path,
                                            .read_only = 1,
                                            .damaged = &options->status->damaged };
+    assert(options->service && options->status && options->inbox && options->endpoints);
+    assert(options->operate);
     sender->options = *options;
     outbound->inbox = options->inbox;
     outbound->status = options->status;
@@ -354,6 +360,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
 int sender_subscribe(struct sender *sender, struct bus *bus)
 {
     static_assert(SOURCES_MAX <= 10, "a feed's asker is one digit");
+    assert(bus && !sender->outbound.bus);
     sender->outbound.bus = bus;
     int r = bus_new_inbox(bus, sender->outbound.replies);
     if (r == 0)
@@ -367,6 +374,7 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
 
 void sender_deinit(struct sender *sender)
 {
+    assert(!sender->runs); /* sender_stop joined it */
     mailbox_deinit(&sender->outbound.mailbox);
     relay_io_deinit(&sender->relay_io);
     bus_subscription_free(sender->answers);

@@ -159,6 +159,7 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
+    assert(action->kind == RELAY_ASK || action->kind == RELAY_AUDIT);
     ask(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch, 0,
         js_stream_info(&request, relay_io->stream.name), &request, now_ms);
     read_part(relay_io, action, now_ms);
@@ -171,6 +172,7 @@ void stream_io_make(struct relay_io *relay_io, const struct relay_action *action
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
     const _Bool deletes = action->kind == RELAY_DELETE_STREAM;
+    assert(deletes || action->kind == RELAY_MAKE_STREAM);
     const struct js_stream_config *stream = &relay_io->stream;
     int r = deletes ? js_stream_delete(&request, stream->name) : js_stream_create(&request, stream);
     log_warn(deletes ? "stream_deleted_to_be_made_anew" : "stream_made",
@@ -203,6 +205,13 @@ static void take_made(struct relay_io *relay_io, enum step step, struct bus_mess
         relay_failed(&relay_io->relay, "the stream cannot be made", now_ms);
 }
 
+static void recovery_check(const struct recovery *recovery)
+{
+    assert(recovery->expected >= 0 && recovery->expected <= RECOVER_WINDOW); /* S1 */
+    assert(recovery->unsettled >= 0);                                        /* S2 */
+    assert(!recovery->rolled_back || recovery->unsettled > 0);               /* S2 */
+}
+
 /* ---- Reading our own stream back ------------------------------------------------------------ */
 
 void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *action,
@@ -214,12 +223,14 @@ void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *a
         recovery->items[i] = NULL;
     }
     int64_t count = action->last - action->sequence + 1;
+    assert(action->kind == RELAY_RECOVER && action->sequence > 0 && count > 0);
     *recovery = (struct recovery){
         .first_sequence = action->sequence,
         .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
         .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
         .rolled_back = recovery->rolled_back,
     };
+    recovery_check(recovery);
     for (int i = 0; i < recovery->expected; i++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
@@ -280,6 +291,7 @@ void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int
     struct relay *relay = &relay_io->relay;
     struct recovery *recovery = &relay_io->recovery;
     _Bool recovering = recovery->unsettled > 0;
+    owner_assert(&relay_io->outbound->owner);
     for (const struct item *item = batch->items; item; item = item->next) {
         if (item->kind != ITEM_EVENT || item->source)
             continue;
@@ -290,6 +302,7 @@ void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int
             relay_fork(relay, "the stream has lost events that our log has lost too");
     }
     recovery->rolled_back = recovery->unsettled > 0 && (recovery->rolled_back || batch->aborted);
+    recovery_check(recovery);
     if (batch->aborted) {
         if (recovering && recovery->unsettled == 0)
             relay_failed(relay, "our own events cannot be applied", now_ms);

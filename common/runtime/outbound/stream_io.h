@@ -1,5 +1,10 @@
 /* Stream I/O: the relay's looks at our stream, making it, and reading it back into the log. What to
- * ask is decided in sync/relay.h, which is told what was found. On the sender's thread. */
+ * ask is decided in sync/relay.h, which is told what was found. On the sender's thread.
+ *
+ * Invariants of reading back, between two notes (recovery_check):
+ *   S1  at most RECOVER_WINDOW messages are asked for at a time
+ *   S2  as many are not settled as were given to the loop and not run; a part of them was undone
+ *       only while there are some */
 #pragma once
 #include "runtime/outbound/relay_io.h"
 

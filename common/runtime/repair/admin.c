@@ -6,6 +6,7 @@
 #include "schemas/runtime.parked.h"
 #include "schemas/runtime.parked.reply.h"
 #include "store/parked.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ static int read_events(struct journey *j, const void *body, void *ret_reply)
     const struct runtime_events *request = body;
     struct runtime_events_reply *reply = ret_reply;
     int64_t limit = request->has_limit ? request->limit : EVENTS_LIMIT;
+    assert(limit > 0); /* its schema says so */
     struct runtime_events_reply_events_item *rows = arena_alloc(j->arena,
                                                                 (size_t)limit * sizeof(*rows));
     _deinit_(event_reader) struct event_reader reader = { 0 };
@@ -77,6 +79,7 @@ static int read_parked(struct journey *j, const void *body, void *ret_reply)
     const struct runtime_parked *request = body;
     struct runtime_parked_reply *reply = ret_reply;
     int limit = request->has_limit ? (int)request->limit : PARKED_LIMIT, count = 0;
+    assert(limit > 0); /* its schema says so */
     struct parked *found = arena_alloc(j->arena, (size_t)limit * sizeof(*found));
     struct runtime_parked_reply_parked_item *rows = arena_alloc(j->arena,
                                                                 (size_t)limit * sizeof(*rows));

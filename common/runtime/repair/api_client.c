@@ -5,6 +5,7 @@
 #include "runtime/core/context.h"
 #include "runtime/sync/envelope.h"
 #include "schemas/runtime.events.reply.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,7 @@ int api_client_ask(struct api_client *api, const char *subject, const void *body
                    struct bus_message **ret_answer)
 {
     char reply[BUS_SUBJECT_MAX + 1];
+    assert(subject && ret_answer);
     pthread_mutex_lock(&api->lock);
     bus_message_free(api->answer);
     api->answer = NULL;
@@ -150,6 +152,7 @@ int api_client_stream_message(struct api_client *api, int64_t sequence, struct a
     _free_(bus_message) struct bus_message *answer = NULL;
     struct js_stored_message stored;
     struct stream_message message = { .place = STREAM_EVENT };
+    assert(sequence > 0);
     js_request_init(&request, NULL);
     int r = ask_api(api, js_message_get(&request, api->self.log, sequence), &request, &answer);
     if (r >= 0)
@@ -182,6 +185,7 @@ int api_client_events(struct api_client *api, const struct source *source, int64
     struct invalid invalid;
     void *value = NULL;
     snprintf(subject, sizeof(subject), "%s.events", source->prefix);
+    assert(after_position >= 0);
     int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}",
                           after_position, PAGE_LIMIT);
     int r = api_client_ask(api, subject, body, (size_t)length, &answer);

@@ -3,6 +3,7 @@
 #include "runtime/request/reply.h"
 #include "schemas/runtime.rebuild.h"
 #include "schemas/runtime.redrive.h"
+#include <assert.h>
 #include <stdio.h>
 
 /* Name behind the service's prefix, body, and the kind of item that it becomes. */
@@ -18,6 +19,7 @@ static const struct {
 void operations_init(struct operations *operations, struct sender *sender,
                      const struct rebuilder_options *options)
 {
+    assert(sender && options->service && options->bus);
     operations->sender = sender;
     rebuilder_init(&operations->rebuilder, options);
     for (int i = 0; i < OPERATIONS; i++) {
@@ -34,6 +36,7 @@ void operations_init(struct operations *operations, struct sender *sender,
 int operations_accept(void *context, struct item *item)
 {
     struct operations *operations = context;
+    assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD);
     sender_operate(operations->sender, item);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.rebuild.reply.h"
 #include "store/compare.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,7 @@ static int fold_page_of(struct rebuild *rebuild, int i, _Bool *more)
     const struct runtime_events_reply *page = NULL;
     struct log_head *at = &rebuild->at[i];
     const int64_t before = at->position;
+    assert(i < SOURCES_MAX && before >= 0);
     struct cursor cursor;
     char why[FOLD_WHY_SIZE];
     int r = cursor_read(rebuild->db, source->log, &cursor);
@@ -71,6 +73,7 @@ static int fold_page_of(struct rebuild *rebuild, int i, _Bool *more)
     r = rebuild->fetch(rebuild->context, source, at->position, &arena, &page);
     if (r == 0)
         r = fold_rows(rebuild->service, source, rebuild->db, page, cursor.position, at, why);
+    assert(at->position >= before && at->position <= cursor.position);
     rebuild->events += at->position - before;
     if (r == 0 && at->position == cursor.position && !digest_equal(&at->chain, &cursor.chain)) {
         snprintf(why, sizeof(why),
@@ -149,6 +152,7 @@ int rebuild_catch_up(struct rebuild *rebuild)
 static int table_of(struct rebuild *rebuild, const char *name)
 {
     int i = 0;
+    assert(rebuild->table_count <= REBUILD_TABLES_MAX && rebuild->key_limit > 0);
     while (i < rebuild->table_count && strcmp(rebuild->tables[i].table, name) != 0)
         i++;
     if (i < rebuild->table_count || i == REBUILD_TABLES_MAX)
@@ -230,6 +234,7 @@ static int swap_rows(struct db *served, _Bool *ret_outcome_unknown)
 int rebuild_swap(struct rebuild *rebuild, struct db *served, _Bool *ret_outcome_unknown)
 {
     const int64_t begun_ms = clock_monotonic_ms();
+    assert(rebuild->differences > 0 && !rebuild->cursors_rest);
     rebuild->cursors_rest = 1;
     int r = db_begin(rebuild->db);
     if (r == 0)
@@ -267,6 +272,7 @@ static int hold_and_swap(struct rebuild *rebuild)
 
 int rebuild_run(struct rebuild *rebuild)
 {
+    assert(rebuild->fetch && rebuild->turn && !rebuild->db);
     int r = rebuild_open(rebuild);
     for (int swaps = 0; r == 0; swaps++) {
         r = rebuild_catch_up(rebuild);

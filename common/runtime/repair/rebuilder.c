@@ -9,6 +9,7 @@
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.rebuild.h"
 #include "schemas/runtime.rebuild.reply.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct asking { /* what a rebuild's questions need */
 static int do_wanted(struct rebuilder *rebuilder, struct writer *writer, _Bool *ret_outcome_unknown)
 {
     int r = 0;
+    assert(atomic_load(&rebuilder->active));
     switch ((enum rebuild_want)atomic_load(&rebuilder->want)) {
     case REBUILD_WANTS_NOTHING: return 0;
     case REBUILD_WANTS_HOLD:    writer_hold_events(writer); break;
@@ -62,6 +64,8 @@ static int turn(void *context, enum rebuild_want wanted)
 {
     struct rebuilder *rebuilder = ((struct asking *)context)->rebuilder;
     pthread_mutex_lock(&rebuilder->lock);
+    assert(wanted != REBUILD_WANTS_NOTHING &&
+           atomic_load(&rebuilder->want) == REBUILD_WANTS_NOTHING);
     atomic_store(&rebuilder->want, wanted);
     inbox_wake(rebuilder->options.inbox);
     while (atomic_load(&rebuilder->want) != REBUILD_WANTS_NOTHING)
@@ -182,6 +186,7 @@ static void *rebuilder_main(void *argument)
 
 void rebuilder_init(struct rebuilder *rebuilder, const struct rebuilder_options *options)
 {
+    assert(options->service && options->status && options->inbox && options->bus);
     rebuilder->options = *options;
     pthread_mutex_init(&rebuilder->lock, NULL);
     pthread_mutex_init(&rebuilder->begin_lock, NULL);
@@ -213,6 +218,7 @@ static const char *begin(struct rebuilder *rebuilder, struct item *item)
 
 void rebuilder_begin(struct rebuilder *rebuilder, struct item *item)
 {
+    assert(item->kind == ITEM_REBUILD && item->request);
     pthread_mutex_lock(&rebuilder->begin_lock);
     const char *why = begin(rebuilder, item);
     pthread_mutex_unlock(&rebuilder->begin_lock);

@@ -8,6 +8,7 @@
 #include "runtime/repair/tools.h"
 #include "store/event_log.h"
 #include "store/migrate.h"
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -73,6 +74,7 @@ static int find_parting(struct sides *sides)
             different = sides->last_sequence < sides->head.position ? sides->last_sequence
                                                                     : sides->head.position;
     different++;
+    assert(equal >= 0 && equal < different);
     while (different - equal > 1) {
         int64_t middle = equal + (different - equal) / 2;
         int r = is_equal_at(sides, middle);
@@ -255,6 +257,7 @@ static void close_file(struct sides *sides)
  * file is nothing. */
 static int keep_stream(struct sides *sides)
 {
+    assert(sides->equal <= sides->last_sequence || sides->messages == 0);
     char mark[64];
     time_t now = time(NULL);
     struct tm parts;

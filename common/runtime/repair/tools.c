@@ -3,6 +3,7 @@
 #include "bus/bus.h"
 #include "runtime/repair/resolve.h"
 #include "runtime/repair/verify.h"
+#include <assert.h>
 #include <string.h>
 
 /* All pages under one snapshot, by SQLite's backup API, beside a service that runs or not. */
@@ -51,6 +52,7 @@ void tools_write_usage(const struct service *service, struct buf *out)
 
 int tool_run(const struct service *service, const struct config *config, const char *database_path)
 {
+    assert(config->argument_count > 0);
     for (size_t i = 0; i < sizeof(tools) / sizeof(*tools); i++) {
         if (strcmp(tools[i].name, config->arguments[0]) != 0)
             continue;

@@ -10,6 +10,7 @@
 #include "store/compare.h"
 #include "store/cursor.h"
 #include "store/parked.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -135,6 +136,7 @@ static int fold_source(struct check *check, const struct source *source)
             return different(source->log, "%s", why);
         progress(source->log, at.position, cursor.position);
     }
+    assert(r != 0 || at.position == cursor.position);
     if (r == 0 && !digest_equal(&at.chain, &cursor.chain))
         r = different(source->log,
                       "at our cursor, position %" PRId64 ", the leader's log has another chain",

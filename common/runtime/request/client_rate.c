@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "contract/schema.h"
 #include "schemas/nats/request_info.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -13,6 +14,7 @@
 
 void client_rate_init(struct client_rate *rate, int64_t per_second)
 {
+    assert(per_second >= 0);
     rate->per_second = per_second;
     pthread_mutex_init(&rate->lock, NULL);
 }
@@ -64,6 +66,7 @@ static uint64_t hash(const char *name)
 static int64_t *find_bucket(struct client_rate *rate, uint64_t client)
 {
     int idlest = 0;
+    assert(rate->count >= 0 && rate->count <= CLIENT_RATE_CLIENTS_MAX);
     for (int i = 0; i < rate->count; i++) {
         if (rate->buckets[i].client == client)
             return &rate->buckets[i].full_at_ns;
@@ -79,6 +82,7 @@ static int64_t *find_bucket(struct client_rate *rate, uint64_t client)
 
 static _Bool takes_one(struct client_rate *rate, uint64_t client, int64_t now_ns)
 {
+    assert(rate->per_second > 0);
     int64_t *full_at_ns = find_bucket(rate, client);
     int64_t next_ns = (*full_at_ns > now_ns ? *full_at_ns : now_ns) + SECOND_NS / rate->per_second;
     if (next_ns - now_ns > SECOND_NS)

@@ -38,6 +38,7 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
 {
     if (!item->key)
         return 0;
+    assert(!item->origin.cause);
     _deinit_(buf) struct buf text = { 0 };
     buf_put_text(&text, subject);
     buf_put_char(&text, '\n');
@@ -84,6 +85,7 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
     if (!positions)
         return fail(ERR_MEMORY, "no memory for a request");
     for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
+        assert(i <= SOURCES_MAX);
         const struct schema_field *log =
             schema_find_field(field->schema, i == 0 ? service->log : service->sources[i - 1].log);
         if (log && *(const _Bool *)(demanded + log->extra_offset))
@@ -161,6 +163,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
                  invalid.message);
         return (enum refusal)r;
     }
+    assert(item->request && item->outcome == OUTCOME_NONE);
     item->received_ns = received_ns;
     if (endpoint->sink->accept(endpoint->sink->context, item) != 0) {
         snprintf(message, size, "the queue is full; try again");
@@ -207,6 +210,9 @@ static const char *name_of(const char *subject)
 static void add(struct endpoints *endpoints, struct endpoint endpoint)
 {
     int i = endpoints->count++;
+    assert(endpoint.subject && endpoint.request && endpoint.sink->accept);
+    assert((endpoint.kind == ITEM_COMMAND) == (endpoint.command != NULL));
+    assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
     endpoint.counters = &endpoints->counters[i];
     micro_endpoint_init(endpoint.counters, name_of(endpoint.subject), endpoint.subject,
@@ -248,6 +254,7 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
 {
     const struct service *service = options->service;
     size_t count = count_all(options);
+    assert(options->bus && options->status && options->backlog_max > 0);
     *endpoints = (struct endpoints){ .options = *options };
     pthread_mutex_init(&endpoints->lock, NULL);
     client_rate_init(&endpoints->client_rate, options->client_rate_max);

@@ -1,9 +1,20 @@
 /* Inbox: see inbox.h. */
 #include "runtime/request/inbox.h"
 #include "base/condition.h"
+#include <assert.h>
+
+void inbox_check(const struct inbox *inbox)
+{
+    assert(!inbox->first == (inbox->length == 0));                              /* N1 */
+    assert(inbox->first || inbox->last == &inbox->first);                       /* N1 */
+    assert(!*inbox->last);                                                      /* N2 */
+    assert(inbox->request_count >= 0 && inbox->request_count <= inbox->length); /* N3 */
+    assert(inbox->request_count <= inbox->queue_max);                           /* N3 */
+}
 
 int inbox_init(struct inbox *inbox, int queue_max)
 {
+    assert(queue_max > 0);
     *inbox = (struct inbox){ .queue_max = queue_max };
     inbox->last = &inbox->first;
     pthread_mutex_init(&inbox->lock, NULL);
@@ -37,6 +48,7 @@ int inbox_push(struct inbox *inbox, struct item *item)
         inbox->last = &item->next;
         inbox->request_count += is_request(item);
         was_empty = inbox->length++ == 0;
+        inbox_check(inbox);
     }
     pthread_mutex_unlock(&inbox->lock);
     if (was_empty) /* after the unlock: the taker would wake up only to wait for the lock */
@@ -47,12 +59,16 @@ int inbox_push(struct inbox *inbox, struct item *item)
 void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
 {
     pthread_mutex_lock(&inbox->lock);
-    for (const struct item *item = first; item; item = item->next)
+    assert(first && !*last);
+    for (const struct item *item = first; item; item = item->next) {
+        assert(!is_request(item)); /* their count stays */
         inbox->length++;
+    }
     *last = inbox->first;
     if (!inbox->first)
         inbox->last = last;
     inbox->first = first;
+    inbox_check(inbox);
     pthread_mutex_unlock(&inbox->lock);
 }
 
@@ -111,6 +127,7 @@ int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadli
     }
     if (!inbox->first)
         inbox->last = &inbox->first;
+    inbox_check(inbox);
     pthread_mutex_unlock(&inbox->lock);
     return count;
 }

@@ -1,7 +1,12 @@
 /* Inbox: the bounded queue before the writer. Many threads push, the writer takes. Requests are
  * bounded by queue_max: when it is full the callback answers `busy` at once. Events and answers are
  * bounded where they are asked for (a feed's pull window, a process's calls in flight), so they
- * always find a place. */
+ * always find a place.
+ *
+ * Invariants, whenever the lock is free (inbox_check):
+ *   N1  it is empty exactly when its length is 0, and then the next item becomes the first
+ *   N2  the list ends where `last` says
+ *   N3  the requests in it are counted: from 0 to queue_max, and no more than there are items */
 #pragma once
 #include <pthread.h>
 #include "runtime/core/item.h"
@@ -20,6 +25,8 @@ struct inbox {
 
 int inbox_init(struct inbox *inbox, int queue_max);
 void inbox_deinit(struct inbox *inbox); /* frees what is left in it */
+
+void inbox_check(const struct inbox *inbox); /* with the lock held */
 
 /* 0, or REFUSED_BUSY: the caller keeps the item */
 int inbox_push(struct inbox *inbox, struct item *item);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ const int64_t micro_bucket_ns[MICRO_BUCKETS - 1] = {
 void micro_endpoint_count(struct micro_endpoint *endpoint, int64_t processing_time_ns,
                           const char *error)
 {
+    assert(processing_time_ns >= 0);
     atomic_fetch_add_explicit(&endpoint->num_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&endpoint->processing_time_ns, processing_time_ns,
                               memory_order_relaxed);
@@ -199,6 +201,7 @@ static const char *const verbs[] = { "PING", "INFO", "STATS" };
 
 int micro_subject(const struct micro *micro, int i, char ret_subject[BUS_SUBJECT_MAX + 1])
 {
+    assert(i >= 0 && i < MICRO_SUBJECTS);
     int depth = i % 3; /* all services, this service, this instance */
     int length = snprintf(ret_subject, BUS_SUBJECT_MAX + 1, "$SRV.%s%s%s%s%s", verbs[i / 3],
                           depth > 0 ? "." : "", depth > 0 ? micro->name : "", depth > 1 ? "." : "",
@@ -210,6 +213,7 @@ int micro_subject(const struct micro *micro, int i, char ret_subject[BUS_SUBJECT
 
 static enum micro_verb verb_of(const char *subject)
 {
+    assert(strncmp(subject, "$SRV.", strlen("$SRV.")) == 0); /* we subscribe to no other */
     const char *verb = subject + strlen("$SRV.");
     return *verb == 'P' ? MICRO_PING : *verb == 'I' ? MICRO_INFO : MICRO_STATS;
 }
@@ -242,6 +246,7 @@ static void unsubscribe(struct micro *micro)
 int micro_start(struct micro *micro, struct bus *bus)
 {
     char subject[BUS_SUBJECT_MAX + 1];
+    assert(bus && !micro->subscriptions[0]);
     int r = micro_check(micro);
     micro->bus = bus;
     for (int i = 0; r == 0 && i < MICRO_SUBJECTS; i++) {

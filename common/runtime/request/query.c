@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "store/cursor.h"
 #include "store/parked.h"
+#include <assert.h>
 #include <string.h>
 
 /* "as_of":{"ORDER":{"position":12,"age_ms":0},"ACCOUNT":{"position":3,"age_ms":41}}. The age of a
@@ -72,6 +73,7 @@ static int add_as_of(struct reader *reader, const struct item *item, int64_t wal
     int stale = is_stale(reader, item);
     if (stale < 0)
         return trace(stale);
+    assert(body->length >= 2 && body->data[body->length - 1] == '}');
     buf_cut(body, body->length - 1); /* the closing brace: the object goes on */
     if (body->length > 1)
         buf_put_char(body, ',');
@@ -97,6 +99,8 @@ static int ask(struct reader *reader, struct journey *j, struct item *item, int6
 void query_run(struct reader *reader, struct item *item, int64_t wall_ms)
 {
     struct journey j;
+    owner_assert(&reader->owner);
+    assert(reader->db && item->outcome == OUTCOME_NONE);
     journey_init(&j, MODE_QUERY, reader->service, reader->option_values, reader->db, &item->arena,
                  &reader->ids, wall_ms);
     int r = db_begin(reader->db);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/log.h"
+#include <assert.h>
 
 #define TICK_MS 60000 /* the longest sleep */
 
@@ -17,6 +18,14 @@ static _Bool positions_reached(const struct status *status, const struct service
         if (atomic_load(&status->sources[i].position) < min[1 + i])
             return 0;
     return 1;
+}
+
+void readers_check(const struct readers *readers)
+{
+    assert(readers->first || readers->last == &readers->first);                    /* Q1 */
+    assert(!*readers->last);                                                       /* Q1 */
+    assert((readers->length == 0) == (!readers->first && !readers->waiting));      /* Q2 */
+    assert(readers->length >= 0 && readers->length <= readers->options.queue_max); /* Q2 */
 }
 
 static void append_ready(struct readers *readers, struct item *item)
@@ -64,6 +73,7 @@ static struct item *take_ready(struct readers *readers, int64_t now_ms)
         readers->last = &readers->first;
     item->next = NULL;
     readers->length--;
+    readers_check(readers);
     return item;
 }
 
@@ -87,6 +97,7 @@ void reader_deinit(struct reader *reader)
 
 static int open_database(const struct readers *readers, struct reader *reader)
 {
+    assert(!reader->db);
     struct db_options options = { .path = readers->options.database_path,
                                   .read_only = 1,
                                   .damaged = &readers->options.status->damaged };
@@ -103,6 +114,8 @@ static void refuse(struct item *item, enum refusal refusal, const char *message)
 static void answer(struct readers *readers, struct reader *reader, struct item *item)
 {
     const struct readers_options *options = &readers->options;
+    owner_assert(&reader->owner);
+    assert(item->kind == ITEM_QUERY && item->query && !item->next);
     /* A connection that could not be opened is tried again by the next query. */
     if (!reader->db && open_database(readers, reader) < 0)
         refuse(item, REFUSED_INTERNAL, "the service's database cannot be read");
@@ -157,6 +170,7 @@ static void *reader_main(void *argument)
     struct reader reader;
     struct item *item;
     reader_init(&reader, readers);
+    owner_take(&reader.owner);
     if (open_database(readers, &reader) < 0)
         log_error("reader_failed", LOG_TEXT("reason", failure_text()));
     while ((item = wait_for_item(readers)))
@@ -167,6 +181,7 @@ static void *reader_main(void *argument)
 
 void readers_init(struct readers *readers, const struct readers_options *options)
 {
+    assert(options->service && options->status && options->reply && options->queue_max > 0);
     *readers = (struct readers){ .options = *options };
     readers->last = &readers->first;
     pthread_mutex_init(&readers->lock, NULL);
@@ -175,6 +190,7 @@ void readers_init(struct readers *readers, const struct readers_options *options
 
 int readers_start(struct readers *readers, int thread_count)
 {
+    assert(thread_count > 0 && readers->thread_count == 0);
     for (int i = 0; i < thread_count && i < READERS_MAX; i++) {
         if (pthread_create(&readers->threads[i], NULL, reader_main, readers) != 0)
             return fail(ERR_MEMORY, "no thread for the readers");
@@ -196,6 +212,7 @@ void readers_stop(struct readers *readers)
 
 void readers_deinit(struct readers *readers)
 {
+    assert(readers->thread_count == 0); /* readers_stop joined them */
     item_list_free(readers->first);
     item_list_free(readers->waiting);
     readers->first = readers->waiting = NULL;
@@ -206,6 +223,7 @@ void readers_deinit(struct readers *readers)
 int readers_push(struct readers *readers, struct item *item)
 {
     int result = 0;
+    assert(item->kind == ITEM_QUERY);
     pthread_mutex_lock(&readers->lock);
     if (readers->stopping || readers->length >= readers->options.queue_max) {
         result = REFUSED_BUSY;
@@ -218,6 +236,7 @@ int readers_push(struct readers *readers, struct item *item)
             item->next = readers->waiting;
             readers->waiting = item;
         }
+        readers_check(readers);
         pthread_cond_signal(&readers->changed);
     }
     pthread_mutex_unlock(&readers->lock);

@@ -1,6 +1,10 @@
 /* Readers: the threads that answer queries, each with its own read-only connection. A query that
  * demands positions (min_position) waits here until they are committed, for a bounded time.
  *
+ * Invariants, whenever the lock is free (readers_check):
+ *   Q1  without a query that is ready, the next becomes the first; the list ends where `last` says
+ *   Q2  `length` is 0 exactly when nothing is ready and nothing waits; it is at most queue_max
+ *
  * A scheduler may take the threads' place: readers_turn runs at most one query and does not wait. */
 #pragma once
 #include <pthread.h>
@@ -32,6 +36,7 @@ struct readers {
     int thread_count;
 };
 
+void readers_check(const struct readers *readers); /* with the lock held */
 void readers_init(struct readers *readers, const struct readers_options *options);
 int readers_start(struct readers *readers, int thread_count);
 void readers_stop(struct readers *readers);   /* answers what is queued, then joins */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runtime/request/micro.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +59,8 @@ void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint 
 
 void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *item)
 {
+    assert(item->outcome == OUTCOME_DONE || item->outcome == OUTCOME_REFUSED);
+    assert((item->outcome == OUTCOME_REFUSED) == (item->refusal != NULL));
     if (item->outcome == OUTCOME_REFUSED) {
         char error[64];
         snprintf(error, sizeof(error), "%d:%s", item->refusal->status, item->refusal->code);

@@ -32,6 +32,24 @@ static const unsigned moves[] = {
     [FEED_FORKED] = ~0u,
 };
 
+void feed_check(const struct feed *feed)
+{
+    const enum feed_state state = feed->state;
+    const _Bool has_deadline = feed->deadline_ms != INT64_MAX;
+    assert(feed->cursor >= 0 && feed->unsettled >= 0); /* F1 */
+    assert(feed->leader_position >= feed->cursor);     /* F1 */
+    for (int i = 0; i < FEED_PULLS; i++) {
+        const struct feed_pull *pull = &feed->pulls[i];
+        assert(pull->number == 0 || state == FEED_PULLING); /* F2 */
+        assert((pull->number > 0) == (pull->left > 0));     /* F2 */
+        assert(pull->left <= feed->config.pull_batch);      /* F2 */
+    }
+    assert(state != FEED_WAITING || (has_deadline && feed->reason));                   /* F3, F4 */
+    assert((state != FEED_OFFLINE && state != FEED_PULLING) || !has_deadline);         /* F3 */
+    assert(state != FEED_FORKED || (!has_deadline && feed->reason));                   /* F3, F4 */
+    assert(state != FEED_PULLING || feed->idle_rounds < feed->config.idle_rounds_max); /* F5 */
+}
+
 static void move(struct feed *feed, enum feed_state state)
 {
     const unsigned from = moves[state];
@@ -62,6 +80,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
         .deadline_ms = INT64_MAX,
     };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
+    feed_check(feed);
 }
 
 /* ---- What happened -------------------------------------------------------------------------- */
@@ -72,12 +91,14 @@ void feed_connected(struct feed *feed)
         return;
     backoff_reset(&feed->backoff); /* a server that came back: the old waits say nothing of it */
     move(feed, FEED_ASKING);
+    feed_check(feed);
 }
 
 void feed_disconnected(struct feed *feed)
 {
     if (feed->state != FEED_FORKED)
         move(feed, FEED_OFFLINE);
+    feed_check(feed);
 }
 
 static void make(struct feed *feed, _Bool delete_first)
@@ -154,6 +175,7 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
     }
     note_complete(feed, now_ms);
     go_on(feed, info, now_ms);
+    feed_check(feed);
 }
 
 void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms)
@@ -168,6 +190,7 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms)
     move(feed, FEED_FORKED);
     feed->reason = fit == FEED_LEADER_DIFFERS ? "the leader's log is not the one that we have read"
                                               : "the leader has lost events that we have read";
+    feed_check(feed);
 }
 
 void feed_made(struct feed *feed, int64_t now_ms)
@@ -178,6 +201,7 @@ void feed_made(struct feed *feed, int64_t now_ms)
         make(feed, 0);
     else
         pull(feed, now_ms);
+    feed_check(feed);
 }
 
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
@@ -185,6 +209,7 @@ void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
         wait(feed, reason, now_ms);
+    feed_check(feed);
 }
 
 static struct feed_pull *pull_of(struct feed *feed, int64_t number)
@@ -224,6 +249,7 @@ void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t 
         if (pull->left == 0)
             *pull = (struct feed_pull){ 0 };
     }
+    feed_check(feed);
 }
 
 void feed_heartbeat(struct feed *feed, int64_t now_ms)
@@ -233,6 +259,7 @@ void feed_heartbeat(struct feed *feed, int64_t now_ms)
         return;
     backoff_reset(&feed->backoff);
     note_complete(feed, now_ms);
+    feed_check(feed);
 }
 
 /* A pull is over, whether the server said so or not. */
@@ -257,6 +284,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
     backoff_reset(&feed->backoff);
     note_complete(feed, now_ms);
     end_pull(feed, pull);
+    feed_check(feed);
 }
 
 /* FILLING: enough, or the next page when the one that came was run. */
@@ -285,6 +313,7 @@ void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_
         note_complete(feed, now_ms);
     else if (feed->state == FEED_FILLING)
         go_on_filling(feed, now_ms);
+    feed_check(feed);
 }
 
 void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms)
@@ -295,6 +324,7 @@ void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms
     feed->gaps++;
     feed->fill_until = position - 1;
     move(feed, FEED_FILLING);
+    feed_check(feed);
 }
 
 void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
@@ -305,6 +335,7 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     go_on_filling(feed, now_ms); /* it may be run already, or empty */
+    feed_check(feed);
 }
 
 void feed_fork(struct feed *feed, int64_t epoch)
@@ -313,6 +344,7 @@ void feed_fork(struct feed *feed, int64_t epoch)
         return;
     move(feed, FEED_FORKED);
     feed->reason = "the leader's log is not the one that we have read";
+    feed_check(feed);
 }
 
 void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
@@ -320,6 +352,7 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
     feed->must_remake = 1;
     if (feed->state == FEED_PULLING || feed->state == FEED_FILLING)
         wait(feed, reason, now_ms);
+    feed_check(feed);
 }
 
 _Bool feed_has_what_there_is(const struct feed *feed)
@@ -413,9 +446,8 @@ static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
     };
 }
 
-struct feed_action feed_next(struct feed *feed, int64_t now_ms)
+static struct feed_action choose(struct feed *feed, int64_t now_ms)
 {
-    look_at_clock(feed, now_ms);
     switch (feed->state) {
     case FEED_ASKING:    return ask(feed, FEED_ASK, now_ms);
     case FEED_COMPARING: return ask(feed, FEED_COMPARE, now_ms);
@@ -428,6 +460,14 @@ struct feed_action feed_next(struct feed *feed, int64_t now_ms)
     case FEED_FORKED:  break;
     }
     return (struct feed_action){ .kind = FEED_NOTHING };
+}
+
+struct feed_action feed_next(struct feed *feed, int64_t now_ms)
+{
+    look_at_clock(feed, now_ms);
+    struct feed_action action = choose(feed, now_ms);
+    feed_check(feed);
+    return action;
 }
 
 int64_t feed_due_ms(const struct feed *feed)

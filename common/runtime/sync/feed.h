@@ -28,6 +28,13 @@
  * when the gap is filled. It asks after a few empty rounds and after silence, because a durable
  * that was deleted looks like an idle one. Only a pull that is out can be silent: while the loop is
  * a window behind there is none.
+ *
+ * Invariants, after each function (feed_check):
+ *   F1  cursor and what is not settled are not negative; the leader is not behind our cursor
+ *   F2  pulls are out only in PULLING; each has from 1 to pull_batch messages to come
+ *   F3  WAITING ends at a deadline; OFFLINE, PULLING and FORKED have none
+ *   F4  WAITING and FORKED have a reason
+ *   F5  PULLING: fewer empty rounds than make it ask
  */
 #pragma once
 #include <stdint.h>
@@ -104,6 +111,7 @@ struct feed {
     int64_t remade, gaps;    /* counters */
 };
 
+void feed_check(const struct feed *feed);
 void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor);
 
 void feed_connected(struct feed *feed);

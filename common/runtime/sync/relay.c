@@ -30,6 +30,22 @@ static const unsigned moves[] = {
     [RELAY_FORKED] = ~0u,
 };
 
+void relay_check(const struct relay *relay)
+{
+    const enum relay_state state = relay->state;
+    const int64_t in_flight = relay->sent - relay->published;
+    const _Bool has_deadline = relay->deadline_ms != INT64_MAX;
+    assert(relay->published >= 0 && relay->published <= relay->head);           /* R1 */
+    assert(in_flight >= 0 && relay->sent <= relay->head);                       /* R1 */
+    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));       /* R2 */
+    assert(in_flight == 0 || state == RELAY_PUBLISHING);                        /* R2 */
+    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));       /* R3 */
+    assert(state != RELAY_WAITING || has_deadline);                             /* R4 */
+    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline); /* R4 */
+    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason); /* R5 */
+    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published); /* R6 */
+}
+
 static void move(struct relay *relay, enum relay_state state)
 {
     const unsigned from = moves[state];
@@ -58,14 +74,21 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
         .audit_ms = INT64_MAX,
     };
     backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
+    relay_check(relay);
 }
 
 /* ---- What happened -------------------------------------------------------------------------- */
 
-void relay_saw(struct relay *relay, int64_t position)
+static void see(struct relay *relay, int64_t position)
 {
     if (position > relay->high_water)
         relay->high_water = position;
+}
+
+void relay_saw(struct relay *relay, int64_t position)
+{
+    see(relay, position);
+    relay_check(relay);
 }
 
 void relay_connected(struct relay *relay, int64_t now_ms)
@@ -75,12 +98,14 @@ void relay_connected(struct relay *relay, int64_t now_ms)
         return;
     backoff_reset(&relay->backoff); /* a server that came back: the old waits say nothing of it */
     move(relay, RELAY_ASKING);
+    relay_check(relay);
 }
 
 void relay_disconnected(struct relay *relay)
 {
     if (relay->state != RELAY_FORKED)
         move(relay, RELAY_OFFLINE);
+    relay_check(relay);
 }
 
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms)
@@ -88,12 +113,14 @@ void relay_grew(struct relay *relay, int64_t head, int64_t now_ms)
     (void)now_ms;
     if (head > relay->head)
         relay->head = head;
+    relay_check(relay);
 }
 
 void relay_fork(struct relay *relay, const char *reason)
 {
     move(relay, RELAY_FORKED);
     relay->reason = reason;
+    relay_check(relay);
 }
 
 static void make(struct relay *relay, _Bool delete_first)
@@ -111,6 +138,7 @@ void relay_resolved(struct relay *relay)
         return;
     relay->high_water = 0;
     make(relay, 1);
+    relay_check(relay);
 }
 
 static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence,
@@ -122,7 +150,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     relay->denied_at = position;
     relay->published = relay->sent = position;
     relay->offset = last_sequence - position;
-    relay_saw(relay, position);
+    see(relay, position);
     if (position >= relay->head) /* else the next acknowledgement will say that all is well */
         backoff_reset(&relay->backoff);
     relay->audit_ms = now_ms + relay->config.audit_interval_ms;
@@ -170,7 +198,7 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
         move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
         relay->offset = message_sequence(tail) - tail->position;
-        relay_saw(relay, tail->position);
+        see(relay, tail->position);
     } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (!tail->exists) {
@@ -182,6 +210,7 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
         publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
                       tail->last_sequence, now_ms);
     }
+    relay_check(relay);
 }
 
 void relay_made(struct relay *relay, int64_t now_ms)
@@ -193,6 +222,7 @@ void relay_made(struct relay *relay, int64_t now_ms)
         make(relay, 0);
     else
         move(relay, RELAY_ASKING);
+    relay_check(relay);
 }
 
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
@@ -200,6 +230,7 @@ void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
     if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING ||
         relay->state == RELAY_RECOVERING)
         wait(relay, reason, now_ms);
+    relay_check(relay);
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -215,11 +246,12 @@ void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t n
     if (relay->high_water > relay->published)
         relay->republished += smaller(position, relay->high_water) - relay->published;
     relay->published = position;
-    relay_saw(relay, position);
+    see(relay, position);
     relay->probing = 0;
     backoff_reset(&relay->backoff);
     relay->deadline_ms = relay->sent > position ? now_ms + relay->config.answer_timeout_ms
                                                 : INT64_MAX;
+    relay_check(relay);
 }
 
 void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms)
@@ -229,6 +261,7 @@ void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64
     relay->refusals++;
     relay->probing = 1;
     wait(relay, reason, now_ms);
+    relay_check(relay);
 }
 
 void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms)
@@ -245,6 +278,7 @@ void relay_hole(struct relay *relay, int64_t now_ms)
         return;
     relay->has_hole = 1;
     wait(relay, "the audit found a message that cannot be read", now_ms);
+    relay_check(relay);
 }
 
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
@@ -258,6 +292,7 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
     relay->acted = 0;
     if (head >= relay->stream_position)
         move(relay, RELAY_ASKING);
+    relay_check(relay);
 }
 
 void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
@@ -271,6 +306,7 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
         wait(relay, "the audit found the stream damaged", now_ms);
     else if (tail->last_sequence > relay->sent + relay->offset)
         wait(relay, "the audit found more in the stream than was published", now_ms);
+    relay_check(relay);
 }
 
 /* ---- What to do ----------------------------------------------------------------------------- */
@@ -331,27 +367,37 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
     return action;
 }
 
-struct relay_action relay_next(struct relay *relay, int64_t now_ms)
+static struct relay_action recover(struct relay *relay, int64_t now_ms)
 {
-    look_at_clock(relay, now_ms);
+    struct relay_action action = ask(relay, RELAY_RECOVER, now_ms);
+    action.sequence = relay->head + relay->offset > 0 && relay->head > 0
+                          ? relay->head + relay->offset
+                          : 1;
+    action.last = relay->stream_position + relay->offset;
+    return action;
+}
+
+static struct relay_action choose(struct relay *relay, int64_t now_ms)
+{
     switch (relay->state) {
     case RELAY_ASKING: return ask(relay, RELAY_ASK, now_ms);
     case RELAY_MAKING:
         return ask(relay, relay->delete_first ? RELAY_DELETE_STREAM : RELAY_MAKE_STREAM, now_ms);
     case RELAY_PUBLISHING: return publish(relay, now_ms);
-    case RELAY_RECOVERING: {
-        struct relay_action action = ask(relay, RELAY_RECOVER, now_ms);
-        action.sequence = relay->head + relay->offset > 0 && relay->head > 0
-                              ? relay->head + relay->offset
-                              : 1;
-        action.last = relay->stream_position + relay->offset;
-        return action;
-    }
+    case RELAY_RECOVERING: return recover(relay, now_ms);
     case RELAY_OFFLINE:
     case RELAY_WAITING:
-    case RELAY_FORKED:  break;
+    case RELAY_FORKED:     break;
     }
     return (struct relay_action){ .kind = RELAY_NOTHING };
+}
+
+struct relay_action relay_next(struct relay *relay, int64_t now_ms)
+{
+    look_at_clock(relay, now_ms);
+    struct relay_action action = choose(relay, now_ms);
+    relay_check(relay);
+    return action;
 }
 
 int64_t relay_due_ms(const struct relay *relay)

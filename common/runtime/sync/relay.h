@@ -48,6 +48,15 @@
  * then one message goes alone until it is taken, and the waits grow until then, so that a full
  * stream costs one message a try. A message that is still on its way from an older epoch does no
  * harm: it holds what belongs at the sequence that it expects, or it is refused.
+ *
+ * Invariants, after each function (relay_check):
+ *   R1  0 <= published <= head, and published <= sent <= head: nothing leaves that is not in the log
+ *   R2  at most window_max events are in flight, at most one while it is probing, and none but in
+ *       PUBLISHING
+ *   R3  PUBLISHING: a deadline stands exactly while something is in flight
+ *   R4  WAITING ends at a deadline; OFFLINE and FORKED have none
+ *   R5  WAITING and FORKED have a reason
+ *   R6  PUBLISHING: what is published was seen in the stream
  */
 #pragma once
 #include <stdint.h>
@@ -123,6 +132,7 @@ struct relay {
     int64_t refusals, republished, remade; /* counters */
 };
 
+void relay_check(const struct relay *relay);
 void relay_init(struct relay *relay, const struct relay_config *config, int64_t head);
 
 /* it was in the stream once, as an earlier life knows */

@@ -28,6 +28,7 @@ const char *http_library_version(void)
 
 #else
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <microhttpd.h>
@@ -149,6 +150,7 @@ int http_start(const char *address, const struct http_page *pages, void *context
                struct http **ret_http)
 {
     struct addrinfo *found = NULL;
+    assert(pages && ret_http);
     int r = load_library();
     if (r >= 0)
         r = resolve(address, &found);

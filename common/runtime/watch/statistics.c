@@ -1,6 +1,7 @@
 /* Statistics: see statistics.h. */
 #include "runtime/watch/statistics.h"
 #include "base/clock.h"
+#include <assert.h>
 #include <string.h>
 
 /* ---- Values --------------------------------------------------------------------------------- */
@@ -15,6 +16,7 @@ void statistics_take(const struct statistics *of, struct statistics_sample *ret_
     /* in this order, because both grow: what is published is in the log */
     ret_sample->published = atomic_load(&of->status->published);
     ret_sample->position = atomic_load(&of->status->position);
+    assert(of->service && of->status);
     if (of->bus) { /* NULL in tests */
         bus_read_stats(of->bus, &ret_sample->bus);
         ret_sample->connected = bus_is_connected(of->bus);
@@ -24,6 +26,7 @@ void statistics_take(const struct statistics *of, struct statistics_sample *ret_
 int64_t statistics_value(const struct statistics_field *field,
                          const struct statistics_sample *sample, int i)
 {
+    assert(i >= 0 && i < statistics_groups[field->of].count(sample->of));
     if (field->read)
         return field->read(sample, i);
     const char *base = statistics_groups[field->of].base(sample->of, i);
@@ -84,6 +87,7 @@ static void put_group(const struct statistics_sample *sample, enum statistics_sc
                       struct buf *out)
 {
     const struct statistics_group *group = &statistics_groups[of];
+    assert(group->key && group->name);
     int count = group->count(sample->of);
     buf_put_format(out, ",\"%s\":{", group->key);
     for (int i = 0; i < count; i++) {

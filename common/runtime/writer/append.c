@@ -34,6 +34,7 @@ int isolation_end(struct loop *loop, int r)
 static int fill_event(struct loop *loop, struct journey *j, const struct emission *emission,
                       struct event *event)
 {
+    assert(emission->type && emission->entity && emission->value);
     char *id = arena_alloc(j->arena, UUID_SIZE);
     if (!id)
         return fail(ERR_MEMORY, "no memory for an event");
@@ -73,6 +74,7 @@ static int append(struct loop *loop, struct batch *batch, const struct event_typ
                   struct event *event, struct arena *arena)
 {
     struct committed_event *committed = arena_alloc(arena, sizeof(*committed));
+    assert(event->position == loop->at.head.position + 1); /* rule 1: without a gap */
     if (!committed)
         return fail(ERR_MEMORY, "no memory for an event");
     int r = event_log_append(loop->db, event);
@@ -97,6 +99,7 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
     const int count = batch->own_event_count;
     const struct event *first = NULL;
 
+    assert(j->mode == MODE_DECIDE && !*batch->last_event);
     int r = isolation_begin(loop);
     for (struct emission *e = j->emissions; e && r == 0; e = e->next) {
         struct event *event = arena_alloc(j->arena, sizeof(*event));
@@ -114,6 +117,7 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
         batch->own_event_count = count;
         return trace(r);
     }
+    assert(loop->at.head.position - head.position == batch->own_event_count - count);
     if (ret_first)
         *ret_first = first;
     return 0;

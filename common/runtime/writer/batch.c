@@ -1,5 +1,6 @@
 /* Batch: see batch.h. */
 #include "runtime/writer/batch.h"
+#include <assert.h>
 
 struct batch *batch_new(void)
 {
@@ -35,6 +36,7 @@ void batch_free(struct batch *batch)
 
 void batch_add(struct batch *batch, struct item *item)
 {
+    assert(!*batch->last_item && item->outcome == OUTCOME_NONE);
     item->next = NULL;
     *batch->last_item = item;
     batch->last_item = &item->next;
@@ -42,6 +44,7 @@ void batch_add(struct batch *batch, struct item *item)
 
 void batch_undo(struct batch *batch)
 {
+    assert(!batch->outcome_unknown); /* what may be there cannot be taken back */
     batch->events = NULL;
     batch->last_event = &batch->events;
     batch->own_event_count = 0;
@@ -49,5 +52,7 @@ void batch_undo(struct batch *batch)
     for (struct item *item = batch->items; item; item = item->next) {
         buf_clear(&item->body);
         item->outcome = OUTCOME_NONE;
+        item->refusal = NULL;
+        item->message = NULL;
     }
 }

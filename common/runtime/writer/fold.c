@@ -19,6 +19,7 @@ int fold_event(const struct service *service, const struct source *source, struc
                                                        event->type);
     struct invalid invalid;
     void *value = NULL;
+    assert(event->position > 0 && event->data);
     if (!type && source)
         return 0;
     int r = type ? schema_decode(type->schema, event->data, event->data_length, &arena, &value,
@@ -39,6 +40,7 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
     int64_t reached = *position;
+    assert(reached >= 0 && limit > 0);
     int r = event_reader_open(&reader, log, service->log, reached, limit);
     while (r == 0 && event_reader_has_next(&reader, &event)) {
         r = fold_event(service, NULL, tables, &event);
@@ -50,6 +52,7 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
         *position = reached;
         return trace(r);
     }
+    assert(reached - *position <= limit);
     _Bool more = reached - *position == limit;
     *position = reached;
     return more;
@@ -150,6 +153,7 @@ int fold_rows(const struct service *service, const struct source *source, struct
               char ret_why[FOLD_WHY_SIZE])
 {
     int r = 0;
+    assert(at->position < upto); /* or nothing would be asked for */
     if (page->events_count == 0)
         return different(ret_why, "is not in the leader's log any more", at->position + 1);
     for (size_t i = 0; r == 0 && i < page->events_count && at->position < upto; i++)

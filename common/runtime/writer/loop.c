@@ -100,6 +100,7 @@ void loop_close(struct loop *loop)
 
 void loop_start_process(struct loop *loop)
 {
+    owner_assert(&loop->owner);
     loop->process.wanted = loop->process.type != NULL;
 }
 
@@ -169,6 +170,7 @@ static void undo(struct loop *loop, const struct positions *before, struct batch
 /* Nothing of the batch has happened. Requests are told so; events will be delivered again. */
 static void abort_batch(struct batch *batch, int reason)
 {
+    assert(reason < 0 && !batch->events && !batch->calls);
     batch->aborted = 1;
     for (struct item *item = batch->items; item; item = item->next) {
         item->outcome = OUTCOME_REFUSED;
@@ -205,6 +207,7 @@ static int run_transaction(struct loop *loop, int64_t wall_ms, struct batch *bat
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
              struct batch *batch)
 {
+    owner_assert(&loop->owner);
     assert(count >= 0 && !batch->items && !batch->events);
     process_take_due(&loop->process, wall_ms, batch);
     for (int i = 0; i < count; i++)
@@ -242,6 +245,7 @@ int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
 static int write_meta(struct loop *loop, const char *name, int64_t value,
                       _Bool *ret_outcome_unknown)
 {
+    owner_assert(&loop->owner);
     int r = db_begin(loop->db);
     if (r < 0)
         return trace(r);

@@ -15,9 +15,11 @@
  *   L5  a run that failed has moved nothing
  *   P1… of the process: see process.h */
 #pragma once
+#include "base/thread_owner.h"
 #include "runtime/writer/process.h"
 
 struct loop {
+    struct thread_owner owner; /* whoever runs it; the writer's thread */
     const struct service *service;
     const char *const *option_values;
     struct db *db; /* the one writing connection; borrowed */

@@ -9,6 +9,7 @@
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@ static const char *keep(struct arena *arena, const char *text)
 
 static int refuse(struct item *item, const struct refusal_type *refusal, const char *message)
 {
+    assert(refusal && message);
     item->outcome = OUTCOME_REFUSED;
     item->refusal = refusal;
     item->message = keep(&item->arena, message);
@@ -30,6 +32,7 @@ static int refuse(struct item *item, const struct refusal_type *refusal, const c
 
 static int answer_from(struct item *item, const struct event *event)
 {
+    assert(event->value);
     void *reply = arena_alloc(&item->arena, item->command->reply->size);
     if (!reply)
         return fail(ERR_MEMORY, "no memory for a reply");
@@ -94,6 +97,7 @@ static int answer_repeat(struct loop *loop, struct item *item)
 static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     int r;
+    assert(item->command && item->request && !item->key == !item->origin.cause);
     if (item->key && GUARD(idempotency_key)) {
         r = answer_repeat(loop, item);
         if (r != 0)
@@ -154,6 +158,7 @@ static int park(struct loop *loop, struct item *item, const char *error, int64_t
  * not. */
 static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
+    assert(item->source && item->event.value);
     if (!item->type->react)
         return 0;
     char cause[64];
@@ -199,6 +204,7 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
 {
     const char *log = item->source->log;
     const int64_t position = item->event.position;
+    assert(item->redriven && !item->ack_to); /* the cursor has passed it */
     int64_t first = 0;
     int r = parked_find_first(loop->db, log, item->event.entity, &first);
     if (r < 0)
@@ -228,6 +234,7 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
 static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_ms,
                              struct batch *batch)
 {
+    assert(item->feed >= 0 && item->feed < SOURCES_MAX);
     struct cursor *cursor = &loop->at.cursors[item->feed];
     switch (cursor_compare(cursor, item->event.position, &item->event.chain, &item->event_digest)) {
     case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
@@ -296,6 +303,7 @@ static int run_own_event(struct loop *loop, struct item *item)
 int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     int r = 0;
+    assert(item->outcome == OUTCOME_NONE);
     switch (item->kind) {
     case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;

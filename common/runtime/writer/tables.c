@@ -33,6 +33,7 @@ static int drop_tables(const struct service *service, struct db *db)
 int tables_rebuild(const struct service *service, struct db *db)
 {
     int64_t position = 0;
+    assert(service->tables && service->tables_version > 0);
     int r = drop_tables(service, db);
     if (r == 0)
         r = db_script(db, service->tables);

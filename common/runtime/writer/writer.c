@@ -4,6 +4,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/core/exit_codes.h"
+#include <assert.h>
 #include <time.h>
 
 #define IDLE_MS 1000                          /* looks at the WAL so often when nothing comes */
@@ -14,6 +15,10 @@
 int writer_open(struct writer *writer, const struct writer_options *options)
 {
     struct status *status = options->status;
+    const struct writer_listener *listener = &options->listener;
+    assert(options->service && status && options->inbox && options->batch_max > 0);
+    assert(listener->settle && listener->committed && listener->folded && listener->die &&
+           listener->between_batches);
     writer->options = *options;
     if (writer->options.batch_max > WRITER_BATCH_LIMIT)
         writer->options.batch_max = WRITER_BATCH_LIMIT;
@@ -63,6 +68,7 @@ static void set_disk(struct writer *writer, enum disk_state state, const char *r
 
 static void die(struct writer *writer, int exit_code)
 {
+    assert(!writer->died);
     writer->died = 1;
     writer->options.listener.die(writer->options.listener.context, exit_code);
 }
@@ -70,6 +76,8 @@ static void die(struct writer *writer, int exit_code)
 /* Rule 4: what a commit that failed half way has done, only a restart can tell. */
 void writer_failed(struct writer *writer, _Bool outcome_unknown, int r)
 {
+    owner_assert(&writer->loop.owner);
+    assert(r < 0);
     if (outcome_unknown) {
         log_error("commit_unknown", LOG_TEXT("reason", failure_text()));
         die(writer, EXIT_IO);
@@ -126,12 +134,16 @@ static void checkpoint(struct writer *writer, _Bool idle)
 
 void writer_hold_events(struct writer *writer)
 {
+    owner_assert(&writer->loop.owner);
+    assert(!writer->holds_events && !writer->held);
     writer->holds_events = 1;
     writer->last_held = &writer->held;
 }
 
 void writer_release_events(struct writer *writer)
 {
+    owner_assert(&writer->loop.owner);
+    assert(writer->holds_events);
     writer->holds_events = 0;
     if (writer->held)
         inbox_put_back(writer->options.inbox, take(writer->held), writer->last_held);
@@ -169,6 +181,8 @@ static int let_others_write(struct writer *writer, int count)
 static void publish_status(struct writer *writer, const struct batch *batch, int count)
 {
     struct status *status = writer->options.status;
+    assert(!batch->aborted && !batch->outcome_unknown);
+    assert(batch->at.head.position >= atomic_load(&status->position));
     atomic_store(&status->position, batch->at.head.position);
     for (int i = 0; i < SOURCES_MAX; i++)
         atomic_store(&status->sources[i].position, batch->at.cursors[i].position);
@@ -209,6 +223,7 @@ static void end_batch(struct writer *writer)
 static void commit_late(struct writer *writer)
 {
     _Bool outcome_unknown = 0;
+    assert(writer->commit_is_owed);
     writer->commit_is_owed = 0;
     int r = loop_commit(&writer->loop, &outcome_unknown);
     if (r < 0)
@@ -224,6 +239,7 @@ static void drop(struct writer *writer, int count)
 
 static void run_batch(struct writer *writer, int count, int64_t wall_ms)
 {
+    assert(count >= 0 && !writer->commit_is_owed);
     struct batch *batch = batch_new();
     if (!batch) {
         log_error("out_of_memory");
@@ -257,6 +273,7 @@ static void run_batch(struct writer *writer, int count, int64_t wall_ms)
 static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadline_ms)
 {
     struct status *status = writer->options.status;
+    owner_assert(&writer->loop.owner);
     atomic_store(&status->writer_turned_ms, now_ms);
     writer->rest_until_ms = 0;
     if (writer->commit_is_owed)
@@ -264,6 +281,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
     /* take: all that is there, so that the batch grows with the load and one request never waits */
     int count = inbox_take(writer->options.inbox, writer->items, writer->options.batch_max,
                            deadline_ms);
+    assert(count >= 0 && count <= writer->options.batch_max);
     if (count == 0 && atomic_load(&writer->stopping))
         return 0;
     note_folded(writer);
@@ -314,6 +332,7 @@ static void *writer_main(void *argument)
 {
     struct writer *writer = argument;
     int64_t now_ms;
+    owner_take(&writer->loop.owner);
     do {
         now_ms = clock_monotonic_ms();
         if (now_ms < writer->rest_until_ms) {
@@ -326,6 +345,7 @@ static void *writer_main(void *argument)
 
 int writer_start(struct writer *writer)
 {
+    assert(!writer->runs && writer->db);
     if (pthread_create(&writer->thread, NULL, writer_main, writer) != 0)
         return fail(ERR_MEMORY, "no thread for the writer");
     writer->runs = 1;
@@ -339,11 +359,13 @@ void writer_stop(struct writer *writer)
     atomic_store(&writer->stopping, 1);
     inbox_close(writer->options.inbox);
     pthread_join(writer->thread, NULL);
+    owner_release(&writer->loop.owner);
     writer->runs = 0;
 }
 
 void writer_deinit(struct writer *writer)
 {
+    assert(!writer->runs); /* writer_stop joined it */
     loop_close(&writer->loop);
     if (writer->db)
         db_checkpoint(writer->db, 1, NULL);
