@@ -192,8 +192,8 @@ Test(store, where_an_event_stands_against_a_cursor)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         cr_assert(event_digest(cases[i].event, &digest) == 0);
-        enum cursor_fit fit = cursor_fit(&cursor, cases[i].position, &cases[i].event->chain,
-                                         &digest);
+        enum cursor_fit fit = cursor_compare(&cursor, cases[i].position, &cases[i].event->chain,
+                                             &digest);
         cr_assert_eq(fit, cases[i].fit, "case %zu is a %s", i, names[fit]);
     }
 }

@@ -21,6 +21,7 @@ struct stage {
     struct work_limits limits;
     int asks, answers;    /* what ask() and answered() say */
     _Bool reads_rows;     /* find() gives rows */
+    _Bool looks_at_once;  /* find() wants to begin anew in the past */
     const void *seen_row; /* that ask() was given */
     char happened[4096];
     struct work_list list;
@@ -29,8 +30,8 @@ struct stage {
 };
 extern struct stage stage;
 
-/* The types of work: with all functions, one piece after another, with keys to prepare, with a mark, with nothing but a
- * deadline, and without a table. */
+/* The types of work: with all functions, one piece after another, with keys to prepare, with a
+ * mark, with nothing but a deadline, and without a table. */
 extern const struct work_type plain, ordered, prepared, marked, deadline, sourceless;
 
 int stage_find(struct journey *j, struct work_page *page); /* of the table */
