@@ -1,5 +1,5 @@
-/* Take payment: what happens to an order after it was placed, without anybody asking. Three kinds of
- * work (work.h): charge a card, void a charge, and end the waiting for a card.
+/* Take payment: what happens to an order after it was placed, without anybody asking. Three kinds
+ * of work (work.h): charge a card, void a charge, and end the waiting for a card.
  *
  *     OrderPlaced ──► charge card, attempt 1 ──paid──────────────────────► OrderPaid
  *                        ▲     │ declined
@@ -13,10 +13,10 @@
  * same: its last charge is always voided, and so is a payment that comes too late.
  *
  * Numbered, because they must hold whatever fails:
- *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so no
- *      answer means the same key again, and two attempts are never both open.
- *  P2. The tables decide: each answer is held against the order as it is now, so that an answer that
- *      comes twice, late, or beside a cancellation in the same batch does nothing wrong.
+ *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so
+ *      no answer means the same key again, and two attempts are never both open.
+ *  P2. The tables decide: each answer is held against the order as it is now, so that an answer
+ *      that comes twice, late, or beside a cancellation in the same batch does nothing wrong.
  */
 #include "base/log.h"
 #include "journeys.h"
