@@ -356,7 +356,7 @@ static void migrate_both(struct db *both[2])
 {
     pthread_t threads[2];
     void *fine[2];
-    struct db_options options = { .path = path, .lock_timeout_ms = 20000 };
+    struct db_options options = { .path = path, .lock_timeout_ms = 600000 };
     for (int i = 0; i < 2; i++)
         cr_assert_eq(db_open(&options, &both[i]), 0);
     for (int i = 0; i < 2; i++)

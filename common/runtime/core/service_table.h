@@ -6,6 +6,8 @@
  * without apply. 0; -ERR_INTERNAL names the row. Called before anything is started with it. */
 int service_check(const struct service *service);
 
+const char *service_version(const struct service *service);
+
 /* Our own log, as others see it. Borrows from the service. */
 struct source service_as_source(const struct service *service);
 
