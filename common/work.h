@@ -1,39 +1,40 @@
-/* Work: what a service must have done outside the mesh, by somebody who may be slow, silent or
- * away: a card is charged, a parcel is fetched, a letter is sent.
+/* Work: what a service must have done outside the mesh, by a party that may be slow, silent or
+ * unreachable: charge a card, fetch a parcel, send a letter.
  *
- * The service describes each kind of it once (struct work_type): what is open, how it is asked for,
- * what an answer means, and what happens at the deadline. The runtime keeps a work list for each
- * type: it remembers what is due, in flight and resting, asks again when no answer comes, later and
- * later, stays within the limits, and finds everything in the tables again after a restart.
+ * The service describes each type of work once (struct work_type): what is open, how it is asked
+ * for, what an answer means, and what happens at the deadline. The runtime keeps a work list for
+ * each type. The list remembers what is due, in flight and resting, retries with a growing
+ * back-off, keeps its limits, and finds all open work in the tables again after a restart.
  *
  *                       ask(): 0              answered(): 0
  *     found ──► due ──────────────► in flight ─────────────► done
  *                ▲ │                    │
- *     time is up │ │ ask(): WORK_AGAIN  │ no answer, or answered(): WORK_AGAIN
- *                │ ▼                    │
+ *   back-off is  │ │ ask(): WORK_AGAIN  │ no answer, or answered(): WORK_AGAIN
+ *          over  │ ▼                    │
  *               resting ◄───────────────┘
  *
  *     in each state, when the deadline passes: expired(), done
  *
  * A piece of work is known by its key and number, such as an order's id and the attempt to charge
- * it. Three promises, and what they ask of the service:
+ * it. What the runtime promises, and what the service must do for it:
  *
- *  - A piece is asked for at least once, and perhaps again though it was done: an answer gets lost,
- *    a restart forgets. So whoever does it must know a piece by key and number as well.
- *  - An answer belongs to the piece and not to the call: whatever comes for key and number is passed
- *    to answered(), late, twice, and after a restart, too. So answered() looks at the tables, which
- *    decide, and does nothing where nothing is to be done.
- *  - A work list is memory only. What is open stands in the tables, and find() finds it there; what
- *    does not, was given by work_add() and is lost with the process.
+ *  - At least once. A piece can be asked for again although it was done, because its answer was lost
+ *    or the process restarted. Key and number are the idempotency key for the party that does it.
+ *  - The answer belongs to the piece and not to the call. Each answer for the key and number is
+ *    passed to answered(): a late one, a second one, one after a restart. answered() decides by the
+ *    tables, and does nothing when the piece is no longer open.
+ *  - The list is memory only. Open work is in the tables, where find() finds it. A piece given by
+ *    work_add() alone is lost with the process.
  *
- * All functions run on the writer thread, in the transaction of one step or one answer; ask(),
- * answered() and expired() may emit events. Nothing here reads a clock: time is journey_now_ms().
+ * All functions run on the writer thread, in the transaction of one step or one answer. ask(),
+ * answered() and expired() may emit events. None of them reads a clock: the time is
+ * journey_now_ms().
  */
 #pragma once
 #include "journey.h"
 
 #define WORK_KEY_SIZE 64   /* of a key, with its NUL */
-#define WORK_PAGE_MAX 256  /* pieces of one page, and pieces looked at in one step */
+#define WORK_PAGE_MAX 256  /* pieces that one step takes from a page, and that it looks at */
 #define WORK_SOURCES_MAX 4 /* of one type */
 #define WORK_TYPES_MAX 8   /* of one service */
 
@@ -55,7 +56,7 @@ struct work {
  * is undone, and the lists begin anew from the tables). */
 enum work_refusal {
     WORK_AGAIN = 1, /* not now: it rests, and is asked for later */
-    WORK_GONE,      /* nobody wants it any more: it is forgotten */
+    WORK_GONE,      /* no longer open: the list drops it */
 };
 
 /* ---- What is open ---------------------------------------------------------------------------- */
@@ -136,7 +137,7 @@ struct work_type {
      * < 0. NULL: whatever the answer is, the piece is done. */
     int (*answered)(struct journey *j, const struct work *work, const void *body);
 
-    /* The deadline has passed before the piece was done. 0 or < 0. NULL: it is forgotten. */
+    /* The deadline has passed before the piece was done. 0 or < 0. NULL: the list drops it. */
     int (*expired)(struct journey *j, const struct work *work);
 };
 

@@ -66,8 +66,8 @@ now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
 # longer, and only a condition that never comes true may reach the limit of its wait.
 PATIENCE=${JOURNEY_PATIENCE:-1}
 
-# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after PATIENCE times
-# the seconds.
+# wait_until SECONDS COMMAND…: runs the command every 50 ms until it succeeds; 1 after PATIENCE
+# times the seconds.
 wait_until() {
     local end=$((SECONDS + $1 * PATIENCE + 1))
     shift
@@ -77,8 +77,9 @@ wait_until() {
     done
 }
 
-# slower NUMBER: a timeout that may pass, or a limit of a measured time, scaled by the load (runnable
-# processes per processor) and by JOURNEY_SLOWER, which tests of a build with sanitizers set.
+# slower NUMBER: a timeout that may pass, or a limit of a measured time, scaled by the load
+# (runnable processes per processor) and by JOURNEY_SLOWER, which tests of a build with sanitizers
+# set.
 slower() {
     local minute running wanted
     read -r minute _ _ running _ </proc/loadavg
@@ -166,8 +167,8 @@ process_state() {
 # ---- The nats CLI, with its own configuration folder, so that a user's contexts stay untouched ---
 
 # ask SUBJECT BODY [OPTION…]: sends a request and prints the reply's body alone; 1 without a reply
-# within ASK_S seconds, scaled by the load. The CLI takes {{ in a body as a template; our bodies have
-# none.
+# within ASK_S seconds, scaled by the load. The CLI takes {{ in a body as a template; our bodies
+# have none.
 ask() {
     local subject=$1 body=$2 reply
     shift 2

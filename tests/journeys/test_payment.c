@@ -1,5 +1,5 @@
 /* What happens to an order after it was placed: the whole life of its payment, with a provider that
- * the story plays (option payment=nats), and with the sandbox. Rules P1 to P4:
+ * the story plays (option payment=nats), and with the sandbox. Rules P1 and P2:
  * order-svc/take_payment.c. */
 #include "service.h"
 #include "shop.h"
@@ -224,7 +224,7 @@ Test(payment, sandbox)
     RUN_ALL(stories);
 }
 
-/* ---- Bounds (P3, P4) ------------------------------------------------------------------------- */
+/* ---- Bounds ---------------------------------------------------------------------------------- */
 
 #define TEN(x) x, x, x, x, x, x, x, x, x, x
 #define BERT_WITH(token)                                                                           \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ANSWER_SIZE 1024
+#define NS_PER_MS 1000000
 
 static void answer(struct world *world, const struct wire *request, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -54,6 +55,7 @@ static void create_stream(struct world *world, struct stream *stream, const stru
     if (!stream->exists) {
         stream_create(world, stream);
         stream->max_bytes = wire_member(request, "\"max_bytes\":", -1);
+        stream->duplicate_window_ms = wire_member(request, "\"duplicate_window\":", 0) / NS_PER_MS;
         stream->replicas = wire_member(request, "\"num_replicas\":", 1);
     }
     describe_stream(world, stream, request);
@@ -202,6 +204,11 @@ static void serve(struct world *world, enum verb verb, struct stream *stream, co
                   const struct wire *request, struct sender_of from)
 {
     struct durable *durable = durable_of_name(stream, consumer, strlen(consumer));
+    if (!stream_is_led(world, stream)) {
+        if (verb != CONSUMER_NEXT && one_in(world, 2))
+            refuse(world, request, 503, 10008, "JetStream system temporarily unavailable");
+        return;
+    }
     if (verb == CONSUMER_NEXT) {
         durable_pull(world, stream, durable, request, from);
         return;

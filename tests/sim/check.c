@@ -1,9 +1,9 @@
 /* Check: is the world at rest, and is then everything as it was promised? By SQL of its own and by
  * what the customers remember, not by what the services say of themselves. The invariants: I1 to I3
  * by key, I4 and I6 by position, I12 by looking. I9 and I11 are in check_tables.c, I5 and I8 in
- * fold.c and history.c, I10 in load.c; I6, I7 and I14 are looked at with each message, too. The list
- * stands in docs/FAULTS-COVERED.md; what is violated as `contract` is an answer that does not fit its
- * schema. */
+ * fold.c and history.c, I10 in load.c; I6, I7 and I14 are looked at with each message, too. The
+ * list stands in docs/FAULTS-COVERED.md; what is violated as `contract` is an answer that does not
+ * fit its schema. */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>

@@ -84,7 +84,7 @@ static void serve(struct world *world, struct stream *stream, struct durable *du
 
 void durable_serve(struct world *world, struct stream *stream)
 {
-    for (int i = 0; i < DURABLES_MAX; i++)
+    for (int i = 0; i < DURABLES_MAX && stream_is_led(world, stream); i++)
         if (stream->durables[i].exists)
             serve(world, stream, &stream->durables[i]);
 }
@@ -131,7 +131,7 @@ void durable_ack(struct world *world, const char *subject)
     struct stream *stream = stream_of_name(world, delivery.stream, strlen(delivery.stream));
     struct durable *durable =
         stream ? durable_of_name(stream, delivery.consumer, strlen(delivery.consumer)) : NULL;
-    if (!durable || delivery.stream_sequence <= durable->acked ||
+    if (!durable || !stream_is_led(world, stream) || delivery.stream_sequence <= durable->acked ||
         delivery.stream_sequence > durable->delivered)
         return;
     durable->acked = delivery.stream_sequence;

@@ -252,6 +252,13 @@ static _Bool fill_stream(struct world *world)
     return stream->exists;
 }
 
+static _Bool change_leader(struct world *world)
+{
+    struct stream *stream = &world->server.streams[draw(world, STREAMS_MAX)];
+    stream_change_leader(world, stream, 1 + draw(world, 5000));
+    return stream->exists;
+}
+
 /* ---- The durable ----------------------------------------------------------------------------- */
 
 static struct durable *any_durable(struct stream *stream, struct world *world)
@@ -357,6 +364,7 @@ static const struct {
     { "stream loses its middle", lose_middle, 6 },
     { "stream loses its last message", lose_last, 3 },
     { "stream full", fill_stream, 4 },
+    { "stream changes its leader", change_leader, 4 },
     { "durable deleted", delete_durable, 4 },
     { "durable delivers again", redeliver, 5 },
     { "durable ahead", move_durable_ahead, 3 },
@@ -416,7 +424,7 @@ void faults_end(struct world *world)
     world->net.garble_until_ms = 0;
     world->bug.until_ms = 0;
     for (int i = 0; i < STREAMS_MAX; i++)
-        world->server.streams[i].full_until_ms = 0;
+        world->server.streams[i].full_until_ms = world->server.streams[i].leaderless_until_ms = 0;
     for (int i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
         node->clock_ms = node->clock_max_ms; /* deadlines that were set by it must come */

@@ -37,8 +37,36 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
             .subject = subject, .reply = reply, .data = body, .data_length = strlen(body) }));
 }
 
+/* The end of the stream is gone, and its sequences had run ahead of the positions: the server's
+ * counts look as if the log had lost events, too, and the relay waits for a person. Who knows the
+ * log for whole keeps it. Any other fork is one that must not be. */
+static _Bool looks_longer(const struct world *world, int log)
+{
+    const struct stream *stream = &world->server.streams[log];
+    int64_t sequence = stream->last;
+    while (sequence > 0 && !stream_at(stream, sequence))
+        sequence--;
+    int64_t newest = sequence > 0 ? stream->at[sequence].position : 0;
+    return newest + stream->last - sequence > world->logs[log].count;
+}
+
+static void resolve_forks(struct world *world)
+{
+    for (int i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        if (!node->runs || node_relay(node)->state != RELAY_FORKED || !world->server.is_up ||
+            !stream_may_go(world, node->log) || !looks_longer(world, node->log))
+            continue;
+        tell(world, "the operator keeps the log of %s", node->service->name);
+        node_crash(world, node, 0);
+        stream_delete(world, &world->server.streams[node->log], 1);
+        world->operator.resolved++;
+    }
+}
+
 void operator_act(struct world *world)
 {
+    resolve_forks(world);
     int log = (int)draw(world, LOGS);
     if (world->adversary.is_there)
         adversary_undo(world);

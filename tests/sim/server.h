@@ -2,8 +2,8 @@
  * JSON, as real servers were seen to behave (CONVENTIONS, JetStream): a stream takes a message only
  * after the one that it is told to expect; sequences are never used twice in one incarnation; a
  * durable delivers what its pulls ask for, remembers what was acknowledged, and one that is ahead
- * of its stream delivers nothing. What it leaves out: duplicates by message id, and deliveries that
- * come again by themselves when they are not acknowledged in time.
+ * of its stream delivers nothing; while a stream changes its leader nobody answers for it. What it
+ * leaves out: deliveries that come again by themselves when they are not acknowledged in time.
  *
  *   server.c    connections, subscriptions, queue groups, who gets what
  *   stream.c    what a stream stores, and what damages it
@@ -52,6 +52,12 @@ struct stored {
     _Bool unreadable;  /* damaged on the disk: counted, and neither delivered nor given */
 };
 
+#define RECENT_MAX 256
+struct recent { /* a message id that is remembered for the duplicate window */
+    uint64_t id;
+    int64_t sequence, at_ms;
+};
+
 struct stream {
     const char *name, *prefix; /* "ORDER", "evt.order." */
     _Bool exists;
@@ -60,6 +66,10 @@ struct stream {
     int64_t capacity, full_until_ms; /* largest last sequence that is taken; until then */
     struct stored *at;               /* by sequence */
     int64_t room;
+    int64_t leaderless_until_ms, unheard; /* until then; so many more are stored, and nobody told */
+    int64_t duplicate_window_ms;
+    struct recent recent[RECENT_MAX]; /* the newest ids, a ring */
+    int recent_at;
     int64_t in_order; /* positions 1..in_order stand here in this order (I6) */
     struct durable durables[DURABLES_MAX];
 };
@@ -108,7 +118,10 @@ void stream_delete(struct world *world, struct stream *stream, _Bool told);
 void stream_publish(struct world *world, struct stream *stream, struct wire *wire);
 const struct stored *stream_at(const struct stream *stream, int64_t sequence); /* NULL: not there */
 void stream_forget(struct stream *stream, int64_t sequence); /* is not there any more */
-void stream_cut(struct stream *stream, int64_t last);        /* nor all after this one */
+/* it looks for another leader for so long; what it has taken in last may be there, or not */
+void stream_change_leader(struct world *world, struct stream *stream, int64_t wait_ms);
+_Bool stream_is_led(const struct world *world, const struct stream *stream);
+void stream_cut(struct stream *stream, int64_t last); /* nor all after this one */
 void stream_purge(struct stream *stream);
 
 /* ---- durable.c ------------------------------------------------------------------------------ */

@@ -145,7 +145,7 @@ static void come_to_rest(struct world *world)
 }
 
 struct total {
-    int64_t runs, steps, faults, losses, events, accepted, refused, repeated, redriven;
+    int64_t runs, steps, faults, losses, events, accepted, refused, repeated, redriven, resolved;
     int64_t fault_counts[FAULTS_MAX];
     double simulated_s;
     uint64_t digest;
@@ -162,6 +162,7 @@ static void add_up(struct total *total, const struct world *world)
     total->refused += world->load.refused;
     total->repeated += world->load.repeated;
     total->redriven += world->operator.redriven;
+    total->resolved += world->operator.resolved;
     total->simulated_s += (double)world->now_ms / 1000;
     total->digest = (total->digest ^ world->digest ^ (uint64_t)world->steps) * 1099511628211u;
     for (int i = 0; i < FAULTS_MAX; i++)
@@ -205,11 +206,12 @@ static void report(const struct total *total, const struct wish *wish, double be
     double seconds = now_s() - begin_s;
     printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld "
            "events, %lld redriven; %lld requests accepted, %lld refused, %lld answered again; %lld "
-           "losses named; history %016llx\n",
+           "losses named, %lld forks resolved; history %016llx\n",
            (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
            (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
            (long long)total->redriven, (long long)total->accepted, (long long)total->refused,
-           (long long)total->repeated, (long long)total->losses, (unsigned long long)total->digest);
+           (long long)total->repeated, (long long)total->losses, (long long)total->resolved,
+           (unsigned long long)total->digest);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
             printf("  %-30s %lld\n", fault_name(i), (long long)total->fault_counts[i]);

@@ -87,6 +87,7 @@ void stream_create(struct world *world, struct stream *stream)
     stream->first = 1;
     stream->last = stream->in_order = 0;
     stream->created_ms = world->now_ms;
+    memset(stream->recent, 0, sizeof(stream->recent));
 }
 
 void stream_delete(struct world *world, struct stream *stream, _Bool told)
@@ -98,6 +99,29 @@ void stream_delete(struct world *world, struct stream *stream, _Bool told)
     stream->first = 1;
     stream->in_order = 0;
     stream->capacity = INT64_MAX;
+}
+
+/* ---- A stream's own leader ------------------------------------------------------------------- */
+
+#define UNHEARD_MAX 20
+
+_Bool stream_is_led(const struct world *world, const struct stream *stream)
+{
+    return world->now_ms >= stream->leaderless_until_ms;
+}
+
+void stream_change_leader(struct world *world, struct stream *stream, int64_t wait_ms)
+{
+    stream->leaderless_until_ms = world->now_ms + wait_ms;
+    stream->unheard = draw(world, UNHEARD_MAX);
+    for (int i = 0; i < DURABLES_MAX; i++) {
+        struct durable *durable = &stream->durables[i];
+        for (int p = 0; p < durable->pull_count && one_in(world, 2); p++)
+            server_status(world, durable->pulls[p].reply, "409 Leadership Change");
+        durable->pull_count = 0;
+        if (one_in(world, 2)) /* the new one does not know what was under way */
+            durable->delivered = durable->acked;
+    }
 }
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
@@ -113,13 +137,14 @@ static void refuse(struct world *world, const struct stream *stream, const struc
     server_reply(world, wire_reply(wire), json, (size_t)length);
 }
 
-static void acknowledge(struct world *world, const struct stream *stream, const struct wire *wire)
+static void acknowledge(struct world *world, const struct stream *stream, const struct wire *wire,
+                        int64_t sequence, _Bool is_duplicate)
 {
     char json[ERROR_SIZE];
     if (!*wire_reply(wire))
         return;
-    int length = snprintf(json, sizeof(json), "{\"stream\":\"%s\",\"seq\":%" PRId64 "}",
-                          stream->name, stream->last);
+    int length = snprintf(json, sizeof(json), "{\"stream\":\"%s\",\"seq\":%" PRId64 "%s}",
+                          stream->name, sequence, is_duplicate ? ",\"duplicate\":true" : "");
     server_reply(world, wire_reply(wire), json, (size_t)length);
 }
 
@@ -133,23 +158,66 @@ static void store(struct stream *stream, struct wire *wire, int64_t position)
     stream->messages++;
 }
 
-void stream_publish(struct world *world, struct stream *stream, struct wire *wire)
+/* 0: it has none. */
+static uint64_t id_of(const struct wire *wire)
 {
+    const char *text;
+    int length = wire_header(wire, "Nats-Msg-Id", &text);
+    uint64_t id = length > 0 ? 14695981039346656037u : 0;
+    for (int i = 0; i < length; i++)
+        id = (id ^ (unsigned char)text[i]) * 1099511628211u;
+    return id;
+}
+
+/* Its sequence, when it was stored within the duplicate window; 0. */
+static int64_t known_as(const struct world *world, const struct stream *stream, uint64_t id)
+{
+    for (int i = 0; id && i < RECENT_MAX; i++)
+        if (stream->recent[i].id == id &&
+            world->now_ms < stream->recent[i].at_ms + stream->duplicate_window_ms)
+            return stream->recent[i].sequence;
+    return 0;
+}
+
+/* As nats-server looks: first for a duplicate, then for what must come before. */
+static int try_to_store(struct world *world, struct stream *stream, struct wire *wire,
+                        char *ret_why, size_t size)
+{
+    int64_t expected = wire_header_number(wire, "Nats-Expected-Last-Sequence", -1);
     if (world->now_ms >= stream->full_until_ms)
         stream->capacity = INT64_MAX;
-    int64_t expected = wire_header_number(wire, "Nats-Expected-Last-Sequence", -1);
     if (expected >= 0 && expected != stream->last) {
-        char description[64];
-        snprintf(description, sizeof(description), "wrong last sequence: %" PRId64, stream->last);
-        refuse(world, stream, wire, 400, 10071, description);
-        return;
+        snprintf(ret_why, size, "wrong last sequence: %" PRId64, stream->last);
+        return 10071;
     }
     if (stream->last >= stream->capacity) {
-        refuse(world, stream, wire, 503, 10077, "maximum bytes exceeded");
-        return;
+        snprintf(ret_why, size, "maximum bytes exceeded");
+        return 10077;
     }
     store(stream, wire, wire_header_number(wire, "Journey-Position", 0));
-    acknowledge(world, stream, wire);
+    return 0;
+}
+
+void stream_publish(struct world *world, struct stream *stream, struct wire *wire)
+{
+    char why[64];
+    const uint64_t id = id_of(wire);
+    const _Bool is_heard = stream_is_led(world, stream);
+    if (!is_heard && stream->unheard-- <= 0)
+        return;
+    int64_t known = known_as(world, stream, id);
+    int error_code = known ? 0 : try_to_store(world, stream, wire, why, sizeof(why));
+    if (error_code) {
+        if (is_heard)
+            refuse(world, stream, wire, error_code == 10077 ? 503 : 400, error_code, why);
+        return;
+    }
+    if (is_heard)
+        acknowledge(world, stream, wire, known ? known : stream->last, known > 0);
+    if (known)
+        return;
+    stream->recent_at = (stream->recent_at + 1) % RECENT_MAX;
+    stream->recent[stream->recent_at] = (struct recent){ id, stream->last, world->now_ms };
     check_stored(world, stream, wire);
     durable_serve(world, stream);
 }

@@ -26,8 +26,8 @@
  *     dice are known; it reaches the world by bus.h, clock.h and SQLite's VFS, and nothing else
  *   - a process that is killed in the middle of a turn is_dead: it runs to the turn's end, and
  *     nothing that it does until then has an effect on anybody
- *   - everybody draws from world->random, in steps, and nobody decides by an address, by the time of
- *     day or by the machine's dice: the same seed is the same run, byte for byte
+ *   - everybody draws from world->random, in steps, and nobody decides by an address, by the time
+ *     of day or by the machine's dice: the same seed is the same run, byte for byte
  *   - faults.c breaks things; history.c reads from the files what was committed, and check.c and
  *     fold.c say whether what is left is right: no check asks a service what it thinks of itself
  *     where the world can see it
@@ -57,7 +57,7 @@ struct history {
     int64_t restores;  /* how often its database was lost or restored */
 };
 
-/* ---- A process -------------------------------------------------------------------------------- */
+/* ---- A process ------------------------------------------------------------------------------- */
 
 struct node {
     struct world *world;
@@ -94,7 +94,7 @@ struct node {
     int64_t copy_head;
 };
 
-/* ---- Customers, provider, operator, adversary -------------------------------------------------- */
+/* ---- Customers, provider, operator, adversary ------------------------------------------------- */
 
 enum request_kind {
     REQUEST_PRODUCT,
@@ -160,7 +160,7 @@ struct provider {
 struct operator
 {
     int64_t next_ms;
-    int64_t asked, redriven, pages, statistics; /* counters */
+    int64_t asked, redriven, resolved; /* counters */
 };
 
 struct adversary {

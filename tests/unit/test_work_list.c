@@ -224,6 +224,16 @@ Test(work_list, looks_again_when_find_wants_to)
     stage_end();
 }
 
+Test(work_list, looks_no_more_often_than_each_10_ms)
+{
+    stage_begin(&plain, 2, 0);
+    stage.looks_at_once = 1;
+    stage_observe("");
+    stage_settle();
+    cr_assert_eq(work_list_due_ms(&stage.list, stage.now_ms), stage.now_ms + 10);
+    stage_end();
+}
+
 Test(work_list, passes_on_the_row_that_was_read_and_only_then)
 {
     stage_begin(&plain, 2, 0);

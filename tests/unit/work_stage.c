@@ -24,6 +24,8 @@ int stage_find(struct journey *j, struct work_page *page)
 {
     (void)j;
     page->look_ms = stage.look_ms > stage.now_ms ? stage.look_ms : INT64_MAX;
+    if (stage.looks_at_once)
+        page->look_ms = 0;
     for (int64_t i = page->after; i < stage.row_count && page->count < page->max; i++)
         if (stage.rows[i].is_open)
             page->found[page->count++] = (struct work_found){

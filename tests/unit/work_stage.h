@@ -21,6 +21,7 @@ struct stage {
     struct work_limits limits;
     int asks, answers;    /* what ask() and answered() say */
     _Bool reads_rows;     /* find() gives rows */
+    _Bool looks_at_once;  /* find() wants to begin anew in the past */
     const void *seen_row; /* that ask() was given */
     char happened[4096];
     struct work_list list;

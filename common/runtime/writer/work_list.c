@@ -10,11 +10,17 @@
 #define IN_FLIGHT_MAX 65536
 #define TIME_MAX_MS (3600 * 1000)
 #define GRACE_MS 5000 /* past the time-out, before an answer counts as lost inside */
-#define FIND_ANEW_MS 1000
+#define RESCAN_MS 1000
+#define LOOK_MIN_MS 10 /* a source does not begin anew more often, whatever it wants */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 /* ---- Beginning, ending ----------------------------------------------------------------------- */
@@ -46,7 +52,7 @@ static int read_limits(struct work_list *list, struct journey *j)
     return trace(r);
 }
 
-static void begin_anew(struct work_source_state *state)
+static void source_rewind(struct work_source_state *state)
 {
     state->after = state->mark;
     state->after_key[0] = '\0';
@@ -65,13 +71,13 @@ static int source_init(struct work_source_state *state, const struct work_source
             return fail(ERR_MEMORY, "no memory for the keys of opened work");
     }
     int r = source->mark_read ? source->mark_read(j, &state->mark) : 0;
-    begin_anew(state);
+    source_rewind(state);
     return trace(r);
 }
 
 int work_list_init(struct work_list *list, const struct work_type *type, struct journey *j)
 {
-    *list = (struct work_list){ .type = type, .find_anew_ms = INT64_MAX };
+    *list = (struct work_list){ .type = type, .rescan_ms = INT64_MAX };
     int r = read_limits(list, j);
     if (r == 0)
         r = work_queue_init(&list->queue, type->name, list->limits.open_max,
@@ -115,14 +121,14 @@ static _Bool has_more(const struct work_list *list)
     return 0;
 }
 
-/* Later and later; or not from here, when it is silent for long and others wait for its place. */
+/* Back-off; or eviction, see work_list.h. */
 static void rest(struct work_list *list, struct piece *piece, int64_t now_ms)
 {
     int64_t rest_ms = piece_backoff_ms(piece, list->limits.backoff_min_ms,
                                        list->limits.backoff_max_ms);
     if (piece->is_in_tables && !list->type->in_order && list->queue.open == list->queue.open_max &&
         rest_ms >= list->limits.backoff_max_ms / 2 && has_more(list)) {
-        list->has_forgotten = 1;
+        list->has_evicted = 1;
         work_queue_remove(&list->queue, piece);
         return;
     }
@@ -204,14 +210,14 @@ static int prepare(struct work_source_state *state, struct journey *j)
         r = state->source->prepare(j, state->keys[i]);
     state->prepares_all = 0;
     state->key_count = 0;
-    begin_anew(state);
+    source_rewind(state);
     return trace(r);
 }
 
 static int find(struct work_list *list, struct work_source_state *state, struct journey *j)
 {
     if (state->look_ms <= j->now_ms)
-        begin_anew(state);
+        source_rewind(state);
     const int wanted = room(list);
     if (!state->has_more || wanted <= 0)
         return 0;
@@ -229,11 +235,12 @@ static int find(struct work_list *list, struct work_source_state *state, struct 
         r = take_up(list, j, &pieces[i]);
     if (r < 0)
         return trace(r);
-    state->look_ms = page.look_ms;
+    state->look_ms = later(page.look_ms, j->now_ms + LOOK_MIN_MS);
     state->has_more = page.count > count;
     if (count > 0) {
         state->after = pieces[count - 1].place;
-        strcpy(state->after_key, pieces[count - 1].key); /* take_up() has measured it */
+        const char *key = pieces[count - 1].key; /* take_up() has measured it */
+        memcpy(state->after_key, key, strlen(key) + 1);
     }
     return 0;
 }
@@ -243,16 +250,16 @@ static int find_all(struct work_list *list, struct journey *j)
     int r = 0;
     for (int i = 0; i < list->source_count && r == 0; i++)
         r = prepare(&list->sources[i], j);
-    if (list->find_anew_ms <= j->now_ms) {
-        list->find_anew_ms = INT64_MAX;
+    if (list->rescan_ms <= j->now_ms) {
+        list->rescan_ms = INT64_MAX;
         for (int i = 0; i < list->source_count; i++)
-            begin_anew(&list->sources[i]);
+            source_rewind(&list->sources[i]);
     }
     for (int i = 0; i < list->source_count && r == 0; i++)
         r = find(list, &list->sources[i], j);
-    if (r == 0 && list->has_forgotten && !has_more(list)) {
-        list->has_forgotten = 0;
-        list->find_anew_ms = j->now_ms + FIND_ANEW_MS;
+    if (r == 0 && list->has_evicted && !has_more(list)) {
+        list->has_evicted = 0;
+        list->rescan_ms = j->now_ms + RESCAN_MS;
     }
     return trace(r);
 }
@@ -295,7 +302,7 @@ static int look_at_all_due(struct work_list *list, struct journey *j)
  * fewer. */
 static int move_marks(struct work_list *list, struct journey *j)
 {
-    if (list->queue.open > 0 || list->has_forgotten || list->find_anew_ms != INT64_MAX)
+    if (list->queue.open > 0 || list->has_evicted || list->rescan_ms != INT64_MAX)
         return 0;
     int r = 0;
     for (int i = 0; i < list->source_count && r == 0; i++) {
@@ -323,7 +330,7 @@ int64_t work_list_due_ms(const struct work_list *list, int64_t now_ms)
 {
     if (has_more(list) && room(list) > 0)
         return now_ms;
-    int64_t due_ms = earlier(list->find_anew_ms, work_queue_due_ms(&list->queue));
+    int64_t due_ms = earlier(list->rescan_ms, work_queue_due_ms(&list->queue));
     for (int i = 0; i < list->source_count; i++)
         due_ms = earlier(due_ms, list->sources[i].look_ms);
     return due_ms;

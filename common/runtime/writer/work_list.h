@@ -12,9 +12,9 @@
  * Each of them does a bounded amount in one step; what is left is due at once.
  *
  * Pieces that find no room wait in the tables. When others wait there and the memory is full, a
- * piece that has been silent for long makes room (it rests for half of the longest time or more):
- * it is forgotten, and the sources begin anew a second after they have come to their end. A piece
- * that no source finds again (work_add) is never forgotten so, nor is one of a type in order.
+ * piece without an answer is evicted once its back-off has reached half of the maximum; a second
+ * after the sources have come to their end, all are scanned once more, and find it again. A piece
+ * that no source finds (work_add) is never evicted, nor is one of a type in order.
  */
 #pragma once
 #include "runtime/core/context.h"
@@ -40,8 +40,8 @@ struct work_list {
     struct work_queue queue;
     struct work_source_state sources[WORK_SOURCES_MAX];
     int source_count;
-    _Bool has_forgotten;  /* pieces that the tables still have */
-    int64_t find_anew_ms; /* when the sources begin anew because of that; INT64_MAX: never */
+    _Bool has_evicted;    /* pieces that the tables still have */
+    int64_t rescan_ms;    /* when the sources begin anew because of that; INT64_MAX: never */
     _Bool is_unreachable; /* whoever does it; for one log line at each change */
     int64_t asked, answered, late, expired; /* since the start: calls, and answers to them */
 };

@@ -29,7 +29,7 @@ struct piece {
     char key[WORK_KEY_SIZE];
     int64_t number;
     enum piece_state state;
-    _Bool is_in_tables; /* find() finds it again, so it may be forgotten */
+    _Bool is_in_tables; /* find() finds it again, so it may be evicted */
     int tries;          /* how often it has rested */
     int64_t due_ms;     /* when to look at it again, in each state */
     int64_t until_ms;   /* its deadline; INT64_MAX: none */

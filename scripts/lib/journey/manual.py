@@ -5,9 +5,10 @@ USAGE
     scripts/lib/journey/manual.py PROGRAM man|bash|zsh [OUTPUT]
 
 WHAT IT DOES
-    Runs PROGRAM --help, whose text has the form of all help texts here: `name - what it is`, then sections in capitals at
-    the left, sub-commands in USAGE, options as `--name VALUE`, where the value may be FILE, DIR or one|of|these, which the
-    completions offer. So there is one text, and the others follow it.
+    Runs PROGRAM --help, whose text has the form of all help texts here: `name - what it is`, then
+    sections in capitals at the left, sub-commands in USAGE, options as `--name VALUE`, where the
+    value may be FILE, DIR or one|of|these, which the completions offer. So there is one text, and
+    the others follow it.
 
 EXAMPLE
     scripts/lib/journey/manual.py build-release/order-svc/order-svc man | man -l -
@@ -28,7 +29,8 @@ class Help:
 
     def __init__(self, program):
         self.name = os.path.basename(program)
-        done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True,
+                              stdin=subprocess.DEVNULL)
         lines = done.stdout.rstrip().splitlines()
         self.summary = lines[0].split(" - ", 1)[1]
         self.sections, title = {}, None
@@ -39,22 +41,26 @@ class Help:
             elif title:
                 self.sections[title].append(line)
         self.options = self.read_options()
-        usage = re.findall(re.escape(self.name) + r"(?: \[OPTIONS\])? ([a-z][a-z-]+)\b", "\n".join(self.sections.get("USAGE", [])))
+        usage = re.findall(re.escape(self.name) + r"(?: \[OPTIONS\])? ([a-z][a-z-]+)\b",
+                           "\n".join(self.sections.get("USAGE", [])))
         self.commands = list(dict.fromkeys(usage))
 
     def read_options(self):
-        """(name, the value that it takes or None, its first line of help); those of a sub-command stand in its line of USAGE."""
+        """(name, the value that it takes or None, its first line of help); those of a sub-command
+        stand in its line of USAGE."""
         found, lines = [], self.sections.get("OPTIONS", [])
         for i, line in enumerate(lines):
             match = OPTION.match(line)
             if not match:
                 continue
             rest = match[3].strip()
-            help_line = rest if rest and not rest.startswith(",") else lines[i + 1].strip() if i + 1 < len(lines) else ""
+            below = lines[i + 1].strip() if i + 1 < len(lines) else ""
+            help_line = rest if rest and not rest.startswith(",") else below
             found.append((match[1], match[2], help_line))
         known = {name for name, _, _ in found}
         for line in self.sections.get("USAGE", []):
-            found += [(name, value, TABLE_GAP.split(line)[-1]) for name, value in re.findall(rf"--([a-z-]+) {VALUE}", line)
+            found += [(name, value, TABLE_GAP.split(line)[-1])
+                      for name, value in re.findall(rf"--([a-z-]+) {VALUE}", line)
                       if name not in known]
         return found
 
@@ -69,7 +75,8 @@ def escape(text):
 def man_options(lines):
     out = []
     for line in lines:
-        if OPTION.match(line) or (line.startswith("  ") and not line.startswith("   ") and line.strip()):
+        if OPTION.match(line) or (line.startswith("  ") and not line.startswith("   ")
+                                  and line.strip()):
             tag, *rest = TABLE_GAP.split(line.strip(), maxsplit=1)
             out += [".TP", ".B " + escape(tag)] + [escape(text) for text in rest]
         elif line.strip():
@@ -84,7 +91,8 @@ def man_text(lines):
     def end():
         if paragraph:
             keep = any(TABLE.search(line.strip()) or line.startswith("     ") for line in paragraph)
-            out.extend([".PP"] + ([".nf"] if keep else []) + [escape(line.rstrip() if keep else line.strip()) for line in paragraph]
+            out.extend([".PP"] + ([".nf"] if keep else [])
+                       + [escape(line.rstrip() if keep else line.strip()) for line in paragraph]
                        + ([".fi"] if keep else []))
             paragraph.clear()
     for line in lines:
@@ -97,9 +105,11 @@ def man_text(lines):
 
 
 def man(page):
-    out = [f'.TH {page.name.upper()} 1', ".SH NAME", f"{escape(page.name)} \\- {escape(page.summary)}"]
+    out = [f'.TH {page.name.upper()} 1', ".SH NAME",
+           f"{escape(page.name)} \\- {escape(page.summary)}"]
     for title, lines in page.sections.items():
-        out.append(".SH " + {"USAGE": "SYNOPSIS", "WHAT IT DOES": "DESCRIPTION", "EXIT CODES": '"EXIT STATUS"'}.get(title, f'"{title}"'))
+        out.append(".SH " + {"USAGE": "SYNOPSIS", "WHAT IT DOES": "DESCRIPTION",
+                             "EXIT CODES": '"EXIT STATUS"'}.get(title, f'"{title}"'))
         if title == "USAGE":
             out += [".nf"] + [escape(line.strip()) for line in lines if line.strip()] + [".fi"]
         else:
@@ -110,13 +120,16 @@ def man(page):
 # ---- Completion ----------------------------------------------------------------------------------
 
 def bash_values(page):
-    """What may follow an option that takes a value: files, folders, one of a few words, or what only the user knows."""
+    """What may follow an option that takes a value: files, folders, one of a few words, or what
+    only the user knows."""
     offers = {}
     for name, value, _ in page.options:
         if value:
-            offer = {"FILE": "-f", "DIR": "-d"}.get(value, f'-W "{value.replace("|", " ")}"' if "|" in value else "")
+            words = f'-W "{value.replace("|", " ")}"' if "|" in value else ""
+            offer = {"FILE": "-f", "DIR": "-d"}.get(value, words)
             offers.setdefault(offer, []).append("--" + name)
-    return "\n".join(f"        {'|'.join(names)}) " + (f'mapfile -t COMPREPLY < <(compgen {offer} -- "$word"); ' if offer else "")
+    return "\n".join(f"        {'|'.join(names)}) "
+                     + (f'mapfile -t COMPREPLY < <(compgen {offer} -- "$word"); ' if offer else "")
                      + "return ;;" for offer, names in offers.items())
 
 
@@ -133,7 +146,8 @@ def bash(page):
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "{options}" -- "$word")
     else
-        mapfile -t COMPREPLY < <(compgen -W "{' '.join(page.commands)}" -- "$word"; compgen -f -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "{' '.join(page.commands)}" -- "$word"
+            compgen -f -- "$word")
     fi
 }}
 complete -o filenames -F {function} {page.name}
@@ -144,12 +158,16 @@ def zsh(page):
     def quoted(text):
         return text.replace("'", "'\\''").replace("[", "(").replace("]", ")").replace(":", "\\:")
     def action(value):
-        return {"FILE": "_files", "DIR": "_files -/"}.get(value, f"({value.replace('|', ' ')})" if "|" in value else " ")
-    rows = [f"  '--{name}=[{quoted(text)}]:{quoted(value)}:{action(value)}'" if value else f"  '--{name}[{quoted(text)}]'"
+        words = f"({value.replace('|', ' ')})" if "|" in value else " "
+        return {"FILE": "_files", "DIR": "_files -/"}.get(value, words)
+    rows = [f"  '--{name}=[{quoted(text)}]:{quoted(value)}:{action(value)}'" if value
+            else f"  '--{name}[{quoted(text)}]'"
             for name, value, text in page.options]
-    rows.append(f"  '1:command:({' '.join(page.commands)})'" if page.commands else "  '*:file:_files'")
+    rows.append(f"  '1:command:({' '.join(page.commands)})'" if page.commands
+                else "  '*:file:_files'")
     rows.append("  '*:argument:_files'" if page.commands else "")
-    return f"#compdef {page.name}\n# Made from its --help.\n_arguments \\\n" + " \\\n".join(row for row in rows if row) + "\n"
+    text = " \\\n".join(row for row in rows if row)
+    return f"#compdef {page.name}\n# Made from its --help.\n_arguments \\\n{text}\n"
 
 
 def main():

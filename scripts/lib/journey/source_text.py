@@ -1,5 +1,5 @@
-"""Source text: what scripts/dev/style wants of every text in the tree, whatever its language: lines of
-100 columns, a reason at each suppression, and the formatter's layout of C."""
+"""Source text: what scripts/dev/style wants of every text in the tree, whatever its language: lines
+of 100 columns, a reason at each suppression, and the formatter's layout of C."""
 import os
 import re
 import shutil
@@ -48,7 +48,7 @@ def language_of(root, path):
 
 
 def prose_lines(lines):
-    """(number, line) of the prose of a Markdown document: no table, code block, heading's target."""
+    """(number, line) of the prose of a Markdown document: no table, code block or picture."""
     inside = False
     for number, line in enumerate(lines, 1):
         if line.lstrip().startswith("```"):
