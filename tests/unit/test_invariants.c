@@ -32,7 +32,7 @@ static _Bool aborts(void (*check)(void))
         cr_expect(aborts(check), "planted: " #what); \
     } while (0)
 
-/* ---- Relay ------------------------------------------------------------------------------------- */
+/* ---- Relay ----------------------------------------------------------------------------------- */
 
 static struct relay relay;
 
@@ -49,15 +49,15 @@ static void make_relay(void)
     relay_init(&relay, &config, 9);
     relay_connected(&relay, 1);
     relay_next(&relay, 1);
-    relay_tail(&relay,
-               &(struct relay_tail){ .exists = 1,
-                                     .first_sequence = 1,
-                                     .last_sequence = 3,
-                                     .messages = 3,
-                                     .has_last = 1,
-                                     .is_ours = 1,
-                                     .position = 3 },
-               1);
+    relay_looked(&relay,
+                 &(struct relay_tail){ .exists = 1,
+                                       .first_sequence = 1,
+                                       .last_sequence = 3,
+                                       .messages = 3,
+                                       .has_last = 1,
+                                       .is_ours = 1,
+                                       .position = 3 },
+                 1);
     cr_assert_eq(relay_next(&relay, 1).kind, RELAY_PUBLISH);
     cr_assert_eq(relay.sent - relay.published, 2);
 }
@@ -87,7 +87,7 @@ Test(invariants, of_the_relay, .init = make_relay)
     planted(relay.reason = NULL, check_relay); /* R5 */
 }
 
-/* ---- Feed -------------------------------------------------------------------------------------- */
+/* ---- Feed ------------------------------------------------------------------------------------ */
 
 static struct feed feed;
 
@@ -102,15 +102,15 @@ static void make_feed(void)
     feed_init(&feed, &feed_defaults, 5);
     feed_connected(&feed);
     feed_next(&feed, 1);
-    feed_info(&feed,
-              &(struct feed_info){ .stream_exists = 1,
-                                   .last_sequence = 9,
-                                   .last_position = 9,
-                                   .durable_exists = 1,
-                                   .acked_sequence = 5,
-                                   .delivered_sequence = 5,
-                                   .pending = 4 },
-              1);
+    feed_looked(&feed,
+                &(struct feed_info){ .stream_exists = 1,
+                                     .last_sequence = 9,
+                                     .last_position = 9,
+                                     .durable_exists = 1,
+                                     .acked_sequence = 5,
+                                     .delivered_sequence = 5,
+                                     .pending = 4 },
+                1);
     cr_assert_eq(feed_next(&feed, 1).kind, FEED_PULL);
 }
 
@@ -136,7 +136,7 @@ Test(invariants, of_a_feed, .init = make_feed)
     planted(feed.reason = NULL, check_feed); /* F4 */
 }
 
-/* ---- Inbox ------------------------------------------------------------------------------------- */
+/* ---- Inbox ----------------------------------------------------------------------------------- */
 
 static struct inbox inbox;
 
@@ -163,7 +163,7 @@ Test(invariants, of_the_inbox)
     inbox_deinit(&inbox);
 }
 
-/* ---- Readers ----------------------------------------------------------------------------------- */
+/* ---- Readers --------------------------------------------------------------------------------- */
 
 static struct readers readers;
 
@@ -202,7 +202,7 @@ Test(invariants, of_the_readers)
     readers_deinit(&readers);
 }
 
-/* ---- Loop and process -------------------------------------------------------------------------- */
+/* ---- Loop and process ------------------------------------------------------------------------ */
 
 static struct loop loop;
 static struct item late = { .kind = ITEM_ANSWER };
@@ -238,7 +238,7 @@ Test(invariants, of_the_loop_and_the_process)
     planted(loop.process.delayed_count = 0, check_loop); /* P3 */
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 static struct thread_owner owner;
 

@@ -14,7 +14,7 @@ Test(outbound, an_answer_says_what_it_answers)
 {
     reply_subject subject;
     int64_t epoch = 0, number = 0;
-    struct question read, asked = { .asker = ASKER_FEED + 7, .step = 's', .epoch = 12, .n = -3 };
+    struct reply_tag read, asked = { .part = PART_FEED + 7, .step = 's', .epoch = 12, .n = -3 };
     reply_subject_of_ack(subject, INBOX, 5, 17);
     cr_assert_str_eq(subject, INBOX ".a.5.17");
     cr_assert(reply_subject_read_ack(subject, INBOX, &epoch, &number));
@@ -23,10 +23,10 @@ Test(outbound, an_answer_says_what_it_answers)
     cr_assert_str_eq(subject, INBOX ".f.2.9.1000");
     cr_assert(reply_subject_read_pull(subject, INBOX, &epoch, &number));
     cr_assert(epoch == 9 && number == 1000);
-    reply_subject_of_question(subject, INBOX, &asked);
+    reply_subject_of_request(subject, INBOX, &asked);
     cr_assert_str_eq(subject, INBOX ".q.7.s.12.-3");
-    cr_assert(reply_subject_read_question(subject, INBOX, &read));
-    cr_assert(read.asker == '7' && read.step == 's' && read.epoch == 12 && read.n == -3);
+    cr_assert(reply_subject_read_request(subject, INBOX, &read));
+    cr_assert(read.part == '7' && read.step == 's' && read.epoch == 12 && read.n == -3);
 }
 
 Test(outbound, what_is_no_answer_of_ours_is_not_read)
@@ -51,12 +51,11 @@ Test(outbound, what_is_no_answer_of_ours_is_not_read)
         INBOX ".q..i.1.2",
     };
     int64_t one = 0, other = 0;
-    struct question question;
+    struct reply_tag tag;
     for (size_t i = 0; i < sizeof(subjects) / sizeof(*subjects); i++) {
         cr_expect_not(reply_subject_read_ack(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
         cr_expect_not(reply_subject_read_pull(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
-        cr_expect_not(reply_subject_read_question(subjects[i], INBOX, &question), "%s",
-                      subjects[i]);
+        cr_expect_not(reply_subject_read_request(subjects[i], INBOX, &tag), "%s", subjects[i]);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Turns: what the writer's and the readers' threads do between two waits, called by hand: nothing
- * waits, what is due says so, and whoever listens is told in order. A service of one table stands in
- * for the shipped ones, in a folder of its own. */
+ * waits, what is due says so, and whoever listens is told in order. A service of one table stands
+ * in for the shipped ones, in a folder of its own. */
 #include "base/clock.h"
 #include "runtime/core/exit_codes.h"
 #include "runtime/request/readers.h"
@@ -73,7 +73,7 @@ static const struct service service = {
     .tables = "CREATE TABLE IF NOT EXISTS products (sku TEXT PRIMARY KEY, stock INTEGER) STRICT",
 };
 
-/* ---- Who listens ------------------------------------------------------------------------------ */
+/* ---- Who listens ----------------------------------------------------------------------------- */
 
 static struct status status;
 static struct inbox inbox;
@@ -206,7 +206,7 @@ static void push_event(int64_t position)
     cr_assert_eq(inbox_push(&inbox, item), 0);
 }
 
-/* ---- The writer -------------------------------------------------------------------------------- */
+/* ---- The writer ------------------------------------------------------------------------------ */
 
 Test(turns, the_writer_commits_what_is_there_and_says_when_it_wants_to_go_on)
 {
@@ -320,7 +320,7 @@ Test(turns, the_end_of_folding_is_written_and_told)
     cr_assert_not(atomic_load(&status.folding));
 }
 
-/* ---- The readers ------------------------------------------------------------------------------- */
+/* ---- The readers ----------------------------------------------------------------------------- */
 
 static void push_query(int64_t min_position, int64_t give_up_ms)
 {

@@ -1,5 +1,5 @@
-/* Work process: all work lists of a service behind the interface of a process (journey.h), which the
- * loop runs. Its memory goes with a rollback and with a clock that is set back; start() finds
+/* Work process: all work lists of a service behind the interface of a process (journey.h), which
+ * the loop runs. Its memory goes with a rollback and with a clock that is set back; start() finds
  * everything in the tables again. */
 #include "runtime/writer/work_list.h"
 #include <stdlib.h>

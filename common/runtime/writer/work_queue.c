@@ -1,5 +1,5 @@
-/* Work queue: see work_queue.h. An array with a hash table over it for finding, two binary heaps for
- * time, and a chain for age. */
+/* Work queue: see work_queue.h. An array with a hash table over it for finding, two binary heaps
+ * for time, and a chain for age. */
 #include "runtime/writer/work_queue.h"
 #include "base/log.h"
 #include <assert.h>

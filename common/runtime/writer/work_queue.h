@@ -1,6 +1,6 @@
-/* Work queue: the memory of one work list (work_list.h): pieces of work found by key and number, and
- * by when they are due. Bounded: it is allocated once, and work_queue_add says no when it is full.
- * It reads no clock, knows no database and no thread; one thread at a time uses it.
+/* Work queue: the memory of one work list (work_list.h): pieces of work found by key and number,
+ * and by when they are due. Bounded: it is allocated once, and work_queue_add says no when it is
+ * full. It reads no clock, knows no database and no thread; one thread at a time uses it.
  *
  *                        send
  *     add ──► PIECE_DUE ──────► PIECE_IN_FLIGHT       remove: from each state
@@ -71,7 +71,8 @@ struct piece *work_queue_add(struct work_queue *queue, const char *key, int64_t 
                              int64_t now_ms, int64_t until_ms);
 void work_queue_remove(struct work_queue *queue, struct piece *piece);
 
-/* The moves of the picture. Times are when to look at the piece again; its deadline may be before. */
+/* The moves of the picture. Times are when to look at the piece again; its deadline may be
+ * before. */
 void work_queue_send(struct work_queue *queue, struct piece *piece, int64_t lost_ms);
 void work_queue_rest(struct work_queue *queue, struct piece *piece, int64_t due_ms);
 void work_queue_wake(struct work_queue *queue, struct piece *piece); /* rested: due */
