@@ -165,9 +165,10 @@ struct option {
 };
 
 struct service {
-    const char *name;   /* "order-svc" */
-    const char *log;    /* "ORDER": also the stream's name */
-    const char *prefix; /* "order": evt.order.<Type>, order.events */
+    const char *name;    /* "order-svc" */
+    const char *version; /* "1.2.0": of the service, SemVer; NULL: that of the library */
+    const char *log;     /* "ORDER": also the stream's name */
+    const char *prefix;  /* "order": evt.order.<Type>, order.events */
     const char *description;
     /* Where its schemas can be had, for ce-dataschema: "https://…/schemas/" and the event's subject
      * and ".json". NULL: its events name no schema. */

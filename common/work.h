@@ -18,8 +18,9 @@
  * A piece of work is known by its key and number, such as an order's id and the attempt to charge
  * it. What the runtime promises, and what the service must do for it:
  *
- *  - At least once. A piece can be asked for again although it was done, because its answer was lost
- *    or the process restarted. Key and number are the idempotency key for the party that does it.
+ *  - At least once. A piece can be asked for again although it was done, because its answer was
+ *    lost or the process restarted. Key and number are the idempotency key for the party that does
+ *    it.
  *  - The answer belongs to the piece and not to the call. Each answer for the key and number is
  *    passed to answered(): a late one, a second one, one after a restart. answered() decides by the
  *    tables, and does nothing when the piece is no longer open.
@@ -69,10 +70,10 @@ struct work_found {
     const void *row;  /* passed on to ask() and expired() as work->row; in journey_arena; NULL */
 };
 
-/* A question to find(), and its answer. Pages follow one another in one order, that of the places or
- * that of the keys; each begins behind the last piece of the one before. So what an event opens must
- * stand behind what was found before it, as it does by the events' positions. Where it cannot, the
- * source has prepare(), with which it begins anew. */
+/* A question to find(), and its answer. Pages follow one another in one order, that of the places
+ * or that of the keys; each begins behind the last piece of the one before. So what an event opens
+ * must stand behind what was found before it, as it does by the events' positions. Where it cannot,
+ * the source has prepare(), with which it begins anew. */
 struct work_page {
     int64_t after;         /* the place of that piece; of the first page 0, or the source's mark */
     const char *after_key; /* its key; of the first page "" */
@@ -93,8 +94,8 @@ struct work_source {
     int (*find)(struct journey *j, struct work_page *page);
 
     /* What a committed event means for find(). NULL: nothing. "": there may be more behind the
-     * pieces that were found. Else a key, e.g. an account's: prepare() is called with it, and find()
-     * begins anew. NULL: no event opens work here. */
+     * pieces that were found. Else a key, e.g. an account's: prepare() is called with it, and
+     * find() begins anew. NULL: no event opens work here. */
     const char *(*opened_by)(const struct event *event);
 
     /* Writes down, in a scratch table, what that key has opened; NULL: everything that is open, at
@@ -120,10 +121,18 @@ struct work_limits {
     int backoff_max_ms; /* 30,000: up to this; 1 to 3,600,000 */
 };
 
+/* Names of log lines, as `payment_provider_away`: for who watches the log of this service. */
+struct work_log_names {
+    const char *away;    /* nobody listens at the subject; default: work_away */
+    const char *back;    /* the first answer after that; work_back */
+    const char *invalid; /* an answer that does not fit its schema; work_answer_invalid */
+};
+
 struct work_type {
     const char *name; /* "charge": in the log and the statistics; its answers are known by it */
-    /* One piece after another, in the order in which they are found: one is open at a time, whatever
-     * the limits say, and none makes room for others. */
+    const struct work_log_names *log_names; /* NULL: the defaults */
+    /* One piece after another, in the order in which they are found: one is open at a time,
+     * whatever the limits say, and none makes room for others. */
     _Bool in_order;
     const struct work_source *sources;                            /* end with { 0 }; NULL */
     int (*limits)(struct journey *j, struct work_limits *limits); /* 0 or < 0; NULL: the defaults */

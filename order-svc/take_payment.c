@@ -1,5 +1,5 @@
-/* Take payment: what happens to an order after it was placed, without anybody asking. Three kinds of
- * work (work.h): charge a card, void a charge, and end the waiting for a card.
+/* Take payment: what happens to an order after it was placed, without anybody asking. Three kinds
+ * of work (work.h): charge a card, void a charge, and end the waiting for a card.
  *
  *     OrderPlaced ──► charge card, attempt 1 ──paid──────────────────────► OrderPaid
  *                        ▲     │ declined
@@ -13,10 +13,10 @@
  * same: its last charge is always voided, and so is a payment that comes too late.
  *
  * Numbered, because they must hold whatever fails:
- *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so no
- *      answer means the same key again, and two attempts are never both open.
- *  P2. The tables decide: each answer is held against the order as it is now, so that an answer that
- *      comes twice, late, or beside a cancellation in the same batch does nothing wrong.
+ *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so
+ *      no answer means the same key again, and two attempts are never both open.
+ *  P2. The tables decide: each answer is held against the order as it is now, so that an answer
+ *      that comes twice, late, or beside a cancellation in the same batch does nothing wrong.
  */
 #include "base/log.h"
 #include "journeys.h"
@@ -34,6 +34,12 @@ static const struct payment_provider *provider_of(const struct journey *j)
     const char *name = journey_option(j, "payment");
     return strcmp(name, payment_nats.name) == 0 ? &payment_nats : &payment_sandbox;
 }
+
+static const struct work_log_names log_names = {
+    .away = "payment_provider_away",
+    .back = "payment_provider_back",
+    .invalid = "payment_answer_invalid",
+};
 
 static int limits(struct journey *j, struct work_limits *limits)
 {
@@ -85,6 +91,7 @@ static const struct work_source void_sources[] = {
 
 static const struct work_type void_charge = {
     .name = "void",
+    .log_names = &log_names,
     .sources = void_sources,
     .limits = void_limits,
     .ask = void_ask,
@@ -216,6 +223,7 @@ static const struct work_source charge_sources[] = {
 
 static const struct work_type charge_card = {
     .name = "charge",
+    .log_names = &log_names,
     .sources = charge_sources,
     .limits = limits,
     .ask = charge_ask,

@@ -99,6 +99,7 @@ static int read_values(natsMsg *raw, const char *key, struct bus_header *headers
     int value_count = 0, r = 0;
     if (natsMsgHeader_Values(raw, key, &values, &value_count) != NATS_OK)
         return fail(ERR_MEMORY, "no memory for headers");
+    assert(*count >= 0 && *count <= BUS_HEADERS_MAX && value_count >= 0);
     if (*count + value_count > BUS_HEADERS_MAX)
         r = fail(ERR_INVALID, "more than %d headers", BUS_HEADERS_MAX);
     for (int i = 0; r == 0 && i < value_count; i++)
@@ -190,6 +191,7 @@ static void on_message(natsConnection *connection, natsSubscription *raw, natsMs
                        void *closure)
 {
     const struct bus_subscription *subscription = closure;
+    assert(atomic_load(&subscription->holders) > 0);
     (void)connection, (void)raw;
     struct bus_message *message = malloc(sizeof(*message));
     if (!message) {

@@ -83,6 +83,7 @@ static _Bool is_blank(char c)
 static int parse_line(const char *line, size_t length, struct arena *arena,
                       struct bus_header *ret_header)
 {
+    assert(ret_header);
     const char *colon = memchr(line, ':', length);
     if (!colon || colon == line || memchr(line, '\0', length))
         return fail(ERR_INVALID, "a header line without a key, or with a NUL in it");
@@ -124,6 +125,7 @@ int bus_headers_parse(const char *block, size_t length, struct arena *arena,
     const char *line_at = line_end(block, end);
     while (line_at) { /* at the CRLF before the next line */
         const char *line = line_at + 2, *next = line_end(line, end);
+        assert(line <= end && count <= BUS_HEADERS_MAX);
         if (!next)
             return fail(ERR_INVALID, "a header block without its end");
         if (next == line) {

@@ -350,6 +350,7 @@ static int base64_decode(const char *text, struct arena *arena, char **ret_data,
         for (int j = 0; j < 3 - padding; j++)
             data[length++] = (char)(bits >> (16 - 8 * j));
     }
+    assert(length <= size / 4 * 3);
     data[length] = '\0';
     *ret_data = data;
     *ret_length = length;
@@ -429,6 +430,7 @@ int js_parse_delivery(const char *reply, struct js_delivery *ret_delivery)
         if (at[tokens[count - 1].length] == '\0')
             break;
     }
+    assert(count <= DELIVERY_TOKENS_MAX);
     /* $JS.ACK.<stream>.<consumer> and five numbers. Newer servers may put <domain>.<account hash>
      * before the stream, and a random token behind the numbers. */
     int first = count == 9 ? 2 : count >= 11 ? 4 : 0;

@@ -57,6 +57,7 @@ static void base32_encode(const uint8_t *data, size_t length, char *ret_text)
     uint32_t bits = 0;
     size_t bit_count = 0;
     for (size_t i = 0; i < length; i++) {
+        assert(bit_count < 5);
         bits = bits << 8 | data[i];
         bit_count += 8;
         for (; bit_count >= 5; bit_count -= 5)

@@ -3,7 +3,7 @@
  * Functions that return an int say 0, NOT_PLAIN, or < 0. Invariants, checked at each value:
  *
  *   C1  the scan stands inside of the copy, at most at the NUL behind it
- *   C2  values nest at most DEPTH_MAX deep
+ *   C2  values nest at most SCHEMA_DEPTH_MAX deep
  */
 #include "contract/scan.h"
 #include "base/result.h"
@@ -12,7 +12,6 @@
 #include <math.h>
 #include <string.h>
 
-#define DEPTH_MAX 32   /* deeper values are left to jansson */
 #define DIGITS_MAX 18  /* so many digits always fit an int64_t */
 #define FIELDS_MAX 64  /* of a schema: one bit for each */
 #define UNKNOWN_MAX 16 /* fields of one object that the schema does not name */
@@ -342,9 +341,9 @@ static int scan_value(struct scan *scan, const struct schema *schema, void *out)
 {
     int r = NOT_PLAIN;
     skip_blanks(scan);
-    assert(scan->at <= scan->end);                        /* C1 */
-    assert(scan->depth >= 0 && scan->depth <= DEPTH_MAX); /* C2 */
-    if (scan->depth == DEPTH_MAX)
+    assert(scan->at <= scan->end);                               /* C1 */
+    assert(scan->depth >= 0 && scan->depth <= SCHEMA_DEPTH_MAX); /* C2 */
+    if (scan->depth == SCHEMA_DEPTH_MAX)
         return NOT_PLAIN;
     scan->depth++;
     switch (*scan->at) {

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 32 /* deeper than any contract of ours */
-
 struct path { /* from the value up to the root */
     const struct path *parent;
     const char *name; /* NULL: an element */
@@ -240,7 +238,7 @@ static int decode_value(struct decoding *d, const struct schema *schema, json_t 
                         const struct path *path, void *out)
 {
     unsigned type = type_of(value);
-    if (path->depth > DEPTH_MAX)
+    if (path->depth > SCHEMA_DEPTH_MAX)
         return refuse_value(d, path, "is nested too deep");
     if (schema->types && !(schema->types & type))
         return refuse_value(d, path, "must be %s", type_names(schema->types));

@@ -13,6 +13,8 @@
 #include "base/buf.h"
 #include "contract/pattern.h"
 
+#define SCHEMA_DEPTH_MAX 32 /* of nested JSON: deeper than any contract of ours */
+
 enum schema_type { /* bits of struct schema.types */
                    TYPE_NULL = 1,
                    TYPE_BOOLEAN = 2,

@@ -6,6 +6,7 @@
 #include "base/notify.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
+#include "runtime/repair/contract.h"
 #include "runtime/repair/tools.h"
 #include <assert.h>
 #include <errno.h>
@@ -74,7 +75,7 @@ static int start_micro(struct instance *instance)
     process.micro = (struct micro){
         .name = service->name,
         .id = process.id,
-        .version = JOURNEY_VERSION,
+        .version = service_version(service),
         .description = service->description,
         .started_ms = instance->status.started_ms,
         .endpoints = endpoints->counters,
@@ -200,7 +201,7 @@ static int run(const struct service *service, const struct config *config,
     /* NOLINTEND(concurrency-mt-unsafe) */
     process.wake_fd = eventfd(0, EFD_CLOEXEC);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-    log_info("starting", LOG_TEXT("version", JOURNEY_VERSION),
+    log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
     int r = start(instance, &options), exit_code;
@@ -254,6 +255,8 @@ int service_main(const struct service *service, int argc, char **argv)
         fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;
     }
+    if (argc == 2 && strcmp(argv[1], "--print-contract") == 0)
+        return contract_print(service, stdout) < 0 ? EXIT_FAILED : EXIT_FINE;
     if (argc == 2 && strcmp(argv[1], "--print-status-fields") == 0)
         return statistics_print_fields(stdout) < 0 ? EXIT_FAILED : EXIT_FINE;
     int r = read_config(&config, service, argc, argv);

@@ -1,17 +1,19 @@
-/* Compare: see compare.h. The statements are made from the tables' own description. They are
- * scripts, because statements are kept by the address of their text; so what they find goes through
- * tables. */
+/* Compare: see compare.h. The SQL is made from the tables' own description. It is run as scripts,
+ * because a statement is kept by the address of its text; a script returns no rows, so its results
+ * go through tables. */
 #include "store/compare.h"
 #include "base/buf.h"
 #include "base/result.h"
+#include <assert.h>
 #include <string.h>
 
 /* ---- Attaching ------------------------------------------------------------------------------ */
 
-/* The way to say `read only` of one file of a connection is a URI, in which some characters have a
- * meaning. */
+/* Only a URI can open one file of a connection read-only. Some characters of a path have a meaning
+ * in a URI. */
 int compare_attach(struct db *db, const char *path)
 {
+    assert(path);
     _deinit_(buf) struct buf uri = { 0 };
     buf_put_text(&uri, "file:");
     for (const char *c = path; *c; c++)
@@ -38,9 +40,8 @@ static int columns_open(struct query *query, struct db *db, const char *schema, 
         "sis", table, (int64_t)(which == ALL_COLUMNS), schema));
 }
 
-/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. Keys are the same when
- * the table says so, which lets its index be used; rows only when their bytes are, whatever
- * collation a column has. */
+/* `s."a" IS f."a" AND s."b" IS f."b"`: IS, because NULL equals NULL here. Keys are compared by the
+ * table's own collation, so that its index is used; rows are compared by their bytes. */
 static int put_equal(struct buf *sql, struct db *db, const char *table, enum columns which)
 {
     _deinit_(query) struct query query = { 0 };
@@ -58,7 +59,7 @@ static int put_equal(struct buf *sql, struct db *db, const char *table, enum col
                         "the table %s has no primary key, so its rows cannot be compared", table);
 }
 
-/* `f."a", f."b"`, or another separator. */
+/* `f."a", f."b"`, or with another separator. */
 static int put_key(struct buf *sql, struct db *db, const char *schema, const char *table,
                    const char *alias, const char *separator)
 {
@@ -69,7 +70,7 @@ static int put_key(struct buf *sql, struct db *db, const char *schema, const cha
     return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
-/* The names of those columns that differ. */
+/* An expression whose value is the names of the columns that differ. */
 static int put_changed_columns(struct buf *sql, struct db *db, const char *table)
 {
     _deinit_(query) struct query query = { 0 };
@@ -81,7 +82,7 @@ static int put_changed_columns(struct buf *sql, struct db *db, const char *table
     return r < 0 ? trace(r) : trace(query_status(&query));
 }
 
-static int run(struct db *db, struct buf *sql)
+static int run_script(struct db *db, struct buf *sql)
 {
     buf_put_char(sql, '\0');
     int r = buf_status(sql);
@@ -90,8 +91,8 @@ static int run(struct db *db, struct buf *sql)
 
 /* ---- Noting --------------------------------------------------------------------------------- */
 
-/* The keys of rows that differ, into the swap table: one walk over each file's table. A row that
- * the other side does not have is a row of NULLs here. */
+/* The keys of the rows that differ go into the swap table, with one walk over the table of each
+ * file. In the join a row that the other side lacks is a row of NULLs. */
 static int note_keys(struct db *db, const char *table)
 {
     _deinit_(buf) struct buf sql = { 0 };
@@ -114,11 +115,11 @@ static int note_keys(struct db *db, const char *table)
     if (r == 0)
         r = put_equal(&sql, db, table, KEY_COLUMNS);
     buf_put_text(&sql, ")");
-    return r < 0 ? trace(r) : trace(run(db, &sql));
+    return r < 0 ? trace(r) : trace(run_script(db, &sql));
 }
 
-/* What these rows are, for who wants to read it. */
-static int note_kind(struct db *db, const char *table, enum difference_kind kind)
+/* The rows of the swap table that differ in this way go into temp.differences, for a report. */
+static int note_differences(struct db *db, const char *table, enum difference_kind kind)
 {
     static const char *const from[] = {
         [DIFFERENCE_MISSING] = " FROM main.\"%s\" f WHERE (",
@@ -147,7 +148,7 @@ static int note_kind(struct db *db, const char *table, enum difference_kind kind
     if (r == 0)
         r = put_equal(&sql, db, table, KEY_COLUMNS);
     buf_put_text(&sql, ")");
-    return r < 0 ? trace(r) : trace(run(db, &sql));
+    return r < 0 ? trace(r) : trace(run_script(db, &sql));
 }
 
 static int make_swap_table(struct db *db, const char *table)
@@ -156,7 +157,7 @@ static int make_swap_table(struct db *db, const char *table)
     buf_put_format(&sql, "CREATE TABLE IF NOT EXISTS main.\"swap %s\" AS SELECT ", table);
     int r = put_key(&sql, db, "main", table, "", ", ");
     buf_put_format(&sql, " FROM main.\"%s\" LIMIT 0; DELETE FROM main.\"swap %s\"", table, table);
-    return r < 0 ? trace(r) : trace(run(db, &sql));
+    return r < 0 ? trace(r) : trace(run_script(db, &sql));
 }
 
 int compare_begin(struct db *db)
@@ -168,12 +169,13 @@ int compare_begin(struct db *db)
 
 int compare_table(struct db *db, const char *table)
 {
+    assert(table);
     int r = make_swap_table(db, table);
     if (r == 0)
         r = note_keys(db, table);
     for (enum difference_kind kind = DIFFERENCE_MISSING; r == 0 && kind <= DIFFERENCE_CHANGED;
          kind++)
-        r = note_kind(db, table, kind);
+        r = note_differences(db, table, kind);
     return trace(r);
 }
 
@@ -224,8 +226,8 @@ int compare_tables_open(struct query *query, struct db *db)
 
 /* ---- Swapping ------------------------------------------------------------------------------- */
 
-/* First all go, then those that the fold has come: a row may not be in the way of another that is
- * unique like it. */
+/* First all noted rows are deleted, then those of the fold are inserted, so that no old row breaks
+ * a unique index. */
 static int swap_table(struct db *db, const char *table)
 {
     _deinit_(buf) struct buf sql = { 0 };
@@ -239,7 +241,7 @@ static int swap_table(struct db *db, const char *table)
     if (r == 0)
         r = put_key(&sql, db, COMPARE_FOLD, table, "", ", ");
     buf_put_format(&sql, ") IN (SELECT * FROM " COMPARE_FOLD ".\"swap %s\")", table);
-    return r < 0 ? trace(r) : trace(run(db, &sql));
+    return r < 0 ? trace(r) : trace(run_script(db, &sql));
 }
 
 int compare_swap(struct db *db)

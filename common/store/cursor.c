@@ -2,6 +2,7 @@
 #include "store/cursor.h"
 #include "base/guard.h"
 #include "base/result.h"
+#include <assert.h>
 #include <string.h>
 
 int cursor_create_table(struct db *db)
@@ -15,6 +16,7 @@ int cursor_create_table(struct db *db)
 int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
 {
     _deinit_(query) struct query query = { 0 };
+    assert(log && ret_cursor);
     struct cursor cursor = { 0 };
     enum { POSITION, CHAIN, EVENT_TIME_MS };
     int r = query_find(
@@ -36,15 +38,17 @@ int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
 
 int cursor_write(struct db *db, const char *log, const struct cursor *cursor)
 {
+    assert(log && cursor->position > 0); /* a cursor is written with the effect of an event */
     return trace(db_exec(db, "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)", "sibi", log,
                          cursor->position, cursor->chain.bytes, (size_t)DIGEST_SIZE,
                          cursor->event_time_ms));
 }
 
-enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position,
-                           const struct digest *chain, const struct digest *event_digest)
+enum cursor_fit cursor_compare(const struct cursor *cursor, int64_t position,
+                               const struct digest *chain, const struct digest *event_digest)
 {
     struct digest expected;
+    assert(cursor->position >= 0);
     if (position < cursor->position)
         return CURSOR_REPEAT;
     if (position == cursor->position)
@@ -52,6 +56,6 @@ enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position,
     if (position > cursor->position + 1)
         return GUARD(gap_rule) ? CURSOR_GAP : CURSOR_NEXT;
     if (event_chain(&cursor->chain, event_digest, &expected) < 0)
-        return CURSOR_GAP; /* no memory for a hash: let it come again */
+        return CURSOR_GAP; /* no memory for a hash: the event will be fetched again */
     return digest_equal(&expected, chain) || !GUARD(chain_check) ? CURSOR_NEXT : CURSOR_FORK;
 }

@@ -1,18 +1,21 @@
-/* Cursors: a projection's place in another service's log (rule 3), committed with the effect. */
+/* Cursors: how far a projection has applied another service's log (rule 3). A cursor is committed
+ * with the effect of the event. */
 #pragma once
 #include "store/event_log.h"
 
 struct cursor {
-    int64_t position;      /* newest applied; 0: none */
-    struct digest chain;   /* the log's chain there */
-    int64_t event_time_ms; /* of that event; 0: none */
+    int64_t position;      /* of the newest event applied; 0: none was */
+    struct digest chain;   /* of the log at that position */
+    int64_t event_time_ms; /* of that event; 0: none was */
 };
 
 int cursor_create_table(struct db *db);
-int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor); /* none yet: all zero */
+/* A log without a cursor has one of zeros. 0 or < 0. */
+int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor);
 int cursor_write(struct db *db, const char *log, const struct cursor *cursor);
 
-/* Where an event stands against a cursor. */
+/* What an event is for a cursor: the next one, one that was applied before, one behind a gap, or
+ * one of another log (a fork: its chain does not follow). */
 enum cursor_fit { CURSOR_NEXT, CURSOR_REPEAT, CURSOR_GAP, CURSOR_FORK };
-enum cursor_fit cursor_fit(const struct cursor *cursor, int64_t position,
-                           const struct digest *chain, const struct digest *event_digest);
+enum cursor_fit cursor_compare(const struct cursor *cursor, int64_t position,
+                               const struct digest *chain, const struct digest *event_digest);

@@ -1,5 +1,9 @@
-/* Db: connections and transactions. See db.h. Statements and rows stand in db_query.c, the care for
- * the file in db_care.c. */
+/* Db: connections and transactions. See db.h. Statements and rows stand in db_query.c, the
+ * maintenance of the file in db_care.c.
+ *
+ *   T1  transactions do not nest, and end without an open savepoint
+ *   T2  a savepoint is released, or rolled back to, once
+ */
 #include "store/db_sqlite.h"
 #include "base/guard.h"
 #include "base/log.h"
@@ -15,7 +19,7 @@
 
 enum failure db_failure_of(int code)
 {
-    switch (code) { /* those whose extended code means something else than its family */
+    switch (code) { /* extended codes that mean something else than their family */
     case SQLITE_IOERR_NOMEM:     return ERR_MEMORY;
     case SQLITE_IOERR_DATA:
     case SQLITE_IOERR_CORRUPTFS: return ERR_CORRUPT;
@@ -33,7 +37,7 @@ enum failure db_failure_of(int code)
     case SQLITE_TOOBIG:     return ERR_CONSTRAINT;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL:   return ERR_LOCKED; /* gave up a race for the WAL's locks */
+    case SQLITE_PROTOCOL:   return ERR_LOCKED; /* SQLite gave up a race for the locks of the WAL */
     case SQLITE_NOMEM:      return ERR_MEMORY;
     default:                return ERR_INTERNAL;
     }
@@ -90,13 +94,13 @@ static int check_pragma(struct db *db, const char *read, const char *expected)
     return r;
 }
 
-/* Our files are in WAL mode from their first moment on. One with tables that is not, and does not
- * carry our mark, is another program's: it is left as it is, not a byte of it is changed. */
+/* Our files are in WAL mode from the beginning. A file with tables that is not in WAL mode and does
+ * not carry our mark is another program's: not a byte of it is changed. */
 static int refuse_foreign(struct db *db)
 {
     int64_t mark = 0, tables = 0;
-    /* In this order: another process that makes the tables at this moment marks the file in the
-     * same commit. */
+    /* In this order, because another process that makes the tables at this moment marks the file in
+     * the same commit. */
     int r = db_find_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r == 0)
         r = db_find_number(db, &mark, "PRAGMA application_id", "");
@@ -113,13 +117,14 @@ static int on_commit(void *context, sqlite3 *handle, const char *name, int pages
 {
     struct db *db = context;
     (void)handle, (void)name;
+    assert(pages >= 0 && !db->read_only);
     if (pages < db->wal_pages)
         db->wal_moved = 0;
     db->wal_pages = pages;
     return SQLITE_OK;
 }
 
-static int set_up(struct db *db, const struct db_options *options)
+static int set_pragmas(struct db *db, const struct db_options *options)
 {
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, options->lock_timeout_ms);
@@ -136,12 +141,13 @@ static int set_up(struct db *db, const struct db_options *options)
             return trace(r);
     }
     if (!options->read_only)
-        /* after wal_autocheckpoint, which is such a hook */
+        /* after wal_autocheckpoint, which SQLite implements by such a hook */
         sqlite3_wal_hook(db->handle, on_commit, db);
     return GUARD(sync_before_reply) ? 0 : trace(db_script(db, "PRAGMA synchronous=NORMAL"));
 }
 
-/* SQLite counts its memory under one lock for all connections, and nobody reads the count. */
+/* Without the count of memory that nobody reads: SQLite keeps it under a lock of all
+ * connections. */
 static void configure(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
@@ -149,6 +155,7 @@ static void configure(void)
 
 int db_open(const struct db_options *options, struct db **ret_db)
 {
+    assert(options->path && options->lock_timeout_ms >= 0 && ret_db);
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, configure);
     _free_(db) struct db *db = calloc(1, sizeof(*db));
@@ -160,14 +167,14 @@ int db_open(const struct db_options *options, struct db **ret_db)
     db->lock_timeout_ms = options->lock_timeout_ms;
     int flags = options->read_only ? SQLITE_OPEN_READONLY
                                    : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    flags |= options->scratch ? SQLITE_OPEN_URI : 0; /* it alone attaches others by URI */
+    flags |= options->scratch ? SQLITE_OPEN_URI : 0; /* for compare_attach */
     int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX,
                                options->vfs);
     if (code != SQLITE_OK)
-        /* cppcheck-suppress memleak ; _free_ frees it */
+        /* cppcheck-suppress memleak ; _free_ frees db */
         return db->handle ? db_fail(db, code, options->path)
                           : fail(ERR_MEMORY, "no memory for a database connection");
-    int r = set_up(db, options);
+    int r = set_pragmas(db, options);
     if (r == 0 && options->scratch)
         r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA "
                           "main.locking_mode=NORMAL");
@@ -192,7 +199,7 @@ void db_free(struct db *db)
     if (!db)
         return;
     db_finalize_statements(db);
-    if (atomic_load(db->damaged)) /* the last one to close would write the WAL into the file */
+    if (atomic_load(db->damaged)) /* the last connection to close would checkpoint */
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(db->handle);
     free(db->path);
@@ -205,6 +212,7 @@ int db_begin(struct db *db)
 {
     if (db->owes_rollback && db_rollback(db) < 0)
         return fail(ERR_LOCKED, "the transaction before could not be rolled back yet");
+    assert(sqlite3_get_autocommit(db->handle) && db->savepoints == 0); /* T1 */
     if (db->read_only)
         return trace(db_exec(db, "BEGIN", ""));
     int r = db_may_write(db);
@@ -213,7 +221,8 @@ int db_begin(struct db *db)
 
 int db_commit(struct db *db)
 {
-    /* damage may have been seen since the transaction began */
+    assert(db->savepoints == 0); /* T1 */
+    /* damage may have been met since the transaction began */
     int r = db->read_only ? 0 : db_may_write(db);
     return r < 0 ? trace(r) : trace(db_exec(db, "COMMIT", ""));
 }
@@ -222,17 +231,23 @@ int db_rollback(struct db *db)
 {
     int r = sqlite3_get_autocommit(db->handle) ? 0 : db_exec(db, "ROLLBACK", "");
     db->owes_rollback = r < 0;
+    db->savepoints = 0;
     return trace(r);
 }
 
 int db_savepoint(struct db *db)
 {
-    return trace(db_exec(db, "SAVEPOINT item", ""));
+    int r = db_exec(db, "SAVEPOINT item", "");
+    db->savepoints += r == 0;
+    return trace(r);
 }
 
 int db_release(struct db *db)
 {
-    return trace(db_exec(db, "RELEASE item", ""));
+    assert(db->savepoints > 0); /* T2 */
+    int r = db_exec(db, "RELEASE item", "");
+    db->savepoints -= r == 0;
+    return trace(r);
 }
 
 int db_rollback_to_savepoint(struct db *db)

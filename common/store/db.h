@@ -1,12 +1,13 @@
-/* Db: the only door to SQLite. Statements are plain SQL, prepared once and kept by the address of
- * their text, so pass string literals. A handle belongs to one thread at a time.
+/* Db: the only interface to SQLite. Statements are plain SQL. A statement is prepared once and kept
+ * by the address of its text, so pass string literals. A handle belongs to one thread at a time.
  *
- * A file opened here is set, and read back to be sure: WAL, synchronous FULL, foreign_keys on,
+ * db_open sets these pragmas, and reads each back: WAL, synchronous FULL, foreign_keys on,
  * trusted_schema off, cell_size_check on, journal_size_limit, no automatic checkpoint (the writer
- * checkpoints by itself, off the hot path). One connection of a process writes and checkpoints; all
- * others are read-only (SQLite before 3.51.3 can corrupt otherwise). Where one of them does not
- * hold, opening is ERR_CONFIG. After one that shares `damaged` has met damage (ERR_CORRUPT) none
- * writes to the file again, not even on closing.
+ * checkpoints off the hot path). A pragma that does not hold is ERR_CONFIG.
+ *
+ * One connection of a process writes and checkpoints; all others are read-only, because SQLite
+ * before 3.51.3 can corrupt a file otherwise. Connections to one file share `damaged`: after one of
+ * them has met damage (ERR_CORRUPT), none writes to the file again, not even when it is closed.
  *
  * Failures: ERR_FULL, ERR_IO, ERR_READONLY, ERR_CORRUPT, ERR_CONSTRAINT, ERR_LOCKED, ERR_MEMORY,
  * ERR_INTERNAL (a mistake in the SQL).
@@ -24,32 +25,35 @@ struct db; /* opaque: a sqlite3 connection and its statements */
 struct db_options {
     const char *path; /* file; ":memory:" for tests */
     _Bool read_only;
-    int lock_timeout_ms;  /* how long to wait for a foreign lock; 0: not at all */
-    const char *vfs;      /* NULL: the default; fault fixtures name theirs */
-    _Bool scratch;        /* a file that may be lost: rolled back from memory, never synced */
-    atomic_bool *damaged; /* shared by all connections of a process to one file, set by the one that
-                                         meets damage; outlives them. NULL: each looks after itself */
+    int lock_timeout_ms; /* how long to wait for the lock of another connection; 0: not at all */
+    const char *vfs;     /* NULL: the default; fault fixtures name theirs */
+    _Bool scratch; /* a file that may be lost: its journal is in memory, and it is not synced */
+    /* Shared by all connections of a process to one file, and outlives them: the connection that
+     * meets damage sets it. NULL: the connection has one of its own. */
+    atomic_bool *damaged;
 };
 
-/* Another file under a schema's name; what is read of it within a transaction is one snapshot. A
- * scratch file's connection takes a URI as well. */
+/* Attaches another file under a schema name. What is read of both within a transaction is one
+ * snapshot. The connection of a scratch file takes a URI as well. */
 int db_attach(struct db *db, const char *path, const char *name);
 int db_detach(struct db *db, const char *name);
 
-/* For writing: makes the file when it is not there; ERR_CONFIG for another program's, which stays
- * as it is. */
+/* For writing, the file is made when it is not there. ERR_CONFIG for a file of another program;
+ * such a file is not changed. */
 int db_open(const struct db_options *options, struct db **ret_db);
 void db_free(struct db *db);
 DEFINE_FREE(db)
 
-/* Parameters are described by one letter each: i int64_t · s const char * (NULL binds NULL) ·
- * b const void *, size_t (NULL binds NULL). They are borrowed until the statement ends. Each
- * parameter of the statement needs its letter, or the failure is ERR_INTERNAL. */
+/* Each parameter is described by one letter: i int64_t · s const char * (NULL binds NULL) ·
+ * b const void *, size_t (NULL binds NULL). Text and blobs are borrowed until the statement ends.
+ * ERR_INTERNAL: there are more or fewer letters than parameters. */
 int db_exec(struct db *db, const char *sql, const char *types, ...); /* runs to the end, no rows */
 int db_script(struct db *db, const char *sql); /* several statements, no parameters */
-int64_t db_changed_rows(const struct db *db);  /* of the newest db_exec */
-/* What an apply returns for a statement that has to change one row: 0, or < 0. Anything else means
- * that log and tables do not fit each other, which must not pass silently (rule 6). */
+int64_t db_changed_rows(const struct db *db);  /* by the newest db_exec */
+
+/* What an apply returns for a statement that has to change exactly one row: `result` is what
+ * db_exec returned. 0; or < 0, also when another number of rows was changed: then log and tables do
+ * not fit each other, which must not pass silently (rule 6). */
 int db_changed_one(struct db *db, int result);
 int64_t db_inserted_row(const struct db *db); /* rowid of the newest INSERT */
 
@@ -77,12 +81,14 @@ struct query {
 };
 int query_open(struct query *query, struct db *db, const char *sql, const char *types, ...);
 
-/* Moves to the next row. False at the end and after a failure, and from then on: query_status says
- * which. It must be asked before a query that failed is given back; an assertion sees to it. */
+/* Moves to the next row. False at the end and after a failure, and from then on; query_status says
+ * which of the two. A failure must be read by query_status before query_deinit, which asserts
+ * that. */
 _Bool query_has_row(struct query *query);
 int query_status(struct query *query); /* 0, or the failure that ended the rows */
-void query_end(struct query *query,
-               int failure); /* the reader of a row cannot go on: no more rows */
+
+/* Ends the rows with a failure of the caller's: a row that cannot be used. */
+void query_end(struct query *query, int failure);
 
 /* Opens a query and moves to its first row: 0, NOT_FOUND or < 0. */
 int query_find(struct query *query, struct db *db, const char *sql, const char *types, ...);
@@ -113,30 +119,29 @@ int db_has_row(struct db *db, const char *sql, const char *types, ...); /* 1 yes
 /* Transactions. A commit that fails with ERR_IO has an unknown outcome (rule 4). */
 int db_begin(struct db *db); /* BEGIN IMMEDIATE on the writer, BEGIN on a reader */
 int db_commit(struct db *db);
-int db_rollback(struct db *db);  /* fine when SQLite has rolled back by itself */
-int db_savepoint(struct db *db); /* they nest; the two below concern the innermost */
+int db_rollback(struct db *db);  /* also right after SQLite has rolled back by itself */
+int db_savepoint(struct db *db); /* savepoints nest; the two below concern the innermost */
 int db_release(struct db *db);
-int db_rollback_to_savepoint(struct db *db); /* undoes and releases */
+int db_rollback_to_savepoint(struct db *db); /* takes its effects back, and releases it */
 
-/* Moves what it can of the WAL into the file, without waiting for readers; truncates the WAL when
- * `truncate` and nobody reads. Returns 0 or a failure; *ret_wal_bytes (may be NULL): size of the
- * WAL. */
+/* Moves as much of the WAL into the file as is possible without waiting for readers. With
+ * `truncate` the WAL is truncated when nobody reads. *ret_wal_bytes (may be NULL): the size of the
+ * WAL. 0 or < 0. */
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
 
-/* When so much waits in the WAL, whoever writes should move it, under load too. Others wait
- * meanwhile, so little at a time; less is no quicker, because each time ends with a sync. */
+/* When so much waits in the WAL, the writer checkpoints, under load too. Requests wait during a
+ * checkpoint, so a checkpoint must be small; a smaller limit gains nothing, because each checkpoint
+ * ends with a sync. */
 #define DB_WAL_MAX_BYTES (INT64_C(2) * 1024 * 1024)
 
-/* of the file, which a checkpoint leaves as large as it was */
-int64_t db_wal_bytes(const struct db *db);
-/* what our commits have put there since it was last moved into the file */
-int64_t db_wal_pending_bytes(const struct db *db);
+int64_t db_wal_bytes(const struct db *db); /* of the WAL's file; a checkpoint does not shrink it */
+int64_t db_wal_pending_bytes(const struct db *db); /* in the WAL, and not yet in the file */
 int64_t db_file_bytes(const struct db *db);
 
-int db_may_write(const struct db *db); /* 0, or -ERR_CORRUPT once damage was met */
+int db_may_write(const struct db *db); /* 0; -ERR_CORRUPT from the moment that damage was met */
 int db_integrity_check(struct db *db); /* 0, or -ERR_CORRUPT with the first finding */
 
-/* A copy by SQLite's backup API, while others write: one snapshot, for which the WAL grows
- * meanwhile. The path must not exist; after a failure it does not either. */
+/* A copy by SQLite's backup API, while others write: one snapshot; the WAL grows until the copy is
+ * done. The path must not exist; after a failure there is no file. */
 int db_backup(struct db *db, const char *path);
 const char *db_library_version(void);

@@ -1,6 +1,7 @@
-/* Db, the care for its file: checkpoints, sizes, integrity, copies. See db.h. */
+/* Db, maintenance of the file: checkpoints, sizes, integrity check, backup. See db.h. */
 #include "store/db_sqlite.h"
 #include "base/result.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,11 +15,12 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
     if (r < 0)
         return trace(r);
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
-    sqlite3_busy_timeout(db->handle, 0); /* truncating would wait for the readers */
+    sqlite3_busy_timeout(db->handle, 0); /* a checkpoint that truncates would wait for readers */
     int pages = -1, moved = -1;
     int code = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, &pages, &moved);
     sqlite3_busy_timeout(db->handle, db->lock_timeout_ms);
     if (pages >= 0) {
+        assert(moved >= 0 && moved <= pages);
         db->wal_pages = pages;
         db->wal_moved = moved;
     }
@@ -37,6 +39,7 @@ int64_t db_wal_bytes(const struct db *db)
 
 int64_t db_wal_pending_bytes(const struct db *db)
 {
+    assert(db->wal_moved <= db->wal_pages);
     return (int64_t)(db->wal_pages - db->wal_moved) * PAGE_BYTES;
 }
 
@@ -59,8 +62,8 @@ int db_integrity_check(struct db *db)
     return 0;
 }
 
-/* All pages in one step, under one snapshot: between two steps a writer beside us would make the
- * copy start anew, for ever under load. */
+/* All pages in one step, under one snapshot. Between two steps another writer would make the copy
+ * start anew, under load for ever. */
 int db_backup(struct db *db, const char *path)
 {
     struct stat status;
@@ -78,7 +81,7 @@ int db_backup(struct db *db, const char *path)
                 : fail(db_failure_of(code), "backup to %s: %s", path, sqlite3_errstr(code));
     sqlite3_close(target);
     if (r < 0)
-        unlink(path); /* half a copy is none */
+        unlink(path); /* half a copy is worthless */
     return r;
 }
 

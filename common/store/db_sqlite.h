@@ -18,13 +18,14 @@ struct statement {
 struct db {
     sqlite3 *handle;
     _Bool read_only;
-    atomic_bool *damaged; /* seen once, by whichever connection shares this: never written again */
+    atomic_bool *damaged; /* set: the file is not written again */
     atomic_bool own_damaged;
     int lock_timeout_ms;
     int wal_pages; /* in the WAL, after our newest commit */
-    int wal_moved; /* of these, already in the file; the WAL begins anew when all are */
-    /* the newest one failed, for want of memory: the next BEGIN makes up for it */
+    int wal_moved; /* of these, already in the file; the WAL begins anew when all are there */
+    /* the newest rollback failed for want of memory, and is repeated by the next BEGIN */
     _Bool owes_rollback;
+    int savepoints; /* open ones */
     char *path;
     struct statement statements[STATEMENTS_MAX];
     int statement_count;

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/result.h"
 #include "store/row.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,14 +31,15 @@ enum column {
 
 /* ---- The chain ------------------------------------------------------------------------------ */
 
-struct canonical { /* the canonical form, usually without an allocation */
+struct canonical { /* the canonical form; the fixed part is enough for most events */
     char fixed[2048];
     struct buf rest;
     size_t length;
 };
 
-static void put(struct canonical *form, const void *data, size_t length)
+static void form_put(struct canonical *form, const void *data, size_t length)
 {
+    assert(form->length <= sizeof(form->fixed) || form->rest.data || form->rest.failed);
     if (form->rest.data || form->length + length > sizeof(form->fixed)) {
         if (!form->rest.data)
             buf_put(&form->rest, form->fixed, form->length);
@@ -48,45 +50,46 @@ static void put(struct canonical *form, const void *data, size_t length)
     form->length += length;
 }
 
-static void put_field(struct canonical *form, const char *text, size_t length)
+static void form_put_field(struct canonical *form, const char *text, size_t length)
 {
     uint32_t size = text ? (uint32_t)length : UINT32_MAX;
     unsigned char header[4] = { (unsigned char)(size >> 24), (unsigned char)(size >> 16),
                                 (unsigned char)(size >> 8), (unsigned char)size };
-    put(form, header, sizeof(header));
+    form_put(form, header, sizeof(header));
     if (text)
-        put(form, text, length);
+        form_put(form, text, length);
 }
 
-static void put_text(struct canonical *form, const char *text)
+static void form_put_text(struct canonical *form, const char *text)
 {
-    put_field(form, text, text ? strlen(text) : 0);
+    form_put_field(form, text, text ? strlen(text) : 0);
 }
 
-static void put_number(struct canonical *form, int64_t value)
+static void form_put_number(struct canonical *form, int64_t value)
 {
     char digits[24];
     int length = snprintf(digits, sizeof(digits), "%" PRId64, value);
-    put_field(form, digits, (size_t)length);
+    form_put_field(form, digits, (size_t)length);
 }
 
 int event_digest(const struct event *event, struct digest *ret_digest)
 {
+    assert(event->data || event->data_length == 0);
     struct canonical form;
     form.length = 0;
     buf_init(&form.rest);
-    put_text(&form, event->log);
-    put_number(&form, event->position);
-    put_text(&form, event->id);
-    put_text(&form, event->type);
-    put_text(&form, event->entity);
-    put_number(&form, event->time_ms);
-    put_text(&form, event->correlation);
-    put_text(&form, event->causation);
-    put_text(&form, event->cause);
-    put_text(&form, event->cause_digest);
-    put_text(&form, event->traceparent);
-    put_field(&form, event->data, event->data_length);
+    form_put_text(&form, event->log);
+    form_put_number(&form, event->position);
+    form_put_text(&form, event->id);
+    form_put_text(&form, event->type);
+    form_put_text(&form, event->entity);
+    form_put_number(&form, event->time_ms);
+    form_put_text(&form, event->correlation);
+    form_put_text(&form, event->causation);
+    form_put_text(&form, event->cause);
+    form_put_text(&form, event->cause_digest);
+    form_put_text(&form, event->traceparent);
+    form_put_field(&form, event->data, event->data_length);
     int r = buf_status(&form.rest);
     if (r == 0)
         r = digest_of(form.rest.data ? form.rest.data : form.fixed, form.length, ret_digest);
@@ -142,10 +145,11 @@ int event_log_head(struct db *db, struct log_head *ret_head)
     return 0;
 }
 
-/* SQLite itself gives the position, the highest plus one, which costs nothing more than a given
- * one; it must be the event's. */
+/* SQLite itself chooses the position, the highest plus one, which costs no more than a given
+ * position would. The chosen position must be the event's. */
 int event_log_append(struct db *db, const struct event *event)
 {
+    assert(event->id && event->type && event->entity && event->data);
     int r = db_exec(db,
                     "INSERT INTO event_log (" COLUMNS
                     ") VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -206,6 +210,7 @@ int event_log_find_origin(struct db *db, int64_t position, struct arena *arena,
 int event_reader_open(struct event_reader *reader, struct db *db, const char *log,
                       int64_t after_position, int64_t limit)
 {
+    assert(log && limit >= 0);
     reader->log = log;
     return trace(query_open(&reader->query, db,
                             "SELECT " COLUMNS
@@ -258,6 +263,7 @@ int event_reader_status(struct event_reader *reader)
 int event_reader_find_cause(struct event_reader *reader, struct db *db, const char *log,
                             const char *cause, struct event *ret_event)
 {
+    assert(log && cause);
     reader->log = log;
     int r = query_find(
         &reader->query, db,
@@ -272,6 +278,7 @@ void event_reader_deinit(struct event_reader *reader)
 
 int event_copy(const struct event *event, struct arena *arena, struct event *ret_copy)
 {
+    assert(event->data);
     struct event copy = *event;
     const char **texts[] = { &copy.log,    &copy.id,           &copy.type,
                              &copy.entity, &copy.correlation,  &copy.causation,

@@ -1,20 +1,21 @@
-/* Event log: the truth of one service (rule 1). Positions 1, 2, 3 … without a gap, and a chain:
+/* Event log: the log of one service, from which all else can be made (rule 1). Positions are 1, 2,
+ * 3 … without a gap, and each event has a chain:
  *
  *     chain_n  = SHA-256(chain_(n-1) || digest_n)          chain_0 = 32 zero bytes
  *     digest_n = SHA-256(canonical form of event n)
  *
  * The canonical form is, for each of log, position (decimal), id, type, entity, time_ms (decimal),
  * correlation, causation, cause, cause_digest (hex), traceparent, data, in this order: the length
- * in bytes as a 32-bit big-endian number and the bytes; an absent one has the length 0xFFFFFFFF.
+ * in bytes as a 32-bit big-endian number, and the bytes; an absent field has the length 0xFFFFFFFF.
  * Two logs agree up to a position exactly when their chains are equal there. digest_n needs no
- * state, so that it is computed on any thread; only the short outer hash stays with the writer.
+ * state, so any thread can compute it; the writer computes only the short outer hash.
  */
 #pragma once
 #include "base/arena.h"
 #include "base/digest.h"
 #include "store/db.h"
 
-/* cause of an event that a request with an idempotency key made */
+/* Beginning of the cause of an event that a request with an idempotency key made. */
 #define CAUSE_REQUEST "request/"
 
 struct event {        /* borrowed text; NULL where absent */
@@ -25,15 +26,15 @@ struct event {        /* borrowed text; NULL where absent */
     const char *type;        /* "OrderPlaced", "OrderPlaced.v2" */
     const char *entity;      /* ce-subject: "ord_…", a sku */
     int64_t time_ms;         /* wall clock of the decision */
-    const char *correlation; /* one id for all that a first request set off */
+    const char *correlation; /* one id for all that follows from a first request */
     const char *causation;   /* id of the request or event that made this one */
-    const char *cause;       /* "request/<key>" or "<LOG>/<position>", else NULL */
+    const char *cause;       /* "request/<key>", "<LOG>/<position>" or NULL */
     /* hex SHA-256 of subject and body of the request; NULL without a key */
     const char *cause_digest;
     const char *traceparent; /* W3C */
-    const char *data;        /* JSON text; its very bytes are hashed */
+    const char *data;        /* JSON text; these bytes are hashed */
     size_t data_length;
-    const void *value; /* data decoded by its schema; NULL where nobody needs it */
+    const void *value; /* data decoded by its schema; NULL where that is not needed */
 };
 
 struct log_head {
@@ -45,10 +46,10 @@ int event_digest(const struct event *event, struct digest *ret_digest);
 int event_chain(const struct digest *previous, const struct digest *event_digest,
                 struct digest *ret_chain);
 
-int event_log_create(struct db *db); /* tables, when they are not there */
+int event_log_create(struct db *db); /* the table, when it is not there */
 int event_log_head(struct db *db, struct log_head *ret_head);
-/* Position and chain are already set. ERR_CONSTRAINT, and nothing is appended, for any position but
- * the log's highest + 1; that the chain follows is for the caller to see to. */
+/* The caller sets position and chain, and sees to it that the chain follows. ERR_CONSTRAINT: the
+ * position is not the log's highest + 1, and nothing was appended. */
 int event_log_append(struct db *db, const struct event *event);
 /* 0, NOT_FOUND: the log has no such position, or < 0. */
 int event_log_find_chain(struct db *db, int64_t position, struct digest *ret_chain);
@@ -86,5 +87,5 @@ int event_log_find_origin(struct db *db, int64_t position, struct arena *arena,
                           const char **ret_correlation, const char **ret_id,
                           const char **ret_traceparent);
 
-/* A deep copy whose text lives in the arena. */
+/* A deep copy with its text in the arena, without `value`. */
 int event_copy(const struct event *event, struct arena *arena, struct event *ret_copy);

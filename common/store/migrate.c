@@ -5,6 +5,7 @@
 #include "store/event_log.h"
 #include "store/parked.h"
 #include "store/refusals.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -14,7 +15,7 @@ static int create_meta(struct db *db)
                                "STRICT, WITHOUT ROWID;"));
 }
 
-/* Step n brings a file from version n to n + 1. Steps are only ever added. */
+/* Step n brings a file from version n to n + 1. A step that was released is never changed. */
 static int (*const first_step[])(struct db *) = {
     create_meta, event_log_create, cursor_create_table, refusals_create_table, parked_create_table,
 };
@@ -32,12 +33,13 @@ static int step_0(struct db *db)
 static int (*const steps[])(struct db *) = { step_0 };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
-static int run_step(struct db *db, int64_t version)
+static int step_run(struct db *db, int64_t version)
 {
+    assert(version >= 0 && version < STORE_VERSION);
     char marks[96];
     int64_t now = version;
     int r = db_find_number(db, &now, "PRAGMA user_version", "");
-    if (r != 0 || now != version) /* another process has taken it while we waited for the lock */
+    if (r != 0 || now != version) /* another process did this step while we waited for the lock */
         return trace(r);
     snprintf(marks, sizeof(marks), "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";",
              DB_APPLICATION_ID, version + 1);
@@ -45,12 +47,12 @@ static int run_step(struct db *db, int64_t version)
     return r < 0 ? trace(r) : trace(db_script(db, marks));
 }
 
-static int take_step(struct db *db, int64_t version)
+static int step_transaction(struct db *db, int64_t version)
 {
     int r = db_begin(db);
     if (r < 0)
         return trace(r);
-    r = run_step(db, version);
+    r = step_run(db, version);
     if (r == 0)
         r = db_commit(db);
     if (r < 0)
@@ -61,8 +63,8 @@ static int take_step(struct db *db, int64_t version)
 int store_migrate(struct db *db)
 {
     int64_t application = 0, version = 0, tables = 0;
-    /* The tables come first: another process that makes them at this moment marks the file in the
-     * same commit. */
+    /* In this order, because another process that makes the tables at this moment marks the file in
+     * the same commit. */
     int r = db_find_number(db, &tables, "SELECT count(*) FROM sqlite_master", "");
     if (r == 0)
         r = db_find_number(db, &application, "PRAGMA application_id", "");
@@ -79,7 +81,7 @@ int store_migrate(struct db *db)
                     "; use the newer program",
                     version, STORE_VERSION);
     for (; version < STORE_VERSION; version++) {
-        r = take_step(db, version);
+        r = step_transaction(db, version);
         if (r < 0)
             return trace(r);
     }
@@ -102,5 +104,6 @@ int meta_read_or(struct db *db, const char *name, int64_t otherwise, int64_t *re
 
 int meta_write(struct db *db, const char *name, int64_t value)
 {
+    assert(name);
     return trace(db_exec(db, "INSERT OR REPLACE INTO meta VALUES (?1, ?2)", "si", name, value));
 }

@@ -2,6 +2,7 @@
 #include "store/parked.h"
 #include "base/result.h"
 #include "store/row.h"
+#include <assert.h>
 
 int parked_create_table(struct db *db)
 {
@@ -21,6 +22,7 @@ int parked_count(struct db *db, int64_t *ret_count)
 
 int parked_has_entity(struct db *db, const char *log, const char *entity)
 {
+    assert(log && entity);
     return trace(db_has_row(db, "SELECT 1 FROM parked WHERE log = ?1 AND entity = ?2 LIMIT 1", "ss",
                             log, entity));
 }
@@ -33,6 +35,7 @@ int parked_has_event(struct db *db, const char *log, int64_t position)
 
 int parked_add(struct db *db, const struct parked *parked)
 {
+    assert(parked->log && parked->position > 0 && parked->entity && parked->type && parked->error);
     return trace(db_exec(db, "INSERT INTO parked VALUES (?1, ?2, ?3, ?4, ?5, ?6)", "sisssi",
                          parked->log, parked->position, parked->entity, parked->type, parked->error,
                          parked->since_ms));
@@ -54,6 +57,7 @@ int parked_find_first(struct db *db, const char *log, const char *entity, int64_
 
 int parked_set_error(struct db *db, const char *log, int64_t position, const char *error)
 {
+    assert(log && error);
     return trace(db_exec(db, "UPDATE parked SET error = ?3 WHERE log = ?1 AND position = ?2", "sis",
                          log, position, error));
 }
@@ -69,6 +73,7 @@ int parked_count_of(struct db *db, const struct parked_filter *filter, int64_t *
 int parked_list(struct db *db, const char *after_log, int64_t after_position, struct arena *arena,
                 struct parked *ret_parked, int max, int *ret_count)
 {
+    assert(after_log && ret_parked && max > 0);
     _deinit_(query) struct query query = { 0 };
     struct row row = { .query = &query, .arena = arena };
     int count = 0;
@@ -97,6 +102,7 @@ int parked_find_next(struct db *db, const struct parked_filter *filter, const ch
                      int64_t after_position, struct arena *arena, const char **ret_log,
                      int64_t *ret_position)
 {
+    assert(after_log);
     _deinit_(query) struct query query = { 0 };
     int r = query_find(&query, db,
                        "SELECT log, position FROM parked AS p WHERE (log, position) > (?1, ?2)"

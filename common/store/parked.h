@@ -1,6 +1,7 @@
-/* Parked events: those that could not be applied, and every later one of the same entity, in order
- * (rule 6). Kept by reference (log and position), because an event may hold fields that this
- * service must not store; a redrive fetches it again from its leader. */
+/* Parked events (the dead letters of a projection): events that could not be applied, and every
+ * later event of the same entity, in order (rule 6). A parked event is kept by reference, as log
+ * and position, because it may hold fields that this service must not store. A redrive fetches it
+ * again from its leader. */
 #pragma once
 #include "base/arena.h"
 #include "store/db.h"
@@ -25,7 +26,7 @@ int parked_remove(struct db *db, const char *log, int64_t position);
 int parked_find_first(struct db *db, const char *log, const char *entity, int64_t *ret_position);
 int parked_set_error(struct db *db, const char *log, int64_t position, const char *error);
 
-/* The part of the parked that somebody asked for; NULL: all logs, all entities. */
+/* Which parked events are meant. NULL: of all logs, of all entities. */
 struct parked_filter {
     const char *log, *entity;
 };
@@ -37,6 +38,7 @@ int parked_find_next(struct db *db, const struct parked_filter *filter, const ch
                      int64_t after_position, struct arena *arena, const char **ret_log,
                      int64_t *ret_position);
 
-/* The parked after (log, position), in this order; text copied to the arena. */
+/* The parked events after (log, position), in this order, at most `max`; text in the arena. 0 or
+ * < 0. */
 int parked_list(struct db *db, const char *after_log, int64_t after_position, struct arena *arena,
                 struct parked *ret_parked, int max, int *ret_count);

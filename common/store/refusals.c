@@ -2,6 +2,7 @@
 #include "store/refusals.h"
 #include "base/result.h"
 #include "store/row.h"
+#include <assert.h>
 
 int refusals_create_table(struct db *db)
 {
@@ -14,6 +15,7 @@ int refusals_create_table(struct db *db)
 int refusals_write(struct db *db, const char *key, const char *digest, int refusal,
                    const char *message, int64_t now_ms)
 {
+    assert(key && digest && message && refusal > 0);
     return trace(db_exec(db, "INSERT INTO refusals VALUES (?1, ?2, ?3, ?4, ?5)", "ssisi", key,
                          digest, (int64_t)refusal, message, now_ms));
 }

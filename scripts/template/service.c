@@ -32,6 +32,7 @@ static const struct source sources[] = {
 
 const struct service @name@_service = {
     .name = "@name@",
+    .version = VERSION,
     .log = "@LOG@",
     .prefix = "@name@",
     .description = "Taking paid orders in hand",

@@ -34,7 +34,7 @@ static void change_order_tables(const char *sql)
 {
     char path[160];
     snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
-    struct db_options options = { .path = path, .lock_timeout_ms = 5000 };
+    struct db_options options = { .path = path, .lock_timeout_ms = FAR_MS };
     _free_(db) struct db *db = NULL;
     cr_assert(db_open(&options, &db) == 0 && db_script(db, sql) == 0, "%s", failure_text());
 }
@@ -85,7 +85,7 @@ Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_tha
 
     char path[160], city[32] = "";
     snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
-    struct db_options options = { .path = path, .read_only = 1, .lock_timeout_ms = 5000 };
+    struct db_options options = { .path = path, .read_only = 1, .lock_timeout_ms = FAR_MS };
     _free_(db) struct db *db = NULL;
     _deinit_(query) struct query query = { 0 };
     cr_assert(db_open(&options, &db) == 0);

@@ -98,7 +98,7 @@ static const char *let_it_end(void)
 
 static void plant_in(const char *path, const char *sql)
 {
-    struct db_options options = { .path = path, .lock_timeout_ms = 5000 };
+    struct db_options options = { .path = path, .lock_timeout_ms = FAR_MS };
     _free_(db) struct db *db = NULL;
     cr_assert(db_open(&options, &db) == 0 && db_script(db, sql) == 0, "%s", failure_text());
 }
@@ -110,7 +110,7 @@ static void plant(const char *sql)
 
 static int64_t count(const char *sql)
 {
-    struct db_options options = { .path = database, .read_only = 1, .lock_timeout_ms = 5000 };
+    struct db_options options = { .path = database, .read_only = 1, .lock_timeout_ms = FAR_MS };
     _free_(db) struct db *db = NULL;
     int64_t value = -1;
     cr_assert(db_open(&options, &db) == 0 && db_find_number(db, &value, sql, "") == 0, "%s",

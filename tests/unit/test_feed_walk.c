@@ -465,7 +465,7 @@ static void walk(uint64_t seed)
     cr_assert_eq(world.feed.unsettled, 0);
 }
 
-Test(feed_walk, ends_at_the_end_of_the_leaders_log, .timeout = 60)
+Test(feed_walk, ends_at_the_end_of_the_leaders_log)
 {
     for (uint64_t seed = 1; seed <= 300; seed++)
         walk(seed);

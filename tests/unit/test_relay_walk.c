@@ -427,7 +427,7 @@ static void walk(uint64_t seed)
               (unsigned long long)seed);
 }
 
-Test(relay_walk, ends_with_the_stream_equal_to_the_log, .timeout = 60)
+Test(relay_walk, ends_with_the_stream_equal_to_the_log)
 {
     for (uint64_t seed = 1; seed <= 600; seed++)
         walk(seed);

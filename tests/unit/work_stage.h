@@ -30,8 +30,8 @@ struct stage {
 };
 extern struct stage stage;
 
-/* The types of work: with all functions, one piece after another, with keys to prepare, with a mark, with nothing but a
- * deadline, and without a table. */
+/* The types of work: with all functions, one piece after another, with keys to prepare, with a
+ * mark, with nothing but a deadline, and without a table. */
 extern const struct work_type plain, ordered, prepared, marked, deadline, sourceless;
 
 int stage_find(struct journey *j, struct work_page *page); /* of the table */

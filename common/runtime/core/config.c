@@ -2,6 +2,7 @@
  * help. */
 #include "runtime/core/config.h"
 #include "base/digest.h"
+#include "runtime/core/service_table.h"
 #include "runtime/core/states.h"
 #include <assert.h>
 #include <ctype.h>
@@ -140,35 +141,78 @@ static void variable_of(const struct service *service, const char *option, char 
 
 /* ---- Help ----------------------------------------------------------------------------------- */
 
-static void print_option(const char *flag, const char *value, const char *variable,
-                         const char *help, const char *preset)
+_Bool config_option(const struct service *service, int i, struct config_option *ret_option)
 {
-    if (flag)
-        printf("  --%s%s, or %s in the environment\n", flag, value, variable);
-    else
-        printf("  %s in the environment only, because arguments are public\n", variable);
-    printf("        %s%s%s%s\n", help, preset ? " [" : "", preset ? preset : "", preset ? "]" : "");
+    static const char *const kinds[] = {
+        [TEXT] = "text",     [FILE_NAME] = "file", [FOLDER] = "folder", [NUMBER] = "number",
+        [SWITCH] = "switch", [LEVEL] = "choice",   [FORMAT] = "choice"
+    };
+    static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+    static const char *const formats[] = { "logfmt", "json", NULL };
+    if (i < (int)ROWS) {
+        const struct row *row = &rows[i];
+        *ret_option = (struct config_option){
+            .flag = row->flag,
+            .kind = kinds[row->kind],
+            .value = row->value,
+            .min = row->min,
+            .max = row->max,
+            .choices = row->kind == LEVEL    ? levels
+                       : row->kind == FORMAT ? formats
+                                             : NULL,
+            .help = row->help,
+            .is_secret = row->secret,
+        };
+        snprintf(ret_option->variable, sizeof(ret_option->variable), "%s", row->variable);
+        return 1;
+    }
+    const struct option *option = service->options;
+    for (i -= (int)ROWS; option && option->name && i > 0; i--)
+        option++;
+    if (!option || !option->name)
+        return 0;
+    *ret_option = (struct config_option){
+        .flag = option->name,
+        .kind = option->choices     ? "choice"
+                : option->is_number ? "number"
+                                    : "text",
+        .value = option->value,
+        .max = option->is_number ? INT64_MAX : 0,
+        .choices = option->choices,
+        .help = option->help,
+        .is_own = 1,
+    };
+    variable_of(service, option->name, ret_option->variable, sizeof(ret_option->variable));
+    return 1;
 }
 
-/* What an option wants, as the completions read it. */
-static const char *const values[] = {
-    [TEXT] = " VALUE",         [FILE_NAME] = " FILE", [FOLDER] = " DIR",
-    [NUMBER] = " N",           [SWITCH] = "",         [LEVEL] = " debug|info|warn|error",
-    [FORMAT] = " logfmt|json",
-};
-
-static void print_own_option(const struct service *service, const struct option *option)
+/* What an option wants, as the completions read it: " FILE", " debug|info|warn|error". */
+static void format_value(const struct config_option *option, char *ret_text, size_t size)
 {
-    char variable[64], value[128] = "";
-    variable_of(service, option->name, variable, sizeof(variable));
+    static const struct {
+        const char *kind, *value;
+    } values[] = { { "text", " VALUE" }, { "file", " FILE" }, { "folder", " DIR" },
+                   { "number", " N" },   { "switch", "" },    { "choice", "" } };
+    size_t i = 0;
+    while (strcmp(values[i].kind, option->kind) != 0)
+        i++;
+    snprintf(ret_text, size, "%s", values[i].value);
     for (const char *const *choice = option->choices; choice && *choice; choice++)
-        snprintf(value + strlen(value), sizeof(value) - strlen(value), "%c%s",
+        snprintf(ret_text + strlen(ret_text), size - strlen(ret_text), "%c%s",
                  choice == option->choices ? ' ' : '|', *choice);
-    print_option(option->name,
-                 *value              ? value
-                 : option->is_number ? " N"
-                                     : " VALUE",
-                 variable, option->help, option->value);
+}
+
+static void print_option(const struct config_option *option)
+{
+    char value[128];
+    format_value(option, value, sizeof(value));
+    if (option->flag)
+        printf("  --%s%s, or %s in the environment\n", option->flag, value, option->variable);
+    else
+        printf("  %s in the environment only, because arguments are public\n", option->variable);
+    const char *preset = option->value;
+    printf("        %s%s%s%s\n", option->help, preset ? " [" : "", preset ? preset : "",
+           preset ? "]" : "");
 }
 
 static void print_help(const struct service *service, const struct config_program *program)
@@ -182,13 +226,12 @@ static void print_help(const struct service *service, const struct config_progra
            "  to the stream %s, and runs until SIGTERM. It may be started before its "
            "server.\n\nOPTIONS\n",
            name, service->log);
-    for (size_t i = 0; i < ROWS; i++)
-        print_option(rows[i].flag, values[rows[i].kind], rows[i].variable, rows[i].help,
-                     rows[i].value);
-    for (const struct option *option = service->options; option && option->name; option++)
-        print_own_option(service, option);
+    struct config_option option;
+    for (int i = 0; config_option(service, i, &option); i++)
+        print_option(&option);
     printf("  --check-config\n        check the configuration and end\n"
            "  --print-config\n        print the configuration, without secrets, and end\n"
+           "  --print-contract\n        print what it answers, says and asks, as JSON, and end\n"
            "  --print-status-fields\n        print all states, and all fields of $SRV.STATS and "
            "/metrics, as JSON, and end\n"
            "  --version\n        versions of the service and of its libraries\n"
@@ -209,7 +252,7 @@ static void print_version(const struct service *service, const struct config_pro
 {
     printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\nlibcrypto %s\nlibmicrohttpd %s\nbuild %s, "
            "compiler %s\n",
-           service->name, JOURNEY_VERSION, bus_library_version(), db_library_version(),
+           service->name, service_version(service), bus_library_version(), db_library_version(),
            schema_library_version(), digest_library_version(), program->http_version(),
            JOURNEY_BUILD, __VERSION__);
 }

@@ -49,6 +49,20 @@ struct config_program {
 int config_read(struct config *config, const struct service *service,
                 const struct config_program *program, int argc, char **argv);
 
+/* An option, of the runtime or of the service, as --help and --print-contract say it. */
+struct config_option {
+    const char *flag; /* NULL: from the environment only */
+    char variable[64];
+    const char *kind;           /* "text", "file", "folder", "number", "switch", "choice" */
+    const char *value;          /* the default; NULL: none */
+    int64_t min, max;           /* of a number */
+    const char *const *choices; /* of a choice; NULL ends */
+    const char *help;
+    _Bool is_secret, is_own; /* own: of the service */
+};
+/* The i-th, from 0; 0 behind the last. */
+_Bool config_option(const struct service *service, int i, struct config_option *ret_option);
+
 /* The sources that the options want to be read, in their order; { 0 } ends. max: rows that
  * ret_sources has, that one too. */
 void config_choose_sources(const struct config *config, const struct service *service,

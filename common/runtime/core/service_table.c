@@ -6,6 +6,11 @@
 
 /* ---- Finding --------------------------------------------------------------------------------- */
 
+const char *service_version(const struct service *service)
+{
+    return service->version ? service->version : JOURNEY_VERSION;
+}
+
 struct source service_as_source(const struct service *service)
 {
     return (struct source){ .log = service->log,

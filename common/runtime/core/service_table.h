@@ -7,6 +7,8 @@
  * it. */
 int service_check(const struct service *service);
 
+const char *service_version(const struct service *service);
+
 /* Our own log, as others see it. Borrows from the service. */
 struct source service_as_source(const struct service *service);
 

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BODY_MAX_BYTES ((size_t)64 * 1024) /* jansson needs up to 80 times the size of its input */
-#define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
 
@@ -137,9 +135,9 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
         refusal = 0; /* what only forbids writing does not concern a query */
     if (endpoint->is_about_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */
-    if (view->data_length > BODY_MAX_BYTES) {
-        snprintf(message, size, "the body has %zu bytes, at most %zu are taken", view->data_length,
-                 BODY_MAX_BYTES);
+    if (view->data_length > REQUEST_BYTES_MAX) {
+        snprintf(message, size, "the body has %zu bytes, at most %d are taken", view->data_length,
+                 REQUEST_BYTES_MAX);
         return REFUSED_TOO_LARGE;
     }
     if (refusal) {

@@ -8,6 +8,9 @@
 #include "runtime/request/client_rate.h"
 #include "runtime/request/micro.h"
 
+#define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
+#define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
+
 /* Takes an item over: 0; or says no, REFUSED_BUSY: the item stays the endpoint's. Called on library
  * threads, several at once. */
 struct endpoint_sink {

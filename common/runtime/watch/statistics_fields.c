@@ -139,9 +139,10 @@ static void write_commit_sizes(const struct statistics_sample *sample, int i, st
 static void write_info(const struct statistics_sample *sample, int i, struct buf *out)
 {
     (void)i;
-    buf_put_format(
-        out, "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
-        sample->of->service->name, JOURNEY_VERSION, bus_library_version(), db_library_version());
+    buf_put_format(out,
+                   "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
+                   sample->of->service->name, service_version(sample->of->service),
+                   bus_library_version(), db_library_version());
 }
 
 /* ---- The logs of others --------------------------------------------------------------------- */

@@ -236,7 +236,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
 {
     assert(item->feed >= 0 && item->feed < SOURCES_MAX);
     struct cursor *cursor = &loop->at.cursors[item->feed];
-    switch (cursor_fit(cursor, item->event.position, &item->event.chain, &item->event_digest)) {
+    switch (cursor_compare(cursor, item->event.position, &item->event.chain, &item->event_digest)) {
     case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
     case CURSOR_GAP:    item->outcome = OUTCOME_GAP; return 0;
     case CURSOR_FORK:   item->outcome = OUTCOME_FORK; return 0;
@@ -268,7 +268,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
 static int run_own_event(struct loop *loop, struct item *item)
 {
     struct cursor head = { .position = loop->at.head.position, .chain = loop->at.head.chain };
-    switch (cursor_fit(&head, item->event.position, &item->event.chain, &item->event_digest)) {
+    switch (cursor_compare(&head, item->event.position, &item->event.chain, &item->event_digest)) {
     case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
     case CURSOR_GAP:    item->outcome = OUTCOME_GAP; return 0;
     case CURSOR_FORK:   item->outcome = OUTCOME_FORK; return 0;

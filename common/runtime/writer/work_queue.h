@@ -71,8 +71,8 @@ struct piece *work_queue_add(struct work_queue *queue, const char *key, int64_t 
                              int64_t now_ms, int64_t until_ms);
 void work_queue_remove(struct work_queue *queue, struct piece *piece);
 
-/* The moves of the picture. Times are when to look at the piece again; its deadline may be
- * before. */
+/* The moves of the picture. Times say when to look at the piece again, unless its deadline is
+ * earlier. */
 void work_queue_send(struct work_queue *queue, struct piece *piece, int64_t lost_ms);
 void work_queue_rest(struct work_queue *queue, struct piece *piece, int64_t due_ms);
 void work_queue_wake(struct work_queue *queue, struct piece *piece); /* rested: due */

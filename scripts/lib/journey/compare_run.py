@@ -17,6 +17,7 @@ import time
 
 from journey import ROOT
 from journey.compare_ways import WAYS, CompareError, Shop, die_with_parent
+from journey.patience import slower
 
 SLOW_S = 0.2
 BURST = 10
@@ -263,8 +264,9 @@ def drive(shop, fault, span, options, progress):
         newest = shop.newest_order()
         ended = time.monotonic()
         fault.end()
-        caught_up = await_caught_up(shop, newest, ended, load.start + length + SETTLE_S, progress)
-        orders = load.result(length + SETTLE_S)
+        caught_up = await_caught_up(shop, newest, ended, load.start + length + slower(SETTLE_S),
+                                   progress)
+        orders = load.result(length + slower(SETTLE_S))
     finally:
         load.kill()
     return orders, began - orders.start, ended - orders.start, caught_up
@@ -274,7 +276,7 @@ def measure(shop, fault, span, options, progress):
     scenario, before = fault.scenario, shop.counters()
     orders, began, ended, caught_up = drive(shop, fault, span, options, progress)
     newest = shop.newest_order()
-    settle_end = time.monotonic() + (SETTLE_S if caught_up is not None else 1)
+    settle_end = time.monotonic() + (slower(SETTLE_S) if caught_up is not None else 1)
     while time.monotonic() < settle_end and not shop.is_settled(newest):
         progress()
         time.sleep(POLL_S)
@@ -306,10 +308,10 @@ def capacity(shop, options, progress):
     progress()
     load = Load(shop, options.build, "--in-flight", "128", "--seconds", str(options.capacity_s))
     try:
-        orders = load.result(options.capacity_s + PATIENCE_MS / 1000 + SETTLE_S)
+        orders = load.result(options.capacity_s + PATIENCE_MS / 1000 + slower(SETTLE_S))
     finally:
         load.kill()
-    end = time.monotonic() + SETTLE_S
+    end = time.monotonic() + slower(SETTLE_S)
     newest = shop.newest_order()
     while time.monotonic() < end and not shop.is_settled(newest):
         progress()

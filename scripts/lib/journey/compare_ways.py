@@ -20,6 +20,7 @@ import urllib.request
 
 from journey import ROOT
 from journey.natsline import Connection
+from journey.patience import far, slower
 
 CUSTOMERS, PRODUCTS, STOCK = 50, 10, 10**9
 STOP_S = 5                             # then a process is killed
@@ -181,13 +182,13 @@ class Shop:
             process.send_signal(signal.SIGCONT)
         for process in running:
             try:
-                process.wait(timeout=STOP_S)
+                process.wait(timeout=far(STOP_S))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
     def wait(self, seconds, what, condition):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + far(seconds)
         while not (value := condition()):
             for name, process in self.processes.items():
                 if process.poll() is not None:
@@ -204,7 +205,7 @@ class Shop:
     def ask(self, subject, body, timeout=1.0):
         """One request: the decoded answer; None after a timeout, or without a responder."""
         token = os.urandom(4).hex()
-        end = time.monotonic() + timeout
+        end = time.monotonic() + slower(timeout)
         if not self.line.request(subject, json.dumps(body).encode(), token):
             return None
         while (left := end - time.monotonic()) > 0:
@@ -290,7 +291,7 @@ class Shop:
         files = list((self.folder / service).glob("*.db"))
         if not files:
             raise CompareError(f"{service} has no database")
-        end = time.monotonic() + STOP_S
+        end = time.monotonic() + far(STOP_S)
         while True:  # unreadable for a moment while the service opens the file
             try:
                 with contextlib.closing(

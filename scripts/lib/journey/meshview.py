@@ -11,6 +11,7 @@ import subprocess
 import urllib.parse
 
 from journey import ROOT
+from journey.patience import far, slower
 
 PREFIX = {"ACCOUNT": "account", "ORDER": "order"}
 SERVICE = {"ACCOUNT": "account-svc", "ORDER": "order-svc"}
@@ -49,14 +50,14 @@ class Mesh:
         """The output of `nats ARGUMENTS`, as bytes."""
         self.calls += 1
         done = subprocess.run(["nats", *arguments], env=self.environment, stdin=subprocess.DEVNULL,
-                              capture_output=True, check=False, timeout=120)
+                              capture_output=True, check=False, timeout=far(120))
         if done.returncode != 0:
             raise RuntimeError(f"nats {' '.join(arguments)}: {done.stderr.decode().strip()}")
         return done.stdout
 
     def request(self, subject, body):
         """The reply, decoded; {} when none came."""
-        text = self.nats("request", "--raw", "--timeout", "5s", subject,
+        text = self.nats("request", "--raw", "--timeout", f"{slower(5):.0f}s", subject,
                          json.dumps(body) if body != "" else "")
         return json.loads(text) if text.strip() else {}
 
@@ -105,7 +106,7 @@ class Mesh:
 
     def database(self, log):
         path = os.path.join(self.folder, SERVICE[log], SERVICE[log] + ".db")
-        return sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=10)
+        return sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=far(10))
 
     def log(self, log):
         """The event log as a list of Events, and the chain that each of them must have."""

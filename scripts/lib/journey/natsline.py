@@ -8,6 +8,8 @@ import socket
 import time
 import urllib.parse
 
+from journey.patience import slower
+
 
 class Connection:
     """One connection: `request` sends, `poll` returns the answers that have arrived since."""
@@ -29,7 +31,7 @@ class Connection:
             return False
         self.retry_at = time.monotonic() + 0.25
         try:
-            self.socket = socket.create_connection(self.address, timeout=2)
+            self.socket = socket.create_connection(self.address, timeout=slower(2))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.buffer = b""
             self.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,'

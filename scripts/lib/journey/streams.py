@@ -9,6 +9,7 @@ import urllib.parse
 
 from journey import ROOT
 from journey.meshview import Mesh
+from journey.patience import far
 
 SILENT_S = 30                   # a server that sends nothing for so long within a stream has failed
 IDS = ("order_id", "account_id", "card_id", "next_card_id")
@@ -118,9 +119,9 @@ class Streams(Mesh):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             rest, block = b"", b" "
             while block:
-                if not select.select([process.stdout], [], [], SILENT_S)[0]:
+                if not select.select([process.stdout], [], [], far(SILENT_S))[0]:
                     process.kill()
-                    raise Unreadable(f"stream {log}: the server sent nothing for {SILENT_S} s")
+                    raise Unreadable(f"stream {log}: the server sent nothing for {far(SILENT_S):.0f} s")
                 block = process.stdout.read1(1 << 20)
                 *parts, rest = (rest + block).split(b"\0")
                 yield from (json.loads(part) for part in parts if part.strip())

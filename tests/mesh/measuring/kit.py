@@ -7,6 +7,8 @@ import sys
 import time
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[3] / "scripts"
+sys.path.insert(0, str(SCRIPTS / "lib"))
+from journey.patience import far, slower  # noqa: E402 - the path comes first
 PASSED = []
 
 
@@ -40,13 +42,13 @@ def interrupted_run(program, words, folder, processes):
     run = subprocess.Popen([SCRIPTS / program, *words], cwd=folder, env=environment,
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + far(60)
     while len(children_of(folder)) < processes and run.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     failed = check("a run starts its processes below its folder",
                    len(children_of(folder)) >= processes, children_of(folder))
     run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=far(60))
     failed += check("the run reports the interruption", run.returncode == 130
                     and "interrupted" in said, run.returncode, said)
     failed += check("no process is left", not children_of(folder), children_of(folder))
@@ -58,10 +60,10 @@ def usage(program, refused):
     failed = 0
     for words in refused:
         run = subprocess.run([SCRIPTS / program, *words], stdin=subprocess.DEVNULL,
-                             capture_output=True, timeout=60, check=False)
+                             capture_output=True, timeout=far(60), check=False)
         failed += check(f"{' '.join(words)} is refused", run.returncode == 2, run)
     run = subprocess.run([SCRIPTS / program, "--help"], stdin=subprocess.DEVNULL,
-                         capture_output=True, text=True, timeout=60, check=False)
+                         capture_output=True, text=True, timeout=far(60), check=False)
     return failed + check("--help", run.returncode == 0 and "EXAMPLES" in run.stdout, run)
 
 
