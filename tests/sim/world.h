@@ -94,7 +94,7 @@ struct node {
     int64_t copy_head;
 };
 
-/* ---- Customers, provider, operator, adversary ------------------------------------------------- */
+/* ---- Customers, provider, operator, adversary ------------------------------------------------ */
 
 enum request_kind {
     REQUEST_PRODUCT,
