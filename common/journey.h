@@ -148,8 +148,8 @@ struct process {
     void (*free)(void *state);
     /* each committed event, in order; no emit */
     int (*observe)(void *state, struct journey *j, const struct event *event);
-    /* Does what is due at journey_now_ms, a bounded amount. *ret_due_ms: wall time of the next step,
-     * INT64_MAX: none. */
+    /* Does what is due at journey_now_ms, a bounded amount. *ret_due_ms: wall time of the next
+     * step, INT64_MAX: none. */
     int (*step)(void *state, struct journey *j, int64_t *ret_due_ms);
     int (*answered)(void *state, struct journey *j, const struct answer *answer); /* may emit */
 };
