@@ -1,4 +1,5 @@
-/* Accounts: one row a customer. A closed account keeps its row: its history is still asked for. */
+/* Accounts: one row for each customer. A closed account keeps its row, because its purchases can
+ * still be queried. */
 #include "journeys.h"
 #include "schemas/evt.account.AccountClosed.h"
 #include "schemas/evt.account.AccountRegistered.h"

@@ -1,6 +1,6 @@
-/* Add card: a card to pay with, usable until the end of the month that it names. The event is about
- * the account, not the card: events of one customer must stay in their order, whatever holds one
- * up. */
+/* Add card: a card to pay with, usable until the end of the month that it names. The entity of the
+ * event is the account and not the card, so that all events of one customer stay in their order
+ * when one of them is parked. */
 #include "base/clock.h"
 #include "journeys.h"
 #include "schemas/account.add-card.h"
@@ -9,7 +9,7 @@
 #include "tables.h"
 #include <string.h>
 
-#define CARDS_MAX 20 /* of one account, not counting removed ones */
+#define CARDS_MAX 20 /* of one account, without removed ones */
 
 static _Bool has_expired(const char *expires, int64_t now_ms)
 {

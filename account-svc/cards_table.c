@@ -1,4 +1,5 @@
-/* Cards: one row a card, kept when it is declined or removed, because payments refer to it. */
+/* Cards: one row for each card. A declined or removed card keeps its row, because payments refer to
+ * it. */
 #include "schemas/account.get.reply.h"
 #include "schemas/evt.account.CardAdded.h"
 #include "schemas/evt.account.CardDeclined.h"
@@ -79,7 +80,7 @@ int card_removed_apply(struct db *db, const struct event *event)
                     "ssi", removed->account_id, removed->card_id, (int64_t)CARD_REMOVED)));
 }
 
-/* Changes no row when the card is declined already or was removed: see decline_card.c. */
+/* May change no row: the card is declined already or was removed (decline_card.c). */
 int card_declined_apply(struct db *db, const struct event *event)
 {
     const struct card_declined *declined = event->value;

@@ -1,4 +1,4 @@
-/* Change address: where the next orders go. Orders that were placed keep theirs. */
+/* Change address: where the next orders are shipped. Orders that were placed keep their address. */
 #include "journeys.h"
 #include "schemas/account.change-address.h"
 #include "schemas/account.change-address.reply.h"

@@ -1,5 +1,5 @@
-/* Change profile: new values of name, e-mail or birthday. The event carries all of them, so that
- * who reads it needs no earlier one. */
+/* Change profile: new values of name, e-mail or birthday. The event carries all three, so that its
+ * readers need no earlier event. */
 #include "journeys.h"
 #include "schemas/account.change-profile.h"
 #include "schemas/account.change-profile.reply.h"

@@ -1,5 +1,5 @@
-/* Close account: the customer orders nothing more, and its cards are removed. What was ordered
- * stands, and the account can still be looked at. */
+/* Close account: the customer can place no more orders, and the cards are removed. Orders that were
+ * placed go on, and the account can still be queried. */
 #include "journeys.h"
 #include "schemas/account.close.h"
 #include "schemas/account.close.reply.h"

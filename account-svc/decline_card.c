@@ -1,12 +1,13 @@
-/* Decline card: a payment with one of our customers' cards has failed, so the card is not offered
- * again. This is a reaction: it happens whenever this service is there, and nobody waits for it.
+/* Decline card: a payment with a customer's card has failed, so the card is not offered again. This
+ * is a reaction: it happens whenever this service runs, and nobody waits for it.
  *
  * Each PaymentFailed has its CardDeclined, so that whoever compares the two logs finds them in
- * pairs; it is not asked whether the card is declined already, or was removed meanwhile: then the
- * event changes nothing here, and the others hear what they knew. A card that we have never heard
- * of cannot be in a PaymentFailed, because order-svc knows cards from our log alone; should a log
- * have been lost, then the event still says what happened, and nothing is made up for it in our
- * tables. */
+ * pairs. The reaction does not look whether the card is declined already or was removed: then the
+ * event changes nothing here, and tells the other services what they knew.
+ *
+ * A PaymentFailed names no card that this service never had, because order-svc knows cards from
+ * this service's log alone. After the loss of a log it might; then the event still says what
+ * happened, and no row is invented for the card. */
 #include "journeys.h"
 #include "schemas/evt.account.CardDeclined.h"
 #include "schemas/evt.order.PaymentFailed.h"

@@ -1,4 +1,4 @@
-/* Get account: who the customer is, the cards, and what was bought: the newest and the totals. */
+/* Get account: the profile, the cards, the newest purchases and their totals. */
 #include "journeys.h"
 #include "schemas/account.get.h"
 #include "schemas/account.get.reply.h"

@@ -4,8 +4,8 @@
 #pragma once
 #include "journey.h"
 
-/* What account-svc says no with, beside the runtime's own (base/refusal.h). The numbers stand in files: those
- * of 0.1.0; the next one is REFUSED_OWN. */
+/* The refusals of account-svc; the runtime's own stand in base/refusal.h. Files hold these numbers:
+ * they are those of 0.1.0, and the next one is REFUSED_OWN. */
 enum account_refusal {
     REFUSED_UNKNOWN_ACCOUNT = 3,
     REFUSED_ACCOUNT_CLOSED = 8,

@@ -1,6 +1,6 @@
-/* Project purchases: of order-svc's log we keep what a customer wants to see: the order, its amount
- * and where it stands. Never products, stock or addresses. A payment that failed also makes us
- * decline the card (decline_card.c). */
+/* Project purchases: the projection of order-svc's log. It keeps what a customer wants to see: the
+ * order, its amount and its status, and no products, stock or addresses. The service reacts to a
+ * failed payment by declining the card (decline_card.c). */
 #include "journeys.h"
 #include "schemas/account.get.reply.h"
 #include "schemas/evt.order.OrderCancelled.h"
@@ -27,7 +27,7 @@ static const char *const status_names[] = {
     [PURCHASE_CANCELLED] = "cancelled",
 };
 
-/* ---- What the journeys ask ------------------------------------------------------------------- */
+/* ---- Queries --------------------------------------------------------------------------------- */
 
 int purchases_list(struct journey *j, const char *account_id, int max,
                    struct account_get_reply_purchases_item *ret_purchases, size_t *ret_count)

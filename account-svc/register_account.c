@@ -1,7 +1,7 @@
-/* Register account: a new customer. Two open accounts with one e-mail are a conflict: the address
- * is what a customer is written to and found by, and a request that was sent again without a key
- * would make a second account unnoticed. Upper and lower case are one address; a closed account
- * frees it. */
+/* Register account: a new customer. A second open account with the same e-mail address is a
+ * conflict: customers are found by that address and written to there, and a request that was
+ * repeated without an idempotency key would make a second account unnoticed. Upper and lower case
+ * are the same address. Closing an account frees its address. */
 #include "journeys.h"
 #include "schemas/account.register.h"
 #include "schemas/account.register.reply.h"

@@ -1,4 +1,5 @@
-/* Remove card: no new order is paid with it. One that was placed with it is still charged to it. */
+/* Remove card: no new order is paid with the card. An order that was placed with it is still
+ * charged to it. */
 #include "journeys.h"
 #include "schemas/account.remove-card.h"
 #include "schemas/account.remove-card.reply.h"

@@ -1,5 +1,5 @@
-/* The table of contents of account-svc: what it answers, what it says happened, and what it reads
- * of others. Start reading here. */
+/* The table of contents of account-svc: its commands, queries and events, and the logs of others
+ * that it reads. Start reading here. */
 #include "service.h"
 #include "journeys.h"
 #include "schemas/contracts.h"

@@ -1,9 +1,9 @@
-/* Tables of account-svc: what they are. Who reads and writes them: see tables.h. */
+/* Tables of account-svc: their definition. See tables.h for the functions that use them. */
 #include "tables.h"
 
-/* Ids grow with time, so that rows keyed by them are appended, and the newest of an account are the
- * last ones. cards has no column for the provider's token: no journey here asks for it, so it stays
- * in the log for those who charge the card. */
+/* Ids grow with time, so rows keyed by an id are appended, and the newest rows of an account are
+ * the last ones. The table cards has no column for the provider's token, because no journey here
+ * needs it; order-svc, which charges the card, takes the token from the log. */
 const char account_tables[] =
     "CREATE TABLE IF NOT EXISTS accounts ("
     "  account_id TEXT PRIMARY KEY,"
@@ -28,7 +28,7 @@ const char account_tables[] =
     "  PRIMARY KEY (account_id, card_id)"
     ") STRICT, WITHOUT ROWID;"
 
-    /* The projection: what a customer wants to see of the orders, and nothing else. */
+    /* The projection: what a customer sees of the orders, and nothing else. */
     "CREATE TABLE IF NOT EXISTS purchases ("
     "  account_id TEXT NOT NULL,"
     "  order_id TEXT NOT NULL,"
@@ -42,7 +42,7 @@ const char account_tables[] =
     "CREATE TABLE IF NOT EXISTS purchase_totals ("
     "  account_id TEXT NOT NULL,"
     "  currency TEXT NOT NULL,"
-    "  orders INTEGER NOT NULL,"         /* placed, whatever became of them */
-    "  paid INTEGER NOT NULL DEFAULT 0," /* the sum of the paid ones */
+    "  orders INTEGER NOT NULL,"         /* placed, with any status */
+    "  paid INTEGER NOT NULL DEFAULT 0," /* the sum of the paid orders */
     "  PRIMARY KEY (account_id, currency)"
     ") STRICT, WITHOUT ROWID;";

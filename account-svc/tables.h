@@ -1,10 +1,11 @@
-/* Tables of account-svc, and the only place with its SQL.
+/* Tables of account-svc. Only the files named here hold SQL.
  *
  *     leading     accounts, cards                 folded from our own log
  *     projection  purchases, purchase_totals      folded from order-svc's log
  *
- * The two are disjoint (rule 2): no apply of one reads or writes the other, so that the two logs
- * can be folded in any interleaving. Text that a function returns lives in the journey's arena.
+ * The two groups are disjoint (rule 2): no apply of one group reads or writes a table of the other,
+ * so that the two logs can be folded in any interleaving. Text that a function returns lives in the
+ * journey's arena.
  */
 #pragma once
 #include "journey.h"
@@ -26,10 +27,10 @@ struct account {
 /* 0, NOT_FOUND or < 0 */
 int account_find(struct journey *j, const char *account_id, struct account *ret_account);
 
-/* The account of a command that changes one: 0, or the refusal (unknown, closed), or < 0. */
+/* The account that a command wants to change: 0, the refusal (unknown, closed), or < 0. */
 int account_find_open(struct journey *j, const char *account_id, struct account *ret_account);
 
-/* Has another open account this e-mail? except may be NULL. 1 yes, 0 no, < 0. */
+/* Does an open account, other than except_account_id (or NULL), have this e-mail? 1, 0, < 0. */
 int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id);
 
 int account_registered_apply(struct db *db, const struct event *event);

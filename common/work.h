@@ -121,8 +121,16 @@ struct work_limits {
     int backoff_max_ms; /* 30,000: up to this; 1 to 3,600,000 */
 };
 
+/* Names of log lines, as `payment_provider_away`: for who watches the log of this service. */
+struct work_log_names {
+    const char *away;    /* nobody listens at the subject; default: work_away */
+    const char *back;    /* the first answer after that; work_back */
+    const char *invalid; /* an answer that does not fit its schema; work_answer_invalid */
+};
+
 struct work_type {
     const char *name; /* "charge": in the log and the statistics; its answers are known by it */
+    const struct work_log_names *log_names; /* NULL: the defaults */
     /* One piece after another, in the order in which they are found: one is open at a time,
      * whatever the limits say, and none makes room for others. */
     _Bool in_order;

@@ -1,5 +1,6 @@
-/* Add product: from now on it can be ordered. Its name and price stay; a product of the same sku is
- * a conflict, because orders in the log carry that sku with the first one's price. */
+/* Add product: from now on the product can be ordered. Its name and price do not change. A second
+ * product with the same sku is a conflict, because orders in the log name that sku with the price
+ * of the first product. */
 #include "journeys.h"
 #include "schemas/evt.order.ProductAdded.h"
 #include "schemas/order.add-product.h"

@@ -1,5 +1,6 @@
-/* Cancel order: the customer does not want it any more. It can be had until it is paid; its stock
- * returns at once. A charge may be under way: take_payment.c voids it, whatever becomes of it. */
+/* Cancel order: the customer does not want the order any more. An order can be cancelled until it
+ * is paid; its stock returns at once. A charge may be in flight: take_payment.c voids the charge,
+ * whatever its outcome. */
 #include "journeys.h"
 #include "schemas/evt.order.OrderCancelled.h"
 #include "schemas/order.cancel.h"

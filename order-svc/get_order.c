@@ -1,4 +1,4 @@
-/* Get order: where it stands, what is in it, and what has happened to it. */
+/* Get order: its status, its lines and its history. */
 #include "journeys.h"
 #include "schemas/order.get.h"
 #include "tables.h"

@@ -1,5 +1,5 @@
-/* List orders: a customer's, the newest first, a page at a time. The last id of a page leads to the
- * next. */
+/* List orders: the orders of a customer, the newest first, a page at a time. The last id of a page
+ * leads to the next page. */
 #include "journeys.h"
 #include "schemas/order.list.h"
 #include "schemas/order.list.reply.h"
@@ -23,7 +23,7 @@ int list_orders(struct journey *j, const void *request, void *ret_reply)
         arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*orders));
     if (!orders)
         return fail(ERR_MEMORY, "no memory for a list");
-    /* one more tells of a next page */
+    /* one order more than the limit: then there is a next page */
     int count = 0;
     r = orders_list(j, list->account_id, list->after, limit + 1, orders, &count);
     if (r < 0)

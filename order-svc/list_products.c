@@ -1,5 +1,5 @@
-/* List products: what there is, by sku, a page at a time. The last sku of a page leads to the
- * next. */
+/* List products: all products by sku, a page at a time. The last sku of a page leads to the next
+ * page. */
 #include "journeys.h"
 #include "schemas/order.products.h"
 #include "schemas/order.products.reply.h"
@@ -16,7 +16,7 @@ int list_products(struct journey *j, const void *request, void *ret_reply)
         arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*products));
     if (!products)
         return fail(ERR_MEMORY, "no memory for a list");
-    /* one more tells of a next page */
+    /* one product more than the limit: then there is a next page */
     int count = 0;
     int r = products_list(j, list->after ? list->after : "", limit + 1, products, &count);
     if (r < 0)

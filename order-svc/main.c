@@ -1,4 +1,4 @@
-/* order-svc: ordering something. What it does stands in service.c. */
+/* order-svc: ordering something. See service.c. */
 #include "service.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
-/* Orders: one row an order, one a line, one a charge that was declined. Each apply is a move of the
- * order's life (tables.h) and fails when the order does not stand where the move begins. */
+/* Orders: one row for each order, for each line, and for each charge that was declined. Each apply
+ * is a move in an order's life (tables.h), and fails when the order's status is not the one from
+ * which the move begins. */
 #include "schemas/evt.order.OrderCancelled.h"
 #include "schemas/evt.order.OrderPaid.h"
 #include "schemas/evt.order.OrderPlaced.h"

@@ -1,9 +1,9 @@
-/* Place order: the customer's wish becomes an order with a price, an address, a card and reserved
- * stock, from what this service knows by itself. Nobody else is asked; the payment comes afterwards
- * (take_payment.c). What is looked at, and in which order, decides which refusal is heard:
+/* Place order: the request becomes an order with a price, an address, a card and reserved stock.
+ * The decision uses only what this service has in its own tables and calls no other service; the
+ * payment follows later (take_payment.c). The first check that fails decides the refusal:
  *
- *     the account is known, and open · a card is usable · the products exist · in one currency ·
- *     in stock · and the total is an amount that money can have
+ *     the account is known and open · a card is usable · the products exist · in one currency ·
+ *     in stock · the total is within the bounds of money
  */
 #include "base/clock.h"
 #include "journeys.h"
@@ -14,14 +14,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define QUANTITY_MAX INT64_C(1000000) /* these two as in schemas/common.json */
-#define AMOUNT_MAX INT64_C(1000000000000)
+#define QUANTITY_MAX INT64_C(1000000)     /* as in schemas/common.json */
+#define AMOUNT_MAX INT64_C(1000000000000) /* as in schemas/common.json */
 #define DEADLINE_S_MAX INT64_C(315360000) /* ten years */
 
 struct basket {
-    struct order_line *lines; /* one a sku */
-    int64_t *stock;           /* on hand, beside lines */
-    size_t *asked;            /* index of the request's line, beside lines */
+    struct order_line *lines; /* one for each sku */
+    int64_t *stock;           /* of each line's product, on hand */
+    size_t *asked;            /* of each line, the index of its line in the request */
     size_t count;
 };
 
@@ -33,7 +33,7 @@ static struct order_line *basket_find(struct basket *basket, const char *sku)
     return NULL;
 }
 
-/* The same sku on two lines is one wish for both quantities. */
+/* Two lines with the same sku become one line with the sum of their quantities. */
 static int basket_fill(struct journey *j, struct basket *basket, const struct order_place *place)
 {
     basket->lines = arena_alloc(journey_arena(j), place->lines_count * sizeof(*basket->lines));
@@ -82,7 +82,8 @@ static int basket_check(struct journey *j, const struct basket *basket)
     return 0;
 }
 
-/* A product of two bounded numbers fits; a sum is refused as soon as it leaves the bounds. */
+/* The product of two bounded numbers fits an int64_t; a sum is refused as soon as it leaves the
+ * bounds. */
 static int basket_total(struct journey *j, const struct basket *basket, struct money *ret_total)
 {
     struct money total = { .currency = basket->lines[0].unit_price.currency };

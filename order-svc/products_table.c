@@ -1,5 +1,6 @@
-/* Products: what is for sale, and where each piece is. stock + reserved + shipped changes only when
- * a product is added or goods come in; all else moves pieces from one column to another. */
+/* Products: what is for sale, and how many pieces are in stock, reserved and shipped. The sum of
+ * the three changes only when a product is added or stock is received; all other events move pieces
+ * from one column to another. */
 #include "schemas/evt.order.ProductAdded.h"
 #include "schemas/evt.order.StockReceived.h"
 #include "schemas/order.products.reply.h"
@@ -66,8 +67,8 @@ int product_added_apply(struct db *db, const struct event *event)
         added->stock));
 }
 
-/* By the quantity, not by the level that the event reports: a fold adds, so that a wrong level
- * shows. */
+/* Adds the quantity and does not take over the level that the event reports, so that a wrong level
+ * becomes visible. */
 int stock_received_apply(struct db *db, const struct event *event)
 {
     const struct stock_received *received = event->value;

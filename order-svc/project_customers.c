@@ -1,9 +1,11 @@
-/* Project customers: of account-svc's log we keep what an order needs: name, address, whether the
- * account is open, and its cards with the provider's token. Never the e-mail or the birthday.
+/* Project customers: the projection of account-svc's log. It keeps what an order needs: name,
+ * address, whether the account is open, and the cards with the provider's token; never the e-mail
+ * address or the birthday.
  *
- * A removed card keeps its row and token: an order that was placed with it is still charged to it.
- * The customer chose it for that order, and an attempt whose outcome nobody knows must be asked for
- * with the same key and the same card until it is known; only new attempts look at is_usable. */
+ * A removed card keeps its row and its token, because an order that was placed with the card is
+ * still charged to it: the customer chose that card, and an attempt whose outcome is unknown must
+ * be repeated with the same key and the same card until its outcome is known. Only new attempts
+ * look at is_usable. */
 #include "journeys.h"
 #include "schemas/evt.account.AccountClosed.h"
 #include "schemas/evt.account.AccountRegistered.h"
@@ -15,9 +17,10 @@
 #include "store/row.h"
 #include "tables.h"
 
-/* ---- What the journeys ask ------------------------------------------------------------------- */
+/* ---- Queries --------------------------------------------------------------------------------- */
 
-/* Customer and card in one statement: every order asks this. Card ids grow with time. */
+/* Customer and card in one statement, because every order needs both. Card ids grow with time, so
+ * the newest card has the greatest id. */
 int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer)
 {
     char month[MONTH_SIZE];
@@ -122,7 +125,7 @@ static int card_added_apply(struct db *db, const struct event *event)
                          added->card_token));
 }
 
-static int card_is_done(struct db *db, const char *account_id, const char *card_id)
+static int card_retire(struct db *db, const char *account_id, const char *card_id)
 {
     return trace(db_changed_one(
         db,
@@ -134,13 +137,13 @@ static int card_is_done(struct db *db, const char *account_id, const char *card_
 static int card_removed_apply(struct db *db, const struct event *event)
 {
     const struct card_removed *removed = event->value;
-    return trace(card_is_done(db, removed->account_id, removed->card_id));
+    return trace(card_retire(db, removed->account_id, removed->card_id));
 }
 
 static int card_declined_apply(struct db *db, const struct event *event)
 {
     const struct card_declined *declined = event->value;
-    return trace(card_is_done(db, declined->account_id, declined->card_id));
+    return trace(card_retire(db, declined->account_id, declined->card_id));
 }
 
 static int account_closed_apply(struct db *db, const struct event *event)

@@ -1,4 +1,4 @@
-/* Receive stock: goods have come in. Whoever waits for them may order again. */
+/* Receive stock: goods have come in, and can be ordered. */
 #include "journeys.h"
 #include "schemas/evt.order.StockReceived.h"
 #include "schemas/order.receive-stock.h"
@@ -6,7 +6,7 @@
 #include "tables.h"
 #include <inttypes.h>
 
-/* of one product, wherever they are: as in schemas/common.json */
+/* of one product: in stock, reserved and shipped; as in schemas/common.json */
 #define PIECES_MAX INT64_C(1000000000000)
 
 int receive_stock(struct journey *j, const void *request)

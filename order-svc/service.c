@@ -1,5 +1,5 @@
-/* The table of contents of order-svc: what it answers, what it says happened, what it reads of
- * others, and what it does by itself. Start reading here. */
+/* The table of contents of order-svc: its commands, queries and events, the logs of others that it
+ * reads, and its process. Start reading here. */
 #include "service.h"
 #include "journeys.h"
 #include "schemas/contracts.h"

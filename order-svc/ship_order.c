@@ -1,4 +1,4 @@
-/* Ship order: it is paid and leaves the house, and so do its reserved pieces. */
+/* Ship order: a paid order leaves the house, with the pieces that were reserved for it. */
 #include "journeys.h"
 #include "schemas/evt.order.OrderShipped.h"
 #include "schemas/order.ship.h"

@@ -1,13 +1,15 @@
-/* Tables of order-svc: what they are. Who reads and writes them: see tables.h. */
+/* Tables of order-svc: their definition. See tables.h for the functions that use them. */
 #include "tables.h"
 #include "base/clock.h"
+#include <assert.h>
 #include <string.h>
 
-/* Orders have their id as key, without a rowid beside it: ids grow with time, so rows are appended.
- * Every index but the first is partial and holds only what somebody will come back to; a paid order
- * is in none of them. last_position is the order's newest event; a customer's orders sort by their
- * id. Money and counts are checked here once more than by the decisions: a table that would go
- * below zero stops the event that does it. */
+/* Orders have their id as key, without a rowid beside it. Ids grow with time, so rows are appended,
+ * and a customer's orders sort by their id. last_position is the position of the order's newest
+ * event. All indexes but the first are partial and hold only orders that still need work; a paid
+ * order is in none of them. The decisions check money and counts, and the tables check them again:
+ * an event that would bring a number below zero cannot be applied. */
+// clang-format off: SQL
 const char order_tables[] =
     "CREATE TABLE IF NOT EXISTS products ("
     "  sku TEXT PRIMARY KEY,"
@@ -25,8 +27,8 @@ const char order_tables[] =
     "  status INTEGER NOT NULL," /* enum order_status */
     "  amount INTEGER NOT NULL CHECK (amount >= 0),"
     "  currency TEXT NOT NULL,"
-    "  attempt INTEGER NOT NULL," /* of the charge that is wanted, or was the last */
-    "  card_id TEXT,"             /* charged by it; NULL: none is left */
+    "  attempt INTEGER NOT NULL," /* number of the charge that is wanted, or was the last */
+    "  card_id TEXT,"             /* that this attempt charges; NULL: no card is left */
     "  last_position INTEGER NOT NULL,"
     "  pay_until_ms INTEGER NOT NULL,"
     "  placed_ms INTEGER NOT NULL,"
@@ -44,70 +46,70 @@ const char order_tables[] =
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS orders_by_account ON orders (account_id, order_id);"
     "CREATE INDEX IF NOT EXISTS orders_to_charge ON orders (last_position)"
-    "  WHERE " ORDER_IS_TO_CHARGE(
-        "") ";"
-            "CREATE INDEX IF NOT EXISTS orders_waiting ON orders (account_id)"
-            "  WHERE " ORDER_WAITS_FOR_CARD(
-                "") ";"
-                    "CREATE INDEX IF NOT EXISTS orders_waiting_until ON orders (pay_until_ms)"
-                    "  WHERE " ORDER_WAITS_FOR_CARD(
-                        "") ";"
-                            "CREATE INDEX IF NOT EXISTS orders_cancelled ON orders (ended_position)"
-                            "  WHERE " ORDER_IS_CANCELLED(
-                                "") ";"
+    "  WHERE " ORDER_IS_TO_CHARGE("") ";"
+    "CREATE INDEX IF NOT EXISTS orders_waiting ON orders (account_id)"
+    "  WHERE " ORDER_WAITS_FOR_CARD("") ";"
+    "CREATE INDEX IF NOT EXISTS orders_waiting_until ON orders (pay_until_ms)"
+    "  WHERE " ORDER_WAITS_FOR_CARD("") ";"
+    "CREATE INDEX IF NOT EXISTS orders_cancelled ON orders (ended_position)"
+    "  WHERE " ORDER_IS_CANCELLED("") ";"
 
-                                    "CREATE TABLE IF NOT EXISTS order_lines ("
-                                    "  order_id TEXT NOT NULL,"
-                                    "  line INTEGER NOT NULL,"
-                                    "  sku TEXT NOT NULL,"
-                                    "  name TEXT NOT NULL,"
-                                    "  quantity INTEGER NOT NULL CHECK (quantity > 0),"
-                                    "  amount INTEGER NOT NULL," /* of one; in the order's currency */
-                                    "  PRIMARY KEY (order_id, line)"
-                                    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS order_lines ("
+    "  order_id TEXT NOT NULL,"
+    "  line INTEGER NOT NULL,"
+    "  sku TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  quantity INTEGER NOT NULL CHECK (quantity > 0),"
+    "  amount INTEGER NOT NULL," /* of one piece, in the order's currency */
+    "  PRIMARY KEY (order_id, line)"
+    ") STRICT, WITHOUT ROWID;"
 
-                                    "CREATE TABLE IF NOT EXISTS payment_failures ("
-                                    "  order_id TEXT NOT NULL,"
-                                    "  attempt INTEGER NOT NULL,"
-                                    "  card_id TEXT NOT NULL,"
-                                    "  reason TEXT NOT NULL,"
-                                    "  failed_ms INTEGER NOT NULL,"
-                                    "  position INTEGER NOT NULL,"
-                                    "  PRIMARY KEY (order_id, attempt)"
-                                    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS payment_failures ("
+    "  order_id TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  card_id TEXT NOT NULL,"
+    "  reason TEXT NOT NULL,"
+    "  failed_ms INTEGER NOT NULL,"
+    "  position INTEGER NOT NULL,"
+    "  PRIMARY KEY (order_id, attempt)"
+    ") STRICT, WITHOUT ROWID;"
 
-                                    /* The projection: what an order needs to know of a customer, and nothing else. */
-                                    "CREATE TABLE IF NOT EXISTS customers ("
-                                    "  account_id TEXT PRIMARY KEY,"
-                                    "  is_open INTEGER NOT NULL,"
-                                    "  name TEXT NOT NULL,"
-                                    "  street TEXT NOT NULL,"
-                                    "  city TEXT NOT NULL,"
-                                    "  postal_code TEXT NOT NULL,"
-                                    "  country TEXT NOT NULL"
-                                    ") STRICT, WITHOUT ROWID;"
+    /* The projection: what an order needs of a customer, and nothing else. */
+    "CREATE TABLE IF NOT EXISTS customers ("
+    "  account_id TEXT PRIMARY KEY,"
+    "  is_open INTEGER NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  street TEXT NOT NULL,"
+    "  city TEXT NOT NULL,"
+    "  postal_code TEXT NOT NULL,"
+    "  country TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
 
-                                    "CREATE TABLE IF NOT EXISTS customer_cards ("
-                                    "  account_id TEXT NOT NULL,"
-                                    "  card_id TEXT NOT NULL,"
-                                    "  is_usable INTEGER NOT NULL,"
-                                    "  expires TEXT NOT NULL,"
-                                    "  token TEXT NOT NULL,"
-                                    "  PRIMARY KEY (account_id, card_id)"
-                                    ") STRICT, WITHOUT ROWID;";
+    "CREATE TABLE IF NOT EXISTS customer_cards ("
+    "  account_id TEXT NOT NULL,"
+    "  card_id TEXT NOT NULL,"
+    "  is_usable INTEGER NOT NULL,"
+    "  expires TEXT NOT NULL,"
+    "  token TEXT NOT NULL,"
+    "  PRIMARY KEY (account_id, card_id)"
+    ") STRICT, WITHOUT ROWID;";
 
-/* card_choices: the card for an attempt that no event names, because it came after the order had
- * begun to wait. Kept, so that after a restart the same key is not charged to another card.
- * void_mark: where take_payment.c goes on after a restart; without it, it voids once more. */
-const char order_scratch_tables[] = "CREATE TABLE IF NOT EXISTS card_choices ("
-                                    "  order_id TEXT PRIMARY KEY,"
-                                    "  attempt INTEGER NOT NULL,"
-                                    "  card_id TEXT NOT NULL"
-                                    ") STRICT, WITHOUT ROWID;"
-                                    "CREATE TABLE IF NOT EXISTS void_mark ("
-                                    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
-                                    "  position INTEGER NOT NULL"
-                                    ") STRICT;";
+/* card_choices: the card of an attempt that no event names, because the card was added after the
+ * order had begun to wait. The choice is kept, so that after a restart the same key is not charged
+ * to another card.
+ * void_mark: where take_payment.c goes on after a restart. Without the mark it repeats voids, which
+ * is harmless. */
+const char order_scratch_tables[] =
+    "CREATE TABLE IF NOT EXISTS card_choices ("
+    "  order_id TEXT PRIMARY KEY,"
+    "  attempt INTEGER NOT NULL,"
+    "  card_id TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS void_mark ("
+    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+    "  position INTEGER NOT NULL"
+    ") STRICT;";
+// clang-format on
 
 const char *order_status_name(enum order_status status)
 {
@@ -128,7 +130,8 @@ _Bool order_may_become(enum order_status status, enum order_status next)
                                    [ORDER_CANCELLED] = 1 },
         [ORDER_PAID] = { [ORDER_SHIPPED] = 1 },
     };
-    return moves[status][next];
+    assert(next > 0 && next < ORDER_STATUS_MAX);
+    return status > 0 && status < ORDER_STATUS_MAX && moves[status][next];
 }
 
 void month_format(int64_t wall_ms, char ret_month[MONTH_SIZE])

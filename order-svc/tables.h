@@ -1,12 +1,12 @@
-/* Tables of order-svc, and the only place with its SQL.
+/* Tables of order-svc. Only the files named here hold SQL.
  *
  *     leading     products, orders, order_lines, payment_failures     folded from our own log
  *     projection  customers, customer_cards                           folded from account-svc's log
  *     scratch     card_choices, void_mark                             may be lost without harm
  *
- * The first two are disjoint (rule 2): no apply of one reads or writes the other, so that the two
- * logs can be folded in any interleaving. Text that a function returns lives in the journey's
- * arena.
+ * The first two groups are disjoint (rule 2): no apply of one group reads or writes a table of the
+ * other, so that the two logs can be folded in any interleaving. Text that a function returns lives
+ * in the journey's arena.
  */
 #pragma once
 #include "work.h"
@@ -32,18 +32,18 @@ extern const char order_scratch_tables[];
  */
 enum order_status {
     ORDER_PLACED = 1,
-    ORDER_PAYMENT_FAILED, /* and charged to the next card, or waiting for one */
+    ORDER_PAYMENT_FAILED, /* the next card is charged, or the order waits for a card */
     ORDER_PAID,
     ORDER_SHIPPED,
     ORDER_CANCELLED,
     ORDER_STATUS_MAX,
 };
-const char *order_status_name(enum order_status status);
+const char *order_status_name(enum order_status status); /* as in the contract: "placed" */
 _Bool order_may_become(enum order_status status, enum order_status next);
 
-/* Conditions of SQL that name a status. SQLite uses a partial index only for a statement in which
- * the index's own condition stands as text, so these statuses cannot be parameters; all others are
- * bound from the enum. o: "", or the table's name in a join, "o." */
+/* Conditions in SQL that name a status. SQLite uses a partial index only for a statement that holds
+ * the condition of the index as text, so these statuses cannot be parameters. All other statuses
+ * are bound from the enum. o is "", or in a join the name of the table, "o." */
 #define ORDER_IS_UNPAID(o) o "status <= 2" /* placed, or a payment has failed */
 #define ORDER_IS_TO_CHARGE(o) ORDER_IS_UNPAID(o) " AND " o "card_id IS NOT NULL"
 #define ORDER_WAITS_FOR_CARD(o) o "status = 2 AND " o "card_id IS NULL"

@@ -35,6 +35,12 @@ static const struct payment_provider *provider_of(const struct journey *j)
     return strcmp(name, payment_nats.name) == 0 ? &payment_nats : &payment_sandbox;
 }
 
+static const struct work_log_names log_names = {
+    .away = "payment_provider_away",
+    .back = "payment_provider_back",
+    .invalid = "payment_answer_invalid",
+};
+
 static int limits(struct journey *j, struct work_limits *limits)
 {
     limits->timeout_ms = (int)journey_option_int(j, "payment-timeout-ms");
@@ -85,6 +91,7 @@ static const struct work_source void_sources[] = {
 
 static const struct work_type void_charge = {
     .name = "void",
+    .log_names = &log_names,
     .sources = void_sources,
     .limits = void_limits,
     .ask = void_ask,
@@ -216,6 +223,7 @@ static const struct work_source charge_sources[] = {
 
 static const struct work_type charge_card = {
     .name = "charge",
+    .log_names = &log_names,
     .sources = charge_sources,
     .limits = limits,
     .ask = charge_ask,

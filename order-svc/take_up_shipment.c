@@ -1,11 +1,10 @@
 /* Take up shipment: the service `shipping` (docs/TUTORIAL.md) says that a parcel is with the
- * carrier, so the paid order is shipped, as if order.ship had said so. This is a reaction: whether
- * that service is there, or was ever started, nobody here waits for it. It is heard only with
- * --shipping stream.
+ * carrier, so the paid order becomes shipped, as by order.ship. This is a reaction, only with
+ * `--shipping stream`; order-svc runs whether that service runs or not.
  *
- * An order that cannot become shipped, because it was cancelled meanwhile or order.ship came first,
- * stays as it is: the other service's event says what happened there, and nothing is made up for it
- * here. Nothing of it is kept in our tables. */
+ * An order that cannot become shipped stays as it is, because it was cancelled or order.ship came
+ * first: the event of the other service says what happened there, and no event is invented here. No
+ * table keeps anything of that event. */
 #include "journeys.h"
 #include "schemas/evt.order.OrderShipped.h"
 #include "schemas/evt.shipping.Shipped.h"

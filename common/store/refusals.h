@@ -1,6 +1,6 @@
 /* Refusals that were answered under an idempotency key, so that the same key gets the same answer.
- * Refusals are not events: a database that was folded anew from its stream has forgotten them. A refusal is
- * kept as its number (base/refusal.h). */
+ * Refusals are not events: a database that was folded anew from its stream has forgotten them. A
+ * refusal is kept as its number (base/refusal.h). */
 #pragma once
 #include "base/arena.h"
 #include "store/db.h"

@@ -354,18 +354,25 @@ void work_list_observe(struct work_list *list, const struct event *event)
     }
 }
 
+static const struct work_log_names default_names = {
+    .away = "work_away",
+    .back = "work_back",
+    .invalid = "work_answer_invalid",
+};
+
 static void note_reachable(struct work_list *list, const struct answer *answer)
 {
+    const struct work_log_names *names = list->type->log_names ? list->type->log_names
+                                                               : &default_names;
     if (answer->outcome == ANSWER_INVALID)
-        log_warn("work_answer_invalid", LOG_TEXT("work", list->type->name),
-                 LOG_TEXT("key", answer->tag), LOG_INT("number", answer->number));
+        log_warn(names->invalid, LOG_TEXT("work", list->type->name), LOG_TEXT("key", answer->tag),
+                 LOG_INT("number", answer->number));
     _Bool is_unreachable = answer->outcome == ANSWER_UNREACHABLE;
     if (is_unreachable == list->is_unreachable ||
         (!is_unreachable && answer->outcome != ANSWER_RECEIVED))
         return;
     list->is_unreachable = is_unreachable;
-    log_info(is_unreachable ? "work_unreachable" : "work_reachable",
-             LOG_TEXT("work", list->type->name));
+    log_info(is_unreachable ? names->away : names->back, LOG_TEXT("work", list->type->name));
 }
 
 int work_list_answer(struct work_list *list, struct journey *j, const struct answer *answer)

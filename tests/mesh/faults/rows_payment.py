@@ -175,7 +175,7 @@ def fault_43_provider_dies_between_charge_and_answer(mesh):
         asked = len(provider.charged)
         wait_until(lambda: len(provider.charged) > asked + 5, "it has charged without an answer")
         provider.away_until = time.monotonic() + 2
-        wait_until(lambda: mesh.log_has("order-svc", "event=work_unreachable work=charge"),
+        wait_until(lambda: mesh.log_has("order-svc", "event=payment_provider_away"),
                    "order-svc reports the missing provider")
         provider.mode = "prompt"
     return with_provider(mesh, "dying", during)
