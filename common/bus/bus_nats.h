@@ -1,5 +1,6 @@
 /* Bus on nats.c: what bus_nats.c, bus_options.c, bus_publish.c, bus_receive.c and bus_status.c
- * share. Only these may include this header; it is the only one that includes nats.h. */
+ * share. Only these may include this header; it is the only one that includes nats.h. Facts
+ * about the library are collected in docs/CONVENTIONS.md. */
 #pragma once
 #include <nats/nats.h>
 #include <pthread.h>

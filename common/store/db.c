@@ -211,7 +211,7 @@ void db_free(struct db *db)
 int db_begin(struct db *db)
 {
     if (db->owes_rollback && db_rollback(db) < 0)
-        return fail(ERR_LOCKED, "the transaction before could not be rolled back yet");
+        return fail(ERR_LOCKED, "the previous transaction could not be rolled back yet");
     assert(sqlite3_get_autocommit(db->handle) && db->savepoints == 0); /* T1 */
     if (db->read_only)
         return trace(db_exec(db, "BEGIN", ""));

@@ -8,9 +8,11 @@
 #include "base/log.h"
 #include "base/refusal.h"
 #include "base/result.h"
+#include "base/utf8.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,10 +33,51 @@ Test(arena, memory_is_zeroed_aligned_and_kept)
     }
     for (size_t i = 0; i < 500; i++)
         cr_assert(strlen(texts[i]) == i % 9);
+    cr_assert_str_eq(arena_copy(&arena, NULL, 0), "");
     cr_assert(arena_alloc(&arena, 1024 * 1024));
     cr_assert_null(arena_alloc(&arena, SIZE_MAX));
     arena_deinit(&arena);
     cr_assert_null(arena.blocks);
+}
+
+Test(arena, more_used_than_there_is_is_a_failed_assertion, .signal = SIGABRT)
+{
+    struct arena arena = { .used_bytes = 16 };
+    arena_alloc(&arena, 1);
+}
+
+Test(buf, a_text_is_cut_and_goes_on)
+{
+    _deinit_(buf) struct buf buf = { 0 };
+    buf_cut(&buf, 0);
+    buf_put_text(&buf, "one,two");
+    buf_cut(&buf, 3);
+    cr_assert(buf.length == 3 && strcmp(buf.data, "one") == 0);
+    buf_put_char(&buf, '!');
+    cr_assert_str_eq(buf.data, "one!");
+    buf_clear(&buf);
+    cr_assert(buf.length == 0 && buf.data[0] == '\0');
+}
+
+Test(buf, cutting_behind_the_end_is_a_failed_assertion, .signal = SIGABRT)
+{
+    struct buf buf = { 0 };
+    buf_put_text(&buf, "one");
+    buf_cut(&buf, 4);
+}
+
+Test(buf, a_length_past_the_memory_is_a_failed_assertion, .signal = SIGABRT)
+{
+    struct buf buf = { 0 };
+    buf_put_text(&buf, "one");
+    buf.length = buf.capacity + 1;
+    buf_put_text(&buf, "two");
+}
+
+Test(utf8, code_points_are_counted)
+{
+    cr_assert(utf8_count("", 0) == 0 && utf8_count("abc", 3) == 3 && utf8_count("Köln", 5) == 4);
+    cr_assert(utf8_count("\xf0\x9f\x8d\xb5x", 5) == 2);
 }
 
 Test(buf, writes_what_json_wants)

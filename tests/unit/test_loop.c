@@ -36,6 +36,8 @@ static int add(struct journey *j, const void *request)
         return journey_refuse(j, REFUSED_UNLISTED, "unlisted");
     if (strcmp(wanted->sku, "unsaid") == 0)
         return REFUSED_UNLISTED;
+    if (strcmp(wanted->sku, "passed-on") == 0) /* what a finder said */
+        return NOT_FOUND;
     /* an event that only another service may emit */
     if (strcmp(wanted->sku, "foreign") == 0)
         return trace(journey_emit(j, &account_closed_schema, "x",
@@ -201,6 +203,7 @@ Test(loop, a_service_refuses_in_its_own_words)
     /* what its table does not have */
     answers("unlisted", "k2", OUTCOME_REFUSED, "internal");
     answers("unsaid", "k3", OUTCOME_REFUSED, "internal");
+    answers("passed-on", NULL, OUTCOME_REFUSED, "not_found");
     answers("never", "k4", OUTCOME_REFUSED, "out_of_stock");
     db_script(db, "UPDATE refusals SET refusal = 77"); /* as another version has it */
     answers("never", "k4", OUTCOME_REFUSED, "internal");

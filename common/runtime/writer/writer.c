@@ -39,7 +39,7 @@ int writer_open(struct writer *writer, const struct writer_options *options)
     return 0;
 }
 
-/* ---- From other threads ---------------------------------------------------------------------- */
+/* ---- From other threads --------------------------------------------------------------------- */
 
 void writer_end_folding(struct writer *writer)
 {
@@ -130,7 +130,7 @@ static void checkpoint(struct writer *writer, _Bool idle)
     atomic_store(&status->wal_bytes, wal_bytes);
 }
 
-/* ---- Between two batches ------------------------------------------------------------------------------ */
+/* ---- Between two batches -------------------------------------------------------------------- */
 
 void writer_hold_events(struct writer *writer)
 {
