@@ -84,16 +84,16 @@ struct answer {
 };
 int journey_call(struct journey *j, const struct call *call);
 
-/* The same path for a provider that is built in: the answer (a struct of the row's reply, NULL where
- * none is RECEIVED) comes back after delay_ms, without leaving the process. */
+/* The same path for a provider that is built in: the answer (a struct of the row's reply; NULL
+ * where none is RECEIVED) comes back after delay_ms, without leaving the process. */
 int journey_answer_later(struct journey *j, const struct call *call, enum answer_outcome outcome,
                          const void *reply, int delay_ms);
 
 /* ---- The table of a service ----------------------------------------------------------------- */
 
 /* A version is part of the name: OrderPlaced is version 1, and OrderPlaced.v2 another event beside
- * it, with a row, a schema and an apply of its own. A leader that goes on to version 2 emits both as
- * long as somebody reads version 1, and folds both for ever, because its log has them. A reader
+ * it, with a row, a schema and an apply of its own. A leader that goes on to version 2 emits both
+ * as long as somebody reads version 1, and folds both for ever, because its log has them. A reader
  * lists each version that it reads; of any other only its cursor moves, as of an event that it does
  * not read. */
 struct event_type {
@@ -148,9 +148,9 @@ struct process {
     void (*free)(void *state);
     /* each committed event, in order; no emit */
     int (*observe)(void *state, struct journey *j, const struct event *event);
-    int (*step)(void *state, struct journey *j,
-                int64_t *ret_due_ms); /* do what is due at journey_now_ms, a bounded amount;
-                                                               *ret_due_ms: wall time of the next step, INT64_MAX none */
+    /* Does what is due at journey_now_ms, a bounded amount. *ret_due_ms: wall time of the next
+     * step, INT64_MAX: none. */
+    int (*step)(void *state, struct journey *j, int64_t *ret_due_ms);
     int (*answered)(void *state, struct journey *j, const struct answer *answer); /* may emit */
 };
 

@@ -1,7 +1,8 @@
 """Regular expressions of schemas, compiled to the steps of common/contract/pattern.h.
 
-The subset of ECMA-262 that is implemented: literals, classes with ranges and \\d \\w \\s, '.', groups with
-alternatives, the quantifiers ? * + {m} {m,} {m,n}, and the anchors ^ and $. All else is refused.
+The subset of ECMA-262 that is implemented: literals, classes with ranges and \\d \\w \\s, '.',
+groups with alternatives, the quantifiers ? * + {m} {m,} {m,n}, and the anchors ^ and $. All else
+is refused.
 """
 import dataclasses
 
@@ -139,7 +140,8 @@ class Parser:
             return self.escape()
         char = self.next()
         if ord(char) >= 128:
-            raise PatternError(f"a character beyond ASCII in a class of {self.text!r} is not implemented")
+            raise PatternError(f"a character beyond ASCII in a class of {self.text!r} "
+                               "is not implemented")
         return {ord(char)}, False
 
     def char_class(self):
@@ -185,7 +187,8 @@ def emit(node, steps):
     else:
         emit_repeat(node, steps)
     if len(steps) >= LENGTH_MAX:
-        raise PatternError(f"the pattern needs more than {LENGTH_MAX} steps; use minLength and maxLength")
+        raise PatternError(f"the pattern needs more than {LENGTH_MAX} steps; "
+                           "use minLength and maxLength")
 
 
 def emit_repeat(node, steps):

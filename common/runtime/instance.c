@@ -64,7 +64,7 @@ static void between_batches(void *context, struct writer *writer)
     operations_between_batches(&((struct instance *)context)->operations, writer);
 }
 
-static void die(void *context, int exit_code)
+static void on_death(void *context, int exit_code)
 {
     const struct instance *instance = context;
     instance->options.die(instance->options.context, exit_code);
@@ -102,7 +102,7 @@ static int open_writer(struct instance *instance)
                       .committed = on_committed,
                       .folded = on_folded,
                       .between_batches = between_batches,
-                      .die = die },
+                      .die = on_death },
     };
     return trace(writer_open(&instance->writer, &options));
 }

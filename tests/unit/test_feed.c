@@ -46,7 +46,7 @@ Test(feed, the_look_at_stream_and_durable_decides_the_next_action)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct feed feed = feed_asking(cases[i].cursor);
-        feed_info(&feed, &cases[i].info, 1);
+        feed_looked(&feed, &cases[i].info, 1);
         struct feed_action action = feed_next(&feed, 1);
         cr_expect_eq(feed.state, cases[i].state, "%s: %s", cases[i].name,
                      feed_state_name(feed.state));
@@ -59,7 +59,7 @@ Test(feed, the_look_at_stream_and_durable_decides_the_next_action)
 static struct feed feed_pulling(int64_t cursor)
 {
     struct feed feed = feed_asking(cursor);
-    feed_info(&feed, &(struct feed_info){ STREAM(cursor), DURABLE(cursor, cursor) }, 0);
+    feed_looked(&feed, &(struct feed_info){ STREAM(cursor), DURABLE(cursor, cursor) }, 0);
     cr_assert_eq(feed.state, FEED_PULLING);
     return feed;
 }
@@ -79,7 +79,7 @@ Test(feed, a_gap_is_filled_by_the_leader_and_the_durable_is_made_anew)
     feed_settled(&feed, 6, 9, 3);
     cr_assert(feed.state == FEED_ASKING && feed.leader_position == 12);
     cr_assert_eq(feed_next(&feed, 3).kind, FEED_ASK);
-    feed_info(&feed, &(struct feed_info){ STREAM(12), .durable_exists = 1, .pending = 3 }, 3);
+    feed_looked(&feed, &(struct feed_info){ STREAM(12), .durable_exists = 1, .pending = 3 }, 3);
     cr_assert_eq(feed_next(&feed, 3).kind, FEED_DELETE_DURABLE);
     feed_made(&feed, 3);
     struct feed_action make = feed_next(&feed, 3);

@@ -67,10 +67,10 @@ static void put_in(struct feed *feed, enum input input, int64_t now_ms)
     switch (input) {
     case CONNECTED:    feed_connected(feed); break;
     case DISCONNECTED: feed_disconnected(feed); break;
-    case MISSING:      feed_info(feed, &missing, now_ms); break;
-    case NO_DURABLE:   feed_info(feed, &no_durable, now_ms); break;
-    case FINE:         feed_info(feed, &fine, now_ms); break;
-    case BEHIND:       feed_info(feed, &behind, now_ms); break;
+    case MISSING:      feed_looked(feed, &missing, now_ms); break;
+    case NO_DURABLE:   feed_looked(feed, &no_durable, now_ms); break;
+    case FINE:         feed_looked(feed, &fine, now_ms); break;
+    case BEHIND:       feed_looked(feed, &behind, now_ms); break;
     case AGREES:       feed_compared(feed, FEED_LEADER_AGREES, now_ms); break;
     case DIFFERS:      feed_compared(feed, FEED_LEADER_DIFFERS, now_ms); break;
     case SHORTER:      feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms); break;
@@ -102,11 +102,11 @@ static struct feed feed_in(char state)
     feed_connected(&feed);
     feed_next(&feed, 0);
     if (state == 'C')
-        feed_info(&feed, &behind, 0);
+        feed_looked(&feed, &behind, 0);
     else if (state == 'M')
-        feed_info(&feed, &no_durable, 0);
+        feed_looked(&feed, &no_durable, 0);
     else if (state == 'P' || state == 'L')
-        feed_info(&feed, &fine, 0);
+        feed_looked(&feed, &fine, 0);
     else if (state == 'W')
         feed_failed(&feed, "no", 0);
     else if (state == 'F')
@@ -215,7 +215,7 @@ Test(feed_heal, F16_an_idle_feed_asks_after_two_empty_rounds)
     expect(&feed, 500, FEED_PULLING, FEED_PULL);
     feed_pull_ended(&feed, feed.pull_number, 0, 1000);
     expect(&feed, 1000, FEED_ASKING, FEED_ASK);
-    feed_info(&feed, &no_durable, 1001); /* the durable was deleted */
+    feed_looked(&feed, &no_durable, 1001); /* somebody has deleted it */
     expect(&feed, 1001, FEED_MAKING, FEED_MAKE_DURABLE);
     feed_made(&feed, 1002);
     expect(&feed, 1002, FEED_PULLING, FEED_PULL);
@@ -245,7 +245,7 @@ Test(feed_heal, refused_pulls_back_off)
         longest_ms = feed_due_ms(&feed) - now_ms;
         now_ms = feed_due_ms(&feed);
         expect(&feed, now_ms, FEED_ASKING, FEED_ASK);
-        feed_info(&feed, &fine, now_ms);
+        feed_looked(&feed, &fine, now_ms);
         expect(&feed, now_ms, FEED_PULLING, FEED_PULL);
     }
     cr_expect_eq(longest_ms, config.backoff_max_ms);
@@ -280,7 +280,7 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     expect(&feed, 5, FEED_ASKING, FEED_ASK);
     struct feed_info filled_again = fine;
     filled_again.last_sequence = filled_again.last_position = 50;
-    feed_info(&feed, &filled_again, 6);
+    feed_looked(&feed, &filled_again, 6);
     expect(&feed, 6, FEED_MAKING, FEED_DELETE_DURABLE);
     feed_made(&feed, 7);
     struct feed_action action = feed_next(&feed, 7);
@@ -295,12 +295,12 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
 Test(feed_heal, a_stream_behind_the_cursor_is_compared_with_the_leader_first)
 {
     struct feed feed = feed_in('A');
-    feed_info(&feed, &behind, 1);
+    feed_looked(&feed, &behind, 1);
     struct feed_action action = feed_next(&feed, 1);
     cr_assert(feed.state == FEED_COMPARING && action.kind == FEED_COMPARE && action.position == 20);
     feed_failed(&feed, "the leader is away", 2);
     expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
-    feed_info(&feed, &behind, 20);
+    feed_looked(&feed, &behind, 20);
     expect(&feed, 20, FEED_COMPARING, FEED_COMPARE);
     feed_compared(&feed, FEED_LEADER_AGREES, 21);
     action = feed_next(&feed, 21);
@@ -311,7 +311,7 @@ Test(feed_heal, a_stream_behind_the_cursor_is_compared_with_the_leader_first)
     struct feed_info same_length = behind;
     same_length.last_sequence = same_length.last_position = 20;
     same_length.last_differs = 1;
-    feed_info(&feed, &same_length, 1);
+    feed_looked(&feed, &same_length, 1);
     cr_expect_eq(feed.state, FEED_FORKED);
     feed = feed_in('C');
     feed_compared(&feed, FEED_LEADER_IS_SHORTER, 1);
@@ -338,7 +338,7 @@ Test(feed_heal, F24_events_that_the_loop_could_not_write_are_delivered_again)
     feed_reset(&feed, "the loop could not write", 2);
     feed_settled(&feed, 1, 20, 2);
     expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
-    feed_info(&feed, &fine, 20); /* the stream looks fine, and events are missing */
+    feed_looked(&feed, &fine, 20); /* it looks fine; we know better */
     expect(&feed, 20, FEED_MAKING, FEED_DELETE_DURABLE);
 }
 
@@ -352,13 +352,13 @@ Test(feed_heal, lag_is_corrected_by_what_the_stream_says)
     feed_disconnected(&feed);
     feed_connected(&feed);
     feed_next(&feed, 3);
-    feed_info(&feed,
-              &(struct feed_info){ .stream_exists = 1,
-                                   .last_sequence = 521,
-                                   .last_position = 21,
-                                   .durable_exists = 1,
-                                   .acked_sequence = 521,
-                                   .delivered_sequence = 521 },
-              9);
+    feed_looked(&feed,
+                &(struct feed_info){ .stream_exists = 1,
+                                     .last_sequence = 521,
+                                     .last_position = 21,
+                                     .durable_exists = 1,
+                                     .acked_sequence = 521,
+                                     .delivered_sequence = 521 },
+                9);
     cr_expect(feed.leader_position == 21 && feed.complete_ms == 9 && feed.state == FEED_PULLING);
 }

@@ -276,7 +276,7 @@ static void hear(struct world *world, const struct packet *answer)
         feed_heartbeat(feed, now_ms);
     } else if (answer->epoch == feed->epoch) {
         switch (answer->kind) {
-        case INFO: feed_info(feed, &answer->info, now_ms); break;
+        case INFO: feed_looked(feed, &answer->info, now_ms); break;
         case COMPARED:
             feed_compared(
                 feed, answer->position <= world->log ? FEED_LEADER_AGREES : FEED_LEADER_IS_SHORTER,

@@ -50,10 +50,10 @@ static void put_in(struct relay *relay, enum input input, int64_t now_ms)
     switch (input) {
     case CONNECTED:    relay_connected(relay, now_ms); break;
     case DISCONNECTED: relay_disconnected(relay); break;
-    case MISSING:      relay_tail(relay, &missing, now_ms); break;
-    case EQUAL:        relay_tail(relay, &equal_20, now_ms); break;
-    case AHEAD:        relay_tail(relay, &ahead_50, now_ms); break;
-    case DIFFERENT:    relay_tail(relay, &other_20, now_ms); break;
+    case MISSING:      relay_looked(relay, &missing, now_ms); break;
+    case EQUAL:        relay_looked(relay, &equal_20, now_ms); break;
+    case AHEAD:        relay_looked(relay, &ahead_50, now_ms); break;
+    case DIFFERENT:    relay_looked(relay, &other_20, now_ms); break;
     case MADE:         relay_made(relay, now_ms); break;
     case FAILED:       relay_failed(relay, "no", now_ms); break;
     case ACKED:        relay_acked(relay, relay->epoch, relay->published + 1, now_ms); break;
@@ -77,9 +77,9 @@ static struct relay relay_in(char state)
     relay_connected(&relay, 0);
     relay_next(&relay, 0);
     switch (state) {
-    case 'M': relay_tail(&relay, &missing, 0); break;
-    case 'R': relay_tail(&relay, &ahead_50, 0); break;
-    case 'P': relay_tail(&relay, &equal_20, 0); break;
+    case 'M': relay_looked(&relay, &missing, 0); break;
+    case 'R': relay_looked(&relay, &ahead_50, 0); break;
+    case 'P': relay_looked(&relay, &equal_20, 0); break;
     case 'W': relay_failed(&relay, "no", 0); break;
     case 'F': relay_fork(&relay, "fork"); break;
     }
@@ -142,7 +142,7 @@ static void look(const char *what, int64_t head, const struct relay_tail *tail,
     relay_connected(&relay, 0);
     cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
     cr_assert_eq(relay_next(&relay, 0).kind, RELAY_NOTHING);
-    relay_tail(&relay, tail, 5);
+    relay_looked(&relay, tail, 5);
     struct relay_action action = relay_next(&relay, 5);
     cr_expect_eq(relay.state, state, "%s: %s", what, relay_state_name(relay.state));
     cr_expect_eq(action.kind, wanted->kind, "%s: action %d", what, action.kind);
@@ -242,7 +242,7 @@ static struct relay relay_asking(int64_t head)
 Test(relay, a_refusal_discards_the_rest_in_flight)
 {
     struct relay relay = relay_asking(10);
-    relay_tail(&relay, &(struct relay_tail){ .exists = 1 }, 0);
+    relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 0);
     struct relay_action publish = relay_next(&relay, 0);
     cr_assert(publish.kind == RELAY_PUBLISH && publish.first == 1 && publish.last == 10);
     relay_acked(&relay, publish.epoch, 4, 1);
@@ -271,7 +271,7 @@ Test(relay, silence_is_noticed_and_retries_back_off)
 Test(relay, the_window_bounds_events_in_flight)
 {
     struct relay relay = relay_asking(1000000);
-    relay_tail(&relay, &(struct relay_tail){ .exists = 1 }, 0);
+    relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 0);
     struct relay_action publish = { 0 };
     while (publish.last < relay_defaults.window_max) {
         struct relay_action next = relay_next(&relay, 0);

@@ -26,7 +26,7 @@ Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_finds_a_hole)
     struct relay relay;
     relay_init(&relay, &config, 30);
     relay_connected(&relay, 0);
-    relay_tail(&relay, &equal_30, 0);
+    relay_looked(&relay, &equal_30, 0);
     for (int i = 0; i < 4; i++) {
         struct relay_action action = relay_next(&relay, 1000 * (i + 1));
         cr_assert_eq(action.kind, RELAY_AUDIT);
@@ -36,18 +36,18 @@ Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_finds_a_hole)
     relay_hole(&relay, 4001);
     cr_assert_eq(relay.state, RELAY_WAITING);
     cr_assert_eq(relay_next(&relay, 4100).kind, RELAY_ASK);
-    relay_tail(&relay, &equal_30, 4101); /* the counts look right all the same */
+    relay_looked(&relay, &equal_30, 4101); /* its counts look right all the same */
     cr_assert_eq(relay_next(&relay, 4101).kind, RELAY_DELETE_STREAM);
     relay_made(&relay, 4102);
     relay_made(&relay, 4103);
-    relay_tail(&relay, &unused, 4104);
+    relay_looked(&relay, &unused, 4104);
     cr_assert_eq(relay.state, RELAY_PUBLISHING);
     cr_assert_eq(relay_next(&relay, 4104).first, 1);
     struct relay_tail expiring = { OURS,           .first_sequence = 11, .last_sequence = 30,
                                    .messages = 20, .position = 30,       .expires = 1 };
     relay_init(&relay, &config, 30);
     relay_connected(&relay, 0);
-    relay_tail(&relay, &expiring, 0);
+    relay_looked(&relay, &expiring, 0);
     struct relay_action action = relay_next(&relay, 1000);
     cr_assert(action.kind == RELAY_AUDIT && action.last < action.first,
               "what has expired is not missed");
@@ -60,7 +60,7 @@ static int64_t denied(struct relay *relay, const struct relay_tail *tail, int ti
     for (int i = 0; i < times; i++) {
         now_ms += 1000;
         cr_assert_eq(relay_next(relay, now_ms).kind, RELAY_ASK);
-        relay_tail(relay, tail, now_ms);
+        relay_looked(relay, tail, now_ms);
         cr_assert_eq(relay_next(relay, now_ms).kind, RELAY_PUBLISH);
         relay_denied(relay, relay->epoch, "another sequence", now_ms);
     }
@@ -76,13 +76,13 @@ Test(relay_audit, F15_a_server_that_contradicts_itself_gets_a_new_stream)
     /* the first refusal was of a whole window, and does not count */
     int64_t now_ms = denied(&relay, &equal_30, 4, 0);
     cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
-    relay_tail(&relay, &equal_31, now_ms); /* one message was on its way: the stream has grown */
+    relay_looked(&relay, &equal_31, now_ms); /* one was on its way: the stream moves */
     cr_assert_eq(relay.state, RELAY_PUBLISHING);
     relay_next(&relay, now_ms);
     relay_denied(&relay, relay.epoch, "another sequence", now_ms);
     now_ms = denied(&relay, &equal_31, 3, now_ms);
     cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
-    relay_tail(&relay, &equal_31, now_ms);
+    relay_looked(&relay, &equal_31, now_ms);
     cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_DELETE_STREAM);
     cr_assert_eq(relay.remade, 1);
 }

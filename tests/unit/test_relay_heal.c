@@ -44,7 +44,7 @@ static void take_step(struct relay *relay, const struct step *step)
     else if (strcmp(step->does, "grew") == 0)
         relay_grew(relay, step->position, step->at_ms);
     else if (strcmp(step->does, "tail") == 0)
-        relay_tail(relay, step->tail, step->at_ms);
+        relay_looked(relay, step->tail, step->at_ms);
     else if (strcmp(step->does, "audited") == 0)
         relay_audited(relay, step->tail, step->at_ms);
     else if (strcmp(step->does, "made") == 0)
@@ -188,7 +188,7 @@ Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
     relay_init(&relay, &config, 40);
     relay_saw(&relay, 50); /* as the file says after a restart */
     relay_connected(&relay, 0);
-    relay_tail(&relay, &missing, 1);
+    relay_looked(&relay, &missing, 1);
     cr_expect_eq(relay.state, RELAY_FORKED);
 }
 
@@ -268,7 +268,7 @@ Test(relay_heal, F18_a_full_stream_is_retried_with_one_message_and_back_off)
         longest_ms = due_ms - now_ms > longest_ms ? due_ms - now_ms : longest_ms;
         now_ms = due_ms;
         cr_expect_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
-        relay_tail(&relay, &equal_20, now_ms);
+        relay_looked(&relay, &equal_20, now_ms);
         struct relay_action action = relay_next(&relay, now_ms);
         cr_expect(action.kind == RELAY_PUBLISH && action.first == 21 && action.last == 21);
         relay_refused(&relay, relay.epoch, "full", now_ms);
@@ -277,7 +277,7 @@ Test(relay_heal, F18_a_full_stream_is_retried_with_one_message_and_back_off)
     cr_expect_geq(longest_ms, config.backoff_max_ms / 2);
     now_ms = relay_due_ms(&relay); /* then the stream is enlarged */
     relay_next(&relay, now_ms);
-    relay_tail(&relay, &equal_20, now_ms);
+    relay_looked(&relay, &equal_20, now_ms);
     relay_next(&relay, now_ms);
     relay_acked(&relay, relay.epoch, 21, now_ms);
     struct relay_action action = relay_next(&relay, now_ms);

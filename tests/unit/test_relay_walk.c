@@ -223,7 +223,7 @@ static void hear(struct world *world, const struct packet *answer)
             tail.fit = tail.position > relay->head                         ? TAIL_AHEAD
                        : answer->tail_chain == world->chain[tail.position] ? TAIL_EQUAL
                                                                            : TAIL_DIFFERENT;
-            relay_tail(relay, &tail, world->now_ms);
+            relay_looked(relay, &tail, world->now_ms);
             break;
         case AUDITED:   relay_audited(relay, &tail, world->now_ms); break;
         case MADE:      relay_made(relay, world->now_ms); break;

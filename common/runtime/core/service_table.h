@@ -2,8 +2,9 @@
 #pragma once
 #include "journey.h"
 
-/* What no compiler sees: numbers, codes, names and subjects that are there twice or are none, events
- * without apply. 0; -ERR_INTERNAL names the row. Called before anything is started with it. */
+/* What no compiler sees: numbers, codes, names and subjects that are there twice or are none,
+ * events without apply. 0; -ERR_INTERNAL names the row. Called before anything is started with
+ * it. */
 int service_check(const struct service *service);
 
 const char *service_version(const struct service *service);

@@ -1,4 +1,4 @@
-/* Status: what a service says of itself. Single numbers, each written by one thread and read by
+/* Status: the state of a service. Single numbers, each written by one thread and read by
  * any, so that $SRV answers and refusals never wait for SQLite or for a lock. */
 #pragma once
 #include <stdatomic.h>

@@ -24,8 +24,8 @@ void call_io_deinit(struct call_io *calls)
     }
 }
 
-static void answer(struct call_io *calls, struct outbound_call *call, enum answer_outcome outcome,
-                   struct bus_message *message)
+static void push_answer(struct call_io *calls, struct outbound_call *call,
+                        enum answer_outcome outcome, struct bus_message *message)
 {
     struct item *item = item_new(ITEM_ANSWER);
     void *body = NULL;
@@ -64,9 +64,9 @@ static void keep_open(struct call_io *calls, struct open_call *open)
 
 static int send_call(struct call_io *calls, int64_t id, const struct outbound_call *call)
 {
-    const struct question question = { .asker = ASKER_CALLS, .step = 'p', .n = id };
-    return trace(outbound_ask(calls->outbound, &question, call->subject, call->body.data,
-                              call->body.length));
+    const struct reply_tag tag = { .part = PART_CALLS, .step = 'p', .n = id };
+    return trace(
+        outbound_request(calls->outbound, &tag, call->subject, call->body.data, call->body.length));
 }
 
 void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms)
@@ -77,12 +77,11 @@ void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms)
         assert(call->subject && !call->local); /* a built-in one waits in the loop */
         batch->calls = call->next;
         call->next = NULL;
-        /* lint: malloc-leak because keep_open() puts it into the list, through a pointer to a
-         * pointer */
+        /* lint: malloc-leak because keep_open() puts it into the list, by a pointer to one */
         struct open_call *open = calloc(1, sizeof(*open));
         int64_t id = ++calls->newest_id;
         if (!open || send_call(calls, id, call) < 0) {
-            answer(calls, call, ANSWER_UNREACHABLE, NULL);
+            push_answer(calls, call, ANSWER_UNREACHABLE, NULL);
             outbound_call_free(call);
             free(open);
             continue;
@@ -99,12 +98,12 @@ static void close_call(struct call_io *calls, struct open_call **place, enum ans
     struct open_call *open = *place;
     assert(open->call && open->id > 0);
     *place = open->next;
-    answer(calls, open->call, outcome, message);
+    push_answer(calls, open->call, outcome, message);
     outbound_call_free(open->call);
     free(open);
 }
 
-void call_io_answer(struct call_io *calls, int64_t id, struct bus_message *message)
+void call_io_reply(struct call_io *calls, int64_t id, struct bus_message *message)
 {
     struct open_call **place = &calls->open;
     owner_assert(&calls->outbound->owner);

@@ -12,7 +12,7 @@
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
-/* A question's step. */
+/* The step of a request. */
 enum step {
     STEP_STREAM = 's',
     STEP_LAST = 'l',
@@ -23,13 +23,13 @@ enum step {
     STEP_COMPARED = 'e',
 };
 
-static void ask(struct feed_io *feed_io, enum step step, int built,
-                const struct js_request *request, int64_t now_ms)
+static void request_feed(struct feed_io *feed_io, enum step step, int built,
+                         const struct js_request *request, int64_t now_ms)
 {
-    const struct question question = { .asker = (char)(ASKER_FEED + feed_io->number),
-                                       .step = (char)step,
-                                       .epoch = feed_io->feed.epoch };
-    if (outbound_ask_server(feed_io->outbound, &question, built, request) < 0)
+    const struct reply_tag tag = { .part = (char)(PART_FEED + feed_io->number),
+                                   .step = (char)step,
+                                   .epoch = feed_io->feed.epoch };
+    if (outbound_request_api(feed_io->outbound, &tag, built, request) < 0)
         feed_failed(&feed_io->feed, "the server cannot be asked", now_ms);
 }
 
@@ -191,17 +191,19 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     info->stream_exists = r == 0;
     info->last_sequence = r == 0 ? state.last_sequence : 0;
     if (r != 0)
-        feed_info(&feed_io->feed, info, now_ms);
+        feed_looked(&feed_io->feed, info, now_ms);
     else if (state.messages > 0)
-        ask(feed_io, STEP_LAST, js_message_get(&request, feed_io->source->log, state.last_sequence),
-            &request, now_ms);
+        request_feed(feed_io, STEP_LAST,
+                     js_message_get(&request, feed_io->source->log, state.last_sequence), &request,
+                     now_ms);
     else
-        ask(feed_io, STEP_DURABLE,
+        request_feed(
+            feed_io, STEP_DURABLE,
             js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
             &request, now_ms);
 }
 
-static void take_last(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
+static void take_newest(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(js_request) struct js_request request;
@@ -223,7 +225,8 @@ static void take_last(struct feed_io *feed_io, struct bus_message *message, int6
     if (r < 0)
         feed_failed(&feed_io->feed, "the stream's last message cannot be read", now_ms);
     else
-        ask(feed_io, STEP_DURABLE,
+        request_feed(
+            feed_io, STEP_DURABLE,
             js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
             &request, now_ms);
 }
@@ -246,11 +249,11 @@ static void take_durable(struct feed_io *feed_io, struct bus_message *message, i
         info->pending = state.pending_count;
         info->ack_pending = state.ack_pending_count;
     }
-    feed_info(&feed_io->feed, info, now_ms);
+    feed_looked(&feed_io->feed, info, now_ms);
 }
 
-static void take_made(struct feed_io *feed_io, enum step step, struct bus_message *message,
-                      int64_t now_ms)
+static void take_durable_made(struct feed_io *feed_io, enum step step, struct bus_message *message,
+                              int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_state state;
@@ -296,7 +299,7 @@ static void take_page(struct feed_io *feed_io, struct bus_message *message, int6
     feed_filled(feed, page->last_position, now_ms);
 }
 
-static void fill(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
+static void fill_gap(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, feed_io->api);
@@ -305,19 +308,20 @@ static void fill(struct feed_io *feed_io, const struct feed_action *action, int6
                    (long long)action->position, (long long)action->count);
     log_warn("gap", LOG_TEXT("log", feed_io->source->log),
              LOG_INT("after_position", action->position));
-    ask(feed_io, STEP_PAGE, buf_status(&request.body), &request, now_ms);
+    request_feed(feed_io, STEP_PAGE, buf_status(&request.body), &request, now_ms);
 }
 
 /* ---- Comparing with the leader: is its log still the one that we have read? ------------------ */
 
-static void compare(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
+static void compare_with_leader(struct feed_io *feed_io, const struct feed_action *action,
+                                int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, feed_io->api);
     snprintf(request.subject, sizeof(request.subject), "%s.events", feed_io->source->prefix);
     buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}",
                    (long long)action->position - 1);
-    ask(feed_io, STEP_COMPARED, buf_status(&request.body), &request, now_ms);
+    request_feed(feed_io, STEP_COMPARED, buf_status(&request.body), &request, now_ms);
 }
 
 static void take_compared(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
@@ -344,12 +348,12 @@ static void take_compared(struct feed_io *feed_io, struct bus_message *message, 
 
 /* ---- The two tables ------------------------------------------------------------------------- */
 
-void feed_io_answer(struct feed_io *feed_io, const struct question *question,
-                    struct bus_message *message, int64_t now_ms)
+void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
+                   struct bus_message *message, int64_t now_ms)
 {
-    const enum step step = (enum step)question->step;
+    const enum step step = (enum step)tag->step;
     owner_assert(&feed_io->outbound->owner);
-    if (question->epoch != feed_io->feed.epoch)
+    if (tag->epoch != feed_io->feed.epoch)
         return;
     if (bus_message_status(message)) {
         feed_failed(&feed_io->feed,
@@ -360,16 +364,16 @@ void feed_io_answer(struct feed_io *feed_io, const struct question *question,
     }
     switch (step) {
     case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
-    case STEP_LAST:     take_last(feed_io, message, now_ms); break;
+    case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
     case STEP_DURABLE:  take_durable(feed_io, message, now_ms); break;
     case STEP_MADE:
-    case STEP_DELETED:  take_made(feed_io, step, message, now_ms); break;
+    case STEP_DELETED:  take_durable_made(feed_io, step, message, now_ms); break;
     case STEP_PAGE:     take_page(feed_io, message, now_ms); break;
     case STEP_COMPARED: take_compared(feed_io, message, now_ms); break;
     }
 }
 
-static void pull(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
+static void send_pull(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
 {
     struct feed *feed = &feed_io->feed;
     _deinit_(js_request) struct js_request request;
@@ -404,7 +408,7 @@ static void make_durable(struct feed_io *feed_io, const struct feed_action *acti
         .start_sequence = action->sequence,
         .max_ack_pending = (int)(2 * feed_io->feed.config.window_max),
     };
-    ask(feed_io, STEP_MADE, js_consumer_create(&request, &config), &request, now_ms);
+    request_feed(feed_io, STEP_MADE, js_consumer_create(&request, &config), &request, now_ms);
 }
 
 void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
@@ -419,23 +423,23 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
         switch (action.kind) {
         case FEED_NOTHING: return;
         case FEED_ASK:
-            ask(feed_io, STEP_STREAM, js_stream_info(&request, stream), &request, now_ms);
+            request_feed(feed_io, STEP_STREAM, js_stream_info(&request, stream), &request, now_ms);
             break;
         case FEED_DELETE_DURABLE:
-            ask(feed_io, STEP_DELETED, js_consumer_delete(&request, stream, durable), &request,
-                now_ms);
+            request_feed(feed_io, STEP_DELETED, js_consumer_delete(&request, stream, durable),
+                         &request, now_ms);
             break;
-        case FEED_COMPARE:      compare(feed_io, &action, now_ms); break;
+        case FEED_COMPARE:      compare_with_leader(feed_io, &action, now_ms); break;
         case FEED_MAKE_DURABLE: make_durable(feed_io, &action, now_ms); break;
-        case FEED_PULL:         pull(feed_io, &action, now_ms); break;
-        case FEED_FILL:         fill(feed_io, &action, now_ms); break;
+        case FEED_PULL:         send_pull(feed_io, &action, now_ms); break;
+        case FEED_FILL:         fill_gap(feed_io, &action, now_ms); break;
         }
     }
 }
 
 /* ---- What others see of it ------------------------------------------------------------------ */
 
-static void log_state(const struct feed_io *feed_io)
+static void log_feed_state(const struct feed_io *feed_io)
 {
     const struct feed *feed = &feed_io->feed;
     const _Bool has_reason = feed->state == FEED_FORKED || feed->state == FEED_WAITING;
@@ -453,7 +457,7 @@ void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
     owner_assert(&feed_io->outbound->owner);
     struct source_status *status = &feed_io->outbound->status->sources[feed_io->number];
     if (atomic_exchange(&status->feed_state, feed->state) != (int)feed->state)
-        log_state(feed_io);
+        log_feed_state(feed_io);
     atomic_store(&status->leader_position, feed->leader_position);
     atomic_store(&status->remade, feed->remade);
     atomic_store(&status->gaps, feed->gaps);

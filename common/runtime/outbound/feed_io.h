@@ -35,8 +35,8 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms);
 
 void feed_io_take_arrivals(struct feed_io *feed_io, int64_t now_ms);
 /* message: borrowed */
-void feed_io_answer(struct feed_io *feed_io, const struct question *question,
-                    struct bus_message *message, int64_t now_ms);
+void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
+                   struct bus_message *message, int64_t now_ms);
 void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64_t now_ms);
 void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms);
 

@@ -19,7 +19,7 @@ void mailbox_deinit(struct mailbox *mailbox)
     while (mailbox->first) {
         struct note *note = mailbox->first;
         mailbox->first = note->next;
-        bus_message_free(note->answer);
+        bus_message_free(note->reply);
         batch_free(note->batch);
         item_free(note->request);
         free(note);
@@ -28,7 +28,7 @@ void mailbox_deinit(struct mailbox *mailbox)
 }
 
 /* With the lock held: the list ends where `last` says. */
-static void check(const struct mailbox *mailbox)
+static void check_list(const struct mailbox *mailbox)
 {
     assert(!*mailbox->last);
     assert(mailbox->first || mailbox->last == &mailbox->first);
@@ -42,14 +42,14 @@ void mailbox_push(struct mailbox *mailbox, struct note note)
         abort(); /* a supervisor starts us again */
     }
     assert((note.kind == NOTE_BATCH) == (note.batch != NULL));
-    assert((note.kind == NOTE_ANSWER) == (note.answer != NULL));
+    assert((note.kind == NOTE_REPLY) == (note.reply != NULL));
     assert((note.kind == NOTE_OPERATOR) == (note.request != NULL));
     *kept = note;
     kept->next = NULL;
     pthread_mutex_lock(&mailbox->lock);
     *mailbox->last = kept;
     mailbox->last = &kept->next;
-    check(mailbox);
+    check_list(mailbox);
     pthread_mutex_unlock(&mailbox->lock);
     /* after the unlock: it would wake up only to wait for the lock */
     pthread_cond_signal(&mailbox->filled);
@@ -78,7 +78,7 @@ struct note *mailbox_take(struct mailbox *mailbox, int64_t deadline_ms, mailbox_
     if (deadline_ms != MAILBOX_NO_WAIT && !mailbox->first && !has_work(context))
         condition_wait(&mailbox->filled, &mailbox->lock, deadline_ms);
     struct note *notes = mailbox->first;
-    check(mailbox);
+    check_list(mailbox);
     mailbox->first = NULL;
     mailbox->last = &mailbox->first;
     *ret_stopping = mailbox->stopping;

@@ -2,8 +2,8 @@
  * here, but a number that library threads write and the sender looks at: acknowledgements
  * (relay_io.h), arrivals (feed_io.h).
  *
- * It is not bounded: each note answers something that is, or is one of a few (a batch at a time
- * from the writer, an answer to each question, a status to each pull). */
+ * It has no limit of its own, because what fills it is limited: requests, pulls and calls in
+ * flight, and batches by what the inbox takes. */
 #pragma once
 #include <pthread.h>
 #include "bus/bus.h"
@@ -15,7 +15,7 @@ enum note_kind {
     NOTE_DISCONNECTED, /* from it */
     NOTE_REFUSED,      /* the stream refused an event of `epoch`, with the code `status` */
     NOTE_PULL_STATUS,  /* of `pull` of `feed` in `epoch`: `status` */
-    NOTE_ANSWER,       /* `answer` to a question */
+    NOTE_REPLY,        /* `reply` to a request of ours */
     NOTE_OPERATOR      /* `request` of an operator */
 };
 
@@ -23,7 +23,7 @@ struct note { /* owns what it points to, until it is taken */
     struct note *next;
     enum note_kind kind;
     struct batch *batch;
-    struct bus_message *answer;
+    struct bus_message *reply;
     struct item *request;
     int feed;
     int64_t epoch, pull;

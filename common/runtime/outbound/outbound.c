@@ -2,24 +2,24 @@
 #include "runtime/outbound/outbound.h"
 #include <stdio.h>
 
-int outbound_ask(struct outbound *outbound, const struct question *question, const char *subject,
-                 const void *body, size_t length)
+int outbound_request(struct outbound *outbound, const struct reply_tag *tag, const char *subject,
+                     const void *body, size_t length)
 {
     reply_subject reply;
     owner_assert(&outbound->owner);
-    reply_subject_of_question(reply, outbound->replies, question);
+    reply_subject_of_request(reply, outbound->replies, tag);
     return trace(
         bus_publish(outbound->bus, BUS_URGENT,
                     &(struct bus_outgoing){
                         .subject = subject, .reply = reply, .data = body, .length = length }));
 }
 
-int outbound_ask_server(struct outbound *outbound, const struct question *question, int built,
-                        const struct js_request *request)
+int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag, int built,
+                         const struct js_request *request)
 {
     return built < 0 ? trace(built)
-                     : trace(outbound_ask(outbound, question, request->subject, request->body.data,
-                                          request->body.length));
+                     : trace(outbound_request(outbound, tag, request->subject, request->body.data,
+                                              request->body.length));
 }
 
 int outbound_subscribe(struct outbound *outbound, const char *suffix, bus_handler handler,

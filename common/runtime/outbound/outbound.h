@@ -24,16 +24,16 @@ struct outbound {
     struct source self; /* our own log, as others see it */
     struct db *db;      /* read-only */
     struct mailbox mailbox;
-    char replies[BUS_INBOX_SIZE]; /* inbox below which all answers come in */
+    char replies[BUS_INBOX_SIZE]; /* the inbox below which all replies come in */
 };
 
-/* Sends a request whose answer comes back as the question says. 0 or < 0. */
-int outbound_ask(struct outbound *outbound, const struct question *question, const char *subject,
-                 const void *body, size_t length);
+/* Sends a request; the reply comes with this tag. 0 or < 0. */
+int outbound_request(struct outbound *outbound, const struct reply_tag *tag, const char *subject,
+                     const void *body, size_t length);
 
 /* The same for a request of JetStream's API that was built with the result `built`. */
-int outbound_ask_server(struct outbound *outbound, const struct question *question, int built,
-                        const struct js_request *request);
+int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag, int built,
+                         const struct js_request *request);
 
 /* Subscribes to a suffix of the inbox. 0 or < 0. */
 int outbound_subscribe(struct outbound *outbound, const char *suffix, bus_handler handler,

@@ -33,7 +33,7 @@ static struct parked_filter filter_of(const struct redrive *redrive)
     return (struct parked_filter){ .log = request->log, .entity = request->entity };
 }
 
-static void answer(struct redrive *redrive)
+static void send_reply(struct redrive *redrive)
 {
     struct item *item = take(redrive->item);
     reply_send(redrive->outbound->bus, BUS_URGENT, item);
@@ -50,7 +50,7 @@ static void give_up(struct redrive *redrive, enum refusal refusal, const char *w
     redrive->item->outcome = OUTCOME_REFUSED;
     redrive->item->refusal = refusal_of(refusal);
     redrive->item->message = message;
-    answer(redrive);
+    send_reply(redrive);
 }
 
 static void finish(struct redrive *redrive)
@@ -67,7 +67,7 @@ static void finish(struct redrive *redrive)
     log_info("redrive", LOG_INT("redriven", reply.redriven),
              LOG_INT("still_parked", reply.still_parked));
     redrive->item->outcome = OUTCOME_DONE;
-    answer(redrive);
+    send_reply(redrive);
 }
 
 /* Index of the source; -1: this service does not read that log any more. */
@@ -88,10 +88,10 @@ static int ask_leader(struct redrive *redrive, int i, int64_t now_ms)
     int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":1}",
                           redrive->position - 1);
     redrive->deadline_ms = now_ms + LEADER_TIMEOUT_MS;
-    const struct question question = { .asker = ASKER_REDRIVE,
-                                       .step = 'e',
-                                       .n = ++redrive->question };
-    return trace(outbound_ask(redrive->outbound, &question, subject, body, (size_t)length));
+    const struct reply_tag tag = { .part = PART_REDRIVE,
+                                   .step = 'e',
+                                   .n = ++redrive->request_number };
+    return trace(outbound_request(redrive->outbound, &tag, subject, body, (size_t)length));
 }
 
 static void go_on(struct redrive *redrive, int64_t now_ms)
@@ -128,12 +128,12 @@ void redrive_begin(struct redrive *redrive, struct item *item, int64_t now_ms)
     go_on(redrive, now_ms);
 }
 
-void redrive_answer(struct redrive *redrive, const struct question *question,
-                    struct bus_message *message, int64_t now_ms)
+void redrive_reply(struct redrive *redrive, const struct reply_tag *tag,
+                   struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     owner_assert(&redrive->outbound->owner);
-    if (!redrive->item || question->n != redrive->question || redrive->deadline_ms == INT64_MAX)
+    if (!redrive->item || tag->n != redrive->request_number || redrive->deadline_ms == INT64_MAX)
         return; /* too late: the requester has been told */
     if (bus_message_status(message)) {
         give_up(redrive, REFUSED_BUSY, "the leader is away");

@@ -34,7 +34,8 @@ static int publish_event(struct relay_io *relay_io, struct envelope *envelope,
     return trace(r);
 }
 
-static void publish(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
+static void publish_range(struct relay_io *relay_io, const struct relay_action *action,
+                          int64_t now_ms)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     _deinit_(envelope) struct envelope envelope;
@@ -78,7 +79,7 @@ static void on_puback(void *context, struct bus_message *received)
         int64_t position = ack.sequence - ahead;
         uint64_t acked = ack_pack(epoch, position);
         if (position < 1 || position > ACK_POSITION_MAX)
-            return; /* an answer to nothing that we sent */
+            return; /* we sent no such event */
         if ((int64_t)(acked - atomic_load(&relay_io->acked)) < 0)
             return; /* late, of an older epoch */
         atomic_store(&relay_io->acked, acked);
@@ -123,7 +124,7 @@ static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
         case RELAY_MAKE_STREAM:
         case RELAY_DELETE_STREAM: stream_io_make(relay_io, &action, now_ms); break;
         case RELAY_RECOVER:       stream_io_read_back(relay_io, &action, now_ms); break;
-        case RELAY_PUBLISH:       publish(relay_io, &action, now_ms); return 1;
+        case RELAY_PUBLISH:       publish_range(relay_io, &action, now_ms); return 1;
         }
     }
 }
@@ -178,7 +179,7 @@ static void note_ages(struct relay_io *relay_io, int64_t now_ms)
                  relay_io->age_count > 0 ? ages[0].since_ms : 0);
 }
 
-static void log_state(const struct relay *relay)
+static void log_relay_state(const struct relay *relay)
 {
     const _Bool forked = relay->state == RELAY_FORKED;
     enum log_level level = forked ? LOG_ERROR : relay->state == RELAY_WAITING ? LOG_WARN : LOG_INFO;
@@ -197,7 +198,7 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     owner_assert(&relay_io->outbound->owner);
     _Bool moved = atomic_exchange(&status->relay_state, relay->state) != (int)relay->state;
     if (moved)
-        log_state(relay);
+        log_relay_state(relay);
     note_ages(relay_io, now_ms);
     atomic_store(&status->published, relay->published);
     atomic_store(&status->republished, relay->republished);

@@ -26,13 +26,12 @@ void reply_subject_of_pull(reply_subject ret_subject, const char *inbox, int fee
                           (long long)epoch, (long long)pull));
 }
 
-void reply_subject_of_question(reply_subject ret_subject, const char *inbox,
-                               const struct question *question)
+void reply_subject_of_request(reply_subject ret_subject, const char *inbox,
+                              const struct reply_tag *tag)
 {
-    assert(question->asker > ' ' && question->step > ' ');
+    assert(tag->part > ' ' && tag->step > ' ');
     check_length(snprintf(ret_subject, sizeof(reply_subject), "%s.q.%c.%c.%lld.%lld", inbox,
-                          question->asker, question->step, (long long)question->epoch,
-                          (long long)question->n));
+                          tag->part, tag->step, (long long)tag->epoch, (long long)tag->n));
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -85,16 +84,15 @@ _Bool reply_subject_read_pull(const char *subject, const char *inbox, int64_t *r
     return 1;
 }
 
-_Bool reply_subject_read_question(const char *subject, const char *inbox,
-                                  struct question *ret_question)
+_Bool reply_subject_read_request(const char *subject, const char *inbox, struct reply_tag *ret_tag)
 {
     const char *rest = after_kind(subject, inbox, 'q');
     int64_t numbers[2];
     if (!rest || strnlen(rest, 4) < 4 || rest[0] != '.' || rest[2] != '.' ||
         !read_numbers(rest + 4, numbers, 2))
         return 0;
-    *ret_question = (struct question){
-        .asker = rest[1],
+    *ret_tag = (struct reply_tag){
+        .part = rest[1],
         .step = rest[3],
         .epoch = numbers[0],
         .n = numbers[1],

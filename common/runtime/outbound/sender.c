@@ -41,30 +41,28 @@ void sender_operate(struct sender *sender, struct item *item)
                  (struct note){ .kind = NOTE_OPERATOR, .request = item });
 }
 
-static void on_answer(void *context, struct bus_message *message)
+static void on_reply(void *context, struct bus_message *message)
 {
     struct sender *sender = context;
-    mailbox_push(&sender->outbound.mailbox,
-                 (struct note){ .kind = NOTE_ANSWER, .answer = message });
+    mailbox_push(&sender->outbound.mailbox, (struct note){ .kind = NOTE_REPLY, .reply = message });
 }
 
 /* ---- Notes ---------------------------------------------------------------------------------- */
 
-static void take_answer(struct sender *sender, struct bus_message *answer, int64_t now_ms)
+static void take_reply(struct sender *sender, struct bus_message *reply, int64_t now_ms)
 {
-    _free_(bus_message) struct bus_message *message = answer;
-    struct question question;
-    if (!reply_subject_read_question(bus_message_subject(message), sender->outbound.replies,
-                                     &question))
+    _free_(bus_message) struct bus_message *message = reply;
+    struct reply_tag tag;
+    if (!reply_subject_read_request(bus_message_subject(message), sender->outbound.replies, &tag))
         return;
-    int feed = question.asker - ASKER_FEED;
-    switch (question.asker) {
-    case ASKER_RELAY:   stream_io_answer(&sender->relay_io, &question, message, now_ms); break;
-    case ASKER_CALLS:   call_io_answer(&sender->calls, question.n, message); break;
-    case ASKER_REDRIVE: redrive_answer(&sender->redrive, &question, message, now_ms); break;
+    int feed = tag.part - PART_FEED;
+    switch (tag.part) {
+    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
     default:
         if (feed >= 0 && feed < sender->feed_count)
-            feed_io_answer(&sender->feeds[feed], &question, message, now_ms);
+            feed_io_reply(&sender->feeds[feed], &tag, message, now_ms);
     }
 }
 
@@ -117,7 +115,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     assert(note->feed >= 0 && note->feed < SOURCES_MAX);
     switch (note->kind) {
     case NOTE_BATCH:        settle(sender, note->batch, now_ms); break;
-    case NOTE_ANSWER:       take_answer(sender, note->answer, now_ms); break;
+    case NOTE_REPLY:        take_reply(sender, note->reply, now_ms); break;
     case NOTE_CONNECTED:    connect_all(sender, now_ms); break;
     case NOTE_DISCONNECTED: disconnect_all(sender); break;
     case NOTE_REFUSED:
@@ -177,7 +175,7 @@ static void report(struct sender *sender, int64_t now_ms)
 {
     const enum relay_state state = sender->relay_io.relay.state;
     _Bool moved = relay_io_report(&sender->relay_io, now_ms);
-    /* who asks meanwhile is told why not, and how far it is */
+    /* requests are refused from now on, with the reason and the progress */
     if (moved && (state == RELAY_RECOVERING || state == RELAY_FORKED) &&
         endpoints_subscribe(sender->options.endpoints) < 0)
         log_error("not_ready", LOG_TEXT("reason", failure_text()));
@@ -217,7 +215,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
     return earlier(due, redrive_due_ms(&sender->redrive));
 }
 
-/* Is there something to do before any time is reached, beside the mail? Under the mailbox's lock. */
+/* Is there work beside the mail that is due now? Under the mailbox's lock. */
 static _Bool has_work(const void *context)
 {
     const struct sender *sender = context;
@@ -359,14 +357,14 @@ int sender_open(struct sender *sender, const struct sender_options *options)
 
 int sender_subscribe(struct sender *sender, struct bus *bus)
 {
-    static_assert(SOURCES_MAX <= 10, "a feed's asker is one digit");
+    static_assert(SOURCES_MAX <= 10, "a feed's part is one digit");
     assert(bus && !sender->outbound.bus);
     sender->outbound.bus = bus;
     int r = bus_new_inbox(bus, sender->outbound.replies);
     if (r == 0)
         r = relay_io_subscribe(&sender->relay_io);
     if (r == 0)
-        r = outbound_subscribe(&sender->outbound, ".q.>", on_answer, sender, &sender->answers);
+        r = outbound_subscribe(&sender->outbound, ".q.>", on_reply, sender, &sender->replies);
     for (int i = 0; i < sender->feed_count && r == 0; i++)
         r = feed_io_subscribe(&sender->feeds[i]);
     return trace(r);
@@ -377,7 +375,7 @@ void sender_deinit(struct sender *sender)
     assert(!sender->runs); /* sender_stop joined it */
     mailbox_deinit(&sender->outbound.mailbox);
     relay_io_deinit(&sender->relay_io);
-    bus_subscription_free(sender->answers);
+    bus_subscription_free(sender->replies);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_deinit(&sender->feeds[i]);
     call_io_deinit(&sender->calls);

@@ -2,9 +2,10 @@
  * what was read, carries out what relay and feeds say, and makes the calls of the process. It never
  * touches the writing connection; the log it reads through its own.
  *
- * The sender owns the thread, routes notes and answers to its parts, and settles batches; the parts
- * know nothing of it or of each other (outbound.h). Nothing in a turn waits (but for bus_flush, once,
- * when our log is whole), so a scheduler may take the place of the thread. */
+ * The sender owns the thread, routes notes and replies to its parts, and settles batches; the parts
+ * know neither the sender nor each other (outbound.h). A turn does not wait, with one exception
+ * (bus_flush, once, when our log first agrees with our stream), so a scheduler may take the place
+ * of the thread. */
 #pragma once
 #include "runtime/outbound/call_io.h"
 #include "runtime/outbound/feed_io.h"
@@ -35,7 +36,7 @@ struct sender {
     int feed_count;
     struct call_io calls;
     struct redrive redrive;
-    struct bus_subscription *answers; /* to the questions of all parts */
+    struct bus_subscription *replies; /* to the requests of all parts */
     pthread_t thread;
     _Bool runs;
     _Bool more;         /* there is more to do: look into the mailbox, but do not sleep */

@@ -4,7 +4,7 @@
 #include "runtime/sync/event_item.h"
 #include <string.h>
 
-/* A question's step. */
+/* The step of a request. */
 enum step {
     STEP_INFO = 'i',
     STEP_AUDIT = 'u',
@@ -15,13 +15,11 @@ enum step {
     STEP_OWN_MESSAGE = 'g',
 };
 
-static void ask(struct relay_io *relay_io, enum step step, int64_t epoch, int64_t n, int built,
-                const struct js_request *request, int64_t now_ms)
+static void request_stream(struct relay_io *relay_io, enum step step, int64_t epoch, int64_t n,
+                           int built, const struct js_request *request, int64_t now_ms)
 {
-    const struct question question = {
-        .asker = ASKER_RELAY, .step = (char)step, .epoch = epoch, .n = n
-    };
-    if (outbound_ask_server(relay_io->outbound, &question, built, request) < 0)
+    const struct reply_tag tag = { .part = PART_RELAY, .step = (char)step, .epoch = epoch, .n = n };
+    if (outbound_request_api(relay_io->outbound, &tag, built, request) < 0)
         relay_failed(&relay_io->relay, "the server cannot be asked", now_ms);
 }
 
@@ -83,25 +81,25 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
     if (audit)
         relay_audited(&relay_io->relay, tail, now_ms);
     else if (tail->messages == 0)
-        relay_tail(&relay_io->relay, tail, now_ms);
+        relay_looked(&relay_io->relay, tail, now_ms);
     else
-        ask(relay_io, STEP_LAST, epoch, 0,
-            js_message_get(&request, relay_io->outbound->self.log, tail->last_sequence), &request,
-            now_ms);
+        request_stream(relay_io, STEP_LAST, epoch, 0,
+                       js_message_get(&request, relay_io->outbound->self.log, tail->last_sequence),
+                       &request, now_ms);
 }
 
-static void ask_newest(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
+static void request_newest(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
-    ask(relay_io, STEP_LAST, epoch, 1,
-        js_message_get_last(&request, relay_io->stream.name, relay_io->stream.subject), &request,
-        now_ms);
+    request_stream(relay_io, STEP_LAST, epoch, 1,
+                   js_message_get_last(&request, relay_io->stream.name, relay_io->stream.subject),
+                   &request, now_ms);
 }
 
 /* The message at the stream's last sequence; or, when that was deleted, the newest of ours that is
  * still there. */
-static void take_last(struct relay_io *relay_io, int64_t epoch, _Bool is_second_try,
+static void take_tail(struct relay_io *relay_io, int64_t epoch, _Bool is_second_try,
                       struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
@@ -112,7 +110,7 @@ static void take_last(struct relay_io *relay_io, int64_t epoch, _Bool is_second_
                                    &last);
     if (r == JS_REFUSED && last.error.error_code == JS_ERR_MESSAGE_NOT_FOUND) {
         if (!is_second_try) {
-            ask_newest(relay_io, epoch, now_ms);
+            request_newest(relay_io, epoch, now_ms);
             return;
         }
         r = 0; /* nothing of ours is left */
@@ -121,7 +119,7 @@ static void take_last(struct relay_io *relay_io, int64_t epoch, _Bool is_second_
         r = compare_last(relay_io, &last.view, &relay_io->tail);
     }
     if (r == 0)
-        relay_tail(&relay_io->relay, &relay_io->tail, now_ms);
+        relay_looked(&relay_io->relay, &relay_io->tail, now_ms);
     else
         relay_failed(&relay_io->relay, "the stream's last message cannot be read", now_ms);
 }
@@ -150,8 +148,9 @@ static void read_part(struct relay_io *relay_io, const struct relay_action *acti
     for (int64_t sequence = action->first; sequence > 0 && sequence <= action->last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
-        ask(relay_io, STEP_AUDITED, action->epoch, sequence,
-            js_message_get(&request, relay_io->outbound->self.log, sequence), &request, now_ms);
+        request_stream(relay_io, STEP_AUDITED, action->epoch, sequence,
+                       js_message_get(&request, relay_io->outbound->self.log, sequence), &request,
+                       now_ms);
     }
 }
 
@@ -160,8 +159,8 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
     assert(action->kind == RELAY_ASK || action->kind == RELAY_AUDIT);
-    ask(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch, 0,
-        js_stream_info(&request, relay_io->stream.name), &request, now_ms);
+    request_stream(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch, 0,
+                   js_stream_info(&request, relay_io->stream.name), &request, now_ms);
     read_part(relay_io, action, now_ms);
 }
 
@@ -177,11 +176,12 @@ void stream_io_make(struct relay_io *relay_io, const struct relay_action *action
     int r = deletes ? js_stream_delete(&request, stream->name) : js_stream_create(&request, stream);
     log_warn(deletes ? "stream_deleted_to_be_made_anew" : "stream_made",
              LOG_TEXT("stream", stream->name));
-    ask(relay_io, deletes ? STEP_DELETED : STEP_MADE, action->epoch, 0, r, &request, now_ms);
+    request_stream(relay_io, deletes ? STEP_DELETED : STEP_MADE, action->epoch, 0, r, &request,
+                   now_ms);
 }
 
-static void take_made(struct relay_io *relay_io, enum step step, struct bus_message *message,
-                      int64_t now_ms)
+static void take_stream_made(struct relay_io *relay_io, enum step step, struct bus_message *message,
+                             int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stream_state state;
@@ -235,8 +235,9 @@ void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *a
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
         int64_t sequence = action->sequence + i;
-        ask(relay_io, STEP_OWN_MESSAGE, action->epoch, sequence,
-            js_message_get(&request, relay_io->outbound->self.log, sequence), &request, now_ms);
+        request_stream(relay_io, STEP_OWN_MESSAGE, action->epoch, sequence,
+                       js_message_get(&request, relay_io->outbound->self.log, sequence), &request,
+                       now_ms);
     }
 }
 
@@ -319,19 +320,19 @@ void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
-void stream_io_answer(struct relay_io *relay_io, const struct question *question,
-                      struct bus_message *message, int64_t now_ms)
+void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
+                     struct bus_message *message, int64_t now_ms)
 {
     owner_assert(&relay_io->outbound->owner);
-    if (question->epoch != relay_io->relay.epoch)
+    if (tag->epoch != relay_io->relay.epoch)
         return;
-    switch ((enum step)question->step) {
-    case STEP_INFO:        take_info(relay_io, question->epoch, message, 0, now_ms); break;
-    case STEP_AUDIT:       take_info(relay_io, question->epoch, message, 1, now_ms); break;
-    case STEP_LAST:        take_last(relay_io, question->epoch, question->n > 0, message, now_ms); break;
+    switch ((enum step)tag->step) {
+    case STEP_INFO:        take_info(relay_io, tag->epoch, message, 0, now_ms); break;
+    case STEP_AUDIT:       take_info(relay_io, tag->epoch, message, 1, now_ms); break;
+    case STEP_LAST:        take_tail(relay_io, tag->epoch, tag->n > 0, message, now_ms); break;
     case STEP_AUDITED:     take_audited(relay_io, message, now_ms); break;
     case STEP_MADE:
-    case STEP_DELETED:     take_made(relay_io, (enum step)question->step, message, now_ms); break;
-    case STEP_OWN_MESSAGE: take_own_message(relay_io, question->n, message, now_ms); break;
+    case STEP_DELETED:     take_stream_made(relay_io, (enum step)tag->step, message, now_ms); break;
+    case STEP_OWN_MESSAGE: take_own_message(relay_io, tag->n, message, now_ms); break;
     }
 }

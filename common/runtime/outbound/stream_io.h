@@ -1,5 +1,5 @@
-/* Stream I/O: the relay's looks at our stream, making it, and reading it back into the log. What to
- * ask is decided in sync/relay.h, which is told what was found. On the sender's thread.
+/* Stream I/O: inspects our stream for the relay, creates it, and reads it back into the log. When
+ * to do so is decided in sync/relay.h, which is told what was found. On the sender's thread.
  *
  * Invariants of reading back, between two notes (recovery_check):
  *   S1  at most RECOVER_WINDOW messages are asked for at a time
@@ -16,9 +16,9 @@ void stream_io_make(struct relay_io *relay_io, const struct relay_action *action
 void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *action,
                          int64_t now_ms);
 
-/* An answer to one of these; message: borrowed. */
-void stream_io_answer(struct relay_io *relay_io, const struct question *question,
-                      struct bus_message *message, int64_t now_ms);
+/* A reply to one of these requests; message: borrowed. */
+void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
+                     struct bus_message *message, int64_t now_ms);
 
 /* Own events that were read back have been run; and our log may have grown. */
 void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int64_t now_ms);

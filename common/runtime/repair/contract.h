@@ -1,7 +1,7 @@
-/* Contract: what --print-contract prints, and what journey-asyncapi and journey-compat read: one JSON
- * object with all that a service answers, says and asks, from its table.
+/* Contract: what --print-contract prints, and what journey-asyncapi and journey-compat read: one
+ * JSON object with all that a service answers, says and asks, from its table.
  *
- *   contract       1: the form of this object. Members are added; another number would break readers
+ *   contract       1: the form of this object. Members are added; another number breaks readers
  *   name version description log prefix schema_base
  *   refusal        the schema of an answer that says no
  *   requests       [subject, kind (command, query, runtime), request, reply]

@@ -41,7 +41,7 @@ int operations_accept(void *context, struct item *item)
     return 0;
 }
 
-static void refuse(struct operations *operations, struct item *item, const char *why)
+static void refuse_busy(struct operations *operations, struct item *item, const char *why)
 {
     item->outcome = OUTCOME_REFUSED;
     item->refusal = refusal_of(REFUSED_BUSY);
@@ -56,9 +56,9 @@ void operations_begin(void *context, struct item *item, int64_t now_ms)
     struct redrive *redrive = &operations->sender->redrive;
     owner_assert(&operations->sender->outbound.owner);
     if (redrive_is_active(redrive))
-        refuse(operations, item, "a redrive is under way");
+        refuse_busy(operations, item, "a redrive is under way");
     else if (rebuilder_is_active(&operations->rebuilder))
-        refuse(operations, item, "a rebuild is under way");
+        refuse_busy(operations, item, "a rebuild is under way");
     else if (item->kind == ITEM_REBUILD)
         rebuilder_begin(&operations->rebuilder, item);
     else

@@ -1,10 +1,11 @@
-/* Operations: what a person asks of a running service, in one place: `order.redrive` (parked events
- * are tried again) and `order.rebuild` (the tables are folded anew). Each comes from an endpoint as
- * an item, goes to the sender's thread, and is given there to the part that does it, which answers.
+/* Operations: what an operator asks of a running service: `order.redrive` (parked events are tried
+ * again) and `order.rebuild` (the tables are folded anew). An endpoint makes an item of the
+ * request, the sender's thread takes it, and gives it to the part that does the work and sends the
+ * reply.
  *
- * One operation at a time: what is redriven would be in the tables that serve and not in those that
- * are folded anew, whose fold has passed it. Who comes meanwhile is told `busy`, and so is who waits
- * when the service stops. */
+ * One operation at a time, because a redrive would change the tables that serve, and not those that
+ * a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and so is one
+ * that is under way when the service stops. */
 #pragma once
 #include "runtime/outbound/sender.h"
 #include "runtime/repair/rebuilder.h"

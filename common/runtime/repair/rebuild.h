@@ -1,7 +1,7 @@
 /* Rebuild: folds a service's tables anew from the logs while the service goes on serving, into a
- * scratch file beside the one that serves, whose rows are then put right. The thread that does it is
- * rebuilder.c; here is what it does, without threads and without a bus. (At a start with other
- * tables the fold goes into the tables themselves: writer/tables.h.) */
+ * scratch file, and then corrects the rows that differ. No thread and no bus in here: rebuilder.c
+ * has them. (At a start with other tables the fold goes into the tables themselves:
+ * writer/tables.h.) */
 #pragma once
 #include <stdatomic.h>
 #include "runtime/writer/fold.h"
@@ -10,8 +10,8 @@
 
 /* ---- While it serves ------------------------------------------------------------------------- */
 
-/* The next events of a leader's log (api_client_events, but for tests). 0; < 0, -ERR_NETWORK: the leader
- * is away. */
+/* The next events of a leader's log (api_client_events, but for tests). 0; -ERR_NETWORK: the leader
+ * is away; < 0. */
 typedef int (*rebuild_fetch)(void *context, const struct source *source, int64_t after_position,
                              struct arena *arena, const struct runtime_events_reply **ret_page);
 

@@ -60,7 +60,7 @@ void rebuilder_between_batches(struct rebuilder *rebuilder, struct writer *write
     pthread_cond_signal(&rebuilder->turned);
 }
 
-static int turn(void *context, enum rebuild_want wanted)
+static int wait_for_writer(void *context, enum rebuild_want wanted)
 {
     struct rebuilder *rebuilder = ((struct asking *)context)->rebuilder;
     pthread_mutex_lock(&rebuilder->lock);
@@ -77,8 +77,8 @@ static int turn(void *context, enum rebuild_want wanted)
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-static int fetch(void *context, const struct source *source, int64_t after_position,
-                 struct arena *arena, const struct runtime_events_reply **ret_page)
+static int fetch_events(void *context, const struct source *source, int64_t after_position,
+                        struct arena *arena, const struct runtime_events_reply **ret_page)
 {
     struct asking *asking = context;
     const struct rebuilder_options *options = &asking->rebuilder->options;
@@ -99,7 +99,7 @@ static void tell_differences(const struct rebuild *rebuild)
     }
 }
 
-static void refuse(struct item *item, enum refusal refusal, const char *why)
+static void refuse_rebuild(struct item *item, enum refusal refusal, const char *why)
 {
     char *message = arena_copy(&item->arena, why, strlen(why));
     item->outcome = OUTCOME_REFUSED;
@@ -107,8 +107,8 @@ static void refuse(struct item *item, enum refusal refusal, const char *why)
     item->message = message ? message : "no memory";
 }
 
-/* What is away or full now may not be so later; all else a person has to look at. */
-static _Bool passes(int r)
+/* These failures are transient; any other needs an operator. */
+static _Bool is_transient(int r)
 {
     return r == -ERR_NETWORK || r == -ERR_LOCKED || r == -ERR_FULL || r == -ERR_READONLY ||
            r == -ERR_MEMORY;
@@ -141,8 +141,9 @@ static void settle(struct item *item, struct rebuild *rebuild, int r, int64_t du
     if (rebuild->put_right > 0 && length < (int)sizeof(message))
         snprintf(message + length, sizeof(message) - (size_t)length,
                  "; rows put right before that: %" PRId64, rebuild->put_right);
-    refuse(item, passes(r) || r == REBUILD_STOPPED ? REFUSED_BUSY : REFUSED_INTERNAL, message);
-    log_at(passes(r) || r == REBUILD_STOPPED ? LOG_WARN : LOG_ERROR, "rebuild_failed",
+    refuse_rebuild(item, is_transient(r) || r == REBUILD_STOPPED ? REFUSED_BUSY : REFUSED_INTERNAL,
+                   message);
+    log_at(is_transient(r) || r == REBUILD_STOPPED ? LOG_WARN : LOG_ERROR, "rebuild_failed",
            LOG_TEXT("reason", r < 0 ? failure_text() : why), LOG_INT("events", rebuild->events));
 }
 
@@ -157,8 +158,8 @@ static void *rebuilder_main(void *argument)
     struct rebuild rebuild = {
         .service = options->service,
         .served_path = options->database_path,
-        .fetch = fetch,
-        .turn = turn,
+        .fetch = fetch_events,
+        .turn = wait_for_writer,
         .context = &asking,
         .stopping = &rebuilder->stopping,
         .progress = &status->rebuild_events,
@@ -224,7 +225,7 @@ void rebuilder_begin(struct rebuilder *rebuilder, struct item *item)
     pthread_mutex_unlock(&rebuilder->begin_lock);
     if (!why)
         return;
-    refuse(item, REFUSED_BUSY, why);
+    refuse_rebuild(item, REFUSED_BUSY, why);
     reply_send(rebuilder->options.bus, BUS_URGENT, item);
     item_free(item);
 }

@@ -1,16 +1,18 @@
 /* Rebuilder: `order.rebuild` while the service goes on serving. A thread that lives as long as one
  * rebuild folds all logs into a scratch file and compares (rebuild.h), with connections of its own
- * to the files and to the server, so that nobody waits for it. Only when rows differ it wants
- * something of the writer, between two batches:
+ * to the files and to the server, so that nobody waits for it. It needs the writer only when rows
+ * differ, between two batches:
  *
- *      idle ──request──► folding ──► comparing ──nothing differs──► idle, with the reply
- *                           ▲            │ rows differ
- *                           │        holding     the writer puts others' events aside: our cursors rest
- *                           │            │ the fold has reached them
- *                           └────────swapping    the writer folds the rest of our own log, and puts the rows right in one
- *                                                transaction; others' events go on
+ *     IDLE ── request ──► FOLDING ──► COMPARING ── nothing differs ──► IDLE, with the reply
+ *                            ▲            │ rows differ
+ *                            │        HOLDING     the writer puts others' events aside, so that our
+ *                            │            │       cursors rest
+ *                            │            │ the fold has reached them
+ *                            └────────SWAPPING    the writer folds the rest of our own log, and
+ *                                                 corrects the rows in one transaction; others'
+ *                                                 events go on
  *
- * After a swap it compares once more: an event that was applied between comparing and swapping may
+ * It compares once more after a swap: an event that was applied between comparing and swapping may
  * have carried what was wrong in one row to another. */
 #pragma once
 #include <pthread.h>

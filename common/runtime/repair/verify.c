@@ -40,8 +40,9 @@ static void progress(const char *what, int64_t done, int64_t all)
     }
 }
 
-static void row(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void row(const char *name, const char *format, ...)
+static void print_row(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void print_row(const char *name, const char *format, ...)
 {
     va_list arguments;
     printf("  %-8s ", name);
@@ -61,7 +62,7 @@ static int different(const char *name, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    row(name, "DIFFERENT: %s", text);
+    print_row(name, "DIFFERENT: %s", text);
     return TOOL_NO;
 }
 
@@ -95,7 +96,8 @@ static int check_log(struct check *check)
     if (r == 0)
         r = event_reader_status(&reader);
     if (r == 0)
-        row("log", "%" PRId64 " events, positions without a gap, the chain follows", head.position);
+        print_row("log", "%" PRId64 " events, positions without a gap, the chain follows",
+                  head.position);
     return trace(r);
 }
 
@@ -144,8 +146,9 @@ static int fold_source(struct check *check, const struct source *source)
     if (r == 0)
         r = parked_count_of(check->db, &(struct parked_filter){ .log = source->log }, &parked);
     if (r == 0)
-        row(source->log, "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked",
-            cursor.position, source->service, parked);
+        print_row(source->log,
+                  "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked",
+                  cursor.position, source->service, parked);
     return trace(r);
 }
 
@@ -156,7 +159,7 @@ static int fold_others(struct check *check)
     for (; r == 0 && source && source->log; source++) {
         r = fold_source(check, source);
         if (r == -ERR_NETWORK) {
-            row(source->log, "not compared: %s", failure_reason());
+            print_row(source->log, "not compared: %s", failure_reason());
             return 0;
         }
     }
@@ -241,10 +244,10 @@ static int check_tables(struct check *check)
         r = query_status(&query);
     if (r < 0)
         return trace(r);
-    row("tables", "%s as the logs say:%s",
-        check->others_are_folded ? "all" : "those that our own events fill", compared.data);
+    print_row("tables", "%s as the logs say:%s",
+              check->others_are_folded ? "all" : "those that our own events fill", compared.data);
     if (unknown.length > 1)
-        row("tables", "not compared, because it needs the others' logs:%s", unknown.data);
+        print_row("tables", "not compared, because it needs the others' logs:%s", unknown.data);
     return 0;
 }
 
@@ -319,9 +322,10 @@ static int check_stream(struct check *check)
     }
     if (r != 0)
         return trace(r);
-    row("stream", "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s",
-        log, state.first_sequence, last,
-        last < check->head.position ? "; newer events wait to be published" : "");
+    print_row("stream",
+              "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s", log,
+              state.first_sequence, last,
+              last < check->head.position ? "; newer events wait to be published" : "");
     return 0;
 }
 
@@ -333,7 +337,7 @@ static int check_file(struct check *check)
     if (r == -ERR_CORRUPT)
         return different("file", "%s", failure_reason());
     if (r == 0)
-        row("file", "whole");
+        print_row("file", "whole");
     return trace(r);
 }
 
@@ -347,7 +351,7 @@ static int run(struct check *check)
     if (r == 0)
         r = check_log(check);
     if (r == 0 && api_client_open(check->config, check->service, &check->api) < 0)
-        row("server", "not asked: %s", failure_reason());
+        print_row("server", "not asked: %s", failure_reason());
     if (r == 0)
         r = fold_own(check);
     if (r == 0 && check->api)

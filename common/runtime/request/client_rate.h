@@ -1,17 +1,18 @@
-/* Client rate: no client makes more than so many requests a second (--client-rate-max), so that one
- * cannot take the service from the others.
+/* Client rate: limits how many requests a client may make in a second (--client-rate-max), so that
+ * one client cannot starve the others.
  *
- * A client is whom the NATS server names in the header Nats-Request-Info: account and user,
- * whichever connection it uses. The server sets it where a request comes from another account
- * through an import with `share: true` (deploy/nats/mesh.conf). It takes the sender's own away, an
- * old server only the first of them; what is left of these is a forgery, and refused. Where the
- * server adds none, as on an open mesh, all clients are one, `anonymous`, or whom they say they
- * are: nobody is kept from anything there. docs/SECURITY.md says what a server before 2.11.15 lets
- * pass.
+ * A client is identified by the header Nats-Request-Info: account and user, whichever connection it
+ * uses. The server sets this header where a request comes from another account through an import
+ * with `share: true` (deploy/nats/mesh.conf), and removes one that the client has set; an old
+ * server removes only the first, and a request with a second one is refused as forged. On an open
+ * mesh the server adds no header: clients are anonymous and share one bucket, or are what their own
+ * header says, and the limit protects nobody. docs/SECURITY.md says what a server before 2.11.15
+ * lets pass.
  *
- * The bucket of a client is one number: when it will be full again. Each request moves that on by
- * its share of a second, and one that would move it more than a second ahead is refused. So who was
- * quiet may send a second's worth at once. Any thread; stepped with the time. */
+ * It is a token bucket, kept as one number a client: the time at which its bucket will be full
+ * again. Each request moves this time by its share of a second; a request that would move it more
+ * than a second ahead is refused. A client that was idle may send a second's worth at once. Any
+ * thread; stepped with the time. */
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>

@@ -218,7 +218,7 @@ static enum micro_verb verb_of(const char *subject)
     return *verb == 'P' ? MICRO_PING : *verb == 'I' ? MICRO_INFO : MICRO_STATS;
 }
 
-static void on_request(void *context, struct bus_message *received)
+static void on_srv_request(void *context, struct bus_message *received)
 {
     const struct micro *micro = context;
     _free_(bus_message) struct bus_message *message = received;
@@ -252,7 +252,7 @@ int micro_start(struct micro *micro, struct bus *bus)
     for (int i = 0; r == 0 && i < MICRO_SUBJECTS; i++) {
         r = micro_subject(micro, i, subject);
         if (r == 0)
-            r = bus_subscribe(bus, subject, NULL, on_request, micro, &micro->subscriptions[i]);
+            r = bus_subscribe(bus, subject, NULL, on_srv_request, micro, &micro->subscriptions[i]);
     }
     if (r < 0)
         unsubscribe(micro);

@@ -5,7 +5,8 @@
  *   Q1  without a query that is ready, the next becomes the first; the list ends where `last` says
  *   Q2  `length` is 0 exactly when nothing is ready and nothing waits; it is at most queue_max
  *
- * A scheduler may take the threads' place: readers_turn runs at most one query and does not wait. */
+ * A scheduler may take the threads' place: readers_turn runs at most one query, and does not
+ * wait. */
 #pragma once
 #include <pthread.h>
 #include "runtime/request/query.h"

@@ -50,7 +50,7 @@ void feed_check(const struct feed *feed)
     assert(state != FEED_PULLING || feed->idle_rounds < feed->config.idle_rounds_max); /* F5 */
 }
 
-static void move(struct feed *feed, enum feed_state state)
+static void feed_move(struct feed *feed, enum feed_state state)
 {
     const unsigned from = moves[state];
     assert(from & FROM(feed->state));
@@ -63,9 +63,9 @@ static void move(struct feed *feed, enum feed_state state)
         feed->pulls[i] = (struct feed_pull){ 0 };
 }
 
-static void wait(struct feed *feed, const char *reason, int64_t now_ms)
+static void feed_wait(struct feed *feed, const char *reason, int64_t now_ms)
 {
-    move(feed, FEED_WAITING);
+    feed_move(feed, FEED_WAITING);
     feed->reason = reason;
     feed->deadline_ms = now_ms + backoff_take_ms(&feed->backoff);
 }
@@ -90,27 +90,27 @@ void feed_connected(struct feed *feed)
     if (feed->state != FEED_OFFLINE)
         return;
     backoff_reset(&feed->backoff); /* a server that came back: the old waits say nothing of it */
-    move(feed, FEED_ASKING);
+    feed_move(feed, FEED_ASKING);
     feed_check(feed);
 }
 
 void feed_disconnected(struct feed *feed)
 {
     if (feed->state != FEED_FORKED)
-        move(feed, FEED_OFFLINE);
+        feed_move(feed, FEED_OFFLINE);
     feed_check(feed);
 }
 
-static void make(struct feed *feed, _Bool delete_first)
+static void feed_make(struct feed *feed, _Bool delete_first)
 {
-    move(feed, FEED_MAKING);
+    feed_move(feed, FEED_MAKING);
     feed->delete_first = delete_first;
     feed->remade += delete_first;
 }
 
 static void pull(struct feed *feed, int64_t now_ms)
 {
-    move(feed, FEED_PULLING);
+    feed_move(feed, FEED_PULLING);
     feed->must_remake = 0;
     feed->fill_until = 0;
     feed->idle_rounds = 0;
@@ -143,20 +143,20 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
 static void go_on(struct feed *feed, const struct feed_info *info, int64_t now_ms)
 {
     if (!info->durable_exists)
-        make(feed, 0);
+        feed_make(feed, 0);
     else if (feed->must_remake || is_wrong(feed, info))
-        make(feed, 1);
+        feed_make(feed, 1);
     else
         pull(feed, now_ms);
 }
 
-void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
+void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms)
 {
     if (feed->state != FEED_ASKING)
         return;
     feed->stream_is_missing = !info->stream_exists;
     if (!info->stream_exists) {
-        wait(feed, "the stream is not there", now_ms);
+        feed_wait(feed, "the stream is not there", now_ms);
         return;
     }
     /* Exact, while what is counted at a delivery is too high when the stream holds repeats. */
@@ -164,12 +164,12 @@ void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms)
         feed->leader_position = info->last_position > feed->cursor ? info->last_position
                                                                    : feed->cursor;
     if (info->last_differs) { /* it has lost what we read, and said as much again that is new */
-        move(feed, FEED_FORKED);
+        feed_move(feed, FEED_FORKED);
         feed->reason = "the leader's log is not the one that we have read";
         return;
     }
     if (info->last_position < feed->cursor) {
-        move(feed, FEED_COMPARING);
+        feed_move(feed, FEED_COMPARING);
         feed->info = *info;
         return;
     }
@@ -187,7 +187,7 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms)
         go_on(feed, &feed->info, now_ms);
         return;
     }
-    move(feed, FEED_FORKED);
+    feed_move(feed, FEED_FORKED);
     feed->reason = fit == FEED_LEADER_DIFFERS ? "the leader's log is not the one that we have read"
                                               : "the leader has lost events that we have read";
     feed_check(feed);
@@ -198,7 +198,7 @@ void feed_made(struct feed *feed, int64_t now_ms)
     if (feed->state != FEED_MAKING)
         return;
     if (feed->delete_first)
-        make(feed, 0);
+        feed_make(feed, 0);
     else
         pull(feed, now_ms);
     feed_check(feed);
@@ -208,7 +208,7 @@ void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
-        wait(feed, reason, now_ms);
+        feed_wait(feed, reason, now_ms);
     feed_check(feed);
 }
 
@@ -268,7 +268,7 @@ static void end_pull(struct feed *feed, struct feed_pull *pull)
     feed->idle_rounds = pull->empty ? feed->idle_rounds + 1 : 0;
     *pull = (struct feed_pull){ 0 };
     if (feed->idle_rounds >= feed->config.idle_rounds_max)
-        move(feed, FEED_ASKING);
+        feed_move(feed, FEED_ASKING);
 }
 
 void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms)
@@ -277,7 +277,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
     if (!pull)
         return;
     if (is_error) {
-        wait(feed, "the durable refused a pull", now_ms);
+        feed_wait(feed, "the durable refused a pull", now_ms);
         return;
     }
     feed->heard_ms = now_ms;
@@ -292,12 +292,12 @@ static void go_on_filling(struct feed *feed, int64_t now_ms)
 {
     if (feed->cursor >= feed->fill_until) {
         feed->must_remake = 1; /* what the durable delivered behind the gap is gone */
-        move(feed, FEED_ASKING);
+        feed_move(feed, FEED_ASKING);
     } else if (feed->page_is_in && feed->unsettled == 0) {
         if (feed->cursor > feed->fill_after)
             feed->acted = 0;
         else
-            wait(feed, "the leader's events do not fill the gap", now_ms);
+            feed_wait(feed, "the leader's events do not fill the gap", now_ms);
     }
 }
 
@@ -323,7 +323,7 @@ void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms
         return;
     feed->gaps++;
     feed->fill_until = position - 1;
-    move(feed, FEED_FILLING);
+    feed_move(feed, FEED_FILLING);
     feed_check(feed);
 }
 
@@ -342,7 +342,7 @@ void feed_fork(struct feed *feed, int64_t epoch)
 {
     if (epoch != feed->epoch)
         return;
-    move(feed, FEED_FORKED);
+    feed_move(feed, FEED_FORKED);
     feed->reason = "the leader's log is not the one that we have read";
     feed_check(feed);
 }
@@ -351,7 +351,7 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
 {
     feed->must_remake = 1;
     if (feed->state == FEED_PULLING || feed->state == FEED_FILLING)
-        wait(feed, reason, now_ms);
+        feed_wait(feed, reason, now_ms);
     feed_check(feed);
 }
 
@@ -375,10 +375,10 @@ static int64_t silence_ms(const struct feed *feed) /* from then on */
     return has_pull(feed) ? feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 : INT64_MAX;
 }
 
-static void look_at_clock(struct feed *feed, int64_t now_ms)
+static void feed_look_at_clock(struct feed *feed, int64_t now_ms)
 {
     if (now_ms >= silence_ms(feed))
-        move(feed, FEED_ASKING); /* perhaps the durable is gone */
+        feed_move(feed, FEED_ASKING); /* perhaps the durable is gone */
     for (int i = 0; i < FEED_PULLS; i++)
         if (feed->pulls[i].number > 0 &&
             now_ms > feed->pulls[i].expires_ms + feed->config.heartbeat_ms)
@@ -388,10 +388,10 @@ static void look_at_clock(struct feed *feed, int64_t now_ms)
     if (feed->state != FEED_WAITING)
         feed_failed(feed, "no answer came", now_ms);
     else
-        move(feed, feed->fill_until > feed->cursor ? FEED_FILLING : FEED_ASKING);
+        feed_move(feed, feed->fill_until > feed->cursor ? FEED_FILLING : FEED_ASKING);
 }
 
-static struct feed_action ask(struct feed *feed, enum feed_action_kind kind, int64_t now_ms)
+static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind, int64_t now_ms)
 {
     if (feed->acted)
         return (struct feed_action){ .kind = FEED_NOTHING };
@@ -408,7 +408,7 @@ static struct feed_action ask(struct feed *feed, enum feed_action_kind kind, int
 
 static struct feed_action fill(struct feed *feed, int64_t now_ms)
 {
-    struct feed_action action = ask(feed, FEED_FILL, now_ms);
+    struct feed_action action = feed_ask(feed, FEED_FILL, now_ms);
     if (action.kind == FEED_FILL) {
         feed->fill_after = feed->cursor;
         feed->page_is_in = 0;
@@ -446,13 +446,13 @@ static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
     };
 }
 
-static struct feed_action choose(struct feed *feed, int64_t now_ms)
+static struct feed_action feed_choose(struct feed *feed, int64_t now_ms)
 {
     switch (feed->state) {
-    case FEED_ASKING:    return ask(feed, FEED_ASK, now_ms);
-    case FEED_COMPARING: return ask(feed, FEED_COMPARE, now_ms);
+    case FEED_ASKING:    return feed_ask(feed, FEED_ASK, now_ms);
+    case FEED_COMPARING: return feed_ask(feed, FEED_COMPARE, now_ms);
     case FEED_MAKING:
-        return ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
+        return feed_ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
     case FEED_FILLING: return fill(feed, now_ms);
     case FEED_PULLING: return next_pull(feed, now_ms);
     case FEED_OFFLINE:
@@ -464,8 +464,8 @@ static struct feed_action choose(struct feed *feed, int64_t now_ms)
 
 struct feed_action feed_next(struct feed *feed, int64_t now_ms)
 {
-    look_at_clock(feed, now_ms);
-    struct feed_action action = choose(feed, now_ms);
+    feed_look_at_clock(feed, now_ms);
+    struct feed_action action = feed_choose(feed, now_ms);
     feed_check(feed);
     return action;
 }

@@ -1,33 +1,40 @@
 /* Feed: the state machine that brings another service's log to our inbox (rule 3), through a
  * durable pull consumer of its stream. It does no I/O: it is told what happened and the time, and
- * feed_next says what to do. The cursor in our database says where we are; what the broker thinks
- * is only a convenience.
+ * feed_next says what to do. Our position is the cursor in our database; the broker's only saves
+ * reading.
  *
- *                  connected               fine                       gap
- *     OFFLINE ───────────────► ASKING ───────────────► PULLING ───────────────► FILLING
- *        ▲                     ▲ │ │                      │                        │
- *        │ disconnected, from  │ │ └─ no durable, or one  │ refused, overflow      │ filled ─► ASKING
- *        │ any but FORKED      │ │    that is wrong ─► MAKING ─► PULLING           │ leader away
- *        └─────────────────────┤ └─ no stream ─► WAITING ◄┴────────────────────────┘
- *                              │                  │ over: ASKING, or FILLING while there is a gap
- *                              └──────────────────┘ FORKED: its chain does not follow what we have
+ *                connected             fine                     gap
+ *     OFFLINE ─────────────► ASKING ─────────────► PULLING ─────────────► FILLING
+ *        ▲                   ▲ │ │                    │                      │
+ *        │ disconnected,     │ │ └─ no durable, or a  │ refused, overflow    │ filled ► ASKING
+ *        │ from any but      │ │    wrong one         │                      │ leader away
+ *        │ FORKED            │ │     ► MAKING         │                      │
+ *        └───────────────────┤ │       ► PULLING      │                      │
+ *                            │ └─ no stream ► WAITING ◄──────────────────────┘
+ *                            │                  │ over: ASKING, or FILLING while there is a gap
+ *                            └──────────────────┘    FORKED: its chain does not follow ours
  *
- * A stream that ends before our cursor is either one that its leader is about to fill again, or a
- * leader that has lost events which we have read. So before it goes on from ASKING it asks the
- * leader for the event at our cursor (COMPARING): the same chain there, and all is well; another
- * chain, or a log that ends before, is FORKED. One that ends at our cursor with another chain has
- * lost what we read and said as much again: FORKED, too. A durable is made at sequence cursor + 1.
- * That never misses anything: a stream's sequence may run ahead of the position (repeats), never
- * behind it (the relay sees to that), so position cursor + 1 stands there or later; what comes
- * before it is a repeat and skipped. It is deleted and made anew when it is ahead of the cursor or
- * of its stream, when it holds deliveries that we do not have any more, and when it shows nothing
- * to come while the stream's last position is beyond the cursor. A gap means that the stream has
- * lost what we need, or holds something else in its place: it is fetched from the leader's own log
- * page by page (FILL), the next page when the one before was run. What the durable delivers
- * meanwhile is behind the gap, so the loop does not apply it (rule 3), and the durable is made anew
- * when the gap is filled. It asks after a few empty rounds and after silence, because a durable
- * that was deleted looks like an idle one. Only a pull that is out can be silent: while the loop is
- * a window behind there is none.
+ * A stream that ends before our cursor is one that its leader is about to fill again, or one whose
+ * leader has lost events that we have read. So the feed asks the leader for the event at our cursor
+ * (COMPARING) before it goes on from ASKING. The same chain: all is well. Another chain, or a log
+ * that ends before the cursor: FORKED. A stream that ends at our cursor with another chain is
+ * FORKED as well: its leader has lost what we read, and has written as many other events since.
+ *
+ * A durable is created at sequence cursor + 1. That misses nothing: a stream's sequence may run
+ * ahead of the position (repeats), never behind it (the relay sees to that), so position cursor + 1
+ * is there or later; what comes before it is a repeat, and skipped. A durable is deleted and
+ * created anew when it is ahead of the cursor or of its stream, when it holds deliveries that are
+ * lost here, and when it has nothing to deliver though the stream's last position is beyond the
+ * cursor.
+ *
+ * A gap means that the stream has lost what we need, or holds something else in its place. It is
+ * fetched from the leader's own log page by page (FILLING), the next page when the one before was
+ * run. The loop does not apply what the durable delivers meanwhile, because it is behind the gap
+ * (rule 3); the durable is created anew when the gap is filled.
+ *
+ * The feed asks after a few empty rounds and after silence, because a durable that was deleted
+ * looks like an idle one. Only a pull that is out can be silent: while the loop is a window behind
+ * there is none.
  *
  * Invariants, after each function (feed_check):
  *   F1  cursor and what is not settled are not negative; the leader is not behind our cursor
@@ -116,7 +123,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
 
 void feed_connected(struct feed *feed);
 void feed_disconnected(struct feed *feed);
-void feed_info(struct feed *feed, const struct feed_info *info, int64_t now_ms);
+void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms);
 void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms);
 void feed_made(struct feed *feed, int64_t now_ms);
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);

@@ -46,7 +46,7 @@ void relay_check(const struct relay *relay)
     assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published); /* R6 */
 }
 
-static void move(struct relay *relay, enum relay_state state)
+static void relay_move(struct relay *relay, enum relay_state state)
 {
     const unsigned from = moves[state];
     assert(from & FROM(relay->state));
@@ -58,9 +58,9 @@ static void move(struct relay *relay, enum relay_state state)
     relay->epoch++;                 /* what was asked before is not waited for any more */
 }
 
-static void wait(struct relay *relay, const char *reason, int64_t now_ms)
+static void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)
 {
-    move(relay, RELAY_WAITING);
+    relay_move(relay, RELAY_WAITING);
     relay->reason = reason;
     relay->deadline_ms = now_ms + backoff_take_ms(&relay->backoff);
 }
@@ -97,14 +97,14 @@ void relay_connected(struct relay *relay, int64_t now_ms)
     if (relay->state != RELAY_OFFLINE)
         return;
     backoff_reset(&relay->backoff); /* a server that came back: the old waits say nothing of it */
-    move(relay, RELAY_ASKING);
+    relay_move(relay, RELAY_ASKING);
     relay_check(relay);
 }
 
 void relay_disconnected(struct relay *relay)
 {
     if (relay->state != RELAY_FORKED)
-        move(relay, RELAY_OFFLINE);
+        relay_move(relay, RELAY_OFFLINE);
     relay_check(relay);
 }
 
@@ -118,14 +118,14 @@ void relay_grew(struct relay *relay, int64_t head, int64_t now_ms)
 
 void relay_fork(struct relay *relay, const char *reason)
 {
-    move(relay, RELAY_FORKED);
+    relay_move(relay, RELAY_FORKED);
     relay->reason = reason;
     relay_check(relay);
 }
 
-static void make(struct relay *relay, _Bool delete_first)
+static void relay_make(struct relay *relay, _Bool delete_first)
 {
-    move(relay, RELAY_MAKING);
+    relay_move(relay, RELAY_MAKING);
     relay->delete_first = delete_first;
     relay->remade += delete_first;
     relay->has_hole = 0;
@@ -137,14 +137,14 @@ void relay_resolved(struct relay *relay)
     if (relay->state != RELAY_FORKED)
         return;
     relay->high_water = 0;
-    make(relay, 1);
+    relay_make(relay, 1);
     relay_check(relay);
 }
 
 static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence,
                           int64_t now_ms)
 {
-    move(relay, RELAY_PUBLISHING);
+    relay_move(relay, RELAY_PUBLISHING);
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;
@@ -185,7 +185,7 @@ static _Bool is_denied(const struct relay *relay, const struct relay_tail *tail)
            relay->denied_at == (tail->has_last ? tail->position : tail->last_sequence);
 }
 
-void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
         return;
@@ -195,17 +195,17 @@ void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_
     } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
         relay_fork(relay, "log and stream have different chains at the same position");
     } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
-        move(relay, RELAY_RECOVERING);
+        relay_move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
         relay->offset = message_sequence(tail) - tail->position;
         see(relay, tail->position);
     } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (!tail->exists) {
-        make(relay, 0);
+        relay_make(relay, 0);
     } else if (is_damaged(tail) || relay->has_hole || is_denied(relay, tail) ||
                (tail->has_last && tail->last_sequence < tail->position)) {
-        make(relay, 1);
+        relay_make(relay, 1);
     } else { /* without a message: new, or all of it has expired */
         publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
                       tail->last_sequence, now_ms);
@@ -219,9 +219,9 @@ void relay_made(struct relay *relay, int64_t now_ms)
     if (relay->state != RELAY_MAKING)
         return;
     if (relay->delete_first)
-        make(relay, 0);
+        relay_make(relay, 0);
     else
-        move(relay, RELAY_ASKING);
+        relay_move(relay, RELAY_ASKING);
     relay_check(relay);
 }
 
@@ -229,7 +229,7 @@ void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
 {
     if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING ||
         relay->state == RELAY_RECOVERING)
-        wait(relay, reason, now_ms);
+        relay_wait(relay, reason, now_ms);
     relay_check(relay);
 }
 
@@ -260,7 +260,7 @@ void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64
         return;
     relay->refusals++;
     relay->probing = 1;
-    wait(relay, reason, now_ms);
+    relay_wait(relay, reason, now_ms);
     relay_check(relay);
 }
 
@@ -277,7 +277,7 @@ void relay_hole(struct relay *relay, int64_t now_ms)
     if (relay->state != RELAY_PUBLISHING)
         return;
     relay->has_hole = 1;
-    wait(relay, "the audit found a message that cannot be read", now_ms);
+    relay_wait(relay, "the audit found a message that cannot be read", now_ms);
     relay_check(relay);
 }
 
@@ -291,7 +291,7 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
     relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
     relay->acted = 0;
     if (head >= relay->stream_position)
-        move(relay, RELAY_ASKING);
+        relay_move(relay, RELAY_ASKING);
     relay_check(relay);
 }
 
@@ -303,29 +303,30 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
      * asked. */
     if (!tail->exists || is_damaged(tail) ||
         tail->last_sequence < relay->audit_published + relay->offset)
-        wait(relay, "the audit found the stream damaged", now_ms);
+        relay_wait(relay, "the audit found the stream damaged", now_ms);
     else if (tail->last_sequence > relay->sent + relay->offset)
-        wait(relay, "the audit found more in the stream than was published", now_ms);
+        relay_wait(relay, "the audit found more in the stream than was published", now_ms);
     relay_check(relay);
 }
 
 /* ---- What to do ----------------------------------------------------------------------------- */
 
-static void look_at_clock(struct relay *relay, int64_t now_ms)
+static void relay_look_at_clock(struct relay *relay, int64_t now_ms)
 {
     if (now_ms < relay->deadline_ms)
         return;
     if (relay->state == RELAY_WAITING) {
-        move(relay, RELAY_ASKING);
+        relay_move(relay, RELAY_ASKING);
     } else if (relay->state == RELAY_PUBLISHING) {
         relay->probing = 1;
-        wait(relay, "no acknowledgement came", now_ms);
+        relay_wait(relay, "no acknowledgement came", now_ms);
     } else {
         relay_failed(relay, "no answer came", now_ms);
     }
 }
 
-static struct relay_action ask(struct relay *relay, enum relay_action_kind kind, int64_t now_ms)
+static struct relay_action relay_ask(struct relay *relay, enum relay_action_kind kind,
+                                     int64_t now_ms)
 {
     if (relay->acted)
         return (struct relay_action){ .kind = RELAY_NOTHING };
@@ -369,7 +370,7 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
 
 static struct relay_action recover(struct relay *relay, int64_t now_ms)
 {
-    struct relay_action action = ask(relay, RELAY_RECOVER, now_ms);
+    struct relay_action action = relay_ask(relay, RELAY_RECOVER, now_ms);
     action.sequence = relay->head + relay->offset > 0 && relay->head > 0
                           ? relay->head + relay->offset
                           : 1;
@@ -377,12 +378,13 @@ static struct relay_action recover(struct relay *relay, int64_t now_ms)
     return action;
 }
 
-static struct relay_action choose(struct relay *relay, int64_t now_ms)
+static struct relay_action relay_choose(struct relay *relay, int64_t now_ms)
 {
     switch (relay->state) {
-    case RELAY_ASKING: return ask(relay, RELAY_ASK, now_ms);
+    case RELAY_ASKING: return relay_ask(relay, RELAY_ASK, now_ms);
     case RELAY_MAKING:
-        return ask(relay, relay->delete_first ? RELAY_DELETE_STREAM : RELAY_MAKE_STREAM, now_ms);
+        return relay_ask(relay, relay->delete_first ? RELAY_DELETE_STREAM : RELAY_MAKE_STREAM,
+                         now_ms);
     case RELAY_PUBLISHING: return publish(relay, now_ms);
     case RELAY_RECOVERING: return recover(relay, now_ms);
     case RELAY_OFFLINE:
@@ -394,8 +396,8 @@ static struct relay_action choose(struct relay *relay, int64_t now_ms)
 
 struct relay_action relay_next(struct relay *relay, int64_t now_ms)
 {
-    look_at_clock(relay, now_ms);
-    struct relay_action action = choose(relay, now_ms);
+    relay_look_at_clock(relay, now_ms);
+    struct relay_action action = relay_choose(relay, now_ms);
     relay_check(relay);
     return action;
 }

@@ -1,59 +1,52 @@
-/* Relay: the state machine that makes the stream a copy of our log (rule 1). It does no I/O: it is
- * told what happened and the time, and relay_next says what to do. The sender carries it out; the
- * simulation runs the very same code.
+/* Relay: the state machine that makes our stream a copy of our log (rule 1). It does no I/O: it is
+ * told what happened and the time, and relay_next says what to do. outbound/relay_io.h carries it
+ * out; the simulation runs the same code.
  *
- *                      connected                     tail agrees
- *        OFFLINE ───────────────────► ASKING ──────────────────────────► PUBLISHING
- *           ▲                         ▲ │ │ │                                │
- *           │ disconnected, from      │ │ │ └─ stream ahead ─► RECOVERING ─┐ │ refusal, time-out,
- *           │ any state but FORKED    │ │ └─ no stream, holes ─► MAKING ───┤ │ the audit found damage
- *           └─────────────────────────┤ └─ other chain, intruder ─► FORKED │ │
- *                                     └────────── WAITING ◄────────────────┴─┘
+ *                   connected                  the tail agrees
+ *     OFFLINE ─────────────────► ASKING ────────────────────────► PUBLISHING
+ *        ▲                       ▲ │ │ │                              │
+ *        │ disconnected, from    │ │ │ └─ stream ahead ► RECOVERING ┐ │ refusal, time-out,
+ *        │ any but FORKED        │ │ └─ no stream, holes ► MAKING ──┤ │ damage found by the audit
+ *        └───────────────────────┤ └─ other chain, intruder ► FORKED│ │
+ *                                └──────── WAITING ◄────────────────┴─┘
  *
- * One path serves start, reconnect and failure: ASKING reads the stream's last message and compares
- * its position and chain with the log.
- *   - no stream, or one that never held a message: make it, publish from 1
- *   - last message is in our log, with the same chain: publish what follows it
- *   - something is missing before it (purged, deleted, damaged on the server's disk), or its
- *   sequence is
- *     behind the position: delete it and make it anew, so that sequence = position; a stream cannot
- *     be
- *     mended in the middle, and the log is the truth. What an age limit has dropped is not missing
- *   - its position is beyond our log: our database is older than the stream. Read the stream into
- *   the log
- *     first (RECOVERING); whether the chain follows is seen at the first message
- *   - same position and another chain, or a message that is not ours: FORKED. Nothing is published
- *   or
- *     written any more until a person chooses
- *   - its sequence has run beyond our log, and what stood there is gone from both (our database is
- *   older,
- *     and the stream was purged): FORKED too. The positions would be used twice, and a reader that
- *     knows
- *     the first use would skip the second as a repeat. So that this holds over a restart and when
- *     the
- *     stream is gone altogether, the loop keeps in our file how far the stream was seen to go
- *     (relay_saw)
- *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
- *   server
- *     disagrees with itself about the stream's end (seen after damage in its files): make it anew
- * The audit asks for the counts, and reads a part of the stream each time: one that the server's
- * counts say is there, and that cannot be read, is missing.
- * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who
- * chooses the stream moves the database away and starts the service, which then recovers from the
- * stream.
+ * Start, reconnect and failure take the same path: ASKING reads the stream's last message, and
+ * compares its position and chain with the log.
+ *   - There is no stream, or the stream never held a message: create it, and publish from 1.
+ *   - The last message is in our log, with the same chain: publish what follows it.
+ *   - Messages before it are missing (purged, deleted, damaged on the server's disk), or its
+ *     sequence is less than its position: delete the stream and create it anew, so that sequence =
+ *     position. A stream cannot be repaired in the middle, and the log is the truth. What an age
+ *     limit has dropped is not missing.
+ *   - Its position is beyond our log, so our database is older than the stream: read the stream
+ *     into the log first (RECOVERING). Whether the chain follows is seen at the first message.
+ *   - The same position with another chain, or a message that is not ours: FORKED. Nothing is
+ *     published or written until an operator chooses.
+ *   - The stream's sequence has run beyond our log, and what stood there is gone from both (our
+ *     database is older, and the stream was purged): FORKED too, because the positions would be
+ *     used twice, and a reader that knows the first use would skip the second as a repeat. How far
+ *     the stream was seen to go is kept in our file (relay_saw), so that this holds over a restart,
+ *     and when the stream is gone altogether.
+ *   - It agrees with our log, and yet the server refuses the next event again and again: the server
+ *     contradicts itself about the stream's end (seen after damage in its files); create it anew.
  *
- * Publishing is pipelined up to window_max, each message with the sequence that it must follow; an
- * acknowledgement of one implies all before it, so only the last of an action is asked for. After
- * any refusal or time-out the rest in flight is worth nothing (a new epoch), and it asks again;
- * then one message goes alone until it is taken, and the waits grow until then, so that a full
- * stream costs one message a try. A message that is still on its way from an older epoch does no
- * harm: it holds what belongs at the sequence that it expects, or it is refused.
+ * The audit compares the counts, and reads a part of the stream each time: a message that is there
+ * by the server's counts, and cannot be read, is missing. An operator who chooses our log calls
+ * relay_resolved: the stream is created anew from it. An operator who chooses the stream moves the
+ * database away and starts the service, which then recovers from the stream.
+ *
+ * Publishing is pipelined up to window_max events, each with the sequence that it must follow. An
+ * acknowledgement of one implies all before it, so only the last event of an action asks for one.
+ * After a refusal or a time-out nothing in flight counts (a new epoch), and the relay asks again;
+ * then one event goes alone until it is taken, and the waits grow until then, so that a full stream
+ * costs one event a try. An event that is still on its way from an older epoch does no harm: it is
+ * what belongs at the sequence that it expects, or it is refused.
  *
  * Invariants, after each function (relay_check):
- *   R1  0 <= published <= head, and published <= sent <= head: nothing leaves that is not in the log
+ *   R1  0 <= published <= sent <= head: nothing leaves that is not in the log
  *   R2  at most window_max events are in flight, at most one while it is probing, and none but in
  *       PUBLISHING
- *   R3  PUBLISHING: a deadline stands exactly while something is in flight
+ *   R3  PUBLISHING: there is a deadline exactly while something is in flight
  *   R4  WAITING ends at a deadline; OFFLINE and FORKED have none
  *   R5  WAITING and FORKED have a reason
  *   R6  PUBLISHING: what is published was seen in the stream
@@ -83,7 +76,7 @@ struct relay_tail { /* what a look at the stream found */
     int64_t message_sequence; /* its own, when what followed it was deleted; 0: last_sequence */
     _Bool is_ours;            /* subject, source, position and chain are such as we write */
     int64_t position;
-    enum tail_fit fit; /* against our log, as the sender looked it up */
+    enum tail_fit fit; /* against our log */
 };
 
 enum relay_action_kind {
@@ -94,8 +87,9 @@ enum relay_action_kind {
     /* read the own stream from `sequence` on; answer: relay_recovered, relay_fork, relay_failed */
     RELAY_RECOVER,
     RELAY_PUBLISH, /* events first..last, the first expecting `sequence` as the stream's last */
-    RELAY_AUDIT,   /* answer: relay_audited; and, when a message at sequence first..last
-                                             is not there or not ours, relay_hole or relay_fork; no answer is fine */
+    /* answer: relay_audited; and when a message at sequence first..last is not there or not ours,
+     * relay_hole or relay_fork; no answer is fine */
+    RELAY_AUDIT,
 };
 struct relay_action {
     enum relay_action_kind kind;
@@ -117,10 +111,10 @@ struct relay {
     int64_t audit_ms;        /* next audit */
     int64_t audit_published; /* `published` when the audit asked */
     int64_t stream_position; /* RECOVERING: how far the stream goes */
-    int64_t
-        high_water; /* newest position ever seen in the stream: what is below is republished, what
-                                             is above our log must come from the stream */
-    _Bool acted;    /* the state's question is out */
+    /* newest position ever seen in the stream: what is below is republished, what is above our log
+     * must come from the stream */
+    int64_t high_water;
+    _Bool acted;        /* the state's question is out */
     _Bool delete_first; /* MAKING */
     _Bool probing;      /* nothing was taken since the last refusal or time-out */
     /* so often was the one after this position refused for its sequence */
@@ -141,7 +135,7 @@ void relay_connected(struct relay *relay, int64_t now_ms);
 void relay_disconnected(struct relay *relay);
 /* our log has new events, committed */
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);
-void relay_tail(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
+void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
 void relay_made(struct relay *relay, int64_t now_ms);
 /* the question of this state has no good answer */
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms);

@@ -171,7 +171,7 @@ int http_start(const char *address, const struct http_page *pages, void *context
     if (!http)
         return fail(ERR_MEMORY, "no memory for HTTP");
     if (!http->daemon)
-        return fail(ERR_CONFIG, "%s: nobody can listen there: %s", address, errno_text(reason));
+        return fail(ERR_CONFIG, "%s: cannot bind to it: %s", address, errno_text(reason));
     *ret_http = take(http);
     return 0;
 }

@@ -34,10 +34,10 @@ int fold_open(const struct service *service, const char *path, const char *serve
               struct db **ret_db);
 void fold_remove(const char *path);
 
-/* The events of a page of a leader's `.events`, at most up to position `upto`, applied but for those that are parked
- * in the file that serves.
- * *at moves along. 0; FOLD_DIFFERENT with *ret_why: the leader's log is not the one that was read,
- * or an event that was applied cannot be applied; < 0. */
+/* Applies the events of a page of a leader's `.events`, up to position `upto`, but for those that
+ * are parked in the file that serves. *at moves along. 0; FOLD_DIFFERENT with *ret_why: the
+ * leader's log is not the one that was read, or an event that was applied cannot be applied;
+ * < 0. */
 #define FOLD_DIFFERENT 1
 #define FOLD_WHY_SIZE 200
 int fold_rows(const struct service *service, const struct source *source, struct db *db,

@@ -4,7 +4,9 @@
  * whenever it may not agree with the tables any more. Answers of a built-in provider wait here
  * until they are due.
  *
- *     stopped ── wanted, at the next run ──► running ── rollback, failure, clock set back ──► stopped
+ *     STOPPED ── wanted, at the next run ──► RUNNING
+ *        ▲                                      │
+ *        └──── rollback, failure, clock set back ┘
  *
  * Invariants, between two runs (process_check):
  *   P1  it runs only when it is wanted, and the service has one

@@ -298,7 +298,7 @@ static int run_own_event(struct loop *loop, struct item *item)
     return 0;
 }
 
-/* ---- The table of kinds ------------------------------------------------------------------------ */
+/* ---- The table of kinds --------------------------------------------------------------------- */
 
 int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {

@@ -39,7 +39,7 @@ int writer_open(struct writer *writer, const struct writer_options *options)
     return 0;
 }
 
-/* ---- From other threads ---------------------------------------------------------------------- */
+/* ---- From other threads --------------------------------------------------------------------- */
 
 void writer_end_folding(struct writer *writer)
 {
@@ -130,7 +130,7 @@ static void checkpoint(struct writer *writer, _Bool idle)
     atomic_store(&status->wal_bytes, wal_bytes);
 }
 
-/* ---- Between two batches ------------------------------------------------------------------------------ */
+/* ---- Between two batches -------------------------------------------------------------------- */
 
 void writer_hold_events(struct writer *writer)
 {
@@ -262,10 +262,11 @@ static void run_batch(struct writer *writer, int count, int64_t wall_ms)
     }
     /* settle: on the sender's thread, while the next batch runs here */
     writer->options.listener.settle(writer->options.listener.context, batch);
-    writer->commit_is_owed = r == 0 && !GUARD(reply_after_commit);
-    if (r < 0 || writer->commit_is_owed)
+    if (r < 0 || !GUARD(reply_after_commit))
         writer->rest_until_ms = clock_monotonic_ms() + RETRY_MS;
-    if (!writer->commit_is_owed)
+    if (r == 0 && !GUARD(reply_after_commit))
+        writer->commit_is_owed = 1; /* the next turn is commit_late() */
+    else
         end_batch(writer);
 }
 

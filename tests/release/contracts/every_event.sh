@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Every event: a short story in which both services publish each type of event that they have, with what is
-# optional in it and without, in words that travel badly. Sourced after scripts/lib/story.sh; it leaves a mesh at
-# rest, with an order that waits for another card.
+# Every event: a short story in which both services publish each type of event that they have, with
+# what is optional in it and without, in words that travel badly. Sourced after
+# scripts/lib/story.sh; it leaves a mesh at rest, with an order that waits for another card.
 # shellcheck disable=SC2034 # what one test does not look at, another does
 
 ODD_NAME='Jörg \"Ørsted\" O'\''Neill – 100 %'        # as JSON has it
@@ -9,22 +9,27 @@ ODD_KEY='Schlüssel "1" – 100 %'
 ODD_CORRELATION='Größe/"7", 100 %'
 TRACE=4bf92f3577b34da6a3ce929d0e0e4736
 TRACEPARENT=00-$TRACE-00f067aa0ba902b7-01
-LONGEST_DEADLINE_S=315360000           # ten years: whoever looks at it later still finds the order waiting
+LONGEST_DEADLINE_S=315360000           # ten years: who looks at it later finds the order waiting
 
 order_is() { query_is order.get "{\"order_id\":\"$1\"}" .status "\"$2\""; }
 await_order() { wait_until 20 order_is "$1" "$2" || die "the order $1 is not $2"; }
-await_accounts() { wait_until 20 order_svc_has_read_accounts || die "order-svc does not read account-svc's events"; }
-await_orders() { wait_until 20 account_svc_has_read_orders || die "account-svc does not read order-svc's events"; }
+await_accounts() { wait_until 20 order_svc_has_read_accounts ||
+    die "order-svc does not read account-svc's events"; }
+await_orders() { wait_until 20 account_svc_has_read_orders ||
+    die "account-svc does not read order-svc's events"; }
 
 # do_request SUBJECT BODY: one that must be accepted, and is not told.
 do_request() { send "$@"; accepted; }
 
 new_account() {                        # NAME EMAIL [MORE, ]: ID
-    do_request account.register "{\"name\":\"$1\",\"email\":\"$2\",${3:-}\"address\":$(address '1 Rue de la Paix' Paris 75002 FR)}"
+    local address
+    address=$(address '1 Rue de la Paix' Paris 75002 FR)
+    do_request account.register "{\"name\":\"$1\",\"email\":\"$2\",${3:-}\"address\":$address}"
     ID=$(answer .account_id)
 }
 new_card() {                           # ACCOUNT TOKEN LAST4: CARD
-    do_request account.add-card "{\"account_id\":\"$1\",\"card_token\":\"$2\",\"brand\":\"visa\",\"last4\":\"$3\",\"expires\":\"2099-12\"}"
+    local card="\"card_token\":\"$2\",\"brand\":\"visa\",\"last4\":\"$3\",\"expires\":\"2099-12\""
+    do_request account.add-card "{\"account_id\":\"$1\",$card}"
     CARD=$(answer .card_id)
 }
 new_order() {                          # ACCOUNT SKU QUANTITY: ID
@@ -34,7 +39,8 @@ new_order() {                          # ACCOUNT SKU QUANTITY: ID
 
 # An order that nobody pays for, while orders may wait for a second only.
 story_of_a_deadline() {
-    do_request order.add-product '{"sku":"tea","name":"Grüner Tee \"extra\"","price":{"amount":450,"currency":"EUR"},"stock":100}'
+    do_request order.add-product '{"sku":"tea","name":"Grüner Tee \"extra\"",
+        "price":{"amount":450,"currency":"EUR"},"stock":100}'
     do_request order.receive-stock '{"sku":"tea","quantity":50}'
     new_account 'Charles Babbage' charles@example.org
     CHARLES=$ID
@@ -49,22 +55,27 @@ story_of_accounts() {
     JOERG=$ID
     new_card "$JOERG" tok_ok 0002
     new_card "$JOERG" tok_declined 0003    # the newest is tried first
-    do_request account.change-profile "{\"account_id\":\"$JOERG\",\"name\":\"$ODD_NAME\",\"email\":\"j@example.org\",\"birthday\":\"1977-08-14\"}"
-    do_request account.change-address "{\"account_id\":\"$JOERG\",\"address\":$(address 'Große Straße 1' 'Köln' 50667 DE)}"
+    do_request account.change-profile \
+        "{\"account_id\":\"$JOERG\",\"name\":\"$ODD_NAME\",\"email\":\"j@example.org\",
+        \"birthday\":\"1977-08-14\"}"
+    do_request account.change-address \
+        "{\"account_id\":\"$JOERG\",\"address\":$(address 'Große Straße 1' 'Köln' 50667 DE)}"
     new_account 'Emmy Noether' emmy@example.org
     EMMY=$ID
     new_card "$EMMY" tok_declined 0006
     new_account 'Grace Hopper' grace@example.org '"birthday":"1906-12-09",'
     GRACE=$ID
     new_card "$GRACE" tok_declined 0004
-    do_request account.change-profile "{\"account_id\":\"$GRACE\",\"name\":\"Grace M. Hopper\",\"email\":\"grace@example.org\"}"
+    do_request account.change-profile \
+        "{\"account_id\":\"$GRACE\",\"name\":\"Grace M. Hopper\",\"email\":\"grace@example.org\"}"
     new_card "$CHARLES" tok_ok 0005
     do_request account.remove-card "{\"account_id\":\"$CHARLES\",\"card_id\":\"$CARD\"}"
     do_request account.close "{\"account_id\":\"$CHARLES\"}"
 }
 
-# One that is declined and paid with the next card; one that is shipped; one that the customer cancels, and one that
-# goes on waiting. That last one's request has a trace, a correlation id and a key of its own.
+# One that is declined and paid with the next card; one that is shipped; one that the customer
+# cancels, and one that goes on waiting. That last one's request has a trace, a correlation id and a
+# key of its own.
 story_of_orders() {
     await_accounts
     new_order "$JOERG" tea 2
@@ -76,7 +87,8 @@ story_of_orders() {
     SHIPPED=$ID
     await_order "$SHIPPED" paid
     do_request order.ship "{\"order_id\":\"$SHIPPED\"}"
-    send_as "$ODD_KEY" order.place "$(order_body "$GRACE" tea 4)" -H "ce-correlationid:$ODD_CORRELATION" -H "traceparent:$TRACEPARENT"
+    send_as "$ODD_KEY" order.place "$(order_body "$GRACE" tea 4)" \
+        -H "ce-correlationid:$ODD_CORRELATION" -H "traceparent:$TRACEPARENT"
     accepted
     WAITING=$(answer .order_id)
     await_order "$WAITING" payment_failed
@@ -90,7 +102,8 @@ story_of_refusals() {
     refused out_of_stock
     send order.ship "{\"order_id\":\"$WAITING\"}"
     refused wrong_state
-    send account.change-address "{\"account_id\":\"$CHARLES\",\"address\":$(address 'Nowhere 1' Nowhere 0 FR)}"
+    send account.change-address \
+        "{\"account_id\":\"$CHARLES\",\"address\":$(address 'Nowhere 1' Nowhere 0 FR)}"
     refused account_closed
 }
 
@@ -102,7 +115,7 @@ tell_every_event() {
     story_of_accounts
     story_of_orders
     story_of_refusals
-    await_orders                       # the last card that was declined is one of ACCOUNT's events …
+    await_orders                       # the last declined card is one of ACCOUNT's events …
     await_accounts                     # … and when order-svc has read it, it stands in the stream
     good "every type of event has been published"
 }

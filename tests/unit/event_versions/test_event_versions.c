@@ -1,7 +1,6 @@
 /* Event versions (journey.h, docs/CONTRACTS.md): a service that has gone on to version 2 of an
- * event publishes it beside version 1. Of its readers, one still reads the first, one reads both,
- * and moves from the first to the second, and none stumbles over the version that it does not
- * know. */
+ * event publishes it beside version 1. Of its readers, one still reads the first and passes over
+ * the version that it does not know, and one reads both. */
 #include "evt.test.Made.h"
 #include "evt.test.Made.v2.h"
 #include "runtime/sync/envelope.h"

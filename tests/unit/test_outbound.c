@@ -1,0 +1,129 @@
+/* Outbound: the subjects that answers come to, and the mailbox that others' notes wait in. */
+#include "base/clock.h"
+#include "runtime/outbound/mailbox.h"
+#include "runtime/outbound/reply_subject.h"
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+#define INBOX "_INBOX.order-svc.abc"
+
+/* ---- Reply subjects ------------------------------------------------------------------------- */
+
+Test(outbound, an_answer_says_what_it_answers)
+{
+    reply_subject subject;
+    int64_t epoch = 0, number = 0;
+    struct reply_tag read, asked = { .part = PART_FEED + 7, .step = 's', .epoch = 12, .n = -3 };
+    reply_subject_of_ack(subject, INBOX, 5, 17);
+    cr_assert_str_eq(subject, INBOX ".a.5.17");
+    cr_assert(reply_subject_read_ack(subject, INBOX, &epoch, &number));
+    cr_assert(epoch == 5 && number == 17);
+    reply_subject_of_pull(subject, INBOX, 2, 9, 1000);
+    cr_assert_str_eq(subject, INBOX ".f.2.9.1000");
+    cr_assert(reply_subject_read_pull(subject, INBOX, &epoch, &number));
+    cr_assert(epoch == 9 && number == 1000);
+    reply_subject_of_request(subject, INBOX, &asked);
+    cr_assert_str_eq(subject, INBOX ".q.7.s.12.-3");
+    cr_assert(reply_subject_read_request(subject, INBOX, &read));
+    cr_assert(read.part == '7' && read.step == 's' && read.epoch == 12 && read.n == -3);
+}
+
+Test(outbound, what_is_no_answer_of_ours_is_not_read)
+{
+    static const char *const subjects[] = {
+        "",
+        INBOX,
+        INBOX ".a",
+        INBOX ".a.",
+        INBOX ".a.5",
+        INBOX ".a.5.",
+        INBOX ".a.5.x",
+        INBOX ".a.5.6x",
+        INBOX ".a.5.6.7",
+        INBOX ".b.5.6",
+        "_INBOX.order-svc.abd.a.5.6",
+        INBOX ".f.1.2",
+        INBOX ".q.r.i.1",
+        INBOX ".q.r.i",
+        INBOX ".q.rr.i.1.2",
+        INBOX ".q.r.ii.1.2",
+        INBOX ".q..i.1.2",
+    };
+    int64_t one = 0, other = 0;
+    struct reply_tag tag;
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(*subjects); i++) {
+        cr_expect_not(reply_subject_read_ack(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
+        cr_expect_not(reply_subject_read_pull(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
+        cr_expect_not(reply_subject_read_request(subjects[i], INBOX, &tag), "%s", subjects[i]);
+    }
+}
+
+Test(outbound, a_number_that_is_too_large_becomes_the_largest)
+{
+    int64_t epoch = 0, ahead = 0;
+    cr_assert(reply_subject_read_ack(INBOX ".a.99999999999999999999.1", INBOX, &epoch, &ahead));
+    cr_assert(epoch == INT64_MAX && ahead == 1);
+}
+
+/* ---- The mailbox ---------------------------------------------------------------------------- */
+
+static _Bool says(const void *context)
+{
+    return *(const _Bool *)context;
+}
+
+Test(outbound, notes_come_in_their_order_and_all_at_once)
+{
+    struct mailbox mailbox;
+    _Bool has_work = 0, stopping = 1;
+    mailbox_init(&mailbox);
+    cr_assert_null(mailbox_take(&mailbox, MAILBOX_NO_WAIT, says, &has_work, &stopping));
+    cr_assert_not(stopping);
+    cr_assert_not(mailbox_is_due(&mailbox, says, &has_work));
+    for (int64_t epoch = 1; epoch <= 3; epoch++)
+        mailbox_push(&mailbox, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch });
+    cr_assert(mailbox_is_due(&mailbox, says, &has_work));
+    struct note *notes = mailbox_take(&mailbox, INT64_MAX / 2, says, &has_work, &stopping);
+    for (int64_t epoch = 1; epoch <= 3; epoch++) {
+        struct note *next = notes->next;
+        cr_assert_eq(notes->epoch, epoch);
+        free(notes);
+        notes = next;
+    }
+    cr_assert_null(notes);
+    mailbox_deinit(&mailbox);
+}
+
+Test(outbound, work_of_another_kind_and_the_time_end_a_wait)
+{
+    struct mailbox mailbox;
+    _Bool has_work = 1, stopping = 0;
+    mailbox_init(&mailbox);
+    cr_assert(mailbox_is_due(&mailbox, says, &has_work));
+    cr_assert_null(mailbox_take(&mailbox, INT64_MAX / 2, says, &has_work, &stopping));
+    has_work = 0;
+    cr_assert_null(mailbox_take(&mailbox, clock_monotonic_ms() + 1, says, &has_work, &stopping));
+    mailbox_stop(&mailbox);
+    cr_assert_null(mailbox_take(&mailbox, MAILBOX_NO_WAIT, says, &has_work, &stopping));
+    cr_assert(stopping);
+    mailbox_deinit(&mailbox);
+}
+
+Test(outbound, a_mailbox_that_goes_takes_what_is_in_it)
+{
+    struct mailbox mailbox;
+    mailbox_init(&mailbox);
+    mailbox_push(&mailbox, (struct note){ .kind = NOTE_BATCH, .batch = batch_new() });
+    mailbox_push(&mailbox,
+                 (struct note){ .kind = NOTE_OPERATOR, .request = item_new(ITEM_REDRIVE) });
+    mailbox_deinit(&mailbox);
+    cr_assert_null(mailbox.first);
+}
+
+Test(outbound, a_note_has_what_its_kind_says, .signal = SIGABRT)
+{
+    struct mailbox mailbox;
+    mailbox_init(&mailbox);
+    mailbox_push(&mailbox, (struct note){ .kind = NOTE_BATCH });
+}
