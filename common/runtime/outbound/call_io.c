@@ -77,8 +77,7 @@ void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms)
         assert(call->subject && !call->local); /* a built-in one waits in the loop */
         batch->calls = call->next;
         call->next = NULL;
-        /* lint: malloc-leak because keep_open() puts it into the list, through a pointer to a
-         * pointer */
+        /* lint: malloc-leak because keep_open() puts it into the list, by a pointer to one */
         struct open_call *open = calloc(1, sizeof(*open));
         int64_t id = ++calls->newest_id;
         if (!open || send_call(calls, id, call) < 0) {

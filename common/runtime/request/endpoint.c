@@ -253,6 +253,7 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     const struct service *service = options->service;
     size_t count = count_all(options);
     assert(options->bus && options->status && options->backlog_max > 0);
+    assert(count > 0); /* the runtime's own at least */
     *endpoints = (struct endpoints){ .options = *options };
     pthread_mutex_init(&endpoints->lock, NULL);
     client_rate_init(&endpoints->client_rate, options->client_rate_max);

@@ -262,10 +262,11 @@ static void run_batch(struct writer *writer, int count, int64_t wall_ms)
     }
     /* settle: on the sender's thread, while the next batch runs here */
     writer->options.listener.settle(writer->options.listener.context, batch);
-    writer->commit_is_owed = r == 0 && !GUARD(reply_after_commit);
-    if (r < 0 || writer->commit_is_owed)
+    if (r < 0 || !GUARD(reply_after_commit))
         writer->rest_until_ms = clock_monotonic_ms() + RETRY_MS;
-    if (!writer->commit_is_owed)
+    if (r == 0 && !GUARD(reply_after_commit))
+        writer->commit_is_owed = 1; /* the next turn is commit_late() */
+    else
         end_batch(writer);
 }
 
