@@ -106,7 +106,8 @@ class Mesh:
 
     def database(self, log):
         path = os.path.join(self.folder, SERVICE[log], SERVICE[log] + ".db")
-        return sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=far(10))
+        address = f"file:{urllib.parse.quote(path)}?mode=ro"
+        return sqlite3.connect(address, uri=True, timeout=far(10))
 
     def log(self, log):
         """The event log as a list of Events, and the chain that each of them must have."""

@@ -121,7 +121,8 @@ class Streams(Mesh):
             while block:
                 if not select.select([process.stdout], [], [], far(SILENT_S))[0]:
                     process.kill()
-                    raise Unreadable(f"stream {log}: the server sent nothing for {far(SILENT_S):.0f} s")
+                    raise Unreadable(
+                        f"stream {log}: the server sent nothing for {far(SILENT_S):.0f} s")
                 block = process.stdout.read1(1 << 20)
                 *parts, rest = (rest + block).split(b"\0")
                 yield from (json.loads(part) for part in parts if part.strip())
