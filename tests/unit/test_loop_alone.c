@@ -1,5 +1,5 @@
-/* Loop alone: an order from request to reply, and a fold of the log that it leaves, in a program
- * that is linked without bus and network (see meson.build). That it links is half of the test. */
+/* Loop alone: a command from request to reply, and a fold of the log, in a program that is linked
+ * without bus and network (meson.build). That the program links is half of the test. */
 #include "runtime/writer/fold.h"
 #include "runtime/writer/loop.h"
 #include "schemas/evt.order.ProductAdded.h"

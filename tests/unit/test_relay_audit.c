@@ -1,5 +1,6 @@
-/* The relay's audit of the middle of the stream, and a server that disagrees with itself
- * (FAULTS.md, row 15: damage in the files of the server, that its counts do not show). */
+/* The relay's audit, which reads the stream part by part, and a server that contradicts itself
+ * (docs/FAULTS-COVERED.md, row 15: damage in the files of the server that its counts do not
+ * show). */
 #include <criterion/criterion.h>
 #include "runtime/sync/relay.h"
 
@@ -19,7 +20,7 @@ static const struct relay_config config = {
 static const struct relay_tail unused = { .exists = 1 };
 static const struct relay_tail equal_30 = { HEALTHY(30) };
 
-Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_meets_a_hole)
+Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_finds_a_hole)
 {
     static const int64_t parts[][2] = { { 1, 12 }, { 13, 24 }, { 25, 30 }, { 1, 12 } };
     struct relay relay;
@@ -52,7 +53,7 @@ Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_meets_a_hole)
               "what has expired is not missed");
 }
 
-/* Publishes the one event that follows, `times` times, and is told that another sequence was
+/* Publishes the next event `times` times, each time refused because another sequence was
  * expected. */
 static int64_t denied(struct relay *relay, const struct relay_tail *tail, int times, int64_t now_ms)
 {
@@ -66,13 +67,13 @@ static int64_t denied(struct relay *relay, const struct relay_tail *tail, int ti
     return now_ms + 1000;
 }
 
-Test(relay_audit, F15_a_server_of_two_minds_gets_a_new_stream)
+Test(relay_audit, F15_a_server_that_contradicts_itself_gets_a_new_stream)
 {
     static const struct relay_tail equal_31 = { HEALTHY(31) };
     struct relay relay;
     relay_init(&relay, &config, 40);
     relay_connected(&relay, 0);
-    /* the first of these was a whole window: it does not count */
+    /* the first refusal was of a whole window, and does not count */
     int64_t now_ms = denied(&relay, &equal_30, 4, 0);
     cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
     relay_looked(&relay, &equal_31, now_ms); /* one was on its way: the stream moves */
