@@ -20,4 +20,4 @@
 
 struct service;
 
-int contract_print(const struct service *service, FILE *file); /* 0, or -ERR_MEMORY */
+int contract_print(const struct service *service, FILE *file); /* 0, -ERR_MEMORY, -ERR_IO */
