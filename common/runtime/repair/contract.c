@@ -49,8 +49,9 @@ static void begin_row(struct printer *p, int number)
 
 static void put_key(struct printer *p, const char *key)
 {
-    char before = p->out.length > 0 ? p->out.data[p->out.length - 1] : '{';
-    buf_put_format(&p->out, "%s\"%s\": ", before == '{' || before == ' ' ? "" : ", ", key);
+    const char *end = p->out.data + p->out.length;
+    _Bool is_first = p->out.length == 0 || end[-1] == '{' || end[-1] == ' ';
+    buf_put_format(&p->out, "%s\"%s\": ", is_first ? "" : ", ", key);
 }
 
 static void put_value(struct printer *p, const char *text)
@@ -309,8 +310,8 @@ int contract_print(const struct service *service, FILE *file)
     put_limits(p);
     put_schemas(p);
     int r = buf_status(&p->out);
-    if (r == 0)
-        fwrite(p->out.data, 1, p->out.length, file);
+    if (r == 0 && fwrite(p->out.data, 1, p->out.length, file) != p->out.length)
+        r = fail(ERR_IO, "the contract cannot be written");
     buf_deinit(&p->out);
     return trace(r);
 }
