@@ -33,6 +33,7 @@ struct status {
     atomic_llong published; /* known to be in the stream; the sender */
     /* healing since the start: events, streams, refused publishes */
     atomic_llong republished, stream_remade, refused;
+    atomic_llong audited_from;  /* the audit of the stream has read from this sequence to the end */
     atomic_llong replay_target; /* while we catch up on ourselves: the stream's last position */
     atomic_llong last_commit_ms;
     atomic_llong commits;
