@@ -87,7 +87,7 @@ static int bind_all(struct db *db, const struct statement *statement, sqlite3_st
                     const char *types, va_list *arguments)
 {
     int count = 0;
-    for (; types[count] && count < statement->parameter_count; count++) {
+    for (; count < statement->parameter_count && types[count]; count++) {
         int r = bind_one(db, prepared, count + 1, types[count], arguments);
         if (r < 0)
             return trace(r);

@@ -1,4 +1,4 @@
-/* Folding anew (rule 2): what a story has left in the tables is what its events make once more. */
+/* Fold (rule 2): the events of a story, applied to empty tables, must make the same rows again. */
 #include "stage.h"
 #include "runtime/request/query.h"
 #include <criterion/criterion.h>
@@ -8,7 +8,7 @@ static void fold_item(struct stage *stage, struct loop *loop, const struct event
 {
     struct item *item = stage_event_item(stage, loop, event, event->log);
     struct event_type quiet;
-    if (item->type) { /* a fold only applies: what was reacted is in our log */
+    if (item->type) { /* a fold only applies: the events of reactions are in the log */
         quiet = *item->type;
         quiet.react = NULL;
         item->type = &quiet;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SETTLE_MAX 64 /* runs of the loop without time passing; more is a loop without end */
+#define SETTLE_MAX 64 /* runs of the loop at one moment; more would be an endless loop */
 
 void stage_fail(struct stage *stage, const char *format, ...)
 {
@@ -141,8 +141,8 @@ static const struct source *source_of(const struct service *service, const char 
     return NULL;
 }
 
-/* What the log's next event follows on: the newest one that waits in the batch, else where the loop
- * stands. */
+/* The event that the log's next event follows: the newest one in the batch, else the loop's
+ * position. */
 static struct log_head log_head_of(const struct stage *stage, const struct loop *loop,
                                    const struct item *item)
 {
@@ -229,7 +229,7 @@ static void ask(struct stage *stage, struct item *item)
     stage->reply = keep(stage, item->body.data);
     char *as_of = stage->reply ? strstr(stage->reply, ",\"as_of\":") : NULL;
     if (as_of)
-        strcpy(as_of, "}"); /* the runtime's, and no matter of the journeys */
+        strcpy(as_of, "}"); /* a matter of the runtime, not of the journeys */
     item_free(item);
 }
 
@@ -259,7 +259,7 @@ static void do_when(struct stage *stage, const struct step *step)
     struct invalid invalid;
     void *request = NULL;
     int r = schema_decode(schema, body, strlen(body), &item->arena, &request, &invalid);
-    if (r > 0) { /* as endpoint.c says it */
+    if (r > 0) { /* the text of endpoint.c */
         stage->refusal = refusal_of(REFUSED_INVALID_REQUEST);
         stage->message = keep(stage, invalid.field);
         item_free(item);

@@ -1,13 +1,13 @@
 /* Harness: journeys as tables. A story is a list of steps: given these events, when this request,
- * then these events and this reply. It runs through the runtime's own loop on a database in memory,
- * without threads, bus or clock, and ends with the proof of rule 2: the tables folded anew from the
- * logs, in either order of the two logs, are the same.
+ * then these events and this reply. The story runs through the runtime's own loop on a database in
+ * memory, without threads, bus or clock. It ends with the proof of rule 2: the tables folded anew
+ * from the two logs, in either order of the logs, are the same.
  *
  * Texts are JSON with ' for ", compact, in the order of the schema. `$name` stands for a value that
- * the story does not choose: the first time it is bound to what is there, afterwards it must be the
- * same; in what is sent it is replaced. `*` stands for anything up to the next quote, comma or
- * bracket. A step that acts wants all that the steps before it made happen to have been named by
- * THEN_EVENT and THEN_CALL: nothing happens unnoticed. */
+ * the story does not choose: a pattern binds the name to the value that it meets first, and from
+ * then on the name means that value, in patterns and in what is sent. `*` stands for anything up to
+ * the next quote, comma or bracket. Before a step acts, all events and calls of the steps before it
+ * must have been named by THEN_EVENT and THEN_CALL, so that nothing happens unnoticed. */
 #pragma once
 #include "journey.h"
 
@@ -18,19 +18,19 @@ enum step_kind {
     STEP_WHEN,       /* what: subject, json: body, about: idempotency key or NULL */
     STEP_TOGETHER,   /* what follows is one batch … */
     STEP_RUN,        /* … until here */
-    STEP_WAIT,       /* number: milliseconds pass, and what is due happens in time */
-    STEP_CLOCK_BACK, /* number: by so many milliseconds the wall clock is set back */
+    STEP_WAIT,       /* number: milliseconds that pass; what is due meanwhile happens at its time */
+    STEP_CLOCK_BACK, /* number: milliseconds by which the wall clock is set back */
     /* about: work type or NULL, what: key or tag, number: of the call, schema: of its reply,
      * json: it, or an outcome's name */
     STEP_ANSWER,
-    STEP_RESTART,      /* the process forgets; json: SQL that runs meanwhile, or NULL */
+    STEP_RESTART,      /* the process loses its memory; json: SQL that runs meanwhile, or NULL */
     STEP_THEN_REPLY,   /* json */
     STEP_THEN_REFUSED, /* what: code, json: how the message begins */
     STEP_THEN_EVENT,   /* what: type, json: data */
     STEP_THEN_CALL,    /* what: subject, json: body */
-    /* forgets the events and calls so far: a story that is about something else */
+    /* drops the events and calls so far, which another story is about */
     STEP_THEN_WHATEVER,
-    STEP_THEN_ROW, /* what: SQL of one text, json: it; one literal each */
+    STEP_THEN_ROW, /* what: SQL that selects one text, json: that text; literals */
 };
 
 struct step {
@@ -79,10 +79,10 @@ struct story {
         }                                              \
     }
 
-#define STORY_BEGIN_MS INT64_C(1795000000000) /* 2026-11-18T11:06:40Z: when every story begins */
+#define STORY_BEGIN_MS INT64_C(1795000000000) /* 2026-11-18T11:06:40Z: when each story begins */
 
-/* Runs each; a step that does not hold fails the Criterion test, naming story and line.
- * fold_checks: SQL texts of one text each, NULL ends; they must say the same after folding anew;
- * NULL for stories that meddle with tables. */
+/* Runs each story; a step that does not hold fails the Criterion test, and the message names story
+ * and line. fold_checks: SQL that selects one text each, NULL ends; the texts must be the same
+ * after folding anew. NULL for stories that change tables by hand. */
 void stories_run(const struct service *service, const struct story *stories, int count,
                  const char *const *fold_checks);

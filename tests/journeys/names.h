@@ -1,6 +1,5 @@
-/* Names: values that a story does not choose, such as ids. `$order` is bound to what is there the
- * first time it is met in a pattern; from then on it stands for that value. ' stands for ", * for
- * any value. */
+/* Names: values that a story does not choose, such as ids. A pattern binds `$order` to the value
+ * that it meets first; from then on the name means that value. ' stands for ", * for any value. */
 #pragma once
 #include "base/arena.h"
 
@@ -13,9 +12,10 @@ struct names {
     int count;
 };
 
-/* The text with its names replaced, in the arena; NULL and *ret_unbound when one is not bound. */
+/* The text with its names replaced, in the arena; NULL, and *ret_unbound, when a name is not
+ * bound. */
 const char *names_fill_in(const struct names *names, const char *text, struct arena *arena,
                           const char **ret_unbound);
 
-/* Does actual fit the pattern? Binds new names on the way. */
+/* Does actual match the pattern? Binds new names. */
 _Bool names_match(struct names *names, const char *pattern, const char *actual);

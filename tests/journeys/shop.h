@@ -1,4 +1,4 @@
-/* Shop: who and what the stories of order-svc are about. */
+/* Shop: the customer, cards, products and events of order-svc's stories. */
 #pragma once
 #include "harness.h"
 #include "schemas/psp.charge.reply.h"
@@ -11,7 +11,7 @@
 #define CARD_3 "crd_00000000-0000-0000-0000-000000000003"
 #define HOME "{'street':'Main St 1','city':'Ulm','postal_code':'89073','country':'DE'}"
 
-/* What account-svc says. */
+/* Events of account-svc. */
 #define REGISTERED(account)                                                                    \
     GIVEN("ACCOUNT AccountRegistered", account,                                                \
           "{'account_id':'" account                                                            \
@@ -30,7 +30,7 @@
           "'order_id':'ord_00000000-0000-0000-0000-000000000009','reason':'card_declined'}")
 #define ACCOUNT_CLOSED GIVEN("ACCOUNT AccountClosed", ANNA, "{'account_id':'" ANNA "'}")
 
-/* What we have said. */
+/* Events of order-svc. */
 #define PRODUCT_OF(sku, name, amount, currency, stock)                                            \
     GIVEN("ORDER ProductAdded", sku,                                                              \
           "{'sku':'" sku "','name':'" name "','price':{'amount':" amount ",'currency':'" currency \
@@ -68,12 +68,12 @@
     THEN_CALL("psp.charge", "{'key':'$order/" attempt "','order_id':'$order'," \
                             "'card_token':'" token "','amount':{'amount':1000,'currency':'EUR'}}")
 #define VOID(attempt) THEN_CALL("psp.void", "{'key':'$order/" attempt "'}")
-/* What the service shipping says. */
+/* Events of the service `shipping`. */
 #define PARCEL_OF(order) \
     GIVEN("SHIPPING Shipped", order, "{'order_id':'" order "','account_id':'" ANNA "'}")
 #define PARCEL PARCEL_OF("$order")
 
-/* What the payment provider answers; about a void when the attempt has a minus. */
+/* Answers of the payment provider; a negative attempt means a void. */
 #define PROVIDER(order, attempt, reply)                                                           \
     WORK_ANSWER((attempt) > 0 ? "charge" : "void", order, (attempt) > 0 ? (attempt) : -(attempt), \
                 (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, reply)
@@ -93,5 +93,5 @@
     THEN_ROW("SELECT stock || '/' || reserved || '/' || shipped FROM products WHERE sku = 'tea'", \
              text)
 
-/* The same after folding the logs anew. */
+/* These texts must be the same after folding the logs anew. */
 extern const char *const order_folds[];

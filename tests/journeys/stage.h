@@ -1,5 +1,6 @@
-/* Stage: where one story is played: a service's loop on a database in memory, what has happened on
- * it, and what was not named yet. For the files of the harness only. */
+/* Stage: what one story runs on: a service's loop on a database in memory, the events and calls
+ * that have happened there, and those that no step has named yet. Only for the files of the
+ * harness. */
 #pragma once
 #include "harness.h"
 #include "names.h"
@@ -30,7 +31,7 @@ struct stage {
     int item_count;
     struct happened *events, **last_event; /* not named yet */
     struct happened *calls, **last_call;
-    struct happened *given, **last_given; /* others' events, for folding anew */
+    struct happened *given, **last_given; /* events of others, for folding anew */
     const struct refusal_type *refusal;   /* of the newest request; NULL: it was answered */
     const char *reply, *message;
 };
@@ -47,5 +48,6 @@ void stage_fail(struct stage *stage, const char *format, ...) __attribute__((for
 struct item *stage_event_item(struct stage *stage, const struct loop *loop,
                               const struct event *given, const char *log);
 
-/* Rule 2: the events once more on an empty database, our own first or last, make the same rows. */
+/* Rule 2: the events, applied to an empty database with our own first or last, make the same
+ * rows. */
 void stage_fold_anew(struct stage *stage, _Bool own_first, const char *const *fold_checks);

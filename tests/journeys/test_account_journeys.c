@@ -61,12 +61,12 @@ static const char *const folds[] = {
 #define RUN_ALL(stories) \
     stories_run(&account_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
 
-/* What Anna asks for, and what comes of it. */
+/* Anna's requests, and the events that they make. */
 #define ANNAS "{'name':'Anna','email':'anna@example.com','address':" HOME "}"
 #define ANNA_REGISTERED \
     "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"
 
-Test(account, register_)
+Test(account, an_account_is_registered)
 {
     const struct story stories[] = {
         STORY(
@@ -116,7 +116,7 @@ Test(account, register_)
     RUN_ALL(stories);
 }
 
-Test(account, change_profile)
+Test(account, a_profile_is_changed)
 {
     const struct story stories[] = {
         STORY("the event carries all, also what stays", REGISTERED(ANNA, "anna@example.com"),
@@ -146,7 +146,7 @@ Test(account, change_profile)
     RUN_ALL(stories);
 }
 
-Test(account, change_address)
+Test(account, an_address_is_changed)
 {
     const struct story stories[] = {
         STORY("a new address", REGISTERED(ANNA, "anna@example.com"),
@@ -166,7 +166,7 @@ Test(account, change_address)
     RUN_ALL(stories);
 }
 
-Test(account, cards)
+Test(account, cards_are_added_and_removed)
 {
     const struct story stories[] = {
         STORY("a card is added", REGISTERED(ANNA, "anna@example.com"),
@@ -216,7 +216,7 @@ Test(account, cards)
                    "'card_token':'tok_ok','brand':'Visa','last4':'4242','expires':'2030-12'}")
 #define FIVE(x) x, x, x, x, x
 
-Test(account, has_a_limit_of_cards)
+Test(account, an_account_has_a_limit_of_cards)
 {
     const struct story stories[] = {
         STORY("twenty cards, not counting removed ones", REGISTERED(ANNA, "anna@example.com"),
@@ -229,7 +229,7 @@ Test(account, has_a_limit_of_cards)
     RUN_ALL(stories);
 }
 
-Test(account, close)
+Test(account, an_account_is_closed)
 {
     const struct story stories[] = {
         STORY("closing removes the cards", REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA),
@@ -246,7 +246,7 @@ Test(account, close)
     RUN_ALL(stories);
 }
 
-Test(account, decline_card)
+Test(account, a_card_is_declined_after_a_failed_payment)
 {
     const struct story stories[] = {
         STORY("a failed payment declines the card", REGISTERED(ANNA, "anna@example.com"),
@@ -272,7 +272,7 @@ Test(account, decline_card)
     "{'account_id':'" ANNA \
     "','name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME
 
-Test(account, get)
+Test(account, an_account_is_shown_with_its_cards_and_purchases)
 {
     const struct story stories[] = {
         STORY("unknown", GET, THEN_REFUSED("unknown_account", "account_id")),

@@ -1,5 +1,5 @@
 /* The journeys of order-svc as tables: every request and each refusal, and the projection of
- * customers. What happens to an order by itself: test_payment.c. */
+ * customers. Payments: test_payment.c. */
 #include "service.h"
 #include "shop.h"
 #include <criterion/criterion.h>
@@ -32,7 +32,7 @@ const char *const order_folds[] = {
 
 #define ADD_TEA "{'sku':'tea','name':'Tea','price':{'amount':500,'currency':'EUR'},'stock':10}"
 
-Test(order, add_product)
+Test(order, a_product_is_added)
 {
     const struct story stories[] = {
         STORY("a new product", WHEN("order.add-product", ADD_TEA),
@@ -69,7 +69,7 @@ Test(order, add_product)
     RUN_ALL(stories);
 }
 
-Test(order, receive_stock)
+Test(order, stock_is_received)
 {
     const struct story stories[] = {
         STORY("the level rises", TEA, WHEN("order.receive-stock", "{'sku':'tea','quantity':5}"),
@@ -100,7 +100,7 @@ Test(order, receive_stock)
     "{'sku':'cup','name':'Cup','price':{'amount':1200,'currency':'EUR'},'stock':3,'reserved':0,'" \
     "shipped':0}"
 
-Test(order, list_products)
+Test(order, products_are_listed)
 {
     const struct story stories[] = {
         STORY("none", WHEN("order.products", "{}"), THEN_REPLY("{'products':[]}")),
@@ -120,7 +120,7 @@ Test(order, list_products)
     "sku':'tea','quantity':2}]}"
 #define ORDER_OF(lines) "{'account_id':'" ANNA "','lines':[" lines "]}"
 
-Test(order, place_order)
+Test(order, an_order_is_placed)
 {
     const struct story stories[] = {
         STORY("stock is reserved, the sandbox is paid", ANNA_WITH("tok_ok"), PLACE, PLACED,
@@ -167,7 +167,7 @@ Test(order, place_order)
 
 #define REFUSES(body, code, message) WHEN("order.place", body), THEN_REFUSED(code, message)
 
-Test(order, place_order_refuses)
+Test(order, an_order_is_refused_for_each_reason)
 {
     const struct story stories[] = {
         STORY("an account that is not known, before all else",
@@ -220,7 +220,7 @@ Test(order, place_order_refuses)
     RUN_ALL(stories);
 }
 
-Test(order, cancel_and_ship)
+Test(order, an_order_is_cancelled_or_shipped)
 {
     const struct story stories[] = {
         STORY("a placed order is cancelled, its stock returns", OPTION("payment", "nats"),
@@ -272,7 +272,7 @@ Test(order, cancel_and_ship)
     "'total':{'amount':1000,'currency':'EUR'},'ship_to':{'name':'Anna','address':" HOME "}," \
     "'placed_at':'*','pay_until':'$until','history':[{'what':'OrderPlaced','at':'*','position':2}"
 
-Test(order, get_order)
+Test(order, an_order_is_shown_with_its_history)
 {
     const struct story stories[] = {
         STORY("shipped, with all that happened and when", OPTION("payment", "nats"),
@@ -330,7 +330,7 @@ Test(order, get_order)
                                 "','card_id':'" CARD_1 "','attempt':1,"                      \
                                 "'amount':{'amount':1000,'currency':'EUR'}}")
 
-Test(order, list_orders)
+Test(order, orders_are_listed)
 {
     const struct story stories[] = {
         STORY("of nobody", WHEN("order.list", "{'account_id':'" ANNA "'}"),
@@ -350,7 +350,7 @@ Test(order, list_orders)
     RUN_ALL(stories);
 }
 
-Test(order, keeps_only_what_it_needs)
+Test(order, the_projection_keeps_only_what_an_order_needs)
 {
     const struct story stories[] = {
         STORY("neither e-mail nor birthday of a customer", ANNA_WITH("tok_ok"),

@@ -1,5 +1,5 @@
-/* What happens to an order after it was placed: the whole life of its payment, with a provider that
- * the story plays (option payment=nats), and with the sandbox. Rules P1 and P2:
+/* The payment of an order, from the first charge to its end, with a provider whose answers the
+ * story gives (option payment=nats), and with the sandbox. Rules P1 and P2:
  * order-svc/take_payment.c. */
 #include "service.h"
 #include "shop.h"
@@ -15,7 +15,7 @@
 #define WAITING \
     CHARGED, ANSWER(1, SAYS_DECLINED), FAILED(CARD_1, "1", NO_NEXT), STATUS("payment_failed")
 
-Test(payment, paid_or_declined)
+Test(payment, a_charge_is_paid_or_declined)
 {
     const struct story stories[] = {
         STORY("paid", CHARGED, ANSWER(1, SAYS_PAID), PAID(CARD_1, "1"), STATUS("paid"),
@@ -38,7 +38,7 @@ Test(payment, paid_or_declined)
     RUN_ALL(stories);
 }
 
-Test(payment, a_new_card)
+Test(payment, an_order_that_waits_is_charged_to_a_new_card)
 {
     const struct story stories[] = {
         STORY("makes a waiting order try again", WAITING, CARD_ADDED(CARD_2, "tok_2"),
@@ -74,7 +74,7 @@ Test(payment, a_new_card)
     RUN_ALL(stories);
 }
 
-Test(payment, a_card_that_goes)
+Test(payment, a_removed_card_pays_its_own_order_and_no_other_attempt)
 {
     const struct story stories[] = {
         STORY("removed while its charge is open: the order stands, and is paid by it", CHARGED,
@@ -93,11 +93,11 @@ Test(payment, a_card_that_goes)
               PAID(CARD_1, "1")),
     };
     stories_run(&order_service, stories, 3, order_folds);
-    /* The last one plays a projection that is not what the log says: it cannot be folded anew. */
+    /* In the last story the projection contradicts the log, so it cannot be folded anew. */
     stories_run(&order_service, stories + 3, 1, NULL);
 }
 
-Test(payment, no_answer)
+Test(payment, a_charge_without_an_answer_is_repeated)
 {
     const struct story stories[] = {
         STORY("the same key again, later and later", CHARGED, ANSWER(1, "timeout"), WAIT(99),
@@ -117,7 +117,7 @@ Test(payment, no_answer)
     RUN_ALL(stories);
 }
 
-Test(payment, answers_that_come_twice_or_late)
+Test(payment, a_repeated_or_late_answer_does_no_harm)
 {
     const struct story stories[] = {
         STORY("paid twice is paid", CHARGED, ANSWER(1, SAYS_PAID), PAID(CARD_1, "1"),
@@ -146,7 +146,7 @@ Test(payment, answers_that_come_twice_or_late)
 
 #define CANCELLED_IN_FLIGHT CHARGED, CANCEL, CANCELLED("requested"), VOID("1")
 
-Test(payment, cancelled_orders)
+Test(payment, the_charge_of_a_cancelled_order_is_voided)
 {
     const struct story stories[] = {
         STORY("a charge in flight is taken back", CANCELLED_IN_FLIGHT, ANSWER(-1, SAYS_VOIDED),
@@ -179,7 +179,7 @@ Test(payment, cancelled_orders)
     RUN_ALL(stories);
 }
 
-Test(payment, deadline)
+Test(payment, an_order_is_cancelled_at_its_deadline)
 {
     const struct story stories[] = {
         STORY("ends the waiting, stock returns", WAITING, WAIT(HOURS(72) - 1),
@@ -202,13 +202,13 @@ Test(payment, deadline)
               OPTION("payment-deadline-s", "0"), PROVIDED, ANNA_WITH("tok_1"), PLACE, PLACED,
               CANCELLED("payment_deadline"), VOID("1"), STOCK("10/0/0")),
     };
-    /* The fifth one's clock is set back by hand, which no log knows. */
+    /* In the fifth story the clock is set back, which no log records. */
     stories_run(&order_service, stories, 4, order_folds);
     stories_run(&order_service, stories + 4, 1, NULL);
     stories_run(&order_service, stories + 5, 1, order_folds);
 }
 
-Test(payment, sandbox)
+Test(payment, the_sandbox_answers_by_the_token)
 {
     const struct story stories[] = {
         STORY("tok_slow takes its time", ANNA_WITH("tok_slow"), PLACE, PLACED, WAIT(299),
@@ -237,7 +237,7 @@ Test(payment, sandbox)
     "SELECT group_concat(status || 'x' || n) FROM (SELECT status, count(*) AS n FROM orders " \
     "GROUP BY status)"
 
-Test(payment, F38_the_clock_is_set_back)
+Test(payment, F38_a_clock_that_is_set_back_delays_no_payment)
 {
     const struct story stories[] = {
         STORY("an hour: a built-in answer that was due soon does not wait for it",
@@ -252,7 +252,7 @@ Test(payment, F38_the_clock_is_set_back)
     RUN_ALL(stories);
 }
 
-Test(payment, bounds)
+Test(payment, charges_in_flight_are_bounded)
 {
     const struct story stories[] = {
         STORY("one in flight: the second order waits for the first",

@@ -1,9 +1,9 @@
-/* Mailbox: what comes to a subject, kept by a handler until a test takes it. */
+/* Mailbox: keeps the messages that arrive on a subject until a test takes them. */
 #pragma once
 #include <pthread.h>
 #include "bus/bus.h"
 
-#define MAILBOX_MAX 64 /* what comes after these is dropped */
+#define MAILBOX_MAX 64 /* further messages are dropped */
 
 struct mailbox {
     pthread_mutex_t lock;
@@ -14,7 +14,7 @@ struct mailbox {
 };
 
 void mailbox_open(struct mailbox *box, struct bus *bus, const char *subject);
-struct bus_message *mailbox_next(struct mailbox *box); /* stays the mailbox's; NULL: none came */
-/* What a subscription calls: its context is the mailbox. */
+struct bus_message *mailbox_next(struct mailbox *box); /* owned by the mailbox; NULL: none came */
+/* The handler of the subscription; its context is the mailbox. */
 void mailbox_put(void *box, struct bus_message *message);
 void mailbox_close(struct mailbox *box);

@@ -123,8 +123,8 @@ static _Bool answers_or_ends(void *context)
     return 1;
 }
 
-/* Every connection begins with INFO {"server_id":…,"version":"2.10.27",…}. An old server, such as
- * Debian 12's, would fail tests in ways that say nothing of why. */
+/* Every connection begins with INFO {"server_id":…,"version":"2.10.27",…}. With an old server, such
+ * as Debian 12's, tests would fail without naming the reason. */
 static void check_version(const struct server *server)
 {
     char info[4096];

@@ -1,16 +1,16 @@
-/* A real nats-server for one live test: an own free port, an own folder, killed when the test
- * process ends, however it ends. The program is NATS_SERVER in the environment, else nats-server on
- * PATH. */
+/* Server: a real nats-server for one live test, with a free port and a folder of its own. The
+ * server is killed when the test process ends, in whatever way. The program is NATS_SERVER in the
+ * environment, else nats-server on PATH. */
 #pragma once
 #include <stdint.h>
 #include <sys/types.h>
 
-/* So long a wait for what must come may last. It is far away, because a machine may have other
- * work: only what never comes reaches it. */
+/* The limit of a wait for something that must come. It is long, because the machine may have other
+ * work: only what never comes reaches the limit. */
 #define FAR_MS 300000
 
-/* A time that is looked at, as long as it may be on this machine now: `ms` when nothing else
- * computes, and more by as much as more processes want to run than there are processors. */
+/* A time that a test measures, with what this machine allows now: `ms` on an idle machine, and more
+ * in proportion to the processes that want to run for each processor. */
 int64_t slower_ms(int64_t ms);
 
 struct server {
@@ -21,15 +21,14 @@ struct server {
     const char *config; /* more lines for its configuration file; NULL */
 };
 
-/* A port and a folder, no process yet. */
+/* Chooses port and folder; starts no process. */
 void server_init(struct server *server, const char *config);
-void server_start(struct server *server);  /* returns when it takes connections; JetStream is on */
-void server_kill(struct server *server);   /* SIGKILL, and waits for its end; its store stays */
-void server_deinit(struct server *server); /* kills it and removes the folder */
+void server_start(struct server *server);  /* returns when it takes connections; with JetStream */
+void server_kill(struct server *server);   /* SIGKILL, and waits for the end; the store stays */
+void server_deinit(struct server *server); /* kills the server and removes the folder */
 
-/* A plain connection that speaks the protocol by hand; closes at once when the server refuses. */
+/* A plain connection, for a test that speaks the protocol itself; -1: the server refuses. */
 int server_dial(const struct server *server);
 
-/* Waits for condition(context) by looking every few milliseconds; true when it came true in
- * time. */
+/* Calls condition(context) every few milliseconds; true when it became true in time. */
 _Bool wait_until(_Bool (*condition)(void *context), void *context, int64_t timeout_ms);

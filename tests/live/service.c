@@ -58,7 +58,7 @@ int process_stop(struct process *process)
     return process_end(process);
 }
 
-/* Both are told before either is waited for. */
+/* Both get the signal before either is waited for. */
 void processes_finish(struct process *first, struct process *second)
 {
     struct process *processes[] = { first, second };
@@ -250,7 +250,7 @@ int64_t number(const char *answer, const char *name)
 
 struct wanted_stats {
     const char *service, *part;
-    int64_t wait_ms; /* a request may be lost with a connection; then it is asked again, later */
+    int64_t wait_ms; /* a request may be lost with a connection; then it is repeated */
 };
 
 static _Bool stats_say(void *context)

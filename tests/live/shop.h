@@ -1,4 +1,5 @@
-/* Shop: both shipped services on a nats-server, one shop a test; and its first customer. */
+/* Shop: a nats-server with both shipped services, one shop for each test, and its first
+ * customer. */
 #pragma once
 #include "service.h"
 
@@ -15,9 +16,9 @@ void shop_close(void); /* both services must end well */
     "{\"name\":\"Ada Lovelace\",\"email\":\"%s\",\"birthday\":\"1815-12-10\",\"address\":" \
     "{\"street\":\"1 Rue\",\"city\":\"Paris\",\"postal_code\":\"75002\",\"country\":\"FR\"}}"
 
-/* A customer with a card, and a product, which order-svc has heard of: the account's id, valid
- * until the next call. */
+/* Makes a customer with a card, and a product; returns when order-svc has the customer: the id of
+ * the account, valid until the next call. */
 const char *shop_customer(const char *token);
 
-/* The answer to an order of one tea; key NULL: without. */
+/* The answer to an order of one tea; key NULL: no key. */
 const char *shop_place(const char *account, const char *key);

@@ -1,5 +1,5 @@
-/* The bus on a real nats-server: connecting, losing and finding it again, what arrives of what was
- * sent, and JetStream through the texts of jetstream.h. */
+/* Bus on a real nats-server: connecting, reconnecting, logins, and what arrives of what was
+ * sent. */
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -104,7 +104,7 @@ static int publish(enum bus_urgency urgency, const char *subject, const char *re
 
 /* ---- Connecting ----------------------------------------------------------------------------- */
 
-Test(bus, starts_before_its_server, .init = setup_without_bus, .fini = teardown)
+Test(bus, a_bus_opens_before_its_server_runs, .init = setup_without_bus, .fini = teardown)
 {
     struct bus_options how = options();
     int64_t before_ms = clock_monotonic_ms();
@@ -125,7 +125,7 @@ Test(bus, starts_before_its_server, .init = setup_without_bus, .fini = teardown)
     mailbox_close(&box);
 }
 
-Test(bus, finds_a_killed_server_again, .init = setup, .fini = teardown)
+Test(bus, a_bus_reconnects_to_a_killed_server, .init = setup, .fini = teardown)
 {
     struct mailbox box;
     mailbox_open(&box, bus, "a");
@@ -157,7 +157,8 @@ Test(bus, finds_a_killed_server_again, .init = setup, .fini = teardown)
     mailbox_close(&box);
 }
 
-Test(bus, may_be_told_to_need_a_server, .init = setup_without_bus, .fini = teardown)
+Test(bus, opening_fails_without_a_server_when_one_is_demanded, .init = setup_without_bus,
+     .fini = teardown)
 {
     struct bus_options how = options();
     how.must_connect = 1;
@@ -165,7 +166,7 @@ Test(bus, may_be_told_to_need_a_server, .init = setup_without_bus, .fini = teard
     cr_expect_null(bus);
 }
 
-Test(bus, is_freed_while_it_still_looks_for_a_server, .init = setup_without_bus, .fini = teardown)
+Test(bus, a_bus_is_freed_while_it_still_connects, .init = setup_without_bus, .fini = teardown)
 {
     struct bus_options how = options();
     cr_assert_eq(bus_open(&how, &bus), 0);
@@ -176,7 +177,7 @@ Test(bus, is_freed_while_it_still_looks_for_a_server, .init = setup_without_bus,
     cr_expect_eq(atomic_load(&closes), 0, "bus_free calls no handler");
 }
 
-Test(bus, bad_configuration_is_named, .init = setup_without_bus, .fini = teardown)
+Test(bus, a_wrong_configuration_is_named, .init = setup_without_bus, .fini = teardown)
 {
     struct bus_options cases[] = {
         { .url = "nats://127.0.0.1:port" },
@@ -197,7 +198,7 @@ Test(bus, bad_configuration_is_named, .init = setup_without_bus, .fini = teardow
 #define NKEY_SEED "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
 #define NKEY_PUBLIC "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
 
-Test(login, by_password_token_or_nkey, .init = setup_without_bus, .fini = teardown)
+Test(login, a_login_works_by_password_token_or_nkey, .init = setup_without_bus, .fini = teardown)
 {
     static const struct {
         const char *config, *user, *password, *token;
@@ -231,7 +232,7 @@ Test(login, by_password_token_or_nkey, .init = setup_without_bus, .fini = teardo
     }
 }
 
-Test(login, refused_twice_is_the_end, .init = setup_without_bus, .fini = teardown)
+Test(login, a_login_refused_twice_closes_the_bus, .init = setup_without_bus, .fini = teardown)
 {
     struct bus_options how = options();
     how.user = "u";
@@ -284,7 +285,7 @@ Test(messages, headers_and_data_arrive, .init = setup, .fini = teardown)
     }
 }
 
-Test(messages, what_is_unsafe_is_not_sent, .init = setup, .fini = teardown)
+Test(messages, an_unsafe_message_is_not_sent, .init = setup, .fini = teardown)
 {
     static const struct {
         const char *subject, *reply, *key, *value;
@@ -332,7 +333,7 @@ static void send_raw(int connection, const char *headers, const char *data)
     cr_assert_eq(send(connection, text, (size_t)length, MSG_NOSIGNAL), length);
 }
 
-Test(messages, broken_headers_of_others_do_no_harm, .init = setup, .fini = teardown)
+Test(messages, malformed_headers_do_no_harm, .init = setup, .fini = teardown)
 {
     static const struct {
         const char *headers;
@@ -363,7 +364,7 @@ Test(messages, broken_headers_of_others_do_no_harm, .init = setup, .fini = teard
     mailbox_close(&box);
 }
 
-Test(messages, nobody_there_is_told_at_once, .init = setup, .fini = teardown)
+Test(messages, no_responders_is_reported_at_once, .init = setup, .fini = teardown)
 {
     struct mailbox box;
     char inbox[BUS_INBOX_SIZE], other[BUS_INBOX_SIZE];
@@ -382,11 +383,11 @@ Test(messages, nobody_there_is_told_at_once, .init = setup, .fini = teardown)
 
 static void on_slow(void *context, struct bus_message *message)
 {
-    wait_until(is_away, NULL, 20); /* never true: just takes its time */
+    wait_until(is_away, NULL, 20); /* never true: waits for the limit */
     mailbox_put(context, message);
 }
 
-Test(messages, draining_waits_for_the_handler, .init = setup, .fini = teardown)
+Test(messages, a_drain_waits_for_the_handler, .init = setup, .fini = teardown)
 {
     struct mailbox box = { 0 };
     pthread_mutex_init(&box.lock, NULL);

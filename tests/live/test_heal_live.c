@@ -1,4 +1,4 @@
-/* Healing by an operator's hand, with the shipped services on a real nats-server. */
+/* Repairs by an operator's commands, with the shipped services on a real nats-server. */
 #include "shop.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -28,8 +28,7 @@ static void move_to(const char *account, const char *city)
     cr_assert(says(ask_text("account.change-address", body), "position"));
 }
 
-/* Into order-svc's file, while it runs: what is wrong with it, or with the program, comes and
- * goes. */
+/* Writes to order-svc's file while the service runs, to make a fault and to end it. */
 static void change_order_tables(const char *sql)
 {
     char path[160];
@@ -47,8 +46,8 @@ static _Bool asks_and_hears(const char *subject, const char *body, const char *p
     return says(answer, part);
 }
 
-/* Row 41: what cannot be applied is held, the rest flows on, and what it was held for can be
- * mended. */
+/* Row 41: an event that cannot be applied is parked, the others go on, and the reason can be
+ * removed. */
 Test(heal_live, fault_41_parked_events_are_redriven_in_order_and_answers_say_that_they_are_stale)
 {
     char ada[64], bob[64], orders_of_ada[128], orders_of_bob[128];
@@ -221,9 +220,8 @@ Test(heal_live, fault_28_a_fork_is_resolved_for_the_stream_by_a_command)
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* The side that is given up had been read: its reader stands on a chain that the leader does not
- * have any more. */
-Test(heal_live, fault_41_a_reader_of_the_side_that_was_given_up_is_folded_anew)
+/* The discarded side had been read: its reader has a chain that the leader no longer has. */
+Test(heal_live, fault_41_a_reader_of_the_discarded_side_is_folded_anew)
 {
     char path[160], older[200];
     cr_assert(adds_product("tea", "\"position\":1"));
@@ -297,7 +295,7 @@ static void lose_file(const struct process *process, const char *name)
     }
 }
 
-Test(heal_live, fault_28_a_request_while_a_lost_file_is_folded_anew_is_told_how_far_it_is)
+Test(heal_live, fault_28_a_request_during_a_replay_is_told_the_progress)
 {
     cr_assert(adds_product("tea", "\"position\":1"));
     for (int i = 2; i <= 800; i++)
@@ -406,7 +404,7 @@ static void put_back(const char *copy)
     cr_assert_eq(link(copy, path), 0);
 }
 
-/* Bytes in the middle of the file, such as a disk gives back that has lost them. */
+/* Wrong bytes in the middle of the file, as from a disk that has lost the right ones. */
 static void damage(const char *copy)
 {
     FILE *file = fopen(copy, "r+");

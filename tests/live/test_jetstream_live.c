@@ -1,5 +1,5 @@
-/* JetStream on a real nats-server, through the texts of jetstream.h and the envelope: what rule 1
- * relies on. */
+/* JetStream on a real nats-server, with the requests and replies of jetstream.h and the envelope:
+ * the behaviour that rule 1 relies on. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -77,7 +77,7 @@ static void teardown(void)
     server_deinit(&server);
 }
 
-/* Sends a request that jetstream.h made, and returns its reply. */
+/* Sends a request that jetstream.h made, and returns the reply. */
 static struct bus_message *ask(struct js_request *request)
 {
     struct bus_outgoing out = { .subject = request->subject,
@@ -167,7 +167,7 @@ static void expect_event(const struct bus_view *view, int64_t position)
 
 /* ---- Streams -------------------------------------------------------------------------------- */
 
-Test(jetstream, a_stream_is_made_as_asked_and_tells_its_state, .init = setup, .fini = teardown)
+Test(jetstream, a_stream_is_created_with_its_configuration, .init = setup, .fini = teardown)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
@@ -230,7 +230,7 @@ Test(jetstream, acknowledgements_come_in_order_across_the_two_connections, .init
     publish_events(100); /* pipelined: checks each sequence in turn */
 }
 
-Test(jetstream, stored_messages_read_back_as_the_same_events, .init = setup, .fini = teardown)
+Test(jetstream, stored_messages_decode_to_the_same_events, .init = setup, .fini = teardown)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
@@ -299,7 +299,7 @@ static void consumer_info(struct js_consumer_state *ret_state, int result)
     cr_assert_eq(PARSE(js_parse_consumer_info, &request, ret_state), result);
 }
 
-static _Bool is_acked(void *context) /* the server takes acknowledgements in its own time */
+static _Bool is_acked(void *context) /* the server handles acknowledgements later */
 {
     struct js_consumer_state *consumer = context;
     consumer_info(consumer, 0);
@@ -341,7 +341,7 @@ Test(jetstream, a_batch_is_pulled_and_acknowledged_as_a_whole, .init = setup, .f
     cr_expect_eq(consumer.pending_count, 2);
 }
 
-Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = teardown)
+Test(jetstream, an_idle_and_a_deleted_consumer_are_told_apart, .init = setup, .fini = teardown)
 {
     struct js_stream_state stream;
     struct js_consumer_state consumer;
@@ -364,8 +364,8 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
     _deinit_(js_request) struct js_request request;
     struct js_error error;
     js_request_init(&request, NULL);
-    /* Only a pull that is known to wait is told: one that races with the delete gets no answer at
-     * all. */
+    /* The server answers only a pull that it holds already: a pull that races with the delete gets
+     * no answer. */
     send_pull(1, 5000, 100);
     cr_assert_not_null(message = next_message());
     cr_expect_eq(bus_message_status(message), 100);
@@ -393,7 +393,7 @@ Test(jetstream, an_idle_or_deleted_consumer_says_so, .init = setup, .fini = tear
     cr_expect_eq(bus_message_status(message), 503, "nobody serves the pull");
 }
 
-Test(jetstream, a_full_stream_refuses, .init = setup, .fini = teardown)
+Test(jetstream, a_full_stream_refuses_messages, .init = setup, .fini = teardown)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);

@@ -1,5 +1,5 @@
-/* Lives and deaths of the shipped services on a real nats-server: starts in any order, kills, lost
- * files and streams, foreign messages, and an end by SIGTERM. */
+/* Starts and ends of the shipped services on a real nats-server: starts in any order, kills, lost
+ * files and streams, foreign messages, and SIGTERM. */
 #include "shop.h"
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 
 TestSuite(lives_live, .init = shop_init, .fini = shop_close);
 
-Test(lives_live, services_start_before_their_server_and_in_any_order)
+Test(lives_live, services_start_before_their_server_in_any_order)
 {
     process_start(&order_svc, &server);
     process_start(&account_svc, &server);
@@ -42,7 +42,7 @@ Test(lives_live, a_lost_database_comes_back_from_the_streams)
     char account[64], order[64], command[300];
     snprintf(account, sizeof(account), "%s", shop_customer("tok_declined"));
     snprintf(order, sizeof(order), "%s", field(shop_place(account, "k1"), "order_id"));
-    wait_for_stats("account-svc", "\"position\":3,"); /* it has reacted: CardDeclined */
+    wait_for_stats("account-svc", "\"position\":3,"); /* the reaction: CardDeclined */
     process_kill(&order_svc);
     process_kill(&account_svc);
     snprintf(command, sizeof(command), "rm -r '%s' '%s'", order_svc.folder, account_svc.folder);
@@ -51,15 +51,16 @@ Test(lives_live, a_lost_database_comes_back_from_the_streams)
     process_start(&account_svc, &server);
     wait_for_stats("order-svc", "\"cursor\":3,\"lag\":0");
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
-    /* until then it refuses: replaying */
+    /* until then requests are refused: replaying */
     wait_for_stats("order-svc", "\"state\":\"ready\"");
     cr_assert(says(shop_place(account, "k1"), order), "the key is known again");
-    wait_for_stats("account-svc", "\"position\":3,"); /* and it has not reacted twice */
+    wait_for_stats("account-svc", "\"position\":3,"); /* and there was no second reaction */
 }
 
-/* Its own log is read back first; the others' come after, and until then it would refuse for want
- * of knowledge, and remember that under the key. */
-Test(lives_live, a_lost_database_refuses_nobody_whom_it_does_not_know_yet)
+/* The service replays its own log first and the logs of others after that. A request between the
+ * two must not be refused for a customer who is not yet known, because the key would remember the
+ * refusal. */
+Test(lives_live, a_lost_database_refuses_no_account_before_its_replay_ends)
 {
     shop_up();
     char account[64], body[300], key[16];
@@ -102,12 +103,11 @@ Test(lives_live, a_deleted_stream_heals_with_the_same_sequences)
                   number(info, "first_seq") == 1,
               "%s", info);
     wait_for_stats("account-svc", "\"cursor\":13,\"lag\":0");
-    /* the statistics name what was healed */
+    /* the statistics name what was repaired */
     wait_for_stats("order-svc", "\"republished\":11,");
 }
 
-/* Nothing can bring those events back. But those who have read them know that they were there, and
- * say so. */
+/* These events are lost. But their readers know that they existed, and report it. */
 Test(lives_live, a_log_lost_with_its_stream_is_noticed_by_its_readers)
 {
     shop_up();
@@ -145,7 +145,7 @@ Test(lives_live, a_foreign_message_in_a_stream_is_healed_from_the_log)
     cr_assert_eq(process_stop(&account_svc), 0);
 }
 
-Test(lives_live, sigterm_ends_in_order_and_all_that_was_answered_is_there)
+Test(lives_live, sigterm_stops_in_order_and_keeps_all_that_was_answered)
 {
     shop_up();
     char account[64];
@@ -161,7 +161,7 @@ Test(lives_live, sigterm_ends_in_order_and_all_that_was_answered_is_there)
 
 #define STOP_MAX_MS 15000
 
-Test(lives_live, sigterm_ends_it_also_when_the_server_is_away_or_paused)
+Test(lives_live, sigterm_stops_a_service_whose_server_is_gone_or_paused)
 {
     shop_up();
     kill(server.pid, SIGSTOP);
@@ -175,9 +175,8 @@ Test(lives_live, sigterm_ends_it_also_when_the_server_is_away_or_paused)
     cr_assert_lt(clock_monotonic_ms() - start_ms, slower_ms(STOP_MAX_MS));
 }
 
-/* Exit code 78, and not a crash on the way out; 69 for those who do not want to wait for a
- * server. */
-Test(lives_live, what_it_cannot_start_with_it_says_by_its_exit_code)
+/* Exit code 78 without a crash at the end; 69 with --no-retry and no server. */
+Test(lives_live, each_reason_not_to_start_has_its_exit_code)
 {
     setenv("NATS_CA", getenv("ORDER_SVC"), 1); /* a file, but not of certificates */
     process_start(&order_svc, &server);

@@ -1,5 +1,5 @@
-/* Rebuild, with the shipped services on a real nats-server. A leader that is paused (SIGSTOP) keeps
- * a rebuild in its middle for as long as a test wants to look at it. */
+/* Rebuild, with the shipped services on a real nats-server. A paused leader (SIGSTOP) holds a
+ * rebuild in its middle for as long as a test needs. */
 #include "shop.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -63,7 +63,7 @@ static _Bool is_there(void *context)
     return access(context, F_OK) == 0;
 }
 
-/* Returns when the rebuild stands in its middle, waiting for the leader, who is paused. */
+/* Returns when the rebuild waits in its middle for the paused leader. */
 static void begin_and_hold(void)
 {
     static char inbox[BUS_INBOX_SIZE];
@@ -132,7 +132,7 @@ static void rebuilds_and_says(const char *part)
     cr_assert(says(answer, part), "%s instead of %s", answer ? answer : "no answer", part);
 }
 
-/* In a table of our own events, in one of others', and in one that the next orders build upon. */
+/* In a table of our own log, in one of another's log, and in one that the next orders change. */
 #define PLANTED                                                                                    \
     "DELETE FROM order_lines; UPDATE customers SET city = 'Elsewhere'; UPDATE products SET stock " \
     "= 7; "                                                                                        \
@@ -153,7 +153,7 @@ static _Bool is_right(void)
 
 /* ---- The tests ------------------------------------------------------------------------------ */
 
-Test(rebuild_live, it_serves_meanwhile_and_puts_right_what_differs)
+Test(rebuild_live, a_service_answers_during_a_rebuild_and_rows_are_repaired)
 {
     cr_assert(places());
     rebuilds_and_says("\"tables\":[]");
@@ -184,7 +184,7 @@ Test(rebuild_live, it_serves_meanwhile_and_puts_right_what_differs)
     cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-Test(rebuild_live, orders_under_way_are_paid_when_the_process_starts_again)
+Test(rebuild_live, open_orders_are_paid_after_the_process_restarts)
 {
     plant("UPDATE products SET stock = 7");
     for (int i = 0; i < 5; i++)
@@ -195,8 +195,8 @@ Test(rebuild_live, orders_under_way_are_paid_when_the_process_starts_again)
     cr_assert(count("SELECT stock FROM products") == 995);
 }
 
-/* Orders stream in, so that the cursor of account-svc would hardly ever rest by itself. */
-Test(rebuild_live, others_events_wait_for_the_swap_and_go_on_in_their_order)
+/* Orders arrive all the time, so that the cursor of account-svc hardly ever rests by itself. */
+Test(rebuild_live, events_of_others_wait_for_the_swap_and_go_on_in_order)
 {
     char path[128], body[200];
     cr_assert(places());
@@ -215,7 +215,7 @@ Test(rebuild_live, others_events_wait_for_the_swap_and_go_on_in_their_order)
     cr_assert_eq(process_tool(&account_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-Test(rebuild_live, a_leader_that_is_away_is_named_and_nothing_is_changed)
+Test(rebuild_live, an_unreachable_leader_is_named_and_nothing_is_changed)
 {
     cr_assert(places());
     plant(PLANTED);
@@ -229,7 +229,7 @@ Test(rebuild_live, a_leader_that_is_away_is_named_and_nothing_is_changed)
     rebuilds_and_says("\"tables\":[]");
 }
 
-Test(rebuild_live, killed_in_the_middle_it_leaves_nothing_behind)
+Test(rebuild_live, a_kill_in_the_middle_leaves_nothing_behind)
 {
     cr_assert(places());
     plant(PLANTED);
@@ -248,15 +248,15 @@ Test(rebuild_live, a_stop_in_the_middle_is_answered_and_leaves_nothing_behind)
     plant(PLANTED);
     begin_and_hold();
     kill(order_svc.pid, SIGTERM);
-    /* it waits for the leader no longer than it has to */
+    /* a stop ends its wait for the leader */
     cr_assert(says(wait_for_its_answer(), "busy"), "%s", late_answer);
     cr_assert_eq(process_end(&order_svc), 0);
     cr_assert(access(scratch, F_OK) != 0 && is_planted());
 }
 
 #ifdef JOURNEY_CRASH_POINTS
-/* On both sides of the commit of the swap. */
-Test(rebuild_live, killed_at_the_swap_the_tables_are_the_old_ones_or_the_new_ones)
+/* Before and after the commit of the swap. */
+Test(rebuild_live, after_a_kill_at_the_swap_the_tables_are_the_old_or_the_new_ones)
 {
     static const struct {
         const char *at;

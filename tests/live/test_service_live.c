@@ -12,7 +12,7 @@
 
 TestSuite(service_live, .init = shop_init, .fini = shop_close);
 
-Test(service_live, broken_requests_are_refused_by_name_and_store_nothing)
+Test(service_live, invalid_requests_are_refused_and_store_nothing)
 {
     shop_up();
     const char *account = shop_customer("tok_ok");
@@ -67,7 +67,7 @@ Test(service_live, broken_requests_are_refused_by_name_and_store_nothing)
     wait_for_stats("account-svc", "\"position\":3,");
 }
 
-Test(service_live, an_order_goes_its_way_through_both_services)
+Test(service_live, an_order_passes_through_both_services)
 {
     shop_up();
     const char *account = shop_customer("tok_ok");
@@ -90,8 +90,7 @@ Test(service_live, an_order_goes_its_way_through_both_services)
 
 /* ---- Limits ------------------------------------------------------------------------------- */
 
-/* What came to an inbox of its own, for requests that are sent without waiting for their
- * answers. */
+/* The answers that came to an inbox, for requests that are sent without waiting for each answer. */
 struct heard {
     int sent; /* so many answers are waited for */
     atomic_int done, busy, invalid;
@@ -128,7 +127,7 @@ static _Bool all_are_heard(void *context)
            heard->sent;
 }
 
-Test(service_live, a_full_queue_says_so_at_once_and_what_it_took_is_done)
+Test(service_live, a_full_queue_refuses_at_once_and_does_what_it_accepted)
 {
     char inbox[BUS_INBOX_SIZE], path[160], stock[32];
     struct heard heard = { .sent = SENT_AT_ONCE };
@@ -213,7 +212,7 @@ static void on_charge(void *context, struct bus_message *message)
     bus_message_free(message);
 }
 
-Test(service_live, a_provider_that_answers_nonsense_is_asked_again_under_the_same_key)
+Test(service_live, a_provider_that_answers_nonsense_is_retried_with_the_same_key)
 {
     static struct provider provider;
     char order[100], account[64];
@@ -238,7 +237,7 @@ Test(service_live, a_provider_that_answers_nonsense_is_asked_again_under_the_sam
 
 /* ---- Of what it says ----------------------------------------------------------------------- */
 
-Test(service_live, nobody_makes_a_service_publish_elsewhere)
+Test(service_live, a_reply_subject_that_is_no_inbox_is_refused)
 {
     shop_up();
     const char *account = shop_customer("tok_ok");
@@ -272,7 +271,7 @@ Test(service_live, an_answer_may_demand_a_position)
     cr_assert(says(ask_text("order.list", body), "replaying"));
 }
 
-Test(service_live, the_micro_protocol_answers)
+Test(service_live, a_service_answers_the_micro_protocol)
 {
     shop_up();
     cr_assert(

@@ -1,6 +1,6 @@
-/* Race: many threads push into the inbox, one takes, and it is closed in the middle of it. A plain
- * program, so that ThreadSanitizer sees all of its threads; and in every build each item has to
- * arrive once, in its thread's order, and a request that was refused not at all. */
+/* Race: many threads push into the inbox, one thread takes, and the inbox is closed meanwhile. Each
+ * item must arrive once, in the order of its thread, and a refused request must not arrive. This is
+ * a plain program, so that ThreadSanitizer sees all threads. */
 #include "base/clock.h"
 #include "runtime/request/inbox.h"
 #include <stdatomic.h>
@@ -24,8 +24,7 @@ struct pusher {
 };
 static struct pusher pushers[PUSHERS];
 
-/* Every fourth item is an event, which always finds a place; the requests are refused when there
- * are too many. */
+/* Every fourth item is an event, which is never refused; requests above the limit are. */
 static void *push_all(void *argument)
 {
     struct pusher *pusher = argument;

@@ -1,4 +1,4 @@
-/* A service of three tables, which stands in for the shipped ones where tables are folded anew. */
+/* A service with three tables, for the tests that fold tables anew. */
 #pragma once
 #include "journey.h"
 #include "schemas/evt.account.AccountClosed.h"
@@ -22,7 +22,7 @@ static void add_answer(const struct event *event, void *ret_reply)
     reply->position = event->position;
 }
 
-/* What was last added says how many there are in all: a wrong row of `totals` makes the next ones
+/* The newest row says how many there are in all, so a wrong row of `totals` makes the next rows
  * wrong, too. */
 static int apply_added(struct db *db, const struct event *event)
 {

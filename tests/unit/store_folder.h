@@ -1,4 +1,4 @@
-/* A folder of its own for each test of the store, and the ways to open and look at a file in it. */
+/* A folder for each test of the store, and helpers to open a file there and to look into it. */
 #pragma once
 #include "base/result.h"
 #include "store/migrate.h"

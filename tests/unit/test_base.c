@@ -80,7 +80,7 @@ Test(utf8, code_points_are_counted)
     cr_assert(utf8_count("\xf0\x9f\x8d\xb5x", 5) == 2);
 }
 
-Test(buf, writes_what_json_wants)
+Test(buf, json_text_is_escaped_as_rfc_8259_demands)
 {
     static const struct {
         const char *text;
@@ -101,7 +101,7 @@ Test(buf, writes_what_json_wants)
     }
 }
 
-Test(buf, numbers_hex_and_growth)
+Test(buf, numbers_and_hex_are_written_while_the_buffer_grows)
 {
     _deinit_(buf) struct buf buf = { 0 };
     buf_put_int(&buf, INT64_MIN);
@@ -138,7 +138,7 @@ Test(result, a_failure_says_where_it_came_from)
     cr_assert_str_eq(failure_name(-ERR_CORRUPT), "corrupt");
 }
 
-Test(refusal, codes_of_the_wire)
+Test(refusal, each_refusal_has_a_code_and_a_status)
 {
     static const struct refusal_type cases[] = {
         { REFUSED_INVALID_REQUEST, "invalid_request", 400, 0 },
@@ -162,8 +162,8 @@ Test(refusal, codes_of_the_wire)
     }
 }
 
-/* Files of 0.1.0 hold these numbers, and no service may be given them for something else. */
-Test(refusal, a_service_has_its_own_beside)
+/* Files of 0.1.0 hold these numbers, so no refusal may get one of them. */
+Test(refusal, a_service_adds_refusals_of_its_own)
 {
     static const struct refusal_type own[] = { { 7, "out_of_stock", 422, 0 },
                                                { REFUSED_OWN, "tired", 503, 1 },
@@ -176,7 +176,7 @@ Test(refusal, a_service_has_its_own_beside)
     cr_assert_null(refusal_find(own, REFUSED_OWN + 1));
 }
 
-Test(clock, times_read_back)
+Test(clock, a_formatted_time_is_parsed_to_the_same_time)
 {
     static const struct {
         int64_t ms;
@@ -196,7 +196,7 @@ Test(clock, times_read_back)
     }
 }
 
-Test(clock, times_are_those_of_libc)
+Test(clock, formatted_times_agree_with_libc)
 {
     /* years 1 to 9999 */
     for (int64_t ms = -62135596800000; ms < 253402300800000; ms += 86400000 * 13 / 7 * 5 + 12345) {
@@ -214,7 +214,7 @@ Test(clock, times_are_those_of_libc)
     }
 }
 
-Test(clock, reads_times_of_others)
+Test(clock, times_with_any_decimals_are_parsed)
 {
     static const struct {
         const char *text;
@@ -232,7 +232,7 @@ Test(clock, reads_times_of_others)
     }
 }
 
-Test(clock, refuses_what_is_no_time)
+Test(clock, malformed_times_are_refused)
 {
     static const char *const wrong[] = {
         "",
@@ -262,7 +262,7 @@ Test(clock, refuses_what_is_no_time)
     }
 }
 
-Test(id, sorted_unique_and_of_version_7)
+Test(id, ids_are_sorted_unique_and_of_version_7)
 {
     struct id_source source;
     char last[ID_SIZE] = "", id[ID_SIZE];
@@ -277,7 +277,7 @@ Test(id, sorted_unique_and_of_version_7)
     }
 }
 
-Test(id, a_prefix_that_is_too_long_is_cut)
+Test(id, a_long_prefix_is_cut)
 {
     struct id_source source;
     struct {
@@ -302,7 +302,7 @@ Test(id, a_seed_makes_the_same_ids_again)
     }
 }
 
-Test(digest, known_vectors)
+Test(digest, digests_agree_with_known_vectors)
 {
     static const struct {
         const char *text, *hex;
@@ -344,7 +344,7 @@ static void captured(enum log_format format, const char *value, char *text, size
 
 #define UNSHOWN "\xef\xbf\xbd" /* U+FFFD */
 
-Test(log, one_line_that_nothing_can_forge)
+Test(log, no_value_can_forge_a_line)
 {
     static const struct {
         const char *value, *logfmt, *json;
@@ -380,7 +380,7 @@ Test(log, one_line_that_nothing_can_forge)
     }
 }
 
-Test(log, a_line_has_an_end)
+Test(log, a_long_line_is_cut)
 {
     static const struct {
         char fill;
@@ -442,7 +442,7 @@ Test(log, lines_of_many_threads_stay_whole)
     cr_assert_eq(count, WRITERS * LINES_EACH);
 }
 
-Test(log, levels_and_formats_by_name)
+Test(log, levels_and_formats_are_parsed_by_name)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error" };
     enum log_level level = LOG_WARN;
@@ -457,7 +457,7 @@ Test(log, levels_and_formats_by_name)
 
 /* ---- Lock files ----------------------------------------------------------------------------- */
 
-Test(lock_file, has_one_owner_at_a_time)
+Test(lock_file, a_lock_has_one_owner_at_a_time)
 {
     char path[64] = "/tmp/journey-lock-XXXXXX";
     int owner = -1, second = -1, named = mkstemp(path);

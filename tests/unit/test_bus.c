@@ -1,4 +1,5 @@
-/* The bus room without a server: what may go on the wire. JetStream's texts: test_jetstream.c. */
+/* Bus without a server: which subjects and headers are safe, header blocks, nkeys. JetStream:
+ * test_jetstream.c. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "base/result.h"
@@ -10,7 +11,7 @@
 
 /* ---- Subjects and headers ------------------------------------------------------------------- */
 
-Test(subjects, only_safe_ones_pass)
+Test(subjects, only_safe_subjects_pass)
 {
     static char longest[BUS_SUBJECT_MAX + 2];
     memset(longest, 'a', BUS_SUBJECT_MAX + 1);
@@ -83,7 +84,7 @@ Test(headers, only_safe_keys_pass)
         cr_expect_eq(bus_header_key_is_safe(cases[i].key), cases[i].safe, "case %zu", i);
 }
 
-Test(headers, a_block_is_read_as_it_stands_in_a_store)
+Test(headers, a_block_of_a_stored_message_is_parsed)
 {
     static const struct {
         const char *block;
@@ -124,7 +125,7 @@ Test(headers, a_block_is_read_as_it_stands_in_a_store)
     }
 }
 
-Test(headers, their_number_is_bounded)
+Test(headers, more_headers_than_the_limit_are_refused)
 {
     _deinit_(arena) struct arena arena = { 0 };
     _deinit_(buf) struct buf block = { 0 };
@@ -143,7 +144,7 @@ Test(headers, their_number_is_bounded)
                  -ERR_INVALID);
 }
 
-Test(nkey, the_public_key_of_a_seed)
+Test(nkey, the_public_key_is_made_from_the_seed)
 {
     static const struct {
         const char *seed, *public_key;

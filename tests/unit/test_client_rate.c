@@ -1,5 +1,5 @@
-/* Client rate: who counts as one client, how much each may send, and that the table of clients
- * stays bounded. */
+/* Client rate: which requests count as one client's, how many requests a client may send, and that
+ * the table of clients is bounded. */
 #include "runtime/request/client_rate.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ static void end(void)
 }
 TestSuite(client_rate, .init = begin, .fini = end);
 
-Test(client_rate, a_seconds_worth_at_once_and_then_one_by_one)
+Test(client_rate, a_client_may_send_one_second_of_its_rate_at_once)
 {
     int64_t now = 5 * SECOND;
     for (int i = 0; i < 3; i++)
@@ -58,7 +58,7 @@ Test(client_rate, a_seconds_worth_at_once_and_then_one_by_one)
                  "and what was not used is not saved up");
 }
 
-Test(client_rate, one_does_not_take_from_another)
+Test(client_rate, each_client_has_a_limit_of_its_own)
 {
     while (ask_as(1, SECOND) == 0)
         ;
@@ -86,7 +86,7 @@ Test(client_rate, connections_of_one_user_are_one_client)
     cr_assert_eq(ask(NULL, SECOND), REFUSED_BUSY, "all who have no name are one");
 }
 
-Test(client_rate, what_the_sender_wrote_is_not_believed)
+Test(client_rate, a_forged_or_malformed_server_header_is_refused)
 {
     static const char *const info = "{\"acc\":\"CLIENTS\",\"user\":\"U1\"}";
     const struct bus_header two[] = { { INFO, "{\"acc\":\"X\"}" }, { INFO, info } };
@@ -101,7 +101,7 @@ Test(client_rate, what_the_sender_wrote_is_not_believed)
     cr_assert_eq(rate.count, 0);
 }
 
-Test(client_rate, without_a_limit_nobody_is_looked_at)
+Test(client_rate, without_a_limit_no_client_is_counted)
 {
     rate.per_second = 0;
     for (int i = 0; i < 100; i++)
@@ -109,7 +109,7 @@ Test(client_rate, without_a_limit_nobody_is_looked_at)
     cr_assert_eq(rate.count, 0);
 }
 
-Test(client_rate, a_full_table_forgets_the_idlest)
+Test(client_rate, a_full_table_drops_the_client_that_was_idle_longest)
 {
     for (int i = 0; i < 3; i++)
         cr_assert_eq(ask_as(0, SECOND), 0); /* busy: its bucket is empty */
@@ -121,7 +121,7 @@ Test(client_rate, a_full_table_forgets_the_idlest)
     cr_assert_eq(ask_as(0, SECOND + 2), REFUSED_BUSY, "the busy one is still known");
 }
 
-Test(client_rate, a_high_limit_counts_too)
+Test(client_rate, a_high_limit_holds)
 {
     rate.per_second = 7777; /* no whole number of nanoseconds each */
     int taken = 0;

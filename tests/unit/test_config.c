@@ -1,4 +1,4 @@
-/* Configuration: what wins, what is refused, and what is printed. */
+/* Configuration: which source of an option wins, what is refused, and what is printed. */
 #include "runtime/core/config.h"
 #include "runtime/watch/http.h"
 #include <criterion/criterion.h>
@@ -32,7 +32,7 @@ static int read_config(struct config *config, const char *a, const char *b)
     return config_read(config, &service, &program, b ? 3 : a ? 2 : 1, argv);
 }
 
-Test(config, flag_before_environment_before_default)
+Test(config, a_flag_wins_over_the_environment_and_the_environment_over_the_default)
 {
     struct config config;
     cr_assert_eq(read_config(&config, NULL, NULL), 0);
@@ -50,7 +50,7 @@ Test(config, flag_before_environment_before_default)
     cr_assert_str_eq(config.option_values[1], "12");
 }
 
-Test(config, what_is_wrong_is_named, .init = cr_redirect_stderr)
+Test(config, a_wrong_option_is_named, .init = cr_redirect_stderr)
 {
     static const struct {
         const char *flag, *value;
@@ -75,7 +75,7 @@ Test(config, what_is_wrong_is_named, .init = cr_redirect_stderr)
                      cases[i].flag);
 }
 
-Test(config, where_a_leader_is_read_from_has_its_log_in_the_place_that_was_named)
+Test(config, the_api_prefix_of_a_source_may_name_its_log)
 {
     static const struct {
         const char *given, *prefix;
@@ -93,7 +93,7 @@ Test(config, where_a_leader_is_read_from_has_its_log_in_the_place_that_was_named
     }
 }
 
-Test(config, a_sub_command_comes_after_the_options)
+Test(config, a_subcommand_follows_the_options)
 {
     struct config config;
     char flag[] = "--no-retry", command[] = "backup", file[] = "file";
@@ -115,7 +115,7 @@ static void read_output(char *text, size_t size)
     text[length] = '\0';
 }
 
-Test(config, help_and_version_answer_also_when_the_environment_is_wrong, .init = redirect)
+Test(config, help_and_version_are_printed_even_with_a_wrong_environment, .init = redirect)
 {
     struct config config;
     char text[16384] = "";
@@ -136,7 +136,7 @@ Test(config, help_and_version_answer_also_when_the_environment_is_wrong, .init =
     }
 }
 
-Test(config, files_that_cannot_be_read_are_named_at_once, .init = cr_redirect_stderr)
+Test(config, unreadable_files_are_named_at_the_start, .init = cr_redirect_stderr)
 {
     struct config config;
     cr_assert_eq(read_config(&config, "--creds", "/does/not/exist"), -ERR_CONFIG);
@@ -157,7 +157,7 @@ Test(config, an_address_is_printed_without_its_password, .init = redirect)
     cr_assert(strstr(text, "NATS_URL=nats://***@a:1,tls://***@b:2,nats://c:3\n"), "%s", text);
 }
 
-Test(config, it_can_be_checked_without_being_used, .init = redirect)
+Test(config, a_configuration_can_be_checked_without_a_start, .init = redirect)
 {
     struct config config;
     char text[200] = "";

@@ -1,4 +1,4 @@
-/* Contracts: every example of every schema, and what a request can get wrong. */
+/* Contracts: every example of every schema, and every way in which a request can be invalid. */
 #include "contract/scan.h"
 #include "schemas/contracts_examples.h"
 #include "base/refusal.h"
@@ -18,7 +18,7 @@ static int decode(const struct schema *schema, const char *text, size_t length, 
     return schema_decode(schema, text, length, arena, value, invalid);
 }
 
-Test(contract, every_example_is_valid_and_comes_back)
+Test(contract, every_example_is_valid_and_encodes_to_itself)
 {
     for (size_t i = 0; i < sizeof(contract_examples) / sizeof(*contract_examples); i++) {
         const struct schema *schema = contract_examples[i].schema;
@@ -36,9 +36,9 @@ Test(contract, every_example_is_valid_and_comes_back)
 
 #define STOCK "\"sku\":\"tea\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":"
 
-/* What is plain is read without jansson, and as jansson reads it. Nothing that is wrong is
- * plain. */
-Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
+/* A plain message is decoded without jansson, to the value that jansson gives. No invalid message
+ * is plain. */
+Test(contract, the_scan_decodes_plain_messages_and_leaves_the_rest)
 {
     static const struct {
         const char *text;
@@ -102,7 +102,7 @@ Test(contract, the_scan_takes_what_is_plain_and_leaves_the_rest)
 #define ACC "acc_019abc12-3456-7def-8123-456789abcdef"
 #define PLACE(lines) "{\"account_id\":\"" ACC "\",\"lines\":" lines "}"
 
-Test(contract, what_is_wrong_is_named)
+Test(contract, the_invalid_field_is_named)
 {
     static const struct {
         const char *text, *field, *message;
@@ -153,7 +153,7 @@ Test(contract, what_is_wrong_is_named)
     }
 }
 
-Test(contract, nesting_without_end_is_refused)
+Test(contract, deep_nesting_is_refused)
 {
     char text[5000];
     for (int i = 0; i < 2500; i++) {
@@ -168,7 +168,7 @@ Test(contract, nesting_without_end_is_refused)
     cr_assert_str_eq(invalid.message, "the body is nested too deep (line 1, column 2049)");
 }
 
-Test(contract, a_name_may_have_any_letters_but_no_control_characters)
+Test(contract, names_allow_any_letter_and_no_control_character)
 {
     static const struct {
         const char *name;
@@ -209,7 +209,7 @@ Test(contract, lengths_count_code_points)
         REFUSED_INVALID_REQUEST);
 }
 
-Test(contract, events_are_open_and_requests_closed)
+Test(contract, events_may_have_unknown_fields_and_requests_may_not)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;

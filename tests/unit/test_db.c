@@ -1,5 +1,4 @@
-/* Db: what the door to SQLite sets, binds, refuses and names; its care for a file and its
- * copies. */
+/* Db: pragmas, parameters, transactions and failures; damage, checkpoints and backups. */
 #include "base/clock.h"
 #include "store_folder.h"
 #include <pthread.h>
@@ -7,7 +6,7 @@
 
 TestSuite(db, .init = make_folder, .fini = remove_folder);
 
-Test(db, what_is_set_is_what_holds)
+Test(db, all_pragmas_hold_after_opening)
 {
     static const struct {
         const char *pragma;
@@ -31,7 +30,7 @@ Test(db, what_is_set_is_what_holds)
     cr_assert_str_eq(query_text(&q, 0), "wal");
 }
 
-Test(db, what_does_not_hold_is_refused)
+Test(db, a_pragma_that_does_not_hold_is_a_configuration_error)
 {
     struct db *db = NULL; /* this VFS has no shared memory, so no WAL */
     struct db_options options = { .path = path, .vfs = "unix-dotfile" };
@@ -40,7 +39,7 @@ Test(db, what_does_not_hold_is_refused)
               failure_text());
 }
 
-Test(db, values_of_all_kinds_come_back)
+Test(db, values_of_all_kinds_are_read_as_they_were_bound)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE t (i INTEGER, s TEXT, b BLOB)");
@@ -55,10 +54,10 @@ Test(db, values_of_all_kinds_come_back)
               strcmp(query_text(&q, 1), "Köln") == 0);
     cr_assert(memcmp(query_blob(&q, 2, &length), "\0\1", 2) == 0 && length == 2);
     cr_assert(query_has_row(&q) && query_is_null(&q, 1) && query_text(&q, 1) == NULL);
-    cr_assert(!query_has_row(&q) && !query_has_row(&q)); /* and does not start anew */
+    cr_assert(!query_has_row(&q) && !query_has_row(&q)); /* and does not begin again */
 }
 
-Test(db, parameters_are_counted)
+Test(db, a_wrong_number_of_parameters_is_refused)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE t (i INTEGER, s TEXT)");
@@ -72,7 +71,7 @@ Test(db, parameters_are_counted)
     cr_assert_eq(db_changed_rows(db), 1);
 }
 
-Test(db, texts_that_are_no_literals_are_noticed)
+Test(db, sql_that_is_no_literal_is_noticed)
 {
     _free_(db) struct db *db = open_db(0);
     static char texts[300][16];
@@ -85,7 +84,8 @@ Test(db, texts_that_are_no_literals_are_noticed)
               failure_text());
 }
 
-static int64_t count_down(struct db *db, int64_t n) /* the same statement, open within itself */
+/* A query within a query of the same statement. */
+static int64_t count_down(struct db *db, int64_t n)
 {
     _deinit_(query) struct query q = { 0 };
     cr_assert(query_find(&q, db, "SELECT ?1", "i", n) == 0);
@@ -100,7 +100,7 @@ Test(db, a_statement_may_be_used_within_itself)
     cr_assert_eq(count_down(db, 3), 6);
 }
 
-Test(db, transactions_and_savepoints)
+Test(db, savepoints_nest_in_a_transaction)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE t (i INTEGER PRIMARY KEY)");
@@ -115,7 +115,7 @@ Test(db, transactions_and_savepoints)
     cr_assert(number(db, "SELECT count(*) FROM t") == 2 && db_rollback(db) == 0);
 }
 
-Test(db, failures_have_names)
+Test(db, each_failure_of_sqlite_has_its_code)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE t (s TEXT)");
@@ -131,7 +131,7 @@ Test(db, failures_have_names)
     cr_assert_eq(r, -ERR_FULL);
 }
 
-Test(db, what_a_table_refuses_is_a_constraint)
+Test(db, a_row_that_a_table_refuses_is_a_constraint_failure)
 {
     static const char *const cases[] = {
         "INSERT INTO t VALUES (1, 1, 1)",  "INSERT INTO t VALUES (2, NULL, 1)",
@@ -148,7 +148,7 @@ Test(db, what_a_table_refuses_is_a_constraint)
     cr_assert_eq(number(db, "SELECT count(*) FROM t"), 1);
 }
 
-Test(db, a_file_that_cannot_be_opened)
+Test(db, a_file_that_cannot_be_opened_is_named)
 {
     struct {
         const char *path;
@@ -163,7 +163,7 @@ Test(db, a_file_that_cannot_be_opened)
     cr_assert(access(path, F_OK) != 0, "a reader makes no file");
 }
 
-Test(db, a_reader_sees_what_is_committed)
+Test(db, a_reader_sees_committed_rows_only)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "CREATE TABLE t (i)");
@@ -174,7 +174,7 @@ Test(db, a_reader_sees_what_is_committed)
     cr_assert_eq(number(reader, "SELECT count(*) FROM t"), 1);
 }
 
-Test(db, damage_is_seen_and_not_written_to)
+Test(db, a_damaged_file_is_detected_and_not_written)
 {
     FILE *file = fopen(path, "w");
     for (int i = 0; i < 1000; i++)
@@ -209,7 +209,7 @@ Test(db, a_damaged_page_ends_all_writing)
     size_t length;
     char *before = contents(path, &length);
     _free_(db) struct db *db = open_db(0);
-    cr_assert(meta_write(db, "answer", 41) == 0 && db_wal_bytes(db) > 0); /* waits in the WAL */
+    cr_assert(meta_write(db, "answer", 41) == 0 && db_wal_bytes(db) > 0); /* in the WAL only */
     int64_t sum, answer = 0;
     cr_assert(db_begin(db) == 0 && meta_write(db, "answer", 42) == 0);
     cr_assert_eq(db_find_number(db, &sum, "SELECT sum(length(s)) FROM t", ""), -ERR_CORRUPT);
@@ -223,7 +223,7 @@ Test(db, a_damaged_page_ends_all_writing)
     assert_untouched(before, length);
 }
 
-/* A service reads by other connections than the one that writes. */
+/* A service reads on other connections than the one that writes. */
 Test(db, damage_that_a_reader_meets_ends_all_writing)
 {
     make_store_with_damaged_page();
@@ -247,9 +247,8 @@ Test(db, damage_that_a_reader_meets_ends_all_writing)
     assert_untouched(before, length);
 }
 
-/* An index that says something else than its table: each page is well-formed, so SQLite itself
- * would commit. */
-Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
+/* An index that contradicts its table. Each page is well-formed, so SQLite itself would commit. */
+Test(db, a_transaction_that_meets_damage_is_not_committed)
 {
     struct db *writer = open_store();
     cr_assert(
@@ -276,10 +275,9 @@ Test(db, what_was_done_before_the_damage_was_seen_is_not_committed)
     cr_assert(db_rollback(db) == 0 && meta_find(db, "answer", &answer) == NOT_FOUND);
 }
 
-/* The file of the WAL stays as large as it ever was, so its size does not say whether there is
- * anything to move: seen as a checkpoint after every commit, once the file had grown to the
- * limit. */
-Test(db, what_waits_in_the_wal_is_counted_and_not_its_file)
+/* The file of the WAL does not shrink, so its size does not tell whether a checkpoint is due. This
+ * was seen as a checkpoint after every commit, once the file had grown to the limit. */
+Test(db, pending_bytes_of_the_wal_are_counted_and_not_the_size_of_its_file)
 {
     struct db *db;
     struct db_options options = { .path = path };
@@ -304,13 +302,13 @@ Test(db, what_waits_in_the_wal_is_counted_and_not_its_file)
     db_free(db);
 }
 
-Test(db, only_we_checkpoint_and_nobody_waits_for_it)
+Test(db, only_the_writer_checkpoints_and_readers_do_not_wait)
 {
     struct db *db;
     struct db_options options = { .path = path, .lock_timeout_ms = 600000 };
     cr_assert(db_open(&options, &db) == 0 && db_script(db, "CREATE TABLE t (b BLOB)") == 0);
     int64_t file_bytes = db_file_bytes(db), wal_bytes = 0;
-    for (int i = 0; i < 1500; i++) /* SQLite on its own would checkpoint at 1000 pages */
+    for (int i = 0; i < 1500; i++) /* SQLite by itself would checkpoint at 1000 pages */
         cr_assert_eq(db_exec(db, "INSERT INTO t VALUES (randomblob(4000))", ""), 0);
     cr_assert(db_file_bytes(db) == file_bytes && db_wal_bytes(db) > 1500 * 4096);
     _free_(db) struct db *reader = open_db(1);
@@ -359,7 +357,7 @@ Test(db, a_backup_ends_while_others_write)
     cr_assert(db_integrity_check(opened) == 0 && number(opened, "SELECT count(*) FROM t") >= 2000);
 }
 
-Test(db, a_backup_that_fails_leaves_nothing)
+Test(db, a_failed_backup_leaves_no_file)
 {
     _free_(db) struct db *db = open_store();
     cr_assert_eq(db_backup(db, "/nowhere/at/all/copy.db"), -ERR_READONLY);
@@ -371,7 +369,7 @@ Test(db, a_backup_that_fails_leaves_nothing)
     cr_assert(access(copy, F_OK) != 0, "a transaction of one's own is not for a backup");
 }
 
-Test(db, backup_is_whole_and_overwrites_nothing)
+Test(db, a_backup_is_complete_and_overwrites_nothing)
 {
     _free_(db) struct db *db = open_store();
     char copy[96];

@@ -1,5 +1,5 @@
-/* Feed: what it does with what it finds, as rows, and its bounds. Step by step: test_feed_heal.c;
- * random walks: test_feed_walk.c. */
+/* Feed: what a look at stream and durable leads to, as a table, and the bounds. Step by step:
+ * test_feed_heal.c; random walks: test_feed_walk.c. */
 #include "runtime/sync/feed.h"
 #include <criterion/criterion.h>
 
@@ -18,7 +18,7 @@ static struct feed feed_asking(int64_t cursor)
 #define DURABLE(acked, delivered) \
     .durable_exists = 1, .acked_sequence = (acked), .delivered_sequence = (delivered)
 
-Test(feed, what_it_finds_decides_what_it_does)
+Test(feed, the_look_at_stream_and_durable_decides_the_next_action)
 {
     static const struct {
         const char *name;
@@ -64,7 +64,7 @@ static struct feed feed_pulling(int64_t cursor)
     return feed;
 }
 
-Test(feed, a_gap_is_fetched_from_the_leader_and_the_durable_made_anew)
+Test(feed, a_gap_is_filled_by_the_leader_and_the_durable_is_made_anew)
 {
     struct feed feed = feed_pulling(3);
     cr_assert_eq(feed_next(&feed, 0).kind, FEED_PULL);
@@ -86,7 +86,7 @@ Test(feed, a_gap_is_fetched_from_the_leader_and_the_durable_made_anew)
     cr_assert(make.kind == FEED_MAKE_DURABLE && make.sequence == 10);
 }
 
-Test(feed, a_leader_that_is_away_is_asked_again)
+Test(feed, an_unreachable_leader_is_asked_again)
 {
     struct feed feed = feed_pulling(3);
     feed_gap(&feed, feed.epoch, 10, 1);
@@ -96,7 +96,7 @@ Test(feed, a_leader_that_is_away_is_asked_again)
     cr_assert_eq(feed_next(&feed, feed_due_ms(&feed)).kind, FEED_FILL);
 }
 
-Test(feed, silence_while_pulling_makes_it_ask)
+Test(feed, silence_while_pulling_leads_to_asking)
 {
     struct feed feed = feed_pulling(3);
     cr_assert_eq(feed_next(&feed, 0).kind, FEED_PULL);
@@ -105,7 +105,7 @@ Test(feed, silence_while_pulling_makes_it_ask)
     cr_assert_eq(feed_next(&feed, feed_due_ms(&feed)).kind, FEED_ASK);
 }
 
-Test(feed, a_window_bounds_what_is_not_settled)
+Test(feed, the_window_bounds_unsettled_events)
 {
     struct feed feed = feed_pulling(0);
     int64_t asked = 0;
@@ -124,7 +124,7 @@ Test(feed, a_window_bounds_what_is_not_settled)
     cr_assert_eq(feed_next(&feed, 1).kind, FEED_PULL);
 }
 
-Test(feed, freshness_is_known_only_when_nothing_is_missing)
+Test(feed, freshness_is_known_only_without_a_gap)
 {
     struct feed feed = feed_pulling(3);
     cr_assert_eq(feed.complete_ms, 0);

@@ -1,5 +1,5 @@
-/* The feed's ways to heal: where every input leads from every state, and what it does step by step.
- * The random walk is in test_feed_walk.c. */
+/* Feed, repairs: where every input leads from every state, and each repair step by step. The random
+ * walk is in test_feed_walk.c. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "runtime/sync/feed.h"
@@ -92,7 +92,7 @@ static void put_in(struct feed *feed, enum input input, int64_t now_ms)
     }
 }
 
-/* A feed with the cursor at 20, brought there in the way that leads there. */
+/* A feed with the cursor at 20, brought to a state by the inputs that lead there. */
 static struct feed feed_in(char state)
 {
     struct feed feed;
@@ -118,7 +118,7 @@ static struct feed feed_in(char state)
     return feed;
 }
 
-Test(feed_heal, goes_from_every_state_where_the_table_says)
+Test(feed_heal, every_input_leads_from_every_state_where_the_table_says)
 {
     /* in the order of enum feed_state; C: comparing, L: filling */
     static const char letters[] = "OACMPLWF";
@@ -151,7 +151,7 @@ Test(feed_heal, goes_from_every_state_where_the_table_says)
         }
 }
 
-Test(feed_heal, what_belongs_to_an_older_epoch_is_not_believed)
+Test(feed_heal, answers_of_an_older_epoch_are_ignored)
 {
     struct feed feed = feed_in('P');
     feed_gap(&feed, feed.epoch - 1, 25, 1);
@@ -172,13 +172,13 @@ static void expect(struct feed *feed, int64_t now_ms, enum feed_state state,
     cr_assert_eq(action.kind, kind, "at %lld: action %d", (long long)now_ms, action.kind);
 }
 
-Test(feed_heal, keeps_two_pulls_in_the_air_and_a_bound_on_what_is_not_settled)
+Test(feed_heal, two_pulls_are_out_and_unsettled_events_are_bounded)
 {
-    struct feed feed = feed_in('P'); /* one is out */
+    struct feed feed = feed_in('P'); /* one pull is out */
     expect(&feed, 0, FEED_PULLING, FEED_NOTHING);
     for (int64_t p = 21; p <= 25; p++)
         feed_delivered(&feed, 1, p, 30 - p, 1);
-    expect(&feed, 1, FEED_PULLING, FEED_PULL); /* the first is half empty */
+    expect(&feed, 1, FEED_PULLING, FEED_PULL); /* the first pull is half delivered */
     for (int64_t p = 26; p <= 100; p++) {
         feed_delivered(&feed, 1, p, 0, 2);
         while (feed_next(&feed, 2).kind == FEED_PULL)
@@ -192,7 +192,7 @@ Test(feed_heal, keeps_two_pulls_in_the_air_and_a_bound_on_what_is_not_settled)
     expect(&feed, 3, FEED_PULLING, FEED_PULL);
 }
 
-Test(feed_heal, F31_a_loop_that_stands_still_is_not_silence_of_the_server)
+Test(feed_heal, F31_a_stalled_loop_is_not_taken_for_silence_of_the_server)
 {
     struct feed feed = feed_in('P');
     for (int64_t p = 21; p <= 60; p++) {
@@ -205,7 +205,7 @@ Test(feed_heal, F31_a_loop_that_stands_still_is_not_silence_of_the_server)
     feed_settled(&feed, 40, 60, 30001);
     expect(&feed, 30001, FEED_PULLING, FEED_PULL);
     expect(&feed, 30300, FEED_PULLING, FEED_NOTHING);
-    expect(&feed, 30302, FEED_ASKING, FEED_ASK); /* this is */
+    expect(&feed, 30302, FEED_ASKING, FEED_ASK); /* this is silence */
 }
 
 Test(feed_heal, F16_an_idle_feed_asks_after_two_empty_rounds)
@@ -222,7 +222,7 @@ Test(feed_heal, F16_an_idle_feed_asks_after_two_empty_rounds)
     cr_expect_eq(feed.remade, 0);
 }
 
-Test(feed_heal, a_pull_whose_end_was_lost_ends_by_the_clock)
+Test(feed_heal, a_pull_whose_end_is_lost_times_out)
 {
     struct feed feed = feed_in('P');
     int64_t first = feed.pull_number;
@@ -235,7 +235,7 @@ Test(feed_heal, a_pull_whose_end_was_lost_ends_by_the_clock)
     cr_expect_gt(feed.pull_number, first);
 }
 
-Test(feed_heal, refused_pulls_wait_longer_and_longer)
+Test(feed_heal, refused_pulls_back_off)
 {
     struct feed feed = feed_in('P');
     int64_t now_ms = 1, longest_ms = 0;
@@ -261,13 +261,13 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     feed_gap(&feed, feed.epoch, 40, 1);
     expect(&feed, 1, FEED_FILLING, FEED_FILL);
     feed_settled(&feed, 1, 20, 1);
-    expect(&feed, 1, FEED_FILLING, FEED_NOTHING); /* that was not the page */
+    expect(&feed, 1, FEED_FILLING, FEED_NOTHING); /* not the page that was asked for */
     for (int64_t end = 27; end <= 34; end += 7) {
         for (int64_t p = end - 6; p <= end; p++)
             feed_delivered(&feed, 1, p, 0, 2);
         feed_filled(&feed, 50, 2);
         feed_settled(&feed, 3, end - 4, 2);
-        expect(&feed, 2, FEED_FILLING, FEED_NOTHING); /* four are still in the loop */
+        expect(&feed, 2, FEED_FILLING, FEED_NOTHING); /* four events are still in the loop */
         feed_settled(&feed, 4, end, 3);
         struct feed_action action = feed_next(&feed, 3);
         cr_assert(action.kind == FEED_FILL && action.position == end &&
@@ -290,9 +290,9 @@ Test(feed_heal, a_gap_is_filled_page_by_page)
     cr_expect(feed.gaps == 1 && feed.remade == 1);
 }
 
-/* A stream that ends before our cursor: its leader will fill it again, or has lost what we have
- * read. */
-Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
+/* A stream that ends before the cursor: the leader will publish the missing events again, or has
+ * lost them. */
+Test(feed_heal, a_stream_behind_the_cursor_is_compared_with_the_leader_first)
 {
     struct feed feed = feed_in('A');
     feed_looked(&feed, &behind, 1);
@@ -307,7 +307,7 @@ Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
     cr_assert(feed.state == FEED_MAKING && action.kind == FEED_MAKE_DURABLE &&
               action.sequence == 21);
     feed = feed_in('A');
-    /* it ends where we stand, and says something else there */
+    /* it ends at the cursor, with another chain */
     struct feed_info same_length = behind;
     same_length.last_sequence = same_length.last_position = 20;
     same_length.last_differs = 1;
@@ -318,10 +318,10 @@ Test(feed_heal, a_stream_behind_us_is_not_believed_before_the_leader_agrees)
     cr_expect(feed.state == FEED_FORKED && strstr(feed.reason, "lost"));
 }
 
-Test(feed_heal, a_page_that_does_not_help_is_not_asked_for_in_a_hurry)
+Test(feed_heal, a_page_that_fills_no_gap_is_retried_with_back_off)
 {
     struct feed feed = feed_in('L');
-    feed_delivered(&feed, 1, 23, 0, 1); /* the leader has lost them too */
+    feed_delivered(&feed, 1, 23, 0, 1); /* the leader has lost these events, too */
     feed_filled(&feed, 30, 1);
     feed_settled(&feed, 1, 20, 2);
     cr_assert_eq(feed.state, FEED_WAITING);
@@ -331,7 +331,7 @@ Test(feed_heal, a_page_that_does_not_help_is_not_asked_for_in_a_hurry)
     expect(&feed, 1000, FEED_ASKING, FEED_ASK);
 }
 
-Test(feed_heal, F24_what_the_loop_could_not_write_comes_again)
+Test(feed_heal, F24_events_that_the_loop_could_not_write_are_delivered_again)
 {
     struct feed feed = feed_in('P');
     feed_delivered(&feed, 1, 21, 0, 1);

@@ -117,7 +117,7 @@ static struct packet take_first(struct queue *queue)
 static void delete_durable(struct world *world)
 {
     world->is_durable = 0;
-    memset(world->pulls, 0, sizeof(world->pulls)); /* an old server does not say so */
+    memset(world->pulls, 0, sizeof(world->pulls)); /* an old server does not report it */
 }
 
 static void delete_stream(struct world *world)
@@ -265,7 +265,7 @@ static void hear(struct world *world, const struct packet *answer)
 {
     struct feed *feed = &world->feed;
     int64_t now_ms = world->now_ms, pages = 0;
-    if (answer->kind == DELIVERY) { /* as in the sender: it does not tell of which epoch it is */
+    if (answer->kind == DELIVERY) { /* as in the sender: a delivery does not name its epoch */
         feed_delivered(feed, 1, answer->position > 0 ? answer->position : 0, answer->pending,
                        now_ms);
         if (answer->position > 0)
@@ -298,7 +298,7 @@ static void hear(struct world *world, const struct packet *answer)
     }
 }
 
-/* A batch: what follows is applied (rule 3); or nothing, when the disk says no. */
+/* A batch: events that follow are applied (rule 3), or none when the disk fails. */
 static void run_loop(struct world *world)
 {
     struct feed *feed = &world->feed;
@@ -376,7 +376,7 @@ static void hurt_stream(struct world *world)
     if (span < 1)
         return;
     switch (draw(world, 5)) {
-    case 0: /* deleted; the leader will make it anew */ delete_stream(world); break;
+    case 0: /* deleted; the leader makes it anew */ delete_stream(world); break;
     case 1: world->last -= draw(world, span) / 2; break;
     case 2:
         for (int64_t n = draw(world, span); n > 1; n--)
@@ -449,7 +449,7 @@ static void walk(uint64_t seed)
             hurt(&world);
     }
     world.calm = 1;
-    world.log++; /* so that nothing foreign is the last */
+    world.log++; /* so that no foreign message is the last */
     int64_t end_ms = world.now_ms + 60000;
     while (world.now_ms < end_ms &&
            !(world.cursor == world.log && world.feed.cursor == world.log &&
@@ -465,7 +465,7 @@ static void walk(uint64_t seed)
     cr_assert_eq(world.feed.unsettled, 0);
 }
 
-Test(feed_walk, ends_at_the_end_of_the_leaders_log)
+Test(feed_walk, the_random_walk_ends_at_the_end_of_the_leaders_log)
 {
     for (uint64_t seed = 1; seed <= 300; seed++)
         walk(seed);

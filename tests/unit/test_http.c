@@ -1,5 +1,4 @@
-/* Http: the pages that are there, those that are not, and the addresses at which nobody can
- * listen. */
+/* Http: pages that exist, paths that do not, and addresses that cannot be bound. */
 #include "base/result.h"
 #include "runtime/watch/http.h"
 #include <arpa/inet.h>
@@ -57,7 +56,7 @@ static int bind_anywhere(void)
     return fd;
 }
 
-/* What the daemon answers, as far as it goes until it closes. */
+/* The answer of the daemon, up to the end of the connection. */
 static const char *ask(int port, const char *method, const char *path, const char *body)
 {
     static char text[4096];
@@ -99,7 +98,7 @@ static void skip_without_library(void)
         cr_skip("%s", failure_reason());
 }
 
-Test(http, answers_what_is_asked_for_and_nothing_else)
+Test(http, each_page_is_served_and_other_paths_are_not_found)
 {
     static const struct {
         const char *method, *path, *body, *status, *type, *text;
@@ -126,7 +125,7 @@ Test(http, answers_what_is_asked_for_and_nothing_else)
     cr_expect(strstr(head, " 200 ") && !strstr(head, "all is well"), "%s", head);
 }
 
-Test(http, an_address_that_cannot_be_had_is_named)
+Test(http, an_address_that_cannot_be_bound_is_named)
 {
     static char long_host[400];
     memset(long_host, 'a', 300);

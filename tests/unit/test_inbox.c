@@ -1,4 +1,4 @@
-/* Inbox: the bound on requests, the order, and how a taker is woken. */
+/* Inbox: the limit on requests, the order of items, and how a taker is woken. */
 #include "base/clock.h"
 #include "runtime/request/inbox.h"
 #include <criterion/criterion.h>
@@ -24,7 +24,7 @@ static int push(enum item_kind kind)
     return r;
 }
 
-Test(inbox, requests_are_bounded_and_events_always_find_a_place)
+Test(inbox, requests_are_bounded_and_events_are_not)
 {
     for (int i = 0; i < 3; i++)
         cr_assert_eq(push(ITEM_COMMAND), 0);
@@ -41,7 +41,7 @@ Test(inbox, requests_are_bounded_and_events_always_find_a_place)
     cr_assert_eq(push(ITEM_COMMAND), 0, "there is room again");
 }
 
-Test(inbox, what_is_put_back_comes_first_and_in_its_order)
+Test(inbox, items_that_are_put_back_come_first_in_their_order)
 {
     for (int before = 0; before < 2; before++) { /* into an empty one, and before another */
         struct item *items[5], *first = item_new(ITEM_EVENT), *second = item_new(ITEM_EVENT);
@@ -59,7 +59,7 @@ Test(inbox, what_is_put_back_comes_first_and_in_its_order)
     }
 }
 
-Test(inbox, a_closed_inbox_gives_what_it_has_and_takes_no_request)
+Test(inbox, a_closed_inbox_gives_its_items_and_takes_no_request)
 {
     struct item *items[4];
     push(ITEM_COMMAND);
@@ -73,7 +73,7 @@ Test(inbox, a_closed_inbox_gives_what_it_has_and_takes_no_request)
                  "closed and empty: it does not wait");
 }
 
-Test(inbox, a_taker_returns_in_time_or_when_it_is_woken)
+Test(inbox, a_taker_returns_at_the_timeout_or_when_it_is_woken)
 {
     struct item *items[1];
     cr_assert_eq(inbox_take(&inbox, items, 1, clock_monotonic_ms() + 20), 0);
@@ -88,7 +88,7 @@ static void *push_later(void *count)
     return NULL;
 }
 
-Test(inbox, many_push_and_one_takes)
+Test(inbox, many_threads_push_and_one_takes)
 {
     int count = 5000, taken = 0;
     pthread_t threads[4];

@@ -1,4 +1,4 @@
-/* JetStream without a server: the requests that are made for it, and the replies that are read. */
+/* JetStream without a server: the requests that are made, and the replies that are parsed. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "base/result.h"
@@ -96,7 +96,7 @@ static int bad_stream_subject(struct js_request *r)
     return js_stream_create(r, &(struct js_stream_config){ .name = "A", .subject = "" });
 }
 
-Test(jetstream, requests_are_what_the_server_takes)
+Test(jetstream, requests_have_the_form_that_the_server_expects)
 {
     static const struct {
         int (*make)(struct js_request *);
@@ -160,7 +160,7 @@ Test(jetstream, requests_are_what_the_server_takes)
 
 /* ---- Replies -------------------------------------------------------------------------------- */
 
-Test(jetstream, acknowledgements_of_publishes)
+Test(jetstream, an_acknowledgement_is_parsed)
 {
     static const struct {
         const char *text;
@@ -216,7 +216,7 @@ static const char stream_reply[] =
     "\"num_deleted\":2,\"num_subjects\":1,"
     "\"consumer_count\":0},\"cluster\":{\"leader\":\"x\"},\"ts\":\"2026-11-23T05:40:00Z\"}";
 
-Test(jetstream, a_stream_tells_its_state)
+Test(jetstream, the_state_of_a_stream_is_parsed)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stream_state state;
@@ -249,7 +249,7 @@ Test(jetstream, a_stream_tells_its_state)
                      others[i].result, "case %zu", i);
 }
 
-Test(jetstream, a_consumer_tells_its_state)
+Test(jetstream, the_state_of_a_consumer_is_parsed)
 {
     static const char reply[] =
         "{\"type\":\"io.nats.jetstream.api.v1.consumer_info_response\",\"stream_name\":\"ORDER\","
@@ -295,7 +295,7 @@ Test(jetstream, a_consumer_tells_its_state)
     cr_expect_eq(error.error_code, JS_ERR_STREAM_NOT_FOUND);
 }
 
-Test(jetstream, a_stored_message)
+Test(jetstream, a_stored_message_is_parsed)
 {
     static const struct {
         const char *text;
@@ -343,7 +343,7 @@ Test(jetstream, a_stored_message)
     }
 }
 
-Test(jetstream, delivery_subjects_in_both_forms)
+Test(jetstream, delivery_subjects_are_parsed_in_both_forms)
 {
     static const struct {
         const char *reply;

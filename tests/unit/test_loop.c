@@ -1,6 +1,5 @@
-/* Loop: one transaction for many items, keys that are answered once, others' events in order, and
- * what happens when an event cannot be applied or the disk says no. A service of two tables stands
- * in for the shipped ones. */
+/* Loop: one transaction for many items, idempotency keys, events of others in order, and what
+ * happens when an event cannot be applied or the disk fails. With a service that has two tables. */
 #include "base/clock.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/run_item.h"
@@ -36,19 +35,19 @@ static int add(struct journey *j, const void *request)
         return journey_refuse(j, REFUSED_UNLISTED, "unlisted");
     if (strcmp(wanted->sku, "unsaid") == 0)
         return REFUSED_UNLISTED;
-    if (strcmp(wanted->sku, "passed-on") == 0) /* what a finder said */
+    if (strcmp(wanted->sku, "passed-on") == 0) /* the result of a finder, passed on */
         return NOT_FOUND;
     /* an event that only another service may emit */
     if (strcmp(wanted->sku, "foreign") == 0)
         return trace(journey_emit(j, &account_closed_schema, "x",
                                   &(struct account_closed){ .account_id = "x" }));
-    if (strcmp(wanted->sku, "follower") == 0) /* of an event that is not there */
+    if (strcmp(wanted->sku, "follower") == 0) /* of an event that does not exist */
         return trace(journey_follow(j, 99));
     struct product_added added = {
         .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
     };
     int r = journey_emit(j, &product_added_schema, wanted->sku, &added);
-    /* refuses after it has emitted: nothing may stay */
+    /* refuses after an emission, of which nothing may stay */
     if (r == 0 && strcmp(wanted->sku, "late") == 0)
         return journey_refuse(j, REFUSED_CONFLICT, "late");
     return trace(r);
@@ -68,7 +67,7 @@ static int apply_added(struct db *db, const struct event *event)
         db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
 }
 
-/* What another version of the program makes of the same event. */
+/* How another version of the program applies the same event. */
 static int apply_added_with_note(struct db *db, const struct event *event)
 {
     const struct product_added *added = event->value;
@@ -194,18 +193,18 @@ static void answers(const char *sku, const char *key, enum item_outcome outcome,
     batch_free(batch);
 }
 
-Test(loop, a_service_refuses_in_its_own_words)
+Test(loop, a_refusal_is_looked_up_in_the_service_table)
 {
     answers("tired", "k1", OUTCOME_REFUSED, "tired");
     is_rested = 1;
-    /* that said something of the moment: it is not kept */
+    /* a transient refusal is not kept */
     answers("tired", "k1", OUTCOME_DONE, "{\"sku\":\"tired\",\"position\":1}");
-    /* what its table does not have */
+    /* refusals that the table does not have */
     answers("unlisted", "k2", OUTCOME_REFUSED, "internal");
     answers("unsaid", "k3", OUTCOME_REFUSED, "internal");
     answers("passed-on", NULL, OUTCOME_REFUSED, "not_found");
     answers("never", "k4", OUTCOME_REFUSED, "out_of_stock");
-    db_script(db, "UPDATE refusals SET refusal = 77"); /* as another version has it */
+    db_script(db, "UPDATE refusals SET refusal = 77"); /* as another version wrote it */
     answers("never", "k4", OUTCOME_REFUSED, "internal");
     answers("a", "k4", OUTCOME_REFUSED, "conflict");
 }
@@ -226,7 +225,7 @@ Test(loop, a_key_is_answered_once)
               rows("SELECT count(*) FROM products") == 2);
 }
 
-Test(loop, a_journey_that_does_what_it_may_not_fails_alone_and_leaves_nothing)
+Test(loop, a_journey_that_breaks_the_rules_fails_alone_and_leaves_nothing)
 {
     answers("foreign", "k1", OUTCOME_REFUSED, "internal");
     answers("follower", "k2", OUTCOME_REFUSED, "internal");
@@ -237,7 +236,7 @@ Test(loop, a_journey_that_does_what_it_may_not_fails_alone_and_leaves_nothing)
     answers("foreign", "k1", OUTCOME_REFUSED, "internal");
 }
 
-Test(loop, many_items_share_a_commit_and_none_disturbs_another)
+Test(loop, many_items_share_a_commit_and_one_that_fails_does_not_disturb_the_others)
 {
     struct item *items[100];
     for (int i = 0; i < 100; i++) {
@@ -302,7 +301,7 @@ static enum item_outcome run_other(int64_t position, const char *entity, const c
     return outcome;
 }
 
-Test(loop, others_events_are_taken_in_order_and_once)
+Test(loop, events_of_others_are_applied_once_in_order)
 {
     cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
     cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_REPEAT);
@@ -318,7 +317,7 @@ Test(loop, others_events_are_taken_in_order_and_once)
               rows("SELECT count(*) FROM reactions") == 2);
 }
 
-Test(loop, a_reaction_happens_once_even_when_the_cursor_has_forgotten)
+Test(loop, a_reaction_happens_once_even_with_an_older_cursor)
 {
     run_other(1, "e1", "{}");
     /* a projection that is folded anew */
@@ -329,11 +328,11 @@ Test(loop, a_reaction_happens_once_even_when_the_cursor_has_forgotten)
               rows("SELECT count(*) FROM event_log") == 1);
 }
 
-Test(loop, what_cannot_be_applied_is_parked_with_what_follows_of_its_entity)
+Test(loop, an_event_that_cannot_be_applied_is_parked_with_later_events_of_its_entity)
 {
     cr_assert_eq(run_other(1, "e1", "bad"), OUTCOME_PARKED); /* does not fit its schema */
     cr_assert_eq(run_other(2, "e2", "{}"), OUTCOME_DONE);    /* another entity flows on */
-    cr_assert_eq(run_other(3, "e1", "{}"), OUTCOME_PARKED);  /* behind the first */
+    cr_assert_eq(run_other(3, "e1", "{}"), OUTCOME_PARKED);  /* behind the first of its entity */
     db_script(db, "INSERT INTO closed VALUES ('x', 4)");
     /* breaks a constraint; its reaction does not happen either */
     cr_assert_eq(run_other(4, "e3", "{}"), OUTCOME_PARKED);
@@ -353,13 +352,13 @@ static enum item_outcome redrive(int64_t position, const char *entity, const cha
     return outcome;
 }
 
-Test(loop, a_redriven_event_is_applied_and_reacted_to_once_and_in_its_entitys_order)
+Test(loop, a_redriven_event_is_applied_once_in_the_order_of_its_entity)
 {
     run_other(1, "e1", "bad");
     run_other(2, "e1", "{}");
     run_other(3, "e2", "{}");
-    cr_assert_eq(redrive(2, "e1", "{}"), OUTCOME_PARKED); /* the first stands before it */
-    /* it is no better than it was */
+    cr_assert_eq(redrive(2, "e1", "{}"), OUTCOME_PARKED); /* the first event is still parked */
+    /* it still does not fit its schema */
     cr_assert_eq(redrive(1, "e1", "bad"), OUTCOME_PARKED);
     cr_assert(loop.at.parked_count == 2 && rows("SELECT count(*) FROM event_log") == 1);
     static const struct {
@@ -384,7 +383,7 @@ Test(loop, a_redriven_event_is_applied_and_reacted_to_once_and_in_its_entitys_or
 
 /* ---- Catching up on ourselves --------------------------------------------------------------- */
 
-Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
+Test(loop, a_lost_database_is_folded_from_its_own_stream_without_reactions)
 {
     answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
     run_other(1, "e1", "{}");
@@ -413,11 +412,11 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
     cr_assert(items[0]->outcome == OUTCOME_DONE && items[1]->outcome == OUTCOME_DONE &&
               batch->events == NULL);
     batch_free(batch);
-    /* for a next life, should this one end now */
+    /* for the next start, if this process ends now */
     cr_assert(rows("SELECT value FROM meta WHERE name = 'stream_position'") == 2);
     cr_assert(rows("SELECT count(*) FROM event_log") == 2 &&
               rows("SELECT count(*) FROM products") == 1);
-    /* its projection comes back; it has reacted before */
+    /* the projection is folded again; the reaction happened before */
     cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
     cr_assert(rows("SELECT count(*) FROM event_log") == 2 &&
               rows("SELECT count(*) FROM closed") == 1);
@@ -426,7 +425,7 @@ Test(loop, a_lost_database_is_folded_from_its_own_events_without_reacting)
 
 /* ---- Another version of the tables ---------------------------------------------------------- */
 
-Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
+Test(loop, another_tables_version_folds_the_tables_anew_without_reactions)
 {
     answers("a", "k1", OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
     run_other(1, "e1", "{}");
@@ -449,7 +448,7 @@ Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
     cr_assert(loop.at.head.position == 2 && rows("SELECT count(*) FROM reactions") == 1);
     cr_assert(loop.at.cursors[0].position == 0 && loop.at.parked_count == 0 &&
               rows("SELECT count(*) FROM closed") == 0);
-    /* the projection comes back, and its reaction stays one */
+    /* the projection is folded again, without a second reaction */
     cr_assert_eq(run_other(1, "e1", "{}"), OUTCOME_DONE);
     cr_assert(rows("SELECT count(*) FROM closed") == 1 &&
               rows("SELECT count(*) FROM event_log") == 2);
@@ -461,7 +460,7 @@ Test(loop, another_tables_version_folds_the_tables_anew_without_reacting)
 
 /* ---- When the disk says no ------------------------------------------------------------------ */
 
-Test(loop, a_batch_that_cannot_be_written_leaves_nothing_and_says_so)
+Test(loop, a_batch_that_cannot_be_written_leaves_nothing)
 {
     answers("a", NULL, OUTCOME_DONE, "{\"sku\":\"a\",\"position\":1}");
     int64_t pages = rows("PRAGMA page_count");

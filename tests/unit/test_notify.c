@@ -1,5 +1,5 @@
-/* Notify: what arrives at the supervisor's socket, a file or an abstract one, and what does no
- * harm. */
+/* Notify: what arrives at the supervisor's socket, a file or an abstract one, and that nothing
+ * happens without one. */
 #include "base/notify.h"
 #include <criterion/criterion.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ static void expect(int fd, const char *wanted)
     cr_assert_str_eq(text, wanted);
 }
 
-Test(notify, arrives_at_a_file_and_at_an_abstract_socket)
+Test(notify, messages_arrive_at_a_file_and_at_an_abstract_socket)
 {
     char file[64], abstract[64];
     snprintf(file, sizeof(file), "/tmp/notify-%d", (int)getpid());
@@ -47,7 +47,7 @@ Test(notify, arrives_at_a_file_and_at_an_abstract_socket)
     close(fd);
 }
 
-Test(notify, does_no_harm_where_nobody_listens)
+Test(notify, without_a_supervisor_nothing_happens)
 {
     static char too_long[300];
     memset(too_long, 'a', sizeof(too_long) - 1);
@@ -60,7 +60,7 @@ Test(notify, does_no_harm_where_nobody_listens)
     }
 }
 
-Test(notify, the_watchdog_is_for_one_process)
+Test(notify, the_watchdog_interval_is_for_one_process)
 {
     char pid[32];
     snprintf(pid, sizeof(pid), "%d", (int)getpid());

@@ -1,7 +1,6 @@
-/* Rebuild while a service serves: rows that are missing, that nobody wrote, or that say something
- * else are found, told and put right, whichever log they come from, while commands and others'
- * events go on. A service of three tables stands in for the shipped ones, and an array for the
- * other's leader. */
+/* Rebuild while a service serves: rows that are missing, extra or changed are found, reported and
+ * repaired, in tables of the own log and of another's, while commands and events of others go on.
+ * With a service that has three tables, and an array as the log of the other leader. */
 #include "base/clock.h"
 #include "runtime/repair/rebuild.h"
 #include "runtime/writer/run_item.h"
@@ -41,7 +40,7 @@ static int fetch(void *context, const struct source *source, int64_t after_posit
     return 0;
 }
 
-/* What happens before each turn, as it might while a rebuild waits for the writer. */
+/* What happens before each turn of the writer, while a rebuild waits for the writer. */
 static void (*meanwhile)(void);
 static int holds, releases;
 
@@ -123,7 +122,7 @@ static const char *kept(const char *text)
     return arena_copy(&others_arena, text, strlen(text));
 }
 
-/* The leader says it, and has it in its log. */
+/* The leader emits an event: it is in the leader's log. */
 static struct event other_says(const char *entity, const char *data)
 {
     static struct digest chain;
@@ -157,7 +156,7 @@ static struct event other_says(const char *entity, const char *data)
 
 #define ACCOUNT "{\"account_id\":\"acc_019abc12-3456-7def-8123-456789abcdef\"}"
 
-/* And we read it. */
+/* The event is applied here, too. */
 static void other_closes(const char *entity, const char *data, enum item_outcome outcome)
 {
     struct item *item = item_new(ITEM_EVENT);
@@ -222,7 +221,7 @@ static void plant(const char *sql)
 
 /* ---- The tests ------------------------------------------------------------------------------- */
 
-Test(rebuild, tables_that_are_right_are_found_so_and_not_written)
+Test(rebuild, correct_tables_are_reported_and_not_written)
 {
     add_products(0, 1100); /* more than a slice */
     for (int i = 0; i < 8; i++)
@@ -233,12 +232,12 @@ Test(rebuild, tables_that_are_right_are_found_so_and_not_written)
     cr_assert_eq(number(db, "SELECT total_changes()"), changes);
 }
 
-Test(rebuild, missing_extra_and_changed_rows_are_told_and_put_right)
+Test(rebuild, missing_extra_and_changed_rows_are_reported_and_repaired)
 {
     add_products(0, 10);
     for (int i = 0; i < 5; i++)
         other_closes("e", ACCOUNT, OUTCOME_DONE);
-    /* The two notes are unique, and each stands in the other's way. */
+    /* The two notes are unique, and each has the value that the other should have. */
     plant("DELETE FROM products WHERE sku IN ('s0003', 's0004', 's0005'); INSERT INTO products "
           "VALUES ('ghost', 9, 'a');"
           "UPDATE products SET stock = 7 WHERE sku = 's0001'; UPDATE products SET note = 'b' WHERE "
@@ -259,7 +258,7 @@ Test(rebuild, missing_extra_and_changed_rows_are_told_and_put_right)
     finds(0);
 }
 
-Test(rebuild, a_row_differs_also_where_its_collation_says_that_it_does_not)
+Test(rebuild, rows_that_only_the_collation_takes_for_equal_differ)
 {
     add_products(0, 3);
     folds();
@@ -273,7 +272,7 @@ Test(rebuild, a_row_differs_also_where_its_collation_says_that_it_does_not)
     cr_assert_eq(number(db, "SELECT count(*) FROM products WHERE note = 'ABC' COLLATE BINARY"), 1);
 }
 
-Test(rebuild, commands_and_others_events_go_on_in_the_middle)
+Test(rebuild, commands_and_events_of_others_go_on_during_a_rebuild)
 {
     add_products(0, 10);
     other_closes("e", ACCOUNT, OUTCOME_DONE);
@@ -291,7 +290,7 @@ Test(rebuild, commands_and_others_events_go_on_in_the_middle)
     cr_assert(rebuild.events == 27);
 }
 
-Test(rebuild, what_was_wrong_and_spread_before_the_swap_is_found_by_the_next_comparison)
+Test(rebuild, an_error_that_spreads_before_the_swap_is_found_by_the_next_comparison)
 {
     add_products(0, 3);
     plant("DELETE FROM totals");
@@ -300,7 +299,7 @@ Test(rebuild, what_was_wrong_and_spread_before_the_swap_is_found_by_the_next_com
     add_product("late"); /* makes a total of 1, where 4 is right */
     swaps();
     cr_assert_eq(number(db, "SELECT stock FROM totals"), 4);
-    /* what differs after a swap is found as well */
+    /* rows that differ after a swap are found, too */
     plant("UPDATE products SET stock = 5 WHERE sku = 'late'");
     finds(1);
     swaps();
@@ -312,7 +311,7 @@ static void another_product(void)
     add_products(100 + holds, 1);
 }
 
-Test(rebuild, it_compares_again_until_nothing_differs)
+Test(rebuild, it_compares_until_nothing_differs)
 {
     add_products(0, 3);
     plant("DELETE FROM totals; UPDATE products SET stock = 7 WHERE sku = 's0001'");
@@ -329,7 +328,7 @@ static void spreads(void)
         plant("UPDATE closed SET position = 9");
 }
 
-Test(rebuild, what_spread_between_comparing_and_swapping_is_put_right_too)
+Test(rebuild, an_error_that_spreads_between_comparison_and_swap_is_repaired)
 {
     add_products(0, 3);
     other_closes("e", ACCOUNT, OUTCOME_DONE);
@@ -346,7 +345,7 @@ static void somebody_writes(void)
     plant("UPDATE closed SET position = position + 10");
 }
 
-Test(rebuild, who_writes_again_and_again_is_told)
+Test(rebuild, a_foreign_writer_is_reported_after_the_last_swap)
 {
     other_closes("e", ACCOUNT, OUTCOME_DONE);
     somebody_writes();
@@ -361,7 +360,7 @@ static void leader_goes(void)
     leader_is_away = 1;
 }
 
-Test(rebuild, a_leader_that_goes_while_cursors_rest_is_named_and_they_rest_no_longer)
+Test(rebuild, a_leader_lost_during_the_swap_is_named_and_the_cursors_go_on)
 {
     add_products(0, 1);
     plant("UPDATE products SET stock = 7");
@@ -371,7 +370,7 @@ Test(rebuild, a_leader_that_goes_while_cursors_rest_is_named_and_they_rest_no_lo
     cr_assert_eq(number(db, "SELECT stock FROM products"), 7);
 }
 
-Test(rebuild, the_swap_waits_for_cursors_at_rest)
+Test(rebuild, the_swap_waits_until_the_cursors_rest)
 {
     add_products(0, 3);
     other_closes("e", ACCOUNT, OUTCOME_DONE);
@@ -389,7 +388,7 @@ Test(rebuild, the_swap_waits_for_cursors_at_rest)
 Test(rebuild, a_parked_event_stays_parked)
 {
     other_closes("e1", "{}", OUTCOME_PARKED);
-    /* behind it, though it could be applied */
+    /* parked behind it, though it could be applied */
     other_closes("e1", ACCOUNT, OUTCOME_PARKED);
     other_closes("e2", ACCOUNT, OUTCOME_DONE);
     finds(0);
@@ -400,7 +399,7 @@ Test(rebuild, a_parked_event_stays_parked)
               number(db, "SELECT count(*) FROM parked") == 2);
 }
 
-Test(rebuild, a_leader_that_is_away_is_named_and_nothing_is_changed)
+Test(rebuild, an_unreachable_leader_is_named_and_nothing_is_changed)
 {
     add_products(0, 3);
     plant("UPDATE products SET stock = 7");
@@ -427,13 +426,13 @@ Test(rebuild, a_leader_with_another_log_is_named)
     rebuild = (struct rebuild){
         .service = &service, .served_path = path, .fetch = fetch, .key_limit = 2
     };
-    others_count = 0; /* it has lost all */
+    others_count = 0; /* the leader has lost its log */
     cr_assert(rebuild_open(&rebuild) == 0);
     cr_assert_eq(rebuild_catch_up(&rebuild), FOLD_DIFFERENT);
     cr_assert(strstr(rebuild.why, "OTHER: position 1"), "%s", rebuild.why);
 }
 
-Test(rebuild, an_own_event_that_the_tables_do_not_take_is_named)
+Test(rebuild, an_own_event_that_cannot_be_applied_is_named)
 {
     add_products(0, 5);
     static struct event_type broken[] = {
@@ -451,7 +450,7 @@ Test(rebuild, an_own_event_that_the_tables_do_not_take_is_named)
     cr_assert(strstr(rebuild.why, "TEST: position 4 cannot be applied"), "%s", rebuild.why);
 }
 
-Test(rebuild, it_stops_when_it_is_told_to_and_leaves_no_file)
+Test(rebuild, a_stop_ends_it_and_leaves_no_file)
 {
     add_products(0, 10);
     atomic_store(&stopping, 1);
@@ -464,7 +463,7 @@ Test(rebuild, it_stops_when_it_is_told_to_and_leaves_no_file)
     cr_assert_neq(access(scratch, F_OK), 0);
 }
 
-Test(rebuild, what_a_life_before_left_behind_is_not_believed)
+Test(rebuild, a_scratch_file_of_an_earlier_run_is_ignored)
 {
     char leftover[128];
     add_products(0, 2);

@@ -1,5 +1,5 @@
-/* Relay: where every input leads from every state, what a look at the stream leads to, as tables,
- * and the bounds of waiting and publishing. How it heals, step by step: test_relay_heal.c; random
+/* Relay: where every input leads from every state, and what a look at the stream leads to, as
+ * tables; and the bounds of waiting and publishing. Repairs step by step: test_relay_heal.c; random
  * walks: test_relay_walk.c. */
 #include "runtime/sync/relay.h"
 #include <criterion/criterion.h>
@@ -67,7 +67,7 @@ static void put_in(struct relay *relay, enum input input, int64_t now_ms)
     }
 }
 
-/* A relay with 30 events, brought there in the way that leads there. */
+/* A relay with 30 events, brought to a state by the inputs that lead there. */
 static struct relay relay_in(char state)
 {
     struct relay relay;
@@ -88,7 +88,7 @@ static struct relay relay_in(char state)
     return relay;
 }
 
-Test(relay, goes_from_every_state_where_the_table_says)
+Test(relay, every_input_leads_from_every_state_where_the_table_says)
 {
     static const char letters[] = "OAMRPWF"; /* in the order of enum relay_state */
     static const struct {
@@ -119,7 +119,7 @@ Test(relay, goes_from_every_state_where_the_table_says)
         }
 }
 
-Test(relay, names_its_states)
+Test(relay, each_state_has_a_name)
 {
     for (int state = RELAY_OFFLINE; state <= RELAY_FORKED; state++)
         cr_expect(strlen(relay_state_name((enum relay_state)state)) > 0);
@@ -128,11 +128,12 @@ Test(relay, names_its_states)
 /* ---- What it makes of a stream -------------------------------------------------------------- */
 
 #define GONE(first, last) .exists = 1, .first_sequence = (first), .last_sequence = (last)
-/* What is left of it: from `first` to `last`, so many messages, the newest one our event `at`. */
+/* What is left of the stream: from `first` to `last`, so many messages, the newest our event
+ * `at`. */
 #define TAIL(first, last, count, at) \
     OURS, .first_sequence = (first), .last_sequence = (last), .messages = (count), .position = (at)
 
-/* A relay with so many events looks at the stream, and finds this. */
+/* A relay with so many events finds this tail of the stream. */
 static void look(const char *what, int64_t head, const struct relay_tail *tail,
                  enum relay_state state, const struct relay_action *wanted)
 {
@@ -276,7 +277,7 @@ static struct relay relay_asking(int64_t head)
     return relay;
 }
 
-Test(relay, a_refusal_makes_the_rest_in_flight_worthless)
+Test(relay, a_refusal_discards_the_rest_in_flight)
 {
     struct relay relay = relay_asking(10);
     relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 0);
@@ -284,12 +285,12 @@ Test(relay, a_refusal_makes_the_rest_in_flight_worthless)
     cr_assert(publish.kind == RELAY_PUBLISH && publish.first == 1 && publish.last == 10);
     relay_acked(&relay, publish.epoch, 4, 1);
     relay_refused(&relay, publish.epoch, "wrong last sequence", 2);
-    relay_acked(&relay, publish.epoch, 9, 3); /* of the old epoch: it says nothing any more */
+    relay_acked(&relay, publish.epoch, 9, 3); /* of the old epoch: it is ignored */
     cr_assert(relay.state == RELAY_WAITING && relay.published == 4);
     cr_assert_eq(relay_next(&relay, relay_due_ms(&relay)).kind, RELAY_ASK);
 }
 
-Test(relay, silence_is_noticed_and_waits_grow)
+Test(relay, silence_is_noticed_and_retries_back_off)
 {
     struct relay relay = relay_asking(3);
     int64_t now = 0, waited = 0;

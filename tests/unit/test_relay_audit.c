@@ -1,5 +1,6 @@
-/* The relay's audit of the middle of the stream, and a server that disagrees with itself
- * (FAULTS.md, row 15: damage in the files of the server, that its counts do not show). */
+/* The relay's audit, which reads the stream part by part, and a server that contradicts itself
+ * (docs/FAULTS-COVERED.md, row 15: damage in the files of the server that its counts do not
+ * show). */
 #include <criterion/criterion.h>
 #include "runtime/sync/relay.h"
 
@@ -91,7 +92,7 @@ Test(relay_audit, knows_where_an_event_belongs)
     cr_expect(low == 17 && high == 20);
 }
 
-/* Publishes the one event that follows, `times` times, and is told that another sequence was
+/* Publishes the next event `times` times, each time refused because another sequence was
  * expected. */
 static int64_t denied(struct relay *relay, const struct relay_tail *tail, int times, int64_t now_ms)
 {
@@ -105,13 +106,13 @@ static int64_t denied(struct relay *relay, const struct relay_tail *tail, int ti
     return now_ms + 1000;
 }
 
-Test(relay_audit, F15_a_server_of_two_minds_gets_a_new_stream)
+Test(relay_audit, F15_a_server_that_contradicts_itself_gets_a_new_stream)
 {
     static const struct relay_tail equal_31 = { HEALTHY(31) };
     struct relay relay;
     relay_init(&relay, &config, 40);
     relay_connected(&relay, 0);
-    /* the first of these was a whole window: it does not count */
+    /* the first refusal was of a whole window, and does not count */
     int64_t now_ms = denied(&relay, &equal_30, 4, 0);
     cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
     relay_looked(&relay, &equal_31, now_ms); /* one was on its way: the stream moves */

@@ -1,5 +1,5 @@
-/* The relay's ways to heal: each way of FAULTS.md (its number in the name) step by step, as a table
- * of what happens and what it says. */
+/* Relay, repairs: the faults of docs/FAULTS-COVERED.md (the number is in the name of the test),
+ * step by step, each as a table of inputs and the expected state and action. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "runtime/sync/relay.h"
@@ -119,7 +119,7 @@ Test(relay_heal, publishes_in_order_a_group_at_a_time)
     cr_expect(relay.published == 25 && relay.head == 26 && relay.republished == 0);
 }
 
-Test(relay_heal, F14_stream_deleted_under_it)
+Test(relay_heal, F14_a_deleted_stream_is_made_anew)
 {
     struct relay relay = run_steps(
         30, (const struct step[]){
@@ -141,7 +141,7 @@ Test(relay_heal, F14_stream_deleted_under_it)
     cr_expect(relay.refusals == 1 && relay.republished == 11 && relay.remade == 0);
 }
 
-Test(relay_heal, F14_stream_purged_is_made_anew)
+Test(relay_heal, F14_a_purged_stream_is_made_anew)
 {
     static const struct relay_tail purged = { .exists = 1,
                                               .first_sequence = 31,
@@ -161,8 +161,8 @@ Test(relay_heal, F14_stream_purged_is_made_anew)
     cr_expect_eq(relay.remade, 1);
 }
 
-/* Our database is older than the stream, and the stream goes before it was read: what is gone from
- * both is never made up for in silence, in this life and in the next. */
+/* The database is older than the stream, and the stream is lost before it was read: events that are
+ * gone from both are never replaced silently, not after a restart either. */
 Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
 {
     static const struct step step[] = {
@@ -214,7 +214,7 @@ Test(relay_heal, F15_the_audit_finds_a_hole)
     cr_expect_eq(relay.remade, 1);
 }
 
-Test(relay_heal, the_audit_is_not_fooled_by_what_happens_meanwhile)
+Test(relay_heal, the_audit_allows_for_events_that_are_published_meanwhile)
 {
     static const struct relay_tail intruder = { OURS, .first_sequence = 1, .last_sequence = 32,
                                                 .messages = 32, .position = 30 };
@@ -231,7 +231,7 @@ Test(relay_heal, the_audit_is_not_fooled_by_what_happens_meanwhile)
                       { 0 } });
 }
 
-Test(relay_heal, F11_lost_tail_after_a_reconnect)
+Test(relay_heal, F11_a_lost_tail_is_published_again_after_a_reconnect)
 {
     struct relay relay = run_steps(
         30,
@@ -249,16 +249,16 @@ Test(relay_heal, F11_lost_tail_after_a_reconnect)
     cr_expect_eq(relay.republished, 10);
 }
 
-Test(relay_heal, F18_a_full_stream_costs_one_message_a_try_and_the_wait_grows)
+Test(relay_heal, F18_a_full_stream_is_retried_with_one_message_and_back_off)
 {
-    struct relay relay =
-        run_steps(30, (const struct step[]){
-                          ASKS,
-                          { "tail", 1, .tail = &equal_20, .state = RELAY_PUBLISHING,
-                            .kind = RELAY_PUBLISH, .first = 21, .last = 30, .sequence = 20 },
-                          { "refused", 2, .state = RELAY_WAITING },
-                          { "old refusal", 2, .state = RELAY_WAITING }, /* of the nine behind it */
-                          { 0 } });
+    struct relay relay = run_steps(
+        30, (const struct step[]){
+                ASKS,
+                { "tail", 1, .tail = &equal_20, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                  .first = 21, .last = 30, .sequence = 20 },
+                { "refused", 2, .state = RELAY_WAITING },
+                { "old refusal", 2, .state = RELAY_WAITING }, /* of the nine messages behind it */
+                { 0 } });
     int64_t now_ms = 2, longest_ms = 0;
     for (int i = 0; i < 8; i++) {
         int64_t due_ms = relay_due_ms(&relay);
@@ -274,7 +274,7 @@ Test(relay_heal, F18_a_full_stream_costs_one_message_a_try_and_the_wait_grows)
     }
     cr_expect_eq(relay.refusals, 9);
     cr_expect_geq(longest_ms, config.backoff_max_ms / 2);
-    now_ms = relay_due_ms(&relay); /* and then it is enlarged */
+    now_ms = relay_due_ms(&relay); /* then the stream is enlarged */
     relay_next(&relay, now_ms);
     relay_looked(&relay, &equal_20, now_ms);
     relay_next(&relay, now_ms);
@@ -284,7 +284,7 @@ Test(relay_heal, F18_a_full_stream_costs_one_message_a_try_and_the_wait_grows)
     cr_expect_eq(relay.backoff.next_ms, config.backoff_min_ms);
 }
 
-Test(relay_heal, F35_a_paused_server_says_nothing_and_has_stored_all)
+Test(relay_heal, F35_a_paused_server_answers_nothing_and_has_stored_all)
 {
     struct relay relay = run_steps(
         30,
@@ -302,7 +302,7 @@ Test(relay_heal, F35_a_paused_server_says_nothing_and_has_stored_all)
     cr_expect(relay.published == 30 && relay.republished == 0);
 }
 
-Test(relay_heal, F28_an_old_database_catches_up_on_itself_piece_by_piece)
+Test(relay_heal, F28_an_old_database_replays_its_own_stream_piece_by_piece)
 {
     struct relay relay = run_steps(
         30,
@@ -322,7 +322,7 @@ Test(relay_heal, F28_an_old_database_catches_up_on_itself_piece_by_piece)
     cr_expect_eq(relay.head, 50);
 }
 
-Test(relay_heal, F29_a_fork_stays_until_a_person_says_that_the_log_is_right)
+Test(relay_heal, F29_a_fork_stays_until_an_operator_keeps_the_log)
 {
     struct relay relay = run_steps(
         30, (const struct step[]){

@@ -159,7 +159,7 @@ static void store(struct world *world, const struct packet *request)
         put(world, &world->in, answer);
 }
 
-/* Reads a piece of the stream into the log, as the loop does: only what follows. */
+/* Reads a piece of the stream into the log, as the loop does: only events that follow. */
 static void recover(struct world *world, const struct packet *request, struct packet *answer)
 {
     const struct stream *stream = &world->stream;
@@ -278,7 +278,7 @@ static void disconnect(struct world *world, int64_t for_ms)
 {
     if (!world->connected)
         return;
-    /* what the server had read already */
+    /* what the server had received already */
     for (int64_t n = draw(world, world->out.count + 1); n > 0; n--) {
         struct packet request = take_first(&world->out);
         serve(world, &request);
@@ -289,7 +289,8 @@ static void disconnect(struct world *world, int64_t for_ms)
     relay_disconnected(&world->relay);
 }
 
-/* An older copy of the database, and a new process. Only while the stream has what it lost. */
+/* An older copy of the database, and a new process. Only while the stream has the events that the
+ * copy lacks. */
 static void restore(struct world *world)
 {
     const struct stream *stream = &world->stream;
@@ -341,7 +342,7 @@ static void hurt(struct world *world)
         world->paused_until_ms = world->now_ms + draw(world, 2000);
     } else if (one_in(world, 4)) {
         restore(world);
-    } else if (world->head == world->newest) { /* else both would lose it: another test's matter */
+    } else if (world->head == world->newest) { /* if both lost it: covered by another test */
         hurt_stream(world, &world->stream);
     }
 }
@@ -427,7 +428,7 @@ static void walk(uint64_t seed)
               (unsigned long long)seed);
 }
 
-Test(relay_walk, ends_with_the_stream_equal_to_the_log)
+Test(relay_walk, the_random_walk_ends_with_the_stream_equal_to_the_log)
 {
     for (uint64_t seed = 1; seed <= 600; seed++)
         walk(seed);

@@ -1,4 +1,4 @@
-/* Service table: what a service's table of contents must not say is named at the start. */
+/* Service table: faults in the table of a service are named at the start. */
 #include "base/result.h"
 #include "runtime/core/service_table.h"
 #include "work.h"
@@ -62,13 +62,13 @@ static const struct query_type queries[] = {
     { 0 },
 };
 static const struct refusal_type refusals[] = {
-    { REFUSED_OWN, "tired", 503, 1 },
+    { REFUSED_OWN,     "tired",   503, 1 },
     { REFUSED_OWN + 1, "too_old", 422, 0 },
     { 0 },
 };
 static const struct event_type events[] = {
-    { &schema, "Added", apply, NULL },
-    { &schema, "Ended", apply, NULL },
+    { &schema, "Added",    apply, NULL },
+    { &schema, "Ended",    apply, NULL },
     { &schema, "Ended.v2", apply, NULL },
     { 0 },
 };
@@ -77,7 +77,7 @@ static const struct source sources[] = {
     { 0 },
 };
 static const struct call_type calls[] = {
-    { "bank.pay", &schema, &schema },
+    { "bank.pay",  &schema, &schema },
     { "bank.void", &schema, &schema },
     { 0 },
 };
@@ -107,7 +107,7 @@ static void complains(struct service service, const char *what)
     cr_expect(strstr(failure_reason(), what), "%s is not %s", failure_reason(), what);
 }
 
-Test(service_table, nothing_is_wrong)
+Test(service_table, a_correct_table_passes)
 {
     cr_assert_eq(service_check(&whole), 0, "%s", failure_reason());
     const struct service bare = { .events = events };
@@ -122,7 +122,7 @@ Test(service_table, nothing_is_wrong)
         service_;                                                    \
     })
 
-Test(service_table, what_is_wrong_is_named)
+Test(service_table, each_fault_of_a_table_is_named)
 {
     // clang-format off: a table
     complains(CHANGED(refusal_type, refusals, { REFUSED_BUSY, "tired", 503, 1 }),
@@ -162,7 +162,7 @@ Test(service_table, what_is_wrong_is_named)
         service_;                                                            \
     })
 
-Test(service_table, what_is_wrong_with_work_is_named)
+Test(service_table, each_fault_of_a_work_type_is_named)
 {
     static const struct work_source half[] = { { .find = find, .mark_read = mark_read }, { 0 } };
     static const struct work_source five[] = {

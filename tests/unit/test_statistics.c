@@ -1,5 +1,5 @@
-/* Statistics: the table of fields is sound, and what is written from it is what who watches the
- * mesh has always read: the keys of `data` with their order, the metrics with their labels. */
+/* Statistics: the table of fields is sound, and what is written from it has the keys of `data` in
+ * their order, and the metrics with their names, types and labels. */
 #include "runtime/watch/metrics.h"
 #include <criterion/criterion.h>
 #include <regex.h>

@@ -1,4 +1,5 @@
-/* Status: what a service calls itself, and whom it refuses, when several things hold at once. */
+/* Status: which state a service reports, and what it refuses, when several conditions hold at
+ * once. */
 #include "runtime/core/status.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static void put(struct status *status, const struct situation *situation)
     atomic_store(&status->sources[1].leader_position, 2);
 }
 
-Test(status, the_worst_that_holds_is_told_and_what_makes_writing_wrong_refuses_it)
+Test(status, the_worst_condition_is_reported_and_decides_what_is_refused)
 {
     static const struct {
         struct situation situation;
@@ -36,7 +37,7 @@ Test(status, the_worst_that_holds_is_told_and_what_makes_writing_wrong_refuses_i
         const char *message;
     } cases[] = {
         { { .caught_up = 1, .whole = 1 }, "ready", 0, "" },
-        /* the disk may be back by now: the writer will see */
+        /* the disk may work again: the writer will try */
         { { .caught_up = 1, .degraded = 1 }, "degraded", 0, "" },
         { { .caught_up = 1, .position = 99 }, "ready", 0, "" },
         { { .caught_up = 1, .position = 120, .published = 20 },

@@ -44,7 +44,7 @@ static struct log_head fill(struct db *db, int64_t count)
     return head;
 }
 
-Test(store, the_log_gives_back_what_it_took)
+Test(store, the_log_returns_the_events_that_were_appended)
 {
     _free_(db) struct db *db = open_store();
     struct log_head head, filled = fill(db, 10);
@@ -72,7 +72,7 @@ Test(store, the_log_gives_back_what_it_took)
               event_log_has_cause(db, "request/other") == 0);
 }
 
-Test(store, a_position_is_taken_once)
+Test(store, each_position_is_used_once)
 {
     _free_(db) struct db *db = open_store();
     struct log_head head = fill(db, 2);
@@ -158,7 +158,7 @@ Test(store, every_field_is_in_the_chain)
     cr_assert(event_digest(&event, &other) == 0 && !digest_equal(&base, &other));
 }
 
-Test(store, a_long_event_hashes_as_a_short_one)
+Test(store, a_long_event_has_the_digest_of_its_canonical_form)
 {
     char data[5000];
     memset(data, 'x', sizeof(data));
@@ -175,7 +175,7 @@ Test(store, a_long_event_hashes_as_a_short_one)
 
 /* ---- Places in others' logs ------------------------------------------------------------------ */
 
-Test(store, where_an_event_stands_against_a_cursor)
+Test(store, a_cursor_tells_next_repeat_gap_and_fork)
 {
     struct digest zero = { 0 }, digest;
     struct event first = event_at(1, &zero), second = event_at(2, &first.chain),
@@ -260,9 +260,9 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
               parked_rows == 0);
 }
 
-/* A folder may be called anything, also what means something in the URI by which a file is
+/* The name of a folder may hold characters with a meaning in the URI by which a file is
  * attached. */
-Test(store, a_file_is_attached_for_reading_whatever_its_name)
+Test(store, a_file_with_any_name_is_attached_read_only)
 {
     static const char *const names[] = { "plain.db", "a?mode=rwc.db", "50%25 off#1.db",
                                          "a b&c=d;e.db", "\xc3\xa9't\xc3\xa9.db" };
@@ -303,7 +303,7 @@ Test(store, a_file_of_another_program_is_refused)
               failure_text());
 }
 
-Test(store, a_file_of_another_program_is_left_as_it_is)
+Test(store, a_file_of_another_program_is_not_changed)
 {
     static const char *const theirs[] = { "CREATE TABLE theirs (x)", "PRAGMA application_id=7" };
     for (size_t i = 0; i < sizeof(theirs) / sizeof(*theirs); i++) {
@@ -323,7 +323,7 @@ Test(store, a_file_of_another_program_is_left_as_it_is)
     }
 }
 
-Test(store, our_file_is_ours_in_whatever_mode_it_comes_back)
+Test(store, our_file_is_accepted_in_any_journal_mode)
 {
     db_free(open_store());
     sqlite3 *handle;
@@ -334,7 +334,7 @@ Test(store, our_file_is_ours_in_whatever_mode_it_comes_back)
     cr_assert_eq(number(db, "PRAGMA user_version"), 1);
 }
 
-Test(store, a_step_that_fails_is_undone)
+Test(store, a_failed_migration_step_is_rolled_back)
 {
     _free_(db) struct db *db = open_db(0);
     db_script(db, "PRAGMA application_id=0x4a4d5348; CREATE TABLE event_log (theirs)");
@@ -366,7 +366,7 @@ static void migrate_both(struct db *both[2])
     cr_assert(fine[0] && fine[1]);
 }
 
-Test(store, two_that_start_at_once_both_find_their_tables)
+Test(store, two_processes_that_start_at_once_both_find_their_tables)
 {
     struct db *both[2];
     pthread_barrier_init(&at_once, NULL, 2);

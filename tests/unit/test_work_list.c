@@ -98,7 +98,7 @@ static void run_story(const struct story *story)
 
 // clang-format off: stories, read as tables
 
-Test(work_list, asks_until_it_is_answered)
+Test(work_list, a_piece_is_asked_for_until_it_is_answered)
 {
     const struct story stories[] = {
         { "once, and then never again", &plain, 2, 4, {
@@ -136,7 +136,7 @@ Test(work_list, asks_until_it_is_answered)
     RUN_ALL(stories);
 }
 
-Test(work_list, deadlines)
+Test(work_list, a_piece_expires_at_its_deadline)
 {
     const struct story stories[] = {
         { "passes while in flight", &plain, 2, 4, {
@@ -158,7 +158,7 @@ Test(work_list, deadlines)
     RUN_ALL(stories);
 }
 
-Test(work_list, bounds)
+Test(work_list, the_list_keeps_its_limits)
 {
     const struct story stories[] = {
         { "two in flight: each answer lets the next one out", &plain, 2, 4, {
@@ -186,7 +186,7 @@ Test(work_list, bounds)
     RUN_ALL(stories);
 }
 
-Test(work_list, restarts)
+Test(work_list, open_pieces_are_found_again_after_a_restart)
 {
     const struct story stories[] = {
         { "all that is open is asked for again", &plain, 4, 8, {
@@ -207,7 +207,7 @@ Test(work_list, restarts)
 
 /* ---- What is no story ------------------------------------------------------------------------ */
 
-Test(work_list, looks_again_when_find_wants_to)
+Test(work_list, the_tables_are_read_again_when_find_asks_for_it)
 {
     stage_begin(&plain, 2, 0);
     stage.look_ms = stage.now_ms + 500;
@@ -224,7 +224,7 @@ Test(work_list, looks_again_when_find_wants_to)
     stage_end();
 }
 
-Test(work_list, looks_no_more_often_than_each_10_ms)
+Test(work_list, the_tables_are_read_at_most_every_10_ms)
 {
     stage_begin(&plain, 2, 0);
     stage.looks_at_once = 1;
@@ -234,7 +234,7 @@ Test(work_list, looks_no_more_often_than_each_10_ms)
     stage_end();
 }
 
-Test(work_list, passes_on_the_row_that_was_read_and_only_then)
+Test(work_list, the_row_is_passed_on_only_in_the_step_that_read_it)
 {
     stage_begin(&plain, 2, 0);
     stage.reads_rows = 1;
@@ -248,7 +248,7 @@ Test(work_list, passes_on_the_row_that_was_read_and_only_then)
     stage_end();
 }
 
-Test(work_list, prepares_all_when_there_are_too_many_keys)
+Test(work_list, too_many_keys_prepare_all)
 {
     stage_begin(&prepared, 2, 0);
     stage.happened[0] = '\0';
@@ -259,7 +259,7 @@ Test(work_list, prepares_all_when_there_are_too_many_keys)
     stage_end();
 }
 
-Test(work_list, tells_how_old_the_oldest_is_and_when_nobody_is_there)
+Test(work_list, the_age_of_the_oldest_piece_and_an_absent_party_are_reported)
 {
     struct work_counts counts;
     stage_begin(&sourceless, 2, 0);
@@ -282,7 +282,7 @@ Test(work_list, tells_how_old_the_oldest_is_and_when_nobody_is_there)
 }
 
 /* A mistake in a service's table is a failure that is named, and not a list that does nothing. */
-Test(work_list, names_mistakes)
+Test(work_list, mistakes_of_a_work_type_are_named)
 {
     static const char *long_key =
         "0123456789012345678901234567890123456789012345678901234567890123";

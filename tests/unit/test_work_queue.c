@@ -19,7 +19,7 @@ static void close_queue(void)
 }
 TestSuite(work_queue, .init = open_queue, .fini = close_queue);
 
-Test(work_queue, holds_so_many_and_says_no)
+Test(work_queue, a_full_queue_refuses_a_piece)
 {
     for (int i = 0; i < 4; i++)
         cr_assert(work_queue_add(&queue, "key", i, 10 + i, INT64_MAX));
@@ -32,7 +32,7 @@ Test(work_queue, holds_so_many_and_says_no)
     cr_assert_null(work_queue_find(&queue, "kez", 4));
 }
 
-Test(work_queue, is_due_when_its_first_piece_is)
+Test(work_queue, the_queue_is_due_with_its_first_piece)
 {
     cr_assert_eq(work_queue_due_ms(&queue), INT64_MAX);
     cr_assert_eq(work_queue_oldest_ms(&queue), INT64_MAX);
@@ -57,32 +57,32 @@ Test(work_queue, is_due_when_its_first_piece_is)
     cr_assert_eq(a->state, PIECE_DUE);
 }
 
-Test(work_queue, sends_nothing_twice, .signal = SIGABRT)
+Test(work_queue, a_piece_in_flight_is_not_sent_again, .signal = SIGABRT)
 {
     struct piece *a = work_queue_add(&queue, "a", 1, 10, INT64_MAX);
     work_queue_send(&queue, a, 100);
     work_queue_send(&queue, a, 100);
 }
 
-Test(work_queue, sends_no_more_than_may_be_in_flight_W2, .signal = SIGABRT)
+Test(work_queue, no_more_than_the_limit_is_in_flight_W2, .signal = SIGABRT)
 {
     for (int i = 0; i < 3; i++)
         work_queue_send(&queue, work_queue_add(&queue, "a", i, 10, INT64_MAX), 100);
 }
 
-Test(work_queue, nothing_in_flight_waits_for_ever_W5, .signal = SIGABRT)
+Test(work_queue, each_piece_in_flight_has_a_due_time_W5, .signal = SIGABRT)
 {
     work_queue_send(&queue, work_queue_add(&queue, "a", 1, 10, INT64_MAX), INT64_MAX);
 }
 
-Test(work_queue, counts_what_it_holds_W1, .signal = SIGABRT)
+Test(work_queue, the_counts_agree_with_the_pieces_W1, .signal = SIGABRT)
 {
     work_queue_add(&queue, "a", 1, 10, INT64_MAX);
     queue.open--;
     work_queue_add(&queue, "b", 1, 10, INT64_MAX);
 }
 
-Test(work_queue, rests_longer_and_longer_and_each_time_as_long)
+Test(work_queue, back_off_grows_and_is_the_same_in_each_run)
 {
     static const struct {
         int tries, min_ms, max_ms;
@@ -179,7 +179,7 @@ static void walk_move(struct twin *twin, int64_t now_ms)
     twin->due_ms = due_ms < twin->until_ms ? due_ms : twin->until_ms;
 }
 
-Test(work_queue, agrees_with_a_plain_list)
+Test(work_queue, the_queue_agrees_with_a_plain_list)
 {
     work_queue_deinit(&queue);
     cr_assert_eq(work_queue_init(&queue, "walk", WALK_OPEN_MAX, 7), 0);

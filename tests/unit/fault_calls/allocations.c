@@ -1,6 +1,5 @@
-/* Allocations: the n-th call of malloc, calloc, realloc or strdup fails, in our own code and
- * jansson (the linker's
- * --wrap) and in SQLite (its hook). */
+/* Allocations: the n-th call of malloc, calloc, realloc or strdup fails, in our own code and in
+ * jansson (by the linker's --wrap), and in SQLite (by its hook). */
 #include "faults.h"
 #include <sqlite3.h>
 #include <stdlib.h>

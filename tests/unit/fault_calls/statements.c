@@ -1,8 +1,7 @@
-/* Statements: the n-th time that SQLite is asked to prepare, step, run a script or checkpoint, it
- * says no (the linker's
- * --wrap). The statement was not done, and the transaction stays open, which SQLite promises to
- * nobody; or, "commit-done", a COMMIT was done and SQLite says that it does not know: that is what
- * a failed sync looks like (rule 4). */
+/* Statements: the n-th call that prepares, steps or runs SQL, or checkpoints, fails (by the linker's
+ * --wrap). The statement is not done and the transaction stays open, which SQLite does not promise
+ * either. With "commit-done" a COMMIT is done and reported as failed, as after a failed sync
+ * (rule 4). */
 #include "faults.h"
 #include <sqlite3.h>
 #include <string.h>
