@@ -1,8 +1,23 @@
-/* Journeys of account-svc, each in a file of its name. A command has a decision and an answer made
- * from its event; a query has one function. The table in service.c says which subject leads to
- * which. */
+/* The requests that account-svc answers, each by a journey in a file of its name. Start reading
+ * here; service.c has the rest of its table of contents. */
 #pragma once
 #include "journey.h"
+
+// clang-format off: tables of subject, message and journey
+#define ACCOUNT_COMMANDS(COMMAND) \
+    COMMAND("account.register",       account_register,       register_account) \
+    COMMAND("account.change-profile", account_change_profile, change_profile)   \
+    COMMAND("account.change-address", account_change_address, change_address)   \
+    COMMAND("account.add-card",       account_add_card,       add_card)         \
+    COMMAND("account.remove-card",    account_remove_card,    remove_card)      \
+    COMMAND("account.close",          account_close,          close_account)
+
+#define ACCOUNT_QUERIES(QUERY) \
+    QUERY("account.get", account_get, get_account)
+// clang-format on
+
+ACCOUNT_COMMANDS(COMMAND_DECLARE)
+ACCOUNT_QUERIES(QUERY_DECLARE)
 
 /* The refusals of account-svc; the runtime's own stand in base/refusal.h. Files hold these numbers:
  * they are those of 0.1.0, and the next one is REFUSED_OWN. */
@@ -11,26 +26,6 @@ enum account_refusal {
     REFUSED_ACCOUNT_CLOSED = 8,
     REFUSED_WRONG_STATE = 9,
 };
-
-int register_account(struct journey *j, const void *request);
-void register_account_answer(const struct event *event, void *ret_reply);
-
-int change_profile(struct journey *j, const void *request);
-void change_profile_answer(const struct event *event, void *ret_reply);
-
-int change_address(struct journey *j, const void *request);
-void change_address_answer(const struct event *event, void *ret_reply);
-
-int add_card(struct journey *j, const void *request);
-void add_card_answer(const struct event *event, void *ret_reply);
-
-int remove_card(struct journey *j, const void *request);
-void remove_card_answer(const struct event *event, void *ret_reply);
-
-int close_account(struct journey *j, const void *request);
-void close_account_answer(const struct event *event, void *ret_reply);
-
-int get_account(struct journey *j, const void *request, void *ret_reply);
 
 int decline_card(struct journey *j, const struct event *payment_failed); /* a reaction */
 

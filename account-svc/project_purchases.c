@@ -141,6 +141,7 @@ static int order_cancelled_apply(struct db *db, const struct event *event)
     return trace(purchase_move(db, cancelled->account_id, cancelled->order_id, PURCHASE_CANCELLED));
 }
 
+// clang-format off: a table
 const struct event_type project_purchases[] = {
     { &order_placed_schema, "OrderPlaced", order_placed_apply, NULL },
     { &order_paid_schema, "OrderPaid", order_paid_apply, NULL },
@@ -149,3 +150,4 @@ const struct event_type project_purchases[] = {
     { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
     { 0 },
 };
+// clang-format on

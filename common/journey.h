@@ -130,6 +130,26 @@ struct query_type {
     int (*ask)(struct journey *j, const void *request, void *ret_reply); /* 0, a refusal, < 0 */
 };
 
+/* A service lists its requests once, in a header that its journeys include:
+ *
+ *     #define ORDER_COMMANDS(COMMAND) \
+ *         COMMAND("order.place",  order_place,  place_order) \
+ *         COMMAND("order.cancel", order_cancel, cancel_order)
+ *     ORDER_COMMANDS(COMMAND_DECLARE)
+ *
+ * and so declares place_order (decide) and place_order_answer (answer), which stand in a file
+ * place_order.c. ORDER_COMMANDS(COMMAND_ROW) are the rows of its table, with the schemas
+ * order_place_schema and order_place_reply_schema. Queries likewise. */
+#define COMMAND_DECLARE(subject, message, name)       \
+    int name(struct journey *j, const void *request); \
+    void name##_answer(const struct event *event, void *ret_reply);
+#define COMMAND_ROW(subject, message, name) \
+    { subject, &message##_schema, &message##_reply_schema, name, name##_answer },
+#define QUERY_DECLARE(subject, message, name) \
+    int name(struct journey *j, const void *request, void *ret_reply);
+#define QUERY_ROW(subject, message, name) \
+    { subject, &message##_schema, &message##_reply_schema, name },
+
 #define SOURCES_MAX 8 /* logs of others that one service reads */
 struct source {
     const char *log;                 /* "ACCOUNT" */

@@ -1,8 +1,24 @@
-/* Journeys of order-svc, each in a file of its name. A command has a decision and an answer made
- * from its event; a query has one function. The table in service.c says which subject leads to
- * which. */
+/* The requests that order-svc answers, each by a journey in a file of its name. Start reading here;
+ * service.c has the rest of its table of contents. */
 #pragma once
 #include "journey.h"
+
+// clang-format off: tables of subject, message and journey
+#define ORDER_COMMANDS(COMMAND) \
+    COMMAND("order.add-product",   order_add_product,   add_product)   \
+    COMMAND("order.receive-stock", order_receive_stock, receive_stock) \
+    COMMAND("order.place",         order_place,         place_order)   \
+    COMMAND("order.cancel",        order_cancel,        cancel_order)  \
+    COMMAND("order.ship",          order_ship,          ship_order)
+
+#define ORDER_QUERIES(QUERY) \
+    QUERY("order.products", order_products, list_products) \
+    QUERY("order.list",     order_list,     list_orders)   \
+    QUERY("order.get",      order_get,      get_order)
+// clang-format on
+
+ORDER_COMMANDS(COMMAND_DECLARE)
+ORDER_QUERIES(QUERY_DECLARE)
 
 /* The refusals of order-svc; the runtime's own stand in base/refusal.h. Files hold these numbers:
  * they are those of 0.1.0, and the next one is REFUSED_OWN. */
@@ -13,25 +29,6 @@ enum order_refusal {
     REFUSED_ACCOUNT_CLOSED = 8,
     REFUSED_WRONG_STATE = 9,
 };
-
-int add_product(struct journey *j, const void *request);
-void add_product_answer(const struct event *event, void *ret_reply);
-
-int receive_stock(struct journey *j, const void *request);
-void receive_stock_answer(const struct event *event, void *ret_reply);
-
-int place_order(struct journey *j, const void *request);
-void place_order_answer(const struct event *event, void *ret_reply);
-
-int cancel_order(struct journey *j, const void *request);
-void cancel_order_answer(const struct event *event, void *ret_reply);
-
-int ship_order(struct journey *j, const void *request);
-void ship_order_answer(const struct event *event, void *ret_reply);
-
-int list_products(struct journey *j, const void *request, void *ret_reply);
-int list_orders(struct journey *j, const void *request, void *ret_reply);
-int get_order(struct journey *j, const void *request, void *ret_reply);
 
 extern const struct event_type project_customers[]; /* what we read of account-svc's log */
 extern const struct event_type take_up_shipments[]; /* what we read of the log of shipping */

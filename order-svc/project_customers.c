@@ -157,6 +157,7 @@ static int account_closed_apply(struct db *db, const struct event *event)
     return trace(r);
 }
 
+// clang-format off: a table
 const struct event_type project_customers[] = {
     { &account_registered_schema, "AccountRegistered", account_registered_apply, NULL },
     { &profile_changed_schema, "ProfileChanged", profile_changed_apply, NULL },
@@ -167,3 +168,4 @@ const struct event_type project_customers[] = {
     { &account_closed_schema, "AccountClosed", account_closed_apply, NULL },
     { 0 },
 };
+// clang-format on

@@ -1,5 +1,5 @@
 /* The table of contents of order-svc: its commands, queries and events, the logs of others that it
- * reads, and its process. Start reading here. */
+ * reads, and its process. The requests are listed in journeys.h. */
 #include "service.h"
 #include "journeys.h"
 #include "schemas/contracts.h"
@@ -7,41 +7,31 @@
 
 // clang-format off: tables
 static const struct command commands[] = {
-    { "order.add-product", &order_add_product_schema, &order_add_product_reply_schema, add_product,
-      add_product_answer },
-    { "order.receive-stock", &order_receive_stock_schema, &order_receive_stock_reply_schema,
-      receive_stock, receive_stock_answer },
-    { "order.place", &order_place_schema, &order_place_reply_schema, place_order,
-      place_order_answer },
-    { "order.cancel", &order_cancel_schema, &order_cancel_reply_schema, cancel_order,
-      cancel_order_answer },
-    { "order.ship", &order_ship_schema, &order_ship_reply_schema, ship_order, ship_order_answer },
+    ORDER_COMMANDS(COMMAND_ROW)
     { 0 },
 };
 
 static const struct query_type queries[] = {
-    { "order.products", &order_products_schema, &order_products_reply_schema, list_products },
-    { "order.list", &order_list_schema, &order_list_reply_schema, list_orders },
-    { "order.get", &order_get_schema, &order_get_reply_schema, get_order },
+    ORDER_QUERIES(QUERY_ROW)
     { 0 },
 };
 
 static const struct refusal_type refusals[] = {
     { REFUSED_UNKNOWN_ACCOUNT, "unknown_account", 404, 0 },
-    { REFUSED_NO_VALID_CARD, "no_valid_card", 422, 0 },
-    { REFUSED_OUT_OF_STOCK, "out_of_stock", 422, 0 },
-    { REFUSED_ACCOUNT_CLOSED, "account_closed", 422, 0 },
-    { REFUSED_WRONG_STATE, "wrong_state", 422, 0 },
+    { REFUSED_NO_VALID_CARD,   "no_valid_card",   422, 0 },
+    { REFUSED_OUT_OF_STOCK,    "out_of_stock",    422, 0 },
+    { REFUSED_ACCOUNT_CLOSED,  "account_closed",  422, 0 },
+    { REFUSED_WRONG_STATE,     "wrong_state",     422, 0 },
     { 0 },
 };
 
 static const struct event_type events[] = {
-    { &product_added_schema, "ProductAdded", product_added_apply, NULL },
-    { &stock_received_schema, "StockReceived", stock_received_apply, NULL },
-    { &order_placed_schema, "OrderPlaced", order_placed_apply, NULL },
-    { &order_paid_schema, "OrderPaid", order_paid_apply, NULL },
-    { &payment_failed_schema, "PaymentFailed", payment_failed_apply, NULL },
-    { &order_shipped_schema, "OrderShipped", order_shipped_apply, NULL },
+    { &product_added_schema,   "ProductAdded",   product_added_apply,   NULL },
+    { &stock_received_schema,  "StockReceived",  stock_received_apply,  NULL },
+    { &order_placed_schema,    "OrderPlaced",    order_placed_apply,    NULL },
+    { &order_paid_schema,      "OrderPaid",      order_paid_apply,      NULL },
+    { &payment_failed_schema,  "PaymentFailed",  payment_failed_apply,  NULL },
+    { &order_shipped_schema,   "OrderShipped",   order_shipped_apply,   NULL },
     { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
     { 0 },
 };
@@ -61,7 +51,7 @@ static const struct source sources[] = {
 
 static const struct call_type calls[] = {
     { "psp.charge", &psp_charge_schema, &psp_charge_reply_schema },
-    { "psp.void", &psp_void_schema, &psp_void_reply_schema },
+    { "psp.void",   &psp_void_schema,   &psp_void_reply_schema },
     { 0 },
 };
 

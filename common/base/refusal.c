@@ -7,12 +7,12 @@
 // clang-format off: a table
 static const struct refusal_type refusals[REFUSAL_MAX] = {
     [REFUSED_INVALID_REQUEST] = { REFUSED_INVALID_REQUEST, "invalid_request", 400, 0 },
-    [REFUSED_NOT_FOUND] = { REFUSED_NOT_FOUND, "not_found", 404, 0 },
-    [REFUSED_CONFLICT] = { REFUSED_CONFLICT, "conflict", 409, 0 },
-    [REFUSED_TOO_LARGE] = { REFUSED_TOO_LARGE, "too_large", 413, 0 },
-    [REFUSED_INTERNAL] = { REFUSED_INTERNAL, "internal", 500, 1 },
-    [REFUSED_BUSY] = { REFUSED_BUSY, "busy", 503, 1 },
-    [REFUSED_REPLAYING] = { REFUSED_REPLAYING, "replaying", 503, 1 },
+    [REFUSED_NOT_FOUND]       = { REFUSED_NOT_FOUND,       "not_found",       404, 0 },
+    [REFUSED_CONFLICT]        = { REFUSED_CONFLICT,        "conflict",        409, 0 },
+    [REFUSED_TOO_LARGE]       = { REFUSED_TOO_LARGE,       "too_large",       413, 0 },
+    [REFUSED_INTERNAL]        = { REFUSED_INTERNAL,        "internal",        500, 1 },
+    [REFUSED_BUSY]            = { REFUSED_BUSY,            "busy",            503, 1 },
+    [REFUSED_REPLAYING]       = { REFUSED_REPLAYING,       "replaying",       503, 1 },
 };
 // clang-format on
 

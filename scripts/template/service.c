@@ -1,13 +1,12 @@
-/* The table of contents of @name@: what it answers, what it says happened, and what it reads of
- * others. Start reading here. */
+/* The table of contents of @name@: what it answers (listed in journeys.h), what it says happened,
+ * and what it reads of others. */
 #include "service.h"
 #include "journeys.h"
 #include "schemas/contracts.h"
 #include "tables.h"
 
 static const struct command commands[] = {
-    { "@name@.take", &@name@_take_schema, &@name@_take_reply_schema,
-      take_order, take_order_answer },
+    @LOG@_COMMANDS(COMMAND_ROW)
     { 0 },
 };
 

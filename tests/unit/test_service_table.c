@@ -62,13 +62,13 @@ static const struct query_type queries[] = {
     { 0 },
 };
 static const struct refusal_type refusals[] = {
-    { REFUSED_OWN, "tired", 503, 1 },
+    { REFUSED_OWN,     "tired",   503, 1 },
     { REFUSED_OWN + 1, "too_old", 422, 0 },
     { 0 },
 };
 static const struct event_type events[] = {
-    { &schema, "Added", apply, NULL },
-    { &schema, "Ended", apply, NULL },
+    { &schema, "Added",    apply, NULL },
+    { &schema, "Ended",    apply, NULL },
     { &schema, "Ended.v2", apply, NULL },
     { 0 },
 };
@@ -77,7 +77,7 @@ static const struct source sources[] = {
     { 0 },
 };
 static const struct call_type calls[] = {
-    { "bank.pay", &schema, &schema },
+    { "bank.pay",  &schema, &schema },
     { "bank.void", &schema, &schema },
     { 0 },
 };

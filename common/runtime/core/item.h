@@ -1,6 +1,6 @@
-/* Item: one piece of work for the loop, from the callback that made it to the sender that settles
- * it. It owns all its memory in one arena. It passes from thread to thread by hand-over, so only
- * one thread sees it at a time: library thread -> inbox -> writer -> sender, which frees it. */
+/* Item: one piece of work for the loop: a request, an event, an answer. It owns all its memory in
+ * one arena. It is handed from thread to thread, so only one thread uses it at a time: library
+ * thread -> inbox -> writer -> sender, which frees it. */
 #pragma once
 #include "base/buf.h"
 #include "journey.h"
@@ -8,11 +8,10 @@
 enum item_kind {
     ITEM_COMMAND, /* a request that changes something */
     ITEM_QUERY,   /* a request that reads: goes to the readers, not to the loop */
-    ITEM_EVENT,   /* an event of another's log, or of our own when we catch up on ourselves */
+    ITEM_EVENT,   /* an event of another's log, or of our own log when we recover from our stream */
     ITEM_ANSWER,  /* the answer to a call of the process */
-    ITEM_REDRIVE, /* a request to try parked events again: goes to the sender, who fetches them */
-    /* a request to fold the tables anew: goes to the rebuilder, by the sender's hand */
-    ITEM_REBUILD,
+    ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
+    ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
 };
 
 enum item_outcome {
@@ -20,9 +19,9 @@ enum item_outcome {
     OUTCOME_DONE,    /* committed; a command's reply is in `body` */
     OUTCOME_REFUSED, /* `refusal` and `message` */
     OUTCOME_REPEAT,  /* an event at or before the cursor: nothing to do */
-    OUTCOME_GAP,     /* an event past cursor + 1: not applied, must come again (rule 3) */
-    OUTCOME_FORK,    /* an event whose chain does not follow: not applied, never will be */
-    /* an event that could not be applied: held, with all later ones of its entity */
+    OUTCOME_GAP,     /* an event past cursor + 1: not applied, must be delivered again (rule 3) */
+    OUTCOME_FORK,    /* an event whose chain does not follow: never applied */
+    /* an event that could not be applied: parked, with all later events of its entity */
     OUTCOME_PARKED,
 };
 
@@ -50,7 +49,7 @@ struct item {
     int64_t give_up_ms;     /* monotonic: until when it waits for them */
     const void *request;    /* struct of the request's schema */
     const char *key;        /* idempotency key; NULL */
-    const char *reply_to;   /* inbox of the requester; NULL: nobody waits */
+    const char *reply_to;   /* inbox of the requester; NULL: no reply is wanted */
     struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
     int64_t received_ns;             /* monotonic, when the callback saw it */
 
@@ -64,7 +63,7 @@ struct item {
     int64_t stream_position;       /* of an own event: how far our stream goes */
     int64_t feed_epoch;            /* of the feed when it was delivered */
     const char *ack_to; /* the broker's acknowledgement subject; NULL: fetched from the leader */
-    _Bool redriven;     /* was parked; the cursor has passed it long ago */
+    _Bool redriven;     /* was parked: its position is before the cursor */
 
     /* ITEM_ANSWER */
     struct answer answer;

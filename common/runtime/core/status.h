@@ -22,18 +22,18 @@ struct source_status {
 struct status {
     int64_t started_ms;
     atomic_int disk;        /* enum disk_state; the writer */
-    atomic_bool damaged;    /* the file is: whichever connection met it (store/db.h) */
+    atomic_bool damaged;    /* the database file is damaged; any connection (store/db.h) */
     atomic_int relay_state; /* enum relay_state; the sender */
     atomic_bool whole;      /* our log agrees with our stream: the sender */
-    /* the projections were begun anew, and are not yet where they were: the writer */
+    /* the projections are being rebuilt, and have not caught up: the writer */
     atomic_bool folding;
     atomic_bool caught_up;  /* whole, and not folding: the sender */
     atomic_bool draining;   /* main */
     atomic_llong position;  /* of our log, committed; the writer */
     atomic_llong published; /* known to be in the stream; the sender */
-    /* healing since the start: events, streams, refused publishes */
+    /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;
-    atomic_llong replay_target; /* while we catch up on ourselves: the stream's last position */
+    atomic_llong replay_target; /* while we recover from our stream: its last position; 0 */
     atomic_llong last_commit_ms;
     atomic_llong commits;
     atomic_llong committed_items;
@@ -43,9 +43,9 @@ struct status {
     atomic_llong unpublished_since_ms;
     atomic_llong parked;
     atomic_llong redriven; /* since the start; the sender */
-    /* done since the start, rows that they put right; the rebuilder */
+    /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
-    atomic_llong rebuild_events; /* folded by the one under way; 0: none is */
+    atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];

@@ -1,27 +1,28 @@
-/* API client: the questions that a tool (see tools.h) puts to the server, one at a time, each
- * answer awaited. A connection of its own, with the service's name and rights. One thread. */
+/* API client: synchronous requests of a tool (tools.h) or of a rebuild to the server and to other
+ * services, one at a time. It has a connection of its own, with the service's name and rights. One
+ * thread. */
 #pragma once
 #include "bus/bus.h"
 #include "bus/jetstream.h"
 #include "runtime/core/config.h"
 #include "schemas/runtime.events.reply.h"
 
-#define API_CLIENT_TIMEOUT_MS 5000 /* for one answer */
+#define API_CLIENT_TIMEOUT_MS 5000 /* for one reply */
 
 struct api_client; /* opaque */
 
-/* -ERR_NETWORK when no server answers, naming it. */
+/* 0; -ERR_NETWORK when no server answers, naming the server; < 0. */
 int api_client_open(const struct config *config, const struct service *service,
                     struct api_client **ret_api);
 void api_client_free(struct api_client *api);
 DEFINE_FREE(api_client)
 
-/* The answer, which is the caller's to free. -ERR_NETWORK: nobody is there, or none came in
- * time. */
+/* Sends a request and waits for the reply, which the caller frees. -ERR_NETWORK: no responder, or
+ * no reply in time. */
 int api_client_ask(struct api_client *api, const char *subject, const void *body, size_t length,
                    struct bus_message **ret_answer);
 
-/* Of the service's own stream. Text lives in the arena. */
+/* ---- Of our own stream; text lives in the arena ---------------------------------------------- */
 
 /* 0, or JS_REFUSED with the state's error set, e.g. JS_ERR_STREAM_NOT_FOUND; < 0. */
 int api_client_stream_state(struct api_client *api, struct arena *arena,

@@ -17,6 +17,7 @@
  * `choice` has choices, of the kind `number` min and max. */
 #pragma once
 #include <stdio.h>
-#include "journey.h"
+
+struct service;
 
 int contract_print(const struct service *service, FILE *file); /* 0, or -ERR_MEMORY */

@@ -93,13 +93,14 @@ static int fold_piece(struct rebuild *rebuild, _Bool *ret_more)
 {
     const struct source *source = rebuild->service->sources;
     const int64_t before = rebuild->position;
-    _Bool more = 0;
+    _Bool more = 0, own_more = 0;
     int r = 0;
     for (int i = 0; r == 0 && source && source[i].log; i++)
         r = fold_page_of(rebuild, i, &more);
     if (r != 0)
         return trace(r);
-    r = fold_own_log(rebuild->service, rebuild->db, rebuild->db, &rebuild->position, SLICE_EVENTS);
+    r = fold_own_log(rebuild->service, rebuild->db, rebuild->db, &rebuild->position, SLICE_EVENTS,
+                     &own_more);
     rebuild->events += rebuild->position - before;
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT) {
         snprintf(rebuild->why, sizeof(rebuild->why),
@@ -109,7 +110,7 @@ static int fold_piece(struct rebuild *rebuild, _Bool *ret_more)
     }
     if (r < 0)
         return trace(r);
-    *ret_more = more || r > 0;
+    *ret_more = more || own_more;
     if (rebuild->progress)
         atomic_store(rebuild->progress, rebuild->events);
     return rebuild->stopping && atomic_load(rebuild->stopping) ? REBUILD_STOPPED : 0;

@@ -27,36 +27,36 @@ struct rebuild;
 
 struct rebuilder_options { /* all borrowed for the life of the rebuilder */
     const struct service *service;
-    const struct config *config; /* where the server is that is asked for others' logs */
+    const struct config *config; /* of the server */
     const char *database_path;
     struct status *status;
-    struct inbox *inbox; /* of the writer, which is woken when something is wanted of it */
-    struct bus *bus;     /* for the answer */
+    struct inbox *inbox; /* of the writer, to wake it */
+    struct bus *bus;     /* for the reply */
 };
 
 struct rebuilder {
     struct rebuilder_options options;
-    pthread_mutex_t begin_lock; /* the sender begins, main stops */
-    pthread_mutex_t lock;       /* of what is wanted */
-    pthread_cond_t turned;
-    atomic_int want;    /* enum rebuild_want: of the writer's next turn */
-    int result;         /* of that turn */
-    char reason[256];   /* of a result < 0: failure texts belong to a thread */
-    atomic_bool active; /* a rebuild is under way */
+    pthread_mutex_t begin_lock; /* the sender's thread begins, main stops */
+    pthread_mutex_t lock;       /* of `want`, `result`, `reason` */
+    pthread_cond_t turned;      /* the writer has done what was wanted */
+    atomic_int want;            /* enum rebuild_want, for the writer */
+    int result;                 /* of what was wanted */
+    char reason[256];           /* of a result < 0, because failure texts are thread-local */
+    atomic_bool active;         /* a rebuild is under way */
     atomic_bool stopping;
-    _Bool joinable; /* there was a thread, and nobody has joined it */
+    _Bool joinable; /* a thread was started and not joined yet */
     pthread_t thread;
     struct item *item;       /* the request; the thread's */
     struct rebuild *rebuild; /* the thread's; the writer's while it swaps */
 };
 
-/* Removes what a life before left behind. */
+/* Removes the scratch file that an earlier process has left. */
 void rebuilder_init(struct rebuilder *rebuilder, const struct rebuilder_options *options);
-/* takes the request over; the sender's thread */
+/* Owns the request from now on, and replies to it. On the sender's thread. */
 void rebuilder_begin(struct rebuilder *rebuilder, struct item *item);
 _Bool rebuilder_is_active(const struct rebuilder *rebuilder); /* any thread */
-/* while the writer runs: ends what is under way, and answers */
+/* Ends a rebuild under way, and replies to its request. The writer must still run. */
 void rebuilder_stop(struct rebuilder *rebuilder);
 
-/* The writer's hook between two batches: does what is wanted, then says that it is done. */
+/* The writer's hook between two batches: does what is wanted, and wakes the rebuilder. */
 void rebuilder_between_batches(struct rebuilder *rebuilder, struct writer *writer);

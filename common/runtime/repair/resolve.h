@@ -1,10 +1,9 @@
-/* Resolve: a fork, which only a person can decide (docs/OPERATIONS.md): what log and stream say,
- * and what giving up one of them would lose; then the giving up. Run by tools.c. */
+/* Resolve: a fork, where an operator must choose between log and stream (docs/OPERATIONS.md). Shows
+ * what each of them has and what giving it up would lose; gives one of them up. Run by tools.c. */
 #pragma once
 #include "runtime/core/config.h"
 
-/* arguments[1…] of the configuration: nothing, which only looks, beside the running service or not;
- * or `--keep log` or `--keep stream`, which refuse to run beside it. 0, TOOL_USAGE (see tools.h) or
- * < 0. */
+/* Arguments, config->arguments[1] and on: none, to look only, also beside the running service; or
+ * `--keep log` or `--keep stream`, while the service is stopped. 0, TOOL_USAGE (tools.h) or < 0. */
 int resolve_run(const struct service *service, const struct config *config,
                 const char *database_path);

@@ -3,12 +3,11 @@
 #include "base/buf.h"
 #include "runtime/core/config.h"
 
-/* config->arguments says which. Returns the exit code; what it has to say goes to stdout and
+/* Runs the sub-command config->arguments[0]. Returns the exit code; output goes to stdout and
  * stderr. */
 int tool_run(const struct service *service, const struct config *config, const char *database_path);
 
-/* What each returns beside 0 and < 0. */
-/* it ran, and the answer is no; not with these arguments */
+/* Results of a tool beside 0 and < 0: it ran, and its answer is no; wrong arguments. */
 enum tool_result { TOOL_NO = 1, TOOL_USAGE = 2 };
 
 /* Their lines of --help. */

@@ -106,9 +106,12 @@ static int check_log(struct check *check)
 static int fold_own(struct check *check)
 {
     int64_t position = 0;
-    int r;
-    while ((r = fold_own_log(check->service, check->db, check->db, &position, PROGRESS_EVENTS)) > 0)
+    _Bool more = 1;
+    int r = 0;
+    while (r == 0 && more) {
+        r = fold_own_log(check->service, check->db, check->db, &position, PROGRESS_EVENTS, &more);
         progress("fold", position, check->head.position);
+    }
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT)
         return different("log", "after position %" PRId64 ": %s", position, failure_reason());
     return trace(r);

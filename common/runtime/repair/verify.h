@@ -3,7 +3,7 @@
 #pragma once
 #include "runtime/core/config.h"
 
-/* 0: all agrees; TOOL_NO: a difference, the first one told on stdout; < 0: it could not be found
- * out. Without a server it compares what it can, and says what it did not. */
+/* 0: all agree; TOOL_NO: there is a difference, and the first is printed; < 0: it could not be
+ * checked. Without a server only the file is checked; what was not checked is printed. */
 int verify_run(const struct service *service, const struct config *config,
                const char *database_path);

@@ -1,6 +1,6 @@
-/* Endpoint: a request's way in. On a library thread it checks size and reply subject, decodes the
- * body by its schema, and makes an item of it; what needs no state is answered at once. Who takes
- * the items is not known here: each kind has a sink. */
+/* Endpoint: receives the requests of one subject. On a library thread it checks size and reply
+ * subject, decodes the body by its schema, and gives an item to the sink of its kind. Refusals that
+ * need no state are sent at once. */
 #pragma once
 #include "bus/bus.h"
 #include "runtime/core/item.h"
@@ -11,8 +11,8 @@
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
 #define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
 
-/* Takes an item over: 0; or says no, REFUSED_BUSY: the item stays the endpoint's. Called on library
- * threads, several at once. */
+/* 0: owns the item from now on; REFUSED_BUSY: the endpoint keeps it. Called on library threads,
+ * several at once. */
 struct endpoint_sink {
     int (*accept)(void *context, struct item *item);
     void *context;
@@ -57,9 +57,8 @@ struct endpoints {
     struct endpoint *list;
     struct micro_endpoint *counters; /* one an endpoint */
     int count;
-    /* The sender subscribes, whenever it finds our log caught up; main drains, whenever a signal
-     * comes. What the one made the other must see, and after the first drain nobody may subscribe
-     * any more. */
+    /* The sender's thread subscribes when our log agrees with our stream; main drains when a signal
+     * comes. Main must see all subscriptions, and none may be made after it has drained. */
     pthread_mutex_t lock;
     _Bool closed; /* drained */
 };
@@ -67,6 +66,6 @@ struct endpoints {
 /* Makes the endpoints of the service's table and of the runtime's own requests; nothing is
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
-int endpoints_subscribe(struct endpoints *endpoints); /* those that are not yet; any thread */
-void endpoints_drain(struct endpoints *endpoints);    /* what had arrived is handled; for good */
+int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
+void endpoints_drain(struct endpoints *endpoints);    /* takes no request after this */
 void endpoints_free(struct endpoints *endpoints);

@@ -45,7 +45,7 @@ void readers_deinit(struct readers *readers); /* frees what is left */
 
 /* 0, or REFUSED_BUSY: the caller keeps it */
 int readers_push(struct readers *readers, struct item *item);
-void readers_committed(struct readers *readers); /* status has new positions; looks at who waits */
+void readers_committed(struct readers *readers); /* the status has new positions */
 int readers_length(struct readers *readers);
 
 /* ---- One reader ------------------------------------------------------------------------------ */

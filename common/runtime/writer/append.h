@@ -1,27 +1,25 @@
-/* Append: what was emitted goes into the log and the tables (rules 1 and 2), whole or not at all
- * while the loop isolates.
+/* Append: writes emitted events to the log and applies them to the tables (rules 1 and 2).
  *
- * Isolation: a savepoint around one piece of work. The loop runs without, because SQLite copies
- * each page that changes in one; when an item fails by its own fault the run begins again with them
- * (loop_run), so that this item ends alone. */
+ * Isolation: a savepoint around one item, so that a failure of this item leaves no trace. The loop
+ * runs without savepoints first, and repeats the run with them when an item fails (loop_run). */
 #pragma once
 #include "runtime/writer/batch.h"
 
 struct loop;
 
-/* Failures that belong to one item; every other one concerns the disk or memory, thus all items. */
+/* Is it a failure of one item? All others concern the disk or memory, and thus all items. */
 _Bool failure_is_of_item(int r);
 
-/* One that ends with its item, because a savepoint takes its effects back. Without savepoints it
- * ends the whole run. */
+/* Does the failure end with its item, because a savepoint undoes it? Without savepoints it ends the
+ * run. */
 _Bool isolation_contains(const struct loop *loop, int r);
 
 int isolation_begin(struct loop *loop);
-/* Keeps the effects of a piece of work that ended with r, or takes them back. Returns r, or a
- * failure to keep them. */
+/* Keeps the effects of an item that ended with r, or undoes them. Returns r, or a failure to keep
+ * them. */
 int isolation_end(struct loop *loop, int r);
 
-/* Appends and applies what a decision emitted; *ret_first (may be NULL) is the first event, in the
- * arena; NULL when nothing was emitted. 0, or < 0: then the loop's head is where it was. */
+/* Appends and applies the events that a decision emitted. *ret_first is the first of them, in the
+ * arena; NULL when there is none; ret_first may be NULL. 0; < 0: the loop's head is unchanged. */
 int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
                      const struct event **ret_first);

@@ -1,16 +1,16 @@
-/* Batch: what one run of the loop leaves to be settled: items with their outcomes, our own events,
- * calls to make. Whoever settles it owns it; batch_free takes all. */
+/* Batch: the result of one run of the loop: items with their outcomes, our own events, calls to
+ * make. The listener of the writer owns the batch and settles it; batch_free frees all of it. */
 #pragma once
 #include "runtime/core/context.h"
 #include "store/cursor.h"
 
-/* Where a service stands: all that a rollback takes back in memory. */
+/* How far a service has come: all state in memory that a rollback restores. */
 struct positions {
     struct log_head head;               /* of our own log */
     struct cursor cursors[SOURCES_MAX]; /* in others' logs, by source */
     int64_t parked_count;
-    int64_t folding; /* 1: the projections were begun anew, and are not yet where they were */
-    /* how far our stream was seen to go, when it was ahead of our log; 0: never */
+    int64_t folding; /* 1: the projections are being rebuilt, and have not caught up */
+    /* the last position seen in our stream, when it was ahead of our log; 0: it never was */
     int64_t stream_position;
 };
 
@@ -24,14 +24,14 @@ struct batch {
     struct item *items; /* in the order in which they ran, with their outcomes */
     struct item **last_item;
     struct outbound_call *calls, **last_call; /* to make now, after the commit */
-    /* own ones, in order; their memory is the items' or the batch's */
+    /* our own events, in order; their memory belongs to the items or to the batch */
     struct committed_event *events;
     struct committed_event **last_event;
     struct arena arena;
     struct positions at; /* after this batch */
     int own_event_count;
-    _Bool aborted; /* rolled back: items carry refusals, events must come again */
-    /* the commit failed half way: nobody is told, the process ends (rule 4) */
+    _Bool aborted; /* rolled back: requests are refused, events must be delivered again */
+    /* the commit may have happened: nothing is sent, and the process ends (rule 4) */
     _Bool outcome_unknown;
 };
 
@@ -39,8 +39,8 @@ struct batch *batch_new(void); /* NULL: no memory */
 void batch_free(struct batch *batch);
 DEFINE_FREE(batch)
 
-/* The item passes to the batch. */
+/* The batch owns the item from now on. */
 void batch_add(struct batch *batch, struct item *item);
 
-/* Takes back what a run has made of the items, as if it had not begun. The items stay. */
+/* Resets events, calls and the items' outcomes to what they were before the run. */
 void batch_undo(struct batch *batch);

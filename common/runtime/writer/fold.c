@@ -35,7 +35,7 @@ int fold_event(const struct service *service, const struct source *source, struc
 }
 
 int fold_own_log(const struct service *service, struct db *log, struct db *tables,
-                 int64_t *position, int64_t limit)
+                 int64_t *position, int64_t limit, _Bool *ret_more)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
@@ -53,9 +53,9 @@ int fold_own_log(const struct service *service, struct db *log, struct db *table
         return trace(r);
     }
     assert(reached - *position <= limit);
-    _Bool more = reached - *position == limit;
+    *ret_more = reached - *position == limit;
     *position = reached;
-    return more;
+    return 0;
 }
 
 int fold_read_row(const struct runtime_events_reply_events_item *row, const char *log,

@@ -1,16 +1,15 @@
-/* Loop: what the writer does with a batch: run each item, commit once, and say what to settle. It
- * has no thread, no clock and no bus in it, so that the simulation and the tests run the very same
- * code.
+/* Loop: runs a batch of items in one transaction. It knows no thread, no clock and no bus, so that
+ * the simulation and the tests run the same code.
  *
- *     take  (writer.c)   whatever is in the inbox, up to a limit
- *     run   (loop_run)   one transaction; each item whole or not at all
- *     commit(loop_run)   one fsync for all                                     (rule 4)
- *     settle(writer.c)   replies, acknowledgements, calls: whoever listens to the writer
+ *     take    (writer.c)  all items in the inbox, up to batch_max
+ *     run     (loop_run)  each item whole or not at all
+ *     commit  (loop_run)  one fsync for all of them (rule 4)
+ *     settle  (sender.c)  replies, acknowledgements, calls
  *
  * Invariants, between two runs (loop_check, which each of these functions ends with):
  *   L1  head, cursors and counts in `at` are not negative
  *   L2  no savepoints: only a run that is repeated has them
- *   L3  no cursor has moved that is not in the file
+ *   L3  every cursor that has moved is written
  *   L4  a run that committed has moved neither the head nor a cursor back
  *   L5  a run that failed has moved nothing
  *   P1… of the process: see process.h */
@@ -19,7 +18,7 @@
 #include "runtime/writer/process.h"
 
 struct loop {
-    struct thread_owner owner; /* whoever runs it; the writer's thread */
+    struct thread_owner owner; /* the writer's thread */
     const struct service *service;
     const char *const *option_values;
     struct db *db; /* the one writing connection; borrowed */
@@ -28,44 +27,45 @@ struct loop {
     _Bool cursor_moved[SOURCES_MAX];
     struct process_run process;
     int64_t newest_ms; /* wall time of the last run */
-    _Bool isolates;    /* each item is in a savepoint of its own, because one may fail (loop_run) */
+    _Bool isolates;    /* each item runs in a savepoint of its own (append.h) */
 };
 
-/* Tables of the runtime and of the service, when they are not there; reads head and cursors. */
+/* Creates the tables of the runtime and of the service where they are missing; reads the
+ * positions. */
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
               struct db *db, uint64_t seed);
 void loop_close(struct loop *loop);
 void loop_check(const struct loop *loop);
 
-/* From now on the process runs: the tables are up to date with our own log. */
+/* Our log agrees with our stream: the process may run from now on. */
 void loop_start_process(struct loop *loop);
 
-/* Throws the process's memory away; it starts again from the tables with the next run. */
+/* Discards the process's memory; the process starts again from the tables with the next run. */
 void loop_stop_process(struct loop *loop);
 
-/* The wall clock may have been set back: what the process remembers of due times would then be far
- * ahead. It starts again from the tables. To be told the time before loop_due_ms is asked. */
+/* Restarts the process from the tables when the wall clock was set back, because the due times in
+ * its memory would be far ahead. Call it before loop_due_ms. */
 void loop_look_at_clock(struct loop *loop, int64_t wall_ms);
 
-/* Runs items[0..count) and what is due at wall_ms. All items pass to the batch. 0, or < 0 with
- * batch->aborted. An item that fails by its own fault ends alone: the run begins again, with a
- * savepoint around each. Savepoints around all of them from the start would cost a sixth of an
- * order (SQLite copies each page that changes in one). */
+/* Runs items[0..count) and what is due at wall_ms. The batch owns all items from now on. 0, or < 0
+ * with batch->aborted. When an item fails by its own fault, the run is repeated with a savepoint
+ * around each item, so that this item fails alone. Savepoints around all items in every run would
+ * cost a sixth of an order (SQLite copies each page that changes in a savepoint). */
 int loop_run(struct loop *loop, struct item **items, int count, int64_t wall_ms,
              struct batch *batch);
 
-/* The commit of loop_run, which calls it itself (rule 4). 0, or < 0 like a batch. */
+/* The commit at the end of loop_run, which calls this itself (rule 4). 0, or < 0 as loop_run. */
 int loop_commit(struct loop *loop, _Bool *ret_outcome_unknown);
 
-/* Whether a commit that gave this result may be there after all. */
+/* May a commit that failed with this result have happened nevertheless? */
 _Bool loop_is_outcome_unknown(int r);
 
-/* The projections are where they were: requests may be taken. 0, or < 0 like a batch. */
+/* The projections have caught up: clears META_FOLDING. 0, or < 0 as loop_run. */
 int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown);
 
-/* A write that changes nothing anybody reads, to learn whether the disk takes one again. 0, or < 0
- * like a batch. */
+/* Writes a value that nobody reads, to learn whether the disk accepts writes again. 0, or < 0 as
+ * loop_run. */
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);
 
-/* Wall time when loop_run wants to be called even without items; INT64_MAX: never. */
+/* Wall time at which loop_run must be called even without items; INT64_MAX: never. */
 int64_t loop_due_ms(const struct loop *loop);

@@ -48,14 +48,14 @@ static int refuse_conflict(struct item *item)
                         "this idempotency key was used for another request"));
 }
 
-/* 1: this key was refused before, and is again; 0: a new key; < 0. */
+/* 0: this key was refused before, and is again; NOT_FOUND: a new key; < 0. */
 static int refuse_repeat(struct loop *loop, struct item *item)
 {
     const char *digest, *message;
     int number;
     int r = refusals_find_by_key(loop->db, item->key, &item->arena, &digest, &number, &message);
     if (r != 0)
-        return r < 0 ? trace(r) : 0;
+        return trace(r);
     const struct refusal_type *refusal = refusal_find(loop->service->refusals, number);
     if (strcmp(digest, item->origin.cause_digest) != 0)
         r = refuse_conflict(item);
@@ -64,10 +64,10 @@ static int refuse_repeat(struct loop *loop, struct item *item)
     else
         r = fail(ERR_INTERNAL, "this key was refused with %d, which this version does not have",
                  number);
-    return r < 0 ? trace(r) : 1;
+    return trace(r);
 }
 
-/* 1: answered from memory of the same key; 0: a new key; < 0. */
+/* 0: answered as the first time; NOT_FOUND: a new key; < 0. */
 static int answer_repeat(struct loop *loop, struct item *item)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
@@ -78,10 +78,8 @@ static int answer_repeat(struct loop *loop, struct item *item)
         return trace(r);
     if (r == NOT_FOUND)
         return trace(refuse_repeat(loop, item));
-    if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0) {
-        r = refuse_conflict(item);
-        return r < 0 ? trace(r) : 1;
-    }
+    if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0)
+        return trace(refuse_conflict(item));
     const struct event_type *type = event_type_of_name(loop->service->events, found.type);
     void *value = NULL;
     struct invalid invalid;
@@ -90,8 +88,7 @@ static int answer_repeat(struct loop *loop, struct item *item)
         return fail(ERR_INTERNAL, "our own event at position %" PRId64 " cannot be read",
                     found.position);
     found.value = value;
-    r = answer_from(item, &found);
-    return r < 0 ? trace(r) : 1;
+    return trace(answer_from(item, &found));
 }
 
 static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
@@ -100,8 +97,8 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
     assert(item->command && item->request && !item->key == !item->origin.cause);
     if (item->key && GUARD(idempotency_key)) {
         r = answer_repeat(loop, item);
-        if (r != 0)
-            return r < 0 ? trace(r) : 0;
+        if (r != NOT_FOUND)
+            return trace(r);
     }
     struct journey j;
     journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,

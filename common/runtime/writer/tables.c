@@ -33,12 +33,13 @@ static int drop_tables(const struct service *service, struct db *db)
 int tables_rebuild(const struct service *service, struct db *db)
 {
     int64_t position = 0;
+    _Bool more = 0;
     assert(service->tables && service->tables_version > 0);
     int r = drop_tables(service, db);
     if (r == 0)
         r = db_script(db, service->tables);
     if (r == 0)
-        r = fold_own_log(service, db, db, &position, INT64_MAX);
+        r = fold_own_log(service, db, db, &position, INT64_MAX, &more);
     if (r == 0)
         r = db_script(db, "DELETE FROM cursors; DELETE FROM parked;");
     if (r < 0)

@@ -1,14 +1,14 @@
-/* Tables: a service's own tables at its start: made when they are not there, folded anew from our
- * log when the program wants others (tables_version). */
+/* Tables: creates a service's own tables at its start, or folds them anew from our log when the
+ * program has another tables_version than the file. */
 #pragma once
 #include "journey.h"
 
-/* In the caller's transaction, before anything is served. When they were folded anew, META_FOLDING
- * is set: the projections are not yet where they were. 0 or < 0. */
+/* In the caller's transaction, before the service takes requests. Sets META_FOLDING when the tables
+ * were folded anew: the projections have to catch up. 0 or < 0. */
 int tables_create(const struct service *service, struct db *db);
 
-/* Likewise: the service's tables are dropped, made as the program wants them now, and filled from
- * our own log. Others' logs are read again from their beginning by the feeds, whose cursors go
- * back; what we reacted to before has its cause in our log and is not reacted to again. Tables that
- * the program no longer names stay as they are, unread. 0 or < 0. */
+/* In the caller's transaction: drops the service's tables, creates them as the program has them
+ * now, and fills them from our own log. The cursors are reset, so the feeds read others' logs again
+ * from the beginning; events that we have reacted to have their cause in our log, and cause no
+ * second reaction. Tables that the program no longer names stay as they are. 0 or < 0. */
 int tables_rebuild(const struct service *service, struct db *db);

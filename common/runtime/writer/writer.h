@@ -1,8 +1,9 @@
-/* Writer: the one thread that changes the database. It turns the loop (loop.h): take, run, commit,
- * and hands on what is to be settled. Between batches it moves the WAL into the file.
+/* Writer: the one thread that changes the database. It takes items from the inbox, lets the loop
+ * run and commit them (loop.h), and gives the batch to its listener. Between batches it moves the
+ * WAL into the database file.
  *
- * It knows none of those who listen to it: they are called (struct writer_listener) on its thread.
- * Nothing in a turn waits, so a scheduler may take the place of the thread:
+ * Other parts are known to it only as callbacks (struct writer_listener), which it calls on its
+ * thread. A turn does not wait, so a scheduler may take the place of the thread:
  *
  *     writer_open
  *     while (writer_turn(&writer, now_ms)) now_ms = … writer_due_ms(&writer, now_ms) …
@@ -21,17 +22,17 @@ struct writer;
 
 struct writer_listener { /* called on the writer's thread */
     void *context;
-    /* takes the batch over; after its commit, or when it was rolled back (rule 4) */
+    /* owns the batch from now on; it was committed, or rolled back (rule 4) */
     void (*settle)(void *context, struct batch *batch);
-    /* the status has new positions: after each batch, behind settle */
+    /* the status has new positions: after each batch, after settle */
     void (*committed)(void *context);
-    /* what writer_end_folding asked for is in the file */
+    /* writer_end_folding is done: META_FOLDING is cleared */
     void (*folded)(void *context);
-    /* Between two batches, when all that was taken in is committed: may write by writer->db in a
-     * transaction of its own, and put others' events aside. A failure goes to writer_failed. */
+    /* Between two batches, when all items taken so far are committed: may write to writer->db in a
+     * transaction of its own, and hold others' events. Reports a failure by writer_failed. */
     void (*between_batches)(void *context, struct writer *writer);
-    /* A commit has an unknown outcome (rule 4), or there is no memory: ends the process at once. A
-     * simulation may return from it; the writer does nothing more then. */
+    /* Ends the process at once: the outcome of a commit is unknown (rule 4), or there is no memory.
+     * In a simulation it may return; the writer does nothing more then. */
     void (*die)(void *context, int exit_code);
 };
 
@@ -51,48 +52,48 @@ struct writer {
     struct db *db; /* the writing connection; owned */
     struct loop loop;
     atomic_bool stopping;      /* the inbox is closed: end when it is empty */
-    atomic_bool end_folding;   /* the projections are where they were, the sender says */
-    atomic_bool start_process; /* our log agrees with our stream: the process may run */
+    atomic_bool end_folding;   /* writer_end_folding was called */
+    atomic_bool start_process; /* writer_start_process was called */
     _Bool died;                /* listener.die was called, and has returned */
-    _Bool commit_is_owed;      /* without a guard: the batch was answered and not committed */
-    int64_t rest_until_ms;     /* monotonic; after a failure nothing is tried before; 0 */
-    _Bool holds_events;        /* others' events are put aside */
+    _Bool commit_is_owed;      /* without GUARD(reply_after_commit): settled, not yet committed */
+    int64_t rest_until_ms;     /* monotonic: no batch before, after a failure; 0: none failed */
+    _Bool holds_events;        /* others' events go to `held` */
     struct item *held, **last_held;
     struct item *items[WRITER_BATCH_LIMIT]; /* of the batch that was taken */
     pthread_t thread;
     _Bool runs;
 };
 
-/* Opens the database, makes its tables, and sets the status' positions; no thread yet. */
+/* Opens the database, creates its tables, and sets the positions in the status; starts no
+ * thread. */
 int writer_open(struct writer *writer, const struct writer_options *options);
 int writer_start(struct writer *writer);
 void writer_stop(struct writer *writer); /* runs what is in the inbox, then joins */
 void writer_deinit(struct writer *writer);
 
-/* One pass, which does not wait: takes what the inbox has, up to batch_max, runs and commits it,
- * and hands it on; what is due without an item is done as well (the process's steps, the probe of a
- * full disk, checkpoints). now_ms is monotonic; the wall clock is read (base/clock.h). False: a
- * stop was asked for and nothing is left, or it has died. */
+/* One pass without waiting: takes up to batch_max items, runs and commits them, and settles the
+ * batch. It also does what is due without an item: steps of the process, the probe of a full disk,
+ * checkpoints. now_ms is monotonic; the wall clock is read (base/clock.h). False: it was stopped
+ * and the inbox is empty, or it has died. */
 _Bool writer_turn(struct writer *writer, int64_t now_ms);
 
-/* When it wants its next turn, in monotonic time: at most now_ms when the inbox has something. */
+/* Monotonic time of its next turn; at most now_ms while the inbox has items. */
 int64_t writer_due_ms(struct writer *writer, int64_t now_ms);
 
 /* ---- From other threads ---------------------------------------------------------------------- */
 
-/* The projections are where they were: that is written (listener.folded), and requests may be
- * taken. */
+/* The projections have caught up: META_FOLDING is cleared, then listener.folded is called. */
 void writer_end_folding(struct writer *writer);
 /* Our log agrees with our stream: the process may run. */
 void writer_start_process(struct writer *writer);
 
 /* ---- On its own thread, between two batches -------------------------------------------------- */
 
-/* Others' events are put aside, so that our cursors rest; then they go on, in their order. So many
- * may wait as the feeds have in flight. */
+/* Holds others' events back, so that our cursors do not move; then lets them go on, in their order.
+ * At most as many wait as the feeds have in flight. */
 void writer_hold_events(struct writer *writer);
 void writer_release_events(struct writer *writer);
 
-/* A transaction that was not a batch has failed: the disk's state is noted, as after a batch. Does
- * not return when the outcome is unknown (rule 4), but see die. */
+/* Reports that a transaction other than a batch has failed. Ends the process when its outcome is
+ * unknown (rule 4; see listener.die). */
 void writer_failed(struct writer *writer, _Bool outcome_unknown, int r);
