@@ -27,7 +27,7 @@ int main(int argc, char **argv)
     }
     struct service alone = order_service;
     alone.sources = NULL;
-    struct rebuild rebuild = { .service = &alone, .served_path = argv[1] };
+    struct rebuild rebuild = { .service = &alone, .served_path = argv[1], .key_limit = 1 };
     int64_t start_ns = clock_monotonic_ns();
     must(rebuild_open(&rebuild), rebuild.why);
     must(rebuild_catch_up(&rebuild), rebuild.why);

@@ -162,10 +162,16 @@ void buf_put_hex(struct buf *buf, const void *data, size_t length)
 {
     static const char digits[] = "0123456789abcdef";
     const unsigned char *bytes = data;
+    assert(data || length == 0);
+    if (!has_room(buf, 2 * length))
+        return;
+    char *out = buf->data + buf->length;
     for (size_t i = 0; i < length; i++) {
-        char pair[2] = { digits[bytes[i] >> 4], digits[bytes[i] & 15] };
-        buf_put(buf, pair, 2);
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
     }
+    *out = '\0';
+    buf->length += 2 * length;
 }
 
 char *buf_take(struct buf *buf, size_t *ret_length)

@@ -115,17 +115,71 @@ static int tool(const struct process *process, const char *name, const char *fir
 
 #define assert_says(part) cr_assert(says(tool_output(), part), "%s", tool_output())
 
-Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
+/* Only the stream is wrong: it is healed from the log, and no person is asked. */
+Test(heal_live, fault_45_a_foreign_message_behind_the_log_is_seen_by_all_and_healed)
 {
     cr_assert(adds_product("tea", "\"position\":1"));
     wait_for_stats("order-svc", "\"position\":1,\"published\":1,");
+    process_kill(&order_svc);
     cr_assert(says(ask_text("evt.order.Nonsense", "{}"), "\"seq\":2"));
-    adds_product("mug", "position");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
+    assert_says("it goes up to 2, the log up to 1");
+    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "%s", tool_output());
+    assert_says("1 messages of the stream are no events of order-svc, the first at sequence 2");
+    assert_says("no fork: only the stream is wrong");
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc",
+                   "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":1,\"published\":1,");
+    wait_for_stats("order-svc", "\"stream_remade\":1,");
+    cr_assert(says(ask_text("evt.order.Nonsense", "{}"), "\"seq\":2"));
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1, "also of a service that runs");
+    assert_says("sequence 2 is no event of ours");
+    cr_assert(adds_product("mug", "\"position\":2"));
+    wait_for_stats("order-svc", "\"stream_remade\":2,");
+    wait_for_stats("order-svc",
+                   "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
+    wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
+    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+static void move_file(const char *from, const char *to)
+{
+    cr_assert_eq(rename(from, to), 0);
+}
+
+/* Two histories of one service: an older copy of the database has gone on otherwise. */
+static void fork_order_svc(void)
+{
+    char path[160], older[200], newer[200];
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    snprintf(older, sizeof(older), "%s/older", order_svc.folder);
+    snprintf(newer, sizeof(newer), "%s/newer", order_svc.folder);
+    process_kill(&account_svc); /* it would be forked as their reader */
+    cr_assert(adds_product("tea", "\"position\":1"));
+    cr_assert_eq(tool(&order_svc, "backup", older, NULL), 0, "%s", tool_output());
+    cr_assert(adds_product("mug", "\"position\":2"));
+    wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    move_file(path, newer);
+    move_file(older, path);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(adds_product("pot", "\"position\":2"));
+    wait_for_stats("order-svc", "\"position\":2,\"published\":2,");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    move_file(newer, path);
+    process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"forked\"");
-    cr_assert(adds_product("pot", "internal"));
+}
+
+Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
+{
+    fork_order_svc();
+    cr_assert(adds_product("jug", "internal"));
     cr_assert(asks_and_hears("order.products", "{}", "mug"), "queries go on");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
-    assert_says("sequence 2 is no event of ours");
+    assert_says("sequence 2 is not the log's event at this position");
     cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0,
                  "looking is allowed beside the service");
     assert_says("1 of them after position 1");
@@ -135,10 +189,11 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
     process_kill(&order_svc);
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 0, "%s", tool_output());
     process_start(&order_svc, &server);
+    process_start(&account_svc, &server);
     wait_for_stats("order-svc",
                    "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":2,\"published\":2,");
     wait_for_stats("account-svc", "\"cursor\":2,\"lag\":0");
-    cr_assert(adds_product("pot", "\"position\":3"));
+    cr_assert(adds_product("jug", "\"position\":3"));
     wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }

@@ -39,17 +39,21 @@ static _Bool is_committed(const struct history *history, int64_t position, const
     return strncmp(chain, value, DIGEST_HEX_SIZE - 1) == 0;
 }
 
-/* What is stored is committed, and comes in order or is a repeat. */
+/* What is stored is committed, and comes in order or is a repeat; but for what others write. A
+ * message of theirs may take the place of one of ours, until the relay has heard of it and makes
+ * the stream anew: it must not count anything behind it as published (check_published). */
 void check_stored(struct world *world, struct stream *stream, const struct wire *wire)
 {
     struct history *history = &world->logs[stream - world->server.streams];
     const int64_t position = stream->at[stream->last].position;
-    if (position == 0 && world->adversary.is_there)
+    if (position == 0) {
+        stream->has_foreign = 1;
         return;
+    }
     if (!is_committed(history, position, wire))
         violated(world, "I7: stream %s holds an event at position %lld that was never committed",
                  stream->name, (long long)position);
-    else if (position > stream->in_order + 1 && !world->adversary.is_there)
+    else if (position > stream->in_order + 1 && !stream->has_foreign)
         violated(world, "I6: stream %s goes from position %lld to %lld", stream->name,
                  (long long)stream->in_order, (long long)position);
     else if (position == stream->in_order + 1)
@@ -227,6 +231,11 @@ static void check_stream(struct world *world, int log)
         const struct stored *stored = stream_at(stream, s);
         if (!stored) {
             violated(world, "I6: stream %s has a hole at %lld", stream->name, (long long)s);
+            return;
+        }
+        if (stored->position == 0) {
+            violated(world, "I6: stream %s has a foreign message at %lld", stream->name,
+                     (long long)s);
             return;
         }
         if (stored->position > position + 1) {

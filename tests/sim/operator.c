@@ -43,11 +43,15 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
 static _Bool looks_longer(const struct world *world, int log)
 {
     const struct stream *stream = &world->server.streams[log];
-    int64_t sequence = stream->last;
-    while (sequence > 0 && !stream_at(stream, sequence))
-        sequence--;
+    int64_t sequence = stream->last, foreign = 0;
+    for (; sequence > 0; sequence--) {
+        const struct stored *stored = stream_at(stream, sequence);
+        if (stored && stored->position > 0)
+            break;
+        foreign += stored != NULL;
+    }
     int64_t newest = sequence > 0 ? stream->at[sequence].position : 0;
-    return newest + stream->last - sequence > world->logs[log].count;
+    return newest + stream->last - sequence - foreign > world->logs[log].count;
 }
 
 static void resolve_forks(struct world *world)
@@ -68,8 +72,6 @@ void operator_act(struct world *world)
 {
     resolve_forks(world);
     int log = (int)draw(world, LOGS);
-    if (world->adversary.is_there)
-        adversary_undo(world);
     ask(world, log, REDRIVE);
     if (!world->calm && one_in(world, 2))
         ask(world, log, one_in(world, 3) ? PARKED : EVENTS);

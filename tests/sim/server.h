@@ -70,7 +70,8 @@ struct stream {
     int64_t duplicate_window_ms;
     struct recent recent[RECENT_MAX]; /* the newest ids, a ring */
     int recent_at;
-    int64_t in_order; /* positions 1..in_order stand here in this order (I6) */
+    _Bool has_foreign; /* a message is here that is no event of the leader */
+    int64_t in_order;  /* positions 1..in_order stand here in this order (I6) */
     struct durable durables[DURABLES_MAX];
 };
 

@@ -220,9 +220,9 @@ static void report(const struct total *total, const struct wish *wish, double be
 static void tell_violation(const struct wish *wish, uint64_t seed, const char *violation)
 {
     printf("seed %llu: VIOLATED %s\n", (unsigned long long)seed, violation);
-    printf("replay: scripts/simulate --seed %llu --steps %lld%s%s%s --trace\n",
-           (unsigned long long)seed, (long long)wish->steps, wish->adversary ? " --adversary" : "",
-           wish->without ? " --without " : "", wish->without ? wish->without : "");
+    printf("replay: scripts/simulate --seed %llu --steps %lld%s%s --trace\n",
+           (unsigned long long)seed, (long long)wish->steps, wish->without ? " --without " : "",
+           wish->without ? wish->without : "");
 }
 
 /* The same seed once more: the same bytes arrive in the same order. */
@@ -265,10 +265,18 @@ static int simulate(const struct wish *wish)
 }
 
 static const char *const guards[] = {
-    "ack_after_commit",  "chain_check", "cursor_in_transaction",
-    "expected_sequence", "gap_rule",    "idempotency_key",
-    "parking_behind",    "react_once",  "reply_after_commit",
-    "sync_before_reply", NULL,
+    "ack_after_commit",
+    "chain_check",
+    "cursor_in_transaction",
+    "expected_sequence",
+    "fence",
+    "gap_rule",
+    "idempotency_key",
+    "parking_behind",
+    "react_once",
+    "reply_after_commit",
+    "sync_before_reply",
+    NULL,
 };
 
 /* Without a guard, the checks must fail. */
@@ -338,8 +346,6 @@ static _Bool take_options(char **arguments, struct wish *wish)
             wish->trace = 1;
         else if (strcmp(name, "--faults") == 0)
             wish->faults = 1;
-        else if (strcmp(name, "--adversary") == 0)
-            wish->adversary = 1;
         else if (strcmp(name, "--twice") == 0)
             wish->twice = 1;
         else if (strcmp(name, "--check-the-checks") == 0)

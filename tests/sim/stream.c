@@ -62,6 +62,14 @@ static int64_t newest_position(const struct stream *stream)
     return 0;
 }
 
+/* After messages were lost. */
+static void look_for_foreign(struct stream *stream)
+{
+    stream->has_foreign = 0;
+    for (int64_t s = stream->first; s <= stream->last && !stream->has_foreign; s++)
+        stream->has_foreign = stream->at[s].wire && stream->at[s].position == 0;
+}
+
 void stream_cut(struct stream *stream, int64_t last)
 {
     while (stream->last > last) {
@@ -71,6 +79,7 @@ void stream_cut(struct stream *stream, int64_t last)
     if (stream->first > stream->last + 1)
         stream->first = stream->last + 1;
     stream->in_order = newest_position(stream);
+    look_for_foreign(stream);
 }
 
 void stream_purge(struct stream *stream)
@@ -86,6 +95,7 @@ void stream_create(struct world *world, struct stream *stream)
     stream->exists = 1;
     stream->first = 1;
     stream->last = stream->in_order = 0;
+    stream->has_foreign = 0;
     stream->created_ms = world->now_ms;
     memset(stream->recent, 0, sizeof(stream->recent));
 }
@@ -95,7 +105,7 @@ void stream_delete(struct world *world, struct stream *stream, _Bool told)
     for (int i = 0; i < DURABLES_MAX; i++)
         durable_delete(world, &stream->durables[i], told);
     stream_cut(stream, 0);
-    stream->exists = 0;
+    stream->exists = stream->has_foreign = 0;
     stream->first = 1;
     stream->in_order = 0;
     stream->capacity = INT64_MAX;

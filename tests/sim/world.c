@@ -122,8 +122,7 @@ void world_open(struct world *world, const struct wish *wish, uint64_t seed)
     draw_configs(world);
     world->fault_ms = world->now_ms + world->mean_fault_ms;
     world->load.retry_ms = INT64_MAX;
-    world->adversary = (struct adversary){ .is_there = wish->adversary,
-                                           .next_ms = wish->adversary ? world->now_ms : INT64_MAX };
+    world->adversary = (struct adversary){ .next_ms = world->now_ms };
     open_logs(world);
     server_open(world);
     for (int log = 0; log < LOGS; log++)

@@ -2,7 +2,7 @@
  *
  * One run is one seed. Two services live in it, each the shipped instance (runtime/instance.h) on a
  * disk in memory, without its threads; together with a message server, customers, an operator and a
- * payment provider, and on demand an adversary. Nothing has a thread or a clock of its own:
+ * payment provider, and an adversary. Nothing has a thread or a clock of its own:
  * simulate.c picks one possible action after another (a step), and the world's clock moves to the
  * next due one when nothing is left to do at this moment.
  *
@@ -164,7 +164,6 @@ struct operator
 };
 
 struct adversary {
-    _Bool is_there;
     int64_t next_ms;
     int64_t written;
 };
@@ -210,7 +209,7 @@ struct wish { /* what the command line asks of a run */
     int64_t runs, steps;
     const char *without; /* a guard; NULL: none is left out */
     const char *expect;  /* how the violation must begin; NULL: none is wanted */
-    _Bool trace, faults, check_the_checks, adversary, twice;
+    _Bool trace, faults, check_the_checks, twice;
 };
 
 /* world.c */
@@ -281,7 +280,6 @@ enum charge_status provider_status(const struct provider *provider, const char *
 void operator_act(struct world *world);
 void operator_take_reply(struct world *world, const struct wire *wire);
 void adversary_act(struct world *world);
-void adversary_undo(struct world *world); /* what an operator does about it */
 
 /* faults.c */
 const char *fault_name(int i); /* NULL: there are no more */

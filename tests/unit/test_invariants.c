@@ -55,7 +55,6 @@ static void make_relay(void)
                                        .last_sequence = 3,
                                        .messages = 3,
                                        .has_last = 1,
-                                       .is_ours = 1,
                                        .position = 3 },
                  1);
     cr_assert_eq(relay_next(&relay, 1).kind, RELAY_PUBLISH);
@@ -78,12 +77,19 @@ Test(invariants, of_the_relay, .init = make_relay)
     relay = as_it_was;
     planted(relay.state = RELAY_ASKING, check_relay); /* R2 */
     relay = as_it_was;
+    planted(relay.group_last = 4, check_relay); /* R2 */
+    relay = as_it_was;
+    planted(relay.group_last = 10, check_relay); /* R2 */
+    relay = as_it_was;
     planted(relay.deadline_ms = INT64_MAX, check_relay); /* R3 */
     relay = as_it_was;
     planted(relay.high_water = 2, check_relay); /* R6 */
     relay_disconnected(&relay);
     planted(relay.deadline_ms = 7, check_relay); /* R4 */
     relay_fork(&relay, "because");
+    planted(relay.reason = NULL, check_relay); /* R5 */
+    relay.reason = "because";
+    relay_resolved(&relay);
     planted(relay.reason = NULL, check_relay); /* R5 */
 }
 

@@ -17,7 +17,7 @@ static const struct relay_config config = {
     .seed = 7,
 };
 
-#define OURS .exists = 1, .has_last = 1, .is_ours = 1
+#define OURS .exists = 1, .has_last = 1
 #define HEALTHY(n) OURS, .first_sequence = 1, .last_sequence = (n), .messages = (n), .position = (n)
 static const struct relay_tail missing = { 0 };
 static const struct relay_tail equal_20 = { HEALTHY(20) };
@@ -156,16 +156,18 @@ static void look(const char *what, int64_t head, const struct relay_tail *tail,
         cr_expect(relay.reason && *relay.reason && relay_due_ms(&relay) == INT64_MAX);
 }
 
-Test(relay, the_tail_of_the_stream_decides_the_next_action)
+struct look_row {
+    const char *what;
+    int64_t head;
+    struct relay_tail tail;
+    enum relay_state state;
+    enum relay_action_kind kind;
+    int64_t first, last, sequence; /* of what is published, or read back */
+};
+
+Test(relay, decides_by_the_streams_tail)
 {
-    static const struct {
-        const char *what;
-        int64_t head;
-        struct relay_tail tail;
-        enum relay_state state;
-        enum relay_action_kind kind;
-        int64_t first, last, sequence; /* of what is published, or read back */
-    } table[] = {
+    static const struct look_row table[] = {
         // clang-format off: a table
         { "no stream",         30, { 0 },           RELAY_MAKING, RELAY_MAKE_STREAM, 0, 0, 0 },
         { "never used",        30, { .exists = 1 }, RELAY_PUBLISHING, RELAY_PUBLISH, 1, 10, 0 },
@@ -214,8 +216,44 @@ Test(relay, the_tail_of_the_stream_decides_the_next_action)
           RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 30 },
         { "another chain",
           30, { HEALTHY(20), .fit = TAIL_DIFFERENT }, RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
-        { "an intruder",
-          30, { GONE(1, 31), .messages = 31, .has_last = 1 },
+        // clang-format on
+    };
+    for (size_t i = 0; i < COUNT(table); i++)
+        look(table[i].what, table[i].head, &table[i].tail, table[i].state,
+             &(struct relay_action){ .kind = table[i].kind,
+                                     .first = table[i].first,
+                                     .last = table[i].last,
+                                     .sequence = table[i].sequence });
+}
+
+Test(relay, heals_when_only_the_stream_is_wrong)
+{
+    static const struct look_row table[] = {
+        // clang-format off: a table
+        { "an intruder behind the end",
+          30, { TAIL(1, 31, 31, 30), .message_sequence = 30, .foreign = 1, .foreign_behind = 1 },
+          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "an intruder in the place of an event",
+          30, { TAIL(1, 30, 30, 30), .foreign = 1, .has_gap = 1 },
+          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "nothing but intruders",
+          30, { GONE(1, 3), .messages = 3, .foreign = 3, .foreign_behind = 3 },
+          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "more intruders than we have events",
+          30, { TAIL(1, 99, 99, 30), .message_sequence = 30, .foreign = 69, .foreign_behind = 69 },
+          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "an event is missing",
+          30, { TAIL(1, 30, 30, 30), .has_gap = 1 },
+          RELAY_MAKING, RELAY_DELETE_STREAM, 0, 0, 0 },
+        { "an intruder, and our log is older: what there is comes first",
+          30, { TAIL(1, 51, 51, 50), .message_sequence = 50, .foreign = 1, .foreign_behind = 1,
+                .fit = TAIL_AHEAD },
+          RELAY_RECOVERING, RELAY_RECOVER, 0, 50, 30 },
+        { "an intruder, and another chain of ours",
+          30, { TAIL(1, 30, 30, 30), .foreign = 1, .fit = TAIL_DIFFERENT },
+          RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "an intruder, and events that both have lost",
+          30, { TAIL(1, 40, 40, 30), .message_sequence = 30, .foreign = 1, .foreign_behind = 1 },
           RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
         // clang-format on
     };
@@ -268,7 +306,8 @@ Test(relay, silence_is_noticed_and_retries_back_off)
     cr_assert_eq(waited, relay_defaults.backoff_max_ms);
 }
 
-Test(relay, the_window_bounds_events_in_flight)
+/* Rule 1: nothing leaves before all of the group are taken. */
+Test(relay, one_group_is_in_flight_and_all_of_it_is_acknowledged_before_the_next)
 {
     struct relay relay = relay_asking(1000000);
     relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 0);
@@ -281,8 +320,40 @@ Test(relay, the_window_bounds_events_in_flight)
     }
     cr_assert_eq(publish.last, relay_defaults.window_max);
     cr_assert_eq(relay_next(&relay, 0).kind, RELAY_NOTHING);
-    relay_acked(&relay, publish.epoch, 10, 1);
-    publish = relay_next(&relay, 1);
-    cr_assert(publish.kind == RELAY_PUBLISH && publish.first == relay_defaults.window_max + 1 &&
-              publish.last == relay_defaults.window_max + 10);
+    relay_acked(&relay, publish.epoch, publish.last - 1, 1);
+    cr_assert_eq(relay_next(&relay, 1).kind, RELAY_NOTHING, "one of the group is not taken");
+    relay_acked(&relay, publish.epoch, publish.last, 2);
+    publish = relay_next(&relay, 2);
+    cr_assert(publish.kind == RELAY_PUBLISH && publish.first == relay_defaults.window_max + 1);
+}
+
+Test(relay, a_group_ends_where_the_log_ended_when_it_began)
+{
+    struct relay relay = relay_asking(3);
+    relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 0);
+    cr_assert_eq(relay_next(&relay, 0).last, 3);
+    relay_grew(&relay, 5, 1);
+    relay_acked(&relay, relay.epoch, 2, 1);
+    cr_assert_eq(relay_next(&relay, 1).kind, RELAY_NOTHING);
+    relay_acked(&relay, relay.epoch, 3, 2);
+    struct relay_action publish = relay_next(&relay, 2);
+    cr_assert(publish.first == 4 && publish.last == 5 && publish.sequence == 3);
+}
+
+/* The outcome of the rest of a group is unknown: all of it is read back. */
+Test(relay, a_look_begins_at_what_is_known_to_be_right)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, 100);
+    relay_connected(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).sequence, 0, "nothing is known yet");
+    relay_looked(&relay, &(struct relay_tail){ TAIL(1, 22, 22, 20) }, 0);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_PUBLISH);
+    relay_acked(&relay, relay.epoch, 57, 1);
+    relay_refused(&relay, relay.epoch, "wrong last sequence", 2);
+    struct relay_action ask = relay_next(&relay, relay_due_ms(&relay));
+    cr_assert(ask.kind == RELAY_ASK && ask.sequence == 59);
+    int64_t due_ms = relay_due_ms(&relay);
+    relay_reading(&relay, due_ms - 1);
+    cr_assert_gt(relay_due_ms(&relay), due_ms, "a long span is read for as long as it comes");
 }

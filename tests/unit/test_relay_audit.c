@@ -15,14 +15,14 @@ static const struct relay_config config = {
     .seed = 7,
 };
 
-#define OURS .exists = 1, .has_last = 1, .is_ours = 1
+#define OURS .exists = 1, .has_last = 1
 #define HEALTHY(n) OURS, .first_sequence = 1, .last_sequence = (n), .messages = (n), .position = (n)
 static const struct relay_tail unused = { .exists = 1 };
 static const struct relay_tail equal_30 = { HEALTHY(30) };
 
-Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_finds_a_hole)
+Test(relay_audit, F15_the_audit_reads_the_newest_part_first_and_meets_a_hole)
 {
-    static const int64_t parts[][2] = { { 1, 12 }, { 13, 24 }, { 25, 30 }, { 1, 12 } };
+    static const int64_t parts[][2] = { { 19, 30 }, { 7, 18 }, { 1, 6 }, { 19, 30 } };
     struct relay relay;
     relay_init(&relay, &config, 30);
     relay_connected(&relay, 0);
@@ -32,12 +32,15 @@ Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_finds_a_hole)
         cr_assert_eq(action.kind, RELAY_AUDIT);
         cr_expect(action.first == parts[i][0] && action.last == parts[i][1],
                   "part %d: %lld to %lld", i, (long long)action.first, (long long)action.last);
+        cr_expect_eq(relay.audited_from, parts[i][0]);
     }
-    relay_hole(&relay, 4001);
+    relay_damaged(&relay, "it cannot be read", 4001);
     cr_assert_eq(relay.state, RELAY_WAITING);
+    cr_assert_str_eq(relay.reason, "it cannot be read");
     cr_assert_eq(relay_next(&relay, 4100).kind, RELAY_ASK);
     relay_looked(&relay, &equal_30, 4101); /* its counts look right all the same */
     cr_assert_eq(relay_next(&relay, 4101).kind, RELAY_DELETE_STREAM);
+    cr_assert_str_eq(relay.reason, "it cannot be read");
     relay_made(&relay, 4102);
     relay_made(&relay, 4103);
     relay_looked(&relay, &unused, 4104);
@@ -48,9 +51,45 @@ Test(relay_audit, F15_the_audit_reads_the_stream_part_by_part_and_finds_a_hole)
     relay_init(&relay, &config, 30);
     relay_connected(&relay, 0);
     relay_looked(&relay, &expiring, 0);
-    struct relay_action action = relay_next(&relay, 1000);
-    cr_assert(action.kind == RELAY_AUDIT && action.last < action.first,
-              "what has expired is not missed");
+    static const int64_t left[][2] = { { 19, 30 }, { 11, 18 }, { 19, 30 } };
+    for (int i = 0; i < 3; i++) { /* what has expired is not asked for */
+        struct relay_action action = relay_next(&relay, 1000 * (i + 1));
+        cr_assert(action.kind == RELAY_AUDIT && action.first == left[i][0] &&
+                      action.last == left[i][1],
+                  "part %d: %lld to %lld", i, (long long)action.first, (long long)action.last);
+    }
+}
+
+/* What has come meanwhile was acknowledged: the audit goes on where it was. */
+Test(relay_audit, goes_on_backwards_while_the_stream_grows)
+{
+    struct relay relay;
+    relay_init(&relay, &config, 30);
+    relay_connected(&relay, 0);
+    relay_looked(&relay, &equal_30, 0);
+    relay_next(&relay, 1000);
+    relay_grew(&relay, 40, 1001);
+    cr_assert_eq(relay_next(&relay, 1001).kind, RELAY_PUBLISH);
+    relay_acked(&relay, relay.epoch, 40, 1002);
+    struct relay_action action = relay_next(&relay, 2000);
+    cr_expect(action.first == 7 && action.last == 18);
+    action = relay_next(&relay, 3000);
+    cr_expect(action.first == 1 && action.last == 6);
+    action = relay_next(&relay, 4000);
+    cr_expect(action.first == 29 && action.last == 40);
+}
+
+Test(relay_audit, knows_where_an_event_belongs)
+{
+    static const struct relay_tail repeated = { OURS, .first_sequence = 1, .last_sequence = 33,
+                                                .messages = 33, .position = 30 };
+    struct relay relay;
+    int64_t low, high;
+    relay_init(&relay, &config, 30);
+    relay_connected(&relay, 0);
+    relay_looked(&relay, &repeated, 0);
+    relay_place(&relay, 20, &low, &high);
+    cr_expect(low == 17 && high == 20);
 }
 
 /* Publishes the next event `times` times, each time refused because another sequence was

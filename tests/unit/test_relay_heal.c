@@ -14,7 +14,7 @@ static const struct relay_config config = {
     .seed = 7,
 };
 
-#define OURS .exists = 1, .has_last = 1, .is_ours = 1
+#define OURS .exists = 1, .has_last = 1
 #define HEALTHY(n) OURS, .first_sequence = 1, .last_sequence = (n), .messages = (n), .position = (n)
 static const struct relay_tail missing = { 0 };
 static const struct relay_tail unused = { .exists = 1 };
@@ -94,7 +94,7 @@ static struct relay run_steps(int64_t head, const struct step *steps)
 
 #define ASKS { "connected", 0, .state = RELAY_ASKING, .kind = RELAY_ASK }
 
-Test(relay_heal, events_are_published_in_order_within_the_window)
+Test(relay_heal, publishes_in_order_a_group_at_a_time)
 {
     struct relay relay =
         run_steps(25, (const struct step[]){
@@ -102,15 +102,14 @@ Test(relay_heal, events_are_published_in_order_within_the_window)
                           { "tail", 1, .tail = &unused, .state = RELAY_PUBLISHING,
                             .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
                           { "time", 2, .state = RELAY_PUBLISHING },
-                          { "acked", 3, 4, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
-                            .first = 11, .last = 14, .sequence = 10 },
+                          { "acked", 3, 4, .state = RELAY_PUBLISHING }, /* not all of the group */
                           { "acked", 4, 2, .state = RELAY_PUBLISHING }, /* late, and implied */
-                          { "old ack", 4, 14, .state = RELAY_PUBLISHING },
+                          { "old ack", 4, 10, .state = RELAY_PUBLISHING },
                           { "acked", 4, 99, .state = RELAY_PUBLISHING }, /* never sent */
-                          { "acked", 5, 14, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
-                            .first = 15, .last = 24, .sequence = 14 },
-                          { "acked", 6, 24, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
-                            .first = 25, .last = 25, .sequence = 24 },
+                          { "acked", 5, 10, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                            .first = 11, .last = 20, .sequence = 10 },
+                          { "acked", 6, 20, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
+                            .first = 21, .last = 25, .sequence = 20 },
                           { "acked", 7, 25, .state = RELAY_PUBLISHING },
                           { "time", 900, .state = RELAY_PUBLISHING }, /* nothing is waited for */
                           { "grew", 901, 26, .state = RELAY_PUBLISHING, .kind = RELAY_PUBLISH,
@@ -340,4 +339,30 @@ Test(relay_heal, F29_a_fork_stays_until_an_operator_keeps_the_log)
                   .first = 1, .last = 10, .sequence = 0 },
                 { 0 } });
     cr_expect_eq(relay.remade, 1);
+}
+
+/* One foreign message takes the sequence of an event: that event alone is refused. */
+Test(relay_heal, F45_an_intruder_in_the_group_is_healed_from_the_log)
+{
+    static const struct relay_tail intruder = {
+        OURS,           .first_sequence = 1, .last_sequence = 10, .messages = 10,
+        .position = 10, .foreign = 1,        .has_gap = 1
+    };
+    struct relay relay = run_steps(
+        30, (const struct step[]){ ASKS,
+                                   { "tail", 1, .tail = &unused, .state = RELAY_PUBLISHING,
+                                     .kind = RELAY_PUBLISH, .first = 1, .last = 10, .sequence = 0 },
+                                   { "acked", 2, 4, .state = RELAY_PUBLISHING },
+                                   { "refused", 3, .state = RELAY_WAITING },
+                                   { "old ack", 4, 10, .state = RELAY_WAITING },
+                                   { "time", 13, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                                   { "tail", 14, .tail = &intruder, .state = RELAY_MAKING,
+                                     .kind = RELAY_DELETE_STREAM },
+                                   { "made", 15, .state = RELAY_MAKING, .kind = RELAY_MAKE_STREAM },
+                                   { "made", 16, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                                   { "tail", 17, .tail = &unused, .state = RELAY_PUBLISHING,
+                                     .kind = RELAY_PUBLISH, .first = 1, .last = 1, .sequence = 0 },
+                                   { 0 } });
+    cr_expect(relay.published == 0 && relay.remade == 1 && relay.refusals == 1);
+    cr_expect_str_eq(relay.reason, "a message in the stream is not an event of ours");
 }

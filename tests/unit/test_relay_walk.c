@@ -122,7 +122,7 @@ static void look(const struct stream *stream, struct packet *ret_answer)
                 continue;
             }
             tail.messages++;
-            tail.has_last = tail.is_ours = 1;
+            tail.has_last = 1;
             tail.message_sequence = s;
             tail.position = stream->at[s].position;
             ret_answer->tail_chain = stream->at[s].chain;

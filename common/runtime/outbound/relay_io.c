@@ -12,9 +12,9 @@
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
 
-/* Only the last of what is published at once asks for an acknowledgement: each expects the one
- * before it, so that this one is taken when all are. In one epoch all come to one subject, so that
- * the server has to find its way only once; which event is meant says the stream's sequence. */
+/* Each event asks for its acknowledgement, for the outcome of each must be known (relay.h). In one
+ * epoch all come to one subject, so that the server has to find its way only once; which event is
+ * meant says the stream's sequence: it is what the event expected, and one. */
 static int publish_event(struct relay_io *relay_io, struct envelope *envelope,
                          const struct event *event, int64_t sequence,
                          const struct relay_action *action)
@@ -24,7 +24,7 @@ static int publish_event(struct relay_io *relay_io, struct envelope *envelope,
                             GUARD(expected_sequence) ? sequence : ENVELOPE_NO_FENCE);
     if (r < 0)
         return trace(r);
-    if (event->position == action->last) {
+    if (GUARD(fence) || event->position == action->last) {
         reply_subject_of_ack(reply, relay_io->outbound->replies, action->epoch,
                              sequence + 1 - event->position);
         envelope->message.reply = reply;
@@ -32,6 +32,14 @@ static int publish_event(struct relay_io *relay_io, struct envelope *envelope,
     r = bus_publish(relay_io->outbound->bus, BUS_BULK, &envelope->message);
     envelope->message.reply = NULL; /* it ends with this function, the envelope goes on */
     return trace(r);
+}
+
+/* Before the first event of an epoch leaves: from here on acknowledgements are counted. */
+static void begin_epoch(struct relay_io *relay_io, const struct relay_action *action)
+{
+    uint64_t begin = ack_pack(action->epoch, action->first - 1);
+    if (ack_epoch(atomic_load(&relay_io->acked)) != ack_epoch(begin))
+        atomic_store(&relay_io->acked, begin);
 }
 
 static void publish_range(struct relay_io *relay_io, const struct relay_action *action,
@@ -44,6 +52,7 @@ static void publish_range(struct relay_io *relay_io, const struct relay_action *
     int64_t sequence = action->sequence;
     struct event event;
     assert(action->first > 0 && action->first <= action->last && sequence >= 0);
+    begin_epoch(relay_io, action);
     int r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,
                               action->first - 1, action->last - action->first + 1);
     while (r == 0 && event_reader_has_next(&reader, &event))
@@ -59,11 +68,24 @@ static void publish_range(struct relay_io *relay_io, const struct relay_action *
     relay_refused(&relay_io->relay, action->epoch, "an event could not be sent", now_ms);
 }
 
+/* The stream acknowledges in the order in which it stores, so one that does not follow means that
+ * one before it is missing: the group then ends by the refusal, or by time. */
+static void count_ack(struct relay_io *relay_io, int64_t epoch, int64_t position)
+{
+    uint64_t acked = atomic_load(&relay_io->acked), next = ack_pack(epoch, position);
+    while (ack_epoch(acked) == ack_epoch(next) && ack_position(acked) < position &&
+           (ack_position(acked) == position - 1 || !GUARD(fence)))
+        if (atomic_compare_exchange_weak(&relay_io->acked, &acked, next)) {
+            if (position >= atomic_load(&relay_io->ack_wake_position))
+                mailbox_wake(&relay_io->outbound->mailbox);
+            return;
+        }
+}
+
 /* On a library thread: an acknowledgement only moves a number; a refusal is a note. */
 static void on_puback(void *context, struct bus_message *received)
 {
     struct relay_io *relay_io = context;
-    struct mailbox *mailbox = &relay_io->outbound->mailbox;
     _free_(bus_message) struct bus_message *message = received;
     _deinit_(arena) struct arena arena = { 0 };
     struct js_puback ack = { 0 };
@@ -77,18 +99,13 @@ static void on_puback(void *context, struct bus_message *received)
             0 &&
         !ack.duplicate && strcmp(ack.stream, relay_io->outbound->self.log) == 0) {
         int64_t position = ack.sequence - ahead;
-        uint64_t acked = ack_pack(epoch, position);
-        if (position < 1 || position > ACK_POSITION_MAX)
-            return; /* we sent no such event */
-        if ((int64_t)(acked - atomic_load(&relay_io->acked)) < 0)
-            return; /* late, of an older epoch */
-        atomic_store(&relay_io->acked, acked);
-        if (position >= atomic_load(&relay_io->ack_wake_position))
-            mailbox_wake(mailbox);
+        if (position >= 1 && position <= ACK_POSITION_MAX) /* else it answers nothing of ours */
+            count_ack(relay_io, epoch, position);
         return;
     }
     int code = status ? status : ack.error.error_code;
-    mailbox_push(mailbox, (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .status = code });
+    mailbox_push(&relay_io->outbound->mailbox,
+                 (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .status = code });
 }
 
 /* All of them are handled alike (CONVENTIONS); a person wants to know which it was. */
@@ -151,9 +168,8 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
     if (acked > 0)
         relay_acked(relay, relay->epoch, acked, now_ms);
     _Bool more = carry_out(relay_io, now_ms);
-    /* Wake up for the last of what is in flight, or for enough of it to keep the window open. */
-    int64_t half = relay->published + relay->config.window_max / 2;
-    atomic_store(&relay_io->ack_wake_position, relay->sent < half ? relay->sent : half);
+    /* Wake up when all that is in flight is taken: nothing leaves before. */
+    atomic_store(&relay_io->ack_wake_position, relay->sent);
     return more;
 }
 
@@ -182,10 +198,12 @@ static void note_ages(struct relay_io *relay_io, int64_t now_ms)
 static void log_relay_state(const struct relay *relay)
 {
     const _Bool forked = relay->state == RELAY_FORKED;
-    enum log_level level = forked ? LOG_ERROR : relay->state == RELAY_WAITING ? LOG_WARN : LOG_INFO;
+    const _Bool waits = relay->state == RELAY_WAITING,
+                heals = relay->state == RELAY_MAKING && relay->delete_first;
+    enum log_level level = forked ? LOG_ERROR : waits || heals ? LOG_WARN : LOG_INFO;
     log_at(level, "relay", LOG_TEXT("state", relay_state_name(relay->state)),
            LOG_INT("published", relay->published), LOG_INT("position", relay->head),
-           LOG_TEXT("reason", forked || relay->state == RELAY_WAITING ? relay->reason : NULL),
+           LOG_TEXT("reason", forked || waits || heals ? relay->reason : NULL),
            LOG_TEXT("help", forked ? "a person must choose: `resolve` shows both sides, "
                                      "docs/OPERATIONS.md, A fork"
                                    : NULL));
@@ -204,6 +222,7 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     atomic_store(&status->republished, relay->republished);
     atomic_store(&status->stream_remade, relay->remade);
     atomic_store(&status->refused, relay->refusals);
+    atomic_store(&status->audited_from, relay->audited_from);
     atomic_store(&status->replay_target,
                  relay->state == RELAY_RECOVERING ? relay->stream_position : 0);
     return moved;

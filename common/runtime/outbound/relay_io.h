@@ -7,6 +7,7 @@
 #include "runtime/sync/relay.h"
 
 #define RECOVER_WINDOW 256 /* own messages asked for at a time */
+#define LOOK_WINDOW 256    /* likewise, of a look */
 
 #define RELAY_AGES 64    /* so many points in time; what comes between them counts as the older */
 #define RELAY_AGE_MS 100 /* and so far apart */
@@ -18,14 +19,27 @@ static inline uint64_t ack_pack(int64_t epoch, int64_t position)
 {
     return (uint64_t)epoch << ACK_POSITION_BITS | (uint64_t)position;
 }
+static inline uint64_t ack_epoch(uint64_t acked)
+{
+    return acked >> ACK_POSITION_BITS;
+}
 static inline int64_t ack_position(uint64_t acked)
 {
     return (int64_t)(acked & ((UINT64_C(1) << ACK_POSITION_BITS) - 1));
 }
 
-struct recovery { /* reading our own stream back */
-    int64_t first_sequence;
-    int expected, received;
+struct look { /* reading the stream back from its end, a window at a time, to compare it */
+    struct relay_tail tail; /* what was found up to now */
+    int64_t stop;           /* what is before this sequence is known, if one of ours was found */
+    int64_t first, last;    /* the window's sequences */
+    int received;
+    int64_t later_position;      /* of the event of ours behind the window; 0: there is none */
+    int64_t places[LOOK_WINDOW]; /* by sequence: the position, or a PLACE_… of stream_io.c */
+};
+
+struct recovery {                          /* reading our own stream back into the log */
+    int64_t first_sequence, last_sequence; /* of the window; of all that is to be read */
+    int expected, received, foreign;
     int unsettled; /* in the loop */
     /* a part of them was: what comes behind it shows a gap that the stream does not have */
     _Bool rolled_back;
@@ -37,14 +51,16 @@ struct relay_io {
     struct relay relay;
     struct js_stream_config stream; /* as we make it; borrows from the service */
     char stream_subject[BUS_SUBJECT_MAX + 1];
-    struct relay_tail tail; /* the look at the stream that is under way */
+    struct look look;
     struct recovery recovery;
     struct relay_age { /* when our log reached a position, oldest first */
         int64_t position, since_ms;
     } ages[RELAY_AGES];
     int age_count;
 
-    /* Library threads write it, the sender looks at it: the newest acknowledgement, ack_pack. */
+    /* The epoch in which the sender publishes, and the position up to which each event was
+     * acknowledged in it, ack_pack. The sender begins an epoch, library threads move the
+     * position. */
     atomic_ullong acked;
     /* an acknowledgement of this position or later is worth waking up for */
     atomic_llong ack_wake_position;

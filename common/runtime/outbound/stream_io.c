@@ -1,5 +1,6 @@
 /* Stream I/O: see stream_io.h. */
 #include "runtime/outbound/stream_io.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "runtime/sync/event_item.h"
 #include <string.h>
@@ -8,7 +9,7 @@
 enum step {
     STEP_INFO = 'i',
     STEP_AUDIT = 'u',
-    STEP_LAST = 'l',
+    STEP_LOOK = 'l',
     STEP_AUDITED = 'v',
     STEP_MADE = 'm',
     STEP_DELETED = 'd',
@@ -25,43 +26,159 @@ static void request_stream(struct relay_io *relay_io, enum step step, int64_t ep
 
 /* ---- Looking at the stream ------------------------------------------------------------------ */
 
-/* The stream's last message against our log. */
-static int compare_last(struct relay_io *relay_io, const struct bus_view *view,
-                        struct relay_tail *tail)
+/* What stands at a sequence, when it is no event of ours. */
+enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2 };
+
+/* 0: our log has this event; 1: it is no event of our log, and why; < 0. One that claims to be the
+ * next after our log must follow it, else nobody with our log has written it. */
+static int compare_event(struct relay_io *relay_io, const struct event *event,
+                         const struct digest *digest, enum tail_fit *ret_fit,
+                         const char **ret_reason)
 {
-    _deinit_(arena) struct arena arena = { 0 };
-    struct event event;
-    struct digest digest, chain;
-    const char *reason;
-    tail->has_last = 1;
-    int r = envelope_decode(view, &relay_io->outbound->self, &arena, &event, &digest, &reason);
+    const int64_t head = relay_io->relay.head;
+    const _Bool is_next = event->position == head + 1;
+    struct digest chain = { 0 };
+    int r = 0;
+    *ret_fit = event->position > head ? TAIL_AHEAD : TAIL_EQUAL;
+    if (event->position > head && !is_next)
+        return 0;
+    if (!is_next || head > 0)
+        r = event_log_find_chain(relay_io->outbound->db, is_next ? head : event->position, &chain);
+    if (r == 0 && is_next)
+        r = event_chain(&chain, digest, &chain);
     if (r < 0)
         return trace(r);
-    if (r > 0) {
-        log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
-                  LOG_TEXT("reason", reason));
+    if (r == 0 && digest_equal(&chain, &event->chain))
         return 0;
-    }
-    tail->is_ours = 1;
-    tail->position = event.position;
-    if (event.position > relay_io->relay.head) {
-        tail->fit = TAIL_AHEAD;
+    *ret_fit = is_next ? TAIL_EQUAL : TAIL_DIFFERENT;
+    *ret_reason = "its chain does not follow our log";
+    return is_next;
+}
+
+/* Of a message: its position, or a PLACE_…; how an event of ours fits our log. 0: it cannot be
+ * read. */
+static int64_t compare_message(struct relay_io *relay_io, struct bus_message *message,
+                               int64_t sequence, enum tail_fit *ret_fit)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_stored_message stored = { 0 };
+    struct event event;
+    struct digest digest;
+    const char *reason;
+    *ret_fit = TAIL_EQUAL;
+    int r = bus_message_status(message)
+                ? fail(ERR_NETWORK, "no answer")
+                : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
+                                   &stored);
+    if (r == JS_REFUSED)
+        return stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND ? PLACE_HOLE : 0;
+    if (r == 0)
+        r = envelope_decode(&stored.view, &relay_io->outbound->self, &arena, &event, &digest,
+                            &reason);
+    if (r == 0)
+        r = compare_event(relay_io, &event, &digest, ret_fit, &reason);
+    if (r == 0)
+        return event.position;
+    if (r < 0)
         return 0;
+    log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
+              LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
+    return PLACE_FOREIGN;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void look_check(const struct look *look)
+{
+    assert(look->first >= 1 && look->first <= look->last);                         /* L1 */
+    assert(look->last - look->first < LOOK_WINDOW);                                /* L1 */
+    assert(look->received >= 0 && look->received <= look->last - look->first + 1); /* L2 */
+}
+
+/* The window that ends at this sequence. */
+static void request_window(struct relay_io *relay_io, int64_t epoch, int64_t last, int64_t now_ms)
+{
+    struct look *look = &relay_io->look;
+    const int64_t stop = look->tail.has_last || look->stop < last ? look->stop : last;
+    look->last = last;
+    look->first = larger(last - LOOK_WINDOW + 1, larger(look->tail.first_sequence, 1));
+    if (stop <= last)
+        look->first = larger(look->first, stop);
+    look->received = 0;
+    memset(look->places, 0, sizeof(look->places));
+    look_check(look);
+    for (int64_t sequence = look->first; sequence <= look->last; sequence++) {
+        _deinit_(js_request) struct js_request request;
+        js_request_init(&request, NULL);
+        request_stream(relay_io, STEP_LOOK, epoch, sequence,
+                       js_message_get(&request, relay_io->outbound->self.log, sequence), &request,
+                       now_ms);
     }
-    r = event_log_find_chain(relay_io->outbound->db, event.position, &chain);
-    tail->fit = r == 0 && digest_equal(&chain, &event.chain) ? TAIL_EQUAL : TAIL_DIFFERENT;
-    return r < 0 ? trace(r) : 0;
+}
+
+/* All of the window is there, newest first: what others wrote, and what is missing before a later
+ * one of ours. */
+static void judge_window(struct look *look)
+{
+    struct relay_tail *tail = &look->tail;
+    for (int64_t sequence = look->last; sequence >= look->first; sequence--) {
+        const int64_t place = look->places[sequence - look->first];
+        if (place == PLACE_HOLE) {
+            tail->has_gap |= !tail->expires;
+        } else if (place == PLACE_FOREIGN) {
+            tail->foreign++;
+            tail->foreign_behind += !tail->has_last;
+        } else {
+            if (!tail->has_last) {
+                tail->message_sequence = sequence;
+                tail->position = place;
+            }
+            tail->has_last = 1;
+            tail->has_gap |= look->later_position > place + 1;
+            look->later_position = place;
+        }
+    }
+}
+
+static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequence,
+                        struct bus_message *message, int64_t now_ms)
+{
+    struct look *look = &relay_io->look;
+    enum tail_fit fit;
+    if (sequence < look->first || sequence > look->last || look->places[sequence - look->first])
+        return;
+    const int64_t place = compare_message(relay_io, message, sequence, &fit);
+    if (place == 0) {
+        relay_failed(&relay_io->relay, "the stream's messages cannot be read", now_ms);
+        return;
+    }
+    look->places[sequence - look->first] = place;
+    if (fit > look->tail.fit)
+        look->tail.fit = fit;
+    look->received++;
+    look_check(look);
+    if (look->received <= look->last - look->first)
+        return;
+    judge_window(look);
+    const _Bool is_first = look->first <= larger(look->tail.first_sequence, 1);
+    if (is_first || (look->tail.has_last && look->first <= look->stop)) {
+        relay_looked(&relay_io->relay, &look->tail, now_ms);
+    } else {
+        relay_reading(&relay_io->relay, now_ms);
+        request_window(relay_io, epoch, look->first - 1, now_ms);
+    }
 }
 
 static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_message *message,
                       _Bool audit, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
-    _deinit_(js_request) struct js_request request;
     struct js_stream_state state;
-    struct relay_tail *tail = &relay_io->tail;
-    js_request_init(&request, NULL);
-    *tail = (struct relay_tail){ 0 };
+    struct relay_tail tail = { 0 };
+    struct look *look = &relay_io->look;
     int r = bus_message_status(message)
                 ? -ERR_NETWORK
                 : js_parse_stream_info(bus_message_data(message), bus_message_length(message),
@@ -71,81 +188,52 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
         return;
     }
     if (r == 0) {
-        tail->exists = 1;
-        tail->first_sequence = state.first_sequence;
-        tail->last_sequence = state.last_sequence;
-        tail->messages = state.messages;
-        tail->deleted = state.deleted_count;
-        tail->expires = state.max_age_ns > 0;
+        tail.exists = 1;
+        tail.first_sequence = state.first_sequence;
+        tail.last_sequence = state.last_sequence;
+        tail.messages = state.messages;
+        tail.deleted = state.deleted_count;
+        tail.expires = state.max_age_ns > 0;
     }
-    if (audit)
-        relay_audited(&relay_io->relay, tail, now_ms);
-    else if (tail->messages == 0)
-        relay_looked(&relay_io->relay, tail, now_ms);
-    else
-        request_stream(relay_io, STEP_LAST, epoch, 0,
-                       js_message_get(&request, relay_io->outbound->self.log, tail->last_sequence),
-                       &request, now_ms);
-}
-
-static void request_newest(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, NULL);
-    request_stream(relay_io, STEP_LAST, epoch, 1,
-                   js_message_get_last(&request, relay_io->stream.name, relay_io->stream.subject),
-                   &request, now_ms);
-}
-
-/* The message at the stream's last sequence; or, when that was deleted, the newest of ours that is
- * still there. */
-static void take_tail(struct relay_io *relay_io, int64_t epoch, _Bool is_second_try,
-                      struct bus_message *message, int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_stored_message last = { 0 };
-    int r = bus_message_status(message)
-                ? -ERR_NETWORK
-                : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
-                                   &last);
-    if (r == JS_REFUSED && last.error.error_code == JS_ERR_MESSAGE_NOT_FOUND) {
-        if (!is_second_try) {
-            request_newest(relay_io, epoch, now_ms);
-            return;
-        }
-        r = 0; /* nothing of ours is left */
-    } else if (r == 0) {
-        relay_io->tail.message_sequence = last.sequence;
-        r = compare_last(relay_io, &last.view, &relay_io->tail);
+    if (audit) {
+        relay_audited(&relay_io->relay, &tail, now_ms);
+    } else if (tail.messages == 0) {
+        relay_looked(&relay_io->relay, &tail, now_ms);
+    } else {
+        look->tail = tail;
+        look->later_position = 0;
+        if (look->stop <= 0)
+            look->stop = tail.last_sequence - relay_io->relay.config.window_max;
+        request_window(relay_io, epoch, tail.last_sequence, now_ms);
     }
-    if (r == 0)
-        relay_looked(&relay_io->relay, &relay_io->tail, now_ms);
-    else
-        relay_failed(&relay_io->relay, "the stream's last message cannot be read", now_ms);
 }
 
 /* A message in the middle of the stream, that the audit looks at. */
-static void take_audited(struct relay_io *relay_io, struct bus_message *message, int64_t now_ms)
+static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus_message *message,
+                         int64_t now_ms)
 {
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_stored_message stored = { 0 };
-    struct relay_tail found = { 0 };
-    int r = bus_message_status(message)
-                ? -ERR_NETWORK
-                : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
-                                   &stored);
-    if (r == JS_REFUSED && stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND)
-        relay_hole(&relay_io->relay, now_ms);
-    else if (r == 0 && compare_last(relay_io, &stored.view, &found) == 0 &&
-             (!found.is_ours || found.fit != TAIL_EQUAL))
-        relay_fork(&relay_io->relay,
-                   "a message in the middle of the stream is not the one of our log");
+    struct relay *relay = &relay_io->relay;
+    enum tail_fit fit;
+    int64_t low, high;
+    const int64_t place = compare_message(relay_io, message, sequence, &fit);
+    relay_place(relay, sequence, &low, &high);
+    if (place == 0 || (place == PLACE_HOLE && relay->expires))
+        return;
+    if (place == PLACE_HOLE)
+        relay_damaged(relay, "the audit found a message that cannot be read", now_ms);
+    else if (place == PLACE_FOREIGN)
+        relay_damaged(relay, "the audit found a message that is not an event of ours", now_ms);
+    else if (fit != TAIL_EQUAL)
+        relay_fork(relay, "a message in the middle of the stream has another chain than our log");
+    else if (place < low || place > high)
+        relay_damaged(relay, "the audit found an event at another place than its own", now_ms);
 }
 
 /* Of an audit. */
 static void read_part(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
 {
-    for (int64_t sequence = action->first; sequence > 0 && sequence <= action->last; sequence++) {
+    const int64_t last = GUARD(fence) ? action->last : 0;
+    for (int64_t sequence = action->first; sequence > 0 && sequence <= last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
         request_stream(relay_io, STEP_AUDITED, action->epoch, sequence,
@@ -159,6 +247,8 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
     assert(action->kind == RELAY_ASK || action->kind == RELAY_AUDIT);
+    if (action->kind == RELAY_ASK)
+        relay_io->look = (struct look){ .stop = action->sequence };
     request_stream(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch, 0,
                    js_stream_info(&request, relay_io->stream.name), &request, now_ms);
     read_part(relay_io, action, now_ms);
@@ -175,7 +265,8 @@ void stream_io_make(struct relay_io *relay_io, const struct relay_action *action
     const struct js_stream_config *stream = &relay_io->stream;
     int r = deletes ? js_stream_delete(&request, stream->name) : js_stream_create(&request, stream);
     log_warn(deletes ? "stream_deleted_to_be_made_anew" : "stream_made",
-             LOG_TEXT("stream", stream->name));
+             LOG_TEXT("stream", stream->name),
+             LOG_TEXT("reason", deletes ? relay_io->relay.reason : NULL));
     request_stream(relay_io, deletes ? STEP_DELETED : STEP_MADE, action->epoch, 0, r, &request,
                    now_ms);
 }
@@ -226,6 +317,7 @@ void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *a
     assert(action->kind == RELAY_RECOVER && action->sequence > 0 && count > 0);
     *recovery = (struct recovery){
         .first_sequence = action->sequence,
+        .last_sequence = action->last,
         .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
         .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
         .rolled_back = recovery->rolled_back,
@@ -243,7 +335,7 @@ void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *a
 
 /* All of the window is there: into the inbox, in order. A sequence without a message leaves its
  * place empty: if a position is missing, the loop will see the gap. */
-static void push_recovered(struct relay_io *relay_io)
+static void push_recovered(struct relay_io *relay_io, int64_t now_ms)
 {
     struct recovery *recovery = &relay_io->recovery;
     for (int i = 0; i < recovery->expected; i++) {
@@ -252,8 +344,18 @@ static void push_recovered(struct relay_io *relay_io)
         recovery->unsettled++;
         inbox_push(relay_io->outbound->inbox, take(recovery->items[i]));
     }
-    if (recovery->unsettled == 0)
+    if (recovery->unsettled > 0)
+        return;
+    const struct relay_action rest = { .kind = RELAY_RECOVER,
+                                       .sequence = recovery->first_sequence + recovery->expected,
+                                       .last = recovery->last_sequence,
+                                       .epoch = relay_io->relay.epoch };
+    if (recovery->foreign == 0 || rest.sequence > rest.last) {
         relay_fork(&relay_io->relay, "the stream has lost events that our log has lost too");
+        return;
+    }
+    relay_reading(&relay_io->relay, now_ms);
+    stream_io_read_back(relay_io, &rest, now_ms);
 }
 
 static void take_own_message(struct relay_io *relay_io, int64_t sequence,
@@ -277,14 +379,16 @@ static void take_own_message(struct relay_io *relay_io, int64_t sequence,
         relay_failed(&relay_io->relay, "our own stream cannot be read", now_ms);
         return;
     }
-    if (reason)
+    if (reason) {
         log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
                   LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
+        recovery->foreign++;
+    }
     item->stream_position = relay_io->relay.stream_position;
     if (r == 0)
         recovery->items[place] = take(item);
     if (++recovery->received == recovery->expected)
-        push_recovered(relay_io);
+        push_recovered(relay_io, now_ms);
 }
 
 void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int64_t now_ms)
@@ -329,8 +433,8 @@ void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
     switch ((enum step)tag->step) {
     case STEP_INFO:        take_info(relay_io, tag->epoch, message, 0, now_ms); break;
     case STEP_AUDIT:       take_info(relay_io, tag->epoch, message, 1, now_ms); break;
-    case STEP_LAST:        take_tail(relay_io, tag->epoch, tag->n > 0, message, now_ms); break;
-    case STEP_AUDITED:     take_audited(relay_io, message, now_ms); break;
+    case STEP_LOOK:        take_looked(relay_io, tag->epoch, tag->n, message, now_ms); break;
+    case STEP_AUDITED:     take_audited(relay_io, tag->n, message, now_ms); break;
     case STEP_MADE:
     case STEP_DELETED:     take_stream_made(relay_io, (enum step)tag->step, message, now_ms); break;
     case STEP_OWN_MESSAGE: take_own_message(relay_io, tag->n, message, now_ms); break;

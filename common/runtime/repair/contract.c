@@ -49,7 +49,8 @@ static void begin_row(struct printer *p, int number)
 
 static void put_key(struct printer *p, const char *key)
 {
-    _Bool is_first = p->out.length == 0 || strchr("{ ", p->out.data[p->out.length - 1]) != NULL;
+    const char *end = p->out.data + p->out.length;
+    _Bool is_first = p->out.length == 0 || end[-1] == '{' || end[-1] == ' ';
     buf_put_format(&p->out, "%s\"%s\": ", is_first ? "" : ", ", key);
 }
 

@@ -1,5 +1,7 @@
-/* Resolve: see resolve.h. Up to where they part, log and stream have equal chains, so that place is
- * found by halving. */
+/* Resolve: see resolve.h. The stream is read as the relay reads it (sync/relay.h), but all of it:
+ * messages of others among the events, and events that are missing, can stand anywhere. Who has
+ * written events of ours with another chain is a question for a person; all else only means that
+ * the stream is wrong. */
 #include "runtime/repair/resolve.h"
 #include "base/clock.h"
 #include "base/lock_file.h"
@@ -27,7 +29,13 @@ struct sides {
     _Bool stream_exists;
     int64_t first_sequence, last_sequence, messages;
     int64_t equal; /* up to this position both say the same */
-    int64_t seen;  /* how far the stream was once seen to go, when that was beyond the log */
+    /* messages that are no events of ours, the first of them; sequences without a message */
+    int64_t foreign, first_foreign, holes;
+    int64_t newest;    /* position in the stream */
+    int64_t missing;   /* positions of the log that the stream goes past without having them */
+    int64_t different; /* events of ours at a position of the log, with another chain */
+    int64_t ahead;     /* events of ours at positions that the log does not have */
+    int64_t seen;      /* how far the stream was once seen to go, when that was beyond the log */
 };
 
 /* ---- Looking -------------------------------------------------------------------------------- */
@@ -50,42 +58,55 @@ static int read_stream(struct sides *sides)
     return 0;
 }
 
-/* 1: the stream's message at this sequence is the log's event at this position; 0: it is not; <
- * 0. */
-static int is_equal_at(struct sides *sides, int64_t position)
+static void count_event(struct sides *sides, int64_t position, _Bool is_equal)
+{
+    if (position > sides->head.position)
+        sides->ahead++;
+    else if (!is_equal)
+        sides->different++;
+    if (position > sides->newest + 1 && sides->newest > 0)
+        sides->missing += position - sides->newest - 1;
+    if (position > sides->newest)
+        sides->newest = position;
+}
+
+/* What stands at this sequence. */
+static int read_place(struct sides *sides, int64_t sequence)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct stream_message message;
     struct digest chain;
-    int r = api_client_stream_message(sides->api, position, &arena, &message);
+    int r = api_client_stream_message(sides->api, sequence, &arena, &message);
     if (r < 0)
         return trace(r);
-    if (message.place != STREAM_EVENT || message.event.position != position)
-        return 0;
-    r = event_log_find_chain(sides->db, position, &chain);
-    return r < 0 ? trace(r) : r == 0 && digest_equal(&chain, &message.event.chain);
-}
-
-/* The last position that both have in common. Before the stream's first message nothing can be
- * compared. */
-static int find_parting(struct sides *sides)
-{
-    int64_t equal = sides->first_sequence - 1,
-            different = sides->last_sequence < sides->head.position ? sides->last_sequence
-                                                                    : sides->head.position;
-    different++;
-    assert(equal >= 0 && equal < different);
-    while (different - equal > 1) {
-        int64_t middle = equal + (different - equal) / 2;
-        int r = is_equal_at(sides, middle);
+    _Bool is_equal = 0;
+    if (message.place == STREAM_HOLE) {
+        sides->holes++;
+    } else if (message.place == STREAM_FOREIGN) {
+        if (sides->foreign++ == 0)
+            sides->first_foreign = sequence;
+    } else {
+        r = event_log_find_chain(sides->db, message.event.position, &chain);
         if (r < 0)
             return trace(r);
-        if (r > 0)
-            equal = middle;
-        else
-            different = middle;
+        is_equal = r == 0 && digest_equal(&chain, &message.event.chain);
+        count_event(sides, message.event.position, is_equal);
+        is_equal = is_equal && message.event.position == sequence;
     }
-    sides->equal = equal;
+    if (is_equal && sides->equal == sequence - 1)
+        sides->equal = sequence;
+    return 0;
+}
+
+/* Before the stream's first message nothing can be compared. */
+static int read_messages(struct sides *sides)
+{
+    sides->equal = sides->first_sequence - 1;
+    for (int64_t sequence = sides->first_sequence; sequence <= sides->last_sequence; sequence++) {
+        int r = read_place(sides, sequence);
+        if (r < 0)
+            return trace(r);
+    }
     return 0;
 }
 
@@ -97,7 +118,7 @@ static int look(struct sides *sides)
     if (r == 0)
         r = read_stream(sides);
     if (r == 0 && sides->messages > 0)
-        r = find_parting(sides);
+        r = read_messages(sides);
     return trace(r);
 }
 
@@ -160,6 +181,28 @@ static _Bool both_lack_events(const struct sides *sides)
     return sides->seen > sides->head.position && sides->seen > sides->last_sequence;
 }
 
+/* Nothing but the stream is wrong: the relay heals it by itself. */
+static _Bool is_only_stream_wrong(const struct sides *sides)
+{
+    return sides->different == 0 && sides->ahead == 0 && !both_lack_events(sides) &&
+           sides->foreign + sides->holes + sides->missing > 0;
+}
+
+static void tell_only_stream_wrong(const struct sides *sides)
+{
+    if (sides->foreign > 0)
+        printf("foreign %" PRId64 " messages of the stream are no events of %s, the first at "
+               "sequence %" PRId64 "\n",
+               sides->foreign, sides->service->name, sides->first_foreign);
+    if (sides->missing + sides->holes > 0)
+        printf("missing %" PRId64 " events are not in the stream, and later ones are; %" PRId64
+               " sequences are empty\n",
+               sides->missing, sides->holes);
+    printf("no fork: only the stream is wrong, and the log has all of it. %s deletes the stream "
+           "and makes it anew while it runs\n",
+           sides->service->name);
+}
+
 static int tell(struct sides *sides)
 {
     int r = tell_log(sides);
@@ -171,6 +214,8 @@ static int tell(struct sides *sides)
         printf("lost    the stream was once seen to go up to %" PRId64
                "; neither has the rest. A backup of either may have it.\n",
                sides->seen);
+    else if (is_only_stream_wrong(sides))
+        tell_only_stream_wrong(sides);
     else if (sides->equal == sides->last_sequence)
         printf("no fork: the stream is the beginning of the log, and the service publishes what is "
                "missing\n");
@@ -323,7 +368,8 @@ static int resolve(struct sides *sides, const struct config *config, enum keep k
     case KEEP_STREAM:  return trace(keep_stream(sides));
     case KEEP_NOTHING: break;
     }
-    if (both_lack_events(sides) || (sides->equal < sides->last_sequence))
+    if (both_lack_events(sides) ||
+        (sides->equal < sides->last_sequence && !is_only_stream_wrong(sides)))
         printf("choose  stop the service; then `resolve --keep log` gives up what the stream has "
                "after position %" PRId64 ",\n"
                "        or `resolve --keep stream` sets aside what the log has after it\n",

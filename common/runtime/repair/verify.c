@@ -256,18 +256,41 @@ static int check_tables(struct check *check)
 
 /* ---- The stream ----------------------------------------------------------------------------- */
 
+/* 0: an event of ours is there. */
+static int read_message(struct check *check, int64_t sequence, struct arena *arena,
+                        struct stream_message *ret_message)
+{
+    int r = api_client_stream_message(check->api, sequence, arena, ret_message);
+    if (r == 0 && ret_message->place != STREAM_EVENT)
+        return different("stream", "sequence %" PRId64 " %s%s", sequence,
+                         ret_message->place == STREAM_HOLE ? "is not there"
+                                                           : "is no event of ours: ",
+                         ret_message->place == STREAM_HOLE ? "" : ret_message->reason);
+    return trace(r);
+}
+
+/* Behind our snapshot: what a service that runs has published since, and nothing else. */
+static int check_newer_message(struct check *check, int64_t sequence)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct stream_message message;
+    int r = read_message(check, sequence, &arena, &message);
+    if (r != 0)
+        return trace(r);
+    return message.event.position == sequence
+               ? 0
+               : different("stream", "sequence %" PRId64 " is the event at position %" PRId64,
+                           sequence, message.event.position);
+}
+
 static int check_message(struct check *check, struct event_reader *reader, int64_t sequence)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct stream_message message;
     struct event event;
     struct digest digest;
-    int r = api_client_stream_message(check->api, sequence, &arena, &message);
-    if (r == 0 && message.place != STREAM_EVENT)
-        return different("stream", "sequence %" PRId64 " %s%s", sequence,
-                         message.place == STREAM_HOLE ? "is not there" : "is no event of ours: ",
-                         message.place == STREAM_HOLE ? "" : message.reason);
-    if (r < 0)
+    int r = read_message(check, sequence, &arena, &message);
+    if (r != 0)
         return trace(r);
     if (!event_reader_has_next(reader, &event)) {
         r = event_reader_status(reader);
@@ -323,6 +346,8 @@ static int check_stream(struct check *check)
         r = check_message(check, &reader, at);
         progress("stream", at, last);
     }
+    for (; r == 0 && at > last && at <= state.last_sequence; at++)
+        r = check_newer_message(check, at);
     if (r != 0)
         return trace(r);
     print_row("stream",

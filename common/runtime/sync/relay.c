@@ -1,6 +1,7 @@
 /* Relay: see relay.h. */
 #include "runtime/sync/relay.h"
 #include <assert.h>
+#include "base/guard.h"
 
 const struct relay_config relay_defaults = {
     .window_max = 1024,
@@ -35,15 +36,17 @@ void relay_check(const struct relay *relay)
     const enum relay_state state = relay->state;
     const int64_t in_flight = relay->sent - relay->published;
     const _Bool has_deadline = relay->deadline_ms != INT64_MAX;
-    assert(relay->published >= 0 && relay->published <= relay->head);           /* R1 */
-    assert(in_flight >= 0 && relay->sent <= relay->head);                       /* R1 */
-    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));       /* R2 */
-    assert(in_flight == 0 || state == RELAY_PUBLISHING);                        /* R2 */
-    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));       /* R3 */
-    assert(state != RELAY_WAITING || has_deadline);                             /* R4 */
-    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline); /* R4 */
-    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason); /* R5 */
-    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published); /* R6 */
+    assert(relay->published >= 0 && relay->published <= relay->head);             /* R1 */
+    assert(in_flight >= 0 && relay->sent <= relay->head);                         /* R1 */
+    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));         /* R2 */
+    assert(in_flight == 0 || state == RELAY_PUBLISHING);                          /* R2 */
+    assert(relay->sent <= relay->group_last && relay->group_last <= relay->head); /* R2 */
+    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));         /* R3 */
+    assert(state != RELAY_WAITING || has_deadline);                               /* R4 */
+    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline);   /* R4 */
+    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason);   /* R5 */
+    assert(state != RELAY_MAKING || !relay->delete_first || relay->reason);       /* R5 */
+    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published);   /* R6 */
 }
 
 static void relay_move(struct relay *relay, enum relay_state state)
@@ -54,8 +57,8 @@ static void relay_move(struct relay *relay, enum relay_state state)
     relay->state = state;
     relay->acted = 0;
     relay->deadline_ms = INT64_MAX;
-    relay->sent = relay->published; /* nobody counts on what is in flight */
-    relay->epoch++;                 /* what was asked before is not waited for any more */
+    relay->sent = relay->group_last = relay->published; /* nobody counts on what is in flight */
+    relay->epoch++; /* what was asked before is not waited for any more */
 }
 
 static void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)
@@ -123,13 +126,16 @@ void relay_fork(struct relay *relay, const char *reason)
     relay_check(relay);
 }
 
-static void relay_make(struct relay *relay, _Bool delete_first)
+/* delete_why: of a stream that is there; NULL: there is none. */
+static void relay_make(struct relay *relay, const char *delete_why)
 {
     relay_move(relay, RELAY_MAKING);
-    relay->delete_first = delete_first;
-    relay->remade += delete_first;
-    relay->has_hole = 0;
-    relay->denied = relay->audit_read = 0;
+    relay->delete_first = delete_why != NULL;
+    relay->remade += delete_why != NULL;
+    if (delete_why)
+        relay->reason = delete_why;
+    relay->damage = NULL;
+    relay->denied = relay->audited_from = 0;
 }
 
 void relay_resolved(struct relay *relay)
@@ -137,7 +143,7 @@ void relay_resolved(struct relay *relay)
     if (relay->state != RELAY_FORKED)
         return;
     relay->high_water = 0;
-    relay_make(relay, 1);
+    relay_make(relay, "a person has chosen the log");
     relay_check(relay);
 }
 
@@ -148,7 +154,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;
-    relay->published = relay->sent = position;
+    relay->published = relay->sent = relay->group_last = position;
     relay->offset = last_sequence - position;
     see(relay, position);
     if (position >= relay->head) /* else the next acknowledgement will say that all is well */
@@ -169,13 +175,15 @@ static int64_t message_sequence(const struct relay_tail *tail)
     return tail->message_sequence > 0 ? tail->message_sequence : tail->last_sequence;
 }
 
-/* The newest position that was ever in the stream, as its sequence tells. */
+/* The newest position that was ever in the stream, as its sequence tells: what others have written
+ * was none. */
 static int64_t newest_ever(const struct relay_tail *tail)
 {
     if (!tail->exists)
         return 0;
-    return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail)
-                          : tail->last_sequence;
+    return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) -
+                                tail->foreign_behind
+                          : tail->last_sequence - tail->foreign;
 }
 
 /* The server says that the stream ends here, and refuses what follows: it is of two minds. */
@@ -185,14 +193,33 @@ static _Bool is_denied(const struct relay *relay, const struct relay_tail *tail)
            relay->denied_at == (tail->has_last ? tail->position : tail->last_sequence);
 }
 
+/* Only the stream is wrong, and our log has all of it: why it must be made anew; NULL: it is
+ * right. */
+static const char *wrong_with(const struct relay *relay, const struct relay_tail *tail)
+{
+    if (tail->foreign > 0)
+        return "a message in the stream is not an event of ours";
+    if (tail->has_gap)
+        return "an event is missing in the stream, and later ones are there";
+    if (is_damaged(tail))
+        return "the stream has lost messages";
+    if (relay->damage)
+        return relay->damage;
+    if (is_denied(relay, tail))
+        return "the stream refuses what follows the end that it shows";
+    if (tail->has_last && tail->last_sequence < tail->position)
+        return "the stream's sequence is behind the position";
+    return NULL;
+}
+
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
         return;
     relay->expires = tail->expires;
-    if (tail->has_last && !tail->is_ours) {
-        relay_fork(relay, "the stream's last message is not ours");
-    } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
+    relay->first_sequence = tail->first_sequence;
+    const char *wrong = wrong_with(relay, tail);
+    if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
         relay_fork(relay, "log and stream have different chains at the same position");
     } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
         relay_move(relay, RELAY_RECOVERING);
@@ -202,14 +229,20 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (!tail->exists) {
-        relay_make(relay, 0);
-    } else if (is_damaged(tail) || relay->has_hole || is_denied(relay, tail) ||
-               (tail->has_last && tail->last_sequence < tail->position)) {
-        relay_make(relay, 1);
+        relay_make(relay, NULL);
+    } else if (wrong) {
+        relay_make(relay, wrong);
     } else { /* without a message: new, or all of it has expired */
         publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
                       tail->last_sequence, now_ms);
     }
+    relay_check(relay);
+}
+
+void relay_reading(struct relay *relay, int64_t now_ms)
+{
+    if ((relay->state == RELAY_ASKING || relay->state == RELAY_RECOVERING) && relay->acted)
+        relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
     relay_check(relay);
 }
 
@@ -219,7 +252,7 @@ void relay_made(struct relay *relay, int64_t now_ms)
     if (relay->state != RELAY_MAKING)
         return;
     if (relay->delete_first)
-        relay_make(relay, 0);
+        relay_make(relay, NULL);
     else
         relay_move(relay, RELAY_ASKING);
     relay_check(relay);
@@ -272,13 +305,20 @@ void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_
     relay_refused(relay, epoch, reason, now_ms);
 }
 
-void relay_hole(struct relay *relay, int64_t now_ms)
+void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms)
 {
     if (relay->state != RELAY_PUBLISHING)
         return;
-    relay->has_hole = 1;
-    relay_wait(relay, "the audit found a message that cannot be read", now_ms);
+    relay->damage = damage;
+    relay_wait(relay, damage, now_ms);
     relay_check(relay);
+}
+
+/* Repeats have let the sequence run ahead, the older the message, the less. */
+void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low, int64_t *ret_high)
+{
+    *ret_low = sequence - relay->offset;
+    *ret_high = sequence;
 }
 
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
@@ -299,6 +339,7 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 {
     if (relay->state != RELAY_PUBLISHING)
         return;
+    relay->first_sequence = tail->first_sequence;
     /* Acknowledgements may overtake the audit's answer: it is held against what was known when it
      * asked. */
     if (!tail->exists || is_damaged(tail) ||
@@ -335,29 +376,43 @@ static struct relay_action relay_ask(struct relay *relay, enum relay_action_kind
     return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
 }
 
-/* The next part of the stream, from its beginning again after its end; a little each time. */
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The part of the stream that is before what the audit has read, from its end again after its
+ * beginning; a little each time. */
 static void read_part(struct relay *relay, struct relay_action *action)
 {
-    int64_t end = relay->published + relay->offset;
-    action->first = relay->audit_read < end ? relay->audit_read + 1 : 1;
-    action->last = relay->expires ? 0
-                                  : smaller(action->first + relay->config.audit_read_max - 1, end);
-    relay->audit_read = action->last;
+    const int64_t begin = larger(relay->first_sequence, 1), end = relay->published + relay->offset;
+    const _Bool goes_on = relay->audited_from > begin && relay->audited_from <= end;
+    action->last = goes_on ? relay->audited_from - 1 : end;
+    action->first = larger(action->last - relay->config.audit_read_max + 1, begin);
+    if (action->first <= action->last)
+        relay->audited_from = action->first;
+}
+
+/* All of the group before are taken, or it has failed: the next one. */
+static void begin_group(struct relay *relay, int64_t now_ms)
+{
+    const int64_t size = relay->probing ? 1 : relay->config.window_max;
+    relay->group_last = smaller(relay->published + size, relay->head);
+    if (relay->sent == relay->published && relay->sent < relay->group_last)
+        relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
 }
 
 static struct relay_action publish(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
-    int64_t last = smaller(relay->published + (relay->probing ? 1 : relay->config.window_max),
-                           relay->head);
-    last = smaller(last, relay->sent + relay->config.publish_max);
+    if (relay->sent == relay->published || !GUARD(fence))
+        begin_group(relay, now_ms);
+    int64_t last = smaller(relay->group_last, relay->sent + relay->config.publish_max);
     if (relay->sent < last) {
         action.kind = RELAY_PUBLISH;
         action.first = relay->sent + 1;
         action.last = last;
         action.sequence = relay->sent + relay->offset;
-        if (relay->sent == relay->published)
-            relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
         relay->sent = last;
     } else if (now_ms >= relay->audit_ms) {
         action.kind = RELAY_AUDIT;
@@ -378,10 +433,18 @@ static struct relay_action recover(struct relay *relay, int64_t now_ms)
     return action;
 }
 
+/* From the last position that is known to be right; a relay that has just started knows none. */
+static struct relay_action look(struct relay *relay, int64_t now_ms)
+{
+    struct relay_action action = relay_ask(relay, RELAY_ASK, now_ms);
+    action.sequence = relay->published > 0 ? relay->published + relay->offset : 0;
+    return action;
+}
+
 static struct relay_action relay_choose(struct relay *relay, int64_t now_ms)
 {
     switch (relay->state) {
-    case RELAY_ASKING: return relay_ask(relay, RELAY_ASK, now_ms);
+    case RELAY_ASKING: return look(relay, now_ms);
     case RELAY_MAKING:
         return relay_ask(relay, relay->delete_first ? RELAY_DELETE_STREAM : RELAY_MAKE_STREAM,
                          now_ms);

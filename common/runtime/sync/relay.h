@@ -2,53 +2,70 @@
  * told what happened and the time, and relay_next says what to do. outbound/relay_io.h carries it
  * out; the simulation runs the same code.
  *
- *                   connected                  the tail agrees
- *     OFFLINE ─────────────────► ASKING ────────────────────────► PUBLISHING
- *        ▲                       ▲ │ │ │                              │
- *        │ disconnected, from    │ │ │ └─ stream ahead ► RECOVERING ┐ │ refusal, time-out,
- *        │ any but FORKED        │ │ └─ no stream, holes ► MAKING ──┤ │ damage found by the audit
- *        └───────────────────────┤ └─ other chain, intruder ► FORKED│ │
- *                                └──────── WAITING ◄────────────────┴─┘
+ *                      connected                     tail agrees
+ *        OFFLINE ───────────────────► ASKING ──────────────────────────► PUBLISHING ◄──┐
+ *           ▲                         ▲ │ │ │                                │ │ one group,
+ *           │ disconnected, from      │ │ │ └─ stream ahead ─► RECOVERING ─┐ │ │ all of it
+ *           │ any state but FORKED    │ │ └─ no stream, damaged,           │ │ └─acknowledged
+ *           │                         │ │    foreign messages ─► MAKING ───┤ │
+ *           │                         │ └─ our events, other chain ► FORKED│ │ refusal, time-out,
+ *           └─────────────────────────┴────────── WAITING ◄────────────────┴─┘ audit
  *
- * Start, reconnect and failure take the same path: ASKING reads the stream's last message, and
- * compares its position and chain with the log.
- *   - There is no stream, or the stream never held a message: create it, and publish from 1.
- *   - The last message is in our log, with the same chain: publish what follows it.
- *   - Messages before it are missing (purged, deleted, damaged on the server's disk), or its
- *     sequence is less than its position: delete the stream and create it anew, so that sequence =
- *     position. A stream cannot be repaired in the middle, and the log is the truth. What an age
- *     limit has dropped is not missing.
- *   - Its position is beyond our log, so our database is older than the stream: read the stream
- *     into the log first (RECOVERING). Whether the chain follows is seen at the first message.
- *   - The same position with another chain, or a message that is not ours: FORKED. Nothing is
- *     published or written until an operator chooses.
- *   - The stream's sequence has run beyond our log, and what stood there is gone from both (our
- *     database is older, and the stream was purged): FORKED too, because the positions would be
- *     used twice, and a reader that knows the first use would skip the second as a repeat. How far
- *     the stream was seen to go is kept in our file (relay_saw), so that this holds over a restart,
- *     and when the stream is gone altogether.
- *   - It agrees with our log, and yet the server refuses the next event again and again: the server
- *     contradicts itself about the stream's end (seen after damage in its files); create it anew.
+ * One path serves start, reconnect and failure: ASKING reads the stream back, from its end to the
+ * last position that is known to be right (a look), and compares each message with the log. That is
+ * at most one group, and what others have written. A relay that has just started knows no such
+ * position and reads the last window_max messages; the audit reads what is older.
+ *   - no stream, or one that never held a message: make it, publish from 1
+ *   - all of it is our log's, with the same chains: publish what follows
+ *   - only the stream is wrong: delete it and make it anew, with the reason named. It has a message
+ *     that is no event of ours (another subject or source, or one that cannot be read as an event);
+ *     an event is missing and later ones are there; messages were purged, deleted or damaged on
+ *     the server's disk; its sequence is behind the position. A stream cannot be mended in the
+ *     middle, and the log is the truth. What an age limit has dropped is not missing
+ *   - it has positions beyond our log: our database is older than the stream. Read the stream into
+ *     the log first (RECOVERING); whether the chain follows is seen at the first message, and what
+ *     else is wrong with the stream is healed afterwards
+ *   - an event of ours by subject, source and form, at a position that our log has with another
+ *     chain: another writer has our identity. FORKED: nothing is published or written any more
+ *     until a person chooses
+ *   - its sequence has run beyond our log, and what stood there is gone from both (our database is
+ *     older, and the stream was purged): FORKED too. The positions would be used twice, and a
+ *     reader that knows the first use would skip the second as a repeat. So that this holds over a
+ *     restart and when the stream is gone altogether, the loop keeps in our file how far the stream
+ *     was seen to go (relay_saw)
+ *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
+ *     server disagrees with itself about the stream's end (seen after damage in its files): make it
+ *     anew
+ * The audit asks for the counts, and reads a part of the stream each time, from the newest message
+ * back to the oldest, then from the newest again. What it finds leads to the same decisions.
+ * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who
+ * chooses the stream moves the database away and starts the service, which then recovers from the
+ * stream.
  *
- * The audit compares the counts, and reads a part of the stream each time: a message that is there
- * by the server's counts, and cannot be read, is missing. An operator who chooses our log calls
- * relay_resolved: the stream is created anew from it. An operator who chooses the stream moves the
- * database away and starts the service, which then recovers from the stream.
+ * Publishing (rule 1): one group is in flight, of at most window_max events, in actions of at most
+ * publish_max. Each message names the sequence that it must follow, and the outcome of each is
+ * learned: it is acknowledged by itself. Nothing else leaves before all of the group are
+ * acknowledged, or the group has failed. A foreign message takes a sequence that one of the group
+ * expects, so one of the group is refused, and the group fails: it is heard of at once. With the
+ * last acknowledgement alone it would not be, because what follows the refused event finds its
+ * sequence right again.
+ * (An atomic batch, ADR-50, is another way to learn the outcome of a group: one answer for all of
+ * it. It would change how relay_io publishes and what it takes for an acknowledgement, and nothing
+ * here.)
  *
- * Publishing is pipelined up to window_max events, each with the sequence that it must follow. An
- * acknowledgement of one implies all before it, so only the last event of an action asks for one.
- * After a refusal or a time-out nothing in flight counts (a new epoch), and the relay asks again;
- * then one event goes alone until it is taken, and the waits grow until then, so that a full stream
- * costs one event a try. An event that is still on its way from an older epoch does no harm: it is
- * what belongs at the sequence that it expects, or it is refused.
+ * After any refusal or time-out the outcome of the rest of the group is unknown (a new epoch), and
+ * it looks again; then one message goes alone until it is taken, and the waits grow until then, so
+ * that a full stream costs one message a try. A message that is still on its way from an older
+ * epoch does no harm: it holds what belongs at the sequence that it expects, or it is refused; or
+ * it stands behind a foreign message, which the next group meets.
  *
  * Invariants, after each function (relay_check):
  *   R1  0 <= published <= sent <= head: nothing leaves that is not in the log
  *   R2  at most window_max events are in flight, at most one while it is probing, and none but in
- *       PUBLISHING
- *   R3  PUBLISHING: there is a deadline exactly while something is in flight
+ *       PUBLISHING; all of them are of one group, which ends at group_last
+ *   R3  PUBLISHING: a deadline stands exactly while something is in flight
  *   R4  WAITING ends at a deadline; OFFLINE and FORKED have none
- *   R5  WAITING and FORKED have a reason
+ *   R5  WAITING and FORKED have a reason, and so has MAKING when it deletes a stream
  *   R6  PUBLISHING: what is published was seen in the stream
  */
 #pragma once
@@ -57,7 +74,7 @@
 #include "runtime/core/states.h"
 
 struct relay_config {
-    int64_t window_max;        /* events in flight */
+    int64_t window_max;        /* events of one group: the most that is in flight */
     int64_t publish_max;       /* events of one action: replies wait no longer than these take */
     int64_t answer_timeout_ms; /* for any answer of the server */
     int64_t backoff_min_ms, backoff_max_ms;
@@ -67,28 +84,34 @@ struct relay_config {
 };
 extern const struct relay_config relay_defaults;
 
-enum tail_fit { TAIL_EQUAL, TAIL_DIFFERENT, TAIL_AHEAD };
+/* Ordered: the worse is the later. */
+enum tail_fit { TAIL_EQUAL, TAIL_AHEAD, TAIL_DIFFERENT };
 struct relay_tail { /* what a look at the stream found */
     _Bool exists;
     int64_t first_sequence, last_sequence, messages, deleted;
-    _Bool expires;            /* an operator has set an age limit: the oldest may be gone */
-    _Bool has_last;           /* there is a last message; then: */
-    int64_t message_sequence; /* its own, when what followed it was deleted; 0: last_sequence */
-    _Bool is_ours;            /* subject, source, position and chain are such as we write */
+    _Bool expires; /* an operator has set an age limit: the oldest may be gone */
+    /* Of the messages that were read back: */
+    int64_t foreign;          /* that are no events of ours */
+    int64_t foreign_behind;   /* those of them behind the newest event of ours */
+    _Bool has_gap;            /* an event is missing, and a later one is there */
+    _Bool has_last;           /* there is an event of ours; then of the newest: */
+    int64_t message_sequence; /* its own; 0: last_sequence */
     int64_t position;
-    enum tail_fit fit; /* against our log */
+    enum tail_fit fit; /* of all events of ours, against our log, as the sender looked them up */
 };
 
 enum relay_action_kind {
     RELAY_NOTHING,
-    RELAY_ASK,           /* answer: relay_tail or relay_failed */
+    /* read the stream back from its end to `sequence`, and on to the newest event of ours; 0: the
+     * last window_max messages. Answer: relay_looked or relay_failed; meanwhile relay_reading */
+    RELAY_ASK,
     RELAY_MAKE_STREAM,   /* answer: relay_made or relay_failed */
     RELAY_DELETE_STREAM, /* likewise */
     /* read the own stream from `sequence` on; answer: relay_recovered, relay_fork, relay_failed */
     RELAY_RECOVER,
     RELAY_PUBLISH, /* events first..last, the first expecting `sequence` as the stream's last */
-    /* answer: relay_audited; and when a message at sequence first..last is not there or not ours,
-     * relay_hole or relay_fork; no answer is fine */
+    /* answer: relay_audited; and, when a message at sequence first..last is not what it should be,
+     * relay_damaged or relay_fork; no answer is fine */
     RELAY_AUDIT,
 };
 struct relay_action {
@@ -104,6 +127,7 @@ struct relay {
     int64_t head;        /* newest position in our log */
     int64_t published;   /* known to be in the stream */
     int64_t sent;        /* handed to the bus in this epoch */
+    int64_t group_last;  /* the last of the group in flight: nothing behind it leaves before */
     int64_t offset;      /* the stream's sequence minus position; 0 in a healthy stream */
     int64_t epoch;       /* answers of older epochs are ignored */
     int64_t deadline_ms; /* of the state: time-out or end of the wait */
@@ -119,10 +143,11 @@ struct relay {
     _Bool probing;      /* nothing was taken since the last refusal or time-out */
     /* so often was the one after this position refused for its sequence */
     int64_t denied, denied_at;
-    int64_t audit_read;                    /* sequence up to which the audit has read */
-    _Bool expires;                         /* the oldest messages may be gone: none is missed */
-    _Bool has_hole;                        /* a message in the middle cannot be read */
-    const char *reason;                    /* of WAITING and FORKED; static text */
+    int64_t audited_from;   /* the audit has read from this sequence to the end; 0: nothing yet */
+    int64_t first_sequence; /* of the stream, as it was last seen */
+    _Bool expires;          /* the oldest messages may be gone: none is missed */
+    const char *damage;     /* what the audit has found; static text; NULL: nothing */
+    const char *reason;     /* of WAITING, FORKED and MAKING; static text */
     int64_t refusals, republished, remade; /* counters */
 };
 
@@ -136,14 +161,21 @@ void relay_disconnected(struct relay *relay);
 /* our log has new events, committed */
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
+/* a part of what is read came, and more is asked for */
+void relay_reading(struct relay *relay, int64_t now_ms);
 void relay_made(struct relay *relay, int64_t now_ms);
 /* the question of this state has no good answer */
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms);
+/* each event up to this position has been acknowledged */
 void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms);
 void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms);
 /* as refused: another sequence was expected */
 void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_t now_ms);
-void relay_hole(struct relay *relay, int64_t now_ms); /* the audit could not read a message */
+/* The audit found a message that is not what it should be, or none; static text. The
+ * stream is made anew. */
+void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms);
+/* the position that belongs at this sequence of a stream of ours lies in ret_low..ret_high */
+void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low, int64_t *ret_high);
 /* our log now reaches so far */
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);
 void relay_fork(struct relay *relay, const char *reason);

@@ -31,7 +31,7 @@ struct writer_listener { /* called on the writer's thread */
     /* Between two batches, when all items taken so far are committed: may write to writer->db in a
      * transaction of its own, and hold others' events. Reports a failure by writer_failed. */
     void (*between_batches)(void *context, struct writer *writer);
-    /* Ends the process at once: the outcome of a commit is unknown (rule 4), or memory is exhausted.
+    /* Ends the process at once: the outcome of a commit is unknown (rule 4), or there is no memory.
      * In a simulation it may return; the writer does nothing more then. */
     void (*die)(void *context, int exit_code);
 };

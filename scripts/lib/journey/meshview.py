@@ -92,11 +92,13 @@ class Mesh:
 
     @staticmethod
     def stored(message):
-        headers = {key.lower(): values[0] for key, values in message["Header"].items()}
+        headers = {key.lower(): values[0] for key, values in (message["Header"] or {}).items()}
 
         def text(name):
             return urllib.parse.unquote(headers[name]) if name in headers else None
         sequence = int(message["Reply"].split(".")[5])
+        if not {"ce-type", "journey-position", "journey-chain"} <= headers.keys():
+            return sequence, message["Subject"], Event(0, "", "", "", "", None, "{}")  # none
         kind = headers["ce-type"].split(".", 1)[1].removesuffix(".v1")
         return sequence, message["Subject"], Event(
             int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind,

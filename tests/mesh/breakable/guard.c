@@ -5,9 +5,17 @@
 #include <string.h>
 
 static const char *const guards[] = {
-    "ack_after_commit",   "chain_check",       "cursor_in_transaction", "expected_sequence",
-    "gap_rule",           "idempotency_key",   "parking_behind",        "react_once",
-    "reply_after_commit", "sync_before_reply",
+    "ack_after_commit",
+    "chain_check",
+    "cursor_in_transaction",
+    "expected_sequence",
+    "fence",
+    "gap_rule",
+    "idempotency_key",
+    "parking_behind",
+    "react_once",
+    "reply_after_commit",
+    "sync_before_reply",
 };
 
 static const char *removed;

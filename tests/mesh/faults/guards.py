@@ -16,7 +16,7 @@ import kit
 from basics import require, wait_until
 from disk import Disk
 from journey.proxy import Proxy
-from rows_client import forge_next
+from rows_client import forge_next, intrude
 
 LOST_S = 8                             # how long to wait for a mesh that never settles
 TRIES_MAX = 6
@@ -194,6 +194,23 @@ def proxy_is_through(mesh, state):
     if not mesh.env["order-svc"].get("JOURNEY_WITHOUT_GUARD"):
         return True                                        # all are refused, which changes nothing
     return mesh.stream_state("order-svc")["last_seq"] > state["last_seq"]
+
+
+def guard_fence(mesh):
+    """A foreign message takes the place of one of many events in flight, and the relay asks for the
+    last acknowledgement alone."""
+    account = at_work(mesh)
+    sku = mesh.product("mug", 100_000)
+    for _ in range(4 * TRIES_MAX):
+        mesh.quiet()
+        remade = mesh.stats("order-svc")["stream_remade"]
+        while not intrude(mesh, account, sku):
+            pass
+        all_published(mesh)
+        if mesh.stats("order-svc")["stream_remade"] == remade:
+            return
+        if not mesh.env["order-svc"].get("JOURNEY_WITHOUT_GUARD"):
+            return
 
 
 def guard_gap_rule(mesh):

@@ -53,6 +53,7 @@ CATALOGUE = {
     41: "poison: bad JSON, wrong schema, gap, foreign subject, 1 MB bomb, CRLF in ids",
     42: "forged reply subject, pull reply, inbox snooping, impersonation",
     43: "payment provider slow, silent, answers twice, dies between charge and answer",
+    45: "another writer inside of the leader's pipeline",
 }
 GUARDS = 99                            # the row of the stories of guards.py
 

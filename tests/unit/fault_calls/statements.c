@@ -1,5 +1,5 @@
-/* Statements: the n-th call that prepares, steps or runs SQL, or checkpoints, fails (by the linker's
- * --wrap). The statement is not done and the transaction stays open, which SQLite does not promise
+/* Statements: the n-th call that prepares, steps or runs SQL, or checkpoints, fails (by the
+ * linker's --wrap). The statement is not done and the transaction stays open, which SQLite does not promise
  * either. With "commit-done" a COMMIT is done and reported as failed, as after a failed sync
  * (rule 4). */
 #include "faults.h"
