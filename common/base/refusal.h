@@ -7,18 +7,17 @@
  */
 #pragma once
 
-enum refusal {                              /* the runtime's own */
-               REFUSED_INVALID_REQUEST = 1, /* 400: the message names the field */
-               REFUSED_NOT_FOUND = 2,       /* 404 */
-               REFUSED_CONFLICT = 4,   /* 409: also an idempotency key that was used otherwise */
-               REFUSED_TOO_LARGE = 5,  /* 413 */
-               REFUSED_INTERNAL = 10,  /* 500 */
-               REFUSED_BUSY = 11,      /* 503 */
-               REFUSED_REPLAYING = 12, /* 503 */
-               REFUSAL_MAX,
-               /* 3 and 6 to 9 are numbers of services since 0.1.0. A service numbers new refusals
-                * from here: */
-               REFUSED_OWN = 100,
+/* The runtime's own. 3 and 6 to 9 are numbers of services since 0.1.0. */
+enum refusal {
+    REFUSED_INVALID_REQUEST = 1, /* 400: the message names the field */
+    REFUSED_NOT_FOUND = 2,       /* 404 */
+    REFUSED_CONFLICT = 4,        /* 409: also an idempotency key that was used otherwise */
+    REFUSED_TOO_LARGE = 5,       /* 413 */
+    REFUSED_INTERNAL = 10,       /* 500 */
+    REFUSED_BUSY = 11,           /* 503 */
+    REFUSED_REPLAYING = 12,      /* 503 */
+    REFUSAL_MAX = 13,
+    REFUSED_OWN = 100, /* a service numbers its new refusals from here */
 };
 
 struct refusal_type {

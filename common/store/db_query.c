@@ -92,7 +92,7 @@ static int bind_all(struct db *db, const struct statement *statement, sqlite3_st
         if (r < 0)
             return trace(r);
     }
-    if (types[count] || count < statement->parameter_count)
+    if (count < statement->parameter_count || types[count])
         return fail(ERR_INTERNAL, "%zu parameters instead of %d: %s", strlen(types),
                     statement->parameter_count, statement->sql);
     return 0;

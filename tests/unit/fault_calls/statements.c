@@ -1,7 +1,7 @@
 /* Statements: the n-th call that prepares, steps or runs SQL, or checkpoints, fails (by the
- * linker's --wrap). The statement is not done and the transaction stays open, which SQLite does not promise
- * either. With "commit-done" a COMMIT is done and reported as failed, as after a failed sync
- * (rule 4). */
+ * linker's --wrap). The statement is not done and the transaction stays open, which SQLite does
+ * not promise either. With "commit-done" a COMMIT is done and reported as failed, as after a
+ * failed sync (rule 4). */
 #include "faults.h"
 #include <sqlite3.h>
 #include <string.h>
