@@ -147,6 +147,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     put_text(&line, "service", log_service);
     put_text(&line, "event", event);
     for (; fields->key; fields++) {
+        /* cppcheck-suppress variableScope ; it is taken before put_field() */
         size_t before = line.length;
         put_field(&line, fields);
         if (line.length > LINE_MAX_BYTES - CUT_BYTES) {

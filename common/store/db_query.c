@@ -224,7 +224,9 @@ static int column_of_name(struct query *query, const char *name)
            strcmp(sqlite3_column_name(query->prepared, column), name) != 0)
         column++;
     assert(column < query->column_count); /* Q3: the SELECT names this column */
-    if (!statement->columns) /* one more: it stays NULL, and the next name is never found there */
+    /* One more: it stays NULL, and the next name is never found there. */
+    if (!statement->columns)
+        /* lint: malloc-leak because the statement keeps them until db_finalize_statements() */
         statement->columns = calloc((size_t)query->column_count + 1, sizeof(*statement->columns));
     if (statement->columns)
         statement->columns[column] = name;

@@ -162,6 +162,7 @@ static int check_files(const struct config *config)
 
 static int check_http(const struct config *config, const struct config_program *program)
 {
+    assert(config->http); /* its row has a default */
     if (!*config->http || program->check_http(config->http) == 0)
         return 0;
     fprintf(stderr, "JOURNEY_HTTP (--http): %s\n", failure_reason());

@@ -257,7 +257,7 @@ static int find(struct work_list *list, struct work_source_state *state, struct 
     if (r < 0)
         return trace(r);
     state->look_ms = later(page.look_ms, j->now_ms + LOOK_MIN_MS);
-    state->has_more = page.count > count;
+    state->has_more = page.count > wanted;
     if (count > 0) {
         state->after = pieces[count - 1].place;
         const char *key = pieces[count - 1].key; /* take_up() has measured it */
