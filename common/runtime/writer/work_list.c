@@ -1,6 +1,7 @@
 /* Work list: see work_list.h. */
 #include "runtime/writer/work_list.h"
 #include "base/log.h"
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,21 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;
+}
+
+void work_list_check(const struct work_list *list)
+{
+    const struct work_queue *queue = &list->queue;
+    assert(queue->open <= list->limits.open_max);                 /* V1 */
+    assert(queue->in_flight.count <= list->limits.in_flight_max); /* V1 */
+    assert(list->source_count >= 0 && list->source_count <= WORK_SOURCES_MAX);
+    for (int i = 0; i < list->source_count; i++) {
+        const struct work_source_state *state = &list->sources[i];
+        assert(state->key_count >= 0 && state->key_count <= WORK_PREPARE_MAX); /* V2 */
+        assert(state->keys || state->key_count == 0);                          /* V2 */
+        assert(!state->source->mark_read || state->mark <= state->after);      /* V3 */
+    }
+    assert(list->late >= 0 && list->late <= list->answered); /* V4 */
 }
 
 /* ---- Beginning, ending ----------------------------------------------------------------------- */
@@ -87,6 +103,8 @@ int work_list_init(struct work_list *list, const struct work_type *type, struct 
         r = list->source_count < WORK_SOURCES_MAX
                 ? source_init(&list->sources[list->source_count++], source, j)
                 : fail(ERR_INTERNAL, "%s has too many sources", type->name);
+    if (r == 0)
+        work_list_check(list);
     return trace(r);
 }
 
@@ -140,6 +158,7 @@ static int ask(struct work_list *list, struct journey *j, struct piece *piece, c
 {
     const struct work work = work_of(list, piece, row);
     struct outbound_call **before = j->last_call;
+    assert(!j->asking);
     j->asking = &work;
     int r = list->type->ask(j, &work);
     j->asking = NULL;
@@ -159,6 +178,7 @@ static int ask(struct work_list *list, struct journey *j, struct piece *piece, c
 
 static int expire(struct work_list *list, struct journey *j, const struct work *work)
 {
+    assert(work->until_ms <= j->now_ms);
     list->expired++;
     return list->type->expired ? trace(list->type->expired(j, work)) : 0;
 }
@@ -202,6 +222,7 @@ static int take_up(struct work_list *list, struct journey *j, const struct work_
 static int prepare(struct work_source_state *state, struct journey *j)
 {
     int r = 0;
+    assert(state->source->prepare || (!state->prepares_all && state->key_count == 0));
     if (!state->prepares_all && state->key_count == 0)
         return 0;
     if (state->prepares_all)
@@ -322,6 +343,7 @@ int work_list_step(struct work_list *list, struct journey *j)
         r = look_at_all_due(list, j);
     if (r == 0)
         r = move_marks(list, j);
+    work_list_check(list);
     return trace(r);
 }
 
@@ -377,6 +399,7 @@ static void note_reachable(struct work_list *list, const struct answer *answer)
 
 int work_list_answer(struct work_list *list, struct journey *j, const struct answer *answer)
 {
+    assert(answer->tag);
     struct piece *piece = work_queue_find(&list->queue, answer->tag, answer->number);
     _Bool is_in_flight = piece && piece->state == PIECE_IN_FLIGHT;
     note_reachable(list, answer);

@@ -15,6 +15,13 @@
  * piece without an answer is evicted once its back-off has reached half of the maximum; a second
  * after the sources have come to their end, all are scanned once more, and find it again. A piece
  * that no source finds (work_add) is never evicted, nor is one of a type in order.
+ *
+ * Invariants, after each function that changes a list (work_list_check); those of the pieces are
+ * the queue's:
+ *   V1  no more pieces are open, and no more are in flight, than the limits say
+ *   V2  a source has keys to prepare only where it prepares, and at most WORK_PREPARE_MAX of them
+ *   V3  the mark of a source is not beyond the last piece that it has found
+ *   V4  of the answers, no more were late than came
  */
 #pragma once
 #include "runtime/core/context.h"
@@ -61,6 +68,7 @@ struct work_counts {
 int work_list_init(struct work_list *list, const struct work_type *type, struct journey *j);
 void work_list_deinit(struct work_list *list);
 
+void work_list_check(const struct work_list *list);
 void work_list_observe(struct work_list *list, const struct event *event);
 int work_list_step(struct work_list *list, struct journey *j); /* 0 or < 0 */
 int work_list_answer(struct work_list *list, struct journey *j, const struct answer *answer);
