@@ -181,7 +181,7 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("sequence 2 is not the log's event at this position");
     cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0,
-                 "looking is allowed beside the service");
+                 "looking is allowed beside the service: %s", tool_output());
     assert_says("1 of them after position 1");
     assert_says("resolve --keep log");
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 1, "doing is not");
