@@ -38,9 +38,23 @@ static void change_order_tables(const char *sql)
     cr_assert(db_open(&options, &db) == 0 && db_script(db, sql) == 0, "%s", failure_text());
 }
 
+struct question {
+    const char *subject, *body, *answer;
+};
+
+static _Bool somebody_listens(void *context)
+{
+    struct question *question = context;
+    question->answer = ask_text(question->subject, question->body);
+    return !says(question->answer, "nobody listens");
+}
+
+/* A service tells its state a moment before it takes requests. */
 static _Bool asks_and_hears(const char *subject, const char *body, const char *part)
 {
-    const char *answer = ask_text(subject, body);
+    struct question question = { subject, body, NULL };
+    wait_until(somebody_listens, &question, FAR_MS);
+    const char *answer = question.answer;
     if (!says(answer, part))
         fprintf(stderr, "%s %s: %s\n", subject, body, answer ? answer : "no answer");
     return says(answer, part);
@@ -181,7 +195,7 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("sequence 2 is not the log's event at this position");
     cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0,
-                 "looking is allowed beside the service");
+                 "looking is allowed beside the service: %s", tool_output());
     assert_says("1 of them after position 1");
     assert_says("resolve --keep log");
     cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 1, "doing is not");
