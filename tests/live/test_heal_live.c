@@ -38,9 +38,23 @@ static void change_order_tables(const char *sql)
     cr_assert(db_open(&options, &db) == 0 && db_script(db, sql) == 0, "%s", failure_text());
 }
 
+struct question {
+    const char *subject, *body, *answer;
+};
+
+static _Bool somebody_listens(void *context)
+{
+    struct question *question = context;
+    question->answer = ask_text(question->subject, question->body);
+    return !says(question->answer, "nobody listens");
+}
+
+/* A service tells its state a moment before it takes requests. */
 static _Bool asks_and_hears(const char *subject, const char *body, const char *part)
 {
-    const char *answer = ask_text(subject, body);
+    struct question question = { subject, body, NULL };
+    wait_until(somebody_listens, &question, FAR_MS);
+    const char *answer = question.answer;
     if (!says(answer, part))
         fprintf(stderr, "%s %s: %s\n", subject, body, answer ? answer : "no answer");
     return says(answer, part);

@@ -24,6 +24,7 @@ CRITERION = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: 
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1",
+    "LSAN_OPTIONS": f"print_suppressions=0:suppressions={SCRIPTS}/lib/leaks.txt",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "second_deadlock_stack=1:exitcode=66",
 }
