@@ -202,7 +202,6 @@ void bus_free(struct bus *bus)
     pthread_mutex_lock(&bus->lock);
     bus->closing = 1;
     pthread_mutex_unlock(&bus->lock);
-    bus_discard_all(); /* nats.c's thread has the time of the closing to free them */
     for (int i = 0; i < LANES; i++)
         if (bus->lanes[i].connection)
             natsConnection_Close(bus->lanes[i].connection);
