@@ -34,6 +34,7 @@ void log_setup(const char *service, enum log_level level, enum log_format format
 int log_level_parse(const char *text, enum log_level *ret_level);    /* 0, or -ERR_CONFIG */
 int log_format_parse(const char *text, enum log_format *ret_format); /* 0, or -ERR_CONFIG */
 
+_Bool log_is_written(enum log_level level); /* for what would be worked out for a line alone */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 #define log_list(level, event, ...) \
     log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ })

@@ -63,6 +63,9 @@ struct schema {
     /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner
      * ones. */
     const char *text;
+    /* x-account: the field, a text, that names whom the message concerns; NULL: none, or an inner
+     * one. */
+    const char *account;
 };
 
 struct invalid {

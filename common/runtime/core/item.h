@@ -48,7 +48,9 @@ struct item {
     int64_t *min_positions; /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
     int64_t give_up_ms;     /* monotonic: until when it waits for them */
     const void *request;    /* struct of the request's schema */
-    const char *key;        /* idempotency key; NULL */
+    const char *key;        /* idempotency key; with an account see account_subject.h; NULL */
+    const char *account;    /* that the subject names, and that the request is for; NULL: none */
+    const char *asker;      /* account and user at the server, for lines at debug; NULL */
     const char *reply_to;   /* inbox of the requester; NULL: no reply is wanted */
     struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
     int64_t received_ns;             /* monotonic, when the callback saw it */
