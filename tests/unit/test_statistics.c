@@ -125,8 +125,9 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
     cr_expect_str_eq(
         out.data,
         "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
-        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"parked\":3,\"redriven\":0,\"rebuilds\":0,"
-        "\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,\"committed_items\":4,"
+        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"queries_waiting\":0,\"parked\":3,"
+        "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
+        "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"audited_from\":0,\"sources\":{"

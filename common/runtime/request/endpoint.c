@@ -69,8 +69,23 @@ static int take_headers(struct item *item, const struct endpoint *endpoint,
     return r == 0 ? take_key(item, view, endpoint->subject) : r;
 }
 
+/* 0, or a refusal at once: the position cannot come while the query waits. */
+static int check_ahead(const struct status *status, int i, const char *log, int64_t demanded,
+                       struct invalid *ret_invalid)
+{
+    int64_t position = atomic_load(i == 0 ? &status->position : &status->sources[i - 1].position);
+    if (demanded - position <= MIN_POSITION_AHEAD_MAX)
+        return 0;
+    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "min_position.%s", log);
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "is %lld events ahead, and at most %d can come while a query waits; try again later",
+             (long long)(demanded - position), MIN_POSITION_AHEAD_MAX);
+    return REFUSED_REPLAYING;
+}
+
 /* A query's min_position, whatever other fields its schema has: by the names of the logs. */
-static int take_min_positions(struct item *item, const struct endpoint *endpoint)
+static int take_min_positions(struct item *item, const struct endpoint *endpoint,
+                              struct invalid *ret_invalid)
 {
     const struct service *service = endpoint->all->options.service;
     const struct schema_field *field = schema_find_field(endpoint->request, "min_position");
@@ -84,10 +99,13 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
         return fail(ERR_MEMORY, "no memory for a request");
     for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
         assert(i <= SOURCES_MAX);
-        const struct schema_field *log =
-            schema_find_field(field->schema, i == 0 ? service->log : service->sources[i - 1].log);
+        const char *name = i == 0 ? service->log : service->sources[i - 1].log;
+        const struct schema_field *log = schema_find_field(field->schema, name);
         if (log && *(const _Bool *)(demanded + log->extra_offset))
             positions[i] = *(const int64_t *)(demanded + log->offset);
+        int r = check_ahead(endpoint->all->options.status, i, name, positions[i], ret_invalid);
+        if (r != 0)
+            return r;
     }
     item->min_positions = positions;
     item->give_up_ms = clock_monotonic_ms() + MIN_POSITION_WAIT_MS;
@@ -108,7 +126,7 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
                           empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
     item->request = request;
     if (r == 0 && item->kind == ITEM_QUERY)
-        r = take_min_positions(item, endpoint);
+        r = take_min_positions(item, endpoint, ret_invalid);
     return trace(r);
 }
 
@@ -163,8 +181,11 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     }
     assert(item->request && item->outcome == OUTCOME_NONE);
     item->received_ns = received_ns;
+    item->is_about_log = endpoint->is_about_log;
+    item->client = client_of(view, reply_to);
     if (endpoint->sink->accept(endpoint->sink->context, item) != 0) {
-        snprintf(message, size, "the queue is full; try again");
+        snprintf(message, size, "%s",
+                 item->message ? item->message : "the queue is full; try again");
         return REFUSED_BUSY;
     }
     take(item); /* it belongs to the queue now */
