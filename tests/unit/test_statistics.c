@@ -169,7 +169,8 @@ Test(statistics, metrics_have_their_names_types_and_labels, .init = setup, .fini
         "# TYPE journey_relay_lag_events gauge\njourney_relay_lag_events 2\n",
         "# TYPE journey_relay_lag_seconds gauge\njourney_relay_lag_seconds 0.000\n",
         "# TYPE journey_queue_items gauge\njourney_queue_items{queue=\"writer\"} "
-        "0\njourney_queue_items{queue=\"readers\"} 0\n# HELP ",
+        "0\njourney_queue_items{queue=\"readers\"} "
+        "0\njourney_queue_items{queue=\"min_position\"} 0\n# HELP ",
         "\njourney_parked_events 3\n",
         "# TYPE journey_commits_total counter\njourney_commits_total 2\n",
         "# TYPE journey_commit_items histogram\njourney_commit_items_bucket{le=\"1\"} "

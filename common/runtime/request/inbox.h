@@ -41,8 +41,8 @@ int inbox_length(struct inbox *inbox);
 /* Is there something that inbox_take would return for at once: an item, a wake-up, the end? */
 _Bool inbox_is_due(struct inbox *inbox);
 
-/* Up to max items into items[]: events in their order, requests in the order of their client. Waits for the first until the monotonic time
- * deadline_ms; INBOX_NO_WAIT: not at all. Returns the number, 0 when time is up, the inbox was
- * woken, or it is closed and empty. */
+/* Up to max items into items[]: events in their order, requests in the order of each client. Waits
+ * for the first until the monotonic time deadline_ms; INBOX_NO_WAIT: not at all. Returns the
+ * number, 0 when time is up, the inbox was woken, or it is closed and empty. */
 #define INBOX_NO_WAIT 0
 int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms);
