@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Lib: shared by the scripts: messages, waiting, the places of tools. Sourced, never run:
 #
-#     . "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
+#     . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/lib.sh"
 #
+# A script may be called by a symbolic link, hence the realpath.
 # Nothing here prints unasked, keeps state outside of the shell, or waits without a bound.
 # shellcheck disable=SC2034 # each script uses only some of the variables
 set -euo pipefail
@@ -10,6 +11,9 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOOLS=$ROOT/.tools
 export ROOT TOOLS
+# In a user's locale the letter i may have another capital (tr_TR), a number a decimal comma, and a
+# sorted list another order.
+export LC_ALL=C.UTF-8
 
 # Our own tools first; /usr/sbin last, because Debian puts nats-server there.
 case ":$PATH:" in
@@ -61,7 +65,7 @@ need_tools() {
 
 # ---- Waiting -------------------------------------------------------------------------------------
 
-now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
+now_ms() { printf '%s' "$((${EPOCHREALTIME/./} / 1000))"; }
 
 # The factor of all waits for conditions, which tests set: on a loaded machine everything takes
 # longer, and only a condition that never comes true may reach the limit of its wait.
@@ -116,9 +120,10 @@ server_advisories() {
 # find_server: prints the path of a nats-server: the first one without known advisories, else the
 # first one that is new enough; 1 when there is none. NATS_SERVER may name one, which is preferred.
 find_server() {
-    local program version second=''
+    local program version installed second=''
+    mapfile -t installed < <(type -ap nats-server)
     for program in ${NATS_SERVER:+"$NATS_SERVER"} "$TOOLS/bin/nats-server" \
-        $(type -ap nats-server) /usr/sbin/nats-server; do
+        "${installed[@]}" /usr/sbin/nats-server; do
         [[ -x $program ]] || continue
         version=$(server_version "$program")
         if [[ -z $version ]] || ! version_at_least "$version" "$SERVER_FLOOR"; then continue; fi
