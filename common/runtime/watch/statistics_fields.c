@@ -3,6 +3,7 @@
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
 #include "runtime/watch/statistics.h"
+#include "base/log.h"
 #include <dirent.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -263,6 +264,20 @@ static int64_t read_open_files(const struct statistics_sample *sample, int i)
     return count;
 }
 
+static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
+{
+    (void)sample;
+    (void)i;
+    return log_lines_dropped();
+}
+
+static int64_t read_lines_suppressed(const struct statistics_sample *sample, int i)
+{
+    (void)sample;
+    (void)i;
+    return log_lines_suppressed();
+}
+
 static int64_t read_start(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -344,6 +359,14 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
+    { "lines_dropped", .read = read_lines_dropped, COUNTER("journey_log_lines_dropped_total"),
+      .help =
+          "Lines of the log that were lost, because its reader stood still or the write failed." },
+    { "lines_suppressed", .read = read_lines_suppressed,
+      COUNTER("journey_log_lines_suppressed_total"),
+      .help =
+          "Lines of the log that were left out, because there were more than 10 of their kind in "
+          "a second." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
