@@ -48,6 +48,8 @@ struct item {
     const struct query_type *query;
     int64_t *min_positions; /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
     int64_t give_up_ms;     /* monotonic: until when it waits for them */
+    _Bool is_about_log;     /* the runtime's own query, which other services heal with */
+    uint32_t client;        /* who asks, as a hash: see request/lane.h */
     const void *request;    /* struct of the request's schema */
     const char *key;        /* idempotency key; NULL */
     const char *reader;     /* of an ITEM_DURABLE: whose durable */

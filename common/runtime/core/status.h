@@ -15,6 +15,7 @@ struct source_status {
     atomic_llong complete_at_ms;
     atomic_int feed_state;     /* enum feed_state */
     atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
+    atomic_llong parked;       /* its events that could not be applied; the writer */
 };
 
 #define BATCH_BUCKETS 14 /* of 1, 2, 4 … 4096 items, and more */

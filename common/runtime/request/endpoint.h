@@ -10,6 +10,8 @@
 
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
 #define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
+/* Events that may come meanwhile, with much to spare: what is further ahead is refused at once. */
+#define MIN_POSITION_AHEAD_MAX 200000
 
 /* 0: owns the item from now on; REFUSED_BUSY: the endpoint keeps it. Called on library threads,
  * several at once. */
