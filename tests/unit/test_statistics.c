@@ -135,8 +135,9 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
     cr_expect_str_eq(
         out.data,
         "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
-        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"parked\":3,\"redriven\":0,\"rebuilds\":0,"
-        "\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,\"committed_items\":4,"
+        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"queries_waiting\":0,\"parked\":3,"
+        "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
+        "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"audited_from\":0,\"sources\":{"
@@ -183,7 +184,8 @@ Test(statistics, metrics_have_their_names_types_and_labels, .init = setup, .fini
         "# TYPE journey_relay_lag_events gauge\njourney_relay_lag_events 2\n",
         "# TYPE journey_relay_lag_seconds gauge\njourney_relay_lag_seconds 0.000\n",
         "# TYPE journey_queue_items gauge\njourney_queue_items{queue=\"writer\"} "
-        "0\njourney_queue_items{queue=\"readers\"} 0\n# HELP ",
+        "0\njourney_queue_items{queue=\"readers\"} "
+        "0\njourney_queue_items{queue=\"min_position\"} 0\n# HELP ",
         "\njourney_parked_events 3\n",
         "# TYPE journey_commits_total counter\njourney_commits_total 2\n",
         "# TYPE journey_commit_items histogram\njourney_commit_items_bucket{le=\"1\"} "

@@ -16,6 +16,7 @@ struct source_status {
     atomic_llong complete_at_ms;
     atomic_int feed_state;     /* enum feed_state */
     atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
+    atomic_llong parked;       /* its events that could not be applied; the writer */
 };
 
 /* Of one type of work, in the order of service.work: see struct work_counts in work_list.h. */

@@ -138,6 +138,12 @@ static int64_t read_readers_queue(const struct statistics_sample *sample, int i)
     return readers_length(sample->of->readers);
 }
 
+static int64_t read_readers_waiting(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return readers_waiting(sample->of->readers);
+}
+
 static void write_commit_sizes(const struct statistics_sample *sample, int i, struct buf *out)
 {
     const struct status *status = sample->of->status;
@@ -329,6 +335,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "Requests and events that wait for the writer." },
     { "readers_queue", .read = read_readers_queue, GAUGE("journey_queue_items"),
       .metric.label = "queue=\"readers\"", .help = "Queries that wait for a reader." },
+    { "queries_waiting", .read = read_readers_waiting, GAUGE("journey_queue_items"),
+      .metric.label = "queue=\"min_position\"",
+      .help = "Of these, queries that wait for their min_position." },
     { "parked", .at = AT(parked), GAUGE("journey_parked_events"),
       .help = "Events of others that could not be applied." },
     { "redriven", .at = AT(redriven),
