@@ -209,5 +209,6 @@ struct service {
     const struct work_type *const *work;
 };
 
-/* Runs the service until SIGTERM, SIGINT or SIGHUP; the whole of a main(). Returns the exit code. */
+/* Runs the service until SIGTERM, SIGINT or SIGHUP: the whole of a main(). Returns the exit
+ * code. */
 int service_main(const struct service *service, int argc, char **argv);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/utf8.h"
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -47,28 +48,11 @@ int log_format_parse(const char *text, enum log_format *ret_format)
     return 0;
 }
 
-/* Bytes of the UTF-8 character that starts here. 0: these bytes are no character, or one with which
- * a line could be forged: C1 controls, which a terminal obeys, line separators, and marks that turn
- * the direction of the text. */
-static size_t shown_bytes(const unsigned char *text)
+/* Bytes of the printable character that starts here; controls are escaped by buf_put_json. 0: what
+ * a line could be forged with. */
+static size_t shown_bytes(const char *text)
 {
-    static const uint32_t shortest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
-    uint32_t point = *text & (0xffu >> (length + 1));
-    if (*text < 0x80)
-        return 1; /* controls among them are escaped by buf_put_json */
-    if (*text < 0xc0 || *text > 0xf4)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (text[i] & 0x3f);
-    }
-    if (point < shortest[length] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-        return 0;
-    _Bool forges = point < 0xa0 || (point >= 0x2028 && point <= 0x202e) ||
-                   (point >= 0x2066 && point <= 0x2069);
-    return forges ? 0 : length;
+    return (unsigned char)*text < 0x80 ? 1 : utf8_printable_length(text);
 }
 
 /* At most VALUE_MAX_BYTES of the text. U+FFFD stands for what is not shown, an ellipsis for what is
@@ -78,7 +62,7 @@ static void put_quoted(struct buf *line, const char *text)
     char clean[VALUE_MAX_BYTES + 3];
     size_t length = 0;
     while (*text) {
-        size_t bytes = shown_bytes((const unsigned char *)text), wanted = bytes ? bytes : 3;
+        size_t bytes = shown_bytes(text), wanted = bytes ? bytes : 3;
         if (length + wanted > VALUE_MAX_BYTES) {
             /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): its length is counted */
             memcpy(clean + length, "…", 3);

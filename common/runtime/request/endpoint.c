@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
@@ -14,22 +15,53 @@
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
 
+static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
+{
+    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
+    return REFUSED_INVALID_REQUEST;
+}
+
+/* The one value of a header; NULL: it is absent. False: it is there with two values. */
+static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
+{
+    *ret_value = NULL;
+    for (int i = 0; i < view->header_count; i++) {
+        const struct bus_header *header = &view->headers[i];
+        if (strcasecmp(header->key, key) != 0)
+            continue;
+        if (*ret_value && strcmp(*ret_value, header->value) != 0)
+            return 0;
+        *ret_value = header->value;
+    }
+    return 1;
+}
+
 /* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name. */
+ * an event is refused by name, and so are two values: which of them counts is not ours to say. */
 static int take_header(struct item *item, const struct bus_view *view, const char *key,
                        const char **ret_text, struct invalid *ret_invalid)
 {
-    const char *value = bus_header_find(view, key);
+    const char *value;
+    if (!find_one(view, key, &value))
+        return refuse_header(ret_invalid, key, "the header must not be there with two values");
     if (!value)
         return 0;
-    if (!event_text_is_safe(value)) {
-        snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-        snprintf(ret_invalid->message, sizeof(ret_invalid->message),
-                 "the header must have 1 to 496 bytes of printable UTF-8");
-        return REFUSED_INVALID_REQUEST;
-    }
+    if (!event_text_is_safe(value))
+        return refuse_header(ret_invalid, key,
+                             "the header must have 1 to 496 bytes of printable UTF-8");
     *ret_text = arena_copy(&item->arena, value, strlen(value));
     return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
+}
+
+/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
+static int take_traceparent(struct item *item, const struct bus_view *view)
+{
+    const char *value;
+    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
+        return 0;
+    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
+    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
 }
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
@@ -66,7 +98,7 @@ static int take_headers(struct item *item, const struct endpoint *endpoint,
     if (r == 0)
         r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "traceparent", &item->origin.traceparent, ret_invalid);
+        r = take_traceparent(item, view);
     return r == 0 ? take_key(item, view, endpoint->subject) : r;
 }
 
