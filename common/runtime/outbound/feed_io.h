@@ -4,7 +4,7 @@
  * On the sender's thread, but for the deliveries, which come on library threads. */
 #pragma once
 #include "runtime/core/config.h"
-#include "runtime/outbound/outbound.h"
+#include "runtime/outbound/feed_durable.h"
 #include "runtime/sync/feed.h"
 
 struct feed_io {
@@ -12,8 +12,9 @@ struct feed_io {
     int number; /* of the source in the service's table */
     const struct source *source;
     struct feed feed;
-    struct feed_info info;     /* the look at the stream that is under way */
-    char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
+    struct feed_info info;       /* the look at the stream that is under way */
+    struct feed_durable durable; /* has it made */
+    char api[SOURCE_API_SIZE];   /* prefix of the JetStream API of the source's stream */
 
     /* Library threads count what was delivered, the sender looks at it. */
     struct arrivals {
