@@ -13,8 +13,9 @@ struct source_status {
     atomic_llong leader_position; /* newest that we know of */
     /* wall time when we last knew that nothing was missing; 0: never */
     atomic_llong complete_at_ms;
-    atomic_int feed_state;     /* enum feed_state */
-    atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
+    atomic_int feed_state; /* enum feed_state */
+    /* since the start: durables made anew, gaps met, messages that are not in the leader's log */
+    atomic_llong remade, gaps, voids;
 };
 
 #define BATCH_BUCKETS 14 /* of 1, 2, 4 … 4096 items, and more */
