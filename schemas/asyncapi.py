@@ -16,7 +16,8 @@ HEADERS = {
     "request": ("Headers of a request", {
         "Idempotency-Key": dict(TEXT, description=(
             "The same key gives the same answer and no second effect, for as long as the log "
-            "lives. Another body under it is a conflict. Commands want one.")),
+            "lives; a refusal for 7 days, unless --refusals-keep-hours says otherwise. Another "
+            "body under it is a conflict. Commands want one.")),
         "ce-correlationid": dict(TEXT, description=(
             "Goes into the events that follow, and into what follows from them; the first event's "
             "id when absent.")),

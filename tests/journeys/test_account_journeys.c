@@ -62,6 +62,9 @@ static const char *const folds[] = {
     stories_run(&account_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
 
 /* Anna's requests, and the events that they make. */
+#define SAYS_NO_TO(email)                                                            \
+    WHEN("account.register", "{'name':'A','email':'" email "','address':" HOME "}"), \
+        THEN_REFUSED("invalid_request", "email")
 #define ANNAS "{'name':'Anna','email':'anna@example.com','address':" HOME "}"
 #define ANNA_REGISTERED \
     "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"
@@ -96,6 +99,20 @@ Test(account, an_account_is_registered)
               WHEN("account.register",
                    "{'name':'Anna','email':'Anna@Example.com','address':" HOME "}"),
               THEN_REFUSED("conflict", "email")),
+        STORY("an address of other letters than ASCII has many spellings, and is refused",
+              SAYS_NO_TO("\u00e9@example.org"), SAYS_NO_TO("\u00c9@example.org"),
+              SAYS_NO_TO("e\u0301@example.org"), SAYS_NO_TO("a@b\u00fccher.example"),
+              SAYS_NO_TO("a@bu\u0308cher.example"), SAYS_NO_TO("a@example.org."),
+              SAYS_NO_TO("a@example..org"), SAYS_NO_TO("a@-example.org"), SAYS_NO_TO("a@b@c"),
+              SAYS_NO_TO("\u0430nna@example.com")),
+        STORY("a domain in its xn-- form, in whatever case, is one",
+              REGISTERED(BERT, "info@xn--bcher-kva.example"),
+              WHEN("account.register",
+                   "{'name':'A','email':'Info@XN--BCHER-KVA.example','address':" HOME "}"),
+              THEN_REFUSED("conflict", "email")),
+        STORY("an address that was taken before it had to be ASCII stays taken",
+              REGISTERED(BERT, "anna@example.com."), WHEN("account.register", ANNAS),
+              THEN_REFUSED("conflict", "email")),
         STORY("a refusal under a key stays", REGISTERED(ANNA, "anna@example.com"),
               WHEN_KEY("account.register", ANNAS, "k1"), THEN_REFUSED("conflict", "email"), CLOSED,
               WHEN_KEY("account.register", ANNAS, "k1"), THEN_REFUSED("conflict", "email")),
@@ -112,6 +129,31 @@ Test(account, an_account_is_registered)
               THEN_REFUSED("invalid_request", "birthday"),
               WHEN("account.register", "{'name':'A','email':'a@b','address':{'street':'S'}}"),
               THEN_REFUSED("invalid_request", "address")),
+    };
+    RUN_ALL(stories);
+}
+
+Test(account, an_account_is_found_by_its_address)
+{
+    const struct story stories[] = {
+        STORY("in whatever case", REGISTERED(BERT, "bert@example.com"),
+              REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.find", "{'email':'ANNA@Example.com'}"), THEN_REPLY(THE_ACCOUNT)),
+        STORY("its new address, and no more its old one", REGISTERED(ANNA, "anna@example.com"),
+              GIVEN("ACCOUNT ProfileChanged", ANNA,
+                    "{'account_id':'" ANNA "','name':'Anna','email':'a@example.com'}"),
+              WHEN("account.find", "{'email':'a@example.com'}"), THEN_REPLY(THE_ACCOUNT),
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REFUSED("not_found", "email")),
+        STORY("of several with an address the one that is open",
+              REGISTERED(ANNA, "anna@example.com"), CLOSED,
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REFUSED("not_found", "email"), REGISTERED(BERT, "anna@example.com"),
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REPLY("{'account_id':'" BERT "'}")),
+        STORY("refusals", WHEN("account.find", "{'email':'x'}"),
+              THEN_REFUSED("invalid_request", "email"), WHEN("account.find", "{}"),
+              THEN_REFUSED("invalid_request", "email")),
     };
     RUN_ALL(stories);
 }

@@ -13,13 +13,11 @@
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
-/* The step of a request. */
+/* The step of a request; feed_durable.c has others. */
 enum step {
     STEP_STREAM = 's',
     STEP_LAST = 'l',
     STEP_DURABLE = 'c',
-    STEP_MADE = 'm',
-    STEP_DELETED = 'd',
     STEP_PAGE = FEED_LEADER_PAGE,
     STEP_COMPARED = FEED_LEADER_COMPARED,
 };
@@ -265,22 +263,6 @@ static void take_durable(struct feed_io *feed_io, struct bus_message *message, i
     feed_looked(&feed_io->feed, info, now_ms);
 }
 
-static void take_durable_made(struct feed_io *feed_io, enum step step, struct bus_message *message,
-                              int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_consumer_state state;
-    struct js_error error;
-    const char *data = bus_message_data(message);
-    int r = step == STEP_DELETED
-                ? js_parse_success(data, bus_message_length(message), &arena, &error)
-                : js_parse_consumer_info(data, bus_message_length(message), &arena, &state);
-    if (r == 0 || (r == JS_REFUSED && step == STEP_DELETED)) /* not there any more: just as well */
-        feed_made(&feed_io->feed, now_ms);
-    else
-        feed_failed(&feed_io->feed, "the durable cannot be made", now_ms);
-}
-
 /* ---- The two tables ------------------------------------------------------------------------- */
 
 void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
@@ -289,6 +271,8 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
     const enum step step = (enum step)tag->step;
     owner_assert(&feed_io->outbound->owner);
     if (tag->epoch != feed_io->feed.epoch)
+        return;
+    if (feed_durable_reply(&feed_io->durable, tag, message, now_ms))
         return;
     if (bus_message_status(message)) {
         feed_failed(&feed_io->feed,
@@ -303,8 +287,6 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
     case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
     case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
     case STEP_DURABLE:  take_durable(feed_io, message, now_ms); break;
-    case STEP_MADE:
-    case STEP_DELETED:  take_durable_made(feed_io, step, message, now_ms); break;
     case STEP_PAGE:     feed_leader_page(feed_io, message, now_ms); break;
     case STEP_COMPARED: feed_leader_compared(feed_io, message, now_ms); break;
     }
@@ -335,22 +317,8 @@ static void send_pull(struct feed_io *feed_io, const struct feed_action *action,
         feed_pull_ended(feed, action->pull, 1, now_ms);
 }
 
-static void make_durable(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    const struct js_consumer_config config = {
-        .stream = feed_io->source->log,
-        .name = feed_io->outbound->self.service,
-        .start_sequence = action->sequence,
-        .max_ack_pending = (int)(2 * feed_io->feed.config.window_max),
-    };
-    feed_io_request(feed_io, STEP_MADE, js_consumer_create(&request, &config), &request, now_ms);
-}
-
 void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
 {
-    const char *stream = feed_io->source->log, *durable = feed_io->outbound->self.service;
     owner_assert(&feed_io->outbound->owner);
     for (;;) {
         struct feed_action action = feed_next(&feed_io->feed, now_ms);
@@ -360,17 +328,14 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
         switch (action.kind) {
         case FEED_NOTHING: return;
         case FEED_ASK:
-            feed_io_request(feed_io, STEP_STREAM, js_stream_info(&request, stream), &request,
-                            now_ms);
-            break;
-        case FEED_DELETE_DURABLE:
-            feed_io_request(feed_io, STEP_DELETED, js_consumer_delete(&request, stream, durable),
+            feed_io_request(feed_io, STEP_STREAM, js_stream_info(&request, feed_io->source->log),
                             &request, now_ms);
             break;
-        case FEED_COMPARE:      feed_leader_compare(feed_io, &action, now_ms); break;
-        case FEED_MAKE_DURABLE: make_durable(feed_io, &action, now_ms); break;
-        case FEED_PULL:         send_pull(feed_io, &action, now_ms); break;
-        case FEED_FILL:         feed_leader_fill(feed_io, &action, now_ms); break;
+        case FEED_COMPARE:        feed_leader_compare(feed_io, &action, now_ms); break;
+        case FEED_DELETE_DURABLE: feed_durable_delete(&feed_io->durable, now_ms); break;
+        case FEED_MAKE_DURABLE:   feed_durable_make(&feed_io->durable, &action, now_ms); break;
+        case FEED_PULL:           send_pull(feed_io, &action, now_ms); break;
+        case FEED_FILL:           feed_leader_fill(feed_io, &action, now_ms); break;
         }
     }
 }
@@ -422,6 +387,8 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
         .source = &outbound->service->sources[number],
     };
     feed_init(&feed_io->feed, &feed_config, cursor);
+    feed_durable_init(&feed_io->durable, outbound, feed_io->source, &feed_io->feed, feed_io->api,
+                      (char)(PART_FEED + number));
     return trace(config_source_api(config, feed_io->source->log, feed_io->api));
 }
 

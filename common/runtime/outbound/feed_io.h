@@ -4,7 +4,7 @@
  * On the sender's thread, but for the deliveries, which come on library threads. */
 #pragma once
 #include "runtime/core/config.h"
-#include "runtime/outbound/outbound.h"
+#include "runtime/outbound/feed_durable.h"
 #include "runtime/sync/feed.h"
 
 struct feed_io {
@@ -12,8 +12,9 @@ struct feed_io {
     int number; /* of the source in the service's table */
     const struct source *source;
     struct feed feed;
-    struct feed_info info; /* the look at the stream that is under way */
-    struct suspect {       /* the newest message that did not follow what we had read */
+    struct feed_info info;       /* the look at the stream that is under way */
+    struct feed_durable durable; /* has it made */
+    struct suspect {             /* the newest message that did not follow what we had read */
         int64_t position, sequence;
         struct digest chain;
         _Bool differs; /* it claims the next position, or that of our cursor, with another chain */

@@ -62,15 +62,15 @@ static void end_window(struct relay_io *relay_io, int64_t now_ms)
         recovery->next_sequence = rest.sequence;
         relay_reading(relay, now_ms);
         read_back(relay_io, &rest, now_ms);
-    } else if (strangers > 0 && relay->was_whole) {
-        relay_voids(relay);
-    } else if (recovery->lost_count > 0 || strangers == 0) {
-        relay_fork(relay, "the stream has lost events that our log has lost too");
-    } else if (recovery->seen_sequence == 0 && relay->head > 0) {
-        relay_fork(relay, "log and stream have different chains at the same position");
-    } else {
-        relay_voids(relay);
+        return;
     }
+    const _Bool knows_place = recovery->seen_sequence > 0 || relay->head == 0;
+    if (strangers > 0 && (relay->was_whole || (recovery->lost_count == 0 && knows_place)))
+        relay_voids(relay);
+    else if (strangers > 0 && recovery->lost_count == 0)
+        relay_fork(relay, "log and stream have different chains at the same position");
+    else
+        relay_fork(relay, "the stream has lost events that our log has lost too");
 }
 
 /* All of the window is there: into the inbox, in order. A sequence without a message leaves its

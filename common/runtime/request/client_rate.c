@@ -51,14 +51,43 @@ static enum refusal name_client(const struct bus_view *view, char ret_name[CLIEN
     return 0;
 }
 
+#define HASH_START 14695981039346656037u
+
+static uint64_t hash_on(uint64_t hash, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 1099511628211u;
+    return hash;
+}
+
+/* The value behind a member's name, up to its quote. The header is the server's own, and is not
+ * worth a parser for this. */
+static uint64_t hash_member(uint64_t hash, const char *json, const char *name)
+{
+    const char *value = strstr(json, name);
+    return value ? hash_on(hash, value + strlen(name), strcspn(value + strlen(name), "\"")) : hash;
+}
+
+uint32_t client_of(const struct bus_view *view, const char *reply_to)
+{
+    uint64_t hash = HASH_START;
+    const char *info = bus_header_find(view, HEADER);
+    if (info) {
+        hash = hash_member(hash, info, "\"acc\":\"");
+        hash = hash_member(hash, info, "\"user\":\"");
+    } else if (reply_to) {
+        size_t length = strcspn(reply_to, ".");
+        length += reply_to[length] == '.';
+        hash = hash_on(hash, reply_to, length + strcspn(reply_to + length, "."));
+    }
+    return (uint32_t)(hash >> 32);
+}
+
 /* FNV-1a. The names are the server's own, so nobody can choose one that falls together with
  * another's. */
 static uint64_t hash(const char *name)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * 1099511628211u;
-    return hash;
+    return hash_on(HASH_START, name, strlen(name));
 }
 
 /* ---- How much it may ------------------------------------------------------------------------ */

@@ -43,3 +43,8 @@ void client_rate_deinit(struct client_rate *rate);
  * the message. now_ns is monotonic. */
 enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view,
                                  int64_t now_ns, char *message, size_t size);
+
+/* Who asks, as a hash: account and user where the server names them in Nats-Request-Info, else the
+ * first two parts of the reply subject, which are a user's own by permissions, or a connection's by
+ * habit. Only for what is fair among clients; nobody is let in or kept out by it. */
+uint32_t client_of(const struct bus_view *view, const char *reply_to);

@@ -7,28 +7,61 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
+#define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
 
+static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
+{
+    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
+    return REFUSED_INVALID_REQUEST;
+}
+
+/* The one value of a header; NULL: it is absent. False: it is there with two values. */
+static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
+{
+    *ret_value = NULL;
+    for (int i = 0; i < view->header_count; i++) {
+        const struct bus_header *header = &view->headers[i];
+        if (strcasecmp(header->key, key) != 0)
+            continue;
+        if (*ret_value && strcmp(*ret_value, header->value) != 0)
+            return 0;
+        *ret_value = header->value;
+    }
+    return 1;
+}
+
 /* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name. */
+ * an event is refused by name, and so are two values: which of them counts is not ours to say. */
 static int take_header(struct item *item, const struct bus_view *view, const char *key,
                        const char **ret_text, struct invalid *ret_invalid)
 {
-    const char *value = bus_header_find(view, key);
+    const char *value;
+    if (!find_one(view, key, &value))
+        return refuse_header(ret_invalid, key, "the header must not be there with two values");
     if (!value)
         return 0;
-    if (!event_text_is_safe(value)) {
-        snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-        snprintf(ret_invalid->message, sizeof(ret_invalid->message),
-                 "the header must have 1 to 496 bytes of printable UTF-8");
-        return REFUSED_INVALID_REQUEST;
-    }
+    if (!event_text_is_safe(value))
+        return refuse_header(ret_invalid, key,
+                             "the header must have 1 to 496 bytes of printable UTF-8");
     *ret_text = arena_copy(&item->arena, value, strlen(value));
     return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
+}
+
+/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
+static int take_traceparent(struct item *item, const struct bus_view *view)
+{
+    const char *value;
+    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
+        return 0;
+    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
+    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
 }
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
@@ -65,12 +98,27 @@ static int take_headers(struct item *item, const struct endpoint *endpoint,
     if (r == 0)
         r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "traceparent", &item->origin.traceparent, ret_invalid);
+        r = take_traceparent(item, view);
     return r == 0 ? take_key(item, view, endpoint->subject) : r;
 }
 
+/* 0, or a refusal at once: the position cannot come while the query waits. */
+static int check_ahead(const struct status *status, int i, const char *log, int64_t demanded,
+                       struct invalid *ret_invalid)
+{
+    int64_t position = atomic_load(i == 0 ? &status->position : &status->sources[i - 1].position);
+    if (demanded - position <= MIN_POSITION_AHEAD_MAX)
+        return 0;
+    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "min_position.%s", log);
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "is %lld events ahead, and at most %d can come while a query waits; try again later",
+             (long long)(demanded - position), MIN_POSITION_AHEAD_MAX);
+    return REFUSED_REPLAYING;
+}
+
 /* A query's min_position, whatever other fields its schema has: by the names of the logs. */
-static int take_min_positions(struct item *item, const struct endpoint *endpoint)
+static int take_min_positions(struct item *item, const struct endpoint *endpoint,
+                              struct invalid *ret_invalid)
 {
     const struct service *service = endpoint->all->options.service;
     const struct schema_field *field = schema_find_field(endpoint->request, "min_position");
@@ -84,14 +132,34 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
         return fail(ERR_MEMORY, "no memory for a request");
     for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
         assert(i <= SOURCES_MAX);
-        const struct schema_field *log =
-            schema_find_field(field->schema, i == 0 ? service->log : service->sources[i - 1].log);
+        const char *name = i == 0 ? service->log : service->sources[i - 1].log;
+        const struct schema_field *log = schema_find_field(field->schema, name);
         if (log && *(const _Bool *)(demanded + log->extra_offset))
             positions[i] = *(const int64_t *)(demanded + log->offset);
+        int r = check_ahead(endpoint->all->options.status, i, name, positions[i], ret_invalid);
+        if (r != 0)
+            return r;
     }
     item->min_positions = positions;
     item->give_up_ms = clock_monotonic_ms() + MIN_POSITION_WAIT_MS;
     return 0;
+}
+
+/* "order.durable.account-svc.make": the third part says whose. */
+static int take_reader(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
+{
+    const char *name = view->subject;
+    for (int dots = 0; dots < 2; dots++)
+        name = strchr(name, '.') + 1; /* our subscription's subject has them */
+    char *reader = arena_copy(&item->arena, name, strcspn(name, "."));
+    if (!reader)
+        return fail(ERR_MEMORY, "no memory for a request");
+    item->reader = reader;
+    if (bus_header_key_is_safe(reader) && strlen(reader) <= READER_NAME_MAX)
+        return 0;
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "a reader's name has 1 to %d of A-Z, a-z, 0-9, _ and -", READER_NAME_MAX);
+    return REFUSED_INVALID_REQUEST;
 }
 
 static int fill_item(struct item *item, const struct endpoint *endpoint,
@@ -108,7 +176,9 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
                           empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
     item->request = request;
     if (r == 0 && item->kind == ITEM_QUERY)
-        r = take_min_positions(item, endpoint);
+        r = take_min_positions(item, endpoint, ret_invalid);
+    if (r == 0 && item->kind == ITEM_DURABLE)
+        r = take_reader(item, view, ret_invalid);
     return trace(r);
 }
 
@@ -163,8 +233,11 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     }
     assert(item->request && item->outcome == OUTCOME_NONE);
     item->received_ns = received_ns;
+    item->is_about_log = endpoint->is_about_log;
+    item->client = client_of(view, reply_to);
     if (endpoint->sink->accept(endpoint->sink->context, item) != 0) {
-        snprintf(message, size, "the queue is full; try again");
+        snprintf(message, size, "%s",
+                 item->message ? item->message : "the queue is full; try again");
         return REFUSED_BUSY;
     }
     take(item); /* it belongs to the queue now */
@@ -213,7 +286,8 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
     endpoint.counters = &endpoints->counters[i];
-    micro_endpoint_init(endpoint.counters, name_of(endpoint.subject), endpoint.subject,
+    micro_endpoint_init(endpoint.counters,
+                        endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
     endpoints->list[i] = endpoint;
 }
@@ -271,8 +345,10 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     add_queries(endpoints, options->log_queries, 1);
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
         add(endpoints, (struct endpoint){ .subject = o->subject,
+                                          .name = o->name,
                                           .request = o->request,
                                           .kind = o->kind,
+                                          .is_about_log = o->kind == ITEM_DURABLE,
                                           .sink = &endpoints->options.operators });
     assert((size_t)endpoints->count == count);
     return 0;

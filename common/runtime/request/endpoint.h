@@ -10,6 +10,8 @@
 
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
 #define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
+/* Events that may come meanwhile, with much to spare: what is further ahead is refused at once. */
+#define MIN_POSITION_AHEAD_MAX 200000
 
 /* 0: owns the item from now on; REFUSED_BUSY: the endpoint keeps it. Called on library threads,
  * several at once. */
@@ -18,9 +20,11 @@ struct endpoint_sink {
     void *context;
 };
 
-/* A request that every service answers for its operators; see repair/operations.h. */
+/* A request that every service answers for its operators, or for the readers of its log; see
+ * repair/operations.h. */
 struct operator_request {
-    const char *subject; /* "order.redrive"; NULL ends a table */
+    const char *subject; /* "order.redrive", "order.durable.*.make"; NULL ends a table */
+    const char *name;    /* of the endpoint: "redrive", "durable" */
     const struct schema *request;
     enum item_kind kind; /* of the item that it becomes */
 };
@@ -42,6 +46,7 @@ struct endpoint {
     struct endpoints *all;
     struct micro_endpoint *counters;
     const char *subject;
+    const char *name; /* NULL: what follows the prefix in the subject */
     const struct schema *request;
     enum item_kind kind;            /* of the items that it makes */
     const struct command *command;  /* of an ITEM_COMMAND */
