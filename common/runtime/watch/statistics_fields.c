@@ -407,6 +407,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often the durable was made anew, since the start." },
     { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
       .help = "Gaps met in another's stream, since the start." },
+    { "voids", OF_SOURCE, .at = AT_SOURCE(voids), COUNTER("journey_source_void_messages_total"),
+      .help = "Messages in another's stream that are not in its log and were passed over, since "
+              "the start." },
     { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
       .metric.help = "How long ago nothing was missing; -1: never since the start.",
       .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
