@@ -4,6 +4,7 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/request/reply.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 #include <string.h>
@@ -263,6 +264,12 @@ static void take_page(struct feed_io *feed_io, struct bus_message *message, int6
     _deinit_(arena) struct arena arena = { 0 };
     struct feed *feed = &feed_io->feed;
     const struct runtime_events_reply *page = read_page(message, &arena);
+    if (!page && reply_is_too_large(message)) {
+        log_warn("page_too_large", LOG_TEXT("log", feed_io->source->log),
+                 LOG_INT("after_position", feed->cursor), LOG_INT("limit", feed->fill_limit));
+        feed_failed(feed, "the leader's next event is larger than a message of its server", now_ms);
+        return;
+    }
     if (!page) {
         feed_failed(feed, "the leader refuses to give its events", now_ms);
         return;
@@ -289,7 +296,7 @@ static void fill_gap(struct feed_io *feed_io, const struct feed_action *action, 
     buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}",
                    (long long)action->position, (long long)action->count);
     log_warn("gap", LOG_TEXT("log", feed_io->source->log),
-             LOG_INT("after_position", action->position));
+             LOG_INT("after_position", action->position), LOG_INT("limit", action->count));
     request_feed(feed_io, STEP_PAGE, buf_status(&request.body), &request, now_ms);
 }
 
