@@ -105,6 +105,14 @@ static int lock_folder(const struct service *service, const struct config *confi
     return trace(lock_file_take(path, LOCK_WAIT_MS, &process.lock_fd));
 }
 
+/* Those who watch are not worth a service that does not start. */
+static void start_http(const char *address)
+{
+    if (http_start(address, metrics_pages, &process.statistics, &process.http) < 0)
+        log_warn("http_off", LOG_TEXT("address", address), LOG_TEXT("reason", failure_text()));
+    process.statistics.http = process.http;
+}
+
 /* Nothing here waits for the server: it may come later. */
 static int start(struct instance *instance, const struct instance_options *options)
 {
@@ -117,7 +125,7 @@ static int start(struct instance *instance, const struct instance_options *optio
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, &process.statistics, &process.http);
+        start_http(config->http);
     return trace(r);
 }
 
@@ -251,7 +259,7 @@ static int read_config(struct config *config, const struct service *service, int
     const struct config_program program = {
         .tools_usage = usage.data ? usage.data : "",
         .check_http = http_check,
-        .http_version = http_library_version,
+        .probe_http = http_probe,
     };
     return config_read(config, service, &program, argc, argv);
 }

@@ -278,6 +278,18 @@ static int64_t read_lines_suppressed(const struct statistics_sample *sample, int
     return log_lines_suppressed();
 }
 
+static int64_t read_http_listening(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return http_is_listening(sample->of->http);
+}
+
+static int64_t read_http_cut(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return http_cut(sample->of->http);
+}
+
 static int64_t read_start(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -422,6 +434,12 @@ const struct statistics_field statistics_fields[] = {
       COUNTER("journey_bus_bytes_total"),
       .metric.label = "direction=\"out\"",
       .help = "Bytes of these messages: headers and bodies." },
+
+    /* HTTP */
+    { "http_listening", .read = read_http_listening, GAUGE("journey_http_listening"),
+      .help = "Whether --http is bound to its address; 0: it is off, or tries again." },
+    { "http_cut", .read = read_http_cut, COUNTER("journey_http_cut_total"),
+      .help = "HTTP connections that were closed because they were slow." },
 
     /* the process */
     { .form = FORM_MS,
