@@ -80,6 +80,7 @@ struct answer {
     const char *tag;
     int64_t number;
     const char *work; /* the name of the work type that made the call; NULL: a process did */
+    _Bool is_late;    /* the call was given up before: only answers to work lists come so */
     const void *body; /* struct of the reply, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);

@@ -119,6 +119,11 @@ static void put_field(struct buf *line, const struct log_field *field)
     }
 }
 
+_Bool log_is_written(enum log_level level)
+{
+    return level >= log_threshold;
+}
+
 static void write_line(enum log_level level, const char *event, const struct log_field *fields,
                        _Bool is_urgent)
 {

@@ -46,6 +46,7 @@ void log_stop(int timeout_ms);  /* likewise, and ends the thread */
 int64_t log_lines_dropped(void);    /* since the start, for want of room or by a failed write */
 int64_t log_lines_suppressed(void); /* since the start, because there were too many of a kind */
 
+_Bool log_is_written(enum log_level level); /* for what would be worked out for a line alone */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 #define log_list(level, event, ...) \
     log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ })

@@ -1,7 +1,7 @@
 /* Http: see http.h.
  *
- *   reading ── head is whole ──► writing ── answer is sent ──► ending ── the other side ends ──► gone
- *      └──────────────────────────┴─ 5 s are over, or room is wanted ───────┴───────────────────► gone
+ *   reading ── head is whole ──► writing ── answer is sent ──► ending ── the other ends ──► gone
+ *      └──────────────────────────┴─ 5 s are over, or room is wanted ──────┴──────────────► gone
  *
  * `ending` reads on what nobody wants, such as a body: a connection that is closed before has its
  * answer thrown away on the other side. */

@@ -2,12 +2,8 @@
  * of struct status. Names of metrics follow Prometheus' conventions: base units, _total for what
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
-#include "runtime/watch/statistics.h"
-#include "base/log.h"
-#include <dirent.h>
+#include "runtime/watch/statistics_process.h"
 #include <stddef.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 /* ---- Groups --------------------------------------------------------------------------------- */
 
@@ -40,6 +36,24 @@ static const char *name_endpoint(const struct statistics *of, int i)
     return of->endpoints[i].subject;
 }
 
+static int count_work(const struct statistics *of)
+{
+    int count = 0;
+    while (of->service->work && of->service->work[count] && count < WORK_TYPES_MAX)
+        count++;
+    return count;
+}
+
+static const char *name_work(const struct statistics *of, int i)
+{
+    return of->service->work[i]->name;
+}
+
+static const void *work_base(const struct statistics *of, int i)
+{
+    return &of->status->work[i];
+}
+
 static const void *service_base(const struct statistics *of, int i)
 {
     (void)i;
@@ -59,6 +73,7 @@ static const void *endpoint_base(const struct statistics *of, int i)
 const struct statistics_group statistics_groups[] = {
     [OF_SERVICE] = { NULL, NULL, count_one, NULL, service_base },
     [OF_SOURCE] = { "sources", "log", count_sources, name_source, source_base },
+    [OF_WORK] = { "work", "work", count_work, name_work, work_base },
     [OF_ENDPOINT] = { NULL, "subject", count_endpoints, name_endpoint, endpoint_base },
 };
 
@@ -175,6 +190,14 @@ static int64_t read_age(const struct statistics_sample *sample, int i)
     return sample->wall_ms > complete_ms ? sample->wall_ms - complete_ms : 0;
 }
 
+/* ---- Work lists ------------------------------------------------------------------------------ */
+
+static int64_t read_work_age(const struct statistics_sample *sample, int i)
+{
+    int64_t oldest_ms = atomic_load(&sample->of->status->work[i].oldest_ms);
+    return oldest_ms > 0 && sample->wall_ms > oldest_ms ? sample->wall_ms - oldest_ms : 0;
+}
+
 /* ---- Requests ------------------------------------------------------------------------------- */
 
 static int64_t read_over_rate(const struct statistics_sample *sample, int i)
@@ -203,7 +226,7 @@ static void write_durations(const struct statistics_sample *sample, int i, struc
                    endpoint->subject, count);
 }
 
-/* ---- The connection, the process ------------------------------------------------------------ */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static int64_t read_connected(const struct statistics_sample *sample, int i)
 {
@@ -224,84 +247,13 @@ READ_BUS(messages_out)
 READ_BUS(bytes_in)
 READ_BUS(bytes_out)
 
-static int64_t read_cpu(const struct statistics_sample *sample, int i)
-{
-    struct rusage usage = { 0 };
-    (void)sample;
-    (void)i;
-    getrusage(RUSAGE_SELF, &usage);
-    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-           (int64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
-}
-
-static int64_t read_resident_bytes(const struct statistics_sample *sample, int i)
-{
-    long long pages = 0;
-    (void)sample;
-    (void)i;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file)
-        return 0;
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own number */
-    if (fscanf(file, "%*d %lld", &pages) != 1)
-        pages = 0;
-    (void)fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
-static int64_t read_open_files(const struct statistics_sample *sample, int i)
-{
-    int64_t count = -3; /* ".", ".." and this one */
-    (void)sample;
-    (void)i;
-    DIR *folder = opendir("/proc/self/fd");
-    if (!folder)
-        return 0;
-    /* cppcheck-suppress readdirCalled ; nobody else reads this folder's handle */
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
-{
-    (void)sample;
-    (void)i;
-    return log_lines_dropped();
-}
-
-static int64_t read_lines_suppressed(const struct statistics_sample *sample, int i)
-{
-    (void)sample;
-    (void)i;
-    return log_lines_suppressed();
-}
-
-static int64_t read_http_listening(const struct statistics_sample *sample, int i)
-{
-    (void)i;
-    return http_is_listening(sample->of->http);
-}
-
-static int64_t read_http_cut(const struct statistics_sample *sample, int i)
-{
-    (void)i;
-    return http_cut(sample->of->http);
-}
-
-static int64_t read_start(const struct statistics_sample *sample, int i)
-{
-    (void)i;
-    return sample->of->status->started_ms;
-}
-
 /* ---- The table ------------------------------------------------------------------------------ */
 
 /* The offset of a member that is an atomic_llong; of another it does not compile. */
 #define OFFSET(type, member) _Generic(&((type *)0)->member, atomic_llong *: offsetof(type, member))
 #define AT(member) OFFSET(struct status, member)
 #define AT_SOURCE(member) OFFSET(struct source_status, member)
+#define AT_WORK(member) OFFSET(struct work_status, member)
 #define AT_ENDPOINT(member) OFFSET(struct micro_endpoint, member)
 
 #define GAUGE(metric_name) .metric.name = (metric_name), .metric.type = "gauge"
@@ -371,10 +323,11 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
-    { "lines_dropped", .read = read_lines_dropped, COUNTER("journey_log_lines_dropped_total"),
+    { "lines_dropped", .read = statistics_read_lines_dropped,
+      COUNTER("journey_log_lines_dropped_total"),
       .help =
           "Lines of the log that were lost, because its reader stood still or the write failed." },
-    { "lines_suppressed", .read = read_lines_suppressed,
+    { "lines_suppressed", .read = statistics_read_lines_suppressed,
       COUNTER("journey_log_lines_suppressed_total"),
       .help =
           "Lines of the log that were left out, because there were more than 10 of their kind in "
@@ -391,9 +344,35 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often the durable was made anew, since the start." },
     { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
       .help = "Gaps met in another's stream, since the start." },
+    { "voids", OF_SOURCE, .at = AT_SOURCE(voids), COUNTER("journey_source_void_messages_total"),
+      .help = "Messages in another's stream that are not in its log and were passed over, since "
+              "the start." },
     { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
       .metric.help = "How long ago nothing was missing; -1: never since the start.",
       .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
+
+    /* work that is done outside, by type: charges, voids … */
+    { "open", OF_WORK, .at = AT_WORK(open), GAUGE("journey_work_open"),
+      .help = "Pieces of this type of work that are remembered as open." },
+    { "in_flight", OF_WORK, .at = AT_WORK(in_flight), GAUGE("journey_work_in_flight"),
+      .help = "Of them those that wait for an answer." },
+    { "oldest_ms", OF_WORK, .form = FORM_MS, .read = read_work_age,
+      GAUGE("journey_work_oldest_seconds"),
+      .help = "How long the oldest open piece is remembered; 0: none is open." },
+    { "asked", OF_WORK, .at = AT_WORK(asked), COUNTER("journey_work_asked_total"),
+      .help = "Calls made to whoever does it, since the start." },
+    { "again", OF_WORK, .at = AT_WORK(again), COUNTER("journey_work_asked_again_total"),
+      .help = "Of them those for a piece that had been asked for before." },
+    { "answered", OF_WORK, .at = AT_WORK(answered), COUNTER("journey_work_answered_total"),
+      .help = "Answers received, since the start." },
+    { "late", OF_WORK, .at = AT_WORK(late), COUNTER("journey_work_late_total"),
+      .help = "Of them those that came after the time-out of their call, or once more." },
+    { "refused", OF_WORK, .at = AT_WORK(refused), COUNTER("journey_work_refused_total"),
+      .help = "Of them those that said no, and were no end: the piece is asked for again." },
+    { "expired", OF_WORK, .at = AT_WORK(expired), COUNTER("journey_work_expired_total"),
+      .help = "Pieces whose deadline passed, since the start." },
+    { "away", OF_WORK, .at = AT_WORK(away), GAUGE("journey_work_away"),
+      .help = "1: nobody has listened to the last calls for a second or longer." },
 
     /* requests: $SRV.STATS has them beside `data`, as ADR-32 wants it */
     { NULL, OF_ENDPOINT, .at = AT_ENDPOINT(num_requests), COUNTER("journey_requests_total"),
@@ -436,23 +415,25 @@ const struct statistics_field statistics_fields[] = {
       .help = "Bytes of these messages: headers and bodies." },
 
     /* HTTP */
-    { "http_listening", .read = read_http_listening, GAUGE("journey_http_listening"),
+    { "http_listening", .read = statistics_read_http_listening, GAUGE("journey_http_listening"),
       .help = "Whether --http is bound to its address; 0: it is off, or tries again." },
-    { "http_cut", .read = read_http_cut, COUNTER("journey_http_cut_total"),
+    { "http_cut", .read = statistics_read_http_cut, COUNTER("journey_http_cut_total"),
       .help = "HTTP connections that were closed because they were slow." },
 
     /* the process */
     { .form = FORM_MS,
-      .read = read_cpu,
+      .read = statistics_read_cpu,
       COUNTER("process_cpu_seconds_total"),
       .metric.help = "User and system time.",
       .help = "Processor time of the process, in user mode and in the kernel." },
-    { .read = read_resident_bytes,
+    { .read = statistics_read_resident_bytes,
       GAUGE("process_resident_memory_bytes"),
       .help = "Resident memory." },
-    { .read = read_open_files, GAUGE("process_open_fds"), .help = "Open file descriptors." },
+    { .read = statistics_read_open_files,
+      GAUGE("process_open_fds"),
+      .help = "Open file descriptors." },
     { .form = FORM_TIME_MS,
-      .read = read_start,
+      .read = statistics_read_start,
       GAUGE("process_start_time_seconds"),
       .metric.help = "When it started, since 1970.",
       .help = "When the process started, since 1970." },

@@ -4,6 +4,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/core/exit_codes.h"
+#include "runtime/writer/work_list.h"
 #include <assert.h>
 #include <time.h>
 
@@ -208,6 +209,7 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
     }
     atomic_store(&status->parked, batch->at.parked_count);
     atomic_store(&status->folding, batch->at.folding != 0);
+    works_report(writer->loop.process.works, status);
     if (batch->items || batch->events) {
         atomic_store(&status->last_commit_ms, clock_wall_ms());
         atomic_fetch_add(&status->commits, 1);
