@@ -226,6 +226,15 @@ static void write_durations(const struct statistics_sample *sample, int i, struc
                    endpoint->subject, count);
 }
 
+static int64_t read_unsent(const struct statistics_sample *sample, int i)
+{
+    int64_t count = 0;
+    (void)i;
+    for (int n = 0; n < sample->of->endpoint_count; n++)
+        count += atomic_load(&sample->of->endpoints[n].num_unsent);
+    return count;
+}
+
 /* ---- The connection -------------------------------------------------------------------------- */
 
 static int64_t read_connected(const struct statistics_sample *sample, int i)
@@ -332,6 +341,12 @@ const struct statistics_field statistics_fields[] = {
       .help =
           "Lines of the log that were left out, because there were more than 10 of their kind in "
           "a second." },
+
+    { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
+      .help = "Replies that could not be sent: larger than the server takes as one message, or "
+              "without a connection." },
+    { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
+      .help = "What the server takes as one message, in bytes; 0: not known yet." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
