@@ -3,6 +3,7 @@
 #include "bus/jetstream.h"
 #include "base/result.h"
 #include "schemas/nats/js_consumer_info.h"
+#include "schemas/nats/js_consumer_list.h"
 #include "schemas/nats/js_done.h"
 #include "schemas/nats/js_message.h"
 #include "schemas/nats/js_pub_ack.h"
@@ -62,16 +63,16 @@ static int check_subject(const char *subject)
                : fail(ERR_INVALID, "not a subject that a stream may have");
 }
 
-int js_stream_create(struct js_request *request, const struct js_stream_config *config)
+int js_stream_config_put(const struct js_stream_config *config, struct buf *out)
 {
-    int r = request_begin(request, "STREAM.CREATE", config->name, NULL);
+    int r = check_name(config->name);
     if (r == 0)
         r = check_subject(config->subject);
     if (r < 0)
         return trace(r);
     int64_t window_ms = config->duplicate_window_ms > 0 ? config->duplicate_window_ms
                                                         : DUPLICATE_WINDOW_MIN_MS;
-    buf_put_format(&request->body,
+    buf_put_format(out,
                    "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"limits\",\"discard\":"
                    "\"new\",\"storage\":\"file\","
                    "\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":%" PRId64
@@ -79,7 +80,33 @@ int js_stream_create(struct js_request *request, const struct js_stream_config *
                    "\"num_replicas\":%d,\"duplicate_window\":%" PRId64 "}",
                    config->name, config->subject, config->max_bytes > 0 ? config->max_bytes : -1,
                    config->replicas > 0 ? config->replicas : 1, window_ms * NS_PER_MS);
+    return trace(buf_status(out));
+}
+
+static int request_with(struct js_request *request, const char *verb, const char *stream,
+                        const char *body)
+{
+    int r = request_begin(request, verb, stream, NULL);
+    if (r < 0)
+        return trace(r);
+    buf_put_text(&request->body, body);
     return trace(buf_status(&request->body));
+}
+
+int js_stream_create_as(struct js_request *request, const char *stream, const char *config)
+{
+    return trace(request_with(request, "STREAM.CREATE", stream, config));
+}
+
+int js_stream_update(struct js_request *request, const char *stream, const char *config)
+{
+    return trace(request_with(request, "STREAM.UPDATE", stream, config));
+}
+
+int js_stream_create(struct js_request *request, const struct js_stream_config *config)
+{
+    int r = request_begin(request, "STREAM.CREATE", config->name, NULL);
+    return r < 0 ? trace(r) : trace(js_stream_config_put(config, &request->body));
 }
 
 int js_stream_info(struct js_request *request, const char *stream)
@@ -127,30 +154,69 @@ int js_message_get_next(struct js_request *request, const char *stream, int64_t 
     return trace(buf_status(&request->body));
 }
 
-int js_consumer_create(struct js_request *request, const struct js_consumer_config *config)
+int js_consumer_config_put(const struct js_consumer_config *config, struct buf *out)
 {
     assert(config->start_sequence >= 0 && config->max_ack_pending > 0);
-    int r = request_begin(request, "CONSUMER.CREATE", config->stream, config->name);
+    int r = check_name(config->name);
     if (r < 0)
         return trace(r);
-    struct buf *body = &request->body;
-    buf_put_format(body,
-                   "{\"stream_name\":\"%s\",\"action\":\"create\",\"config\":{\"name\":\"%s\","
-                   "\"durable_name\":\"%s\",",
-                   config->stream, config->name, config->name);
+    buf_put_format(out, "{\"name\":\"%s\",\"durable_name\":\"%s\",", config->name, config->name);
     if (config->start_sequence > 1)
-        buf_put_format(body,
+        buf_put_format(out,
                        "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%" PRId64 ",",
                        config->start_sequence);
     else
-        buf_put_text(body, "\"deliver_policy\":\"all\",");
-    buf_put_format(body,
+        buf_put_text(out, "\"deliver_policy\":\"all\",");
+    buf_put_format(out,
                    "\"ack_policy\":\"all\",\"ack_wait\":%" PRId64
                    ",\"max_deliver\":-1,\"replay_policy\":\"instant\",",
                    (config->ack_wait_ms > 0 ? config->ack_wait_ms : ACK_WAIT_MS) * NS_PER_MS);
-    buf_put_format(body, "\"max_ack_pending\":%d,\"num_replicas\":%d}}", config->max_ack_pending,
+    buf_put_format(out, "\"max_ack_pending\":%d,\"num_replicas\":%d}", config->max_ack_pending,
                    config->replicas > 0 ? config->replicas : 0);
-    return trace(buf_status(body));
+    return trace(buf_status(out));
+}
+
+/* What is before the configuration, in a request to create a consumer. */
+static int create_begin(struct js_request *request, const char *stream, const char *consumer)
+{
+    int r = request_begin(request, "CONSUMER.CREATE", stream, consumer);
+    if (r < 0)
+        return trace(r);
+    buf_put_format(&request->body,
+                   "{\"stream_name\":\"%s\",\"action\":\"create\",\"config\":", stream);
+    return 0;
+}
+
+int js_consumer_create_as(struct js_request *request, const char *stream, const char *consumer,
+                          const char *config)
+{
+    int r = create_begin(request, stream, consumer);
+    if (r < 0)
+        return trace(r);
+    buf_put_text(&request->body, config);
+    buf_put_char(&request->body, '}');
+    return trace(buf_status(&request->body));
+}
+
+int js_consumer_create(struct js_request *request, const struct js_consumer_config *config)
+{
+    int r = create_begin(request, config->stream, config->name);
+    if (r == 0)
+        r = js_consumer_config_put(config, &request->body);
+    if (r < 0)
+        return trace(r);
+    buf_put_char(&request->body, '}');
+    return trace(buf_status(&request->body));
+}
+
+int js_consumer_list(struct js_request *request, const char *stream, int64_t offset)
+{
+    assert(offset >= 0);
+    int r = request_begin(request, "CONSUMER.LIST", stream, NULL);
+    if (r < 0)
+        return trace(r);
+    buf_put_format(&request->body, "{\"offset\":%" PRId64 "}", offset);
+    return trace(buf_status(&request->body));
 }
 
 int js_consumer_info(struct js_request *request, const char *stream, const char *consumer)
@@ -266,6 +332,8 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
     state.max_age_ns = reply->config->max_age;
     state.discard = reply->config->discard ? reply->config->discard : "";
     state.replicas = reply->config->num_replicas;
+    state.consumer_count = reply->state->consumer_count;
+    state.config = json_find(json_value(data, length), "config");
     *ret_state = state;
     return 0;
 }
@@ -296,8 +364,34 @@ int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
     state.ack_policy = reply->config->ack_policy ? reply->config->ack_policy : "";
     state.start_sequence = reply->config->opt_start_seq;
     state.max_ack_pending = reply->config->max_ack_pending;
+    state.max_batch = reply->config->max_batch;
+    state.max_expires_ns = reply->config->max_expires;
+    state.paused = reply->paused;
+    state.config = json_find(json_value(data, length), "config");
     *ret_state = state;
     return 0;
+}
+
+int js_parse_consumer_list(const char *data, size_t length, struct arena *arena,
+                           struct js_consumer_page *ret_page)
+{
+    const struct js_consumer_list *reply = NULL;
+    int r = decode_reply(&js_consumer_list_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    struct js_consumer_page page = { .error = READ_ERROR(reply),
+                                     .total = reply->total,
+                                     .offset = reply->offset };
+    if (!reply->error) {
+        struct json_members members;
+        struct json_text key, value;
+        page.consumers = json_find(json_value(data, length), "consumers");
+        json_members_begin(&members, page.consumers);
+        while (json_members_next(&members, &key, &value))
+            page.count++;
+    }
+    *ret_page = page;
+    return reply->error ? JS_REFUSED : 0;
 }
 
 int js_parse_success(const char *data, size_t length, struct arena *arena,

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include "journey.h"
+#include "runtime/core/notices.h"
 #include "runtime/core/states.h"
 
 enum disk_state { DISK_FINE, DISK_DEGRADED, DISK_CORRUPT };
@@ -15,6 +16,7 @@ struct source_status {
     atomic_llong complete_at_ms;
     atomic_int feed_state;     /* enum feed_state */
     atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
+    struct status_text reason; /* why the feed waits, or is forked; "": it does not */
 };
 
 #define BATCH_BUCKETS 14 /* of 1, 2, 4 … 4096 items, and more */
@@ -49,6 +51,8 @@ struct status {
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
+    struct status_text relay_reason; /* why the relay waits, or is forked; "": it does not */
+    struct notices notices;          /* what is set otherwise than it should be, or refused */
     struct source_status sources[SOURCES_MAX];
 };
 

@@ -4,11 +4,13 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/outbound/durable_io.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 #include <string.h>
 
 #define STATUS_HEARTBEAT 100
+#define STATUS_BAD_REQUEST 400
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
@@ -66,9 +68,11 @@ static void acknowledge(struct feed_io *feed_io, const struct item *newest)
 }
 
 /* A pull has ended, or is alive: a note. */
-static void take_status(struct feed_io *feed_io, const struct bus_message *message, int status)
+static void take_status(struct feed_io *feed_io, struct bus_message *message, int status)
 {
     struct note note = { .kind = NOTE_PULL_STATUS, .feed = feed_io->number, .status = status };
+    if (status == STATUS_CONFLICT || status == STATUS_BAD_REQUEST)
+        snprintf(note.words, sizeof(note.words), "%s", bus_message_status_text(message));
     if (reply_subject_read_pull(bus_message_subject(message), feed_io->outbound->replies,
                                 &note.epoch, &note.pull))
         mailbox_push(&feed_io->outbound->mailbox, note);
@@ -126,12 +130,22 @@ void feed_io_take_arrivals(struct feed_io *feed_io, int64_t now_ms)
         feed_settled(feed, ignored, feed->cursor, now_ms);
 }
 
+/* It will be no other with the next pull, while a durable that was deleted, say, is made anew. */
+static _Bool is_refusal(const struct note *note)
+{
+    return note->status == STATUS_BAD_REQUEST ||
+           strncmp(note->words, "Exceeded MaxRequest", 19) == 0 ||
+           strncmp(note->words, "Consumer is push", 16) == 0;
+}
+
 void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64_t now_ms)
 {
     struct feed *feed = &feed_io->feed;
     assert(note->kind == NOTE_PULL_STATUS && note->feed == feed_io->number);
     if (note->status == STATUS_HEARTBEAT)
         feed_heartbeat(feed, now_ms);
+    else if (note->epoch == feed->epoch && is_refusal(note))
+        feed_pull_refused(feed, note->pull, note->words, now_ms);
     else if (note->epoch == feed->epoch)
         feed_pull_ended(feed, note->pull,
                         note->status == STATUS_CONFLICT || note->status == STATUS_NO_RESPONDERS,
@@ -184,7 +198,11 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     *info = (struct feed_info){ 0 };
     int r = js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena,
                                  &state);
-    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
+    if (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND) {
+        feed_refused(&feed_io->feed, "the stream cannot be read", state.error.description, now_ms);
+        return;
+    }
+    if (r < 0) {
         feed_failed(&feed_io->feed, "JetStream does not answer", now_ms);
         return;
     }
@@ -231,41 +249,17 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
             &request, now_ms);
 }
 
-static void take_durable(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
+static void take_durable_deleted(struct feed_io *feed_io, struct bus_message *message,
+                                 int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
-    struct js_consumer_state state;
-    struct feed_info *info = &feed_io->info;
-    int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena,
-                                   &state);
-    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_CONSUMER_NOT_FOUND)) {
-        feed_failed(&feed_io->feed, "the durable cannot be read", now_ms);
-        return;
-    }
-    if (r == 0) {
-        info->durable_exists = 1;
-        info->acked_sequence = state.acked_sequence;
-        info->delivered_sequence = state.delivered_sequence;
-        info->pending = state.pending_count;
-        info->ack_pending = state.ack_pending_count;
-    }
-    feed_looked(&feed_io->feed, info, now_ms);
-}
-
-static void take_durable_made(struct feed_io *feed_io, enum step step, struct bus_message *message,
-                              int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_consumer_state state;
     struct js_error error;
-    const char *data = bus_message_data(message);
-    int r = step == STEP_DELETED
-                ? js_parse_success(data, bus_message_length(message), &arena, &error)
-                : js_parse_consumer_info(data, bus_message_length(message), &arena, &state);
-    if (r == 0 || (r == JS_REFUSED && step == STEP_DELETED)) /* not there any more: just as well */
+    int r = js_parse_success(bus_message_data(message), bus_message_length(message), &arena,
+                             &error);
+    if (r >= 0) /* refused: not there any more, just as well */
         feed_made(&feed_io->feed, now_ms);
     else
-        feed_failed(&feed_io->feed, "the durable cannot be made", now_ms);
+        feed_failed(&feed_io->feed, "the durable cannot be deleted", now_ms);
 }
 
 /* ---- Filling a gap from the leader ---------------------------------------------------------- */
@@ -365,9 +359,9 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
     switch (step) {
     case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
     case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
-    case STEP_DURABLE:  take_durable(feed_io, message, now_ms); break;
-    case STEP_MADE:
-    case STEP_DELETED:  take_durable_made(feed_io, step, message, now_ms); break;
+    case STEP_DURABLE:  durable_io_looked(feed_io, message, now_ms); break;
+    case STEP_MADE:     durable_io_made(feed_io, message, now_ms); break;
+    case STEP_DELETED:  take_durable_deleted(feed_io, message, now_ms); break;
     case STEP_PAGE:     take_page(feed_io, message, now_ms); break;
     case STEP_COMPARED: take_compared(feed_io, message, now_ms); break;
     }
@@ -398,19 +392,6 @@ static void send_pull(struct feed_io *feed_io, const struct feed_action *action,
         feed_pull_ended(feed, action->pull, 1, now_ms);
 }
 
-static void make_durable(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    const struct js_consumer_config config = {
-        .stream = feed_io->source->log,
-        .name = feed_io->outbound->self.service,
-        .start_sequence = action->sequence,
-        .max_ack_pending = (int)(2 * feed_io->feed.config.window_max),
-    };
-    request_feed(feed_io, STEP_MADE, js_consumer_create(&request, &config), &request, now_ms);
-}
-
 void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
 {
     const char *stream = feed_io->source->log, *durable = feed_io->outbound->self.service;
@@ -429,26 +410,58 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
             request_feed(feed_io, STEP_DELETED, js_consumer_delete(&request, stream, durable),
                          &request, now_ms);
             break;
-        case FEED_COMPARE:      compare_with_leader(feed_io, &action, now_ms); break;
-        case FEED_MAKE_DURABLE: make_durable(feed_io, &action, now_ms); break;
-        case FEED_PULL:         send_pull(feed_io, &action, now_ms); break;
-        case FEED_FILL:         fill_gap(feed_io, &action, now_ms); break;
+        case FEED_COMPARE: compare_with_leader(feed_io, &action, now_ms); break;
+        case FEED_MAKE_DURABLE:
+            request_feed(feed_io, STEP_MADE, durable_io_make(feed_io, action.sequence, &request),
+                         &request, now_ms);
+            break;
+        case FEED_PULL: send_pull(feed_io, &action, now_ms); break;
+        case FEED_FILL: fill_gap(feed_io, &action, now_ms); break;
         }
     }
 }
 
 /* ---- What others see of it ------------------------------------------------------------------ */
 
+/* Why it does not work; "" while it does, or is about to. */
+static void tell_reason(struct feed_io *feed_io)
+{
+    const struct feed *feed = &feed_io->feed;
+    struct status_text *text = &feed_io->outbound->status->sources[feed_io->number].reason;
+    char reason[sizeof(text->text)] = "";
+    if (feed->state == FEED_WAITING || feed->state == FEED_FORKED)
+        snprintf(reason, sizeof(reason), "%s%s%s", feed->reason, *feed->detail ? ": " : "",
+                 feed->detail);
+    else if (feed->state != FEED_PULLING || feed->is_held)
+        return; /* it tries again: what it waited for may still hold */
+    if (!status_text_set(text, reason) || !*reason)
+        return;
+    log_at(feed->state == FEED_FORKED ? LOG_ERROR : LOG_WARN, "feed",
+           LOG_TEXT("log", feed_io->source->log), LOG_TEXT("state", feed_state_name(feed->state)),
+           LOG_INT("cursor", feed->cursor), LOG_TEXT("reason", reason));
+}
+
+/* While the server refuses what it needs. */
+static void tell_held(struct feed_io *feed_io)
+{
+    const struct feed *feed = &feed_io->feed;
+    struct notice notice;
+    char of[sizeof(notice.of)];
+    if (feed_io->was_held == feed->is_held && !(feed->is_held && feed->state == FEED_WAITING))
+        return;
+    snprintf(of, sizeof(of), "feed %s", feed_io->source->log);
+    if (feed->is_held)
+        notice_set(&notice, NOTICE_HELD, of, feed->reason, feed->detail, strlen(feed->detail));
+    notices_replace(&feed_io->outbound->status->notices, of, &notice, feed->is_held);
+    feed_io->was_held = feed->is_held;
+}
+
 static void log_feed_state(const struct feed_io *feed_io)
 {
     const struct feed *feed = &feed_io->feed;
-    const _Bool has_reason = feed->state == FEED_FORKED || feed->state == FEED_WAITING;
-    log_at(feed->state == FEED_FORKED    ? LOG_ERROR
-           : feed->state == FEED_FILLING ? LOG_WARN
-                                         : LOG_DEBUG,
-           "feed", LOG_TEXT("log", feed_io->source->log),
-           LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
-           LOG_TEXT("reason", has_reason ? feed->reason : NULL));
+    log_at(feed->state == FEED_FILLING ? LOG_WARN : LOG_DEBUG, "feed",
+           LOG_TEXT("log", feed_io->source->log), LOG_TEXT("state", feed_state_name(feed->state)),
+           LOG_INT("cursor", feed->cursor));
 }
 
 void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
@@ -456,8 +469,16 @@ void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
     const struct feed *feed = &feed_io->feed;
     owner_assert(&feed_io->outbound->owner);
     struct source_status *status = &feed_io->outbound->status->sources[feed_io->number];
-    if (atomic_exchange(&status->feed_state, feed->state) != (int)feed->state)
+    const _Bool moved = atomic_exchange(&status->feed_state, feed->state) != (int)feed->state;
+    if (moved && feed->state != FEED_WAITING && feed->state != FEED_FORKED)
         log_feed_state(feed_io);
+    if (moved) {
+        tell_reason(feed_io);
+        tell_held(feed_io);
+    } else if (feed_io->was_held != feed->is_held) {
+        tell_held(feed_io);
+        tell_reason(feed_io);
+    }
     atomic_store(&status->leader_position, feed->leader_position);
     atomic_store(&status->remade, feed->remade);
     atomic_store(&status->gaps, feed->gaps);
@@ -478,6 +499,8 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
         .number = number,
         .source = &outbound->service->sources[number],
     };
+    snprintf(feed_io->durable_name, sizeof(feed_io->durable_name), "durable %s of %s",
+             outbound->self.service, feed_io->source->log);
     feed_init(&feed_io->feed, &feed_config, cursor);
     return trace(config_source_api(config, feed_io->source->log, feed_io->api));
 }

@@ -14,6 +14,9 @@ struct feed_io {
     struct feed feed;
     struct feed_info info;     /* the look at the stream that is under way */
     char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
+    char durable_name[48];     /* as notices call it */
+    char accepted[256];        /* how the durable differs from our wish, by the server's will */
+    _Bool was_held;            /* at the last report */
 
     /* Library threads count what was delivered, the sender looks at it. */
     struct arrivals {

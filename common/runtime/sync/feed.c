@@ -3,6 +3,7 @@
 #include "base/guard.h"
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 
 const struct feed_config feed_defaults = {
     .window_max = 2048,
@@ -67,7 +68,15 @@ static void feed_wait(struct feed *feed, const char *reason, int64_t now_ms)
 {
     feed_move(feed, FEED_WAITING);
     feed->reason = reason;
+    feed->detail[0] = '\0';
     feed->deadline_ms = now_ms + backoff_take_ms(&feed->backoff);
+}
+
+static void feed_hold(struct feed *feed, const char *reason, const char *words, int64_t now_ms)
+{
+    feed_wait(feed, reason, now_ms);
+    snprintf(feed->detail, sizeof(feed->detail), "%s", words);
+    feed->is_held = 1;
 }
 
 void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor)
@@ -135,7 +144,7 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
     if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
         return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->acked_sequence > feed->cursor + offset ||
+    return info->durable_differs || info->acked_sequence > feed->cursor + offset ||
            info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
            (info->last_position > feed->cursor && info->pending == 0);
 }
@@ -155,6 +164,7 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
     if (feed->state != FEED_ASKING)
         return;
     feed->stream_is_missing = !info->stream_exists;
+    feed->is_held = feed->is_held && info->stream_exists;
     if (!info->stream_exists) {
         feed_wait(feed, "the stream is not there", now_ms);
         return;
@@ -212,6 +222,48 @@ void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
     feed_check(feed);
 }
 
+void feed_refused(struct feed *feed, const char *reason, const char *words, int64_t now_ms)
+{
+    if (feed->state == FEED_ASKING || feed->state == FEED_MAKING)
+        feed_hold(feed, reason, words, now_ms);
+    feed_check(feed);
+}
+
+int64_t feed_ack_pending(const struct feed *feed)
+{
+    return 2 * feed->config.window_max;
+}
+
+static int64_t smaller(int64_t one, int64_t other)
+{
+    return one < other ? one : other;
+}
+
+void feed_limit(struct feed *feed, int64_t batch, int64_t expires_ms)
+{
+    struct feed_config *config = &feed->config;
+    assert(!feed->pulls[0].number && !feed->pulls[1].number);
+    if (batch > 0)
+        config->pull_batch = smaller(config->pull_batch, batch);
+    if (expires_ms > 0)
+        config->pull_expires_ms = smaller(config->pull_expires_ms, expires_ms);
+    config->heartbeat_ms = smaller(config->heartbeat_ms, config->pull_expires_ms / 2);
+    feed_check(feed);
+}
+
+_Bool feed_halve(struct feed *feed, int64_t now_ms)
+{
+    struct feed_config *config = &feed->config;
+    if (feed->state != FEED_MAKING || config->window_max < 2)
+        return 0;
+    config->window_max /= 2;
+    config->pull_batch = smaller(config->pull_batch, config->window_max);
+    feed->acted = 0;
+    feed->deadline_ms = now_ms + config->answer_timeout_ms;
+    feed_check(feed);
+    return 1;
+}
+
 static struct feed_pull *pull_of(struct feed *feed, int64_t number)
 {
     for (int i = 0; i < FEED_PULLS; i++)
@@ -238,6 +290,7 @@ void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t 
     feed->unsettled += count;
     note_leader(feed, position + pending);
     if (feed->state == FEED_PULLING) {
+        feed->is_held = 0;
         feed->heard_ms = now_ms;
         feed->idle_rounds = 0;
     }
@@ -257,8 +310,16 @@ void feed_heartbeat(struct feed *feed, int64_t now_ms)
     feed->heard_ms = now_ms;
     if (feed->state != FEED_PULLING)
         return;
+    feed->is_held = 0;
     backoff_reset(&feed->backoff);
     note_complete(feed, now_ms);
+    feed_check(feed);
+}
+
+void feed_pull_refused(struct feed *feed, int64_t number, const char *words, int64_t now_ms)
+{
+    if (pull_of(feed, number))
+        feed_hold(feed, "the durable refused a pull", words, now_ms);
     feed_check(feed);
 }
 
@@ -281,6 +342,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
         return;
     }
     feed->heard_ms = now_ms;
+    feed->is_held = 0;
     backoff_reset(&feed->backoff);
     note_complete(feed, now_ms);
     end_pull(feed, pull);

@@ -83,6 +83,37 @@ static int64_t read_relay(const struct statistics_sample *sample, int i)
     return atomic_load(&sample->of->status->relay_state);
 }
 
+/* Why the service is not ready, or does not publish. */
+static void text_reason(const struct statistics_sample *sample, int i, char *ret_text, size_t size)
+{
+    const struct status *status = sample->of->status;
+    (void)i;
+    if (!notices_read_held(&status->notices, ret_text, size))
+        status_text_read(&status->relay_reason, ret_text, size);
+}
+
+static void text_relay_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                              size_t size)
+{
+    (void)i;
+    status_text_read(&sample->of->status->relay_reason, ret_text, size);
+}
+
+static void text_feed_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                             size_t size)
+{
+    status_text_read(&sample->of->status->sources[i].reason, ret_text, size);
+}
+
+static void write_notices(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    struct notice notice;
+    (void)i;
+    for (int n = 0; notices_read(&sample->of->status->notices, n, &notice); n++)
+        buf_put_format(out, "journey_notice{of=\"%s\",field=\"%s\",value=\"%s\",is=\"%s\"} 1\n",
+                       notice.of, notice.field, notice.value, notice_kind_name(notice.kind));
+}
+
 static int64_t read_position(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -285,6 +316,14 @@ const struct statistics_field statistics_fields[] = {
       .help = "The state of the service." },
     { "relay", .form = FORM_RELAY_STATE, .read = read_relay,
       .help = "The state of the relay, which copies our log to our stream." },
+    { "reason", .form = FORM_TEXT, .text = text_reason,
+      .help = "Why the service is held, or why the relay waits; empty: neither." },
+    { "relay_reason", .form = FORM_TEXT, .text = text_relay_reason,
+      .help = "Why the relay waits or is forked; empty: it is not." },
+    { "notices", .form = FORM_NOTICES, GAUGE("journey_notice"), .metric.lines = write_notices,
+      .metric.help = "1 for each setting or right that is otherwise than it should be.",
+      .help = "What somebody has set otherwise than we would, or does not permit, each with field "
+              "and value, and what follows: borne, mended, lost, held." },
     { "position", .read = read_position, GAUGE("journey_log_position"),
       .help = "Newest position of our log, committed." },
     { "published", .read = read_published, GAUGE("journey_published_position"),
@@ -343,6 +382,8 @@ const struct statistics_field statistics_fields[] = {
       .help = "Events of another's log that are known and not applied." },
     { "state", OF_SOURCE, .form = FORM_FEED_STATE, .read = read_feed,
       .help = "The state of the feed, which brings another's log." },
+    { "reason", OF_SOURCE, .form = FORM_TEXT, .text = text_feed_reason,
+      .help = "Why the feed waits or is forked; empty: it is not." },
     { "remade", OF_SOURCE, .at = AT_SOURCE(remade),
       .help = "How often the durable was made anew, since the start." },
     { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
