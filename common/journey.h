@@ -208,5 +208,5 @@ struct service {
     const struct work_type *const *work;
 };
 
-/* Runs the service until SIGTERM; the whole of a main(). Returns the exit code. */
+/* Runs the service until SIGTERM, SIGINT or SIGHUP; the whole of a main(). Returns the exit code. */
 int service_main(const struct service *service, int argc, char **argv);

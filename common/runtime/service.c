@@ -10,6 +10,7 @@
 #include "runtime/repair/tools.h"
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -192,6 +193,7 @@ static int run(const struct service *service, const struct config *config,
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP); /* its terminal went away */
     /* inherited by all threads: main alone takes them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -214,6 +216,7 @@ static int run(const struct service *service, const struct config *config,
     notify_send("STOPPING=1");
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     stop(instance);
     log_info("stopped", LOG_INT("exit_code", exit_code));
@@ -247,10 +250,21 @@ static int read_config(struct config *config, const struct service *service, int
     return config_read(config, service, &program, argc, argv);
 }
 
+/* Who starts a process with these closed has the next file that is opened take their place, and the
+ * log written into it: into the lock file, or into the database. */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd)
+            _exit(EXIT_INTERNAL); /* nowhere to say why */
+}
+
 int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
+    hold_standard_descriptors();
     if (service_check(service) < 0) {
         fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;

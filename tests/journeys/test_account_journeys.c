@@ -116,6 +116,31 @@ Test(account, an_account_is_registered)
     RUN_ALL(stories);
 }
 
+Test(account, an_account_is_found_by_its_address)
+{
+    const struct story stories[] = {
+        STORY("in whatever case", REGISTERED(BERT, "bert@example.com"),
+              REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.find", "{'email':'ANNA@Example.com'}"), THEN_REPLY(THE_ACCOUNT)),
+        STORY("its new address, and no more its old one", REGISTERED(ANNA, "anna@example.com"),
+              GIVEN("ACCOUNT ProfileChanged", ANNA,
+                    "{'account_id':'" ANNA "','name':'Anna','email':'a@example.com'}"),
+              WHEN("account.find", "{'email':'a@example.com'}"), THEN_REPLY(THE_ACCOUNT),
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REFUSED("not_found", "email")),
+        STORY("of several with an address the one that is open",
+              REGISTERED(ANNA, "anna@example.com"), CLOSED,
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REFUSED("not_found", "email"), REGISTERED(BERT, "anna@example.com"),
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REPLY("{'account_id':'" BERT "'}")),
+        STORY("refusals", WHEN("account.find", "{'email':'x'}"),
+              THEN_REFUSED("invalid_request", "email"), WHEN("account.find", "{}"),
+              THEN_REFUSED("invalid_request", "email")),
+    };
+    RUN_ALL(stories);
+}
+
 Test(account, a_profile_is_changed)
 {
     const struct story stories[] = {

@@ -13,8 +13,11 @@
 #include "schemas/account.remove-card.reply.h"
 #include "schemas/order.add-product.reply.h"
 #include "schemas/order.cancel.reply.h"
+#include "schemas/order.change-price.reply.h"
+#include "schemas/order.correct-stock.reply.h"
 #include "schemas/order.place.reply.h"
 #include "schemas/order.receive-stock.reply.h"
+#include "schemas/order.retire-product.reply.h"
 #include "schemas/order.ship.reply.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -38,6 +41,9 @@ static const struct {
     [REQUEST_CANCEL] = { "order.cancel", ORDER, &order_cancel_reply_schema },
     [REQUEST_SHIP] = { "order.ship", ORDER, &order_ship_reply_schema },
     [REQUEST_STOCK] = { "order.receive-stock", ORDER, &order_receive_stock_reply_schema },
+    [REQUEST_CORRECT] = { "order.correct-stock", ORDER, &order_correct_stock_reply_schema },
+    [REQUEST_PRICE] = { "order.change-price", ORDER, &order_change_price_reply_schema },
+    [REQUEST_RETIRE] = { "order.retire-product", ORDER, &order_retire_product_reply_schema },
     [REQUEST_REMOVE_CARD] = { "account.remove-card", ACCOUNT, &account_remove_card_reply_schema },
     [REQUEST_ADDRESS] = { "account.change-address", ACCOUNT, &account_change_address_reply_schema },
     [REQUEST_CLOSE] = { "account.close", ACCOUNT, &account_close_reply_schema },

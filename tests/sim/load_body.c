@@ -8,12 +8,15 @@
 #include "schemas/account.remove-card.h"
 #include "schemas/order.add-product.h"
 #include "schemas/order.cancel.h"
+#include "schemas/order.change-price.h"
+#include "schemas/order.correct-stock.h"
 #include "schemas/order.place.h"
 #include "schemas/order.receive-stock.h"
+#include "schemas/order.retire-product.h"
 #include "schemas/order.ship.h"
 #include <string.h>
 
-#define PRODUCTS_MAX 4
+#define PRODUCTS_MAX 5 /* the last one may be retired, and is asked for less often */
 
 static const char *text(struct world *world, const char *format, int64_t number)
 {
@@ -45,7 +48,8 @@ static const char *pick_order(struct world *world)
 
 static const char *pick_sku(struct world *world)
 {
-    return text(world, "sku-%lld", draw(world, PRODUCTS_MAX));
+    int64_t last = PRODUCTS_MAX - 1;
+    return text(world, "sku-%lld", one_in(world, 8) ? last : draw(world, last));
 }
 
 static struct address address_of(struct world *world, int number)
@@ -136,6 +140,33 @@ static void put_stock(struct world *world, struct buf *out)
     put(&order_receive_stock_schema, &body, out);
 }
 
+static void put_correction(struct world *world, struct buf *out)
+{
+    struct order_correct_stock body = { .sku = pick_sku(world), .reason = "counted" };
+    body.has_by = one_in(world, 2);
+    body.has_counted = !body.has_by;
+    if (body.has_by)
+        body.by = one_in(world, 2) ? 1 + draw(world, 40) : -1 - draw(world, 40);
+    else
+        body.counted = draw(world, 100);
+    put(&order_correct_stock_schema, &body, out);
+}
+
+static void put_price(struct world *world, struct buf *out)
+{
+    const struct order_change_price body = {
+        .sku = pick_sku(world),
+        .price = { .amount = 100 + draw(world, 900), .currency = "EUR" },
+    };
+    put(&order_change_price_schema, &body, out);
+}
+
+static void put_retirement(struct world *world, struct buf *out)
+{
+    const struct order_retire_product body = { .sku = text(world, "sku-%lld", PRODUCTS_MAX - 1) };
+    put(&order_retire_product_schema, &body, out);
+}
+
 void load_put_body(struct world *world, struct request *request, struct buf *out)
 {
     switch (request->kind) {
@@ -144,6 +175,9 @@ void load_put_body(struct world *world, struct request *request, struct buf *out
     case REQUEST_CARD:        put_card(world, request, out); break;
     case REQUEST_PLACE:       put_order(world, out); break;
     case REQUEST_STOCK:       put_stock(world, out); break;
+    case REQUEST_CORRECT:     put_correction(world, out); break;
+    case REQUEST_PRICE:       put_price(world, out); break;
+    case REQUEST_RETIRE:      put_retirement(world, out); break;
     case REQUEST_REMOVE_CARD: put_removal(world, out); break;
     case REQUEST_ADDRESS:     put_address(world, request->number, out); break;
     case REQUEST_CANCEL:
@@ -165,8 +199,9 @@ enum request_kind load_pick_kind(struct world *world)
 {
     static const int weights[REQUEST_KINDS] = {
         [REQUEST_REGISTER] = 6, [REQUEST_CARD] = 12,       [REQUEST_PLACE] = 40,
-        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 18,       [REQUEST_STOCK] = 8,
-        [REQUEST_ADDRESS] = 6,  [REQUEST_REMOVE_CARD] = 3, [REQUEST_CLOSE] = 1,
+        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 17,       [REQUEST_STOCK] = 7,
+        [REQUEST_CORRECT] = 2,  [REQUEST_PRICE] = 2,       [REQUEST_RETIRE] = 1,
+        [REQUEST_ADDRESS] = 3,  [REQUEST_REMOVE_CARD] = 3, [REQUEST_CLOSE] = 1,
     };
     const struct load *load = &world->load;
     if (load->product_count < PRODUCTS_MAX)

@@ -12,6 +12,7 @@ enum item_kind {
     ITEM_ANSWER,  /* the answer to a call of the process */
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
+    ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
 enum item_outcome {
@@ -49,6 +50,7 @@ struct item {
     int64_t give_up_ms;     /* monotonic: until when it waits for them */
     const void *request;    /* struct of the request's schema */
     const char *key;        /* idempotency key; NULL */
+    const char *reader;     /* of an ITEM_DURABLE: whose durable */
     const char *reply_to;   /* inbox of the requester; NULL: no reply is wanted */
     struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
     int64_t received_ns;             /* monotonic, when the callback saw it */

@@ -4,7 +4,7 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
-#include "runtime/outbound/durable_io.h"
+#include "runtime/outbound/own_durable.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 #include <string.h>
@@ -14,19 +14,8 @@
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
-/* The step of a request. */
-enum step {
-    STEP_STREAM = 's',
-    STEP_LAST = 'l',
-    STEP_DURABLE = 'c',
-    STEP_MADE = 'm',
-    STEP_DELETED = 'd',
-    STEP_PAGE = 'f',
-    STEP_COMPARED = 'e',
-};
-
-static void request_feed(struct feed_io *feed_io, enum step step, int built,
-                         const struct js_request *request, int64_t now_ms)
+void feed_io_request(struct feed_io *feed_io, enum feed_step step, int built,
+                     const struct js_request *request, int64_t now_ms)
 {
     const struct reply_tag tag = { .part = (char)(PART_FEED + feed_io->number),
                                    .step = (char)step,
@@ -211,14 +200,11 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     if (r != 0)
         feed_looked(&feed_io->feed, info, now_ms);
     else if (state.messages > 0)
-        request_feed(feed_io, STEP_LAST,
-                     js_message_get(&request, feed_io->source->log, state.last_sequence), &request,
-                     now_ms);
+        feed_io_request(feed_io, FEED_STEP_LAST,
+                        js_message_get(&request, feed_io->source->log, state.last_sequence),
+                        &request, now_ms);
     else
-        request_feed(
-            feed_io, STEP_DURABLE,
-            js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
-            &request, now_ms);
+        own_durable_look(feed_io, now_ms);
 }
 
 static void take_newest(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
@@ -243,23 +229,7 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
     if (r < 0)
         feed_failed(&feed_io->feed, "the stream's last message cannot be read", now_ms);
     else
-        request_feed(
-            feed_io, STEP_DURABLE,
-            js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
-            &request, now_ms);
-}
-
-static void take_durable_deleted(struct feed_io *feed_io, struct bus_message *message,
-                                 int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_error error;
-    int r = js_parse_success(bus_message_data(message), bus_message_length(message), &arena,
-                             &error);
-    if (r >= 0) /* refused: not there any more, just as well */
-        feed_made(&feed_io->feed, now_ms);
-    else
-        feed_failed(&feed_io->feed, "the durable cannot be deleted", now_ms);
+        own_durable_look(feed_io, now_ms);
 }
 
 /* ---- Filling a gap from the leader ---------------------------------------------------------- */
@@ -302,7 +272,7 @@ static void fill_gap(struct feed_io *feed_io, const struct feed_action *action, 
                    (long long)action->position, (long long)action->count);
     log_warn("gap", LOG_TEXT("log", feed_io->source->log),
              LOG_INT("after_position", action->position));
-    request_feed(feed_io, STEP_PAGE, buf_status(&request.body), &request, now_ms);
+    feed_io_request(feed_io, FEED_STEP_PAGE, buf_status(&request.body), &request, now_ms);
 }
 
 /* ---- Comparing with the leader: is its log still the one that we have read? ------------------ */
@@ -315,7 +285,7 @@ static void compare_with_leader(struct feed_io *feed_io, const struct feed_actio
     snprintf(request.subject, sizeof(request.subject), "%s.events", feed_io->source->prefix);
     buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}",
                    (long long)action->position - 1);
-    request_feed(feed_io, STEP_COMPARED, buf_status(&request.body), &request, now_ms);
+    feed_io_request(feed_io, FEED_STEP_COMPARED, buf_status(&request.body), &request, now_ms);
 }
 
 static void take_compared(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
@@ -345,25 +315,28 @@ static void take_compared(struct feed_io *feed_io, struct bus_message *message, 
 void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
                    struct bus_message *message, int64_t now_ms)
 {
-    const enum step step = (enum step)tag->step;
+    const enum feed_step step = (enum feed_step)tag->step;
     owner_assert(&feed_io->outbound->owner);
     if (tag->epoch != feed_io->feed.epoch)
         return;
+    if (step != FEED_STEP_STREAM && step != FEED_STEP_LAST && step != FEED_STEP_PAGE &&
+        step != FEED_STEP_COMPARED) {
+        own_durable_reply(feed_io, step, message, now_ms);
+        return;
+    }
     if (bus_message_status(message)) {
         feed_failed(&feed_io->feed,
-                    step == STEP_PAGE || step == STEP_COMPARED ? "the leader is away"
-                                                               : "JetStream is away",
+                    step == FEED_STEP_PAGE || step == FEED_STEP_COMPARED ? "the leader is away"
+                                                                         : "JetStream is away",
                     now_ms);
         return;
     }
     switch (step) {
-    case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
-    case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
-    case STEP_DURABLE:  durable_io_looked(feed_io, message, now_ms); break;
-    case STEP_MADE:     durable_io_made(feed_io, message, now_ms); break;
-    case STEP_DELETED:  take_durable_deleted(feed_io, message, now_ms); break;
-    case STEP_PAGE:     take_page(feed_io, message, now_ms); break;
-    case STEP_COMPARED: take_compared(feed_io, message, now_ms); break;
+    case FEED_STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
+    case FEED_STEP_LAST:     take_newest(feed_io, message, now_ms); break;
+    case FEED_STEP_PAGE:     take_page(feed_io, message, now_ms); break;
+    case FEED_STEP_COMPARED: take_compared(feed_io, message, now_ms); break;
+    default:                 break; /* own_durable.c */
     }
 }
 
@@ -394,7 +367,6 @@ static void send_pull(struct feed_io *feed_io, const struct feed_action *action,
 
 void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
 {
-    const char *stream = feed_io->source->log, *durable = feed_io->outbound->self.service;
     owner_assert(&feed_io->outbound->owner);
     for (;;) {
         struct feed_action action = feed_next(&feed_io->feed, now_ms);
@@ -404,19 +376,14 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
         switch (action.kind) {
         case FEED_NOTHING: return;
         case FEED_ASK:
-            request_feed(feed_io, STEP_STREAM, js_stream_info(&request, stream), &request, now_ms);
+            feed_io_request(feed_io, FEED_STEP_STREAM,
+                            js_stream_info(&request, feed_io->source->log), &request, now_ms);
             break;
-        case FEED_DELETE_DURABLE:
-            request_feed(feed_io, STEP_DELETED, js_consumer_delete(&request, stream, durable),
-                         &request, now_ms);
-            break;
-        case FEED_COMPARE: compare_with_leader(feed_io, &action, now_ms); break;
-        case FEED_MAKE_DURABLE:
-            request_feed(feed_io, STEP_MADE, durable_io_make(feed_io, action.sequence, &request),
-                         &request, now_ms);
-            break;
-        case FEED_PULL: send_pull(feed_io, &action, now_ms); break;
-        case FEED_FILL: fill_gap(feed_io, &action, now_ms); break;
+        case FEED_COMPARE:        compare_with_leader(feed_io, &action, now_ms); break;
+        case FEED_DELETE_DURABLE: own_durable_delete(feed_io, now_ms); break;
+        case FEED_MAKE_DURABLE:   own_durable_make(feed_io, action.sequence, now_ms); break;
+        case FEED_PULL:           send_pull(feed_io, &action, now_ms); break;
+        case FEED_FILL:           fill_gap(feed_io, &action, now_ms); break;
         }
     }
 }
@@ -498,6 +465,8 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
         .outbound = outbound,
         .number = number,
         .source = &outbound->service->sources[number],
+        .making_is_answered = 1,
+        .began_empty = cursor == 0,
     };
     snprintf(feed_io->durable_name, sizeof(feed_io->durable_name), "durable %s of %s",
              outbound->self.service, feed_io->source->log);

@@ -12,11 +12,15 @@ struct feed_io {
     int number; /* of the source in the service's table */
     const struct source *source;
     struct feed feed;
-    struct feed_info info;     /* the look at the stream that is under way */
+    struct feed_info info; /* the look at the stream that is under way */
+    /* Who makes our durable: its stream's leader, or we ourselves, where the leader does not answer
+     * and the server lets us: an open mesh. */
+    _Bool makes_durable, making_is_answered;
     char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
     char durable_name[48];     /* as notices call it */
     char accepted[256];        /* how the durable differs from our wish, by the server's will */
     _Bool was_held;            /* at the last report */
+    _Bool began_empty;         /* the file had nothing of this log when the service started */
 
     /* Library threads count what was delivered, the sender looks at it. */
     struct arrivals {
@@ -32,6 +36,23 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
                  int number, int64_t cursor, uint64_t seed);
 int feed_io_subscribe(struct feed_io *feed_io);
 void feed_io_deinit(struct feed_io *feed_io);
+
+/* The step of a feed's request, in its tag. */
+enum feed_step {
+    FEED_STEP_STREAM = 's',
+    FEED_STEP_LAST = 'l',
+    FEED_STEP_PAGE = 'f',
+    FEED_STEP_COMPARED = 'e',
+    /* of own_durable.c: */
+    FEED_STEP_DURABLE = 'c',
+    FEED_STEP_TAKEN = 't',
+    FEED_STEP_MADE = 'm',
+    FEED_STEP_DELETED = 'd',
+    FEED_STEP_LEADER_MADE = 'b',
+};
+/* Sends a request that was built with the result `built`, for feed_io_reply. */
+void feed_io_request(struct feed_io *feed_io, enum feed_step step, int built,
+                     const struct js_request *request, int64_t now_ms);
 
 /* All that feed_next says. */
 void feed_io_act(struct feed_io *feed_io, int64_t now_ms);

@@ -4,6 +4,7 @@
  *
  *   relay_io.h   the relay's actions        call_io.h   calls to the outside
  *   feed_io.h    a feed's actions           redrive.h   parked events, fetched again
+ *   durable_io.h readers' durables on our stream
  *
  * Each part embeds its machine, and is called by the sender (sender.h) on its thread; what library
  * threads call says so. */

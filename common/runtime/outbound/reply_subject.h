@@ -14,7 +14,13 @@
 
 /* The part of the sender that made the request. A feed's is PART_FEED + its number; SOURCES_MAX is
  * at most ten. */
-enum part { PART_RELAY = 'r', PART_CALLS = 'c', PART_REDRIVE = 'p', PART_FEED = '0' };
+enum part {
+    PART_RELAY = 'r',
+    PART_CALLS = 'c',
+    PART_REDRIVE = 'p',
+    PART_DURABLES = 'd',
+    PART_FEED = '0'
+};
 
 struct reply_tag { /* of a reply to <inbox>.q: which request it answers */
     char part;     /* enum part */

@@ -57,9 +57,10 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
         return;
     int feed = tag.part - PART_FEED;
     switch (tag.part) {
-    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
-    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
-    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;
     default:
         if (feed >= 0 && feed < sender->feed_count)
             feed_io_reply(&sender->feeds[feed], &tag, message, now_ms);
@@ -146,15 +147,17 @@ static void note_whole(struct sender *sender)
     sender->more = 1;
 }
 
-/* Projections that were begun anew are awaited: an order of a customer who is not known yet would
- * be refused, and the refusal be remembered under its key. */
+/* Projections that were begun anew, or that this file has never had, are awaited: an order of a
+ * customer who is not known yet would be refused, and the refusal be remembered under its key. */
 static _Bool has_projections(struct sender *sender)
 {
-    if (!atomic_load(&sender->outbound.status->folding))
-        return 1;
+    const _Bool folding = atomic_load(&sender->outbound.status->folding);
     for (int i = 0; i < sender->feed_count; i++)
-        if (!feed_has_what_there_is(&sender->feeds[i].feed))
+        if ((folding || sender->feeds[i].began_empty) &&
+            !feed_has_what_there_is(&sender->feeds[i].feed))
             return 0;
+    if (!folding)
+        return 1;
     writer_end_folding(sender->options.writer);
     return 0; /* the writer wakes us when that is in the file */
 }
@@ -197,6 +200,7 @@ static void act(struct sender *sender, int64_t now_ms)
         feed_io_act(&sender->feeds[i], now_ms);
     call_io_look_at_clock(&sender->calls, now_ms);
     redrive_look_at_clock(&sender->redrive, now_ms);
+    durable_io_look_at_clock(&sender->durables, now_ms);
     report(sender, now_ms);
 }
 
@@ -212,6 +216,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
     due = earlier(due, call_io_due_ms(&sender->calls));
+    due = earlier(due, durable_io_due_ms(&sender->durables));
     return earlier(due, redrive_due_ms(&sender->redrive));
 }
 
@@ -351,6 +356,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
+    durable_io_init(&sender->durables, outbound);
     int r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
 }
@@ -380,6 +386,7 @@ void sender_deinit(struct sender *sender)
         feed_io_deinit(&sender->feeds[i]);
     call_io_deinit(&sender->calls);
     redrive_deinit(&sender->redrive);
+    durable_io_deinit(&sender->durables);
     db_free(sender->outbound.db);
     sender->outbound.db = NULL;
 }

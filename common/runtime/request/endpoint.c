@@ -10,6 +10,7 @@
 
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
+#define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
 
@@ -94,6 +95,23 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
     return 0;
 }
 
+/* "order.durable.account-svc.make": the third part says whose. */
+static int take_reader(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
+{
+    const char *name = view->subject;
+    for (int dots = 0; dots < 2; dots++)
+        name = strchr(name, '.') + 1; /* our subscription's subject has them */
+    char *reader = arena_copy(&item->arena, name, strcspn(name, "."));
+    if (!reader)
+        return fail(ERR_MEMORY, "no memory for a request");
+    item->reader = reader;
+    if (bus_header_key_is_safe(reader) && strlen(reader) <= READER_NAME_MAX)
+        return 0;
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "a reader's name has 1 to %d of A-Z, a-z, 0-9, _ and -", READER_NAME_MAX);
+    return REFUSED_INVALID_REQUEST;
+}
+
 static int fill_item(struct item *item, const struct endpoint *endpoint,
                      const struct bus_view *view, struct invalid *ret_invalid)
 {
@@ -109,6 +127,8 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     item->request = request;
     if (r == 0 && item->kind == ITEM_QUERY)
         r = take_min_positions(item, endpoint);
+    if (r == 0 && item->kind == ITEM_DURABLE)
+        r = take_reader(item, view, ret_invalid);
     return trace(r);
 }
 
@@ -213,7 +233,8 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
     endpoint.counters = &endpoints->counters[i];
-    micro_endpoint_init(endpoint.counters, name_of(endpoint.subject), endpoint.subject,
+    micro_endpoint_init(endpoint.counters,
+                        endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
     endpoints->list[i] = endpoint;
 }
@@ -271,8 +292,10 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     add_queries(endpoints, options->log_queries, 1);
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
         add(endpoints, (struct endpoint){ .subject = o->subject,
+                                          .name = o->name,
                                           .request = o->request,
                                           .kind = o->kind,
+                                          .is_about_log = o->kind == ITEM_DURABLE,
                                           .sink = &endpoints->options.operators });
     assert((size_t)endpoints->count == count);
     return 0;

@@ -18,9 +18,11 @@ struct endpoint_sink {
     void *context;
 };
 
-/* A request that every service answers for its operators; see repair/operations.h. */
+/* A request that every service answers for its operators, or for the readers of its log; see
+ * repair/operations.h. */
 struct operator_request {
-    const char *subject; /* "order.redrive"; NULL ends a table */
+    const char *subject; /* "order.redrive", "order.durable.*.make"; NULL ends a table */
+    const char *name;    /* of the endpoint: "redrive", "durable" */
     const struct schema *request;
     enum item_kind kind; /* of the item that it becomes */
 };
@@ -42,6 +44,7 @@ struct endpoint {
     struct endpoints *all;
     struct micro_endpoint *counters;
     const char *subject;
+    const char *name; /* NULL: what follows the prefix in the subject */
     const struct schema *request;
     enum item_kind kind;            /* of the items that it makes */
     const struct command *command;  /* of an ITEM_COMMAND */

@@ -55,8 +55,9 @@ struct micro {           /* filled in before micro_start, borrowed */
     struct micro_endpoint *endpoints;
     int endpoint_count;
 
-    /* Writes the free JSON value that STATS shows as `data` of each endpoint; once an answer, so
-     * that all show the same. Writes nothing: none is shown. On a library thread. NULL: no data. */
+    /* Writes the free JSON value that STATS shows as `data` of the first endpoint: it is about the
+     * whole service, and `nats micro info` prints the data of each endpoint. Writes nothing: none
+     * is shown. On a library thread. NULL: no data. */
     void (*data)(void *context, struct buf *out);
     void *context;
 

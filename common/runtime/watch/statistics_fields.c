@@ -316,14 +316,6 @@ const struct statistics_field statistics_fields[] = {
       .help = "The state of the service." },
     { "relay", .form = FORM_RELAY_STATE, .read = read_relay,
       .help = "The state of the relay, which copies our log to our stream." },
-    { "reason", .form = FORM_TEXT, .text = text_reason,
-      .help = "Why the service is held, or why the relay waits; empty: neither." },
-    { "relay_reason", .form = FORM_TEXT, .text = text_relay_reason,
-      .help = "Why the relay waits or is forked; empty: it is not." },
-    { "notices", .form = FORM_NOTICES, GAUGE("journey_notice"), .metric.lines = write_notices,
-      .metric.help = "1 for each setting or right that is otherwise than it should be.",
-      .help = "What somebody has set otherwise than we would, or does not permit, each with field "
-              "and value, and what follows: borne, mended, lost, held." },
     { "position", .read = read_position, GAUGE("journey_log_position"),
       .help = "Newest position of our log, committed." },
     { "published", .read = read_published, GAUGE("journey_published_position"),
@@ -374,6 +366,14 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
+    { "reason", .form = FORM_TEXT, .text = text_reason,
+      .help = "Why the service is held, or why the relay waits; empty: neither." },
+    { "relay_reason", .form = FORM_TEXT, .text = text_relay_reason,
+      .help = "Why the relay waits or is forked; empty: it is not." },
+    { "notices", .form = FORM_NOTICES, GAUGE("journey_notice"), .metric.lines = write_notices,
+      .metric.help = "1 for each setting or right that is otherwise than it should be.",
+      .help = "What somebody has set otherwise than we would, or does not permit, each with field "
+              "and value, and what follows: borne, mended, lost, held." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
@@ -382,8 +382,6 @@ const struct statistics_field statistics_fields[] = {
       .help = "Events of another's log that are known and not applied." },
     { "state", OF_SOURCE, .form = FORM_FEED_STATE, .read = read_feed,
       .help = "The state of the feed, which brings another's log." },
-    { "reason", OF_SOURCE, .form = FORM_TEXT, .text = text_feed_reason,
-      .help = "Why the feed waits or is forked; empty: it is not." },
     { "remade", OF_SOURCE, .at = AT_SOURCE(remade),
       .help = "How often the durable was made anew, since the start." },
     { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
@@ -391,6 +389,8 @@ const struct statistics_field statistics_fields[] = {
     { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
       .metric.help = "How long ago nothing was missing; -1: never since the start.",
       .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
+    { "reason", OF_SOURCE, .form = FORM_TEXT, .text = text_feed_reason,
+      .help = "Why the feed waits or is forked; empty: it is not." },
 
     /* requests: $SRV.STATS has them beside `data`, as ADR-32 wants it */
     { NULL, OF_ENDPOINT, .at = AT_ENDPOINT(num_requests), COUNTER("journey_requests_total"),

@@ -305,6 +305,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
     case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
+    case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
     case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
