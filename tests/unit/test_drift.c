@@ -1,5 +1,5 @@
-/* Drift: each field of a stream and of a durable that is otherwise than we would make it, what it is
- * called, and what follows; and what is kept when a stream is made anew. */
+/* Drift: each field of a stream and of a durable that is otherwise than we would make it, what it
+ * is called, and what follows; and what is kept when a stream is made anew. */
 #include "runtime/sync/drift.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -77,7 +77,8 @@ Test(drift, fault_49_each_setting_of_a_stream_is_borne_mended_or_held_and_named)
         { "{\"max_msgs\":1000,\"discard\":\"old\"}", "held max_msgs=1000, held discard=old" },
         { "{\"max_bytes\":1000000}", "borne max_bytes=1000000" },
         { "{\"max_bytes\":60000}", "held max_bytes=60000" },
-        { "{\"max_bytes\":1000000,\"discard\":\"old\"}", "held max_bytes=1000000, held discard=old" },
+        { "{\"max_bytes\":1000000,\"discard\":\"old\"}",
+          "held max_bytes=1000000, held discard=old" },
         { "{\"discard\":\"old\"}", "borne discard=old" },
         { "{\"max_age\":5000000000}", "borne max_age=5000000000" },
         { "{\"max_msgs_per_subject\":1}", "held max_msgs_per_subject=1" },
@@ -137,7 +138,8 @@ Test(drift, fault_50_a_durable_that_is_otherwise_is_made_anew)
         { "{\"ack_wait\":60000000000}", "" },
         { "{\"max_deliver\":3}", "mended max_deliver=3" },
         { "{\"backoff\":[1000000000]}", "mended backoff=[1000000000]" },
-        { "{\"filter_subject\":\"evt.order.OrderPaid\"}", "mended filter_subject=evt.order.OrderPaid" },
+        { "{\"filter_subject\":\"evt.order.OrderPaid\"}",
+          "mended filter_subject=evt.order.OrderPaid" },
         { "{\"filter_subjects\":[\"a\",\"b\"]}", "mended filter_subjects=[a,b]" },
         { "{\"replay_policy\":\"original\"}", "mended replay_policy=original" },
         { "{\"rate_limit_bps\":1000}", "mended rate_limit_bps=1000" },

@@ -23,7 +23,8 @@ Test(json, a_text_is_one_value_without_the_blanks_around_it)
         { "[]", "[]" }, { "{}", "{}" }, { "-1.5e3", "-1.5e3" }, { "\"\\\"\"", "\"\\\"\"" },
         { "[[],{}]", "[[],{}]" },
         { "", NULL }, { "{", NULL }, { "[1,]", NULL }, { "{\"a\"}", NULL }, { "{\"a\":}", NULL },
-        { "{\"a\":1,}", NULL }, { "{a:1}", NULL }, { "\"", NULL }, { "\"\\", NULL }, { "1 2", NULL },
+        { "{\"a\":1,}", NULL }, { "{a:1}", NULL }, { "\"", NULL }, { "\"\\", NULL },
+        { "1 2", NULL },
         { "[1}", NULL }, { "{]", NULL }, { "[1 2]", NULL }, { ",", NULL }, { "{,}", NULL },
         // clang-format on
     };

@@ -135,8 +135,8 @@ static void take_made(struct feed_io *feed_io, struct bus_message *message, int6
     }
 }
 
-/* The leader's answer. Where it gave none, or a refusal, the next try is our own, and after that the
- * leader's turn comes again. */
+/* The leader's answer. Where it gave none, or a refusal, the next try is our own, and after that
+ * the leader's turn comes again. */
 static void take_leader_made(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
 {
     const int status = bus_message_status(message);

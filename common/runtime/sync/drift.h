@@ -55,8 +55,8 @@ void drift_compare(const struct drift_field *fields, const char *of, struct json
 void drift_keep(const struct drift_field *fields, struct json_text kept, struct json_text wish,
                 struct buf *out);
 
-/* What the durable of a reader should look like, from a sequence on (0: from the first); ack_pending
- * is the most that may be in flight. Appended. 0 or < 0. */
+/* What the durable of a reader should look like, from a sequence on (0: from the first);
+ * ack_pending is the most that may be in flight. Appended. 0 or < 0. */
 int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending, struct buf *out);
 
 /* The configuration of somebody else's durable, so that it goes on behind `sequence` in a stream

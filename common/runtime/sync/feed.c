@@ -229,41 +229,6 @@ void feed_refused(struct feed *feed, const char *reason, const char *words, int6
     feed_check(feed);
 }
 
-int64_t feed_ack_pending(const struct feed *feed)
-{
-    return 2 * feed->config.window_max;
-}
-
-static int64_t smaller(int64_t one, int64_t other)
-{
-    return one < other ? one : other;
-}
-
-void feed_limit(struct feed *feed, int64_t batch, int64_t expires_ms)
-{
-    struct feed_config *config = &feed->config;
-    assert(!feed->pulls[0].number && !feed->pulls[1].number);
-    if (batch > 0)
-        config->pull_batch = smaller(config->pull_batch, batch);
-    if (expires_ms > 0)
-        config->pull_expires_ms = smaller(config->pull_expires_ms, expires_ms);
-    config->heartbeat_ms = smaller(config->heartbeat_ms, config->pull_expires_ms / 2);
-    feed_check(feed);
-}
-
-_Bool feed_halve(struct feed *feed, int64_t now_ms)
-{
-    struct feed_config *config = &feed->config;
-    if (feed->state != FEED_MAKING || config->window_max < 2)
-        return 0;
-    config->window_max /= 2;
-    config->pull_batch = smaller(config->pull_batch, config->window_max);
-    feed->acted = 0;
-    feed->deadline_ms = now_ms + config->answer_timeout_ms;
-    feed_check(feed);
-    return 1;
-}
-
 static struct feed_pull *pull_of(struct feed *feed, int64_t number)
 {
     for (int i = 0; i < FEED_PULLS; i++)
@@ -415,11 +380,6 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
     if (feed->state == FEED_PULLING || feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
     feed_check(feed);
-}
-
-_Bool feed_has_what_there_is(const struct feed *feed)
-{
-    return feed->complete_ms > 0 || feed->stream_is_missing || feed->state == FEED_FORKED;
 }
 
 /* ---- What to do ----------------------------------------------------------------------------- */

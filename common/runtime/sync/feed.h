@@ -163,7 +163,10 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms);
 
 /* Is there nothing more to be had for now? Complete once, or nothing to read from, or forked, which
  * is an alarm. */
-_Bool feed_has_what_there_is(const struct feed *feed);
+static inline _Bool feed_has_what_there_is(const struct feed *feed)
+{
+    return feed->complete_ms > 0 || feed->stream_is_missing || feed->state == FEED_FORKED;
+}
 
 struct feed_action feed_next(struct feed *feed, int64_t now_ms);
 int64_t feed_due_ms(const struct feed *feed);
