@@ -80,6 +80,7 @@ struct answer {
     const char *tag;
     int64_t number;
     const char *work; /* the name of the work type that made the call; NULL: a process did */
+    _Bool is_late;    /* the call was given up before: only answers to work lists come so */
     const void *body; /* struct of the reply, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);
@@ -208,5 +209,6 @@ struct service {
     const struct work_type *const *work;
 };
 
-/* Runs the service until SIGTERM, SIGINT or SIGHUP; the whole of a main(). Returns the exit code. */
+/* Runs the service until SIGTERM, SIGINT or SIGHUP: the whole of a main(). Returns the exit
+ * code. */
 int service_main(const struct service *service, int argc, char **argv);

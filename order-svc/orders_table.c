@@ -132,7 +132,8 @@ static struct ship_to ship_to_of(struct row *row)
     };
 }
 
-int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order)
+int order_find_whole(struct journey *j, const char *order_id, const char *account_id,
+                     struct order_get_reply *ret_order)
 {
     _deinit_(query) struct query q = { 0 };
     int r =
@@ -141,8 +142,8 @@ int order_find_whole(struct journey *j, const char *order_id, struct order_get_r
                    " ship_name, street, city, postal_code, country,"
                    " (SELECT count(*) FROM order_lines WHERE order_id = ?1) AS line_count,"
                    " (SELECT count(*) FROM payment_failures WHERE order_id = ?1) AS failure_count"
-                   " FROM orders WHERE order_id = ?1",
-                   "s", order_id);
+                   " FROM orders WHERE order_id = ?1 AND (?2 IS NULL OR account_id = ?2)",
+                   "ss", order_id, account_id);
     if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };

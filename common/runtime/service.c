@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
+#define LOG_FLUSH_MS 1000 /* for a reader of the log that stands still */
 #define LOCK_WAIT_MS 1000 /* for the one before us, that is just ending */
 /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 #define ALLOCATOR_ARENAS 4
@@ -38,6 +39,14 @@ static struct {
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
 
+/* At once, but for the lines that say why. */
+static void die(void *context, int exit_code)
+{
+    (void)context;
+    log_flush(LOG_FLUSH_MS);
+    _exit(exit_code);
+}
+
 /* Any thread; the first reason counts. */
 static void end_process(void *context, int exit_code)
 {
@@ -47,13 +56,7 @@ static void end_process(void *context, int exit_code)
     (void)context;
     if (atomic_compare_exchange_strong(&process.exit_code, &running, exit_code) &&
         write(process.wake_fd, &one, sizeof(one)) < 0)
-        _exit(exit_code);
-}
-
-static void die(void *context, int exit_code)
-{
-    (void)context;
-    _exit(exit_code);
+        die(NULL, exit_code);
 }
 
 /* ---- Statistics ----------------------------------------------------------------------------- */
@@ -203,6 +206,8 @@ static int run(const struct service *service, const struct config *config,
     /* NOLINTEND(concurrency-mt-unsafe) */
     process.wake_fd = eventfd(0, EFD_CLOEXEC);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    if (log_start() < 0)
+        log_warn("log_has_no_thread", LOG_TEXT("reason", failure_text()));
     log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
@@ -220,6 +225,7 @@ static int run(const struct service *service, const struct config *config,
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     stop(instance);
     log_info("stopped", LOG_INT("exit_code", exit_code));
+    log_stop(LOG_FLUSH_MS);
     close(signal_fd);
     close(process.wake_fd);
     if (process.lock_fd >= 0)

@@ -52,7 +52,7 @@ story() {
     unset NATS_URL NATS_CONTEXT JOURNEY_MESH_URL JOURNEY_MESH_DIR
     if [[ -z ${JOURNEY_BUILD_DIR:-} ]]; then
         "$ROOT/scripts/setup"
-        "$ROOT/scripts/dev/build" "$VARIANT"
+        "$ROOT/scripts/dev/build" "$VARIANT" --services
     fi
     [[ -n $DIR ]] || DIR=$(mktemp -d "${TMPDIR:-/tmp}/mesh.XXXXXX")
     mkdir -p "$DIR"

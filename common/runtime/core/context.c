@@ -139,7 +139,7 @@ static int call_new(struct journey *j, const struct call *call, struct outbound_
         return fail(ERR_MEMORY, "no memory for a call");
     buf_init(&made->body);
     const struct work *work = j->asking;
-    made->reply_schema = type->reply;
+    made->type = type;
     made->timeout_ms = work ? work->timeout_ms : call->timeout_ms;
     made->number = work ? work->number : call->number;
     made->work = work ? work->type->name : NULL;

@@ -23,7 +23,7 @@ struct outbound_call {
     struct outbound_call *next;
     const char *subject;
     struct buf body;
-    const struct schema *reply_schema;
+    const struct call_type *type; /* its row in service.calls */
     int timeout_ms;
     char tag[64];
     int64_t number;

@@ -4,7 +4,6 @@
 #include "runtime/request/reply.h"
 #include "schemas/runtime.durable.h"
 #include "schemas/runtime.durable.reply.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -199,20 +198,4 @@ void durable_io_deinit(struct durable_io *durable_io)
 {
     for (int i = 0; i < DURABLE_JOBS_MAX; i++)
         item_free(take(durable_io->jobs[i].item));
-}
-
-/* ---- The reader's part ----------------------------------------------------------------------- */
-
-int durable_request_write(const struct source *source, const char *reader, int64_t start_sequence,
-                          int64_t max_ack_pending, struct js_request *ret_request)
-{
-    assert(start_sequence > 0 && max_ack_pending > 0);
-    int length = snprintf(ret_request->subject, sizeof(ret_request->subject), "%s.durable.%s.make",
-                          source->prefix, reader);
-    if (length < 0 || length > BUS_SUBJECT_MAX)
-        return fail(ERR_CONFIG, "the name of the service is too long");
-    buf_put_format(&ret_request->body,
-                   "{\"start_sequence\":%" PRId64 ",\"max_ack_pending\":%" PRId64 "}",
-                   start_sequence, max_ack_pending);
-    return trace(buf_status(&ret_request->body));
 }

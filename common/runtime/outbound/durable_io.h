@@ -42,7 +42,3 @@ void durable_io_look_at_clock(struct durable_io *durable_io, int64_t now_ms);
 /* Answers who waits, when the sender's thread has ended. */
 void durable_io_stop(struct durable_io *durable_io);
 int64_t durable_io_due_ms(const struct durable_io *durable_io); /* INT64_MAX: none waits */
-
-/* The reader's part: writes the request for its durable on the stream of `source`. 0 or < 0. */
-int durable_request_write(const struct source *source, const char *reader, int64_t start_sequence,
-                          int64_t max_ack_pending, struct js_request *ret_request);

@@ -4,7 +4,7 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
-#include "runtime/outbound/own_durable.h"
+#include "runtime/outbound/feed_leader.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 #include <string.h>
@@ -14,11 +14,19 @@
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
-void feed_io_request(struct feed_io *feed_io, enum feed_step step, int built,
+/* The step of a request; feed_durable.c has others. */
+enum step {
+    STEP_STREAM = 's',
+    STEP_LAST = 'l',
+    STEP_PAGE = FEED_LEADER_PAGE,
+    STEP_COMPARED = FEED_LEADER_COMPARED,
+};
+
+void feed_io_request(struct feed_io *feed_io, char step, int built,
                      const struct js_request *request, int64_t now_ms)
 {
     const struct reply_tag tag = { .part = (char)(PART_FEED + feed_io->number),
-                                   .step = (char)step,
+                                   .step = step,
                                    .epoch = feed_io->feed.epoch };
     if (outbound_request_api(feed_io->outbound, &tag, built, request) < 0)
         feed_failed(&feed_io->feed, "the server cannot be asked", now_ms);
@@ -143,6 +151,24 @@ void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64
 
 /* ---- Settling ------------------------------------------------------------------------------- */
 
+/* An event that was not applied, because it is not the next of the log that we have read. */
+static void settle_stranger(struct feed_io *feed_io, const struct item *item, int64_t now_ms)
+{
+    struct feed *feed = &feed_io->feed;
+    const int64_t position = item->event.position;
+    if (item->outcome == OUTCOME_GAP && item->ack_to) {
+        if (item->feed_epoch == feed->epoch)
+            feed_leader_suspect(feed_io, item);
+        feed_gap(feed, item->feed_epoch, position, now_ms);
+    } else if (item->outcome == OUTCOME_FORK && item->ack_to) {
+        if (feed_differs(feed, item->feed_epoch, position))
+            feed_leader_suspect(feed_io, item);
+    } else if (item->outcome == OUTCOME_FORK) {
+        log_error("fork", LOG_TEXT("log", item->source->log), LOG_INT("position", position));
+        feed_fork(feed, feed->epoch);
+    }
+}
+
 void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms)
 {
     struct feed *feed = &feed_io->feed;
@@ -154,16 +180,10 @@ void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t
             item->redriven)
             continue;
         count++;
-        if (item->outcome == OUTCOME_FORK) {
-            log_error("fork", LOG_TEXT("log", item->source->log),
-                      LOG_INT("position", item->event.position));
-            feed_fork(feed, item->ack_to ? item->feed_epoch : feed->epoch);
-        } else if (item->outcome == OUTCOME_GAP && item->ack_to) {
-            feed_gap(feed, item->feed_epoch, item->event.position, now_ms);
-        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP &&
-                   item->feed_epoch == feed->epoch) {
+        if (item->outcome == OUTCOME_FORK || item->outcome == OUTCOME_GAP)
+            settle_stranger(feed_io, item, now_ms);
+        else if (item->ack_to && !batch->aborted && item->feed_epoch == feed->epoch)
             newest = item;
-        }
     }
     if (count == 0)
         return;
@@ -200,11 +220,11 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     if (r != 0)
         feed_looked(&feed_io->feed, info, now_ms);
     else if (state.messages > 0)
-        feed_io_request(feed_io, FEED_STEP_LAST,
+        feed_io_request(feed_io, STEP_LAST,
                         js_message_get(&request, feed_io->source->log, state.last_sequence),
                         &request, now_ms);
     else
-        own_durable_look(feed_io, now_ms);
+        feed_durable_look(&feed_io->durable, &feed_io->info, now_ms);
 }
 
 static void take_newest(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
@@ -229,85 +249,7 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
     if (r < 0)
         feed_failed(&feed_io->feed, "the stream's last message cannot be read", now_ms);
     else
-        own_durable_look(feed_io, now_ms);
-}
-
-/* ---- Filling a gap from the leader ---------------------------------------------------------- */
-
-static const struct runtime_events_reply *read_page(struct bus_message *message,
-                                                    struct arena *arena)
-{
-    return event_page_read(bus_message_data(message), bus_message_length(message), arena);
-}
-
-static void take_page(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct feed *feed = &feed_io->feed;
-    const struct runtime_events_reply *page = read_page(message, &arena);
-    if (!page) {
-        feed_failed(feed, "the leader refuses to give its events", now_ms);
-        return;
-    }
-    if (page->events_count == 0) {
-        feed_failed(feed, "the leader does not have the missing events either", now_ms);
-        return;
-    }
-    for (size_t n = 0; n < page->events_count; n++) {
-        struct item *item = event_item_of_row(&page->events[n], feed_io->source, feed_io->number);
-        if (!item)
-            break; /* the rest comes with the next page */
-        feed_delivered(feed, 1, item->event.position, 0, now_ms);
-        inbox_push(feed_io->outbound->inbox, item);
-    }
-    feed_filled(feed, page->last_position, now_ms);
-}
-
-static void fill_gap(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    snprintf(request.subject, sizeof(request.subject), "%s.events", feed_io->source->prefix);
-    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}",
-                   (long long)action->position, (long long)action->count);
-    log_warn("gap", LOG_TEXT("log", feed_io->source->log),
-             LOG_INT("after_position", action->position));
-    feed_io_request(feed_io, FEED_STEP_PAGE, buf_status(&request.body), &request, now_ms);
-}
-
-/* ---- Comparing with the leader: is its log still the one that we have read? ------------------ */
-
-static void compare_with_leader(struct feed_io *feed_io, const struct feed_action *action,
-                                int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    snprintf(request.subject, sizeof(request.subject), "%s.events", feed_io->source->prefix);
-    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}",
-                   (long long)action->position - 1);
-    feed_io_request(feed_io, FEED_STEP_COMPARED, buf_status(&request.body), &request, now_ms);
-}
-
-static void take_compared(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct feed *feed = &feed_io->feed;
-    struct cursor cursor;
-    struct digest chain;
-    const struct runtime_events_reply *page = read_page(message, &arena);
-    if (!page || cursor_read(feed_io->outbound->db, feed_io->source->log, &cursor) < 0 ||
-        cursor.position != feed->cursor) {
-        feed_failed(feed, "the leader refuses to give its events", now_ms);
-    } else if (page->events_count == 0) {
-        feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms);
-    } else if (page->events[0].position !=
-               cursor.position) { /* what was delivered meanwhile has moved the cursor */
-        feed_failed(feed, "the cursor has moved since the leader was asked", now_ms);
-    } else {
-        _Bool agrees = digest_parse(page->events[0].chain, &chain) == 0 &&
-                       digest_equal(&chain, &cursor.chain);
-        feed_compared(feed, agrees ? FEED_LEADER_AGREES : FEED_LEADER_DIFFERS, now_ms);
-    }
+        feed_durable_look(&feed_io->durable, &feed_io->info, now_ms);
 }
 
 /* ---- The two tables ------------------------------------------------------------------------- */
@@ -315,28 +257,26 @@ static void take_compared(struct feed_io *feed_io, struct bus_message *message, 
 void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
                    struct bus_message *message, int64_t now_ms)
 {
-    const enum feed_step step = (enum feed_step)tag->step;
+    const enum step step = (enum step)tag->step;
     owner_assert(&feed_io->outbound->owner);
     if (tag->epoch != feed_io->feed.epoch)
         return;
-    if (step != FEED_STEP_STREAM && step != FEED_STEP_LAST && step != FEED_STEP_PAGE &&
-        step != FEED_STEP_COMPARED) {
-        own_durable_reply(feed_io, step, message, now_ms);
+    if (feed_durable_reply(&feed_io->durable, tag, message, now_ms))
         return;
-    }
     if (bus_message_status(message)) {
         feed_failed(&feed_io->feed,
-                    step == FEED_STEP_PAGE || step == FEED_STEP_COMPARED ? "the leader is away"
-                                                                         : "JetStream is away",
+                    feed_io->feed.judged > 0
+                        ? "a message in the stream does not follow, and the leader is away"
+                    : step == STEP_PAGE || step == STEP_COMPARED ? "the leader is away"
+                                                                 : "JetStream is away",
                     now_ms);
         return;
     }
     switch (step) {
-    case FEED_STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
-    case FEED_STEP_LAST:     take_newest(feed_io, message, now_ms); break;
-    case FEED_STEP_PAGE:     take_page(feed_io, message, now_ms); break;
-    case FEED_STEP_COMPARED: take_compared(feed_io, message, now_ms); break;
-    default:                 break; /* own_durable.c */
+    case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
+    case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
+    case STEP_PAGE:     feed_leader_page(feed_io, message, now_ms); break;
+    case STEP_COMPARED: feed_leader_compared(feed_io, message, now_ms); break;
     }
 }
 
@@ -376,14 +316,14 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
         switch (action.kind) {
         case FEED_NOTHING: return;
         case FEED_ASK:
-            feed_io_request(feed_io, FEED_STEP_STREAM,
-                            js_stream_info(&request, feed_io->source->log), &request, now_ms);
+            feed_io_request(feed_io, STEP_STREAM, js_stream_info(&request, feed_io->source->log),
+                            &request, now_ms);
             break;
-        case FEED_COMPARE:        compare_with_leader(feed_io, &action, now_ms); break;
-        case FEED_DELETE_DURABLE: own_durable_delete(feed_io, now_ms); break;
-        case FEED_MAKE_DURABLE:   own_durable_make(feed_io, action.sequence, now_ms); break;
+        case FEED_COMPARE:        feed_leader_compare(feed_io, &action, now_ms); break;
+        case FEED_DELETE_DURABLE: feed_durable_delete(&feed_io->durable, now_ms); break;
+        case FEED_MAKE_DURABLE:   feed_durable_make(&feed_io->durable, &action, now_ms); break;
         case FEED_PULL:           send_pull(feed_io, &action, now_ms); break;
-        case FEED_FILL:           fill_gap(feed_io, &action, now_ms); break;
+        case FEED_FILL:           feed_leader_fill(feed_io, &action, now_ms); break;
         }
     }
 }
@@ -405,7 +345,11 @@ static void tell_reason(struct feed_io *feed_io)
         return;
     log_at(feed->state == FEED_FORKED ? LOG_ERROR : LOG_WARN, "feed",
            LOG_TEXT("log", feed_io->source->log), LOG_TEXT("state", feed_state_name(feed->state)),
-           LOG_INT("cursor", feed->cursor), LOG_TEXT("reason", reason));
+           LOG_INT("cursor", feed->cursor), LOG_TEXT("reason", reason),
+           LOG_TEXT("help", feed->state == FEED_FORKED
+                                ? "the leader has lost events, or somebody else wrote events into "
+                                  "its stream that were applied here: docs/OPERATIONS.md, A fork"
+                                : NULL));
 }
 
 /* While the server refuses what it needs. */
@@ -449,6 +393,7 @@ void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
     atomic_store(&status->leader_position, feed->leader_position);
     atomic_store(&status->remade, feed->remade);
     atomic_store(&status->gaps, feed->gaps);
+    atomic_store(&status->voids, feed_io->voids);
     if (feed->complete_ms > 0)
         atomic_store(&status->complete_at_ms, clock_wall_ms() - (now_ms - feed->complete_ms));
 }
@@ -465,12 +410,11 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
         .outbound = outbound,
         .number = number,
         .source = &outbound->service->sources[number],
-        .making_is_answered = 1,
         .began_empty = cursor == 0,
     };
-    snprintf(feed_io->durable_name, sizeof(feed_io->durable_name), "durable %s of %s",
-             outbound->self.service, feed_io->source->log);
     feed_init(&feed_io->feed, &feed_config, cursor);
+    feed_durable_init(&feed_io->durable, outbound, feed_io->source, &feed_io->feed, feed_io->api,
+                      (char)(PART_FEED + number));
     return trace(config_source_api(config, feed_io->source->log, feed_io->api));
 }
 

@@ -32,6 +32,10 @@ struct outbound {
 int outbound_request(struct outbound *outbound, const struct reply_tag *tag, const char *subject,
                      const void *body, size_t length);
 
+/* The same with a reply subject that the part has made. */
+int outbound_request_to(struct outbound *outbound, const char *reply, const char *subject,
+                        const void *body, size_t length);
+
 /* The same for a request of JetStream's API that was built with the result `built`. */
 int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag, int built,
                          const struct js_request *request);

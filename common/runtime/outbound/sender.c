@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/request/reply.h"
 #include <sys/random.h>
@@ -53,6 +54,11 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
 {
     _free_(bus_message) struct bus_message *message = reply;
     struct reply_tag tag;
+    struct call_tag call;
+    if (reply_subject_read_call(bus_message_subject(message), sender->outbound.replies, &call)) {
+        call_io_answer(&sender->calls, &call, message);
+        return;
+    }
     if (!reply_subject_read_request(bus_message_subject(message), sender->outbound.replies, &tag))
         return;
     int feed = tag.part - PART_FEED;
@@ -90,7 +96,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     call_io_make(&sender->calls, batch, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
-    stream_io_settled(&sender->relay_io, batch, now_ms);
+    read_back_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     batch_free(batch);
 }
@@ -371,6 +377,8 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
         r = relay_io_subscribe(&sender->relay_io);
     if (r == 0)
         r = outbound_subscribe(&sender->outbound, ".q.>", on_reply, sender, &sender->replies);
+    if (r == 0)
+        r = outbound_subscribe(&sender->outbound, ".w.>", on_reply, sender, &sender->answers);
     for (int i = 0; i < sender->feed_count && r == 0; i++)
         r = feed_io_subscribe(&sender->feeds[i]);
     return trace(r);
@@ -382,6 +390,7 @@ void sender_deinit(struct sender *sender)
     mailbox_deinit(&sender->outbound.mailbox);
     relay_io_deinit(&sender->relay_io);
     bus_subscription_free(sender->replies);
+    bus_subscription_free(sender->answers);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_deinit(&sender->feeds[i]);
     call_io_deinit(&sender->calls);

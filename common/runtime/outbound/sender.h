@@ -39,6 +39,7 @@ struct sender {
     struct redrive redrive;
     struct durable_io durables;
     struct bus_subscription *replies; /* to the requests of all parts */
+    struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
     _Bool runs;
     _Bool more;         /* there is more to do: look into the mailbox, but do not sleep */

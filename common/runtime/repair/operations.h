@@ -4,9 +4,9 @@
  * request, the sender's thread takes it, and gives it to the part that does the work and sends the
  * reply.
  *
- * One of an operator's at a time, because a redrive would change the tables that serve, and not those that
- * a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and so is one
- * that is under way when the service stops. */
+ * One of an operator's at a time, because a redrive would change the tables that serve, and not
+ * those that a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and
+ * so is one that is under way when the service stops. */
 #pragma once
 #include "runtime/outbound/sender.h"
 #include "runtime/repair/rebuilder.h"

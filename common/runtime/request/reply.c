@@ -67,13 +67,19 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
         count(item->counters, item->received_ns, error);
         log_debug("refused", LOG_TEXT("code", item->refusal->code),
                   LOG_TEXT("correlation", item->origin.correlation),
-                  LOG_TEXT("traceparent", item->origin.traceparent));
+                  LOG_TEXT("traceparent", item->origin.traceparent),
+                  LOG_TEXT("account", item->account), LOG_TEXT("client", item->asker));
         if (item->reply_to)
             send_refusal(bus, urgency, item->reply_to, item->refusal,
                          item->message ? item->message : "no memory");
         return;
     }
     count(item->counters, item->received_ns, NULL);
+    if (item->command)
+        log_debug("accepted", LOG_TEXT("subject", item->command->subject),
+                  LOG_TEXT("correlation", item->origin.correlation),
+                  LOG_TEXT("traceparent", item->origin.traceparent),
+                  LOG_TEXT("account", item->account), LOG_TEXT("client", item->asker));
     if (item->reply_to)
         publish(bus, urgency,
                 &(struct bus_outgoing){

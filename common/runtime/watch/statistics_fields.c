@@ -3,6 +3,8 @@
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
 #include "runtime/watch/statistics.h"
+#include "runtime/watch/statistics_text.h"
+#include "base/log.h"
 #include <dirent.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -39,6 +41,24 @@ static const char *name_endpoint(const struct statistics *of, int i)
     return of->endpoints[i].subject;
 }
 
+static int count_work(const struct statistics *of)
+{
+    int count = 0;
+    while (of->service->work && of->service->work[count] && count < WORK_TYPES_MAX)
+        count++;
+    return count;
+}
+
+static const char *name_work(const struct statistics *of, int i)
+{
+    return of->service->work[i]->name;
+}
+
+static const void *work_base(const struct statistics *of, int i)
+{
+    return &of->status->work[i];
+}
+
 static const void *service_base(const struct statistics *of, int i)
 {
     (void)i;
@@ -58,6 +78,7 @@ static const void *endpoint_base(const struct statistics *of, int i)
 const struct statistics_group statistics_groups[] = {
     [OF_SERVICE] = { NULL, NULL, count_one, NULL, service_base },
     [OF_SOURCE] = { "sources", "log", count_sources, name_source, source_base },
+    [OF_WORK] = { "work", "work", count_work, name_work, work_base },
     [OF_ENDPOINT] = { NULL, "subject", count_endpoints, name_endpoint, endpoint_base },
 };
 
@@ -81,37 +102,6 @@ static int64_t read_relay(const struct statistics_sample *sample, int i)
 {
     (void)i;
     return atomic_load(&sample->of->status->relay_state);
-}
-
-/* Why the service is not ready, or does not publish. */
-static void text_reason(const struct statistics_sample *sample, int i, char *ret_text, size_t size)
-{
-    const struct status *status = sample->of->status;
-    (void)i;
-    if (!notices_read_held(&status->notices, ret_text, size))
-        status_text_read(&status->relay_reason, ret_text, size);
-}
-
-static void text_relay_reason(const struct statistics_sample *sample, int i, char *ret_text,
-                              size_t size)
-{
-    (void)i;
-    status_text_read(&sample->of->status->relay_reason, ret_text, size);
-}
-
-static void text_feed_reason(const struct statistics_sample *sample, int i, char *ret_text,
-                             size_t size)
-{
-    status_text_read(&sample->of->status->sources[i].reason, ret_text, size);
-}
-
-static void write_notices(const struct statistics_sample *sample, int i, struct buf *out)
-{
-    struct notice notice;
-    (void)i;
-    for (int n = 0; notices_read(&sample->of->status->notices, n, &notice); n++)
-        buf_put_format(out, "journey_notice{of=\"%s\",field=\"%s\",value=\"%s\",is=\"%s\"} 1\n",
-                       notice.of, notice.field, notice.value, notice_kind_name(notice.kind));
 }
 
 static int64_t read_position(const struct statistics_sample *sample, int i)
@@ -150,6 +140,12 @@ static int64_t read_readers_queue(const struct statistics_sample *sample, int i)
     return readers_length(sample->of->readers);
 }
 
+static int64_t read_readers_waiting(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return readers_waiting(sample->of->readers);
+}
+
 static void write_commit_sizes(const struct statistics_sample *sample, int i, struct buf *out)
 {
     const struct status *status = sample->of->status;
@@ -165,15 +161,6 @@ static void write_commit_sizes(const struct statistics_sample *sample, int i, st
                    "journey_commit_items_bucket{le=\"+Inf\"} %lld\njourney_commit_items_sum "
                    "%lld\njourney_commit_items_count %lld\n",
                    count, (long long)atomic_load(&status->committed_items), count);
-}
-
-static void write_info(const struct statistics_sample *sample, int i, struct buf *out)
-{
-    (void)i;
-    buf_put_format(out,
-                   "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
-                   sample->of->service->name, service_version(sample->of->service),
-                   bus_library_version(), db_library_version());
 }
 
 /* ---- The logs of others --------------------------------------------------------------------- */
@@ -197,6 +184,14 @@ static int64_t read_age(const struct statistics_sample *sample, int i)
     if (complete_ms == 0)
         return -1;
     return sample->wall_ms > complete_ms ? sample->wall_ms - complete_ms : 0;
+}
+
+/* ---- Work lists ------------------------------------------------------------------------------ */
+
+static int64_t read_work_age(const struct statistics_sample *sample, int i)
+{
+    int64_t oldest_ms = atomic_load(&sample->of->status->work[i].oldest_ms);
+    return oldest_ms > 0 && sample->wall_ms > oldest_ms ? sample->wall_ms - oldest_ms : 0;
 }
 
 /* ---- Requests ------------------------------------------------------------------------------- */
@@ -288,6 +283,20 @@ static int64_t read_open_files(const struct statistics_sample *sample, int i)
     return count;
 }
 
+static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
+{
+    (void)sample;
+    (void)i;
+    return log_lines_dropped();
+}
+
+static int64_t read_lines_suppressed(const struct statistics_sample *sample, int i)
+{
+    (void)sample;
+    (void)i;
+    return log_lines_suppressed();
+}
+
 static int64_t read_start(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -300,6 +309,7 @@ static int64_t read_start(const struct statistics_sample *sample, int i)
 #define OFFSET(type, member) _Generic(&((type *)0)->member, atomic_llong *: offsetof(type, member))
 #define AT(member) OFFSET(struct status, member)
 #define AT_SOURCE(member) OFFSET(struct source_status, member)
+#define AT_WORK(member) OFFSET(struct work_status, member)
 #define AT_ENDPOINT(member) OFFSET(struct micro_endpoint, member)
 
 #define GAUGE(metric_name) .metric.name = (metric_name), .metric.type = "gauge"
@@ -307,7 +317,7 @@ static int64_t read_start(const struct statistics_sample *sample, int i)
 #define HISTOGRAM(metric_name) .metric.name = (metric_name), .metric.type = "histogram"
 
 const struct statistics_field statistics_fields[] = {
-    { GAUGE("journey_info"), .metric.lines = write_info, .metric.help = "Versions.",
+    { GAUGE("journey_info"), .metric.lines = statistics_write_info, .metric.help = "Versions.",
       .help = "1, with the versions of the service and of its libraries as labels." },
 
     /* the service and its log */
@@ -332,6 +342,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "Requests and events that wait for the writer." },
     { "readers_queue", .read = read_readers_queue, GAUGE("journey_queue_items"),
       .metric.label = "queue=\"readers\"", .help = "Queries that wait for a reader." },
+    { "queries_waiting", .read = read_readers_waiting, GAUGE("journey_queue_items"),
+      .metric.label = "queue=\"min_position\"",
+      .help = "Of these, queries that wait for their min_position." },
     { "parked", .at = AT(parked), GAUGE("journey_parked_events"),
       .help = "Events of others that could not be applied." },
     { "redriven", .at = AT(redriven),
@@ -366,11 +379,20 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
-    { "reason", .form = FORM_TEXT, .text = text_reason,
+    { "lines_dropped", .read = read_lines_dropped, COUNTER("journey_log_lines_dropped_total"),
+      .help =
+          "Lines of the log that were lost, because its reader stood still or the write failed." },
+    { "lines_suppressed", .read = read_lines_suppressed,
+      COUNTER("journey_log_lines_suppressed_total"),
+      .help =
+          "Lines of the log that were left out, because there were more than 10 of their kind in "
+          "a second." },
+    { "reason", .form = FORM_TEXT, .text = statistics_text_reason,
       .help = "Why the service is held, or why the relay waits; empty: neither." },
-    { "relay_reason", .form = FORM_TEXT, .text = text_relay_reason,
+    { "relay_reason", .form = FORM_TEXT, .text = statistics_text_relay_reason,
       .help = "Why the relay waits or is forked; empty: it is not." },
-    { "notices", .form = FORM_NOTICES, GAUGE("journey_notice"), .metric.lines = write_notices,
+    { "notices", .form = FORM_NOTICES, GAUGE("journey_notice"),
+      .metric.lines = statistics_write_notices,
       .metric.help = "1 for each setting or right that is otherwise than it should be.",
       .help = "What somebody has set otherwise than we would, or does not permit, each with field "
               "and value, and what follows: borne, mended, lost, held." },
@@ -386,11 +408,37 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often the durable was made anew, since the start." },
     { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
       .help = "Gaps met in another's stream, since the start." },
+    { "voids", OF_SOURCE, .at = AT_SOURCE(voids), COUNTER("journey_source_void_messages_total"),
+      .help = "Messages in another's stream that are not in its log and were passed over, since "
+              "the start." },
     { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
       .metric.help = "How long ago nothing was missing; -1: never since the start.",
       .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
-    { "reason", OF_SOURCE, .form = FORM_TEXT, .text = text_feed_reason,
+    { "reason", OF_SOURCE, .form = FORM_TEXT, .text = statistics_text_feed_reason,
       .help = "Why the feed waits or is forked; empty: it is not." },
+
+    /* work that is done outside, by type: charges, voids … */
+    { "open", OF_WORK, .at = AT_WORK(open), GAUGE("journey_work_open"),
+      .help = "Pieces of this type of work that are remembered as open." },
+    { "in_flight", OF_WORK, .at = AT_WORK(in_flight), GAUGE("journey_work_in_flight"),
+      .help = "Of them those that wait for an answer." },
+    { "oldest_ms", OF_WORK, .form = FORM_MS, .read = read_work_age,
+      GAUGE("journey_work_oldest_seconds"),
+      .help = "How long the oldest open piece is remembered; 0: none is open." },
+    { "asked", OF_WORK, .at = AT_WORK(asked), COUNTER("journey_work_asked_total"),
+      .help = "Calls made to whoever does it, since the start." },
+    { "again", OF_WORK, .at = AT_WORK(again), COUNTER("journey_work_asked_again_total"),
+      .help = "Of them those for a piece that had been asked for before." },
+    { "answered", OF_WORK, .at = AT_WORK(answered), COUNTER("journey_work_answered_total"),
+      .help = "Answers received, since the start." },
+    { "late", OF_WORK, .at = AT_WORK(late), COUNTER("journey_work_late_total"),
+      .help = "Of them those that came after the time-out of their call, or once more." },
+    { "refused", OF_WORK, .at = AT_WORK(refused), COUNTER("journey_work_refused_total"),
+      .help = "Of them those that said no, and were no end: the piece is asked for again." },
+    { "expired", OF_WORK, .at = AT_WORK(expired), COUNTER("journey_work_expired_total"),
+      .help = "Pieces whose deadline passed, since the start." },
+    { "away", OF_WORK, .at = AT_WORK(away), GAUGE("journey_work_away"),
+      .help = "1: nobody has listened to the last calls for a second or longer." },
 
     /* requests: $SRV.STATS has them beside `data`, as ADR-32 wants it */
     { NULL, OF_ENDPOINT, .at = AT_ENDPOINT(num_requests), COUNTER("journey_requests_total"),

@@ -9,6 +9,7 @@
 #include "runtime/writer/tables.h"
 #include "store/migrate.h"
 #include "store/parked.h"
+#include "store/refusals.h"
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,7 +22,8 @@ void loop_check(const struct loop *loop)
     assert(at->head.position >= 0 && at->parked_count >= 0 && at->stream_position >= 0); /* L1 */
     assert(!loop->isolates);                                                             /* L2 */
     for (int i = 0; i < SOURCES_MAX; i++)
-        assert(at->cursors[i].position >= 0 && !loop->cursor_moved[i]); /* L1, L3 */
+        assert(at->cursors[i].position >= 0 && !loop->cursor_moved[i] && /* L1, L3 */
+               at->parked[i] >= 0 && at->parked[i] <= at->parked_count); /* L1 */
     process_check(&loop->process);
 }
 
@@ -41,6 +43,9 @@ static int read_positions(struct loop *loop)
     const struct source *source = loop->service->sources;
     for (int i = 0; source && source[i].log; i++) {
         r = cursor_read(loop->db, source[i].log, &loop->at.cursors[i]);
+        if (r == 0)
+            r = parked_count_of(loop->db, &(struct parked_filter){ .log = source[i].log },
+                                &loop->at.parked[i]);
         if (r < 0)
             return trace(r);
         loop->cursor_moved[i] = 0;
@@ -262,6 +267,28 @@ static int write_meta(struct loop *loop, const char *name, int64_t value,
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown)
 {
     return trace(write_meta(loop, "disk_probe", 1, ret_outcome_unknown));
+}
+
+int loop_forget_refusals(struct loop *loop, int64_t wall_ms, int max, _Bool *ret_outcome_unknown)
+{
+    int64_t before_ms = wall_ms - loop->refusals_keep_ms, count = 0;
+    owner_assert(&loop->owner);
+    if (loop->refusals_keep_ms == 0)
+        return 0;
+    int r = refusals_has_older(loop->db, before_ms);
+    if (r <= 0)
+        return trace(r);
+    r = db_begin(loop->db);
+    if (r < 0)
+        return trace(r);
+    r = refusals_forget(loop->db, before_ms, max, &count);
+    if (r == 0) {
+        r = db_commit(loop->db);
+        *ret_outcome_unknown = loop_is_outcome_unknown(r);
+    }
+    if (r < 0)
+        db_rollback(loop->db);
+    return r < 0 ? trace(r) : (int)count;
 }
 
 int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown)
