@@ -104,6 +104,8 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 static void connect_all(struct sender *sender, int64_t now_ms)
 {
     log_info("connected");
+    atomic_store(&sender->outbound.status->max_payload_bytes,
+                 bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_connected(&sender->feeds[i].feed);

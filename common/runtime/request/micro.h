@@ -28,6 +28,8 @@ struct micro_endpoint {
     atomic_llong processing_time_ns; /* the sum */
     /* how many took up to micro_bucket_ns[i], and longer than the one before */
     atomic_llong durations[MICRO_BUCKETS];
+    atomic_llong num_unsent; /* replies that could not be sent: too large, or no connection */
+    atomic_bool is_losing;   /* the newest reply was lost, because there was no connection */
     pthread_mutex_t error_lock;
     char last_error[MICRO_ERROR_SIZE]; /* "422:out of stock"; "" */
 };
