@@ -97,7 +97,7 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
     state.discard = reply->config->discard ? reply->config->discard : "";
     state.replicas = reply->config->num_replicas;
     state.consumer_count = reply->state->consumer_count;
-    state.config = json_find(json_value(data, length), "config");
+    state.config = json_text_find(json_text_of(data, length), "config");
     *ret_state = state;
     return 0;
 }
@@ -131,7 +131,7 @@ int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
     state.max_batch = reply->config->max_batch;
     state.max_expires_ns = reply->config->max_expires;
     state.paused = reply->paused;
-    state.config = json_find(json_value(data, length), "config");
+    state.config = json_text_find(json_text_of(data, length), "config");
     *ret_state = state;
     return 0;
 }
@@ -149,9 +149,9 @@ int js_parse_consumer_list(const char *data, size_t length, struct arena *arena,
     if (!reply->error) {
         struct json_members members;
         struct json_text key, value;
-        page.consumers = json_find(json_value(data, length), "consumers");
-        json_members_begin(&members, page.consumers);
-        while (json_members_next(&members, &key, &value))
+        page.consumers = json_text_find(json_text_of(data, length), "consumers");
+        json_text_members_begin(&members, page.consumers);
+        while (json_text_members_next(&members, &key, &value))
             page.count++;
     }
     *ret_page = page;

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "bus/headers.h"
 
 /* ---- Requests ------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ static const struct drift_use use = {
 
 static struct json_text text_of(const char *text)
 {
-    return json_value(text, strlen(text));
+    return json_text_of(text, strlen(text));
 }
 
 /* The base with the members of `change` in the place of its own. */
@@ -28,11 +28,11 @@ static const char *changed(const char *base, const char *change)
     struct json_text key, value;
     int length = snprintf(text, sizeof(text), "%s", change);
     text[--length] = '\0'; /* the brace */
-    json_members_begin(&members, text_of(base));
-    while (json_members_next(&members, &key, &value)) {
+    json_text_members_begin(&members, text_of(base));
+    while (json_text_members_next(&members, &key, &value)) {
         char name[64];
         snprintf(name, sizeof(name), "%.*s", (int)key.length, key.text);
-        if (!json_find(text_of(change), name).text)
+        if (!json_text_find(text_of(change), name).text)
             length += snprintf(text + length, sizeof(text) - (size_t)length, ",\"%s\":%.*s", name,
                                (int)value.length, value.text);
     }
@@ -209,9 +209,9 @@ Test(drift, fault_49_what_an_operator_set_is_kept_when_a_stream_is_made_anew)
         { "first_seq", NULL },
     };
     for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
-        const struct json_text value = json_find(made, expected[i].field);
-        cr_expect(expected[i].value ? json_is(value, expected[i].value) : !value.text, "%s: %.*s",
-                  expected[i].field, (int)value.length, value.text);
+        const struct json_text value = json_text_find(made, expected[i].field);
+        cr_expect(expected[i].value ? json_text_is(value, expected[i].value) : !value.text,
+                  "%s: %.*s", expected[i].field, (int)value.length, value.text);
     }
     buf_clear(&out);
     drift_keep(drift_stream_fields, (struct json_text){ 0 }, text_of(WISH), &out);

@@ -141,7 +141,7 @@ static int compare(const struct feed_durable *durable, const struct js_consumer_
     int r = put_wish(durable, 0, &wish);
     if (r == 0)
         drift_compare(drift_durable_fields, durable->name, state->config,
-                      json_value(wish.data, wish.length), &use, ret_drift);
+                      json_text_of(wish.data, wish.length), &use, ret_drift);
     return trace(r);
 }
 

@@ -14,13 +14,13 @@
 static _Bool is_wished(struct json_text value, struct json_text wish, const struct drift_use *use)
 {
     (void)use;
-    return json_equal(value, wish) || (json_is_empty(value) && json_is_empty(wish));
+    return json_text_equal(value, wish) || (json_text_is_empty(value) && json_text_is_empty(wish));
 }
 
 /* 0, -1 and nothing are no limit. */
 static _Bool is_limit(struct json_text value)
 {
-    return json_number(value, 0) > 0;
+    return json_text_number(value, 0) > 0;
 }
 
 static _Bool is_limit_wished(struct json_text value, struct json_text wish,
@@ -31,22 +31,22 @@ static _Bool is_limit_wished(struct json_text value, struct json_text wish,
 
 static _Bool is_default(struct json_text value, struct json_text wish, const struct drift_use *use)
 {
-    return is_wished(value, wish, use) || json_is(value, "\"none\"") ||
-           json_is(value, "\"default\"") || json_is(value, "\"instant\"");
+    return is_wished(value, wish, use) || json_text_is(value, "\"none\"") ||
+           json_text_is(value, "\"default\"") || json_text_is(value, "\"instant\"");
 }
 
 /* Where we do not ask for it, it does no harm. */
 static _Bool is_there_if_wished(struct json_text value, struct json_text wish,
                                 const struct drift_use *use)
 {
-    return is_wished(value, wish, use) || json_is_empty(wish);
+    return is_wished(value, wish, use) || json_text_is_empty(wish);
 }
 
 static _Bool is_first(struct json_text value, struct json_text wish, const struct drift_use *use)
 {
     (void)wish;
     (void)use;
-    return json_number(value, 0) <= 1;
+    return json_text_number(value, 0) <= 1;
 }
 
 /* Servers write some of their own, "_nats.ver" and such. */
@@ -57,8 +57,8 @@ static _Bool is_the_servers(struct json_text value, struct json_text wish,
     struct json_text key, text;
     (void)wish;
     (void)use;
-    json_members_begin(&members, value);
-    while (json_members_next(&members, &key, &text))
+    json_text_members_begin(&members, value);
+    while (json_text_members_next(&members, &key, &text))
         if (key.length < 6 || memcmp(key.text, "_nats.", 6) != 0)
             return 0;
     return 1;
@@ -69,7 +69,7 @@ static _Bool is_from_a_sequence(struct json_text value, struct json_text wish,
 {
     (void)wish;
     (void)use;
-    return json_is(value, "\"all\"") || json_is(value, "\"by_start_sequence\"");
+    return json_text_is(value, "\"all\"") || json_text_is(value, "\"by_start_sequence\"");
 }
 
 static _Bool is_anything(struct json_text value, struct json_text wish, const struct drift_use *use)
@@ -83,22 +83,22 @@ static _Bool is_anything(struct json_text value, struct json_text wish, const st
 static _Bool is_long_enough(struct json_text value, struct json_text wish,
                             const struct drift_use *use)
 {
-    return is_wished(value, wish, use) || json_is_empty(value) ||
-           json_number(value, 0) >= ACK_WAIT_MIN_MS * (int64_t)NS_PER_MS;
+    return is_wished(value, wish, use) || json_text_is_empty(value) ||
+           json_text_number(value, 0) >= ACK_WAIT_MIN_MS * (int64_t)NS_PER_MS;
 }
 
 static _Bool is_for_ever(struct json_text value, struct json_text wish, const struct drift_use *use)
 {
     (void)wish;
     (void)use;
-    return json_number(value, 0) <= 0;
+    return json_text_number(value, 0) <= 0;
 }
 
 static _Bool holds_our_deliveries(struct json_text value, struct json_text wish,
                                   const struct drift_use *use)
 {
     (void)wish;
-    return json_number(value, 0) < 0 || json_number(value, 0) >= use->ack_pending;
+    return json_text_number(value, 0) < 0 || json_text_number(value, 0) >= use->ack_pending;
 }
 
 static _Bool holds_our_pulls(struct json_text value, struct json_text wish,
@@ -106,34 +106,35 @@ static _Bool holds_our_pulls(struct json_text value, struct json_text wish,
 {
     (void)wish;
     (void)use;
-    return json_number(value, 0) <= 0 || json_number(value, 0) >= 8;
+    return json_text_number(value, 0) <= 0 || json_text_number(value, 0) >= 8;
 }
 
 static _Bool allows_our_batch(struct json_text value, struct json_text wish,
                               const struct drift_use *use)
 {
     (void)wish;
-    return json_number(value, 0) <= 0 || json_number(value, 0) >= use->pull_batch;
+    return json_text_number(value, 0) <= 0 || json_text_number(value, 0) >= use->pull_batch;
 }
 
 static _Bool allows_our_wait(struct json_text value, struct json_text wish,
                              const struct drift_use *use)
 {
     (void)wish;
-    return json_number(value, 0) <= 0 || json_number(value, 0) >= use->pull_expires_ms * NS_PER_MS;
+    return json_text_number(value, 0) <= 0 ||
+           json_text_number(value, 0) >= use->pull_expires_ms * NS_PER_MS;
 }
 
 static _Bool is_over(struct json_text value, struct json_text wish, const struct drift_use *use)
 {
     (void)wish;
-    return json_is_empty(value) || !use->is_paused;
+    return json_text_is_empty(value) || !use->is_paused;
 }
 
 /* ---- When an operator's setting is unbearable ----------------------------------------------- */
 
 static _Bool drops_old(struct json_text config)
 {
-    return json_is(json_find(config, "discard"), "\"old\"");
+    return json_text_is(json_text_find(config, "discard"), "\"old\"");
 }
 
 /* With a limit it drops what a reader may not have read yet. */
@@ -142,20 +143,20 @@ static _Bool drops_unread(struct json_text value, struct json_text config,
 {
     (void)value;
     (void)use;
-    return drops_old(config) &&
-           (is_limit(json_find(config, "max_msgs")) || is_limit(json_find(config, "max_bytes")));
+    return drops_old(config) && (is_limit(json_text_find(config, "max_msgs")) ||
+                                 is_limit(json_text_find(config, "max_bytes")));
 }
 
 static _Bool is_full_of_messages(struct json_text value, struct json_text config,
                                  const struct drift_use *use)
 {
-    return drops_old(config) || use->messages >= json_number(value, INT64_MAX);
+    return drops_old(config) || use->messages >= json_text_number(value, INT64_MAX);
 }
 
 static _Bool is_full_of_bytes(struct json_text value, struct json_text config,
                               const struct drift_use *use)
 {
-    return drops_old(config) || use->bytes >= json_number(value, INT64_MAX);
+    return drops_old(config) || use->bytes >= json_text_number(value, INT64_MAX);
 }
 
 /* ---- The tables, in the order of the server's own -------------------------------------------- */
@@ -252,7 +253,7 @@ static enum drift_class judge(const struct drift_field *field, struct json_text 
                               struct json_text config, struct json_text wish,
                               const struct drift_use *use)
 {
-    const struct json_text wished = json_find(wish, field->name);
+    const struct json_text wished = json_text_find(wish, field->name);
     const _Bool fine = field->is_fine ? field->is_fine(value, wished, use)
                                       : is_wished(value, wished, use);
     if (fine)
@@ -291,10 +292,10 @@ static void note_unknown(struct drift *drift, const struct drift_field *fields, 
 {
     struct json_members members;
     struct json_text name, value;
-    json_members_begin(&members, config);
-    while (json_members_next(&members, &name, &value)) {
+    json_text_members_begin(&members, config);
+    while (json_text_members_next(&members, &name, &value)) {
         char field[NOTICE_FIELD_SIZE];
-        if (find_field(fields, name) || json_is_empty(value))
+        if (find_field(fields, name) || json_text_is_empty(value))
             continue;
         snprintf(field, sizeof(field), "%.*s", (int)name.length, name.text);
         note(drift, DRIFT_OPERATORS, of, field, value);
@@ -306,7 +307,7 @@ void drift_compare(const struct drift_field *fields, const char *of, struct json
 {
     *ret_drift = (struct drift){ 0 };
     for (const struct drift_field *field = fields; field->name; field++) {
-        const struct json_text value = json_find(config, field->name);
+        const struct json_text value = json_text_find(config, field->name);
         const enum drift_class class = judge(field, value, config, wish, use);
         if (class != DRIFT_NONE)
             note(ret_drift, class, of, field->name, value);
@@ -332,22 +333,22 @@ void drift_keep(const struct drift_field *fields, struct json_text kept, struct 
     struct json_text name, value;
     const size_t begin = out->length;
     buf_put_char(out, '{');
-    json_members_begin(&members, wish);
-    while (json_members_next(&members, &name, &value)) {
+    json_text_members_begin(&members, wish);
+    while (json_text_members_next(&members, &name, &value)) {
         const struct drift_field *field = find_field(fields, name);
         char key[NOTICE_FIELD_SIZE];
         snprintf(key, sizeof(key), "%.*s", (int)name.length, name.text);
-        const struct json_text there = json_find(kept, key);
+        const struct json_text there = json_text_find(kept, key);
         const _Bool is_kept = there.text && field && field->class == DRIFT_OPERATORS &&
                               judge(field, there, kept, wish, &empty) != DRIFT_UNBEARABLE;
         put_member(out, begin, name, is_kept ? there : value);
     }
-    json_members_begin(&members, kept);
-    while (json_members_next(&members, &name, &value)) {
+    json_text_members_begin(&members, kept);
+    while (json_text_members_next(&members, &name, &value)) {
         const struct drift_field *field = find_field(fields, name);
         char key[NOTICE_FIELD_SIZE];
         snprintf(key, sizeof(key), "%.*s", (int)name.length, name.text);
-        if (json_find(wish, key).text)
+        if (json_text_find(wish, key).text)
             continue;
         const enum drift_class class = field ? judge(field, value, kept, wish, &empty)
                                              : DRIFT_OPERATORS;
@@ -374,13 +375,13 @@ _Bool drift_durable_at(struct json_text config, int64_t sequence, struct buf *ou
     struct json_text name, value;
     const size_t begin = out->length;
     assert(sequence >= 0);
-    if (json_is_empty(json_find(config, "durable_name")) ||
-        json_is(json_find(config, "direct"), "true") ||
-        json_is(json_find(config, "sourcing"), "true"))
+    if (json_text_is_empty(json_text_find(config, "durable_name")) ||
+        json_text_is(json_text_find(config, "direct"), "true") ||
+        json_text_is(json_text_find(config, "sourcing"), "true"))
         return 0;
     buf_put_char(out, '{');
-    json_members_begin(&members, config);
-    while (json_members_next(&members, &name, &value)) {
+    json_text_members_begin(&members, config);
+    while (json_text_members_next(&members, &name, &value)) {
         _Bool is_left_out = 0;
         for (size_t i = 0; i < sizeof(left_out) / sizeof(*left_out); i++)
             is_left_out |= name.length == strlen(left_out[i]) &&

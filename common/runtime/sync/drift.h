@@ -13,7 +13,7 @@
  * What is said of it are notices (core/notices.h), with the field and its value. */
 #pragma once
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "runtime/core/notices.h"
 
 enum drift_class { DRIFT_NONE, DRIFT_OURS, DRIFT_OPERATORS, DRIFT_UNBEARABLE };

@@ -86,13 +86,11 @@ static void feed_hold(struct feed *feed, const char *reason, const char *words, 
 void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor)
 {
     assert(config->pull_batch <= config->window_max);
-    *feed = (struct feed){
-        .config = *config,
-        .cursor = cursor,
-        .leader_position = cursor,
-        .fill_limit = config->fill_limit,
-        .deadline_ms = INT64_MAX,
-    };
+    *feed = (struct feed){ .config = *config,
+                           .cursor = cursor,
+                           .leader_position = cursor,
+                           .fill_limit = config->fill_limit,
+                           .deadline_ms = INT64_MAX };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
     feed_check(feed);
 }

@@ -1,5 +1,5 @@
-/* Json: see json.h. */
-#include "base/json.h"
+/* Json text: see json_text.h. */
+#include "base/json_text.h"
 #include <assert.h>
 #include <string.h>
 
@@ -86,7 +86,7 @@ static const char *skip_value(const char *at, const char *end)
     return NULL;
 }
 
-struct json_text json_value(const char *text, size_t length)
+struct json_text json_text_of(const char *text, size_t length)
 {
     assert(text || length == 0);
     const char *end = text + length, *begin = skip_blanks(text, end);
@@ -96,16 +96,16 @@ struct json_text json_value(const char *text, size_t length)
     return (struct json_text){ begin, (size_t)(behind - begin) };
 }
 
-void json_members_begin(struct json_members *members, struct json_text value)
+void json_text_members_begin(struct json_members *members, struct json_text value)
 {
     *members = (struct json_members){ NULL, NULL };
-    const struct json_text whole = value.text ? json_value(value.text, value.length) : absent;
+    const struct json_text whole = value.text ? json_text_of(value.text, value.length) : absent;
     if (whole.length > 1 && (*whole.text == '{' || *whole.text == '['))
         *members = (struct json_members){ whole.text, whole.text + whole.length - 1 };
 }
 
-_Bool json_members_next(struct json_members *members, struct json_text *ret_key,
-                        struct json_text *ret_value)
+_Bool json_text_members_next(struct json_members *members, struct json_text *ret_key,
+                             struct json_text *ret_value)
 {
     if (!members->at)
         return 0;
@@ -131,38 +131,38 @@ _Bool json_members_next(struct json_members *members, struct json_text *ret_key,
     return 1;
 }
 
-struct json_text json_find(struct json_text object, const char *key)
+struct json_text json_text_find(struct json_text object, const char *key)
 {
     struct json_members members;
     struct json_text name, value;
-    json_members_begin(&members, object);
-    while (json_members_next(&members, &name, &value))
+    json_text_members_begin(&members, object);
+    while (json_text_members_next(&members, &name, &value))
         if (name.length == strlen(key) && memcmp(name.text, key, name.length) == 0)
             return value;
     return absent;
 }
 
-_Bool json_equal(struct json_text value, struct json_text other)
+_Bool json_text_equal(struct json_text value, struct json_text other)
 {
     return value.length == other.length &&
            (value.length == 0 || memcmp(value.text, other.text, value.length) == 0);
 }
 
-_Bool json_is(struct json_text value, const char *text)
+_Bool json_text_is(struct json_text value, const char *text)
 {
-    return json_equal(value, (struct json_text){ text, strlen(text) });
+    return json_text_equal(value, (struct json_text){ text, strlen(text) });
 }
 
-_Bool json_is_empty(struct json_text value)
+_Bool json_text_is_empty(struct json_text value)
 {
     static const char *const empty[] = { "", "null", "false", "0", "\"\"", "{}", "[]" };
     for (size_t i = 0; i < sizeof(empty) / sizeof(*empty); i++)
-        if (json_is(value, empty[i]))
+        if (json_text_is(value, empty[i]))
             return 1;
     return 0;
 }
 
-int64_t json_number(struct json_text value, int64_t otherwise)
+int64_t json_text_number(struct json_text value, int64_t otherwise)
 {
     const _Bool negative = value.length > 0 && *value.text == '-';
     int64_t number = 0;
