@@ -61,6 +61,8 @@ struct status {
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */
     atomic_llong max_payload_bytes;
+    /* what the largest event of our log needs to travel in; the writer */
+    atomic_llong largest_event_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];

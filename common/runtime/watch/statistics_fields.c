@@ -410,6 +410,8 @@ const struct statistics_field statistics_fields[] = {
               "without a connection." },
     { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
+    { "largest_event", .at = AT(largest_event_bytes), GAUGE("journey_largest_event_bytes"),
+      .help = "What the largest event of our log needs as one message, in bytes; at least 4096." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),

@@ -118,7 +118,12 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
                  &loop->ids, wall_ms);
     j.origin = item->origin;
     const struct event *first = NULL;
+    _Bool is_of_the_moment = 0;
     r = item->command->decide(&j, item->request);
+    if (r == 0) {
+        r = append_check(loop, &j);
+        is_of_the_moment = r > 0; /* another server may take it */
+    }
     if (r == 0)
         r = append_emissions(loop, &j, batch, &first);
     if (r == 0)
@@ -131,7 +136,7 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
     if (!refusal)
         return fail(ERR_INTERNAL, "%s is refused with %d, which is not in the table of %s",
                     item->command->subject, r, loop->service->name);
-    if (item->key && !refusal->is_transient) {
+    if (item->key && !refusal->is_transient && !is_of_the_moment) {
         int written = remember_refusal(loop, item, r, j.message, wall_ms);
         if (written < 0)
             return trace(written);
@@ -187,6 +192,8 @@ static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct b
     };
     r = j.origin.cause ? item->type->react(&j, &item->event)
                        : fail(ERR_MEMORY, "no memory for a reaction");
+    if (r == 0 && append_check(loop, &j) > 0)
+        r = fail(ERR_INVALID, "a reaction cannot travel: %s", j.message);
     if (r == 0)
         r = append_emissions(loop, &j, batch, NULL);
     journey_deinit(&j);
@@ -290,6 +297,8 @@ static int run_own_event(struct loop *loop, struct item *item)
                     item->event.type, item->event.position,
                     item->invalid ? item->invalid : "unknown type; a newer version wrote it");
     int r = event_log_append(loop->db, &item->event);
+    if (r == 0)
+        r = append_note_size(loop, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
     /* the projections are as old as our log was */
