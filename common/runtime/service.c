@@ -4,6 +4,7 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/secrets.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
 #include "runtime/repair/contract.h"
@@ -167,6 +168,18 @@ static int wait_for_end(struct instance *instance, int signal_fd)
     return EXIT_FINE;
 }
 
+static void warn_of_open_keys(const struct config *config)
+{
+    struct config_open_key key;
+    for (int at = 0; config_next_open_key(config, &at, &key);) {
+        char mode[8];
+        snprintf(mode, sizeof(mode), "%04o", key.mode);
+        log_warn("key_file_open", LOG_TEXT("file", key.path), LOG_TEXT("mode", mode),
+                 LOG_TEXT("option", key.variable),
+                 LOG_TEXT("help", "others than its owner may read it: chmod 600"));
+    }
+}
+
 static int exit_code_of(int r)
 {
     switch (-r) {
@@ -211,6 +224,7 @@ static int run(const struct service *service, const struct config *config,
     log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
+    warn_of_open_keys(config);
     int r = start(instance, &options), exit_code;
     if (r < 0) {
         log_error("cannot_start", LOG_TEXT("reason", failure_text()));
@@ -282,6 +296,8 @@ int service_main(const struct service *service, int argc, char **argv)
     int r = read_config(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    if (!config.allow_dumps && secrets_forbid_dumps() < 0)
+        fprintf(stderr, "%s: %s\n", service->name, failure_reason());
     struct source sources[SOURCES_MAX + 1];
     struct service chosen = *service;
     config_choose_sources(&config, service, sources, SOURCES_MAX + 1);
