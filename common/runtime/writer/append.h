@@ -19,7 +19,7 @@ int isolation_begin(struct loop *loop);
  * them. */
 int isolation_end(struct loop *loop, int r);
 
-/* Can all events that a decision emitted travel? 0; REFUSED_TOO_LARGE with the journey's message; or
+/* Can all events that a decision emitted travel? 0; REFUSED_TOO_LARGE with the journey's message;
  * < 0. */
 int append_check(struct loop *loop, struct journey *j);
 

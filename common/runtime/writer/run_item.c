@@ -118,12 +118,9 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
                  &loop->ids, wall_ms);
     j.origin = item->origin;
     const struct event *first = NULL;
-    _Bool is_of_the_moment = 0;
     r = item->command->decide(&j, item->request);
-    if (r == 0) {
+    if (r == 0)
         r = append_check(loop, &j);
-        is_of_the_moment = r > 0; /* another server may take it */
-    }
     if (r == 0)
         r = append_emissions(loop, &j, batch, &first);
     if (r == 0)
@@ -136,7 +133,7 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
     if (!refusal)
         return fail(ERR_INTERNAL, "%s is refused with %d, which is not in the table of %s",
                     item->command->subject, r, loop->service->name);
-    if (item->key && !refusal->is_transient && !is_of_the_moment) {
+    if (item->key && !refusal->is_transient) {
         int written = remember_refusal(loop, item, r, j.message, wall_ms);
         if (written < 0)
             return trace(written);
