@@ -88,6 +88,7 @@ def fault_53_pages_and_events_under_a_small_max_payload(mesh):
     mesh.server_config("max_payload: 1048576")
     mesh.stop("server")
     mesh.start("server")
+    mesh.wait_takes("order-svc")
     wait_until(lambda: "position" in (mesh.tell("order.place", body, "fault-53-all") or {}),
                "the same order is taken under a server that takes more")
     mesh.check()
