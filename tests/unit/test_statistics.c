@@ -144,7 +144,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1},"
         "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
-        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"away\":1}}}");
+        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"stuck\":0,\"away\":1}}}");
 }
 
 Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = setup, .fini = fini)
