@@ -151,7 +151,14 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
             .amount = amount,
         };
     }
+    const int64_t shown = journey_page_limit(j, count);
     order->history = history;
+    if ((int64_t)order->history_count > shown) { /* the newest of them */
+        order->history_left_out = (int64_t)order->history_count - shown;
+        order->has_history_left_out = 1;
+        order->history += order->history_left_out;
+        order->history_count = (size_t)shown;
+    }
     return r < 0 ? trace(r) : trace(row_status(&row));
 }
 
@@ -175,7 +182,8 @@ static struct ship_to ship_to_of(struct row *row)
     };
 }
 
-int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order)
+int order_find_whole(struct journey *j, const char *order_id, const char *account_id,
+                     struct order_get_reply *ret_order)
 {
     _deinit_(query) struct query q = { 0 };
     int r =
@@ -187,8 +195,8 @@ int order_find_whole(struct journey *j, const char *order_id, struct order_get_r
                    " (SELECT count(*) FROM late_payments WHERE order_id = ?1)"
                    "  + (SELECT count(*) FROM unsettled WHERE order_id = ?1)"
                    "  + 2 * (SELECT count(*) FROM refunds WHERE order_id = ?1) AS money_count"
-                   " FROM orders WHERE order_id = ?1",
-                   "s", order_id);
+                   " FROM orders WHERE order_id = ?1 AND (?2 IS NULL OR account_id = ?2)",
+                   "ss", order_id, account_id);
     if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };

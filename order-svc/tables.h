@@ -99,8 +99,10 @@ struct order_head {
 /* 0, NOT_FOUND or < 0 */
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head);
 
-/* Everything about one order, with its history. 0, NOT_FOUND or < 0. */
-int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
+/* Everything about one order, with its history; with an account only an order of that account. 0,
+ * NOT_FOUND or < 0. */
+int order_find_whole(struct journey *j, const char *order_id, const char *account_id,
+                     struct order_get_reply *ret_order);
 
 /* A page of a customer's orders, of at most `max`, newest first, older than `after` (NULL: from the
  * newest). 0 or < 0. */

@@ -168,6 +168,44 @@ Test(account, an_account_is_found_by_its_address)
     RUN_ALL(stories);
 }
 
+#define NOBODYS THEN_REFUSED("not_found", "account_id: no such account")
+
+Test(account, an_account_asks_for_its_own_and_no_other)
+{
+    const struct story stories[] = {
+        STORY("its own, without its name in the body", REGISTERED(ANNA, "anna@example.com"),
+              CARD_ADDED(VISA), WHEN("account.get." ANNA, "{}"),
+              THEN_REPLY("{'account_id':'" ANNA "','name':'Anna','email':'anna@example.com',"
+                         "'birthday':'1980-02-03','address':" HOME ",'status':'open','cards':["
+                         "{'card_id':'" VISA "','brand':'Visa','last4':'4242','expires':'2030-12',"
+                         "'status':'usable'}],'purchases':[],'totals':{'orders':0,'paid':[]}}"),
+              WHEN("account.change-profile." ANNA, "{}"), THEN_REFUSED("invalid_request", ""),
+              WHEN("account.change-profile." ANNA, THE_ACCOUNT),
+              THEN_REFUSED("invalid_request", "name: at least one"),
+              WHEN("account.change-profile." ANNA, "{'name':'Bea'}"),
+              THEN_EVENT("ProfileChanged",
+                         "{'account_id':'" ANNA "','name':'Bea','email':'anna@example.com',"
+                         "'birthday':'1980-02-03'}"),
+              WHEN("account.change-address." ANNA, "{'address':" HOME "}"),
+              THEN_EVENT("AddressChanged", "{'account_id':'" ANNA "','address':" HOME "}"),
+              WHEN("account.remove-card." ANNA, "{'card_id':'" VISA "'}"),
+              THEN_EVENT("CardRemoved", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              WHEN("account.close." ANNA, "{}"), THEN_EVENT("AccountClosed", THE_ACCOUNT)),
+        STORY(
+            "somebody else's, known or not", REGISTERED(ANNA, "anna@example.com"),
+            REGISTERED(BERT, "bert@example.com"), CARD_ADDED(VISA),
+            WHEN("account.get." BERT, THE_ACCOUNT), NOBODYS,
+            WHEN("account.get." BERT, "{'account_id':'acc_00000000-0000-0000-0000-00000000000c'}"),
+            NOBODYS, WHEN("account.close." BERT, THE_ACCOUNT), NOBODYS,
+            WHEN("account.add-card." BERT, ADD_VISA), NOBODYS,
+            WHEN("account.remove-card." BERT, "{'card_id':'" VISA "'}"),
+            THEN_REFUSED("not_found", "card_id: the account has no such card"),
+            WHEN("account.remove-card." BERT, "{'card_id':'" OTHER_CARD "'}"),
+            THEN_REFUSED("not_found", "card_id: the account has no such card")),
+    };
+    RUN_ALL(stories);
+}
+
 Test(account, a_profile_is_changed)
 {
     const struct story stories[] = {

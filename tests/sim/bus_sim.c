@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUBSCRIPTIONS_MAX 64
+#define SUBSCRIPTIONS_MAX 128
 #define MAX_PAYLOAD_BYTES (1024 * 1024) /* the server's default */
 
 struct bus_subscription {

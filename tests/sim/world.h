@@ -120,7 +120,9 @@ struct request {
     int log, number;
     char key[24];
     struct wire *wire;           /* asked again, byte for byte */
-    const char *account;         /* of a card */
+    const char *account;         /* that it is about; NULL: none, or not known */
+    _Bool is_for_account;        /* sent on the subject of that account */
+    _Bool is_strangers;          /* likewise, about an order of another one */
     const struct request *other; /* its key was taken by this one: a conflict is wanted */
     int64_t retry_ms;            /* not answered: asked again then */
     int tries;

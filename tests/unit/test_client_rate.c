@@ -16,7 +16,7 @@ static enum refusal ask_with(const struct bus_header *headers, int count, int64_
     const struct bus_view view = {
         .subject = "order.products", .headers = headers, .header_count = count, .data = ""
     };
-    return client_rate_refuses(&rate, &view, now_ns, message, sizeof(message));
+    return client_rate_refuses(&rate, &view, NULL, now_ns, message, sizeof(message));
 }
 
 static enum refusal ask(const char *info, int64_t now_ns)
@@ -41,6 +41,24 @@ static void end(void)
     client_rate_deinit(&rate);
 }
 TestSuite(client_rate, .init = begin, .fini = end);
+
+/* 60 KiB count as 16 requests: the client's next one may come when that many shares have passed. */
+Test(client_rate, a_long_request_counts_as_several)
+{
+    static const struct bus_header headers[] = { { INFO,
+                                                   "{\"acc\":\"CLIENTS\",\"user\":\"U1\"}" } };
+    const struct bus_view view = { .subject = "order.place",
+                                   .headers = headers,
+                                   .header_count = 1,
+                                   .data = "",
+                                   .data_length = 60 * 1024 };
+    int64_t now = 5 * SECOND;
+    cr_assert_eq(client_rate_refuses(&rate, &view, NULL, now, message, sizeof(message)), 0);
+    cr_assert_eq(ask_as(1, now), REFUSED_BUSY);
+    cr_assert_eq(ask_as(1, now + 13 * SECOND / 3), REFUSED_BUSY);
+    cr_assert_eq(ask_as(1, now + 14 * SECOND / 3), 0, "two of three shares are taken then");
+    cr_assert_eq(ask_as(2, now), 0, "another client");
+}
 
 Test(client_rate, a_client_may_send_one_second_of_its_rate_at_once)
 {
@@ -99,6 +117,19 @@ Test(client_rate, a_forged_or_malformed_server_header_is_refused)
     cr_assert_eq(ask("nonsense", SECOND), REFUSED_INVALID_REQUEST);
     cr_assert_eq(ask("{\"user\":\"U1\"}", SECOND), REFUSED_INVALID_REQUEST);
     cr_assert_eq(rate.count, 0);
+}
+
+Test(client_rate, a_request_on_the_subject_of_an_account_counts_as_the_accounts)
+{
+    const struct bus_view view = { .subject = "order.place.acc_a", .data = "" };
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(
+            client_rate_refuses(&rate, &view, "acc_a", 5 * SECOND, message, sizeof(message)), 0);
+    cr_assert_eq(client_rate_refuses(&rate, &view, "acc_a", 5 * SECOND, message, sizeof(message)),
+                 REFUSED_BUSY);
+    cr_assert_eq(client_rate_refuses(&rate, &view, "acc_b", 5 * SECOND, message, sizeof(message)),
+                 0);
+    cr_assert_eq(ask(NULL, 5 * SECOND), 0);
 }
 
 Test(client_rate, without_a_limit_no_client_is_counted)

@@ -51,6 +51,7 @@ static void setup(void)
     atomic_store(&status.sources[0].leader_position, 15);
     atomic_store(&status.sources[0].feed_state, FEED_PULLING);
     atomic_store(&status.sources[0].gaps, 1);
+    atomic_store(&status.sources[0].voids, 2);
     atomic_store(&status.work[0].open, 3);
     atomic_store(&status.work[0].in_flight, 1);
     atomic_store(&status.work[0].asked, 9);
@@ -140,9 +141,12 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
-        "\"audited_from\":0,\"sources\":{"
-        "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1},"
-        "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0}},"
+        "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"unsent_replies\":0,"
+        "\"max_payload\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":{"
+        "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
+        "\"voids\":2},"
+        "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0,"
+        "\"voids\":0}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
         "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"stuck\":0,\"away\":1}}}");
 }
@@ -152,8 +156,8 @@ Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = se
     _deinit_(buf) struct buf out = { 0 };
     atomic_store(&status.sources[0].complete_at_ms, 1);
     statistics_write_data(&statistics, &out);
-    cr_expect(matches("\"gaps\":1,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
-    cr_expect(matches("\"gaps\":0\\}\\},\"work\"", out.data), "%s", out.data);
+    cr_expect(matches("\"voids\":2,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
+    cr_expect(matches("\"voids\":0\\}\\},\"work\"", out.data), "%s", out.data);
 }
 
 Test(statistics, a_service_without_sources_or_commits_says_so, .init = setup, .fini = fini)

@@ -51,7 +51,9 @@ struct item {
     _Bool is_about_log;     /* the runtime's own query, which other services heal with */
     uint32_t client;        /* who asks, as a hash: see request/lane.h */
     const void *request;    /* struct of the request's schema */
-    const char *key;        /* idempotency key; NULL */
+    const char *key;        /* idempotency key; with an account see account_subject.h; NULL */
+    const char *account;    /* that the subject names, and that the request is for; NULL: none */
+    const char *asker;      /* account and user at the server, for lines at debug; NULL */
     const char *reader;     /* of an ITEM_DURABLE: whose durable */
     const char *reply_to;   /* inbox of the requester; NULL: no reply is wanted */
     struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
@@ -65,6 +67,7 @@ struct item {
     const struct event_type *type; /* NULL: not read by this service; only the cursor moves */
     const char *invalid;           /* why the event does not fit its schema; NULL: it does */
     int64_t stream_position;       /* of an own event: how far our stream goes */
+    int64_t sequence;              /* likewise: its own in the stream */
     int64_t feed_epoch;            /* of the feed when it was delivered */
     const char *ack_to; /* the broker's acknowledgement subject; NULL: fetched from the leader */
     _Bool redriven;     /* was parked: its position is before the cursor */

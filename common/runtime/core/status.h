@@ -14,9 +14,10 @@ struct source_status {
     atomic_llong leader_position; /* newest that we know of */
     /* wall time when we last knew that nothing was missing; 0: never */
     atomic_llong complete_at_ms;
-    atomic_int feed_state;     /* enum feed_state */
-    atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
-    atomic_llong parked;       /* its events that could not be applied; the writer */
+    atomic_int feed_state; /* enum feed_state */
+    /* since the start: durables made anew, gaps met, messages that are not in the leader's log */
+    atomic_llong remade, gaps, voids;
+    atomic_llong parked; /* its events that could not be applied; the writer */
 };
 
 /* Of one type of work, in the order of service.work: see struct work_counts in work_list.h. */
@@ -58,6 +59,9 @@ struct status {
     /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
+    /* what the server takes as one message, headers and data together; 0: not known yet; the
+     * sender, at each connect */
+    atomic_llong max_payload_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];

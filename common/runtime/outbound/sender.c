@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/request/reply.h"
 #include <sys/random.h>
@@ -95,7 +96,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     call_io_make(&sender->calls, batch, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
-    stream_io_settled(&sender->relay_io, batch, now_ms);
+    read_back_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     batch_free(batch);
 }
@@ -103,6 +104,8 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 static void connect_all(struct sender *sender, int64_t now_ms)
 {
     log_info("connected");
+    atomic_store(&sender->outbound.status->max_payload_bytes,
+                 bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_connected(&sender->feeds[i].feed);

@@ -115,6 +115,13 @@ static void put_request(struct printer *p, int number, const char *subject, cons
     put_text(p, "kind", kind);
     put_schema(p, "request", request);
     put_schema(p, "reply", reply);
+    if (request->account) {
+        char subject_of_account[256];
+        snprintf(subject_of_account, sizeof(subject_of_account), "%s.{%s}", subject,
+                 request->account);
+        put_text(p, "account", request->account);
+        put_text(p, "account_subject", subject_of_account);
+    }
     buf_put_char(&p->out, '}');
 }
 

@@ -9,6 +9,8 @@
  * header says, and the limit protects nobody. docs/SECURITY.md says what a server before 2.11.15
  * lets pass.
  *
+ * A long request counts as several: as one, and as one more for each 4 KiB of body and headers.
+ *
  * It is a token bucket, kept as one number a client: the time at which its bucket will be full
  * again. Each request moves this time by its share of a second; a request that would move it more
  * than a second ahead is refused. A client that was idle may send a second's worth at once. Any
@@ -23,6 +25,7 @@
 /* Clients that are remembered. Beyond that the idlest is forgotten, which gives it a full bucket:
  * nothing, when it had that. */
 #define CLIENT_RATE_CLIENTS_MAX 1024
+#define CLIENT_RATE_BYTES 4096 /* of body and headers that count as one more request */
 
 struct client_rate {
     int64_t per_second;   /* 0: no limit */
@@ -39,10 +42,16 @@ struct client_rate {
 void client_rate_init(struct client_rate *rate, int64_t per_second);
 void client_rate_deinit(struct client_rate *rate);
 
-/* May this request come in? 0; REFUSED_BUSY, or REFUSED_INVALID_REQUEST for a forged header, with
- * the message. now_ns is monotonic. */
+#define CLIENT_NAME_SIZE 160
+/* Who asks: "<account>/<user>" at the server, "anonymous". REFUSED_INVALID_REQUEST: the header is
+ * forged. */
+enum refusal client_name(const struct bus_view *view, char ret_name[CLIENT_NAME_SIZE]);
+
+/* May this request come in? With an account, which a subject names (account_subject.h), it counts
+ * as that account's and not as the client's. 0; REFUSED_BUSY, or REFUSED_INVALID_REQUEST for a
+ * forged header, with the message. now_ns is monotonic. */
 enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view,
-                                 int64_t now_ns, char *message, size_t size);
+                                 const char *account, int64_t now_ns, char *message, size_t size);
 
 /* Who asks, as a hash: account and user where the server names them in Nats-Request-Info, else the
  * first two parts of the reply subject, which are a user's own by permissions, or a connection's by

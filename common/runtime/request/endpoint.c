@@ -2,6 +2,7 @@
 #include "runtime/request/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "contract/values.h"
 #include "runtime/core/event_text.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
@@ -65,13 +66,11 @@ static int take_traceparent(struct item *item, const struct bus_view *view)
 }
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
-static int take_key(struct item *item, const struct bus_view *view, const char *subject)
+static int take_key(struct item *item, const struct bus_view *view, const char *key,
+                    struct invalid *ret_invalid)
 {
-    if (!item->key)
-        return 0;
-    assert(!item->origin.cause);
     _deinit_(buf) struct buf text = { 0 };
-    buf_put_text(&text, subject);
+    buf_put_text(&text, view->subject);
     buf_put_char(&text, '\n');
     buf_put(&text, view->data, view->data_length);
     struct digest digest;
@@ -79,27 +78,22 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
     if (r >= 0)
         r = digest_of(text.data, text.length, &digest);
     char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE);
-    size_t size = strlen(CAUSE_REQUEST) + strlen(item->key) + 1;
-    char *cause = arena_alloc(&item->arena, size);
-    if (r < 0 || !hex || !cause)
+    if (r < 0 || !hex)
         return fail(ERR_MEMORY, "no memory for a request");
     digest_format(&digest, hex);
-    snprintf(cause, size, CAUSE_REQUEST "%s", item->key);
-    item->origin.cause = cause;
     item->origin.cause_digest = hex;
-    item->origin.causation = item->key;
-    return 0;
+    return trace(account_take_key(item, key, ret_invalid));
 }
 
-static int take_headers(struct item *item, const struct endpoint *endpoint,
-                        const struct bus_view *view, struct invalid *ret_invalid)
+static int take_headers(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
-    int r = take_header(item, view, "Idempotency-Key", &item->key, ret_invalid);
+    const char *key = NULL;
+    int r = take_header(item, view, "Idempotency-Key", &key, ret_invalid);
     if (r == 0)
         r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
     if (r == 0)
         r = take_traceparent(item, view);
-    return r == 0 ? take_key(item, view, endpoint->subject) : r;
+    return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
 }
 
 /* 0, or a refusal at once: the position cannot come while the query waits. */
@@ -145,6 +139,16 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
     return 0;
 }
 
+/* Who asks, for the lines about the decision. A header that is forged says nobody. */
+static int take_asker(struct item *item, const struct bus_view *view)
+{
+    char name[CLIENT_NAME_SIZE];
+    if (client_name(view, name) != 0)
+        return 0;
+    item->asker = arena_copy(&item->arena, name, strlen(name));
+    return item->asker ? 0 : fail(ERR_MEMORY, "no memory for a request");
+}
+
 /* "order.durable.account-svc.make": the third part says whose. */
 static int take_reader(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
@@ -162,6 +166,19 @@ static int take_reader(struct item *item, const struct bus_view *view, struct in
     return REFUSED_INVALID_REQUEST;
 }
 
+/* Few bodies are so long; the others need not be looked at twice. */
+static int check_values(const struct endpoint *endpoint, const struct bus_view *view,
+                        struct invalid *ret_invalid)
+{
+    int64_t max = endpoint->values_max;
+    if (view->data_length <= BODY_SHORT || max == INT64_MAX ||
+        values_count(view->data, view->data_length, max) <= max)
+        return 0;
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "the body has more than %lld values", (long long)max);
+    return REFUSED_INVALID_REQUEST;
+}
+
 static int fill_item(struct item *item, const struct endpoint *endpoint,
                      const struct bus_view *view, struct invalid *ret_invalid)
 {
@@ -170,11 +187,20 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     item->command = endpoint->command;
     item->query = endpoint->query;
     item->counters = endpoint->counters;
-    int r = take_headers(item, endpoint, view, ret_invalid);
+    int r = endpoint->account ? account_take(endpoint->account, view->subject, item, ret_invalid)
+                              : 0;
+    if (r == 0)
+        r = take_headers(item, view, ret_invalid);
+    if (r == 0)
+        r = check_values(endpoint, view, ret_invalid);
     if (r == 0)
         r = schema_decode(endpoint->request, empty ? "{}" : view->data,
                           empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
     item->request = request;
+    if (r == 0 && endpoint->account)
+        r = account_fill_in(endpoint->account, item, request, ret_invalid);
+    if (r == 0 && log_is_written(LOG_DEBUG))
+        r = take_asker(item, view);
     if (r == 0 && item->kind == ITEM_QUERY)
         r = take_min_positions(item, endpoint, ret_invalid);
     if (r == 0 && item->kind == ITEM_DURABLE)
@@ -244,6 +270,16 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     return 0;
 }
 
+static void log_refusal(const struct endpoint *endpoint, const struct bus_view *view,
+                        enum refusal refusal)
+{
+    char name[CLIENT_NAME_SIZE] = "";
+    if (log_is_written(LOG_DEBUG) && client_name(view, name) == 0)
+        log_debug("refused", LOG_TEXT("code", refusal_of(refusal)->code),
+                  LOG_TEXT("subject", endpoint->account ? view->subject : endpoint->subject),
+                  LOG_TEXT("client", name));
+}
+
 static void on_request(void *context, struct bus_message *received)
 {
     struct endpoint *endpoint = context;
@@ -261,10 +297,13 @@ static void on_request(void *context, struct bus_message *received)
     if (refusal)
         snprintf(why, sizeof(why), "the headers cannot be read");
     else if (is_limited(endpoint))
-        refusal = client_rate_refuses(&endpoint->all->client_rate, &view, received_ns, why,
-                                      sizeof(why));
+        refusal = client_rate_refuses(&endpoint->all->client_rate, &view,
+                                      endpoint->account ? strrchr(view.subject, '.') + 1 : NULL,
+                                      received_ns, why, sizeof(why));
     if (!refusal)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
+    if (refusal)
+        log_refusal(endpoint, &view, refusal);
     if (refusal)
         reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
                       refusal_of(refusal), why);
@@ -278,6 +317,20 @@ static const char *name_of(const char *subject)
     return dot ? dot + 1 : subject;
 }
 
+/* For whoever looks on with NATS' tools. */
+static void describe(const struct endpoint *endpoint)
+{
+    struct micro_endpoint *shown = endpoint->counters;
+    const struct schema *reply = endpoint->command ? endpoint->command->reply
+                                 : endpoint->query ? endpoint->query->reply
+                                                   : NULL;
+    _Bool is_of_service = endpoint->command || (endpoint->query && !endpoint->is_about_log);
+    shown->kind = !is_of_service ? "runtime" : endpoint->command ? "command" : "query";
+    shown->description = endpoint->request->description;
+    shown->request_schema = endpoint->request->name;
+    shown->response_schema = reply ? reply->name : NULL;
+}
+
 static void add(struct endpoints *endpoints, struct endpoint endpoint)
 {
     int i = endpoints->count++;
@@ -285,18 +338,55 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     assert((endpoint.kind == ITEM_COMMAND) == (endpoint.command != NULL));
     assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
+    endpoint.values_max = schema_values_max(endpoint.request);
     endpoint.counters = &endpoints->counters[i];
     micro_endpoint_init(endpoint.counters,
                         endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
+    describe(&endpoint);
     endpoints->list[i] = endpoint;
+}
+
+static char *append(struct arena *arena, const char *text, const char *more)
+{
+    size_t size = strlen(text) + strlen(more) + 1;
+    char *whole = arena_alloc(arena, size);
+    if (whole)
+        snprintf(whole, size, "%s%s", text, more);
+    return whole;
+}
+
+/* Beside a plain endpoint one for the same request on the subject of an account. */
+static int add_account_subject(struct endpoints *endpoints, struct endpoint plain)
+{
+    struct account_request *account = NULL;
+    int r = account_request_make(plain.request, &endpoints->arena, &account);
+    const char *subject = append(&endpoints->arena, plain.subject, ACCOUNT_WILDCARD);
+    const char *name = append(&endpoints->arena, name_of(plain.subject), "-account");
+    if (r < 0 || !subject || !name)
+        return fail(ERR_MEMORY, "no memory for the endpoints");
+    plain.subject = subject;
+    plain.name = name;
+    plain.request = &account->schema;
+    plain.account = account;
+    add(endpoints, plain);
+    return 0;
+}
+
+static int add_account_subjects(struct endpoints *endpoints)
+{
+    int r = 0, plain_count = endpoints->count;
+    for (int i = 0; r == 0 && i < plain_count; i++)
+        if (endpoints->list[i].request->account)
+            r = add_account_subject(endpoints, endpoints->list[i]);
+    return trace(r);
 }
 
 static size_t count_queries(const struct query_type *queries)
 {
     size_t count = 0;
-    while (queries && queries[count].subject)
-        count++;
+    for (const struct query_type *q = queries; q && q->subject; q++)
+        count += 1 + (q->request->account != NULL);
     return count;
 }
 
@@ -316,7 +406,7 @@ static size_t count_all(const struct endpoints_options *options)
 {
     size_t count = count_queries(options->service->queries) + count_queries(options->log_queries);
     for (const struct command *c = options->service->commands; c && c->subject; c++)
-        count++;
+        count += 1 + (c->request->account != NULL);
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
         count++;
     return count;
@@ -330,6 +420,7 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     assert(count > 0); /* the runtime's own at least */
     *endpoints = (struct endpoints){ .options = *options };
     pthread_mutex_init(&endpoints->lock, NULL);
+    arena_init(&endpoints->arena);
     client_rate_init(&endpoints->client_rate, options->client_rate_max);
     endpoints->list = calloc(count, sizeof(*endpoints->list));
     endpoints->counters = calloc(count, sizeof(*endpoints->counters));
@@ -350,8 +441,9 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
                                           .kind = o->kind,
                                           .is_about_log = o->kind == ITEM_DURABLE,
                                           .sink = &endpoints->options.operators });
-    assert((size_t)endpoints->count == count);
-    return 0;
+    int r = add_account_subjects(endpoints);
+    assert(r < 0 || (size_t)endpoints->count == count);
+    return trace(r);
 }
 
 static int subscribe_missing(struct endpoints *endpoints)
@@ -399,6 +491,7 @@ void endpoints_free(struct endpoints *endpoints)
     }
     client_rate_deinit(&endpoints->client_rate);
     pthread_mutex_destroy(&endpoints->lock);
+    arena_deinit(&endpoints->arena);
     free(endpoints->list);
     free(endpoints->counters);
     endpoints->list = NULL;
