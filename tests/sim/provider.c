@@ -1,6 +1,7 @@
-/* Provider: who takes the money, and gives it back. The same key is the same charge, whatever happens to its answers:
- * they come late, twice, unreadable, or not at all. A charge that was taken back is refused if it
- * comes later. While it is away nobody listens there (server.c). */
+/* Provider: who takes the money, and gives it back. The same key is the same charge, whatever
+ * happens to its answers: they come late, twice, unreadable, with more than what was asked for, or
+ * not at all. A charge that was taken back is refused if it comes later. While it is away nobody
+ * listens there (server.c). */
 #include "world.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -67,7 +68,7 @@ static void answer(struct world *world, const struct wire *call, const char *jso
 static const char *word_of(enum charge_status status)
 {
     switch (status) {
-    case CHARGE_PAID:     return "{\"status\":\"paid\",\"reason\":null,\"id\":123456789012345678901}";
+    case CHARGE_PAID:     return "{\"status\":\"paid\",\"reason\":null,\"id\":12345678901234567890}";
     case CHARGE_DECLINED: return "{\"status\":\"declined\",\"reason\":\"no\"}";
     case CHARGE_SOFT:     return "{\"status\":\"declined\",\"reason\":\"insufficient_funds\"}";
     default:              return "{\"status\":\"declined\"}"; /* it was voided before it came */
