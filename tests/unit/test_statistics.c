@@ -149,7 +149,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0,"
         "\"voids\":0,\"reason\":\"\"}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
-        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"away\":1}}}");
+        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"stuck\":0,\"away\":1}}}");
 }
 
 Test(statistics, what_holds_a_service_is_named_with_field_and_value, .init = setup, .fini = fini)

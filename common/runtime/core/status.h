@@ -27,6 +27,7 @@ struct work_status {
     atomic_llong open, in_flight;
     atomic_llong asked, again, answered, late, refused, expired;
     atomic_llong oldest_ms; /* wall time since when the oldest piece is open; 0: none is */
+    atomic_llong stuck;     /* given up: a person has to settle them */
     atomic_llong away;      /* 1: nobody listens there */
 };
 
