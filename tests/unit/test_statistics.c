@@ -128,6 +128,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"parked\":3,\"redriven\":0,\"rebuilds\":0,"
         "\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
+        "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"audited_from\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1},"
