@@ -51,10 +51,28 @@ int account_find_open(struct journey *j, const char *account_id, struct account 
 
 int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id)
 {
-    return trace(
-        db_has_row(journey_db(j),
-                   "SELECT 1 FROM accounts WHERE email = ?1 AND is_open = 1 AND account_id <> ?2",
-                   "ss", email, except_account_id ? except_account_id : ""));
+    return trace(db_has_row(journey_db(j),
+                            "SELECT 1 FROM accounts WHERE email IN (?1, ?1 || '.') AND is_open = 1 "
+                            "AND account_id <> ?2",
+                            "ss", email, except_account_id ? except_account_id : ""));
+}
+
+int account_find_by_email(struct journey *j, const char *email, const char **ret_account_id)
+{
+    _deinit_(query) struct query q = { 0 };
+    int r =
+        query_find(&q, journey_db(j),
+                   "SELECT account_id FROM accounts WHERE email IN (?1, ?1 || '.') AND is_open = 1",
+                   "s", email);
+    if (r != 0)
+        return trace(r);
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    const char *account_id = row_text(&row, "account_id");
+    r = row_status(&row);
+    if (r < 0)
+        return trace(r);
+    *ret_account_id = account_id;
+    return 0;
 }
 
 int account_registered_apply(struct db *db, const struct event *event)

@@ -16,6 +16,9 @@ int change_profile(struct journey *j, const void *request)
     int r = account_find_open(j, change->account_id, &account);
     if (r != 0)
         return trace(r);
+    r = change->email ? email_check(j, change->email) : 0;
+    if (r != 0)
+        return trace(r);
     int taken = change->email ? account_email_is_taken(j, change->email, change->account_id) : 0;
     if (taken < 0)
         return trace(taken);

@@ -13,7 +13,8 @@
     COMMAND("account.close",          account_close,          close_account)
 
 #define ACCOUNT_QUERIES(QUERY) \
-    QUERY("account.get", account_get, get_account)
+    QUERY("account.get",  account_get,  get_account) \
+    QUERY("account.find", account_find, find_account)
 // clang-format on
 
 ACCOUNT_COMMANDS(COMMAND_DECLARE)

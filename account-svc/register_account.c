@@ -1,7 +1,7 @@
 /* Register account: a new customer. A second open account with the same e-mail address is a
  * conflict: customers are found by that address and written to there, and a request that was
- * repeated without an idempotency key would make a second account unnoticed. Upper and lower case
- * are the same address. Closing an account frees its address. */
+ * repeated without an idempotency key would make a second account unnoticed. What is one address is
+ * said in email_address.c. Closing an account frees its address. */
 #include "journeys.h"
 #include "schemas/account.register.h"
 #include "schemas/account.register.reply.h"
@@ -11,7 +11,10 @@
 int register_account(struct journey *j, const void *request)
 {
     const struct account_register *wish = request;
-    int r = account_email_is_taken(j, wish->email, NULL);
+    int r = email_check(j, wish->email);
+    if (r != 0)
+        return trace(r);
+    r = account_email_is_taken(j, wish->email, NULL);
     if (r < 0)
         return trace(r);
     if (r > 0)

@@ -30,8 +30,14 @@ int account_find(struct journey *j, const char *account_id, struct account *ret_
 /* The account that a command wants to change: 0, the refusal (unknown, closed), or < 0. */
 int account_find_open(struct journey *j, const char *account_id, struct account *ret_account);
 
+/* May this become an account's address (email_address.c)? 0, or the refusal. */
+int email_check(struct journey *j, const char *email);
+
 /* Does an open account, other than except_account_id (or NULL), have this e-mail? 1, 0, < 0. */
 int account_email_is_taken(struct journey *j, const char *email, const char *except_account_id);
+
+/* The open account that has this e-mail, in the journey's arena. 0, NOT_FOUND or < 0. */
+int account_find_by_email(struct journey *j, const char *email, const char **ret_account_id);
 
 int account_registered_apply(struct db *db, const struct event *event);
 int profile_changed_apply(struct db *db, const struct event *event);

@@ -31,6 +31,9 @@ struct journey; /* one decision, query or step */
 struct db *journey_db(const struct journey *j);
 int64_t journey_now_ms(const struct journey *j); /* wall clock, the same all through one decision */
 struct arena *journey_arena(const struct journey *j); /* freed when the answer is out */
+/* In a query: how many elements of a list the reply may have, of `wanted`. A reply must fit one
+ * message of the server. One that does not is asked for again with a lower limit, down to 1. */
+int64_t journey_page_limit(struct journey *j, int64_t wanted);
 /* "ord_…", in the arena; NULL: no memory */
 const char *journey_make_id(struct journey *j, const char *prefix);
 /* a service option; never NULL */
@@ -80,6 +83,7 @@ struct answer {
     const char *tag;
     int64_t number;
     const char *work; /* the name of the work type that made the call; NULL: a process did */
+    _Bool is_late;    /* the call was given up before: only answers to work lists come so */
     const void *body; /* struct of the reply, in journey_arena; NULL but for RECEIVED */
 };
 int journey_call(struct journey *j, const struct call *call);
@@ -208,5 +212,6 @@ struct service {
     const struct work_type *const *work;
 };
 
-/* Runs the service until SIGTERM; the whole of a main(). Returns the exit code. */
+/* Runs the service until SIGTERM, SIGINT or SIGHUP: the whole of a main(). Returns the exit
+ * code. */
 int service_main(const struct service *service, int argc, char **argv);

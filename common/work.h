@@ -22,8 +22,10 @@
  *    lost or the process restarted. Key and number are the idempotency key for the party that does
  *    it.
  *  - The answer belongs to the piece and not to the call. Each answer for the key and number is
- *    passed to answered(): a late one, a second one, one after a restart. answered() decides by the
- *    tables, and does nothing when the piece is no longer open.
+ *    passed to answered(): one that comes after the time-out of its call, a second one. answered()
+ *    decides by the tables, and does nothing when the piece is no longer open. The time-out only
+ *    says when to ask again, and doubles with each call that was given up. After a restart the
+ *    answers to earlier calls find nobody, and asking again under the same key brings them.
  *  - The list is memory only. Open work is in the tables, where find() finds it. A piece given by
  *    work_add() alone is lost with the process.
  *
@@ -46,8 +48,12 @@ struct work {
     const struct work_type *type;
     const char *key;
     int64_t number;
-    int tries; /* how often it has rested, because nobody answered; in this life of the process */
-    int timeout_ms;   /* of the call that ask() makes */
+    int tries;      /* how often it has rested; in this life of the process, like the next */
+    int refusals;   /* how often answered() has said WORK_AGAIN */
+    int timeout_ms; /* of the call that ask() makes: doubled with each that was given up */
+    /* An earlier call for it may have left: in this life of the list, or before that began. False
+     * only of a piece that was found at a place behind the log's end of that moment. */
+    _Bool may_have_left;
     int64_t until_ms; /* wall time of its deadline; INT64_MAX: none */
     /* what find() has read of it in this very step; NULL: to be read from the tables again */
     const void *row;
@@ -63,9 +69,12 @@ enum work_refusal {
 /* ---- What is open ---------------------------------------------------------------------------- */
 
 struct work_found {
-    const char *key;  /* up to 63 characters; in journey_arena */
-    int64_t number;   /* 0, where the key is enough */
-    int64_t place;    /* what find() sorts by, where that is not the key; e.g. a position */
+    const char *key; /* up to 63 characters; in journey_arena */
+    int64_t number;  /* 0, where the key is enough */
+    int64_t place;   /* what find() sorts by, where that is not the key; e.g. a position */
+    /* Whose it is, e.g. an account, for limits.in_flight_each_max; up to 63 characters, in
+     * journey_arena. NULL: nobody's, without that limit. */
+    const char *owner;
     int64_t until_ms; /* wall time of its deadline; 0: none */
     const void *row;  /* passed on to ask() and expired() as work->row; in journey_arena; NULL */
 };
@@ -114,8 +123,10 @@ struct work_source {
 /* Given with these defaults; limits() changes what it likes. Values outside of what is said here
  * are taken as the nearest. */
 struct work_limits {
-    int timeout_ms;     /* 5000: how long a call waits for its answer; 1 to 3,600,000 */
-    int in_flight_max;  /* 64: calls that wait for an answer at a time; 1 to 65,536 */
+    int timeout_ms;         /* 5000: how long the first call waits for its answer; 1 to 3,600,000 */
+    int timeout_max_ms;     /* 0: the most that doubling makes of it; eight times that */
+    int in_flight_max;      /* 64: calls that wait for an answer at a time; 1 to 65,536 */
+    int in_flight_each_max; /* 0: so many of them for one owner (work_found.owner); no limit */
     int open_max;       /* 0: pieces in memory, 16 for each that may be in flight; to 1,048,576 */
     int backoff_min_ms; /* 200: the first rest is half of it to the whole; each next is doubled */
     int backoff_max_ms; /* 30,000: up to this; 1 to 3,600,000 */
@@ -123,7 +134,7 @@ struct work_limits {
 
 /* Names of log lines, as `payment_provider_away`: for who watches the log of this service. */
 struct work_log_names {
-    const char *away;    /* nobody listens at the subject; default: work_away */
+    const char *away;    /* nobody has listened for a second, in three calls; default: work_away */
     const char *back;    /* the first answer after that; work_back */
     const char *invalid; /* an answer that does not fit its schema; work_answer_invalid */
 };

@@ -1,6 +1,6 @@
-/* Add product: from now on the product can be ordered. Its name and price do not change. A second
- * product with the same sku is a conflict, because orders in the log name that sku with the price
- * of the first product. */
+/* Add product: from now on the product can be ordered. Its name does not change; its price does by
+ * order.change-price. A second product with the same sku is a conflict, also when the first one is
+ * retired, because the log, and the pieces that are reserved and shipped, name it by that sku. */
 #include "journeys.h"
 #include "schemas/evt.order.ProductAdded.h"
 #include "schemas/order.add-product.h"
@@ -13,7 +13,8 @@ int add_product(struct journey *j, const void *request)
     struct product product;
     int r = product_find(j, add->sku, &product);
     if (r == 0)
-        return journey_refuse(j, REFUSED_CONFLICT, "sku: there is a product of this sku");
+        return journey_refuse(j, REFUSED_CONFLICT, "sku: there is a %s of this sku",
+                              product.is_retired ? "retired product" : "product");
     if (r != NOT_FOUND)
         return trace(r);
     struct product_added added = {

@@ -1,18 +1,21 @@
 /* Cancel order: the customer does not want the order any more. An order can be cancelled until it
  * is paid; its stock returns at once. A charge may be in flight: take_payment.c voids the charge,
- * whatever its outcome. */
+ * whatever its outcome. An order of another account than the one that is named is told of as an
+ * order that is not there. */
 #include "journeys.h"
 #include "schemas/evt.order.OrderCancelled.h"
 #include "schemas/order.cancel.h"
 #include "schemas/order.cancel.reply.h"
 #include "tables.h"
+#include <string.h>
 
 int cancel_order(struct journey *j, const void *request)
 {
     const struct order_cancel *cancel = request;
     struct order_head order;
     int r = order_find(j, cancel->order_id, &order);
-    if (r == NOT_FOUND)
+    if (r == NOT_FOUND ||
+        (r == 0 && cancel->account_id && strcmp(cancel->account_id, order.account_id) != 0))
         return journey_refuse(j, REFUSED_NOT_FOUND, "order_id: no such order");
     if (r != 0)
         return trace(r);

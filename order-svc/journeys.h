@@ -7,6 +7,9 @@
 #define ORDER_COMMANDS(COMMAND) \
     COMMAND("order.add-product",   order_add_product,   add_product)   \
     COMMAND("order.receive-stock", order_receive_stock, receive_stock) \
+    COMMAND("order.correct-stock", order_correct_stock, correct_stock) \
+    COMMAND("order.change-price",  order_change_price,  change_price)  \
+    COMMAND("order.retire-product", order_retire_product, retire_product) \
     COMMAND("order.place",         order_place,         place_order)   \
     COMMAND("order.cancel",        order_cancel,        cancel_order)  \
     COMMAND("order.ship",          order_ship,          ship_order)

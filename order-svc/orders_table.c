@@ -117,7 +117,14 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
             .card_id = row_text(&row, "card_id"),
             .reason = row_text(&row, "reason"),
         };
+    const int64_t shown = journey_page_limit(j, count);
     order->history = history;
+    if ((int64_t)order->history_count > shown) { /* the newest of them */
+        order->history_left_out = (int64_t)order->history_count - shown;
+        order->has_history_left_out = 1;
+        order->history += order->history_left_out;
+        order->history_count = (size_t)shown;
+    }
     return r < 0 ? trace(r) : trace(row_status(&row));
 }
 
@@ -132,7 +139,8 @@ static struct ship_to ship_to_of(struct row *row)
     };
 }
 
-int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order)
+int order_find_whole(struct journey *j, const char *order_id, const char *account_id,
+                     struct order_get_reply *ret_order)
 {
     _deinit_(query) struct query q = { 0 };
     int r =
@@ -141,8 +149,8 @@ int order_find_whole(struct journey *j, const char *order_id, struct order_get_r
                    " ship_name, street, city, postal_code, country,"
                    " (SELECT count(*) FROM order_lines WHERE order_id = ?1) AS line_count,"
                    " (SELECT count(*) FROM payment_failures WHERE order_id = ?1) AS failure_count"
-                   " FROM orders WHERE order_id = ?1",
-                   "s", order_id);
+                   " FROM orders WHERE order_id = ?1 AND (?2 IS NULL OR account_id = ?2)",
+                   "ss", order_id, account_id);
     if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };

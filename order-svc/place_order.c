@@ -2,8 +2,8 @@
  * The decision uses only what this service has in its own tables and calls no other service; the
  * payment follows later (take_payment.c). The first check that fails decides the refusal:
  *
- *     the account is known and open · a card is usable · the products exist · in one currency ·
- *     in stock · the total is within the bounds of money
+ *     the account is known and open · a card is usable · the products exist and are sold ·
+ *     in one currency · in stock · the total is within the bounds of money
  */
 #include "base/clock.h"
 #include "journeys.h"
@@ -54,6 +54,9 @@ static int basket_fill(struct journey *j, struct basket *basket, const struct or
             return journey_refuse(j, REFUSED_NOT_FOUND, "lines[%zu].sku: no such product", i);
         if (r != 0)
             return trace(r);
+        if (product.is_retired)
+            return journey_refuse(j, REFUSED_WRONG_STATE, "lines[%zu].sku: the product is retired",
+                                  i);
         basket->lines[basket->count] = (struct order_line){
             .sku = wish->sku,
             .name = product.name,

@@ -6,16 +6,11 @@
 #include "tables.h"
 #include <inttypes.h>
 
-/* of one product: in stock, reserved and shipped; as in schemas/common.json */
-#define PIECES_MAX INT64_C(1000000000000)
-
 int receive_stock(struct journey *j, const void *request)
 {
     const struct order_receive_stock *receive = request;
     struct product product;
-    int r = product_find(j, receive->sku, &product);
-    if (r == NOT_FOUND)
-        return journey_refuse(j, REFUSED_NOT_FOUND, "sku: no such product");
+    int r = product_find_for_sale(j, receive->sku, &product);
     if (r != 0)
         return trace(r);
     if (product.stock + product.reserved + product.shipped + receive->quantity > PIECES_MAX)

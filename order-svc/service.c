@@ -28,6 +28,9 @@ static const struct refusal_type refusals[] = {
 static const struct event_type events[] = {
     { &product_added_schema,   "ProductAdded",   product_added_apply,   NULL },
     { &stock_received_schema,  "StockReceived",  stock_received_apply,  NULL },
+    { &stock_corrected_schema, "StockCorrected", stock_corrected_apply, NULL },
+    { &price_changed_schema,   "PriceChanged",   price_changed_apply,   NULL },
+    { &product_retired_schema, "ProductRetired", product_retired_apply, NULL },
     { &order_placed_schema,    "OrderPlaced",    order_placed_apply,    NULL },
     { &order_paid_schema,      "OrderPaid",      order_paid_apply,      NULL },
     { &payment_failed_schema,  "PaymentFailed",  payment_failed_apply,  NULL },
@@ -84,7 +87,7 @@ const struct service order_service = {
     .description = "Ordering something: products, stock, orders and their payment",
     .schema_base = "https://journey-mesh.example/schemas/",
     .tables = order_tables,
-    .tables_version = 1,
+    .tables_version = 2,
     .scratch_tables = order_scratch_tables,
     .events = events,
     .sources = sources,

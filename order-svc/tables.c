@@ -18,7 +18,8 @@ const char order_tables[] =
     "  currency TEXT NOT NULL,"
     "  stock INTEGER NOT NULL CHECK (stock >= 0),"
     "  reserved INTEGER NOT NULL DEFAULT 0 CHECK (reserved >= 0),"
-    "  shipped INTEGER NOT NULL DEFAULT 0 CHECK (shipped >= 0)"
+    "  shipped INTEGER NOT NULL DEFAULT 0 CHECK (shipped >= 0),"
+    "  is_retired INTEGER NOT NULL DEFAULT 0"
     ") STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE IF NOT EXISTS orders ("

@@ -57,9 +57,17 @@ struct product {
     const char *name;
     struct money price;
     int64_t stock, reserved, shipped;
+    _Bool is_retired;
 };
+/* of one product: in stock, reserved and shipped; as in schemas/common.json */
+#define PIECES_MAX INT64_C(1000000000000)
+
 /* 0, NOT_FOUND or < 0 */
 int product_find(struct journey *j, const char *sku, struct product *ret_product);
+
+/* The product that a command of the shop wants to change: 0, the refusal (unknown, retired), or
+ * < 0. */
+int product_find_for_sale(struct journey *j, const char *sku, struct product *ret_product);
 
 /* A page by sku, of at most `max`, after a sku ("": from the first). 0 or < 0. */
 int products_list(struct journey *j, const char *after, int max,
@@ -67,6 +75,9 @@ int products_list(struct journey *j, const char *after, int max,
 
 int product_added_apply(struct db *db, const struct event *event);
 int stock_received_apply(struct db *db, const struct event *event);
+int stock_corrected_apply(struct db *db, const struct event *event);
+int price_changed_apply(struct db *db, const struct event *event);
+int product_retired_apply(struct db *db, const struct event *event);
 int products_reserve(struct db *db, const char *sku, int64_t quantity); /* stock -> reserved */
 int products_return(struct db *db, const char *order_id); /* reserved -> stock, all lines */
 int products_ship(struct db *db, const char *order_id);   /* reserved -> shipped, all lines */
@@ -80,8 +91,10 @@ struct order_head {
 /* 0, NOT_FOUND or < 0 */
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head);
 
-/* Everything about one order, with its history. 0, NOT_FOUND or < 0. */
-int order_find_whole(struct journey *j, const char *order_id, struct order_get_reply *ret_order);
+/* Everything about one order, with its history; with an account only an order of that account. 0,
+ * NOT_FOUND or < 0. */
+int order_find_whole(struct journey *j, const char *order_id, const char *account_id,
+                     struct order_get_reply *ret_order);
 
 /* A page of a customer's orders, of at most `max`, newest first, older than `after` (NULL: from the
  * newest). 0 or < 0. */

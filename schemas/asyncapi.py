@@ -16,7 +16,8 @@ HEADERS = {
     "request": ("Headers of a request", {
         "Idempotency-Key": dict(TEXT, description=(
             "The same key gives the same answer and no second effect, for as long as the log "
-            "lives. Another body under it is a conflict. Commands want one.")),
+            "lives; a refusal for 7 days, unless --refusals-keep-hours says otherwise. Another "
+            "body under it is a conflict. Commands want one.")),
         "ce-correlationid": dict(TEXT, description=(
             "Goes into the events that follow, and into what follows from them; the first event's "
             "id when absent.")),
@@ -194,8 +195,9 @@ class Operations:
             self.add_request("receive", row, row["kind"],
                              f"A request over core NATS; a JSON body of up to {kib} KiB.",
                              [row["reply"], contract.refusal])
-            self.operations[row["subject"]]["bindings"] = {
-                "nats": {"queue": QUEUE_GROUP, "bindingVersion": "0.1.0"}}
+            self.bind(row["subject"])
+            if "account" in row:
+                self.add_for_account(row)
         for row in sorted(contract.calls, key=lambda row: row["subject"]):
             self.add_request("send", row, "call", "Asked over core NATS of whoever answers it.",
                              [row["reply"]])
@@ -219,6 +221,25 @@ class Operations:
                                              schema.get("title", subject),
                                              schema.get("description", ""), tag)
         self.operations[subject]["reply"] = reply_to(subject + ".reply", replies)
+
+    def bind(self, name):
+        self.operations[name]["bindings"] = {
+            "nats": {"queue": QUEUE_GROUP, "bindingVersion": "0.1.0"}}
+
+    def add_for_account(self, row):
+        """The same request on the subject of an account, with the same replies."""
+        subject, account = row["subject"], row["account"]
+        name, plain = subject + ".account", self.operations[subject]
+        self.channels[name] = channel(row["account_subject"], [row["request"]], (
+            f"{subject} for whoever may act for that account only: the body may leave {account} "
+            "out, and what is another account's is not_found. Idempotency keys are that account's "
+            "own."))
+        self.channels[name]["parameters"] = {account: {
+            "description": "Whom the request is for; permissions by subject say who may ask."}}
+        self.operations[name] = operation("receive", name, [row["request"]], plain["title"],
+                                          plain["summary"], row["kind"])
+        self.operations[name]["reply"] = copy.deepcopy(plain["reply"])
+        self.bind(name)
 
     def add_event(self, action, before, row, log, leader, tag, summary):
         subject, schema = row["subject"], self.schema(row["schema"])

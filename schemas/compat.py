@@ -5,7 +5,7 @@ import re
 from contract import Refused
 
 ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "examples",
-               "deprecated"}
+               "deprecated", "x-account"}
 # Tightened when they grow or appear; tightened when they shrink or appear.
 LOWER = {"minLength", "minItems", "minProperties", "minimum"}
 UPPER = {"maxLength", "maxItems", "maxProperties", "maximum"}
@@ -103,13 +103,16 @@ class Comparison:
                 self.note(key, f"it is {after}, was {before}", TIGHTER)
 
     def requests(self, old, new):
-        kinds = {row["subject"]: row["kind"] for row in new.requests}
+        after = {row["subject"]: row for row in new.requests}
         for row in old.requests:
-            kind = kinds.get(row["subject"])
-            if kind is None:
+            have = after.get(row["subject"])
+            if have is None:
                 self.note(row["subject"], "it is not answered any more", REMOVED)
-            elif kind != row["kind"]:
-                self.note(row["subject"], f"it is a {kind}, was a {row['kind']}", "retyped")
+            elif have["kind"] != row["kind"]:
+                self.note(row["subject"], f"it is a {have['kind']}, was a {row['kind']}", "retyped")
+            elif row.get("account") not in (None, have.get("account")):
+                self.note(row["subject"],
+                          f"it is not answered on {row['account_subject']} any more", REMOVED)
 
     def refusals(self, old, new):
         """The list is open: who does not know a code goes by its status."""

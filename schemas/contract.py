@@ -49,7 +49,7 @@ class Contract:
         for row in self.requests:
             wanted = row["subject"]
             if row["kind"] == "runtime":
-                wanted = "runtime." + wanted.removeprefix(self.prefix + ".")
+                wanted = "runtime." + wanted.removeprefix(self.prefix + ".").split(".")[0]
             self.expect(row["subject"], row["request"], wanted)
             self.expect(row["subject"], row["reply"], wanted + ".reply")
         for row in self.events + self.read_events():

@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True         # it may be installed where nothing else 
 import pattern
 
 ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "examples",
-               "deprecated"}
+               "deprecated", "x-account"}
 TYPES = {"null": 1, "boolean": 2, "integer": 4, "number": 8, "string": 16, "array": 32,
          "object": 64}
 KEYWORDS = {"type", "properties", "required", "additionalProperties", "items", "enum", "pattern",
@@ -184,9 +184,25 @@ class Compiler:
     def check(self, node, place):
         if not isinstance(node, dict):
             refuse(place, "a boolean schema is not implemented")
+        if "x-account" in node and node is not self.schema:
+            refuse(f"{place}/x-account", "only a whole message concerns an account")
         for keyword in node:
             if keyword not in KEYWORDS and keyword not in ANNOTATIONS:
                 refuse(f"{place}/{keyword}", "the keyword is not implemented")
+
+    def account(self, place):
+        """The name of the field that says which account the message concerns; None: there is
+        none."""
+        name = self.schema.get("x-account")
+        if name is None:
+            return None
+        field = self.schema.get("properties", {}).get(name)
+        if isinstance(field, dict) and "$ref" in field:
+            owner, piece = self.target(field, place)
+            field = owner.piece_node(piece, place)
+        if not isinstance(field, dict) or field.get("type") != "string":
+            refuse(f"{place}/x-account", f"{name!r} is not a property that is a string")
+        return name
 
     def types(self, node, place):
         names = node.get("type", [])
@@ -334,6 +350,9 @@ class Compiler:
         if public:
             parts.insert(0, f".name = {c_string(public)}")
             parts.append(f".text =\n        {c_text(self.text())}")
+            account = self.account(place)
+            if account:
+                parts.append(f".account = {c_string(account)}")
         storage = "" if is_public else "static "
         self.tables.append(f"{storage}const struct schema {name}_schema = {{\n    "
                            + ",\n    ".join(parts) + ",\n};\n")

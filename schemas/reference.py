@@ -102,6 +102,8 @@ def requests_of(contract, document):
             request, reply = schemas[row["request"]], schemas[row["reply"]]
             lines += [f"### {row['subject']}", "",
                       f"**{request.get('title', row['request'])}.** {said(request)}", ""]
+            if "account" in row:
+                lines += [f"Also for one account, as `{row['account_subject']}`.", ""]
             lines += fields(request, schemas)
             lines += [f"The reply, **{reply.get('title', row['reply'])}**:", ""]
             lines += fields(reply, schemas)
@@ -168,6 +170,23 @@ def common_of(contract, document):
     return lines
 
 
+def accounts_of(contract):
+    """What holds for all subjects that name an account."""
+    if not any("account" in row for row in contract.requests):
+        return []
+    return ["## Requests of one account", "",
+            "A request that concerns one account is also answered on the subject that ends with "
+            "the account. NATS' permissions are by subject: who may publish `*.*.<account>` acts "
+            "for that account and for no other. There", "",
+            "- the body may leave the account out;",
+            "- a body that names another account, and what belongs to another account, is "
+            "`not_found`, as if it were not there;",
+            "- an `Idempotency-Key` is that account's own: the same key of another account, or on "
+            "the plain subject, is another key. It may be shorter by the length of the account.",
+            "",
+            "All other requests have no such subject: they are the shop's, or an operator's.", ""]
+
+
 def contents_of(contract):
     lines = []
     for kind, title in KINDS.items():
@@ -188,6 +207,6 @@ def reference(contract, document, folder):
     lines = [f"# {contract.name}", "",
              "<!-- Made by journey-asyncapi from what the service prints with --print-contract. "
              "Do not edit. -->", "", contract.description + ".", ""]
-    lines += contents_of(contract) + requests_of(contract, document)
+    lines += contents_of(contract) + accounts_of(contract) + requests_of(contract, document)
     lines += events_of(contract, document, folder) + common_of(contract, document)
     return "\n".join(lines).rstrip() + "\n"

@@ -2,11 +2,12 @@
 #include "base/log.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log_limit.h"
+#include "base/log_queue.h"
 #include "base/result.h"
+#include "base/utf8.h"
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LINE_MAX_BYTES 4096 /* PIPE_BUF: up to here a pipe takes a line as a whole */
 #define VALUE_MAX_BYTES 600 /* a failure's text has at most 514 */
@@ -15,6 +16,7 @@
 static const char *log_service = "journey";
 static enum log_level log_threshold = LOG_INFO;
 static enum log_format log_shape = LOG_LOGFMT;
+static _Bool log_is_limited; /* since log_start: what tools print is asked for */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -47,28 +49,11 @@ int log_format_parse(const char *text, enum log_format *ret_format)
     return 0;
 }
 
-/* Bytes of the UTF-8 character that starts here. 0: these bytes are no character, or one with which
- * a line could be forged: C1 controls, which a terminal obeys, line separators, and marks that turn
- * the direction of the text. */
-static size_t shown_bytes(const unsigned char *text)
+/* Bytes of the printable character that starts here; controls are escaped by buf_put_json. 0: what
+ * a line could be forged with. */
+static size_t shown_bytes(const char *text)
 {
-    static const uint32_t shortest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
-    uint32_t point = *text & (0xffu >> (length + 1));
-    if (*text < 0x80)
-        return 1; /* controls among them are escaped by buf_put_json */
-    if (*text < 0xc0 || *text > 0xf4)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (text[i] & 0x3f);
-    }
-    if (point < shortest[length] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-        return 0;
-    _Bool forges = point < 0xa0 || (point >= 0x2028 && point <= 0x202e) ||
-                   (point >= 0x2066 && point <= 0x2069);
-    return forges ? 0 : length;
+    return (unsigned char)*text < 0x80 ? 1 : utf8_printable_length(text);
 }
 
 /* At most VALUE_MAX_BYTES of the text. U+FFFD stands for what is not shown, an ellipsis for what is
@@ -78,7 +63,7 @@ static void put_quoted(struct buf *line, const char *text)
     char clean[VALUE_MAX_BYTES + 3];
     size_t length = 0;
     while (*text) {
-        size_t bytes = shown_bytes((const unsigned char *)text), wanted = bytes ? bytes : 3;
+        size_t bytes = shown_bytes(text), wanted = bytes ? bytes : 3;
         if (length + wanted > VALUE_MAX_BYTES) {
             /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): its length is counted */
             memcpy(clean + length, "…", 3);
@@ -134,11 +119,14 @@ static void put_field(struct buf *line, const struct log_field *field)
     }
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields)
+_Bool log_is_written(enum log_level level)
 {
-    assert(event && fields);
-    if (level < log_threshold)
-        return;
+    return level >= log_threshold;
+}
+
+static void write_line(enum log_level level, const char *event, const struct log_field *fields,
+                       _Bool is_urgent)
+{
     _deinit_(buf) struct buf line = { 0 };
     char now[RFC3339_SIZE];
     rfc3339_format(clock_wall_ms(), now);
@@ -157,6 +145,69 @@ void log_write(enum log_level level, const char *event, const struct log_field *
         }
     }
     buf_put_text(&line, log_shape == LOG_JSON ? "}\n" : "\n");
-    while (!line.failed && write(STDERR_FILENO, line.data, line.length) < 0 && errno == EINTR)
-        ; /* any other failure: there is nowhere to report it */
+    if (!line.failed)
+        log_queue_put(line.data, line.length, is_urgent);
+}
+
+/* The kinds of which lines were left out, when their second is over. */
+static void tell_suppressed(int64_t now_ms)
+{
+    char event[LOG_LIMIT_NAME_SIZE];
+    int64_t lines;
+    while ((lines = log_limit_take_suppressed(now_ms, event)) > 0) {
+        const struct log_field fields[] = { LOG_TEXT("kind", event),
+                                            LOG_INT("lines", lines),
+                                            { 0 } };
+        write_line(LOG_WARN, "log_lines_suppressed", fields, 1);
+    }
+}
+
+/* On the queue's thread. */
+static void tick(int64_t dropped)
+{
+    const struct log_field fields[] = { LOG_INT("lines", dropped), { 0 } };
+    if (dropped > 0)
+        write_line(LOG_WARN, "log_lines_dropped", fields, 1);
+    tell_suppressed(clock_monotonic_ms());
+}
+
+/* Debug lines are asked for one by one. The first of a kind in a second is urgent: a change of
+ * state is always that. */
+void log_write(enum log_level level, const char *event, const struct log_field *fields)
+{
+    assert(event && fields);
+    if (level < log_threshold)
+        return;
+    int64_t now_ms = clock_monotonic_ms();
+    int number = 0;
+    _Bool takes = !log_is_limited || level == LOG_DEBUG || log_limit_takes(event, now_ms, &number);
+    if (takes)
+        write_line(level, event, fields, level == LOG_ERROR || number == 1);
+}
+
+int log_start(void)
+{
+    log_is_limited = 1;
+    return trace(log_queue_start(tick));
+}
+
+void log_flush(int timeout_ms)
+{
+    log_queue_flush(timeout_ms);
+}
+
+void log_stop(int timeout_ms)
+{
+    tell_suppressed(INT64_MAX);
+    log_queue_stop(timeout_ms);
+}
+
+int64_t log_lines_dropped(void)
+{
+    return log_queue_dropped();
+}
+
+int64_t log_lines_suppressed(void)
+{
+    return log_limit_suppressed();
 }

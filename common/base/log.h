@@ -4,6 +4,11 @@
  * pipe takes as a whole. A longer value ends in an ellipsis; fields for which there is no room are
  * left out, and cut=yes stands in their place.
  *
+ * From log_start to log_stop, lines go through a bounded queue to a thread of its own, so that a
+ * reader of the log that stands still delays nobody; log_lines_dropped says how many lines found no
+ * place (log_queue.h). Of one event at most 10 lines are written in a second then, but for debug
+ * lines; log_lines_suppressed says how many were left out (log_limit.h).
+ *
  *     log_info("relay_resumed", LOG_TEXT("stream", name), LOG_INT("position", position));
  *     time=2026-11-23T05:40:00.123Z level=info service=order-svc event=relay_resumed stream=ORDER
  *     position=7
@@ -34,6 +39,14 @@ void log_setup(const char *service, enum log_level level, enum log_format format
 int log_level_parse(const char *text, enum log_level *ret_level);    /* 0, or -ERR_CONFIG */
 int log_format_parse(const char *text, enum log_format *ret_format); /* 0, or -ERR_CONFIG */
 
+int log_start(void);            /* 0, or -ERR_MEMORY: lines are written at once, as before */
+void log_flush(int timeout_ms); /* waits until all lines are written, at most so long */
+void log_stop(int timeout_ms);  /* likewise, and ends the thread */
+
+int64_t log_lines_dropped(void);    /* since the start, for want of room or by a failed write */
+int64_t log_lines_suppressed(void); /* since the start, because there were too many of a kind */
+
+_Bool log_is_written(enum log_level level); /* for what would be worked out for a line alone */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 #define log_list(level, event, ...) \
     log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ })

@@ -154,8 +154,8 @@ const char *bus_message_reply(const struct bus_message *message); /* NULL: none 
 const char *bus_message_data(const struct bus_message *message);  /* never NULL; a NUL follows */
 size_t bus_message_length(const struct bus_message *message);
 
-/* The whole message, borrowed until the message is freed. 0, -ERR_INVALID (malformed or too many
- * headers: the view has subject and data and no headers), -ERR_MEMORY. */
+/* The whole message, borrowed until the message is freed. 0, -ERR_INVALID (what stands in the place
+ * of its headers is none: the view has subject and data and no headers), -ERR_MEMORY. */
 int bus_message_view(struct bus_message *message, struct bus_view *ret_view);
 
 /* The first value of a header, in any case of letters; NULL: none. Borrowed as the view is. */

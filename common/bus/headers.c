@@ -2,12 +2,13 @@
 #include "bus/headers.h"
 #include "base/result.h"
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 const char *bus_header_find(const struct bus_view *view, const char *key)
 {
-    assert(key && view->header_count <= BUS_HEADERS_MAX);
+    assert(key && view->header_count >= 0);
     for (int i = 0; i < view->header_count; i++)
         if (strcasecmp(view->headers[i].key, key) == 0)
             return view->headers[i].value;
@@ -16,7 +17,7 @@ const char *bus_header_find(const struct bus_view *view, const char *key)
 
 int bus_header_count(const struct bus_view *view, const char *key)
 {
-    assert(key && view->header_count <= BUS_HEADERS_MAX);
+    assert(key && view->header_count >= 0);
     int count = 0;
     for (int i = 0; i < view->header_count; i++)
         count += strcasecmp(view->headers[i].key, key) == 0;
@@ -79,66 +80,90 @@ static _Bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* One line without its CRLF. */
-static int parse_line(const char *line, size_t length, struct arena *arena,
-                      struct bus_header *ret_header)
+#define VERSION "NATS/1.0"
+#define VERSION_LENGTH (sizeof(VERSION) - 1)
+
+/* One line without its CRLF, whose place takes the NUL behind the value. False: it is no header. */
+static _Bool cut_line(char *line, size_t length, struct bus_header *ret_header)
 {
-    assert(ret_header);
-    const char *colon = memchr(line, ':', length);
+    char *colon = memchr(line, ':', length), *end = line + length;
     if (!colon || colon == line || memchr(line, '\0', length))
-        return fail(ERR_INVALID, "a header line without a key, or with a NUL in it");
-    const char *value = colon + 1, *end = line + length;
+        return 0;
+    char *value = colon + 1;
     while (value < end && is_blank(*value))
         value++;
     while (end > value && is_blank(end[-1]))
         end--;
-    struct bus_header header = {
-        .key = arena_copy(arena, line, (size_t)(colon - line)),
-        .value = arena_copy(arena, value, (size_t)(end - value)),
-    };
-    if (!header.key || !header.value)
-        return fail(ERR_MEMORY, "no memory for a header");
-    *ret_header = header;
-    return 0;
+    *colon = *end = '\0';
+    *ret_header = (struct bus_header){ .key = line, .value = value };
+    return 1;
 }
 
-static const char *line_end(const char *from, const char *end)
+static char *line_end(char *from, const char *end)
 {
-    for (; end - from >= 2; from++)
-        if (from[0] == '\r' && from[1] == '\n')
-            return from;
+    while ((from = memchr(from, '\r', (size_t)(end - from))) && from + 1 < end)
+        if (*++from == '\n')
+            return from - 1;
     return NULL;
+}
+
+int bus_headers_room(const char *block, size_t length)
+{
+    int count = 0;
+    const char *end = block + length;
+    for (const char *at = block; at < end && (at = memchr(at, '\n', (size_t)(end - at))); at++)
+        count++;
+    return count;
+}
+
+int bus_headers_cut(char *block, size_t length, struct bus_header *headers, int *ret_count)
+{
+    assert(block || length == 0);
+    const char *end = block + length;
+    int count = 0;
+    if (length < VERSION_LENGTH || memcmp(block, VERSION, VERSION_LENGTH) != 0)
+        return fail(ERR_INVALID, "a header block that does not begin with its version");
+    char *line_at = line_end(block, end); /* at the CRLF before the next line */
+    if (line_at)
+        *line_at = '\0';
+    while (line_at) {
+        char *line = line_at + 2, *next = line_end(line, end);
+        assert(line <= end);
+        if (next == line) {
+            *ret_count = count;
+            return 0;
+        }
+        if (next)
+            count += cut_line(line, (size_t)(next - line), &headers[count]);
+        line_at = next;
+    }
+    return fail(ERR_INVALID, "a header block without its end");
+}
+
+int bus_block_status(const char *block, const char **ret_text)
+{
+    const char *code = block + VERSION_LENGTH;
+    *ret_text = "";
+    if (*code != ' ')
+        return 0;
+    const char *text = strchr(code + 1, ' ');
+    if (text)
+        *ret_text = text + 1;
+    return (int)strtol(code + 1, NULL, 10);
 }
 
 int bus_headers_parse(const char *block, size_t length, struct arena *arena,
                       struct bus_header **ret_headers, int *ret_count)
 {
-    assert(block || length == 0);
-    static const char version[] = "NATS/1.0";
-    const char *end = block + length;
-    if (length < sizeof(version) - 1 || memcmp(block, version, sizeof(version) - 1) != 0)
-        return fail(ERR_INVALID, "a header block that does not begin with its version");
-    struct bus_header *headers = arena_alloc(arena, BUS_HEADERS_MAX * sizeof(*headers));
-    if (!headers)
+    char *copy = arena_copy(arena, block, length);
+    struct bus_header *headers =
+        arena_alloc(arena, (size_t)bus_headers_room(block, length) * sizeof(*headers));
+    if (!copy || !headers)
         return fail(ERR_MEMORY, "no memory for headers");
-    int count = 0;
-    const char *line_at = line_end(block, end);
-    while (line_at) { /* at the CRLF before the next line */
-        const char *line = line_at + 2, *next = line_end(line, end);
-        assert(line <= end && count <= BUS_HEADERS_MAX);
-        if (!next)
-            return fail(ERR_INVALID, "a header block without its end");
-        if (next == line) {
-            *ret_headers = headers;
-            *ret_count = count;
-            return 0;
-        }
-        if (count == BUS_HEADERS_MAX)
-            return fail(ERR_INVALID, "more than %d headers", BUS_HEADERS_MAX);
-        int r = parse_line(line, (size_t)(next - line), arena, &headers[count++]);
-        if (r < 0)
-            return trace(r);
-        line_at = next;
-    }
-    return fail(ERR_INVALID, "a header block without its end");
+    int count = 0, r = bus_headers_cut(copy, length, headers, &count);
+    if (r < 0)
+        return trace(r);
+    *ret_headers = headers;
+    *ret_count = count;
+    return 0;
 }

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include "base/arena.h"
 
-#define BUS_HEADERS_MAX 64    /* of one message; a message with more is refused */
 #define BUS_SUBJECT_MAX 255   /* bytes of a subject */
 #define BUS_HEADER_KEY_MAX 64 /* bytes of a key that we write */
 
@@ -41,8 +40,24 @@ _Bool bus_subject_is_inbox(const char *subject);
 /* True for a key of [A-Za-z0-9_-], 1 to BUS_HEADER_KEY_MAX bytes. */
 _Bool bus_header_key_is_safe(const char *key);
 
-/* Reads a header block as it stands on the wire and in a stream's store:
- * "NATS/1.0\r\nkey: value\r\n…". 0 with the headers in the arena, -ERR_INVALID (malformed, or more
- * than BUS_HEADERS_MAX), -ERR_MEMORY. */
+/* ---- A header block ------------------------------------------------------------------------- */
+
+/* "NATS/1.0\r\n", "key: value\r\n" and so on, "\r\n". These functions read what anybody may have
+ * sent, so a line that is no header of ours to read does no harm: a line without a key, or with a
+ * NUL in it, is left out, a value may be empty, and the number of headers is bounded by the size of
+ * the message alone. */
+
+/* Room for so many headers is enough. */
+int bus_headers_room(const char *block, size_t length);
+
+/* Cuts a block into its headers where it stands: their text is the block's. The first line is cut
+ * too. 0, or -ERR_INVALID: it does not begin with its version, or has no end. */
+int bus_headers_cut(char *block, size_t length, struct bus_header *headers, int *ret_count);
+
+/* The status in the first line of a block that was cut: 503 of "NATS/1.0 503 No Responders", and
+ * the text behind it, or "". 0: it has none. */
+int bus_block_status(const char *block, const char **ret_text);
+
+/* The headers of a block, all in the arena. 0, -ERR_INVALID as above, -ERR_MEMORY. */
 int bus_headers_parse(const char *block, size_t length, struct arena *arena,
                       struct bus_header **ret_headers, int *ret_count);

@@ -25,6 +25,7 @@ struct path { /* from the value up to the root */
 struct decoding {
     struct arena *arena; /* NULL: validate only */
     struct invalid *invalid;
+    _Bool is_tolerant; /* an optional field that does not fit is left out */
 };
 
 /* ---- Saying what is wrong ------------------------------------------------------------------- */
@@ -99,6 +100,8 @@ static int decode_string(struct decoding *d, const struct schema *schema, json_t
 {
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
+    if (strlen(text) < length)
+        return refuse_value(d, path, "has a NUL character");
     int64_t points = schema->length_min >= 0 || schema->length_max >= 0
                          ? (int64_t)utf8_count(text, length)
                          : 0;
@@ -181,6 +184,22 @@ static int decode_field(struct decoding *d, const struct schema_field *field, js
     return decode_value(d, field->schema, value, &inner, place);
 }
 
+/* As if it were not there. */
+static void leave_out(const struct schema_field *field, char *out)
+{
+    static const size_t sizes[] = {
+        [SHAPE_TEXT] = sizeof(char *),   [SHAPE_INTEGER] = sizeof(int64_t),
+        [SHAPE_BOOLEAN] = sizeof(_Bool), [SHAPE_STRUCT] = sizeof(void *),
+        [SHAPE_LIST] = sizeof(void *),
+    };
+    if (!out)
+        return;
+    memset(out + field->offset, 0, sizes[field->schema->shape]);
+    if (field->extra_offset)
+        memset(out + field->extra_offset, 0,
+               field->schema->shape == SHAPE_LIST ? sizeof(size_t) : sizeof(_Bool));
+}
+
 static int refuse_unknown(struct decoding *d, const struct schema *schema, json_t *value,
                           const struct path *path)
 {
@@ -211,6 +230,10 @@ static int decode_object(struct decoding *d, const struct schema *schema, json_t
             continue;
         known++;
         int r = decode_field(d, &schema->fields[i], member, path, out);
+        if (r > 0 && d->is_tolerant && !schema->fields[i].required) {
+            leave_out(&schema->fields[i], out);
+            r = 0;
+        }
         if (r != 0)
             return r;
     }
@@ -289,8 +312,8 @@ static void use_parser_memory(void)
 }
 
 /* *ret_root lives as long as the parser's arena; NULL: the data is not JSON. */
-static int parse(struct parser *parser, const char *data, size_t length, json_t **ret_root,
-                 json_error_t *ret_error)
+static int parse(struct parser *parser, const char *data, size_t length, size_t flags,
+                 json_t **ret_root, json_error_t *ret_error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, use_parser_memory);
@@ -300,7 +323,8 @@ static int parse(struct parser *parser, const char *data, size_t length, json_t 
         parsing = NULL;
         return fail(ERR_MEMORY, "no memory to read JSON");
     }
-    *ret_root = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, ret_error);
+    *ret_root = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags,
+                           ret_error);
     parsing = NULL;
     return 0;
 }
@@ -331,10 +355,10 @@ static int refuse_malformed(struct invalid *ret_invalid, const json_error_t *err
                         error->column);
 }
 
-static int decode_root(const struct schema *schema, json_t *root, struct arena *arena,
-                       void **ret_value, struct invalid *ret_invalid)
+static int decode_root(const struct schema *schema, json_t *root, _Bool is_tolerant,
+                       struct arena *arena, void **ret_value, struct invalid *ret_invalid)
 {
-    struct decoding d = { .arena = arena, .invalid = ret_invalid };
+    struct decoding d = { .arena = arena, .invalid = ret_invalid, .is_tolerant = is_tolerant };
     struct path path = { 0 };
     void *value = arena && schema->size ? arena_alloc(arena, schema->size) : NULL;
     int r = arena && schema->size && !value ? fail(ERR_MEMORY, "no memory for a request")
@@ -344,19 +368,40 @@ static int decode_root(const struct schema *schema, json_t *root, struct arena *
     return trace(r);
 }
 
-int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
-                       struct arena *arena, void **ret_value, struct invalid *ret_invalid)
+static int decode_tree(const struct schema *schema, const char *data, size_t length,
+                       _Bool is_tolerant, struct arena *arena, void **ret_value,
+                       struct invalid *ret_invalid)
 {
+    /* A NUL is found with the field that has it; an integer that is too long becomes a real one. */
+    const size_t flags = is_tolerant ? JSON_ALLOW_NUL : 0;
     json_error_t error;
     json_t *root = NULL;
     struct parser parser;
     arena_init(&parser.arena);
-    int r = parse(&parser, data, length, &root, &error);
+    int r = parse(&parser, data, length, flags, &root, &error);
+    if (r == 0 && !root && is_tolerant && json_error_code(&error) == json_error_numeric_overflow)
+        r = parse(&parser, data, length, flags | JSON_DECODE_INT_AS_REAL, &root, &error);
     if (r == 0)
-        r = root ? decode_root(schema, root, arena, ret_value, ret_invalid)
+        r = root ? decode_root(schema, root, is_tolerant, arena, ret_value, ret_invalid)
                  : refuse_malformed(ret_invalid, &error);
     arena_deinit(&parser.arena);
     return trace(r);
+}
+
+int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
+                       struct arena *arena, void **ret_value, struct invalid *ret_invalid)
+{
+    return trace(decode_tree(schema, data, length, 0, arena, ret_value, ret_invalid));
+}
+
+int schema_decode_answer(const struct schema *schema, const char *data, size_t length,
+                         struct arena *arena, void **ret_value, struct invalid *ret_invalid)
+{
+    assert(schema && arena && ret_invalid && (data || length == 0));
+    int r = scan_read(schema, data, length, arena, ret_value);
+    if (r != NOT_PLAIN)
+        return trace(r);
+    return trace(decode_tree(schema, data, length, 1, arena, ret_value, ret_invalid));
 }
 
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,

@@ -63,6 +63,9 @@ struct schema {
     /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner
      * ones. */
     const char *text;
+    /* x-account: the field, a text, that names whom the message concerns; NULL: none, or an inner
+     * one. */
+    const char *account;
 };
 
 struct invalid {
@@ -75,6 +78,11 @@ struct invalid {
  * message is validated only. */
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
                   void **ret_value, struct invalid *ret_invalid);
+
+/* The same for the answer of somebody who is no service of ours, and whose final word must not get
+ * lost over a trifle: an optional field that does not fit its schema is left out. */
+int schema_decode_answer(const struct schema *schema, const char *data, size_t length,
+                         struct arena *arena, void **ret_value, struct invalid *ret_invalid);
 
 /* The same, always by jansson: what schema_decode does with a message that is not plain
  * (scan.h). */

@@ -96,6 +96,7 @@ static int open_writer(struct instance *instance)
         .status = &instance->status,
         .inbox = &instance->inbox,
         .batch_max = (int)instance->options.config->batch_max,
+        .refusals_keep_ms = instance->options.config->refusals_keep_hours * 3600000,
         .seed = instance->options.seed,
         .listener = { .context = instance,
                       .settle = on_batch,

@@ -10,6 +10,8 @@
 #include "runtime/repair/contract.h"
 #include "runtime/repair/tools.h"
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 #define STOP_FLUSH_MS 2000
+#define LOG_FLUSH_MS 1000 /* for a reader of the log that stands still */
 #define LOCK_WAIT_MS 1000 /* for the one before us, that is just ending */
 /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 #define ALLOCATOR_ARENAS 4
@@ -39,6 +42,16 @@ static struct {
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
 
+/* At once, but for the lines that say why. */
+static void die(void *context, int exit_code)
+{
+    (void)context;
+    data_folder_count_death(process.data_dir, process.name,
+                            clock_monotonic_ms() - process.started_ms);
+    log_flush(LOG_FLUSH_MS);
+    _exit(exit_code);
+}
+
 /* Any thread; the first reason counts. */
 static void end_process(void *context, int exit_code)
 {
@@ -48,15 +61,7 @@ static void end_process(void *context, int exit_code)
     (void)context;
     if (atomic_compare_exchange_strong(&process.exit_code, &running, exit_code) &&
         write(process.wake_fd, &one, sizeof(one)) < 0)
-        _exit(exit_code);
-}
-
-static void die(void *context, int exit_code)
-{
-    (void)context;
-    data_folder_count_death(process.data_dir, process.name,
-                            clock_monotonic_ms() - process.started_ms);
-    _exit(exit_code);
+        die(NULL, exit_code);
 }
 
 /* ---- Statistics ----------------------------------------------------------------------------- */
@@ -238,6 +243,7 @@ static int run(const struct service *service, const struct config *config,
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP); /* its terminal went away */
     /* inherited by all threads: main alone takes them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -247,6 +253,8 @@ static int run(const struct service *service, const struct config *config,
     /* NOLINTEND(concurrency-mt-unsafe) */
     process.wake_fd = eventfd(0, EFD_CLOEXEC);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    if (log_start() < 0)
+        log_warn("log_has_no_thread", LOG_TEXT("reason", failure_text()));
     log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
@@ -260,6 +268,7 @@ static int run(const struct service *service, const struct config *config,
     notify_send("STOPPING=1");
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     stop(instance);
     log_info("stopped", LOG_INT("exit_code", exit_code));
@@ -269,6 +278,7 @@ static int run(const struct service *service, const struct config *config,
         close(process.lock_fd); /* last: nobody begins before we have ended */
         slow_down(exit_code);
     }
+    log_stop(LOG_FLUSH_MS);
     return exit_code;
 }
 
@@ -284,11 +294,22 @@ static int read_config(struct config *config, const struct service *service, int
     return config_read(config, service, &program, argc, argv);
 }
 
+/* Who starts a process with these closed has the next file that is opened take their place, and the
+ * log written into it: into the lock file, or into the database. */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd)
+            _exit(EXIT_INTERNAL); /* nowhere to say why */
+}
+
 int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
     umask(077); /* files with personal data */
+    hold_standard_descriptors();
     if (service_check(service) < 0) {
         fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;

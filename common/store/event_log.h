@@ -17,6 +17,8 @@
 
 /* Beginning of the cause of an event that a request with an idempotency key made. */
 #define CAUSE_REQUEST "request/"
+/* Likewise where the key is an account's own: "request.<account>/<key>". */
+#define CAUSE_ACCOUNT "request."
 
 struct event {        /* borrowed text; NULL where absent */
     const char *log;  /* "ORDER" */
@@ -28,7 +30,8 @@ struct event {        /* borrowed text; NULL where absent */
     int64_t time_ms;         /* wall clock of the decision */
     const char *correlation; /* one id for all that follows from a first request */
     const char *causation;   /* id of the request or event that made this one */
-    const char *cause;       /* "request/<key>", "<LOG>/<position>" or NULL */
+    /* "request/<key>", "request.<account>/<key>", "<LOG>/<position>" or NULL */
+    const char *cause;
     /* hex SHA-256 of subject and body of the request; NULL without a key */
     const char *cause_digest;
     const char *traceparent; /* W3C */

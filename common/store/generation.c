@@ -66,6 +66,10 @@ int generation_check(struct db *db)
         return r == -ERR_CORRUPT || r == -ERR_CONFIG ? GENERATION_UNKNOWN : trace(r);
     if (generation_of(own) == generation_of(number) || own == after)
         return 0;
+    if (own == 0) { /* of a program without numbers; or its page was torn by a power cut */
+        fail(ERR_CORRUPT, "%s by itself has no number", db_path(db));
+        return GENERATION_UNKNOWN;
+    }
     return fail(ERR_CONFIG,
                 "%s and the -wal beside it are not of one database: a copy was put in the place of "
                 "one that has not ended in peace, and together they would be a mixture of two; "

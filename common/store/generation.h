@@ -12,7 +12,7 @@
  * moved a part of the WAL into it, or it is a copy that was made while the WAL was written, which
  * the WAL makes whole), or is wal_after. A copy that was made earlier or later is neither.
  *
- * Files of programs without numbers have none, and are taken as they are. */
+ * Files of programs without numbers have none: beside a WAL with a number it cannot be told. */
 #pragma once
 #include "store/db.h"
 

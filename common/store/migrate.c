@@ -30,7 +30,7 @@ static int step_0(struct db *db)
     return 0;
 }
 
-static int (*const steps[])(struct db *) = { step_0 };
+static int (*const steps[])(struct db *) = { step_0, refusals_create_index };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
 int64_t store_version(void)

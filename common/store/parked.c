@@ -3,6 +3,7 @@
 #include "base/result.h"
 #include "store/row.h"
 #include <assert.h>
+#include <string.h>
 
 int parked_create_table(struct db *db)
 {
@@ -62,12 +63,50 @@ int parked_set_error(struct db *db, const char *log, int64_t position, const cha
                          log, position, error));
 }
 
+/* The next log with parked events behind this one. 0, with its text in the arena; NOT_FOUND. */
+static int find_next_log(struct db *db, const char *log, struct arena *arena, const char **ret_log)
+{
+    _deinit_(query) struct query query = { 0 };
+    int r = query_find(&query, db, "SELECT log FROM parked WHERE log > ?1 ORDER BY log LIMIT 1",
+                       "s", log);
+    if (r != 0)
+        return trace(r);
+    struct row row = { .query = &query, .arena = arena };
+    const char *found = row_text(&row, "log");
+    r = row_status(&row);
+    if (r == 0)
+        *ret_log = found;
+    return trace(r);
+}
+
+static int count_in_log(struct db *db, const char *log, const char *entity, int64_t *ret_count)
+{
+    if (entity)
+        return trace(db_find_number(db, ret_count,
+                                    "SELECT count(*) FROM parked WHERE log = ?1 AND entity = ?2",
+                                    "ss", log, entity));
+    return trace(
+        db_find_number(db, ret_count, "SELECT count(*) FROM parked WHERE log = ?1", "s", log));
+}
+
 int parked_count_of(struct db *db, const struct parked_filter *filter, int64_t *ret_count)
 {
-    return trace(db_find_number(db, ret_count,
-                                "SELECT count(*) FROM parked WHERE log = coalesce(?1, log)"
-                                " AND entity = coalesce(?2, entity)",
-                                "ss", filter->log, filter->entity));
+    _deinit_(arena) struct arena arena = { 0 };
+    const char *log = "";
+    int64_t count = 0, all = 0;
+    if (filter->log)
+        return trace(count_in_log(db, filter->log, filter->entity, ret_count));
+    int r;
+    while ((r = find_next_log(db, log, &arena, &log)) == 0) {
+        r = count_in_log(db, log, filter->entity, &count);
+        if (r < 0)
+            return trace(r);
+        all += count;
+    }
+    if (r < 0)
+        return trace(r);
+    *ret_count = all;
+    return 0;
 }
 
 int parked_list(struct db *db, const char *after_log, int64_t after_position, struct arena *arena,
@@ -98,28 +137,42 @@ int parked_list(struct db *db, const char *after_log, int64_t after_position, st
     return 0;
 }
 
+/* In one log. 0, NOT_FOUND, or < 0. */
+static int find_next_in(struct db *db, const char *log, const char *entity, int64_t after_position,
+                        int64_t *ret_position)
+{
+    if (!entity)
+        return trace(db_find_number(
+            db, ret_position,
+            "SELECT position FROM parked AS p WHERE log = ?1 AND position > ?2"
+            " AND NOT EXISTS (SELECT 1 FROM parked AS q WHERE q.log = p.log"
+            " AND q.entity = p.entity AND q.position < p.position) ORDER BY position LIMIT 1",
+            "si", log, after_position));
+    int64_t first = 0;
+    int r = parked_find_first(db, log, entity, &first);
+    if (r != 0 || first <= after_position)
+        return r == 0 ? NOT_FOUND : trace(r);
+    *ret_position = first;
+    return 0;
+}
+
 int parked_find_next(struct db *db, const struct parked_filter *filter, const char *after_log,
                      int64_t after_position, struct arena *arena, const char **ret_log,
                      int64_t *ret_position)
 {
     assert(after_log);
-    _deinit_(query) struct query query = { 0 };
-    int r = query_find(&query, db,
-                       "SELECT log, position FROM parked AS p WHERE (log, position) > (?1, ?2)"
-                       " AND log = coalesce(?3, log) AND entity = coalesce(?4, entity)"
-                       " AND NOT EXISTS (SELECT 1 FROM parked AS q WHERE q.log = p.log"
-                       " AND q.entity = p.entity AND q.position < p.position)"
-                       " ORDER BY log, position LIMIT 1",
-                       "siss", after_log, after_position, filter->log, filter->entity);
-    if (r != 0)
-        return trace(r);
-    struct row row = { .query = &query, .arena = arena };
-    const char *log = row_text(&row, "log");
-    int64_t position = row_int(&row, "position");
-    r = row_status(&row);
-    if (r < 0)
-        return trace(r);
-    *ret_log = log;
-    *ret_position = position;
-    return 0;
+    const char *log = filter->log && strcmp(after_log, filter->log) < 0 ? filter->log : after_log;
+    int64_t after = log == after_log ? after_position : 0;
+    int r;
+    do {
+        r = filter->log && strcmp(log, filter->log) > 0
+                ? NOT_FOUND
+                : find_next_in(db, log, filter->entity, after, ret_position);
+        if (r == 0) {
+            *ret_log = arena_copy(arena, log, strlen(log));
+            return *ret_log ? 0 : fail(ERR_MEMORY, "no memory for a parked event");
+        }
+        after = 0;
+    } while (r == NOT_FOUND && (r = find_next_log(db, log, arena, &log)) == 0);
+    return trace(r);
 }

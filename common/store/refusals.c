@@ -12,6 +12,30 @@ int refusals_create_table(struct db *db)
                                " time_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"));
 }
 
+int refusals_create_index(struct db *db)
+{
+    return trace(
+        db_script(db, "CREATE INDEX IF NOT EXISTS refusals_by_time ON refusals (time_ms);"));
+}
+
+int refusals_has_older(struct db *db, int64_t before_ms)
+{
+    return trace(
+        db_has_row(db, "SELECT 1 FROM refusals WHERE time_ms < ?1 LIMIT 1", "i", before_ms));
+}
+
+int refusals_forget(struct db *db, int64_t before_ms, int max, int64_t *ret_count)
+{
+    assert(max > 0);
+    int r = db_exec(db,
+                    "DELETE FROM refusals WHERE key IN (SELECT key FROM refusals"
+                    " WHERE time_ms < ?1 ORDER BY time_ms LIMIT ?2)",
+                    "ii", before_ms, (int64_t)max);
+    if (r == 0)
+        *ret_count = db_changed_rows(db);
+    return trace(r);
+}
+
 int refusals_write(struct db *db, const char *key, const char *digest, int refusal,
                    const char *message, int64_t now_ms)
 {

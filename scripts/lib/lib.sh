@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Lib: shared by the scripts: messages, waiting, the places of tools. Sourced, never run:
 #
-#     . "$(dirname "${BASH_SOURCE[0]}")/lib/lib.sh"
+#     . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/lib.sh"
 #
+# A script may be called by a symbolic link, hence the realpath.
 # Nothing here prints unasked, keeps state outside of the shell, or waits without a bound.
 # shellcheck disable=SC2034 # each script uses only some of the variables
 set -euo pipefail
@@ -10,6 +11,9 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOOLS=$ROOT/.tools
 export ROOT TOOLS
+# In a user's locale the letter i may have another capital (tr_TR), a number a decimal comma, and a
+# sorted list another order.
+export LC_ALL=C.UTF-8
 
 # Our own tools first; /usr/sbin last, because Debian puts nats-server there.
 case ":$PATH:" in
@@ -19,6 +23,7 @@ esac
 
 SERVICES=(account-svc order-svc)
 SERVER_FLOOR=2.10.27                   # an older nats-server is not used, see docs/CONVENTIONS.md
+SERVER_WANTED=2.15.3                   # what scripts/setup builds, and tests and scripts/mesh use
 
 # ---- Messages: text for a reader goes to stderr, output for a program to stdout ------------------
 
@@ -60,7 +65,7 @@ need_tools() {
 
 # ---- Waiting -------------------------------------------------------------------------------------
 
-now_ms() { printf '%s' "$((${EPOCHREALTIME//[.,]/} / 1000))"; }
+now_ms() { printf '%s' "$((${EPOCHREALTIME/./} / 1000))"; }
 
 # The factor of all waits for conditions, which tests set: on a loaded machine everything takes
 # longer, and only a condition that never comes true may reach the limit of its wait.
@@ -98,20 +103,38 @@ version_at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p) == 
 # The version of a nats-server program: "2.10.27"; empty for any other program.
 server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//p' || true; }
 
-# find_server: prints the path of a nats-server that is new enough; 1 when there is none.
-# NATS_SERVER may name one.
+# server_advisories VERSION: prints the known advisories of such a server, one a line; nothing when
+# all are fixed. A row of the table names the releases in which one was fixed, oldest branch first.
+# The services read the same table.
+server_advisories() {
+    local branch_1 branch_2 newest id reason fixed
+    while IFS='|' read -r branch_1 branch_2 newest id reason; do
+        for fixed in "$branch_1" "$branch_2"; do
+            [[ $1 != "${fixed%.*}".* ]] || ! version_at_least "$1" "$fixed" || continue 2
+        done
+        version_at_least "$1" "$newest" || printf '%s: %s\n' "$id" "$reason"
+    done < <(sed -n 's/^SERVER_ADVISORY("\(.*\)", "\(.*\)", "\(.*\)", "\(.*\)",$/\1|\2|\3|\4|/p
+        s/^ *"\(.*\)")$/\1/p' "$ROOT/common/bus/server_advisories.inc" | paste -d '' - -)
+}
+
+# find_server: prints the path of a nats-server: the first one without known advisories, else the
+# first one that is new enough; 1 when there is none. NATS_SERVER may name one, which is preferred.
 find_server() {
-    local program version
+    local program version installed second=''
+    mapfile -t installed < <(type -ap nats-server)
     for program in ${NATS_SERVER:+"$NATS_SERVER"} "$TOOLS/bin/nats-server" \
-        $(type -ap nats-server) /usr/sbin/nats-server; do
+        "${installed[@]}" /usr/sbin/nats-server; do
         [[ -x $program ]] || continue
         version=$(server_version "$program")
-        if [[ -n $version ]] && version_at_least "$version" "$SERVER_FLOOR"; then
+        if [[ -z $version ]] || ! version_at_least "$version" "$SERVER_FLOOR"; then continue; fi
+        if [[ $program == "${NATS_SERVER:-}" || -z $(server_advisories "$version") ]]; then
             printf '%s' "$program"
             return 0
         fi
+        second=${second:-$program}
     done
-    return 1
+    printf '%s' "$second"
+    [[ -n $second ]]
 }
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -2,7 +2,7 @@
 # Story: shared by the outage scripts: a mesh in a scratch folder, narration, requests that are
 # recorded in a history, and the external check at the end. Sourced:
 #
-#     . "$(dirname "${BASH_SOURCE[0]}")/lib/story.sh"
+#     . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/story.sh"
 #     story "$@"                        options, scratch folder, cleanup
 #     chapter "…"; tell "…"; request SUBJECT BODY; …
 #     story_end                         the check; the exit code
@@ -49,10 +49,10 @@ story() {
         esac
         shift
     done
-    unset NATS_URL NATS_CONTEXT JOURNEY_MESH_URL
+    unset NATS_URL NATS_CONTEXT JOURNEY_MESH_URL JOURNEY_MESH_DIR
     if [[ -z ${JOURNEY_BUILD_DIR:-} ]]; then
         "$ROOT/scripts/setup"
-        "$ROOT/scripts/dev/build" "$VARIANT"
+        "$ROOT/scripts/dev/build" "$VARIANT" --services
     fi
     [[ -n $DIR ]] || DIR=$(mktemp -d "${TMPDIR:-/tmp}/mesh.XXXXXX")
     mkdir -p "$DIR"

@@ -1,6 +1,7 @@
 /* Harness: see harness.h. */
 #include "base/log.h"
 #include "stage.h"
+#include "runtime/request/account_subject.h"
 #include "runtime/request/query.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -203,15 +204,14 @@ static void do_given(struct stage *stage, const struct step *step)
 static void give_key(struct item *item, const char *subject, const char *body, const char *key)
 {
     struct digest digest;
-    char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE),
-         *cause = arena_alloc(&item->arena, strlen(key) + 16);
+    struct invalid invalid;
+    char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE);
     char text[4096];
     int length = snprintf(text, sizeof(text), "%s\n%s", subject, body);
     cr_assert_eq(digest_of(text, (size_t)length, &digest), 0);
     digest_format(&digest, hex);
-    sprintf(cause, CAUSE_REQUEST "%s", key);
-    item->key = key;
-    item->origin = (struct origin){ .cause = cause, .cause_digest = hex };
+    item->origin.cause_digest = hex;
+    cr_assert_eq(account_take_key(item, key, &invalid), 0);
 }
 
 static void ask(struct stage *stage, struct item *item)
@@ -233,7 +233,7 @@ static void ask(struct stage *stage, struct item *item)
     item_free(item);
 }
 
-static struct item *request_item(struct stage *stage, const char *subject)
+static struct item *find_request(struct stage *stage, const char *subject)
 {
     for (const struct command *c = stage->service->commands; c->subject; c++)
         if (strcmp(c->subject, subject) == 0) {
@@ -247,28 +247,59 @@ static struct item *request_item(struct stage *stage, const char *subject)
             item->query = q;
             return item;
         }
-    stage_fail(stage, "no such subject: %s", subject);
     return NULL;
+}
+
+/* By its own subject, or by that of an account. *ret_account: of that one; NULL: by its own. */
+static struct item *request_item(struct stage *stage, const char *subject,
+                                 struct account_request **ret_account)
+{
+    struct item *item = find_request(stage, subject);
+    char plain[128];
+    snprintf(plain, sizeof(plain), "%.*s", (int)(strrchr(subject, '.') - subject), subject);
+    *ret_account = NULL;
+    if (!item && (item = find_request(stage, plain))) {
+        const struct schema *schema = item->command ? item->command->request : item->query->request;
+        check(stage, schema->account, "%s is not for accounts", plain);
+        cr_assert_eq(account_request_make(schema, &item->arena, ret_account), 0);
+    }
+    check(stage, item, "no such subject: %s", subject);
+    return item;
+}
+
+/* As endpoint.c does it. 0, or the refusal. */
+static int decode_request(struct item *item, const struct account_request *account,
+                          const char *subject, const char *body, struct invalid *ret_invalid)
+{
+    const struct schema *schema = item->command ? item->command->request : item->query->request;
+    void *request = NULL;
+    int r = account ? account_take(account, subject, item, ret_invalid) : 0;
+    if (r == 0)
+        r = schema_decode(account ? &account->schema : schema, body, strlen(body), &item->arena,
+                          &request, ret_invalid);
+    if (r == 0 && account)
+        r = account_fill_in(account, item, request, ret_invalid);
+    item->request = request;
+    return r;
 }
 
 static void do_when(struct stage *stage, const struct step *step)
 {
     const char *body = fill_in(stage, step->json);
-    struct item *item = request_item(stage, step->what);
-    const struct schema *schema = item->command ? item->command->request : item->query->request;
-    struct invalid invalid;
-    void *request = NULL;
-    int r = schema_decode(schema, body, strlen(body), &item->arena, &request, &invalid);
-    if (r > 0) { /* the text of endpoint.c */
-        stage->refusal = refusal_of(REFUSED_INVALID_REQUEST);
-        stage->message = keep(stage, invalid.field);
+    const char *subject = fill_in(stage, step->what);
+    struct account_request *account;
+    struct item *item = request_item(stage, subject, &account);
+    struct invalid invalid = { 0 };
+    int r = decode_request(item, account, subject, body, &invalid);
+    if (r > 0) {
+        stage->refusal = refusal_of((enum refusal)r);
+        stage->message = keep(stage, *invalid.field ? invalid.field : invalid.message);
         item_free(item);
         return;
     }
     check(stage, r == 0, "the request was not decoded: %s", failure_text());
-    item->request = request;
     if (step->about)
-        give_key(item, step->what, body, step->about);
+        give_key(item, subject, body, step->about);
     if (item->kind == ITEM_QUERY)
         ask(stage, item);
     else

@@ -15,7 +15,7 @@ enum step_kind {
     STEP_END,
     STEP_OPTION,     /* what: name, json: value; before all others */
     STEP_GIVEN,      /* what: "ACCOUNT CardAdded", json: data; about: entity */
-    STEP_WHEN,       /* what: subject, json: body, about: idempotency key or NULL */
+    STEP_WHEN,       /* what: subject, also of an account; json: body, about: key or NULL */
     STEP_TOGETHER,   /* what follows is one batch … */
     STEP_RUN,        /* … until here */
     STEP_WAIT,       /* number: milliseconds that pass; what is due meanwhile happens at its time */

@@ -62,6 +62,9 @@ static const char *const folds[] = {
     stories_run(&account_service, stories, sizeof(stories) / sizeof(stories[0]), folds)
 
 /* Anna's requests, and the events that they make. */
+#define SAYS_NO_TO(email)                                                            \
+    WHEN("account.register", "{'name':'A','email':'" email "','address':" HOME "}"), \
+        THEN_REFUSED("invalid_request", "email")
 #define ANNAS "{'name':'Anna','email':'anna@example.com','address':" HOME "}"
 #define ANNA_REGISTERED \
     "{'account_id':'$id','name':'Anna','email':'anna@example.com','address':" HOME "}"
@@ -96,6 +99,20 @@ Test(account, an_account_is_registered)
               WHEN("account.register",
                    "{'name':'Anna','email':'Anna@Example.com','address':" HOME "}"),
               THEN_REFUSED("conflict", "email")),
+        STORY("an address of other letters than ASCII has many spellings, and is refused",
+              SAYS_NO_TO("\u00e9@example.org"), SAYS_NO_TO("\u00c9@example.org"),
+              SAYS_NO_TO("e\u0301@example.org"), SAYS_NO_TO("a@b\u00fccher.example"),
+              SAYS_NO_TO("a@bu\u0308cher.example"), SAYS_NO_TO("a@example.org."),
+              SAYS_NO_TO("a@example..org"), SAYS_NO_TO("a@-example.org"), SAYS_NO_TO("a@b@c"),
+              SAYS_NO_TO("\u0430nna@example.com")),
+        STORY("a domain in its xn-- form, in whatever case, is one",
+              REGISTERED(BERT, "info@xn--bcher-kva.example"),
+              WHEN("account.register",
+                   "{'name':'A','email':'Info@XN--BCHER-KVA.example','address':" HOME "}"),
+              THEN_REFUSED("conflict", "email")),
+        STORY("an address that was taken before it had to be ASCII stays taken",
+              REGISTERED(BERT, "anna@example.com."), WHEN("account.register", ANNAS),
+              THEN_REFUSED("conflict", "email")),
         STORY("a refusal under a key stays", REGISTERED(ANNA, "anna@example.com"),
               WHEN_KEY("account.register", ANNAS, "k1"), THEN_REFUSED("conflict", "email"), CLOSED,
               WHEN_KEY("account.register", ANNAS, "k1"), THEN_REFUSED("conflict", "email")),
@@ -112,6 +129,69 @@ Test(account, an_account_is_registered)
               THEN_REFUSED("invalid_request", "birthday"),
               WHEN("account.register", "{'name':'A','email':'a@b','address':{'street':'S'}}"),
               THEN_REFUSED("invalid_request", "address")),
+    };
+    RUN_ALL(stories);
+}
+
+Test(account, an_account_is_found_by_its_address)
+{
+    const struct story stories[] = {
+        STORY("in whatever case", REGISTERED(BERT, "bert@example.com"),
+              REGISTERED(ANNA, "anna@example.com"),
+              WHEN("account.find", "{'email':'ANNA@Example.com'}"), THEN_REPLY(THE_ACCOUNT)),
+        STORY("its new address, and no more its old one", REGISTERED(ANNA, "anna@example.com"),
+              GIVEN("ACCOUNT ProfileChanged", ANNA,
+                    "{'account_id':'" ANNA "','name':'Anna','email':'a@example.com'}"),
+              WHEN("account.find", "{'email':'a@example.com'}"), THEN_REPLY(THE_ACCOUNT),
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REFUSED("not_found", "email")),
+        STORY("of several with an address the one that is open",
+              REGISTERED(ANNA, "anna@example.com"), CLOSED,
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REFUSED("not_found", "email"), REGISTERED(BERT, "anna@example.com"),
+              WHEN("account.find", "{'email':'anna@example.com'}"),
+              THEN_REPLY("{'account_id':'" BERT "'}")),
+        STORY("refusals", WHEN("account.find", "{'email':'x'}"),
+              THEN_REFUSED("invalid_request", "email"), WHEN("account.find", "{}"),
+              THEN_REFUSED("invalid_request", "email")),
+    };
+    RUN_ALL(stories);
+}
+
+#define NOBODYS THEN_REFUSED("not_found", "account_id: no such account")
+
+Test(account, an_account_asks_for_its_own_and_no_other)
+{
+    const struct story stories[] = {
+        STORY("its own, without its name in the body", REGISTERED(ANNA, "anna@example.com"),
+              CARD_ADDED(VISA), WHEN("account.get." ANNA, "{}"),
+              THEN_REPLY("{'account_id':'" ANNA "','name':'Anna','email':'anna@example.com',"
+                         "'birthday':'1980-02-03','address':" HOME ",'status':'open','cards':["
+                         "{'card_id':'" VISA "','brand':'Visa','last4':'4242','expires':'2030-12',"
+                         "'status':'usable'}],'purchases':[],'totals':{'orders':0,'paid':[]}}"),
+              WHEN("account.change-profile." ANNA, "{}"), THEN_REFUSED("invalid_request", ""),
+              WHEN("account.change-profile." ANNA, THE_ACCOUNT),
+              THEN_REFUSED("invalid_request", "name: at least one"),
+              WHEN("account.change-profile." ANNA, "{'name':'Bea'}"),
+              THEN_EVENT("ProfileChanged",
+                         "{'account_id':'" ANNA "','name':'Bea','email':'anna@example.com',"
+                         "'birthday':'1980-02-03'}"),
+              WHEN("account.change-address." ANNA, "{'address':" HOME "}"),
+              THEN_EVENT("AddressChanged", "{'account_id':'" ANNA "','address':" HOME "}"),
+              WHEN("account.remove-card." ANNA, "{'card_id':'" VISA "'}"),
+              THEN_EVENT("CardRemoved", "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
+              WHEN("account.close." ANNA, "{}"), THEN_EVENT("AccountClosed", THE_ACCOUNT)),
+        STORY(
+            "somebody else's, known or not", REGISTERED(ANNA, "anna@example.com"),
+            REGISTERED(BERT, "bert@example.com"), CARD_ADDED(VISA),
+            WHEN("account.get." BERT, THE_ACCOUNT), NOBODYS,
+            WHEN("account.get." BERT, "{'account_id':'acc_00000000-0000-0000-0000-00000000000c'}"),
+            NOBODYS, WHEN("account.close." BERT, THE_ACCOUNT), NOBODYS,
+            WHEN("account.add-card." BERT, ADD_VISA), NOBODYS,
+            WHEN("account.remove-card." BERT, "{'card_id':'" VISA "'}"),
+            THEN_REFUSED("not_found", "card_id: the account has no such card"),
+            WHEN("account.remove-card." BERT, "{'card_id':'" OTHER_CARD "'}"),
+            THEN_REFUSED("not_found", "card_id: the account has no such card")),
     };
     RUN_ALL(stories);
 }

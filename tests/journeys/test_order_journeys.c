@@ -6,7 +6,7 @@
 
 const char *const order_folds[] = {
     "SELECT group_concat(sku || name || amount || currency || ' ' || stock || ' ' || reserved || ' "
-    "' || shipped, ' ')"
+    "' || shipped || ' ' || is_retired, ' ')"
     " FROM (SELECT * FROM products ORDER BY sku)",
     "SELECT group_concat(order_id || account_id || status || ' ' || amount || currency || attempt "
     "|| ifnull(card_id, '-')"

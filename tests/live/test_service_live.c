@@ -158,7 +158,7 @@ Test(service_live, a_full_queue_refuses_at_once_and_does_what_it_accepted)
     cr_assert(says(ask_text("order.receive-stock", RECEIVE), "position"), "and all goes on");
 }
 
-Test(service_live, more_headers_than_a_message_may_have_are_refused)
+Test(service_live, headers_that_nobody_reads_cannot_fail_a_request)
 {
     struct bus_header headers[70];
     char names[70][8], inbox[BUS_INBOX_SIZE];
@@ -181,9 +181,8 @@ Test(service_live, more_headers_than_a_message_may_have_are_refused)
                                                          .length = strlen(RECEIVE) }),
                      0);
     cr_assert(wait_until(all_are_heard, &heard, FAR_MS));
-    /* the one with 64 was taken */
-    cr_assert(says(ask_text("order.receive-stock", RECEIVE), "\"stock\":1002"));
-    cr_assert(atomic_load(&heard.done) == 1 && atomic_load(&heard.invalid) == 2,
+    cr_assert(says(ask_text("order.receive-stock", RECEIVE), "\"stock\":1004"));
+    cr_assert(atomic_load(&heard.done) == 3 && atomic_load(&heard.invalid) == 0,
               "%d done, %d invalid", heard.done, heard.invalid);
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUBSCRIPTIONS_MAX 64
+#define SUBSCRIPTIONS_MAX 128
 #define MAX_PAYLOAD_BYTES (1024 * 1024) /* the server's default */
 
 struct bus_subscription {
@@ -38,6 +38,7 @@ struct bus_message {
     struct wire *wire;
     struct bus_header *headers; /* with the text of the block behind them; NULL: not read yet */
     int header_count, header_result;
+    const char *status_text; /* in the first line of the block */
 };
 
 /* ---- Connecting ----------------------------------------------------------------------------- */
@@ -313,54 +314,20 @@ size_t bus_message_length(const struct bus_message *message)
 
 /* ---- Headers -------------------------------------------------------------------------------- */
 
-/* "NATS/1.0 408 Request Timeout": nats.c makes two headers of it. */
-static int read_status(char *line, struct bus_header *headers)
-{
-    char *code = strchr(line, ' ');
-    if (!code)
-        return 0;
-    headers[0] = (struct bus_header){ "Status", code + 1 };
-    char *text = strchr(code + 1, ' ');
-    if (!text)
-        return 1;
-    *text = '\0';
-    headers[1] = (struct bus_header){ "Description", text + 1 };
-    return 2;
-}
-
-/* Takes the copied block apart where it stands. */
-static int read_block(struct bus_message *message, char *block, int room)
-{
-    int count = 0;
-    char *line = block, *end = strstr(line, "\r\n");
-    if (!end)
-        return fail(ERR_INVALID, "a header block without its end");
-    *end = '\0';
-    count = read_status(line, message->headers);
-    for (line = end + 2; (end = strstr(line, "\r\n")) && end != line; line = end + 2) {
-        char *colon = memchr(line, ':', (size_t)(end - line));
-        if (!colon || colon == line || count == room)
-            return fail(ERR_INVALID, "a header line without a key");
-        char *value = colon + 1;
-        value += strspn(value, " \t");
-        *end = *colon = '\0';
-        message->headers[count++] = (struct bus_header){ line, value };
-    }
-    message->header_count = count;
-    return end ? 0 : fail(ERR_INVALID, "a header block without its end");
-}
-
 static int read_headers(struct bus_message *message)
 {
     const struct wire *wire = message->wire;
-    int lines = 2;
-    for (const char *c = wire_block(wire); (c = strchr(c, '\n')); c++)
-        lines++;
-    size_t length = (size_t)wire->block_length + 1;
-    message->headers = must(malloc((size_t)lines * sizeof(struct bus_header) + length));
-    char *block = (char *)(message->headers + lines);
-    memcpy(block, wire_block(wire), length);
-    return wire->block_length == 0 ? 0 : read_block(message, block, lines);
+    size_t length = (size_t)wire->block_length;
+    size_t room = (size_t)bus_headers_room(wire_block(wire), length);
+    message->headers = must(malloc(room * sizeof(struct bus_header) + length + 1));
+    if (length == 0)
+        return 0;
+    char *block = (char *)(message->headers + room);
+    memcpy(block, wire_block(wire), length + 1);
+    int r = bus_headers_cut(block, length, message->headers, &message->header_count);
+    if (r == 0)
+        bus_block_status(block, &message->status_text);
+    return trace(r);
 }
 
 int bus_message_view(struct bus_message *message, struct bus_view *ret_view)
@@ -390,6 +357,7 @@ int bus_message_status(struct bus_message *message)
 
 const char *bus_message_status_text(struct bus_message *message)
 {
-    const char *text = bus_message_header(message, "Description");
-    return text ? text : "";
+    struct bus_view view;
+    return bus_message_view(message, &view) == 0 && message->status_text ? message->status_text
+                                                                         : "";
 }

@@ -166,10 +166,12 @@ static void check_requests(struct world *world, const struct node *node)
 {
     const struct load *load = &world->load;
     unsigned char *effects = must(calloc((size_t)load->count + 1, 1));
-    sqlite3_stmt *causes = prepare(world, node,
-                                   "SELECT cause FROM event_log WHERE cause LIKE 'request/k%'");
+    sqlite3_stmt *causes =
+        prepare(world, node,
+                "SELECT cause FROM event_log WHERE cause LIKE 'request/k%' OR cause"
+                " LIKE 'request.acc%/k%'");
     while (sqlite3_step(causes) == SQLITE_ROW) {
-        int number = atoi((const char *)sqlite3_column_text(causes, 0) + strlen("request/k"));
+        int number = atoi(strrchr((const char *)sqlite3_column_text(causes, 0), '/') + 2);
         if (number >= 0 && number < load->count)
             effects[number] += effects[number] < 255;
     }

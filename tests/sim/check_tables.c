@@ -44,8 +44,9 @@ static void check_stock(struct world *world, const struct node *node)
     int64_t wrong = number_of(
         world, node,
         "WITH came AS (SELECT entity AS sku, sum(CASE type WHEN 'ProductAdded' THEN data ->> "
-        "'stock' ELSE data ->> 'quantity' END) AS all_of_it"
-        "  FROM event_log WHERE type IN ('ProductAdded', 'StockReceived') GROUP BY entity),"
+        "'stock' WHEN 'StockReceived' THEN data ->> 'quantity' ELSE data ->> 'by' END) AS all_of_it"
+        "  FROM event_log WHERE type IN ('ProductAdded', 'StockReceived', 'StockCorrected')"
+        "  GROUP BY entity),"
         " held AS (SELECT sku, sum(CASE WHEN status <= 3 THEN quantity ELSE 0 END) AS reserved,"
         "  sum(CASE WHEN status = 4 THEN quantity ELSE 0 END) AS shipped FROM order_lines JOIN "
         "orders USING (order_id) GROUP BY sku)"
@@ -55,6 +56,23 @@ static void check_stock(struct world *world, const struct node *node)
         "  OR products.shipped <> coalesce(held.shipped, 0) OR stock < 0");
     if (wrong > 0)
         violated(world, "I9: the stock of %lld products does not add up", (long long)wrong);
+}
+
+/* Each line of an order has the price that the product had when the order was placed, and no order
+ * has a product that was retired before. */
+static void check_prices(struct world *world, const struct node *node)
+{
+    int64_t wrong = number_of(
+        world, node,
+        "SELECT count(*) FROM order_lines l JOIN orders o USING (order_id) WHERE l.amount <>"
+        " (SELECT data ->> '$.price.amount' FROM event_log e WHERE e.entity = l.sku"
+        "  AND e.type IN ('ProductAdded', 'PriceChanged') AND e.position < o.placed_position"
+        "  ORDER BY e.position DESC LIMIT 1)"
+        " OR EXISTS (SELECT 1 FROM event_log e WHERE e.entity = l.sku"
+        "  AND e.type = 'ProductRetired' AND e.position < o.placed_position)");
+    if (wrong > 0)
+        violated(world, "I9: %lld lines of orders have another price than that of their moment",
+                 (long long)wrong);
 }
 
 static void check_money(struct world *world, const struct node *node)
@@ -118,6 +136,7 @@ static void check_effects(struct world *world)
 void check_tables(struct world *world)
 {
     check_stock(world, node_of_log(world, ORDER));
+    check_prices(world, node_of_log(world, ORDER));
     check_money(world, node_of_log(world, ORDER));
     check_effects(world);
 }

@@ -1,7 +1,8 @@
 /* Load: customers and a shop. Each request has its idempotency key and is asked again under it
  * until it is answered; now and then also afterwards, or with another body. What was answered is
  * remembered, and held against every later answer (I1 to I3). Who has placed an order looks whether
- * it is there (I10). */
+ * it is there (I10). A part of the customers ask on the subject of their account, and some of them
+ * for what is another's (`rights`). */
 #include "load.h"
 #include "account-svc/service.h"
 #include "base/result.h"
@@ -13,8 +14,11 @@
 #include "schemas/account.remove-card.reply.h"
 #include "schemas/order.add-product.reply.h"
 #include "schemas/order.cancel.reply.h"
+#include "schemas/order.change-price.reply.h"
+#include "schemas/order.correct-stock.reply.h"
 #include "schemas/order.place.reply.h"
 #include "schemas/order.receive-stock.reply.h"
+#include "schemas/order.retire-product.reply.h"
 #include "schemas/order.ship.reply.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,23 +28,30 @@
 #define OTHER_BODY_ONE_IN 60
 #define LOOK_ONE_IN 8
 #define TRACE_ONE_IN 8
+#define OF_ACCOUNT_ONE_IN 3
 #define INBOX "_INBOX.customers."
 
 static const struct {
     const char *subject;
     int log;
     const struct schema *reply;
+    _Bool has_account; /* may be sent on the subject of an account, too */
 } kinds[REQUEST_KINDS] = {
     [REQUEST_PRODUCT] = { "order.add-product", ORDER, &order_add_product_reply_schema },
     [REQUEST_REGISTER] = { "account.register", ACCOUNT, &account_register_reply_schema },
-    [REQUEST_CARD] = { "account.add-card", ACCOUNT, &account_add_card_reply_schema },
-    [REQUEST_PLACE] = { "order.place", ORDER, &order_place_reply_schema },
-    [REQUEST_CANCEL] = { "order.cancel", ORDER, &order_cancel_reply_schema },
+    [REQUEST_CARD] = { "account.add-card", ACCOUNT, &account_add_card_reply_schema, 1 },
+    [REQUEST_PLACE] = { "order.place", ORDER, &order_place_reply_schema, 1 },
+    [REQUEST_CANCEL] = { "order.cancel", ORDER, &order_cancel_reply_schema, 1 },
     [REQUEST_SHIP] = { "order.ship", ORDER, &order_ship_reply_schema },
     [REQUEST_STOCK] = { "order.receive-stock", ORDER, &order_receive_stock_reply_schema },
-    [REQUEST_REMOVE_CARD] = { "account.remove-card", ACCOUNT, &account_remove_card_reply_schema },
-    [REQUEST_ADDRESS] = { "account.change-address", ACCOUNT, &account_change_address_reply_schema },
-    [REQUEST_CLOSE] = { "account.close", ACCOUNT, &account_close_reply_schema },
+    [REQUEST_CORRECT] = { "order.correct-stock", ORDER, &order_correct_stock_reply_schema },
+    [REQUEST_PRICE] = { "order.change-price", ORDER, &order_change_price_reply_schema },
+    [REQUEST_RETIRE] = { "order.retire-product", ORDER, &order_retire_product_reply_schema },
+    [REQUEST_REMOVE_CARD] = { "account.remove-card", ACCOUNT, &account_remove_card_reply_schema,
+                              1 },
+    [REQUEST_ADDRESS] = { "account.change-address", ACCOUNT, &account_change_address_reply_schema,
+                          1 },
+    [REQUEST_CLOSE] = { "account.close", ACCOUNT, &account_close_reply_schema, 1 },
 };
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
@@ -83,13 +94,18 @@ static void differ(struct request *request, struct buf *body)
 static void make_wire(struct world *world, struct request *request, int key)
 {
     _deinit_(buf) struct buf body = { 0 };
-    char reply[48];
+    char reply[48], subject[96];
     struct bus_header headers[3] = { { "Idempotency-Key", request->key } };
     int header_count = 1;
+    request->is_for_account = request->other ? request->other->is_for_account
+                                             : kinds[request->kind].has_account &&
+                                                   one_in(world, OF_ACCOUNT_ONE_IN);
     load_put_body(world, request, &body);
     if (request->other)
         differ(request, &body);
     snprintf(request->key, sizeof(request->key), "k%d", key);
+    snprintf(subject, sizeof(subject), "%s%s%s", kinds[request->kind].subject,
+             request->is_for_account ? "." : "", request->is_for_account ? request->account : "");
     snprintf(reply, sizeof(reply), INBOX "%d", request->number);
     if (one_in(world, TRACE_ONE_IN)) {
         headers[header_count++] = (struct bus_header){ "ce-correlationid", "customer of %" };
@@ -97,10 +113,9 @@ static void make_wire(struct world *world, struct request *request, int key)
             "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         };
     }
-    const struct wire_parts parts = { .subject = kinds[request->kind].subject,
-                                      .reply = reply,
-                                      .data = body.data,
-                                      .data_length = body.length };
+    const struct wire_parts parts = {
+        .subject = subject, .reply = reply, .data = body.data, .data_length = body.length
+    };
     request->wire = wire_with_headers(&parts, headers, header_count);
 }
 
@@ -244,8 +259,12 @@ static void take_first_answer(struct world *world, struct request *request,
     request->is_answered = 1;
     memcpy(request->refusal, seen->refusal, sizeof(request->refusal));
     request->answer = seen->hash;
+    const char *wanted = request->other && strcmp(request->refusal, "conflict") == 0 ? "conflict"
+                                                                                     : "not_found";
+    if (request->is_strangers && strcmp(request->refusal, wanted) != 0)
+        violated(world, "rights: who asks for what is another's gets %s", said(request->refusal));
     if (request->other) {
-        if (strcmp(request->refusal, "conflict") != 0)
+        if (!request->is_strangers && strcmp(request->refusal, "conflict") != 0)
             violated(
                 world,
                 "I3: key %s was accepted, and with another body it gets %s instead of a conflict",

@@ -55,7 +55,7 @@ void server_subscribe(struct world *world, int node, int64_t connection, int64_t
     snprintf(to->subject, sizeof(to->subject), "%s", subject);
     snprintf(to->queue, sizeof(to->queue), "%s", queue);
     size_t length = strlen(subject);
-    if (subject[length - 1] == '>')
+    if (subject[length - 1] == '>' || subject[length - 1] == '*')
         to->prefix_length = (int)length - 1;
     else
         to->hash = hash(subject);
@@ -101,7 +101,8 @@ static void give(struct world *world, const struct server_subscription *to, stru
 static _Bool matches(const struct server_subscription *s, const char *subject, uint64_t hashed)
 {
     if (s->hash == 0)
-        return strncmp(s->subject, subject, (size_t)s->prefix_length) == 0;
+        return strncmp(s->subject, subject, (size_t)s->prefix_length) == 0 &&
+               (s->subject[s->prefix_length] == '>' || !strchr(subject + s->prefix_length, '.'));
     return s->hash == hashed && strcmp(s->subject, subject) == 0;
 }
 

@@ -1,10 +1,12 @@
 /* Wire: see wire.h. */
 #include "wire.h"
 #include "world.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define VERSION "NATS/1.0"
+#define HEADERS_MAX 64 /* more than any part of the mesh writes */
 
 /* Subject and reply are copied, block and data left to the caller. */
 static struct wire *begin(const struct wire_parts *parts, size_t block_length)
@@ -54,8 +56,9 @@ static char *put_value(char *to, const char *value, size_t length)
 struct wire *wire_with_headers(const struct wire_parts *parts, const struct bus_header *headers,
                                int count)
 {
-    size_t key_lengths[BUS_HEADERS_MAX], value_lengths[BUS_HEADERS_MAX];
+    size_t key_lengths[HEADERS_MAX], value_lengths[HEADERS_MAX];
     size_t length = count > 0 ? strlen(VERSION) + 4 : 0;
+    assert(count <= HEADERS_MAX);
     for (int i = 0; i < count; i++) {
         key_lengths[i] = strlen(headers[i].key);
         value_lengths[i] = strlen(headers[i].value);

@@ -104,6 +104,9 @@ enum request_kind {
     REQUEST_CANCEL,
     REQUEST_SHIP,
     REQUEST_STOCK,
+    REQUEST_CORRECT,
+    REQUEST_PRICE,
+    REQUEST_RETIRE,
     REQUEST_REMOVE_CARD,
     REQUEST_ADDRESS,
     REQUEST_CLOSE,
@@ -116,7 +119,9 @@ struct request {
     int log, number;
     char key[24];
     struct wire *wire;           /* asked again, byte for byte */
-    const char *account;         /* of a card */
+    const char *account;         /* that it is about; NULL: none, or not known */
+    _Bool is_for_account;        /* sent on the subject of that account */
+    _Bool is_strangers;          /* likewise, about an order of another one */
     const struct request *other; /* its key was taken by this one: a conflict is wanted */
     int64_t retry_ms;            /* not answered: asked again then */
     int tries;

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/refusal.h"
 #include "base/result.h"
-#include "base/utf8.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -72,12 +71,6 @@ Test(buf, a_length_past_the_memory_is_a_failed_assertion, .signal = SIGABRT)
     buf_put_text(&buf, "one");
     buf.length = buf.capacity + 1;
     buf_put_text(&buf, "two");
-}
-
-Test(utf8, code_points_are_counted)
-{
-    cr_assert(utf8_count("", 0) == 0 && utf8_count("abc", 3) == 3 && utf8_count("Köln", 5) == 4);
-    cr_assert(utf8_count("\xf0\x9f\x8d\xb5x", 5) == 2);
 }
 
 Test(buf, json_text_is_escaped_as_rfc_8259_demands)

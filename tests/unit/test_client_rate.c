@@ -16,7 +16,7 @@ static enum refusal ask_with(const struct bus_header *headers, int count, int64_
     const struct bus_view view = {
         .subject = "order.products", .headers = headers, .header_count = count, .data = ""
     };
-    return client_rate_refuses(&rate, &view, now_ns, message, sizeof(message));
+    return client_rate_refuses(&rate, &view, NULL, now_ns, message, sizeof(message));
 }
 
 static enum refusal ask(const char *info, int64_t now_ns)
@@ -99,6 +99,19 @@ Test(client_rate, a_forged_or_malformed_server_header_is_refused)
     cr_assert_eq(ask("nonsense", SECOND), REFUSED_INVALID_REQUEST);
     cr_assert_eq(ask("{\"user\":\"U1\"}", SECOND), REFUSED_INVALID_REQUEST);
     cr_assert_eq(rate.count, 0);
+}
+
+Test(client_rate, a_request_on_the_subject_of_an_account_counts_as_the_accounts)
+{
+    const struct bus_view view = { .subject = "order.place.acc_a", .data = "" };
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(
+            client_rate_refuses(&rate, &view, "acc_a", 5 * SECOND, message, sizeof(message)), 0);
+    cr_assert_eq(client_rate_refuses(&rate, &view, "acc_a", 5 * SECOND, message, sizeof(message)),
+                 REFUSED_BUSY);
+    cr_assert_eq(client_rate_refuses(&rate, &view, "acc_b", 5 * SECOND, message, sizeof(message)),
+                 0);
+    cr_assert_eq(ask(NULL, 5 * SECOND), 0);
 }
 
 Test(client_rate, without_a_limit_no_client_is_counted)

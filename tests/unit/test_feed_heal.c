@@ -71,9 +71,9 @@ static void put_in(struct feed *feed, enum input input, int64_t now_ms)
     case NO_DURABLE:   feed_looked(feed, &no_durable, now_ms); break;
     case FINE:         feed_looked(feed, &fine, now_ms); break;
     case BEHIND:       feed_looked(feed, &behind, now_ms); break;
-    case AGREES:       feed_compared(feed, FEED_LEADER_AGREES, now_ms); break;
-    case DIFFERS:      feed_compared(feed, FEED_LEADER_DIFFERS, now_ms); break;
-    case SHORTER:      feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms); break;
+    case AGREES:       feed_compared(feed, FEED_LEADER_AGREES, 30, now_ms); break;
+    case DIFFERS:      feed_compared(feed, FEED_LEADER_DIFFERS, 30, now_ms); break;
+    case SHORTER:      feed_compared(feed, FEED_LEADER_IS_SHORTER, 10, now_ms); break;
     case MADE:         feed_made(feed, now_ms); break;
     case FAILED:       feed_failed(feed, "no", now_ms); break;
     case DELIVERED:    feed_delivered(feed, 1, 21, 9, now_ms); break;
@@ -127,14 +127,22 @@ Test(feed_heal, every_input_leads_from_every_state_where_the_table_says)
         const char *to;
     } table[] = {
         /*       con dis mis nod fin beh agr dif sho mad fai del end ref set gap fil frk rst time */
-        { 'O', "A   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   F   O   O" },
-        { 'A', "A   O   W   M   P   C   A   A   A   A   W   A   A   A   A   A   A   F   A   W" },
-        { 'C', "C   O   C   C   C   C   M   F   F   C   W   C   C   C   C   C   C   F   C   W" },
-        { 'M', "M   O   M   M   M   M   M   M   M   P   W   M   M   M   M   M   M   F   M   W" },
-        { 'P', "P   O   P   P   P   P   P   P   P   P   P   P   P   W   P   L   P   F   W   A" },
-        { 'L', "L   O   L   L   L   L   L   L   L   L   W   L   L   L   A   L   W   F   W   W" },
-        { 'W', "W   O   W   W   W   W   W   W   W   W   W   W   W   W   W   W   W   F   W   A" },
-        { 'F', "F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F" },
+        { 'O',
+          "A   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   O   F   O   O   O   O" },
+        { 'A',
+          "A   O   W   M   P   C   A   A   A   A   W   A   A   A   A   A   A   F   A   W   A   A" },
+        { 'C',
+          "C   O   C   C   C   C   M   F   F   C   W   C   C   C   C   C   C   F   C   W   C   C" },
+        { 'M',
+          "M   O   M   M   M   M   M   M   M   P   W   M   M   M   M   M   M   F   M   W   M   M" },
+        { 'P',
+          "P   O   P   P   P   P   P   P   P   P   P   P   P   W   P   L   P   F   W   A   C   P" },
+        { 'L',
+          "L   O   L   L   L   L   L   L   L   L   W   L   L   L   A   L   W   F   W   W   L   C" },
+        { 'W',
+          "W   O   W   W   W   W   W   W   W   W   W   W   W   W   W   W   W   F   W   A   W   W" },
+        { 'F',
+          "F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F   F" },
     };
     for (size_t i = 0; i < COUNT(table); i++)
         for (int input = 0; input < INPUTS; input++) {
@@ -149,6 +157,19 @@ Test(feed_heal, every_input_leads_from_every_state_where_the_table_says)
             cr_expect(letters[feed.state] == table[i].from || feed.epoch > epoch,
                       "answers to the old state are still believed");
         }
+}
+
+Test(feed_heal, the_leader_judges_only_what_was_delivered_or_could_not_be_filled)
+{
+    for (const char *from = "OACMPLWF"; *from; from++) {
+        struct feed feed = feed_in(*from);
+        const enum feed_state before = feed.state;
+        cr_expect_eq(feed_differs(&feed, feed.epoch, 21), *from == 'P');
+        cr_expect_eq(feed.state, *from == 'P' ? FEED_COMPARING : before);
+        feed = feed_in(*from);
+        feed_not_filled(&feed);
+        cr_expect_eq(feed.state, *from == 'L' ? FEED_COMPARING : before);
+    }
 }
 
 Test(feed_heal, answers_of_an_older_epoch_are_ignored)
@@ -302,7 +323,7 @@ Test(feed_heal, a_stream_behind_the_cursor_is_compared_with_the_leader_first)
     expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
     feed_looked(&feed, &behind, 20);
     expect(&feed, 20, FEED_COMPARING, FEED_COMPARE);
-    feed_compared(&feed, FEED_LEADER_AGREES, 21);
+    feed_compared(&feed, FEED_LEADER_AGREES, 20, 21);
     action = feed_next(&feed, 21);
     cr_assert(feed.state == FEED_MAKING && action.kind == FEED_MAKE_DURABLE &&
               action.sequence == 21);
@@ -312,10 +333,66 @@ Test(feed_heal, a_stream_behind_the_cursor_is_compared_with_the_leader_first)
     same_length.last_sequence = same_length.last_position = 20;
     same_length.last_differs = 1;
     feed_looked(&feed, &same_length, 1);
+    expect(&feed, 1, FEED_COMPARING, FEED_COMPARE);
+    feed_compared(&feed, FEED_LEADER_DIFFERS, 20, 1);
     cr_expect_eq(feed.state, FEED_FORKED);
     feed = feed_in('C');
-    feed_compared(&feed, FEED_LEADER_IS_SHORTER, 1);
+    feed_compared(&feed, FEED_LEADER_IS_SHORTER, 10, 1);
     cr_expect(feed.state == FEED_FORKED && strstr(feed.reason, "lost"));
+}
+
+/* A forged event at the next position, published before the leader's own. */
+Test(feed_heal, a_message_that_does_not_follow_is_judged_by_the_leaders_log)
+{
+    struct feed feed = feed_in('P');
+    cr_assert(feed_differs(&feed, feed.epoch, 21));
+    cr_expect(!feed_differs(&feed, feed.epoch - 1, 21));
+    struct feed_action action = feed_next(&feed, 1);
+    cr_assert(feed.state == FEED_COMPARING && action.kind == FEED_COMPARE && action.position == 20);
+    feed_failed(&feed, "the leader is away", 2); /* no reason to call it a fork */
+    cr_expect_eq(feed.state, FEED_WAITING);
+    expect(&feed, feed_due_ms(&feed), FEED_COMPARING, FEED_COMPARE);
+    feed_compared(&feed, FEED_LEADER_AGREES, 25, 3); /* it has an event there, another one */
+    action = feed_next(&feed, 3);
+    cr_assert(feed.state == FEED_FILLING && action.kind == FEED_FILL && action.position == 20);
+    cr_expect(feed.fill_until == 21 && feed.leader_position == 25);
+    feed_delivered(&feed, 1, 21, 0, 4);
+    feed_filled(&feed, 25, 4);
+    feed_settled(&feed, 1, 21, 5);
+    expect(&feed, 5, FEED_ASKING, FEED_ASK);
+    cr_expect(feed.must_remake && feed.gaps == 0);
+}
+
+Test(feed_heal, a_message_that_the_leader_has_nothing_for_is_waited_out)
+{
+    struct feed feed = feed_in('P');
+    feed_delivered(&feed, 1, 1000, 0, 1);
+    feed_settled(&feed, 1, 20, 1);
+    feed_differs(&feed, feed.epoch, 21);
+    feed_next(&feed, 1);
+    feed_compared(&feed, FEED_LEADER_AGREES, 20, 2);
+    cr_expect(feed.state == FEED_WAITING && strstr(feed.reason, "not in the leader's log"));
+    /* what it claimed is no lag, and nothing is missing */
+    cr_expect(feed.leader_position == 20 && feed.complete_ms == 2);
+    expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
+    feed = feed_in('P');
+    feed_differs(&feed, feed.epoch, 21);
+    feed_next(&feed, 1);
+    feed_compared(&feed, FEED_LEADER_DIFFERS, 30, 2); /* we have read what is not in its log */
+    cr_expect_eq(feed.state, FEED_FORKED);
+}
+
+/* A forged event from far ahead: a gap that nobody can fill. */
+Test(feed_heal, a_gap_before_a_message_that_the_leader_does_not_have_is_none)
+{
+    struct feed feed = feed_in('P');
+    feed_gap(&feed, feed.epoch, 1000, 1);
+    feed_next(&feed, 1);
+    feed_not_filled(&feed);
+    expect(&feed, 2, FEED_COMPARING, FEED_COMPARE);
+    cr_expect_eq(feed.judged, 1000);
+    feed_compared(&feed, FEED_LEADER_AGREES, 20, 3);
+    expect(&feed, feed_due_ms(&feed), FEED_ASKING, FEED_ASK);
 }
 
 Test(feed_heal, a_page_that_fills_no_gap_is_retried_with_back_off)

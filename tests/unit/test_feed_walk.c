@@ -2,11 +2,12 @@
  * loop, behind a slow network, drawn from a seed.
  *
  * Faults: connections that break; answers and deliveries that are lost; the durable deleted; the
- * stream deleted, set back, with its head expired, with something foreign in the place of an event,
- * or with repeats; the leader away; a loop that stands still or cannot write; our own database
- * restored from an older copy, while the durable stays where it was. Checked all the time: what is
- * not settled is bounded, and the machine comes to rest within each step. Checked after the last
- * fault: within a minute of model time the cursor is at the leader's end. */
+ * stream deleted, set back, with its head expired, with something foreign or a forged event in the
+ * place of an event, with a forged event at its end, or with repeats; the leader away; a loop that
+ * stands still or cannot write; our own database restored from an older copy, while the durable
+ * stays where it was. Checked all the time: what is not settled is bounded, and the machine comes
+ * to rest within each step. Checked after the last fault: within a minute of model time the cursor
+ * is at the leader's end. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include "runtime/sync/feed.h"
@@ -15,6 +16,7 @@
 #define SEQUENCES_MAX 9000
 #define QUEUE_MAX 3000
 #define PULLS_MAX 64
+#define FORGED 1000000 /* added to the position that a forged event claims */
 
 static const struct feed_config config = {
     .window_max = 40,
@@ -57,8 +59,9 @@ struct queue {
 };
 
 struct item {
-    int64_t epoch, position, sequence;
-}; /* sequence 0: of a page */
+    int64_t epoch, position, sequence; /* sequence 0: of a page */
+    _Bool is_forged;                   /* its chain follows nothing */
+};
 
 struct world {
     uint64_t random;
@@ -67,7 +70,7 @@ struct world {
     int64_t log; /* the leader's newest position */
     _Bool stream_exists, is_durable;
     int64_t first, last, delivered, acked;
-    int64_t at[SEQUENCES_MAX + 1]; /* position by sequence; 0: gone, -1: foreign */
+    int64_t at[SEQUENCES_MAX + 1]; /* position by sequence; 0: gone, -1: foreign, FORGED… */
     struct {
         int64_t epoch, number, left, expires_ms, heartbeat_ms;
     } pulls[PULLS_MAX];
@@ -131,7 +134,8 @@ static void delete_stream(struct world *world)
 /* What the leader's relay does: it goes on after the last message, or makes the stream anew. */
 static void republish(struct world *world)
 {
-    if (world->stream_exists && world->last > 0 && world->at[world->last] <= 0)
+    if (world->stream_exists && world->last > 0 &&
+        (world->at[world->last] <= 0 || world->at[world->last] >= FORGED))
         delete_stream(world);
     if (!world->stream_exists) {
         world->stream_exists = 1;
@@ -159,6 +163,10 @@ static void look(const struct world *world, struct feed_info *ret_info)
                                       world->at[world->last] > 0
                                   ? world->at[world->last]
                                   : 0;
+    if (ret_info->last_position >= FORGED) {
+        ret_info->last_position -= FORGED;
+        ret_info->last_differs = ret_info->last_position == world->cursor;
+    }
     ret_info->durable_exists = world->is_durable;
     if (!world->is_durable)
         return;
@@ -257,8 +265,12 @@ static void deliver(struct world *world)
 static void push(struct world *world, int64_t position, int64_t sequence)
 {
     cr_assert_lt(world->inbox_length, QUEUE_MAX);
+    const _Bool is_forged = position >= FORGED;
     world->inbox[world->inbox_length++] =
-        (struct item){ .epoch = world->feed.epoch, .position = position, .sequence = sequence };
+        (struct item){ .epoch = world->feed.epoch,
+                       .position = position - (is_forged ? FORGED : 0),
+                       .sequence = sequence,
+                       .is_forged = is_forged };
 }
 
 static void hear(struct world *world, const struct packet *answer)
@@ -266,8 +278,8 @@ static void hear(struct world *world, const struct packet *answer)
     struct feed *feed = &world->feed;
     int64_t now_ms = world->now_ms, pages = 0;
     if (answer->kind == DELIVERY) { /* as in the sender: a delivery does not name its epoch */
-        feed_delivered(feed, 1, answer->position > 0 ? answer->position : 0, answer->pending,
-                       now_ms);
+        feed_delivered(feed, 1, answer->position > 0 ? answer->position % FORGED : 0,
+                       answer->pending, now_ms);
         if (answer->position > 0)
             push(world, answer->position, answer->sequence);
         else
@@ -280,7 +292,7 @@ static void hear(struct world *world, const struct packet *answer)
         case COMPARED:
             feed_compared(
                 feed, answer->position <= world->log ? FEED_LEADER_AGREES : FEED_LEADER_IS_SHORTER,
-                now_ms);
+                world->log, now_ms);
             break;
         case MADE:    feed_made(feed, now_ms); break;
         case ENDED:   feed_pull_ended(feed, answer->pull, 0, now_ms); break;
@@ -291,7 +303,10 @@ static void hear(struct world *world, const struct packet *answer)
                 feed_delivered(feed, 1, p, 0, now_ms);
                 push(world, p, 0);
             }
-            feed_filled(feed, world->log, now_ms);
+            if (pages > 0)
+                feed_filled(feed, world->log, now_ms);
+            else
+                feed_not_filled(feed);
             break;
         default: feed_failed(feed, "failed", now_ms); break;
         }
@@ -313,6 +328,11 @@ static void run_loop(struct world *world)
     _Bool aborted = !world->calm && one_in(world, 100);
     for (int i = 0; i < count && !aborted; i++) {
         const struct item *item = &world->inbox[i];
+        const int64_t ahead = item->position - world->cursor;
+        if (item->is_forged && item->position > 0 && (ahead == 0 || ahead == 1)) {
+            feed_differs(feed, item->epoch, item->position);
+            continue;
+        }
         if (item->position == world->cursor + 1)
             world->cursor++;
         else if (item->position > world->cursor && item->sequence > 0)
@@ -375,7 +395,7 @@ static void hurt_stream(struct world *world)
     int64_t span = world->last - world->first + 1, foreign;
     if (span < 1)
         return;
-    switch (draw(world, 5)) {
+    switch (draw(world, 7)) {
     case 0: /* deleted; the leader makes it anew */ delete_stream(world); break;
     case 1: world->last -= draw(world, span) / 2; break;
     case 2:
@@ -387,9 +407,17 @@ static void hurt_stream(struct world *world)
         if (foreign < world->last)
             world->at[foreign] = -1;
         break;
+    case 4:
+        foreign = world->first + draw(world, span);
+        world->at[foreign] = FORGED + 1 + draw(world, world->log + 5);
+        break;
+    case 5:
+        if (world->last < SEQUENCES_MAX)
+            world->at[++world->last] = FORGED + world->cursor + draw(world, 4);
+        break;
     default: /* repeats of the newest */
         for (int64_t n = draw(world, 5), from = world->at[world->last] - n + 1;
-             n > 0 && from > 0 && world->last < SEQUENCES_MAX; n--)
+             n > 0 && from > 0 && from <= world->log && world->last < SEQUENCES_MAX; n--)
             world->at[++world->last] = from++;
     }
 }

@@ -35,15 +35,46 @@ Test(inbox, requests_are_bounded_and_events_are_not)
     struct item *items[4];
     cr_assert_eq(inbox_take(&inbox, items, 4, clock_monotonic_ms()), 4);
     for (int i = 0; i < 4; i++) {
-        cr_assert_eq(items[i]->kind, i < 3 ? ITEM_COMMAND : ITEM_EVENT);
+        cr_assert_eq(items[i]->kind, i % 2 ? ITEM_COMMAND : ITEM_EVENT, "they take turns");
         item_free(items[i]);
     }
     cr_assert_eq(push(ITEM_COMMAND), 0, "there is room again");
 }
 
+static int push_of(uint32_t client)
+{
+    struct item *item = item_new(ITEM_COMMAND);
+    item->client = client;
+    int r = inbox_push(&inbox, item);
+    if (r != 0)
+        item_free(item);
+    return r;
+}
+
+/* 640 places: 80 are for clients that hold less than 10. */
+Test(inbox, one_client_that_sends_without_end_leaves_room_and_turns_to_the_others)
+{
+    struct item *items[4];
+    inbox_deinit(&inbox);
+    inbox_init(&inbox, 640);
+    for (int i = 0; i < 560; i++)
+        cr_assert_eq(push_of(1), 0);
+    cr_assert_eq(push_of(1), REFUSED_BUSY);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(push_of(2), 0);
+    cr_assert_eq(push_of(2), REFUSED_BUSY);
+    cr_assert_eq(push_of(300), 0);
+    cr_assert_eq(inbox_take(&inbox, items, 4, INBOX_NO_WAIT), 4);
+    const uint32_t clients[] = { 1, 2, 300, 1 };
+    for (int i = 0; i < 4; i++) {
+        cr_expect_eq(items[i]->client, clients[i], "%d: %u", i, items[i]->client);
+        item_free(items[i]);
+    }
+}
+
 Test(inbox, items_that_are_put_back_come_first_in_their_order)
 {
-    for (int before = 0; before < 2; before++) { /* into an empty one, and before another */
+    for (int before = 0; before < 2; before++) { /* alone, and beside a request, whose turn it is */
         struct item *items[5], *first = item_new(ITEM_EVENT), *second = item_new(ITEM_EVENT);
         if (before)
             cr_assert_eq(push(ITEM_COMMAND), 0);
@@ -52,7 +83,7 @@ Test(inbox, items_that_are_put_back_come_first_in_their_order)
         cr_assert_eq(push(ITEM_ANSWER), 0);
         cr_assert_eq(inbox_length(&inbox), 3 + before);
         cr_assert_eq(inbox_take(&inbox, items, 5, clock_monotonic_ms()), 3 + before);
-        cr_assert(items[0] == first && items[1] == second &&
+        cr_assert(items[before] == first && items[1 + before] == second &&
                   items[2 + before]->kind == ITEM_ANSWER);
         for (int i = 0; i < 3 + before; i++)
             item_free(items[i]);

@@ -156,17 +156,45 @@ Test(invariants, of_the_inbox)
     inbox_init(&inbox, 2);
     fine(check_inbox);
     cr_assert_eq(inbox_push(&inbox, item_new(ITEM_COMMAND)), 0);
+    cr_assert_eq(inbox_push(&inbox, item_new(ITEM_EVENT)), 0);
     const struct inbox as_it_was = inbox;
     fine(check_inbox);
     planted(inbox.length = 0, check_inbox); /* N1 */
     inbox = as_it_was;
     planted(inbox.last = &inbox.first, check_inbox); /* N2 */
     inbox = as_it_was;
-    planted(inbox.request_count = 2, check_inbox); /* N3 */
+    planted(inbox.requests.length = 3, check_inbox); /* N3 */
     inbox = as_it_was;
-    planted(inbox.queue_max = 0, check_inbox); /* N3 */
+    planted(inbox.requests.max = 0, check_inbox); /* N3 */
     inbox = as_it_was;
     inbox_deinit(&inbox);
+}
+
+/* ---- Lane ------------------------------------------------------------------------------------ */
+
+static struct lane lane;
+
+static void check_lane(void)
+{
+    lane_check(&lane, 0);
+}
+
+Test(invariants, of_a_lane)
+{
+    lane_init(&lane, 2);
+    fine(check_lane);
+    lane_add(&lane, item_new(ITEM_QUERY));
+    const struct lane as_it_was = lane;
+    fine(check_lane);
+    planted(lane.length = 0, check_lane); /* C1 */
+    lane = as_it_was;
+    planted(lane.queues[0].length = 2, check_lane); /* C1 */
+    lane = as_it_was;
+    planted(lane.filled[0] = 2, check_lane); /* C2 */
+    lane = as_it_was;
+    planted(lane.queues[0].last = NULL, check_lane); /* C2 */
+    lane = as_it_was;
+    lane_deinit(&lane);
 }
 
 /* ---- Readers --------------------------------------------------------------------------------- */
@@ -199,11 +227,11 @@ Test(invariants, of_the_readers)
     cr_assert_eq(readers_push(&readers, item_new(ITEM_QUERY)), 0);
     const struct readers as_it_was = readers;
     fine(check_readers);
-    planted(readers.last = &readers.first, check_readers); /* Q1 */
+    planted(readers.last_waiting = &readers.journeys.queues[0].first, check_readers); /* Q1 */
     readers = as_it_was;
-    planted(readers.length = 0, check_readers); /* Q2 */
+    planted(readers.waiting_count = 1, check_readers); /* Q2 */
     readers = as_it_was;
-    planted(readers.options.queue_max = 0, check_readers); /* Q2 */
+    planted(readers.options.queue_max = 0, check_readers); /* Q3 */
     readers = as_it_was;
     readers_deinit(&readers);
 }

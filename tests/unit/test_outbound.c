@@ -29,6 +29,41 @@ Test(outbound, an_answer_says_what_it_answers)
     cr_assert(read.part == '7' && read.step == 's' && read.epoch == 12 && read.n == -3);
 }
 
+Test(outbound, an_answer_to_a_work_list_names_the_piece)
+{
+    static const struct {
+        struct call_tag tag;
+        const char *subject;
+    } rows[] = {
+        { { 7, 1, 2, "charge", "ord_019abc12-3456-7def-8123-456789abcdef" },
+          INBOX ".w.7.1.2.charge.ord_019abc12-3456-7def-8123-456789abcdef" },
+        { { INT64_MAX, 0, -1, "fetch", "a.b *>=/\xc3\xa9" },
+          INBOX ".w.9223372036854775807.0.-1.fetch.a=2eb=20=2a=3e=3d=2f=c3=a9" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        reply_subject subject;
+        struct call_tag read = { 0 };
+        cr_assert(reply_subject_of_call(subject, INBOX, &rows[i].tag));
+        cr_assert_str_eq(subject, rows[i].subject);
+        cr_assert(reply_subject_read_call(subject, INBOX, &read));
+        cr_assert(read.id == rows[i].tag.id && read.call == rows[i].tag.call &&
+                  read.number == rows[i].tag.number);
+        cr_assert_str_eq(read.work, rows[i].tag.work);
+        cr_assert_str_eq(read.key, rows[i].tag.key);
+    }
+}
+
+Test(outbound, a_piece_that_fits_into_no_subject_is_not_named)
+{
+    struct call_tag tag = { .id = 1, .work = "fetch" };
+    reply_subject subject;
+    cr_assert_not(reply_subject_of_call(subject, INBOX, &tag), "without a key");
+    memset(tag.key, '.', sizeof(tag.key) - 1);
+    cr_assert(reply_subject_of_call(subject, INBOX, &tag));
+    memset(tag.work, '.', sizeof(tag.work) - 1);
+    cr_assert_not(reply_subject_of_call(subject, INBOX, &tag), "too long");
+}
+
 Test(outbound, what_is_no_answer_of_ours_is_not_read)
 {
     static const char *const subjects[] = {
@@ -49,13 +84,25 @@ Test(outbound, what_is_no_answer_of_ours_is_not_read)
         INBOX ".q.rr.i.1.2",
         INBOX ".q.r.ii.1.2",
         INBOX ".q..i.1.2",
+        INBOX ".w.1.2.3",
+        INBOX ".w.1.2.3.charge",
+        INBOX ".w.1.2.3.charge.",
+        INBOX ".w.1.2.3..ord_1",
+        INBOX ".w.1.2.x.charge.ord_1",
+        INBOX ".w.1.2.3.charge.ord_1.more",
+        INBOX ".w.1.2.3.charge.ord=00",
+        INBOX ".w.1.2.3.charge.ord=5",
+        INBOX ".w.1.2.3.charge.ord=zz",
+        INBOX ".w.1.2.3.charge.0123456789012345678901234567890123456789012345678901234567890123",
     };
     int64_t one = 0, other = 0;
     struct reply_tag tag;
+    struct call_tag call;
     for (size_t i = 0; i < sizeof(subjects) / sizeof(*subjects); i++) {
         cr_expect_not(reply_subject_read_ack(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
         cr_expect_not(reply_subject_read_pull(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
         cr_expect_not(reply_subject_read_request(subjects[i], INBOX, &tag), "%s", subjects[i]);
+        cr_expect_not(reply_subject_read_call(subjects[i], INBOX, &call), "%s", subjects[i]);
     }
 }
 

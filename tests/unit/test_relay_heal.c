@@ -366,3 +366,29 @@ Test(relay_heal, F45_an_intruder_in_the_group_is_healed_from_the_log)
     cr_expect(relay.published == 0 && relay.remade == 1 && relay.refusals == 1);
     cr_expect_str_eq(relay.reason, "a message in the stream is not an event of ours");
 }
+
+/* Forged events, of which the newest claims to be far ahead. */
+Test(relay_heal, F45_messages_ahead_that_do_not_follow_are_healed_and_forgotten)
+{
+    static const struct relay_tail far = { OURS,           .first_sequence = 1,
+                                           .messages = 31, .last_sequence = 31,
+                                           .position = 30, .message_sequence = 30 };
+    struct relay_tail forged = far;
+    forged.position = 1030;
+    forged.message_sequence = 31;
+    forged.fit = TAIL_AHEAD;
+    struct relay relay = run_steps(
+        30, (const struct step[]){ ASKS,
+                                   { "tail", 1, .tail = &forged, .state = RELAY_RECOVERING,
+                                     .kind = RELAY_RECOVER, .first = 0, .last = 31, .sequence = 1 },
+                                   { 0 } });
+    relay_voids(&relay);
+    cr_assert_eq(relay_next(&relay, 2).kind, RELAY_DELETE_STREAM);
+    cr_expect_str_eq(relay.reason, "messages ahead of our log are not events of ours");
+    relay_made(&relay, 3);
+    relay_made(&relay, 4);
+    relay_looked(&relay, &unused, 5);
+    cr_expect_eq(relay.state, RELAY_PUBLISHING); /* and not a log that has lost 1,000 events */
+    relay_voids(&relay);
+    cr_expect_eq(relay.state, RELAY_PUBLISHING); /* an answer that came too late */
+}

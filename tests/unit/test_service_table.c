@@ -150,6 +150,23 @@ Test(service_table, each_fault_of_a_table_is_named)
     complains(CHANGED(call_type, calls, { "b", &schema, &schema }, { "b", &schema, &schema }),
               "the call b is there twice");
     // clang-format on
+    static const struct schema text = { .shape = SHAPE_TEXT };
+    static const struct schema_field fields[] = { { .name = "whose", .schema = &text } };
+    static const struct schema of_account = {
+        .name = "x", .fields = fields, .field_count = 1, .account = "whose"
+    };
+    static const struct schema of_nobody = {
+        .name = "x", .fields = fields, .field_count = 1, .account = "who"
+    };
+    // clang-format off: a table
+    complains(CHANGED(command, commands, { "test.add", &of_nobody, &schema, decide, answer }),
+              "test.add has no text who, which x-account names");
+    complains(CHANGED(command, commands, { "test", &of_account, &schema, decide, answer }),
+              "test.* for accounts would take other requests");
+    complains(CHANGED(command, commands, { "test.a", &of_account, &schema, decide, answer },
+                      { "test.a.b", &schema, &schema, decide, answer }),
+              "test.a.* for accounts would take other requests");
+    // clang-format on
     static const struct event_type read[] = { { NULL, "Added", apply, NULL }, { 0 } };
     complains(CHANGED(source, sources, { .log = "OTHER", .events = read }), "the event Added");
 }

@@ -10,7 +10,9 @@ static const struct source sources[] = {
     { .log = "CARRIER" },
     { 0 },
 };
-static const struct service service = { .name = "order-svc", .sources = sources };
+static const struct work_type charge = { .name = "charge" };
+static const struct work_type *const work[] = { &charge, NULL };
+static const struct service service = { .name = "order-svc", .sources = sources, .work = work };
 static const struct service service_alone = { .name = "alone-svc" };
 
 static struct status status;
@@ -49,6 +51,14 @@ static void setup(void)
     atomic_store(&status.sources[0].leader_position, 15);
     atomic_store(&status.sources[0].feed_state, FEED_PULLING);
     atomic_store(&status.sources[0].gaps, 1);
+    atomic_store(&status.sources[0].voids, 2);
+    atomic_store(&status.work[0].open, 3);
+    atomic_store(&status.work[0].in_flight, 1);
+    atomic_store(&status.work[0].asked, 9);
+    atomic_store(&status.work[0].again, 5);
+    atomic_store(&status.work[0].answered, 6);
+    atomic_store(&status.work[0].late, 2);
+    atomic_store(&status.work[0].away, 1);
 }
 
 static void fini(void)
@@ -79,8 +89,9 @@ Test(statistics, each_key_is_there_once_and_each_field_is_explained)
     for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
         const char *name = field->key ? field->key : field->metric.name;
         cr_expect(field->help && matches("^.*\\.$", field->help), "%s has no sentence", name);
-        cr_expect(field->read || field->at || field->metric.lines || field->of == OF_SOURCE,
-                  "%s is read from nowhere", name); /* a source's first member has offset 0 */
+        cr_expect(field->read || field->at || field->metric.lines || field->of == OF_SOURCE ||
+                      field->of == OF_WORK, /* their first members have offset 0 */
+                  "%s is read from nowhere", name);
         cr_expect(!field->shown || field->key, "%s is shown, and not in data", name);
         if (!field->key)
             continue;
@@ -125,14 +136,20 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
     cr_expect_str_eq(
         out.data,
         "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
-        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"parked\":3,\"redriven\":0,\"rebuilds\":0,"
-        "\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,\"committed_items\":4,"
+        "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"queries_waiting\":0,\"parked\":3,"
+        "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
+        "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
-        "\"audited_from\":0,\"sources\":{"
-        "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1},"
-        "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0}}}");
+        "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"unsent_replies\":0,\"max_"
+        "payload\":0,\"sources\":{"
+        "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
+        "\"voids\":2},"
+        "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0,"
+        "\"voids\":0}},"
+        "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
+        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"away\":1}}}");
 }
 
 Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = setup, .fini = fini)
@@ -140,8 +157,8 @@ Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = se
     _deinit_(buf) struct buf out = { 0 };
     atomic_store(&status.sources[0].complete_at_ms, 1);
     statistics_write_data(&statistics, &out);
-    cr_expect(matches("\"gaps\":1,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
-    cr_expect(matches("\"gaps\":0\\}\\}\\}$", out.data), "%s", out.data);
+    cr_expect(matches("\"voids\":2,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
+    cr_expect(matches("\"voids\":0\\}\\},\"work\"", out.data), "%s", out.data);
 }
 
 Test(statistics, a_service_without_sources_or_commits_says_so, .init = setup, .fini = fini)
@@ -153,7 +170,7 @@ Test(statistics, a_service_without_sources_or_commits_says_so, .init = setup, .f
     statistics_write_data(&statistics, &out);
     metrics_write(&statistics, &page);
     cr_expect(strstr(out.data, "\"last_commit\":\"\","), "%s", out.data);
-    cr_expect(strstr(out.data, ",\"sources\":{}}"), "%s", out.data);
+    cr_expect(strstr(out.data, ",\"sources\":{},\"work\":{}}"), "%s", out.data);
     cr_expect(!strstr(page.data, "journey_source"), "%s", page.data);
 }
 
@@ -166,10 +183,14 @@ Test(statistics, metrics_have_their_names_types_and_labels, .init = setup, .fini
         "0\njourney_state{state=\"ready\"} 1\n",
         "# TYPE journey_log_position gauge\njourney_log_position 7\n",
         "\njourney_published_position 5\n",
+        "# TYPE journey_work_late_total counter\njourney_work_late_total{work=\"charge\"} 2\n",
+        "# TYPE journey_work_oldest_seconds gauge\n"
+        "journey_work_oldest_seconds{work=\"charge\"} 0.000\n",
         "# TYPE journey_relay_lag_events gauge\njourney_relay_lag_events 2\n",
         "# TYPE journey_relay_lag_seconds gauge\njourney_relay_lag_seconds 0.000\n",
         "# TYPE journey_queue_items gauge\njourney_queue_items{queue=\"writer\"} "
-        "0\njourney_queue_items{queue=\"readers\"} 0\n# HELP ",
+        "0\njourney_queue_items{queue=\"readers\"} "
+        "0\njourney_queue_items{queue=\"min_position\"} 0\n# HELP ",
         "\njourney_parked_events 3\n",
         "# TYPE journey_commits_total counter\njourney_commits_total 2\n",
         "# TYPE journey_commit_items histogram\njourney_commit_items_bucket{le=\"1\"} "

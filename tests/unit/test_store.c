@@ -323,6 +323,23 @@ Test(store, a_file_of_another_program_is_not_changed)
     }
 }
 
+Test(store, refusals_are_forgotten_by_age_the_oldest_first_a_slice_at_a_time)
+{
+    _free_(db) struct db *db = open_store();
+    int64_t count;
+    char key[16];
+    for (int i = 9; i > 0; i--) {
+        snprintf(key, sizeof(key), "key-%d", i);
+        cr_assert(refusals_write(db, key, "d", REFUSED_OWN, "none left", i) == 0);
+    }
+    cr_assert(refusals_has_older(db, 6) == 1 && refusals_has_older(db, 1) == 0);
+    cr_assert(refusals_forget(db, 6, 3, &count) == 0 && count == 3);
+    cr_assert_eq(number(db, "SELECT min(time_ms) FROM refusals"), 4);
+    cr_assert(refusals_forget(db, 6, 3, &count) == 0 && count == 2);
+    cr_assert(refusals_forget(db, 6, 3, &count) == 0 && count == 0);
+    cr_assert_eq(number(db, "SELECT count(*) FROM refusals"), 4, "6 to 9 are young enough");
+}
+
 Test(store, our_file_is_accepted_in_any_journal_mode)
 {
     db_free(open_store());
@@ -331,7 +348,7 @@ Test(store, our_file_is_accepted_in_any_journal_mode)
     cr_assert(sqlite3_exec(handle, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) == SQLITE_OK);
     sqlite3_close(handle);
     _free_(db) struct db *db = open_store();
-    cr_assert_eq(number(db, "PRAGMA user_version"), 1);
+    cr_assert_eq(number(db, "PRAGMA user_version"), 2);
 }
 
 Test(store, a_failed_migration_step_is_rolled_back)

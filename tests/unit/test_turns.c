@@ -322,17 +322,21 @@ Test(turns, the_end_of_folding_is_written_and_told)
 
 /* ---- The readers ----------------------------------------------------------------------------- */
 
-static void push_query(int64_t min_position, int64_t give_up_ms)
+static struct item *make_query(int64_t min_position, int64_t give_up_ms)
 {
     static struct order_add_product request;
-    static int64_t positions[1 + SOURCES_MAX];
     struct item *item = item_new(ITEM_QUERY);
     item->query = &queries[0];
     item->request = &request;
-    positions[0] = min_position;
-    item->min_positions = positions;
+    item->min_positions = arena_alloc(&item->arena, (1 + SOURCES_MAX) * sizeof(int64_t));
+    item->min_positions[0] = min_position;
     item->give_up_ms = give_up_ms;
-    cr_assert_eq(readers_push(&readers, item), 0);
+    return item;
+}
+
+static void push_query(int64_t min_position, int64_t give_up_ms)
+{
+    cr_assert_eq(readers_push(&readers, make_query(min_position, give_up_ms)), 0);
 }
 
 Test(turns, a_reader_answers_one_query_a_turn)
@@ -367,5 +371,78 @@ Test(turns, a_query_waits_for_its_position_and_not_for_ever)
     cr_assert_not(readers_turn(&readers, &reader, 99));
     cr_assert(readers_turn(&readers, &reader, 100));
     cr_assert_eq(answered->outcome, OUTCOME_REFUSED);
+    reader_deinit(&reader);
+}
+
+static void use_readers(int queue_max)
+{
+    const struct readers_options options = {
+        .service = &service,
+        .database_path = path,
+        .status = &status,
+        .reply = on_reply,
+        .queue_max = queue_max,
+        .seed = 7,
+    };
+    readers_deinit(&readers);
+    readers_init(&readers, &options);
+}
+
+static int push_as(struct item *item, uint32_t client, _Bool is_about_log)
+{
+    item->client = client;
+    item->is_about_log = is_about_log;
+    int r = readers_push(&readers, item);
+    if (r != 0) {
+        if (item->message)
+            cr_assert_str_eq(item->message,
+                             "too many queries wait for their min_position; try again");
+        item_free(item);
+    }
+    return r;
+}
+
+/* 1,024 may wait, the last 128 of them by clients with less than 16. */
+Test(turns, queries_that_wait_take_no_place_of_those_that_can_be_answered)
+{
+    struct reader reader;
+    use_readers(8192);
+    reader_init(&reader, &readers);
+    for (int i = 0; i < 896; i++)
+        cr_assert_eq(push_as(make_query(9, 100), 1, 0), 0);
+    cr_assert_eq(push_as(make_query(9, 100), 1, 0), REFUSED_BUSY);
+    for (int i = 0; i < 128; i++)
+        cr_assert_eq(push_as(make_query(9, 100), 2 + i / 16, 0), 0);
+    cr_assert_eq(push_as(make_query(9, 100), 99, 0), REFUSED_BUSY, "the bound of all");
+    cr_assert_eq(readers_waiting(&readers), QUERIES_WAITING_MAX);
+    cr_assert_eq(push_as(make_query(0, 100), 1, 0), 0, "this one need not wait");
+    cr_assert_eq(push_as(make_query(0, 100), 1, 1), 0);
+    cr_assert(readers_turn(&readers, &reader, 1) && readers_turn(&readers, &reader, 1));
+    cr_assert_eq(answered->outcome, OUTCOME_DONE);
+    cr_assert_not(readers_turn(&readers, &reader, 99));
+    for (int i = 0; i < QUERIES_WAITING_MAX; i++)
+        cr_assert(readers_turn(&readers, &reader, 100));
+    cr_assert_eq(answered->outcome, OUTCOME_REFUSED);
+    cr_assert_eq(readers_length(&readers), 0);
+    reader_deinit(&reader);
+}
+
+Test(turns, a_flood_of_queries_stops_neither_healing_nor_other_clients)
+{
+    struct reader reader;
+    use_readers(64);
+    reader_init(&reader, &readers);
+    while (push_as(make_query(0, 100), 1, 0) == 0)
+        ;
+    cr_assert_eq(push_as(make_query(0, 100), 1, 1), 0, "healing has places of its own");
+    cr_assert_eq(push_as(make_query(0, 100), 1, 1), 0);
+    const _Bool heals[] = { 1, 0, 1, 0, 0 };
+    for (size_t i = 0; i < sizeof(heals) / sizeof(*heals); i++) {
+        cr_assert(readers_turn(&readers, &reader, 1));
+        cr_assert_eq(answered->is_about_log, heals[i], "%zu", i);
+    }
+    cr_assert_eq(push_as(make_query(0, 100), 2, 0), 0);
+    cr_assert(readers_turn(&readers, &reader, 1));
+    cr_assert_eq(answered->client, 2, "it is not behind those that came before it");
     reader_deinit(&reader);
 }

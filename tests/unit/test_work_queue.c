@@ -11,7 +11,7 @@ static struct work_queue queue;
 
 static void open_queue(void)
 {
-    cr_assert_eq(work_queue_init(&queue, "test", 4, 2), 0);
+    cr_assert_eq(work_queue_init(&queue, "test", 4, 2, 0), 0);
 }
 static void close_queue(void)
 {
@@ -182,7 +182,7 @@ static void walk_move(struct twin *twin, int64_t now_ms)
 Test(work_queue, the_queue_agrees_with_a_plain_list)
 {
     work_queue_deinit(&queue);
-    cr_assert_eq(work_queue_init(&queue, "walk", WALK_OPEN_MAX, 7), 0);
+    cr_assert_eq(work_queue_init(&queue, "walk", WALK_OPEN_MAX, 7, 0), 0);
     for (int64_t now_ms = 1; now_ms <= WALK_STEPS; now_ms++) {
         int what = draw(10), i = twin_count > 0 ? draw(twin_count) : 0;
         if (what < 4 || twin_count == 0) {

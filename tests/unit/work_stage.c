@@ -33,6 +33,7 @@ int stage_find(struct journey *j, struct work_page *page)
                 .number = stage.rows[i].number,
                 .place = i + 1,
                 .until_ms = stage.rows[i].until_ms,
+                .owner = stage.each_max ? stage.rows[i].owner : NULL,
                 .row = stage.reads_rows ? &stage.rows[i] : NULL,
             };
     return 0;
@@ -71,6 +72,8 @@ static int limits(struct journey *j, struct work_limits *ret_limits)
     (void)j;
     cr_assert_eq(ret_limits->in_flight_max, 64);
     *ret_limits = stage.limits;
+    ret_limits->in_flight_each_max = stage.each_max ? stage.each_max
+                                                    : stage.limits.in_flight_each_max;
     return 0;
 }
 
@@ -80,7 +83,10 @@ static int ask(struct journey *j, const struct work *work)
     if (stage.asks == WORK_AGAIN || stage.asks == WORK_GONE)
         return stage.asks;
     happen("", work->key, work->number);
-    cr_assert_eq(work->timeout_ms, TIMEOUT_MS);
+    cr_assert_geq(work->timeout_ms, TIMEOUT_MS);
+    stage.seen_timeout_ms = work->timeout_ms;
+    stage.seen_may_have_left = work->may_have_left;
+    stage.seen_refusals = work->refusals;
     if (stage.asks != 0) /* any other number: without a call */
         return stage.asks < 0 ? 0 : stage.asks;
     struct psp_void body = { .key = work->key };
@@ -217,12 +223,14 @@ int stage_answer(const char *text, const char *key, int64_t number)
 {
     static const struct psp_void_reply body = { .status = "voided" };
     enum answer_outcome outcome = strcmp(text, "timeout") == 0       ? ANSWER_TIMEOUT
+                                  : strcmp(text, "invalid") == 0     ? ANSWER_INVALID
                                   : strcmp(text, "unreachable") == 0 ? ANSWER_UNREACHABLE
                                                                      : ANSWER_RECEIVED;
     struct answer given = { .outcome = outcome,
                             .tag = key,
                             .number = number,
                             .work = "test",
+                            .is_late = strcmp(text, "late") == 0,
                             .body = outcome == ANSWER_RECEIVED ? &body : NULL };
     struct journey j;
     stage_journey(&j);
@@ -244,6 +252,7 @@ void stage_open(const char *keys, int64_t number, int64_t within_ms)
                                   .until_ms = within_ms ? stage.now_ms + within_ms : 0,
                                   .is_open = 1 };
         snprintf(row->key, sizeof(row->key), "%.*s", (int)strcspn(key, " "), key);
+        snprintf(row->owner, sizeof(row->owner), "%c", *key);
         key += strcspn(key, " ");
     }
 }

@@ -10,6 +10,7 @@
 
 struct open_row {
     char key[WORK_KEY_SIZE];
+    char owner[2]; /* the first letter of the key */
     int64_t number, until_ms;
     _Bool is_open;
 };
@@ -22,7 +23,10 @@ struct stage {
     int asks, answers;    /* what ask() and answered() say */
     _Bool reads_rows;     /* find() gives rows */
     _Bool looks_at_once;  /* find() wants to begin anew in the past */
-    const void *seen_row; /* that ask() was given */
+    const void *seen_row; /* that ask() was given, like the next */
+    int seen_timeout_ms, seen_refusals;
+    _Bool seen_may_have_left;
+    int each_max; /* in flight of one owner; 0: no limit, and no owners */
     char happened[4096];
     struct work_list list;
     struct arena arena;

@@ -25,8 +25,9 @@ struct config {
     int64_t queue_max;        /* requests that wait for the writer, and queries for the readers */
     int64_t backlog_max;      /* events that wait for the stream; beyond it commands are `busy` */
     int64_t reader_threads;
-    int64_t client_rate_max; /* requests a second of one client; 0: no limit */
-    const char *http;        /* "127.0.0.1:9101"; empty: off */
+    int64_t client_rate_max;     /* requests a second of one client; 0: no limit */
+    int64_t refusals_keep_hours; /* how long a refusal under an idempotency key is remembered */
+    const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
     const char *option_values[SERVICE_OPTIONS_MAX]; /* beside service->options */
     /* what is left after the options: a sub-command; ends with NULL */

@@ -47,6 +47,8 @@ const struct config_row config_rows[] = {
       "threads that answer queries", 0 },
     { "client-rate-max", "JOURNEY_CLIENT_RATE_MAX", NUMBER, AT(client_rate_max), "0", 0, 1000000,
       "requests a second of one client; beyond it: busy; 0: no limit", 0 },
+    { "refusals-keep-hours", "JOURNEY_REFUSALS_KEEP_HOURS", NUMBER, AT(refusals_keep_hours), "168",
+      1, 876000, "how long a refusal under an idempotency key is remembered", 0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0,
       "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },
     { "no-retry", "JOURNEY_NO_RETRY", SWITCH, AT(no_retry), NULL, 0, 0,

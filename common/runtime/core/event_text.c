@@ -17,10 +17,38 @@ _Bool text_is_utf8(const char *text, size_t length)
 _Bool event_text_is_safe(const char *text)
 {
     size_t length = strlen(text);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+    return length > 0 && length <= EVENT_TEXT_FROM_OUTSIDE_MAX && utf8_is_printable(text, length);
+}
+
+/* Takes so many lower-case hex digits; false: they are others, or all zero where that is not
+ * allowed. */
+static _Bool takes_hex(const char **at, size_t digits, _Bool may_be_zero)
+{
+    const char *text = *at;
+    _Bool is_zero = 1;
+    for (size_t i = 0; i < digits; i++) {
+        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
             return 0;
-    return length > 0 && length <= EVENT_TEXT_FROM_OUTSIDE_MAX && text_is_utf8(text, length);
+        is_zero = is_zero && text[i] == '0';
+    }
+    *at += digits;
+    return may_be_zero || !is_zero;
+}
+
+static _Bool takes_dash(const char **at)
+{
+    return *(*at)++ == '-';
+}
+
+_Bool traceparent_is_valid(const char *text)
+{
+    const char *at = text;
+    if (!event_text_is_safe(text) || strncmp(text, "ff", 2) == 0)
+        return 0;
+    if (!takes_hex(&at, 2, 1) || !takes_dash(&at) || !takes_hex(&at, 32, 0) || !takes_dash(&at) ||
+        !takes_hex(&at, 16, 0) || !takes_dash(&at) || !takes_hex(&at, 2, 1))
+        return 0;
+    return !*at || (*at == '-' && strncmp(text, "00", 2) != 0);
 }
 
 _Bool event_name_is_first(const char *name)

@@ -12,6 +12,7 @@ enum item_kind {
     ITEM_ANSWER,  /* the answer to a call of the process */
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
+    ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
 enum item_outcome {
@@ -47,8 +48,13 @@ struct item {
     const struct query_type *query;
     int64_t *min_positions; /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
     int64_t give_up_ms;     /* monotonic: until when it waits for them */
+    _Bool is_about_log;     /* the runtime's own query, which other services heal with */
+    uint32_t client;        /* who asks, as a hash: see request/lane.h */
     const void *request;    /* struct of the request's schema */
-    const char *key;        /* idempotency key; NULL */
+    const char *key;        /* idempotency key; with an account see account_subject.h; NULL */
+    const char *account;    /* that the subject names, and that the request is for; NULL: none */
+    const char *asker;      /* account and user at the server, for lines at debug; NULL */
+    const char *reader;     /* of an ITEM_DURABLE: whose durable */
     const char *reply_to;   /* inbox of the requester; NULL: no reply is wanted */
     struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
     int64_t received_ns;             /* monotonic, when the callback saw it */
@@ -61,6 +67,7 @@ struct item {
     const struct event_type *type; /* NULL: not read by this service; only the cursor moves */
     const char *invalid;           /* why the event does not fit its schema; NULL: it does */
     int64_t stream_position;       /* of an own event: how far our stream goes */
+    int64_t sequence;              /* likewise: its own in the stream */
     int64_t feed_epoch;            /* of the feed when it was delivered */
     const char *ack_to; /* the broker's acknowledgement subject; NULL: fetched from the leader */
     _Bool redriven;     /* was parked: its position is before the cursor */

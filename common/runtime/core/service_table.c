@@ -70,16 +70,48 @@ static int check_subject(const struct service *service, const char *subject)
     return count == 1 ? 0 : fail(ERR_INTERNAL, "%s is answered twice", subject);
 }
 
+/* The subject of an account, `<subject>.*`, would take another request's. */
+static _Bool takes_subject(const char *subject, const char *other)
+{
+    size_t length = strlen(subject);
+    return strncmp(other, subject, length) == 0 && other[length] == '.' &&
+           !strchr(other + length + 1, '.');
+}
+
+static int check_account(const struct service *service, const char *subject,
+                         const struct schema *request)
+{
+    if (!request->account)
+        return 0;
+    const struct schema_field *field = schema_find_field(request, request->account);
+    if (!field || field->schema->shape != SHAPE_TEXT)
+        return fail(ERR_INTERNAL, "%s has no text %s, which x-account names", subject,
+                    request->account);
+    _Bool takes = strcmp(subject, service->prefix) == 0; /* <prefix>.events and so on */
+    for (const struct command *c = service->commands; c && c->subject; c++)
+        takes |= takes_subject(subject, c->subject);
+    for (const struct query_type *q = service->queries; q && q->subject; q++)
+        takes |= takes_subject(subject, q->subject);
+    return takes ? fail(ERR_INTERNAL, "%s.* for accounts would take other requests", subject) : 0;
+}
+
+static int check_request(const struct service *service, const char *subject,
+                         const struct schema *request)
+{
+    int r = check_subject(service, subject);
+    return r == 0 ? check_account(service, subject, request) : trace(r);
+}
+
 static int check_requests(const struct service *service)
 {
     int r = 0;
     for (const struct command *c = service->commands; r == 0 && c && c->subject; c++)
         r = c->request && c->reply && c->decide && c->answer
-                ? check_subject(service, c->subject)
+                ? check_request(service, c->subject, c->request)
                 : fail(ERR_INTERNAL, "%s lacks a schema or a function", c->subject);
     for (const struct query_type *q = service->queries; r == 0 && q && q->subject; q++)
         r = q->request && q->reply && q->ask
-                ? check_subject(service, q->subject)
+                ? check_request(service, q->subject, q->request)
                 : fail(ERR_INTERNAL, "%s lacks a schema or a function", q->subject);
     return trace(r);
 }

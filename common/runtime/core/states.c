@@ -64,8 +64,8 @@ const struct state_text feed_states[] = {
     [FEED_ASKING] = { "asking", "stream and durable are looked up and compared with the cursor",
                       "nothing" },
     [FEED_COMPARING] = { "comparing",
-                         "the stream ends before the cursor: the leader is asked for its event at "
-                         "the cursor",
+                         "the stream ends before the cursor, or a message in it does not follow: "
+                         "the leader is asked for its event at the cursor",
                          "nothing" },
     [FEED_MAKING] = { "making",
                       "the durable is created, or recreated, at the event after the cursor",

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "journey.h"
 #include "runtime/core/states.h"
+#include "work.h"
 
 enum disk_state { DISK_FINE, DISK_DEGRADED, DISK_CORRUPT };
 
@@ -13,8 +14,18 @@ struct source_status {
     atomic_llong leader_position; /* newest that we know of */
     /* wall time when we last knew that nothing was missing; 0: never */
     atomic_llong complete_at_ms;
-    atomic_int feed_state;     /* enum feed_state */
-    atomic_llong remade, gaps; /* durables made anew, gaps met, since the start */
+    atomic_int feed_state; /* enum feed_state */
+    /* since the start: durables made anew, gaps met, messages that are not in the leader's log */
+    atomic_llong remade, gaps, voids;
+    atomic_llong parked; /* its events that could not be applied; the writer */
+};
+
+/* Of one type of work, in the order of service.work: see struct work_counts in work_list.h. */
+struct work_status {
+    atomic_llong open, in_flight;
+    atomic_llong asked, again, answered, late, refused, expired;
+    atomic_llong oldest_ms; /* wall time since when the oldest piece is open; 0: none is */
+    atomic_llong away;      /* 1: nobody listens there */
 };
 
 #define BATCH_BUCKETS 14 /* of 1, 2, 4 … 4096 items, and more */
@@ -50,9 +61,13 @@ struct status {
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
     atomic_llong layout_differs; /* 1: the tables are not as this program makes them */
+    /* what the server takes as one message, headers and data together; 0: not known yet; the
+     * sender, at each connect */
+    atomic_llong max_payload_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];
+    struct work_status work[WORK_TYPES_MAX]; /* the writer */
 };
 
 /* The worst state that holds, and its name. */

@@ -4,6 +4,7 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/outbound/feed_leader.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 #include <string.h>
@@ -12,22 +13,20 @@
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
-/* The step of a request. */
+/* The step of a request; feed_durable.c has others. */
 enum step {
     STEP_STREAM = 's',
     STEP_LAST = 'l',
     STEP_DURABLE = 'c',
-    STEP_MADE = 'm',
-    STEP_DELETED = 'd',
-    STEP_PAGE = 'f',
-    STEP_COMPARED = 'e',
+    STEP_PAGE = FEED_LEADER_PAGE,
+    STEP_COMPARED = FEED_LEADER_COMPARED,
 };
 
-static void request_feed(struct feed_io *feed_io, enum step step, int built,
-                         const struct js_request *request, int64_t now_ms)
+void feed_io_request(struct feed_io *feed_io, char step, int built,
+                     const struct js_request *request, int64_t now_ms)
 {
     const struct reply_tag tag = { .part = (char)(PART_FEED + feed_io->number),
-                                   .step = (char)step,
+                                   .step = step,
                                    .epoch = feed_io->feed.epoch };
     if (outbound_request_api(feed_io->outbound, &tag, built, request) < 0)
         feed_failed(&feed_io->feed, "the server cannot be asked", now_ms);
@@ -140,6 +139,24 @@ void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64
 
 /* ---- Settling ------------------------------------------------------------------------------- */
 
+/* An event that was not applied, because it is not the next of the log that we have read. */
+static void settle_stranger(struct feed_io *feed_io, const struct item *item, int64_t now_ms)
+{
+    struct feed *feed = &feed_io->feed;
+    const int64_t position = item->event.position;
+    if (item->outcome == OUTCOME_GAP && item->ack_to) {
+        if (item->feed_epoch == feed->epoch)
+            feed_leader_suspect(feed_io, item);
+        feed_gap(feed, item->feed_epoch, position, now_ms);
+    } else if (item->outcome == OUTCOME_FORK && item->ack_to) {
+        if (feed_differs(feed, item->feed_epoch, position))
+            feed_leader_suspect(feed_io, item);
+    } else if (item->outcome == OUTCOME_FORK) {
+        log_error("fork", LOG_TEXT("log", item->source->log), LOG_INT("position", position));
+        feed_fork(feed, feed->epoch);
+    }
+}
+
 void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms)
 {
     struct feed *feed = &feed_io->feed;
@@ -151,16 +168,10 @@ void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t
             item->redriven)
             continue;
         count++;
-        if (item->outcome == OUTCOME_FORK) {
-            log_error("fork", LOG_TEXT("log", item->source->log),
-                      LOG_INT("position", item->event.position));
-            feed_fork(feed, item->ack_to ? item->feed_epoch : feed->epoch);
-        } else if (item->outcome == OUTCOME_GAP && item->ack_to) {
-            feed_gap(feed, item->feed_epoch, item->event.position, now_ms);
-        } else if (item->ack_to && !batch->aborted && item->outcome != OUTCOME_GAP &&
-                   item->feed_epoch == feed->epoch) {
+        if (item->outcome == OUTCOME_FORK || item->outcome == OUTCOME_GAP)
+            settle_stranger(feed_io, item, now_ms);
+        else if (item->ack_to && !batch->aborted && item->feed_epoch == feed->epoch)
             newest = item;
-        }
     }
     if (count == 0)
         return;
@@ -193,11 +204,11 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     if (r != 0)
         feed_looked(&feed_io->feed, info, now_ms);
     else if (state.messages > 0)
-        request_feed(feed_io, STEP_LAST,
-                     js_message_get(&request, feed_io->source->log, state.last_sequence), &request,
-                     now_ms);
+        feed_io_request(feed_io, STEP_LAST,
+                        js_message_get(&request, feed_io->source->log, state.last_sequence),
+                        &request, now_ms);
     else
-        request_feed(
+        feed_io_request(
             feed_io, STEP_DURABLE,
             js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
             &request, now_ms);
@@ -225,7 +236,7 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
     if (r < 0)
         feed_failed(&feed_io->feed, "the stream's last message cannot be read", now_ms);
     else
-        request_feed(
+        feed_io_request(
             feed_io, STEP_DURABLE,
             js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
             &request, now_ms);
@@ -252,100 +263,6 @@ static void take_durable(struct feed_io *feed_io, struct bus_message *message, i
     feed_looked(&feed_io->feed, info, now_ms);
 }
 
-static void take_durable_made(struct feed_io *feed_io, enum step step, struct bus_message *message,
-                              int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_consumer_state state;
-    struct js_error error;
-    const char *data = bus_message_data(message);
-    int r = step == STEP_DELETED
-                ? js_parse_success(data, bus_message_length(message), &arena, &error)
-                : js_parse_consumer_info(data, bus_message_length(message), &arena, &state);
-    if (r == 0 || (r == JS_REFUSED && step == STEP_DELETED)) /* not there any more: just as well */
-        feed_made(&feed_io->feed, now_ms);
-    else
-        feed_failed(&feed_io->feed, "the durable cannot be made", now_ms);
-}
-
-/* ---- Filling a gap from the leader ---------------------------------------------------------- */
-
-static const struct runtime_events_reply *read_page(struct bus_message *message,
-                                                    struct arena *arena)
-{
-    return event_page_read(bus_message_data(message), bus_message_length(message), arena);
-}
-
-static void take_page(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct feed *feed = &feed_io->feed;
-    const struct runtime_events_reply *page = read_page(message, &arena);
-    if (!page) {
-        feed_failed(feed, "the leader refuses to give its events", now_ms);
-        return;
-    }
-    if (page->events_count == 0) {
-        feed_failed(feed, "the leader does not have the missing events either", now_ms);
-        return;
-    }
-    for (size_t n = 0; n < page->events_count; n++) {
-        struct item *item = event_item_of_row(&page->events[n], feed_io->source, feed_io->number);
-        if (!item)
-            break; /* the rest comes with the next page */
-        feed_delivered(feed, 1, item->event.position, 0, now_ms);
-        inbox_push(feed_io->outbound->inbox, item);
-    }
-    feed_filled(feed, page->last_position, now_ms);
-}
-
-static void fill_gap(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    snprintf(request.subject, sizeof(request.subject), "%s.events", feed_io->source->prefix);
-    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}",
-                   (long long)action->position, (long long)action->count);
-    log_warn("gap", LOG_TEXT("log", feed_io->source->log),
-             LOG_INT("after_position", action->position));
-    request_feed(feed_io, STEP_PAGE, buf_status(&request.body), &request, now_ms);
-}
-
-/* ---- Comparing with the leader: is its log still the one that we have read? ------------------ */
-
-static void compare_with_leader(struct feed_io *feed_io, const struct feed_action *action,
-                                int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    snprintf(request.subject, sizeof(request.subject), "%s.events", feed_io->source->prefix);
-    buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":1}",
-                   (long long)action->position - 1);
-    request_feed(feed_io, STEP_COMPARED, buf_status(&request.body), &request, now_ms);
-}
-
-static void take_compared(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct feed *feed = &feed_io->feed;
-    struct cursor cursor;
-    struct digest chain;
-    const struct runtime_events_reply *page = read_page(message, &arena);
-    if (!page || cursor_read(feed_io->outbound->db, feed_io->source->log, &cursor) < 0 ||
-        cursor.position != feed->cursor) {
-        feed_failed(feed, "the leader refuses to give its events", now_ms);
-    } else if (page->events_count == 0) {
-        feed_compared(feed, FEED_LEADER_IS_SHORTER, now_ms);
-    } else if (page->events[0].position !=
-               cursor.position) { /* what was delivered meanwhile has moved the cursor */
-        feed_failed(feed, "the cursor has moved since the leader was asked", now_ms);
-    } else {
-        _Bool agrees = digest_parse(page->events[0].chain, &chain) == 0 &&
-                       digest_equal(&chain, &cursor.chain);
-        feed_compared(feed, agrees ? FEED_LEADER_AGREES : FEED_LEADER_DIFFERS, now_ms);
-    }
-}
-
 /* ---- The two tables ------------------------------------------------------------------------- */
 
 void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
@@ -355,10 +272,14 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
     owner_assert(&feed_io->outbound->owner);
     if (tag->epoch != feed_io->feed.epoch)
         return;
+    if (feed_durable_reply(&feed_io->durable, tag, message, now_ms))
+        return;
     if (bus_message_status(message)) {
         feed_failed(&feed_io->feed,
-                    step == STEP_PAGE || step == STEP_COMPARED ? "the leader is away"
-                                                               : "JetStream is away",
+                    feed_io->feed.judged > 0
+                        ? "a message in the stream does not follow, and the leader is away"
+                    : step == STEP_PAGE || step == STEP_COMPARED ? "the leader is away"
+                                                                 : "JetStream is away",
                     now_ms);
         return;
     }
@@ -366,10 +287,8 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
     case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
     case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
     case STEP_DURABLE:  take_durable(feed_io, message, now_ms); break;
-    case STEP_MADE:
-    case STEP_DELETED:  take_durable_made(feed_io, step, message, now_ms); break;
-    case STEP_PAGE:     take_page(feed_io, message, now_ms); break;
-    case STEP_COMPARED: take_compared(feed_io, message, now_ms); break;
+    case STEP_PAGE:     feed_leader_page(feed_io, message, now_ms); break;
+    case STEP_COMPARED: feed_leader_compared(feed_io, message, now_ms); break;
     }
 }
 
@@ -398,22 +317,8 @@ static void send_pull(struct feed_io *feed_io, const struct feed_action *action,
         feed_pull_ended(feed, action->pull, 1, now_ms);
 }
 
-static void make_durable(struct feed_io *feed_io, const struct feed_action *action, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, feed_io->api);
-    const struct js_consumer_config config = {
-        .stream = feed_io->source->log,
-        .name = feed_io->outbound->self.service,
-        .start_sequence = action->sequence,
-        .max_ack_pending = (int)(2 * feed_io->feed.config.window_max),
-    };
-    request_feed(feed_io, STEP_MADE, js_consumer_create(&request, &config), &request, now_ms);
-}
-
 void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
 {
-    const char *stream = feed_io->source->log, *durable = feed_io->outbound->self.service;
     owner_assert(&feed_io->outbound->owner);
     for (;;) {
         struct feed_action action = feed_next(&feed_io->feed, now_ms);
@@ -423,16 +328,14 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
         switch (action.kind) {
         case FEED_NOTHING: return;
         case FEED_ASK:
-            request_feed(feed_io, STEP_STREAM, js_stream_info(&request, stream), &request, now_ms);
+            feed_io_request(feed_io, STEP_STREAM, js_stream_info(&request, feed_io->source->log),
+                            &request, now_ms);
             break;
-        case FEED_DELETE_DURABLE:
-            request_feed(feed_io, STEP_DELETED, js_consumer_delete(&request, stream, durable),
-                         &request, now_ms);
-            break;
-        case FEED_COMPARE:      compare_with_leader(feed_io, &action, now_ms); break;
-        case FEED_MAKE_DURABLE: make_durable(feed_io, &action, now_ms); break;
-        case FEED_PULL:         send_pull(feed_io, &action, now_ms); break;
-        case FEED_FILL:         fill_gap(feed_io, &action, now_ms); break;
+        case FEED_COMPARE:        feed_leader_compare(feed_io, &action, now_ms); break;
+        case FEED_DELETE_DURABLE: feed_durable_delete(&feed_io->durable, now_ms); break;
+        case FEED_MAKE_DURABLE:   feed_durable_make(&feed_io->durable, &action, now_ms); break;
+        case FEED_PULL:           send_pull(feed_io, &action, now_ms); break;
+        case FEED_FILL:           feed_leader_fill(feed_io, &action, now_ms); break;
         }
     }
 }
@@ -448,7 +351,11 @@ static void log_feed_state(const struct feed_io *feed_io)
                                          : LOG_DEBUG,
            "feed", LOG_TEXT("log", feed_io->source->log),
            LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
-           LOG_TEXT("reason", has_reason ? feed->reason : NULL));
+           LOG_TEXT("reason", has_reason ? feed->reason : NULL),
+           LOG_TEXT("help", feed->state == FEED_FORKED
+                                ? "the leader has lost events, or somebody else wrote events into "
+                                  "its stream that were applied here: docs/OPERATIONS.md, A fork"
+                                : NULL));
 }
 
 void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
@@ -461,6 +368,7 @@ void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
     atomic_store(&status->leader_position, feed->leader_position);
     atomic_store(&status->remade, feed->remade);
     atomic_store(&status->gaps, feed->gaps);
+    atomic_store(&status->voids, feed_io->voids);
     if (feed->complete_ms > 0)
         atomic_store(&status->complete_at_ms, clock_wall_ms() - (now_ms - feed->complete_ms));
 }
@@ -479,6 +387,8 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
         .source = &outbound->service->sources[number],
     };
     feed_init(&feed_io->feed, &feed_config, cursor);
+    feed_durable_init(&feed_io->durable, outbound, feed_io->source, &feed_io->feed, feed_io->api,
+                      (char)(PART_FEED + number));
     return trace(config_source_api(config, feed_io->source->log, feed_io->api));
 }
 

@@ -4,7 +4,7 @@
  * On the sender's thread, but for the deliveries, which come on library threads. */
 #pragma once
 #include "runtime/core/config.h"
-#include "runtime/outbound/outbound.h"
+#include "runtime/outbound/feed_durable.h"
 #include "runtime/sync/feed.h"
 
 struct feed_io {
@@ -12,7 +12,15 @@ struct feed_io {
     int number; /* of the source in the service's table */
     const struct source *source;
     struct feed feed;
-    struct feed_info info;     /* the look at the stream that is under way */
+    struct feed_info info;       /* the look at the stream that is under way */
+    struct feed_durable durable; /* has it made */
+    struct suspect {             /* the newest message that did not follow what we had read */
+        int64_t position, sequence;
+        struct digest chain;
+        _Bool differs; /* it claims the next position, or that of our cursor, with another chain */
+        _Bool is_void; /* the leader's log does not have it, and that was named */
+    } suspect;
+    int64_t voids;             /* since the start */
     char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
 
     /* Library threads count what was delivered, the sender looks at it. */
@@ -39,6 +47,10 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
                    struct bus_message *message, int64_t now_ms);
 void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64_t now_ms);
 void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms);
+
+/* A request of the feed; the reply comes with this step. built: the result of making it. */
+void feed_io_request(struct feed_io *feed_io, char step, int built,
+                     const struct js_request *request, int64_t now_ms);
 
 /* Its numbers into the status; a state that is new into the log. */
 void feed_io_report(struct feed_io *feed_io, int64_t now_ms);

@@ -2,16 +2,22 @@
 #include "runtime/outbound/outbound.h"
 #include <stdio.h>
 
-int outbound_request(struct outbound *outbound, const struct reply_tag *tag, const char *subject,
-                     const void *body, size_t length)
+int outbound_request_to(struct outbound *outbound, const char *reply, const char *subject,
+                        const void *body, size_t length)
 {
-    reply_subject reply;
     owner_assert(&outbound->owner);
-    reply_subject_of_request(reply, outbound->replies, tag);
     return trace(
         bus_publish(outbound->bus, BUS_URGENT,
                     &(struct bus_outgoing){
                         .subject = subject, .reply = reply, .data = body, .length = length }));
+}
+
+int outbound_request(struct outbound *outbound, const struct reply_tag *tag, const char *subject,
+                     const void *body, size_t length)
+{
+    reply_subject reply;
+    reply_subject_of_request(reply, outbound->replies, tag);
+    return trace(outbound_request_to(outbound, reply, subject, body, length));
 }
 
 int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag, int built,

@@ -4,6 +4,7 @@
  *
  *   relay_io.h   the relay's actions        call_io.h   calls to the outside
  *   feed_io.h    a feed's actions           redrive.h   parked events, fetched again
+ *   durable_io.h readers' durables on our stream
  *
  * Each part embeds its machine, and is called by the sender (sender.h) on its thread; what library
  * threads call says so. */
@@ -30,6 +31,10 @@ struct outbound {
 /* Sends a request; the reply comes with this tag. 0 or < 0. */
 int outbound_request(struct outbound *outbound, const struct reply_tag *tag, const char *subject,
                      const void *body, size_t length);
+
+/* The same with a reply subject that the part has made. */
+int outbound_request_to(struct outbound *outbound, const char *reply, const char *subject,
+                        const void *body, size_t length);
 
 /* The same for a request of JetStream's API that was built with the result `built`. */
 int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag, int built,

@@ -3,6 +3,7 @@
 #include "base/crash.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/sync/envelope.h"
 #include <stdio.h>
@@ -140,7 +141,7 @@ static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
         case RELAY_AUDIT:         stream_io_look(relay_io, &action, now_ms); break;
         case RELAY_MAKE_STREAM:
         case RELAY_DELETE_STREAM: stream_io_make(relay_io, &action, now_ms); break;
-        case RELAY_RECOVER:       stream_io_read_back(relay_io, &action, now_ms); break;
+        case RELAY_RECOVER:       read_back(relay_io, &action, now_ms); break;
         case RELAY_PUBLISH:       publish_range(relay_io, &action, now_ms); return 1;
         }
     }

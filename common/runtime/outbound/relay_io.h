@@ -41,6 +41,11 @@ struct recovery {                          /* reading our own stream back into t
     int64_t first_sequence, last_sequence; /* of the window; of all that is to be read */
     int expected, received, foreign;
     int unsettled; /* in the loop */
+    /* Of the stream, as far as it was read without a step forward: its newest event that our log
+     * has; messages that do not follow it, and those of them before which others may be lost. */
+    int64_t seen_position, seen_sequence;
+    int64_t void_count, lost_count;
+    int64_t next_sequence; /* where the window behind this one begins; 0: nowhere yet */
     /* a part of them was: what comes behind it shows a gap that the stream does not have */
     _Bool rolled_back;
     struct item *items[RECOVER_WINDOW]; /* by sequence, until all are there */

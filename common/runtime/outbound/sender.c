@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/request/reply.h"
 #include <sys/random.h>
@@ -53,13 +54,19 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
 {
     _free_(bus_message) struct bus_message *message = reply;
     struct reply_tag tag;
+    struct call_tag call;
+    if (reply_subject_read_call(bus_message_subject(message), sender->outbound.replies, &call)) {
+        call_io_answer(&sender->calls, &call, message);
+        return;
+    }
     if (!reply_subject_read_request(bus_message_subject(message), sender->outbound.replies, &tag))
         return;
     int feed = tag.part - PART_FEED;
     switch (tag.part) {
-    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
-    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
-    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;
     default:
         if (feed >= 0 && feed < sender->feed_count)
             feed_io_reply(&sender->feeds[feed], &tag, message, now_ms);
@@ -89,7 +96,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     call_io_make(&sender->calls, batch, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
-    stream_io_settled(&sender->relay_io, batch, now_ms);
+    read_back_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     batch_free(batch);
 }
@@ -97,6 +104,8 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 static void connect_all(struct sender *sender, int64_t now_ms)
 {
     log_info("connected");
+    atomic_store(&sender->outbound.status->max_payload_bytes,
+                 bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_connected(&sender->feeds[i].feed);
@@ -197,6 +206,7 @@ static void act(struct sender *sender, int64_t now_ms)
         feed_io_act(&sender->feeds[i], now_ms);
     call_io_look_at_clock(&sender->calls, now_ms);
     redrive_look_at_clock(&sender->redrive, now_ms);
+    durable_io_look_at_clock(&sender->durables, now_ms);
     report(sender, now_ms);
 }
 
@@ -212,6 +222,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
     due = earlier(due, call_io_due_ms(&sender->calls));
+    due = earlier(due, durable_io_due_ms(&sender->durables));
     return earlier(due, redrive_due_ms(&sender->redrive));
 }
 
@@ -351,6 +362,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
+    durable_io_init(&sender->durables, outbound);
     int r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
 }
@@ -365,6 +377,8 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
         r = relay_io_subscribe(&sender->relay_io);
     if (r == 0)
         r = outbound_subscribe(&sender->outbound, ".q.>", on_reply, sender, &sender->replies);
+    if (r == 0)
+        r = outbound_subscribe(&sender->outbound, ".w.>", on_reply, sender, &sender->answers);
     for (int i = 0; i < sender->feed_count && r == 0; i++)
         r = feed_io_subscribe(&sender->feeds[i]);
     return trace(r);
@@ -376,10 +390,12 @@ void sender_deinit(struct sender *sender)
     mailbox_deinit(&sender->outbound.mailbox);
     relay_io_deinit(&sender->relay_io);
     bus_subscription_free(sender->replies);
+    bus_subscription_free(sender->answers);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_deinit(&sender->feeds[i]);
     call_io_deinit(&sender->calls);
     redrive_deinit(&sender->redrive);
+    durable_io_deinit(&sender->durables);
     db_free(sender->outbound.db);
     sender->outbound.db = NULL;
 }

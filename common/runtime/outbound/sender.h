@@ -8,6 +8,7 @@
  * of the thread. */
 #pragma once
 #include "runtime/outbound/call_io.h"
+#include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
@@ -36,7 +37,9 @@ struct sender {
     int feed_count;
     struct call_io calls;
     struct redrive redrive;
+    struct durable_io durables;
     struct bus_subscription *replies; /* to the requests of all parts */
+    struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
     _Bool runs;
     _Bool more;         /* there is more to do: look into the mailbox, but do not sleep */

@@ -2,7 +2,8 @@
 #include "runtime/outbound/stream_io.h"
 #include "base/guard.h"
 #include "base/log.h"
-#include "runtime/sync/event_item.h"
+#include "runtime/outbound/read_back.h"
+#include "runtime/sync/envelope.h"
 #include <string.h>
 
 /* The step of a request. */
@@ -13,7 +14,7 @@ enum step {
     STEP_AUDITED = 'v',
     STEP_MADE = 'm',
     STEP_DELETED = 'd',
-    STEP_OWN_MESSAGE = 'g',
+    STEP_OWN_MESSAGE = READ_BACK_STEP,
 };
 
 static void request_stream(struct relay_io *relay_io, enum step step, int64_t epoch, int64_t n,
@@ -29,30 +30,42 @@ static void request_stream(struct relay_io *relay_io, enum step step, int64_t ep
 /* What stands at a sequence, when it is no event of ours. */
 enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2 };
 
-/* 0: our log has this event; 1: it is no event of our log, and why; < 0. One that claims to be the
- * next after our log must follow it, else nobody with our log has written it. */
+/* Does the event follow our log's event before its position? 0: yes; 1: no; < 0. */
+static int follows_log(struct relay_io *relay_io, const struct event *event,
+                       const struct digest *digest)
+{
+    struct digest chain = { 0 };
+    int r = 0;
+    if (event->position > 1)
+        r = event_log_find_chain(relay_io->outbound->db, event->position - 1, &chain);
+    if (r == 0)
+        r = event_chain(&chain, digest, &chain);
+    return r < 0 ? trace(r) : r > 0 || !digest_equal(&chain, &event->chain);
+}
+
+/* 0: our log has this event, or it may be one of ours; 1: it is no event of our log; < 0. One that
+ * has our position and another chain, or claims to be the next after our log, must follow what is
+ * before it, else nobody with our log has written it. */
 static int compare_event(struct relay_io *relay_io, const struct event *event,
                          const struct digest *digest, enum tail_fit *ret_fit,
                          const char **ret_reason)
 {
     const int64_t head = relay_io->relay.head;
-    const _Bool is_next = event->position == head + 1;
+    const _Bool is_known = event->position <= head;
     struct digest chain = { 0 };
     int r = 0;
-    *ret_fit = event->position > head ? TAIL_AHEAD : TAIL_EQUAL;
-    if (event->position > head && !is_next)
-        return 0;
-    if (!is_next || head > 0)
-        r = event_log_find_chain(relay_io->outbound->db, is_next ? head : event->position, &chain);
-    if (r == 0 && is_next)
-        r = event_chain(&chain, digest, &chain);
-    if (r < 0)
+    *ret_fit = is_known ? TAIL_EQUAL : TAIL_AHEAD;
+    if (is_known)
+        r = event_log_find_chain(relay_io->outbound->db, event->position, &chain);
+    if (r < 0 || (is_known && r == 0 && digest_equal(&chain, &event->chain)))
         return trace(r);
-    if (r == 0 && digest_equal(&chain, &event->chain))
+    if (event->position > head + 1)
         return 0;
-    *ret_fit = is_next ? TAIL_EQUAL : TAIL_DIFFERENT;
+    r = follows_log(relay_io, event, digest);
     *ret_reason = "its chain does not follow our log";
-    return is_next;
+    if (is_known)
+        *ret_fit = r == 0 ? TAIL_DIFFERENT : TAIL_EQUAL;
+    return trace(r);
 }
 
 /* Of a message: its position, or a PLACE_…; how an event of ours fits our log. 0: it cannot be
@@ -81,6 +94,7 @@ static int64_t compare_message(struct relay_io *relay_io, struct bus_message *me
         return event.position;
     if (r < 0)
         return 0;
+    *ret_fit = TAIL_EQUAL;
     log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
               LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
     return PLACE_FOREIGN;
@@ -296,132 +310,6 @@ static void take_stream_made(struct relay_io *relay_io, enum step step, struct b
         relay_failed(&relay_io->relay, "the stream cannot be made", now_ms);
 }
 
-static void recovery_check(const struct recovery *recovery)
-{
-    assert(recovery->expected >= 0 && recovery->expected <= RECOVER_WINDOW); /* S1 */
-    assert(recovery->unsettled >= 0);                                        /* S2 */
-    assert(!recovery->rolled_back || recovery->unsettled > 0);               /* S2 */
-}
-
-/* ---- Reading our own stream back ------------------------------------------------------------ */
-
-void stream_io_read_back(struct relay_io *relay_io, const struct relay_action *action,
-                         int64_t now_ms)
-{
-    struct recovery *recovery = &relay_io->recovery;
-    for (int i = 0; i < RECOVER_WINDOW; i++) {
-        item_free(recovery->items[i]);
-        recovery->items[i] = NULL;
-    }
-    int64_t count = action->last - action->sequence + 1;
-    assert(action->kind == RELAY_RECOVER && action->sequence > 0 && count > 0);
-    *recovery = (struct recovery){
-        .first_sequence = action->sequence,
-        .last_sequence = action->last,
-        .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
-        .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
-        .rolled_back = recovery->rolled_back,
-    };
-    recovery_check(recovery);
-    for (int i = 0; i < recovery->expected; i++) {
-        _deinit_(js_request) struct js_request request;
-        js_request_init(&request, NULL);
-        int64_t sequence = action->sequence + i;
-        request_stream(relay_io, STEP_OWN_MESSAGE, action->epoch, sequence,
-                       js_message_get(&request, relay_io->outbound->self.log, sequence), &request,
-                       now_ms);
-    }
-}
-
-/* All of the window is there: into the inbox, in order. A sequence without a message leaves its
- * place empty: if a position is missing, the loop will see the gap. */
-static void push_recovered(struct relay_io *relay_io, int64_t now_ms)
-{
-    struct recovery *recovery = &relay_io->recovery;
-    for (int i = 0; i < recovery->expected; i++) {
-        if (!recovery->items[i])
-            continue;
-        recovery->unsettled++;
-        inbox_push(relay_io->outbound->inbox, take(recovery->items[i]));
-    }
-    if (recovery->unsettled > 0)
-        return;
-    const struct relay_action rest = { .kind = RELAY_RECOVER,
-                                       .sequence = recovery->first_sequence + recovery->expected,
-                                       .last = recovery->last_sequence,
-                                       .epoch = relay_io->relay.epoch };
-    if (recovery->foreign == 0 || rest.sequence > rest.last) {
-        relay_fork(&relay_io->relay, "the stream has lost events that our log has lost too");
-        return;
-    }
-    relay_reading(&relay_io->relay, now_ms);
-    stream_io_read_back(relay_io, &rest, now_ms);
-}
-
-static void take_own_message(struct relay_io *relay_io, int64_t sequence,
-                             struct bus_message *message, int64_t now_ms)
-{
-    struct recovery *recovery = &relay_io->recovery;
-    struct js_stored_message stored;
-    const char *reason = NULL;
-    int64_t place = sequence - recovery->first_sequence;
-    if (place < 0 || place >= recovery->expected || recovery->items[place])
-        return;
-    _free_(item) struct item *item = item_new(ITEM_EVENT);
-    int r = !item ? -ERR_MEMORY
-            : bus_message_status(message)
-                ? -ERR_NETWORK
-                : js_parse_message(bus_message_data(message), bus_message_length(message),
-                                   &item->arena, &stored);
-    if (r == 0)
-        r = event_item_read(item, &stored.view, &relay_io->outbound->self, &reason);
-    if (r < 0) {
-        relay_failed(&relay_io->relay, "our own stream cannot be read", now_ms);
-        return;
-    }
-    if (reason) {
-        log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
-                  LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
-        recovery->foreign++;
-    }
-    item->stream_position = relay_io->relay.stream_position;
-    if (r == 0)
-        recovery->items[place] = take(item);
-    if (++recovery->received == recovery->expected)
-        push_recovered(relay_io, now_ms);
-}
-
-void stream_io_settled(struct relay_io *relay_io, const struct batch *batch, int64_t now_ms)
-{
-    struct relay *relay = &relay_io->relay;
-    struct recovery *recovery = &relay_io->recovery;
-    _Bool recovering = recovery->unsettled > 0;
-    owner_assert(&relay_io->outbound->owner);
-    for (const struct item *item = batch->items; item; item = item->next) {
-        if (item->kind != ITEM_EVENT || item->source)
-            continue;
-        recovery->unsettled--;
-        if (item->outcome == OUTCOME_FORK)
-            relay_fork(relay, "log and stream have different chains at the same position");
-        else if (item->outcome == OUTCOME_GAP && !recovery->rolled_back)
-            relay_fork(relay, "the stream has lost events that our log has lost too");
-    }
-    recovery->rolled_back = recovery->unsettled > 0 && (recovery->rolled_back || batch->aborted);
-    recovery_check(recovery);
-    if (batch->aborted) {
-        if (recovering && recovery->unsettled == 0)
-            relay_failed(relay, "our own events cannot be applied", now_ms);
-        return;
-    }
-    int64_t head = batch->at.head.position;
-    if (recovering && recovery->unsettled == 0 && relay->state == RELAY_RECOVERING) {
-        if (head == relay->head)
-            relay_failed(relay, "catching up on our own stream makes no progress", now_ms);
-        relay_recovered(relay, head, now_ms);
-    }
-    relay_grew(relay, head, now_ms);
-}
-
 /* ---- Answers -------------------------------------------------------------------------------- */
 
 void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
@@ -437,6 +325,6 @@ void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
     case STEP_AUDITED:     take_audited(relay_io, tag->n, message, now_ms); break;
     case STEP_MADE:
     case STEP_DELETED:     take_stream_made(relay_io, (enum step)tag->step, message, now_ms); break;
-    case STEP_OWN_MESSAGE: take_own_message(relay_io, tag->n, message, now_ms); break;
+    case STEP_OWN_MESSAGE: read_back_reply(relay_io, tag->n, message, now_ms); break;
     }
 }

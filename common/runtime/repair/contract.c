@@ -6,6 +6,8 @@
 #include "runtime/core/service_table.h"
 #include "runtime/request/endpoint.h"
 #include "schemas/error.h"
+#include "schemas/runtime.durable.h"
+#include "schemas/runtime.durable.reply.h"
 #include "schemas/runtime.events.h"
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.parked.h"
@@ -27,6 +29,7 @@ static const struct {
     const char *name;
     const struct schema *request, *reply;
 } own_requests[] = {
+    { "durable.*.make", &runtime_durable_schema, &runtime_durable_reply_schema },
     { "events", &runtime_events_schema, &runtime_events_reply_schema },
     { "parked", &runtime_parked_schema, &runtime_parked_reply_schema },
     { "rebuild", &runtime_rebuild_schema, &runtime_rebuild_reply_schema },
@@ -112,6 +115,13 @@ static void put_request(struct printer *p, int number, const char *subject, cons
     put_text(p, "kind", kind);
     put_schema(p, "request", request);
     put_schema(p, "reply", reply);
+    if (request->account) {
+        char subject_of_account[256];
+        snprintf(subject_of_account, sizeof(subject_of_account), "%s.{%s}", subject,
+                 request->account);
+        put_text(p, "account", request->account);
+        put_text(p, "account_subject", subject_of_account);
+    }
     buf_put_char(&p->out, '}');
 }
 

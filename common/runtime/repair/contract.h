@@ -4,7 +4,8 @@
  *   contract       1: the form of this object. Members are added; another number breaks readers
  *   name version description log prefix schema_base
  *   refusal        the schema of an answer that says no
- *   requests       [subject, kind (command, query, runtime), request, reply]
+ *   requests       [subject, kind (command, query, runtime), request, reply, account,
+ *                  account_subject]                              the last two where it has them
  *   events         [name, version, subject, schema]                 of its own log
  *   sources        [log, service, prefix, option, events: [name, version, subject, schema, reacts]]
  *   calls          [subject, request, reply]                        of somebody outside the mesh

@@ -1,19 +1,22 @@
 /* Operations: see operations.h. */
 #include "runtime/repair/operations.h"
 #include "runtime/request/reply.h"
+#include "schemas/runtime.durable.h"
 #include "schemas/runtime.rebuild.h"
 #include "schemas/runtime.redrive.h"
 #include <assert.h>
 #include <stdio.h>
 
-/* Name behind the service's prefix, body, and the kind of item that it becomes. */
+/* Name of the endpoint, subject behind the service's prefix, body, and the kind of item that it
+ * becomes. */
 static const struct {
-    const char *name;
+    const char *name, *subject;
     const struct schema *request;
     enum item_kind kind;
 } table[OPERATIONS] = {
-    { "redrive", &runtime_redrive_schema, ITEM_REDRIVE },
-    { "rebuild", &runtime_rebuild_schema, ITEM_REBUILD },
+    { "redrive", "redrive", &runtime_redrive_schema, ITEM_REDRIVE },
+    { "rebuild", "rebuild", &runtime_rebuild_schema, ITEM_REBUILD },
+    { "durable", "durable.*.make", &runtime_durable_schema, ITEM_DURABLE },
 };
 
 void operations_init(struct operations *operations, struct sender *sender,
@@ -24,9 +27,10 @@ void operations_init(struct operations *operations, struct sender *sender,
     rebuilder_init(&operations->rebuilder, options);
     for (int i = 0; i < OPERATIONS; i++) {
         snprintf(operations->subjects[i], sizeof(operations->subjects[i]), "%s.%s",
-                 options->service->prefix, table[i].name);
+                 options->service->prefix, table[i].subject);
         operations->requests[i] = (struct operator_request){
             .subject = operations->subjects[i],
+            .name = table[i].name,
             .request = table[i].request,
             .kind = table[i].kind,
         };
@@ -36,7 +40,7 @@ void operations_init(struct operations *operations, struct sender *sender,
 int operations_accept(void *context, struct item *item)
 {
     struct operations *operations = context;
-    assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD);
+    assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD || item->kind == ITEM_DURABLE);
     sender_operate(operations->sender, item);
     return 0;
 }
@@ -55,7 +59,9 @@ void operations_begin(void *context, struct item *item, int64_t now_ms)
     struct operations *operations = context;
     struct redrive *redrive = &operations->sender->redrive;
     owner_assert(&operations->sender->outbound.owner);
-    if (redrive_is_active(redrive))
+    if (item->kind == ITEM_DURABLE) /* concerns no table, and no other operation */
+        durable_io_begin(&operations->sender->durables, item, now_ms);
+    else if (redrive_is_active(redrive))
         refuse_busy(operations, item, "a redrive is under way");
     else if (rebuilder_is_active(&operations->rebuilder))
         refuse_busy(operations, item, "a rebuild is under way");
@@ -77,6 +83,8 @@ void operations_stop(struct operations *operations)
 
 void operations_end(struct operations *operations)
 {
-    if (operations->sender) /* else it was never opened */
-        redrive_stop(&operations->sender->redrive);
+    if (!operations->sender) /* it was never opened */
+        return;
+    redrive_stop(&operations->sender->redrive);
+    durable_io_stop(&operations->sender->durables);
 }

@@ -1,16 +1,17 @@
 /* Operations: what an operator asks of a running service: `order.redrive` (parked events are tried
- * again) and `order.rebuild` (the tables are folded anew). An endpoint makes an item of the
+ * again) and `order.rebuild` (the tables are folded anew); and what a reader of its log asks:
+ * `order.durable.<reader>.make` (its durable on our stream). An endpoint makes an item of the
  * request, the sender's thread takes it, and gives it to the part that does the work and sends the
  * reply.
  *
- * One operation at a time, because a redrive would change the tables that serve, and not those that
- * a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and so is one
- * that is under way when the service stops. */
+ * One of an operator's at a time, because a redrive would change the tables that serve, and not
+ * those that a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and
+ * so is one that is under way when the service stops. */
 #pragma once
 #include "runtime/outbound/sender.h"
 #include "runtime/repair/rebuilder.h"
 
-#define OPERATIONS 2 /* kinds of them */
+#define OPERATIONS 3 /* kinds of them */
 
 struct operations {
     struct sender *sender; /* borrowed */

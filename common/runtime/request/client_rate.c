@@ -9,7 +9,6 @@
 #include <strings.h>
 
 #define SECOND_NS 1000000000
-#define CLIENT_NAME_SIZE 160
 #define HEADER "Nats-Request-Info"
 
 void client_rate_init(struct client_rate *rate, int64_t per_second)
@@ -28,7 +27,7 @@ void client_rate_deinit(struct client_rate *rate)
 
 /* The server writes it once, and in this spelling: another case of letters, which it does not take
  * away, is the sender's. */
-static enum refusal name_client(const struct bus_view *view, char ret_name[CLIENT_NAME_SIZE])
+enum refusal client_name(const struct bus_view *view, char ret_name[CLIENT_NAME_SIZE])
 {
     const char *text = NULL;
     for (int i = 0; i < view->header_count; i++) {
@@ -51,14 +50,43 @@ static enum refusal name_client(const struct bus_view *view, char ret_name[CLIEN
     return 0;
 }
 
+#define HASH_START 14695981039346656037u
+
+static uint64_t hash_on(uint64_t hash, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 1099511628211u;
+    return hash;
+}
+
+/* The value behind a member's name, up to its quote. The header is the server's own, and is not
+ * worth a parser for this. */
+static uint64_t hash_member(uint64_t hash, const char *json, const char *name)
+{
+    const char *value = strstr(json, name);
+    return value ? hash_on(hash, value + strlen(name), strcspn(value + strlen(name), "\"")) : hash;
+}
+
+uint32_t client_of(const struct bus_view *view, const char *reply_to)
+{
+    uint64_t hash = HASH_START;
+    const char *info = bus_header_find(view, HEADER);
+    if (info) {
+        hash = hash_member(hash, info, "\"acc\":\"");
+        hash = hash_member(hash, info, "\"user\":\"");
+    } else if (reply_to) {
+        size_t length = strcspn(reply_to, ".");
+        length += reply_to[length] == '.';
+        hash = hash_on(hash, reply_to, length + strcspn(reply_to + length, "."));
+    }
+    return (uint32_t)(hash >> 32);
+}
+
 /* FNV-1a. The names are the server's own, so nobody can choose one that falls together with
  * another's. */
 static uint64_t hash(const char *name)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * 1099511628211u;
-    return hash;
+    return hash_on(HASH_START, name, strlen(name));
 }
 
 /* ---- How much it may ------------------------------------------------------------------------ */
@@ -92,15 +120,17 @@ static _Bool takes_one(struct client_rate *rate, uint64_t client, int64_t now_ns
 }
 
 enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view,
-                                 int64_t now_ns, char *message, size_t size)
+                                 const char *account, int64_t now_ns, char *message, size_t size)
 {
     char name[CLIENT_NAME_SIZE];
     if (rate->per_second == 0)
         return 0;
-    if (name_client(view, name) != 0) {
+    if (client_name(view, name) != 0) {
         snprintf(message, size, HEADER " is the server's to set");
         return REFUSED_INVALID_REQUEST;
     }
+    if (account)
+        snprintf(name, sizeof(name), "account %s", account);
     pthread_mutex_lock(&rate->lock);
     _Bool taken = takes_one(rate, hash(name), now_ns);
     _Bool tell = !taken && (rate->told_ns == 0 || now_ns - rate->told_ns > SECOND_NS);

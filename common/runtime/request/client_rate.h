@@ -39,7 +39,18 @@ struct client_rate {
 void client_rate_init(struct client_rate *rate, int64_t per_second);
 void client_rate_deinit(struct client_rate *rate);
 
-/* May this request come in? 0; REFUSED_BUSY, or REFUSED_INVALID_REQUEST for a forged header, with
- * the message. now_ns is monotonic. */
+#define CLIENT_NAME_SIZE 160
+/* Who asks: "<account>/<user>" at the server, "anonymous". REFUSED_INVALID_REQUEST: the header is
+ * forged. */
+enum refusal client_name(const struct bus_view *view, char ret_name[CLIENT_NAME_SIZE]);
+
+/* May this request come in? With an account, which a subject names (account_subject.h), it counts
+ * as that account's and not as the client's. 0; REFUSED_BUSY, or REFUSED_INVALID_REQUEST for a
+ * forged header, with the message. now_ns is monotonic. */
 enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view *view,
-                                 int64_t now_ns, char *message, size_t size);
+                                 const char *account, int64_t now_ns, char *message, size_t size);
+
+/* Who asks, as a hash: account and user where the server names them in Nats-Request-Info, else the
+ * first two parts of the reply subject, which are a user's own by permissions, or a connection's by
+ * habit. Only for what is fair among clients; nobody is let in or kept out by it. */
+uint32_t client_of(const struct bus_view *view, const char *reply_to);

@@ -7,38 +7,69 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
+#define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
 
+static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
+{
+    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
+    return REFUSED_INVALID_REQUEST;
+}
+
+/* The one value of a header; NULL: it is absent. False: it is there with two values. */
+static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
+{
+    *ret_value = NULL;
+    for (int i = 0; i < view->header_count; i++) {
+        const struct bus_header *header = &view->headers[i];
+        if (strcasecmp(header->key, key) != 0)
+            continue;
+        if (*ret_value && strcmp(*ret_value, header->value) != 0)
+            return 0;
+        *ret_value = header->value;
+    }
+    return 1;
+}
+
 /* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name. */
+ * an event is refused by name, and so are two values: which of them counts is not ours to say. */
 static int take_header(struct item *item, const struct bus_view *view, const char *key,
                        const char **ret_text, struct invalid *ret_invalid)
 {
-    const char *value = bus_header_find(view, key);
+    const char *value;
+    if (!find_one(view, key, &value))
+        return refuse_header(ret_invalid, key, "the header must not be there with two values");
     if (!value)
         return 0;
-    if (!event_text_is_safe(value)) {
-        snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-        snprintf(ret_invalid->message, sizeof(ret_invalid->message),
-                 "the header must have 1 to 496 bytes of printable UTF-8");
-        return REFUSED_INVALID_REQUEST;
-    }
+    if (!event_text_is_safe(value))
+        return refuse_header(ret_invalid, key,
+                             "the header must have 1 to 496 bytes of printable UTF-8");
     *ret_text = arena_copy(&item->arena, value, strlen(value));
     return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
 }
 
-/* The key becomes the cause of the events; the digest tells another request under the same key. */
-static int take_key(struct item *item, const struct bus_view *view, const char *subject)
+/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
+static int take_traceparent(struct item *item, const struct bus_view *view)
 {
-    if (!item->key)
+    const char *value;
+    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
         return 0;
-    assert(!item->origin.cause);
+    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
+    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
+}
+
+/* The key becomes the cause of the events; the digest tells another request under the same key. */
+static int take_key(struct item *item, const struct bus_view *view, const char *key,
+                    struct invalid *ret_invalid)
+{
     _deinit_(buf) struct buf text = { 0 };
-    buf_put_text(&text, subject);
+    buf_put_text(&text, view->subject);
     buf_put_char(&text, '\n');
     buf_put(&text, view->data, view->data_length);
     struct digest digest;
@@ -46,31 +77,41 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
     if (r >= 0)
         r = digest_of(text.data, text.length, &digest);
     char *hex = arena_alloc(&item->arena, DIGEST_HEX_SIZE);
-    size_t size = strlen(CAUSE_REQUEST) + strlen(item->key) + 1;
-    char *cause = arena_alloc(&item->arena, size);
-    if (r < 0 || !hex || !cause)
+    if (r < 0 || !hex)
         return fail(ERR_MEMORY, "no memory for a request");
     digest_format(&digest, hex);
-    snprintf(cause, size, CAUSE_REQUEST "%s", item->key);
-    item->origin.cause = cause;
     item->origin.cause_digest = hex;
-    item->origin.causation = item->key;
-    return 0;
+    return trace(account_take_key(item, key, ret_invalid));
 }
 
-static int take_headers(struct item *item, const struct endpoint *endpoint,
-                        const struct bus_view *view, struct invalid *ret_invalid)
+static int take_headers(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
-    int r = take_header(item, view, "Idempotency-Key", &item->key, ret_invalid);
+    const char *key = NULL;
+    int r = take_header(item, view, "Idempotency-Key", &key, ret_invalid);
     if (r == 0)
         r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "traceparent", &item->origin.traceparent, ret_invalid);
-    return r == 0 ? take_key(item, view, endpoint->subject) : r;
+        r = take_traceparent(item, view);
+    return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
+}
+
+/* 0, or a refusal at once: the position cannot come while the query waits. */
+static int check_ahead(const struct status *status, int i, const char *log, int64_t demanded,
+                       struct invalid *ret_invalid)
+{
+    int64_t position = atomic_load(i == 0 ? &status->position : &status->sources[i - 1].position);
+    if (demanded - position <= MIN_POSITION_AHEAD_MAX)
+        return 0;
+    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "min_position.%s", log);
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "is %lld events ahead, and at most %d can come while a query waits; try again later",
+             (long long)(demanded - position), MIN_POSITION_AHEAD_MAX);
+    return REFUSED_REPLAYING;
 }
 
 /* A query's min_position, whatever other fields its schema has: by the names of the logs. */
-static int take_min_positions(struct item *item, const struct endpoint *endpoint)
+static int take_min_positions(struct item *item, const struct endpoint *endpoint,
+                              struct invalid *ret_invalid)
 {
     const struct service *service = endpoint->all->options.service;
     const struct schema_field *field = schema_find_field(endpoint->request, "min_position");
@@ -84,14 +125,44 @@ static int take_min_positions(struct item *item, const struct endpoint *endpoint
         return fail(ERR_MEMORY, "no memory for a request");
     for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
         assert(i <= SOURCES_MAX);
-        const struct schema_field *log =
-            schema_find_field(field->schema, i == 0 ? service->log : service->sources[i - 1].log);
+        const char *name = i == 0 ? service->log : service->sources[i - 1].log;
+        const struct schema_field *log = schema_find_field(field->schema, name);
         if (log && *(const _Bool *)(demanded + log->extra_offset))
             positions[i] = *(const int64_t *)(demanded + log->offset);
+        int r = check_ahead(endpoint->all->options.status, i, name, positions[i], ret_invalid);
+        if (r != 0)
+            return r;
     }
     item->min_positions = positions;
     item->give_up_ms = clock_monotonic_ms() + MIN_POSITION_WAIT_MS;
     return 0;
+}
+
+/* Who asks, for the lines about the decision. A header that is forged says nobody. */
+static int take_asker(struct item *item, const struct bus_view *view)
+{
+    char name[CLIENT_NAME_SIZE];
+    if (client_name(view, name) != 0)
+        return 0;
+    item->asker = arena_copy(&item->arena, name, strlen(name));
+    return item->asker ? 0 : fail(ERR_MEMORY, "no memory for a request");
+}
+
+/* "order.durable.account-svc.make": the third part says whose. */
+static int take_reader(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
+{
+    const char *name = view->subject;
+    for (int dots = 0; dots < 2; dots++)
+        name = strchr(name, '.') + 1; /* our subscription's subject has them */
+    char *reader = arena_copy(&item->arena, name, strcspn(name, "."));
+    if (!reader)
+        return fail(ERR_MEMORY, "no memory for a request");
+    item->reader = reader;
+    if (bus_header_key_is_safe(reader) && strlen(reader) <= READER_NAME_MAX)
+        return 0;
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "a reader's name has 1 to %d of A-Z, a-z, 0-9, _ and -", READER_NAME_MAX);
+    return REFUSED_INVALID_REQUEST;
 }
 
 static int fill_item(struct item *item, const struct endpoint *endpoint,
@@ -102,13 +173,22 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     item->command = endpoint->command;
     item->query = endpoint->query;
     item->counters = endpoint->counters;
-    int r = take_headers(item, endpoint, view, ret_invalid);
+    int r = endpoint->account ? account_take(endpoint->account, view->subject, item, ret_invalid)
+                              : 0;
+    if (r == 0)
+        r = take_headers(item, view, ret_invalid);
     if (r == 0)
         r = schema_decode(endpoint->request, empty ? "{}" : view->data,
                           empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
     item->request = request;
+    if (r == 0 && endpoint->account)
+        r = account_fill_in(endpoint->account, item, request, ret_invalid);
+    if (r == 0 && log_is_written(LOG_DEBUG))
+        r = take_asker(item, view);
     if (r == 0 && item->kind == ITEM_QUERY)
-        r = take_min_positions(item, endpoint);
+        r = take_min_positions(item, endpoint, ret_invalid);
+    if (r == 0 && item->kind == ITEM_DURABLE)
+        r = take_reader(item, view, ret_invalid);
     return trace(r);
 }
 
@@ -163,12 +243,25 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     }
     assert(item->request && item->outcome == OUTCOME_NONE);
     item->received_ns = received_ns;
+    item->is_about_log = endpoint->is_about_log;
+    item->client = client_of(view, reply_to);
     if (endpoint->sink->accept(endpoint->sink->context, item) != 0) {
-        snprintf(message, size, "the queue is full; try again");
+        snprintf(message, size, "%s",
+                 item->message ? item->message : "the queue is full; try again");
         return REFUSED_BUSY;
     }
     take(item); /* it belongs to the queue now */
     return 0;
+}
+
+static void log_refusal(const struct endpoint *endpoint, const struct bus_view *view,
+                        enum refusal refusal)
+{
+    char name[CLIENT_NAME_SIZE] = "";
+    if (log_is_written(LOG_DEBUG) && client_name(view, name) == 0)
+        log_debug("refused", LOG_TEXT("code", refusal_of(refusal)->code),
+                  LOG_TEXT("subject", endpoint->account ? view->subject : endpoint->subject),
+                  LOG_TEXT("client", name));
 }
 
 static void on_request(void *context, struct bus_message *received)
@@ -188,10 +281,13 @@ static void on_request(void *context, struct bus_message *received)
     if (refusal)
         snprintf(why, sizeof(why), "the headers cannot be read");
     else if (is_limited(endpoint))
-        refusal = client_rate_refuses(&endpoint->all->client_rate, &view, received_ns, why,
-                                      sizeof(why));
+        refusal = client_rate_refuses(&endpoint->all->client_rate, &view,
+                                      endpoint->account ? strrchr(view.subject, '.') + 1 : NULL,
+                                      received_ns, why, sizeof(why));
     if (!refusal)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
+    if (refusal)
+        log_refusal(endpoint, &view, refusal);
     if (refusal)
         reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
                       refusal_of(refusal), why);
@@ -213,16 +309,52 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
     endpoint.counters = &endpoints->counters[i];
-    micro_endpoint_init(endpoint.counters, name_of(endpoint.subject), endpoint.subject,
+    micro_endpoint_init(endpoint.counters,
+                        endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
     endpoints->list[i] = endpoint;
+}
+
+static char *append(struct arena *arena, const char *text, const char *more)
+{
+    size_t size = strlen(text) + strlen(more) + 1;
+    char *whole = arena_alloc(arena, size);
+    if (whole)
+        snprintf(whole, size, "%s%s", text, more);
+    return whole;
+}
+
+/* Beside a plain endpoint one for the same request on the subject of an account. */
+static int add_account_subject(struct endpoints *endpoints, struct endpoint plain)
+{
+    struct account_request *account = NULL;
+    int r = account_request_make(plain.request, &endpoints->arena, &account);
+    const char *subject = append(&endpoints->arena, plain.subject, ACCOUNT_WILDCARD);
+    const char *name = append(&endpoints->arena, name_of(plain.subject), "-account");
+    if (r < 0 || !subject || !name)
+        return fail(ERR_MEMORY, "no memory for the endpoints");
+    plain.subject = subject;
+    plain.name = name;
+    plain.request = &account->schema;
+    plain.account = account;
+    add(endpoints, plain);
+    return 0;
+}
+
+static int add_account_subjects(struct endpoints *endpoints)
+{
+    int r = 0, plain_count = endpoints->count;
+    for (int i = 0; r == 0 && i < plain_count; i++)
+        if (endpoints->list[i].request->account)
+            r = add_account_subject(endpoints, endpoints->list[i]);
+    return trace(r);
 }
 
 static size_t count_queries(const struct query_type *queries)
 {
     size_t count = 0;
-    while (queries && queries[count].subject)
-        count++;
+    for (const struct query_type *q = queries; q && q->subject; q++)
+        count += 1 + (q->request->account != NULL);
     return count;
 }
 
@@ -242,7 +374,7 @@ static size_t count_all(const struct endpoints_options *options)
 {
     size_t count = count_queries(options->service->queries) + count_queries(options->log_queries);
     for (const struct command *c = options->service->commands; c && c->subject; c++)
-        count++;
+        count += 1 + (c->request->account != NULL);
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
         count++;
     return count;
@@ -256,6 +388,7 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     assert(count > 0); /* the runtime's own at least */
     *endpoints = (struct endpoints){ .options = *options };
     pthread_mutex_init(&endpoints->lock, NULL);
+    arena_init(&endpoints->arena);
     client_rate_init(&endpoints->client_rate, options->client_rate_max);
     endpoints->list = calloc(count, sizeof(*endpoints->list));
     endpoints->counters = calloc(count, sizeof(*endpoints->counters));
@@ -271,11 +404,14 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     add_queries(endpoints, options->log_queries, 1);
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
         add(endpoints, (struct endpoint){ .subject = o->subject,
+                                          .name = o->name,
                                           .request = o->request,
                                           .kind = o->kind,
+                                          .is_about_log = o->kind == ITEM_DURABLE,
                                           .sink = &endpoints->options.operators });
-    assert((size_t)endpoints->count == count);
-    return 0;
+    int r = add_account_subjects(endpoints);
+    assert(r < 0 || (size_t)endpoints->count == count);
+    return trace(r);
 }
 
 static int subscribe_missing(struct endpoints *endpoints)
@@ -323,6 +459,7 @@ void endpoints_free(struct endpoints *endpoints)
     }
     client_rate_deinit(&endpoints->client_rate);
     pthread_mutex_destroy(&endpoints->lock);
+    arena_deinit(&endpoints->arena);
     free(endpoints->list);
     free(endpoints->counters);
     endpoints->list = NULL;

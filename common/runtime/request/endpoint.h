@@ -5,11 +5,14 @@
 #include "bus/bus.h"
 #include "runtime/core/item.h"
 #include "runtime/core/status.h"
+#include "runtime/request/account_subject.h"
 #include "runtime/request/client_rate.h"
 #include "runtime/request/micro.h"
 
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
 #define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
+/* Events that may come meanwhile, with much to spare: what is further ahead is refused at once. */
+#define MIN_POSITION_AHEAD_MAX 200000
 
 /* 0: owns the item from now on; REFUSED_BUSY: the endpoint keeps it. Called on library threads,
  * several at once. */
@@ -18,9 +21,11 @@ struct endpoint_sink {
     void *context;
 };
 
-/* A request that every service answers for its operators; see repair/operations.h. */
+/* A request that every service answers for its operators, or for the readers of its log; see
+ * repair/operations.h. */
 struct operator_request {
-    const char *subject; /* "order.redrive"; NULL ends a table */
+    const char *subject; /* "order.redrive", "order.durable.*.make"; NULL ends a table */
+    const char *name;    /* of the endpoint: "redrive", "durable" */
     const struct schema *request;
     enum item_kind kind; /* of the item that it becomes */
 };
@@ -42,10 +47,12 @@ struct endpoint {
     struct endpoints *all;
     struct micro_endpoint *counters;
     const char *subject;
-    const struct schema *request;
-    enum item_kind kind;            /* of the items that it makes */
-    const struct command *command;  /* of an ITEM_COMMAND */
-    const struct query_type *query; /* of an ITEM_QUERY */
+    const char *name;                      /* NULL: what follows the prefix in the subject */
+    const struct schema *request;          /* with an account: that of `account` */
+    enum item_kind kind;                   /* of the items that it makes */
+    const struct command *command;         /* of an ITEM_COMMAND */
+    const struct query_type *query;        /* of an ITEM_QUERY */
+    const struct account_request *account; /* the subject ends with an account; NULL: it does not */
     _Bool is_about_log; /* the runtime's own: not limited, and answered while we catch up */
     const struct endpoint_sink *sink;
     struct bus_subscription *subscription;
@@ -57,6 +64,7 @@ struct endpoints {
     struct endpoint *list;
     struct micro_endpoint *counters; /* one an endpoint */
     int count;
+    struct arena arena; /* what the endpoints with an account have of their own */
     /* The sender's thread subscribes when our log agrees with our stream; main drains when a signal
      * comes. Main must see all subscriptions, and none may be made after it has drained. */
     pthread_mutex_t lock;

@@ -5,17 +5,19 @@
 
 void inbox_check(const struct inbox *inbox)
 {
-    assert(!inbox->first == (inbox->length == 0));                              /* N1 */
-    assert(inbox->first || inbox->last == &inbox->first);                       /* N1 */
-    assert(!*inbox->last);                                                      /* N2 */
-    assert(inbox->request_count >= 0 && inbox->request_count <= inbox->length); /* N3 */
-    assert(inbox->request_count <= inbox->queue_max);                           /* N3 */
+    const struct lane *requests = &inbox->requests;
+    assert(!inbox->first == (inbox->length == requests->length));       /* N1 */
+    assert(inbox->first || inbox->last == &inbox->first);               /* N1 */
+    assert(!*inbox->last);                                              /* N2 */
+    assert(requests->length >= 0 && requests->length <= inbox->length); /* N3 */
+    assert(requests->length <= requests->max);                          /* N3 */
 }
 
 int inbox_init(struct inbox *inbox, int queue_max)
 {
     assert(queue_max > 0);
-    *inbox = (struct inbox){ .queue_max = queue_max };
+    *inbox = (struct inbox){ 0 };
+    lane_init(&inbox->requests, queue_max);
     inbox->last = &inbox->first;
     pthread_mutex_init(&inbox->lock, NULL);
     condition_init(&inbox->filled);
@@ -24,6 +26,7 @@ int inbox_init(struct inbox *inbox, int queue_max)
 
 void inbox_deinit(struct inbox *inbox)
 {
+    lane_deinit(&inbox->requests);
     item_list_free(inbox->first);
     inbox->first = NULL;
     pthread_cond_destroy(&inbox->filled);
@@ -35,18 +38,25 @@ static _Bool is_request(const struct item *item)
     return item->kind == ITEM_COMMAND;
 }
 
+static void append(struct inbox *inbox, struct item *item)
+{
+    item->next = NULL;
+    *inbox->last = item;
+    inbox->last = &item->next;
+}
+
 int inbox_push(struct inbox *inbox, struct item *item)
 {
     int result = 0;
     _Bool was_empty = 0;
     pthread_mutex_lock(&inbox->lock);
-    if (is_request(item) && (inbox->closed || inbox->request_count >= inbox->queue_max)) {
+    if (is_request(item) && (inbox->closed || !lane_has_room(&inbox->requests, item->client))) {
         result = REFUSED_BUSY;
     } else {
-        item->next = NULL;
-        *inbox->last = item;
-        inbox->last = &item->next;
-        inbox->request_count += is_request(item);
+        if (is_request(item))
+            lane_add(&inbox->requests, item);
+        else
+            append(inbox, item);
         was_empty = inbox->length++ == 0;
         inbox_check(inbox);
     }
@@ -61,7 +71,7 @@ void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
     pthread_mutex_lock(&inbox->lock);
     assert(first && !*last);
     for (const struct item *item = first; item; item = item->next) {
-        assert(!is_request(item)); /* their count stays */
+        assert(!is_request(item)); /* those are in their lane */
         inbox->length++;
     }
     *last = inbox->first;
@@ -109,6 +119,24 @@ _Bool inbox_is_due(struct inbox *inbox)
     return due;
 }
 
+/* Under the lock; something is there. */
+static struct item *take_one(struct inbox *inbox)
+{
+    struct item *item = inbox->first;
+    assert(inbox->length > 0);
+    if (!item || (inbox->is_requests_turn && inbox->requests.length > 0)) {
+        item = lane_take(&inbox->requests);
+    } else {
+        inbox->first = item->next;
+        item->next = NULL;
+        if (!inbox->first)
+            inbox->last = &inbox->first;
+    }
+    inbox->is_requests_turn = !is_request(item);
+    inbox->length--;
+    return item;
+}
+
 int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms)
 {
     int count = 0;
@@ -117,16 +145,8 @@ int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadli
         if (condition_wait(&inbox->filled, &inbox->lock, deadline_ms) != 0)
             break;
     inbox->woken = 0;
-    while (count < max && inbox->first) {
-        struct item *item = inbox->first;
-        inbox->first = item->next;
-        item->next = NULL;
-        inbox->length--;
-        inbox->request_count -= is_request(item);
-        items[count++] = item;
-    }
-    if (!inbox->first)
-        inbox->last = &inbox->first;
+    while (count < max && inbox->length > 0)
+        items[count++] = take_one(inbox);
     inbox_check(inbox);
     pthread_mutex_unlock(&inbox->lock);
     return count;

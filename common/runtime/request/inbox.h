@@ -1,26 +1,28 @@
 /* Inbox: the bounded queue before the writer. Many threads push, the writer takes. Requests are
- * bounded by queue_max: when it is full the callback answers `busy` at once. Events and answers are
- * bounded where they are asked for (a feed's pull window, a process's calls in flight), so they
- * always find a place.
+ * bounded by queue_max: when it is full the callback answers `busy` at once. They are taken from
+ * their clients in turns (lane.h). Events and answers are bounded where they are asked for (a
+ * feed's pull window, a process's calls in flight), so they always find a place. They have a list
+ * of their own, and the writer takes one of these and one request in turns: a flood of requests
+ * stops neither the feeds nor the work list.
  *
  * Invariants, whenever the lock is free (inbox_check):
- *   N1  it is empty exactly when its length is 0, and then the next item becomes the first
- *   N2  the list ends where `last` says
- *   N3  the requests in it are counted: from 0 to queue_max, and no more than there are items */
+ *   N1  it is empty exactly when its length is 0; without events, the next becomes the first
+ *   N2  the list of events ends where `last` says
+ *   N3  the requests in it are from 0 to queue_max, and no more than there are items */
 #pragma once
 #include <pthread.h>
-#include "runtime/core/item.h"
+#include "runtime/request/lane.h"
 
 struct inbox {
     pthread_mutex_t lock;
     pthread_cond_t filled;
-    struct item *first;
+    struct lane requests; /* commands */
+    struct item *first;   /* all else, in its order */
     struct item **last;
-    int length;        /* items of all kinds */
-    int request_count; /* of them commands */
-    int queue_max;
-    _Bool closed; /* no more requests; what is there is still taken */
-    _Bool woken;  /* inbox_wake since the last take */
+    int length;             /* items of all kinds */
+    _Bool is_requests_turn; /* of which the next is taken first */
+    _Bool closed;           /* no more requests; what is there is still taken */
+    _Bool woken;            /* inbox_wake since the last take */
 };
 
 int inbox_init(struct inbox *inbox, int queue_max);
@@ -39,8 +41,8 @@ int inbox_length(struct inbox *inbox);
 /* Is there something that inbox_take would return for at once: an item, a wake-up, the end? */
 _Bool inbox_is_due(struct inbox *inbox);
 
-/* Up to max items, in order, into items[]. Waits for the first until the monotonic time
- * deadline_ms; INBOX_NO_WAIT: not at all. Returns the number, 0 when time is up, the inbox was
- * woken, or it is closed and empty. */
+/* Up to max items into items[]: events in their order, requests in the order of each client. Waits
+ * for the first until the monotonic time deadline_ms; INBOX_NO_WAIT: not at all. Returns the
+ * number, 0 when time is up, the inbox was woken, or it is closed and empty. */
 #define INBOX_NO_WAIT 0
 int inbox_take(struct inbox *inbox, struct item **items, int max, int64_t deadline_ms);

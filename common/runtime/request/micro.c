@@ -142,7 +142,7 @@ static void put_statistics(struct micro_endpoint *endpoint, const struct buf *da
     buf_put_int(out, time_ns);
     buf_put_text(out, ",\"average_processing_time\":");
     buf_put_int(out, requests > 0 ? time_ns / requests : 0);
-    if (data->length > 0) {
+    if (data && data->length > 0) {
         buf_put_text(out, ",\"data\":");
         buf_put(out, data->data, data->length);
     }
@@ -156,7 +156,7 @@ static void put_endpoints(const struct micro *micro, enum micro_verb verb, const
         buf_put_text(out, i > 0 ? ",{" : "{");
         put_names(&micro->endpoints[i], out);
         if (verb == MICRO_STATS)
-            put_statistics(&micro->endpoints[i], data, out);
+            put_statistics(&micro->endpoints[i], i == 0 ? data : NULL, out);
         else
             buf_put_text(out, ",\"metadata\":{}");
         buf_put_char(out, '}');

@@ -28,6 +28,8 @@ struct micro_endpoint {
     atomic_llong processing_time_ns; /* the sum */
     /* how many took up to micro_bucket_ns[i], and longer than the one before */
     atomic_llong durations[MICRO_BUCKETS];
+    atomic_llong num_unsent; /* replies that could not be sent: too large, or no connection */
+    atomic_bool is_losing;   /* the newest reply was lost, because there was no connection */
     pthread_mutex_t error_lock;
     char last_error[MICRO_ERROR_SIZE]; /* "422:out of stock"; "" */
 };
@@ -55,8 +57,9 @@ struct micro {           /* filled in before micro_start, borrowed */
     struct micro_endpoint *endpoints;
     int endpoint_count;
 
-    /* Writes the free JSON value that STATS shows as `data` of each endpoint; once an answer, so
-     * that all show the same. Writes nothing: none is shown. On a library thread. NULL: no data. */
+    /* Writes the free JSON value that STATS shows as `data` of the first endpoint: it is about the
+     * whole service, and `nats micro info` prints the data of each endpoint. Writes nothing: none
+     * is shown. On a library thread. NULL: no data. */
     void (*data)(void *context, struct buf *out);
     void *context;
 

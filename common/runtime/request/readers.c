@@ -20,44 +20,82 @@ static _Bool positions_reached(const struct status *status, const struct service
     return 1;
 }
 
+static int waiting_max(const struct readers *readers)
+{
+    return readers->options.queue_max < QUERIES_WAITING_MAX ? readers->options.queue_max
+                                                            : QUERIES_WAITING_MAX;
+}
+
 void readers_check(const struct readers *readers)
 {
-    assert(readers->first || readers->last == &readers->first);                    /* Q1 */
-    assert(!*readers->last);                                                       /* Q1 */
-    assert((readers->length == 0) == (!readers->first && !readers->waiting));      /* Q2 */
-    assert(readers->length >= 0 && readers->length <= readers->options.queue_max); /* Q2 */
+    int most = readers->options.queue_max + waiting_max(readers);
+    assert(readers->waiting || readers->last_waiting == &readers->waiting);    /* Q1 */
+    assert(!*readers->last_waiting);                                           /* Q1 */
+    assert((readers->waiting_count == 0) == !readers->waiting);                /* Q2 */
+    assert(readers->waiting_count <= waiting_max(readers));                    /* Q2 */
+    assert(readers->healing.length >= 0 && readers->healing.length <= most);   /* Q3 */
+    assert(readers->journeys.length >= 0 && readers->journeys.length <= most); /* Q3 */
 }
 
-static void append_ready(struct readers *readers, struct item *item)
+static struct lane *lane_of(struct readers *readers, const struct item *item)
+{
+    return item->is_about_log ? &readers->healing : &readers->journeys;
+}
+
+/* ---- Those that wait for a position, under the lock ------------------------------------------ */
+
+/* A client may take the last eighth of the places only for its first few. */
+static _Bool may_wait(const struct readers *readers, const struct item *item)
+{
+    int max = waiting_max(readers), of_client = 0;
+    if (readers->waiting_count < max - max / 8)
+        return 1;
+    if (readers->waiting_count >= max)
+        return 0;
+    for (const struct item *other = readers->waiting; other; other = other->next)
+        of_client += other->client == item->client;
+    return of_client < max / 64;
+}
+
+static void let_wait(struct readers *readers, struct item *item)
 {
     item->next = NULL;
-    *readers->last = item;
-    readers->last = &item->next;
+    *readers->last_waiting = item;
+    readers->last_waiting = &item->next;
+    readers->waiting_count++;
 }
 
-/* Moves those to the ready list whose positions are there, or whose time is up. Under the lock. */
+/* Moves those to their lane whose positions are there, or whose time is up. The list is walked only
+ * when positions have moved, or the first has waited long enough. */
 static void look_at_waiting(struct readers *readers, int64_t now_ms)
 {
     struct item **place = &readers->waiting;
+    if (!*place ||
+        (!readers->positions_moved && !readers->stopping && (*place)->give_up_ms > now_ms))
+        return;
+    readers->positions_moved = 0;
     while (*place) {
         struct item *item = *place;
         if (readers->stopping || item->give_up_ms <= now_ms ||
             positions_reached(readers->options.status, readers->options.service,
                               item->min_positions)) {
             *place = item->next;
-            append_ready(readers, item);
+            readers->waiting_count--;
+            lane_add(lane_of(readers, item), item);
         } else {
             place = &item->next;
         }
     }
+    readers->last_waiting = place;
 }
 
+/* All wait equally long, so the first gives up first; threads of the library may differ by
+ * moments. */
 static int64_t next_deadline_ms(const struct readers *readers, int64_t now_ms)
 {
     int64_t deadline_ms = now_ms + TICK_MS;
-    for (const struct item *item = readers->waiting; item; item = item->next)
-        if (item->give_up_ms < deadline_ms)
-            deadline_ms = item->give_up_ms;
+    if (readers->waiting && readers->waiting->give_up_ms < deadline_ms)
+        deadline_ms = readers->waiting->give_up_ms;
     return deadline_ms;
 }
 
@@ -65,14 +103,11 @@ static int64_t next_deadline_ms(const struct readers *readers, int64_t now_ms)
 static struct item *take_ready(struct readers *readers, int64_t now_ms)
 {
     look_at_waiting(readers, now_ms);
-    struct item *item = readers->first;
-    if (!item)
-        return NULL;
-    readers->first = item->next;
-    if (!readers->first)
-        readers->last = &readers->first;
-    item->next = NULL;
-    readers->length--;
+    _Bool heals = readers->healing.length > 0 &&
+                  (!readers->has_healed || readers->journeys.length == 0);
+    struct item *item = lane_take(heals ? &readers->healing : &readers->journeys);
+    if (item)
+        readers->has_healed = heals;
     readers_check(readers);
     return item;
 }
@@ -141,7 +176,8 @@ int64_t readers_due_ms(struct readers *readers, int64_t now_ms)
 {
     pthread_mutex_lock(&readers->lock);
     look_at_waiting(readers, now_ms);
-    int64_t due_ms = readers->first ? now_ms : next_deadline_ms(readers, now_ms);
+    _Bool is_ready = readers->healing.length + readers->journeys.length > 0;
+    int64_t due_ms = is_ready ? now_ms : next_deadline_ms(readers, now_ms);
     pthread_mutex_unlock(&readers->lock);
     return due_ms;
 }
@@ -183,7 +219,9 @@ void readers_init(struct readers *readers, const struct readers_options *options
 {
     assert(options->service && options->status && options->reply && options->queue_max > 0);
     *readers = (struct readers){ .options = *options };
-    readers->last = &readers->first;
+    lane_init(&readers->healing, options->queue_max);
+    lane_init(&readers->journeys, options->queue_max);
+    readers->last_waiting = &readers->waiting;
     pthread_mutex_init(&readers->lock, NULL);
     condition_init(&readers->changed);
 }
@@ -213,48 +251,66 @@ void readers_stop(struct readers *readers)
 void readers_deinit(struct readers *readers)
 {
     assert(readers->thread_count == 0); /* readers_stop joined them */
-    item_list_free(readers->first);
+    lane_deinit(&readers->healing);
+    lane_deinit(&readers->journeys);
     item_list_free(readers->waiting);
-    readers->first = readers->waiting = NULL;
+    readers->waiting = NULL;
     pthread_cond_destroy(&readers->changed);
     pthread_mutex_destroy(&readers->lock);
 }
 
+/* Under the lock. 0, or REFUSED_BUSY. */
+static int place(struct readers *readers, struct item *item)
+{
+    struct lane *lane = lane_of(readers, item);
+    if (readers->stopping || !lane_has_room(lane, item->client))
+        return REFUSED_BUSY;
+    if (positions_reached(readers->options.status, readers->options.service, item->min_positions)) {
+        lane_add(lane, item);
+        return 0;
+    }
+    if (!may_wait(readers, item)) {
+        item->message = "too many queries wait for their min_position; try again";
+        return REFUSED_BUSY;
+    }
+    let_wait(readers, item);
+    return 0;
+}
+
 int readers_push(struct readers *readers, struct item *item)
 {
-    int result = 0;
     assert(item->kind == ITEM_QUERY);
     pthread_mutex_lock(&readers->lock);
-    if (readers->stopping || readers->length >= readers->options.queue_max) {
-        result = REFUSED_BUSY;
-    } else {
-        readers->length++;
-        if (positions_reached(readers->options.status, readers->options.service,
-                              item->min_positions)) {
-            append_ready(readers, item);
-        } else {
-            item->next = readers->waiting;
-            readers->waiting = item;
-        }
-        readers_check(readers);
+    int r = place(readers, item);
+    readers_check(readers);
+    if (r == 0)
         pthread_cond_signal(&readers->changed);
-    }
     pthread_mutex_unlock(&readers->lock);
-    return result;
+    return r;
 }
 
 void readers_committed(struct readers *readers)
 {
     pthread_mutex_lock(&readers->lock);
-    if (readers->waiting)
+    if (readers->waiting) {
+        readers->positions_moved = 1;
         pthread_cond_broadcast(&readers->changed);
+    }
     pthread_mutex_unlock(&readers->lock);
 }
 
 int readers_length(struct readers *readers)
 {
     pthread_mutex_lock(&readers->lock);
-    int length = readers->length;
+    int length = readers->healing.length + readers->journeys.length + readers->waiting_count;
     pthread_mutex_unlock(&readers->lock);
     return length;
+}
+
+int readers_waiting(struct readers *readers)
+{
+    pthread_mutex_lock(&readers->lock);
+    int count = readers->waiting_count;
+    pthread_mutex_unlock(&readers->lock);
+    return count;
 }

@@ -1,17 +1,28 @@
-/* Readers: the threads that answer queries, each with its own read-only connection. A query that
- * demands positions (min_position) waits here until they are committed, for a bounded time.
+/* Readers: the threads that answer queries, each with its own read-only connection. Nothing that
+ * one client does keeps the others, or the services that heal, from being answered:
+ *
+ *   - The runtime's own queries (`.events`, `.parked`), with which services heal one another, have
+ *     a lane of their own. The readers take one of it and one of the journeys' in turns.
+ *   - Each lane is bounded by queue_max, and takes its clients in turns (lane.h).
+ *   - A query that demands positions (min_position) waits, for a bounded time, until they are
+ *     committed. Those that wait have a list and a bound of their own; at the bound the newest is
+ *     refused. An eighth of the places is for clients that hold few of them.
  *
  * Invariants, whenever the lock is free (readers_check):
- *   Q1  without a query that is ready, the next becomes the first; the list ends where `last` says
- *   Q2  `length` is 0 exactly when nothing is ready and nothing waits; it is at most queue_max
+ *   Q1  `waiting` is in the order in which the queries came, and ends where `last_waiting` says
+ *   Q2  `waiting_count` is 0 exactly when none waits, and at most QUERIES_WAITING_MAX and queue_max
+ *   Q3  a lane has at most queue_max queries, and as many as may wait beside
  *
  * A scheduler may take the threads' place: readers_turn runs at most one query, and does not
  * wait. */
 #pragma once
 #include <pthread.h>
+#include "runtime/request/lane.h"
 #include "runtime/request/query.h"
 
 #define READERS_MAX 8
+#define QUERIES_WAITING_MAX \
+    1024 /* queries that wait for a position; 2 s of them, so 512 a second */
 
 struct readers_options { /* all borrowed */
     const struct service *service;
@@ -29,9 +40,12 @@ struct readers {
     struct readers_options options;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct item *first, **last; /* ready to run */
-    struct item *waiting;       /* for a position */
-    int length;                 /* of both */
+    struct lane healing;                  /* the runtime's queries, ready to run */
+    struct lane journeys;                 /* the others, ready to run */
+    _Bool has_healed;                     /* the newest that was taken came from `healing` */
+    struct item *waiting, **last_waiting; /* for a position; the first gives up first */
+    int waiting_count;
+    _Bool positions_moved; /* since somebody looked at those that wait */
     _Bool stopping;
     pthread_t threads[READERS_MAX];
     int thread_count;
@@ -43,10 +57,12 @@ int readers_start(struct readers *readers, int thread_count);
 void readers_stop(struct readers *readers);   /* answers what is queued, then joins */
 void readers_deinit(struct readers *readers); /* frees what is left */
 
-/* 0, or REFUSED_BUSY: the caller keeps it */
+/* 0, or REFUSED_BUSY: the caller keeps it; its message says what is full */
 int readers_push(struct readers *readers, struct item *item);
 void readers_committed(struct readers *readers); /* the status has new positions */
+/* Of both lanes and those that wait; of those that wait alone. */
 int readers_length(struct readers *readers);
+int readers_waiting(struct readers *readers);
 
 /* ---- One reader ------------------------------------------------------------------------------ */
 

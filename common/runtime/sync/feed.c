@@ -1,6 +1,7 @@
 /* Feed: see feed.h. */
 #include "runtime/sync/feed.h"
 #include "base/guard.h"
+#include "runtime/sync/feed_pull.h"
 #include <assert.h>
 #include <stddef.h>
 
@@ -23,10 +24,11 @@ static const unsigned moves[] = {
     [FEED_OFFLINE] = ~FROM(FEED_FORKED),
     [FEED_ASKING] = FROM(FEED_OFFLINE) | FROM(FEED_WAITING) | FROM(FEED_PULLING) |
                     FROM(FEED_FILLING),
-    [FEED_COMPARING] = FROM(FEED_ASKING),
+    [FEED_COMPARING] = FROM(FEED_ASKING) | FROM(FEED_PULLING) | FROM(FEED_FILLING) |
+                       FROM(FEED_WAITING),
     [FEED_MAKING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
     [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
-    [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_WAITING),
+    [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_COMPARING) | FROM(FEED_WAITING),
     [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING) |
                      FROM(FEED_PULLING) | FROM(FEED_FILLING),
     [FEED_FORKED] = ~0u,
@@ -36,8 +38,9 @@ void feed_check(const struct feed *feed)
 {
     const enum feed_state state = feed->state;
     const _Bool has_deadline = feed->deadline_ms != INT64_MAX;
-    assert(feed->cursor >= 0 && feed->unsettled >= 0); /* F1 */
-    assert(feed->leader_position >= feed->cursor);     /* F1 */
+    assert(feed->cursor >= 0 && feed->unsettled >= 0);                            /* F1 */
+    assert(feed->leader_position >= feed->cursor);                                /* F1 */
+    assert(feed->fill_limit >= 1 && feed->fill_limit <= feed->config.fill_limit); /* F7 */
     for (int i = 0; i < FEED_PULLS; i++) {
         const struct feed_pull *pull = &feed->pulls[i];
         assert(pull->number == 0 || state == FEED_PULLING); /* F2 */
@@ -48,6 +51,7 @@ void feed_check(const struct feed *feed)
     assert((state != FEED_OFFLINE && state != FEED_PULLING) || !has_deadline);         /* F3 */
     assert(state != FEED_FORKED || (!has_deadline && feed->reason));                   /* F3, F4 */
     assert(state != FEED_PULLING || feed->idle_rounds < feed->config.idle_rounds_max); /* F5 */
+    assert(feed->judged == 0 || state == FEED_COMPARING || state == FEED_WAITING);     /* F6 */
 }
 
 static void feed_move(struct feed *feed, enum feed_state state)
@@ -77,6 +81,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
         .config = *config,
         .cursor = cursor,
         .leader_position = cursor,
+        .fill_limit = config->fill_limit,
         .deadline_ms = INT64_MAX,
     };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
@@ -96,6 +101,7 @@ void feed_connected(struct feed *feed)
 
 void feed_disconnected(struct feed *feed)
 {
+    feed->judged = 0;
     if (feed->state != FEED_FORKED)
         feed_move(feed, FEED_OFFLINE);
     feed_check(feed);
@@ -163,12 +169,7 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
     if (info->last_position > 0)
         feed->leader_position = info->last_position > feed->cursor ? info->last_position
                                                                    : feed->cursor;
-    if (info->last_differs) { /* it has lost what we read, and said as much again that is new */
-        feed_move(feed, FEED_FORKED);
-        feed->reason = "the leader's log is not the one that we have read";
-        return;
-    }
-    if (info->last_position < feed->cursor) {
+    if (info->last_position < feed->cursor || info->last_differs) {
         feed_move(feed, FEED_COMPARING);
         feed->info = *info;
         return;
@@ -178,18 +179,42 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
     feed_check(feed);
 }
 
-void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms)
+static void disagree(struct feed *feed, const char *reason)
+{
+    feed->judged = 0;
+    feed_move(feed, FEED_FORKED);
+    feed->reason = reason;
+}
+
+/* The leader's log goes on from our cursor: what does not follow in its stream is void. */
+static void pass_over(struct feed *feed, int64_t last_position, int64_t now_ms)
+{
+    const int64_t judged = feed->judged;
+    feed->judged = 0;
+    feed->fill_until = judged < last_position ? judged : last_position;
+    feed->must_remake = 1; /* it is still before what the durable delivers next */
+    if (feed->fill_until > feed->cursor)
+        feed_move(feed, FEED_FILLING);
+    else
+        feed_wait(feed, "a message in the stream is not in the leader's log", now_ms);
+}
+
+void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, int64_t now_ms)
 {
     if (feed->state != FEED_COMPARING)
         return;
-    if (fit == FEED_LEADER_AGREES) {
+    if (fit == FEED_LEADER_DIFFERS) {
+        disagree(feed, "the leader's log is not the one that we have read");
+    } else if (fit == FEED_LEADER_IS_SHORTER) {
+        disagree(feed, "the leader has lost events that we have read");
+    } else {
+        feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
         note_complete(feed, now_ms);
-        go_on(feed, &feed->info, now_ms);
-        return;
+        if (feed->judged > 0)
+            pass_over(feed, last_position, now_ms);
+        else
+            go_on(feed, &feed->info, now_ms);
     }
-    feed_move(feed, FEED_FORKED);
-    feed->reason = fit == FEED_LEADER_DIFFERS ? "the leader's log is not the one that we have read"
-                                              : "the leader has lost events that we have read";
     feed_check(feed);
 }
 
@@ -204,31 +229,27 @@ void feed_made(struct feed *feed, int64_t now_ms)
     feed_check(feed);
 }
 
+/* A page that does not come may be larger than a message: the next is asked for less, and for a
+ * little more again once one has come. */
+static void ask_for_less(struct feed *feed)
+{
+    feed->fill_limit = feed->fill_limit > 4 ? feed->fill_limit / 4 : 1;
+}
+
+static void ask_for_more(struct feed *feed)
+{
+    int64_t more = feed->fill_limit + feed->fill_limit / 4 + 1;
+    feed->fill_limit = more < feed->config.fill_limit ? more : feed->config.fill_limit;
+}
+
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
+    if (feed->state == FEED_FILLING)
+        ask_for_less(feed);
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
     feed_check(feed);
-}
-
-static struct feed_pull *pull_of(struct feed *feed, int64_t number)
-{
-    for (int i = 0; i < FEED_PULLS; i++)
-        if (feed->pulls[i].number == number && number > 0)
-            return &feed->pulls[i];
-    return NULL;
-}
-
-/* A delivery keeps the stream's subject, so it does not say which pull it answers; the server
- * serves them in order. */
-static struct feed_pull *oldest_pull(struct feed *feed)
-{
-    struct feed_pull *oldest = NULL;
-    for (int i = 0; i < FEED_PULLS; i++)
-        if (feed->pulls[i].number > 0 && (!oldest || feed->pulls[i].number < oldest->number))
-            oldest = &feed->pulls[i];
-    return oldest;
 }
 
 void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,
@@ -241,7 +262,7 @@ void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t 
         feed->heard_ms = now_ms;
         feed->idle_rounds = 0;
     }
-    while (count > 0 && (pull = oldest_pull(feed))) {
+    while (count > 0 && (pull = feed_pull_oldest(feed))) {
         int64_t taken = count < pull->left ? count : pull->left;
         count -= taken;
         pull->left -= taken;
@@ -273,7 +294,7 @@ static void end_pull(struct feed *feed, struct feed_pull *pull)
 
 void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms)
 {
-    struct feed_pull *pull = pull_of(feed, number);
+    struct feed_pull *pull = feed_pull_find(feed, number);
     if (!pull)
         return;
     if (is_error) {
@@ -327,11 +348,32 @@ void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms
     feed_check(feed);
 }
 
+_Bool feed_differs(struct feed *feed, int64_t epoch, int64_t position)
+{
+    assert(position > 0);
+    if (feed->state != FEED_PULLING || epoch != feed->epoch)
+        return 0;
+    feed_move(feed, FEED_COMPARING);
+    feed->judged = position;
+    feed_check(feed);
+    return 1;
+}
+
+void feed_not_filled(struct feed *feed)
+{
+    if (feed->state != FEED_FILLING)
+        return;
+    feed_move(feed, FEED_COMPARING);
+    feed->judged = feed->fill_until + 1;
+    feed_check(feed);
+}
+
 void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
 {
     if (feed->state != FEED_FILLING)
         return;
     note_leader(feed, last_position);
+    ask_for_more(feed);
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     go_on_filling(feed, now_ms); /* it may be run already, or empty */
@@ -342,8 +384,7 @@ void feed_fork(struct feed *feed, int64_t epoch)
 {
     if (epoch != feed->epoch)
         return;
-    feed_move(feed, FEED_FORKED);
-    feed->reason = "the leader's log is not the one that we have read";
+    disagree(feed, "the leader's log is not the one that we have read");
     feed_check(feed);
 }
 
@@ -362,17 +403,9 @@ _Bool feed_has_what_there_is(const struct feed *feed)
 
 /* ---- What to do ----------------------------------------------------------------------------- */
 
-static _Bool has_pull(const struct feed *feed)
-{
-    for (int i = 0; i < FEED_PULLS; i++)
-        if (feed->pulls[i].number > 0)
-            return 1;
-    return 0;
-}
-
 static int64_t silence_ms(const struct feed *feed) /* from then on */
 {
-    return has_pull(feed) ? feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 : INT64_MAX;
+    return feed_pull_is_out(feed) ? feed->heard_ms + 3 * feed->config.heartbeat_ms + 1 : INT64_MAX;
 }
 
 static void feed_look_at_clock(struct feed *feed, int64_t now_ms)
@@ -387,6 +420,8 @@ static void feed_look_at_clock(struct feed *feed, int64_t now_ms)
         return;
     if (feed->state != FEED_WAITING)
         feed_failed(feed, "no answer came", now_ms);
+    else if (feed->judged > 0)
+        feed_move(feed, FEED_COMPARING);
     else
         feed_move(feed, feed->fill_until > feed->cursor ? FEED_FILLING : FEED_ASKING);
 }
@@ -402,7 +437,7 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         .epoch = feed->epoch,
         .sequence = feed->cursor + 1,
         .position = feed->cursor,
-        .count = feed->config.fill_limit,
+        .count = feed->fill_limit,
     };
 }
 
@@ -416,36 +451,6 @@ static struct feed_action fill(struct feed *feed, int64_t now_ms)
     return action;
 }
 
-static struct feed_action next_pull(struct feed *feed, int64_t now_ms)
-{
-    int64_t asked = 0;
-    struct feed_pull *free_pull = NULL;
-    for (int i = 0; i < FEED_PULLS; i++) {
-        asked += feed->pulls[i].left;
-        if (feed->pulls[i].number == 0)
-            free_pull = &feed->pulls[i];
-    }
-    /* The next pull leaves before the running one is empty, so that the stream never waits for
-     * us. */
-    if (!free_pull || asked > feed->config.pull_batch / 2 ||
-        feed->unsettled + asked + feed->config.pull_batch > feed->config.window_max)
-        return (struct feed_action){ .kind = FEED_NOTHING };
-    if (!has_pull(feed))
-        feed->heard_ms = now_ms; /* silence counts from here */
-    *free_pull = (struct feed_pull){
-        .number = ++feed->pull_number,
-        .left = feed->config.pull_batch,
-        .expires_ms = now_ms + feed->config.pull_expires_ms,
-        .empty = 1,
-    };
-    return (struct feed_action){
-        .kind = FEED_PULL,
-        .epoch = feed->epoch,
-        .count = feed->config.pull_batch,
-        .pull = feed->pull_number,
-    };
-}
-
 static struct feed_action feed_choose(struct feed *feed, int64_t now_ms)
 {
     switch (feed->state) {
@@ -454,7 +459,7 @@ static struct feed_action feed_choose(struct feed *feed, int64_t now_ms)
     case FEED_MAKING:
         return feed_ask(feed, feed->delete_first ? FEED_DELETE_DURABLE : FEED_MAKE_DURABLE, now_ms);
     case FEED_FILLING: return fill(feed, now_ms);
-    case FEED_PULLING: return next_pull(feed, now_ms);
+    case FEED_PULLING: return feed_pull_next(feed, now_ms);
     case FEED_OFFLINE:
     case FEED_WAITING:
     case FEED_FORKED:  break;

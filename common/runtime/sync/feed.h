@@ -5,20 +5,25 @@
  *
  *                connected             fine                     gap
  *     OFFLINE ─────────────► ASKING ─────────────► PULLING ─────────────► FILLING
- *        ▲                   ▲ │ │                    │                      │
- *        │ disconnected,     │ │ └─ no durable, or a  │ refused, overflow    │ filled ► ASKING
- *        │ from any but      │ │    wrong one         │                      │ leader away
- *        │ FORKED            │ │     ► MAKING         │                      │
- *        └───────────────────┤ │       ► PULLING      │                      │
- *                            │ └─ no stream ► WAITING ◄──────────────────────┘
- *                            │                  │ over: ASKING, or FILLING while there is a gap
- *                            └──────────────────┘    FORKED: its chain does not follow ours
+ *        ▲                   ▲ │ │                    │ │                  │   ▲
+ *        │ disconnected,     │ │ └─ no durable, or a  │ │ does not follow  │   │
+ *        │ from any but      │ │    wrong one         │ └───► COMPARING ◄──┘   │
+ *        │ FORKED            │ │     ► MAKING         │ refused │ the leader   │
+ *        └───────────────────┤ │       ► PULLING      │         │ agrees ──────┘
+ *                            │ └─ no stream ► WAITING ◄─────────┤ the leader is away
+ *                            │                  │               └─ disagrees: FORKED
+ *                            └──────────────────┘ over: ASKING, or what it waited for
  *
- * A stream that ends before our cursor is one that its leader is about to fill again, or one whose
- * leader has lost events that we have read. So the feed asks the leader for the event at our cursor
- * (COMPARING) before it goes on from ASKING. The same chain: all is well. Another chain, or a log
- * that ends before the cursor: FORKED. A stream that ends at our cursor with another chain is
- * FORKED as well: its leader has lost what we read, and has written as many other events since.
+ * The leader's log is the judge of what its stream shows (COMPARING). The feed asks the leader for
+ * the event at our cursor
+ *   - when the stream ends before our cursor, or at it with another chain: its leader is about to
+ *     fill it again, or has lost events that we have read
+ *   - when a message does not follow what we have read
+ *   - when the leader's log does not have what is missing before a message
+ * The same chain: what the leader's log has is ours, and the message is void. It stands in the
+ * stream and not in the log; it is passed over, what the leader has in its place is fetched from
+ * there, and the leader will find the message and make its stream anew. Another chain, or a log
+ * that ends before the cursor: FORKED. The leader does not answer: the feed waits for it.
  *
  * A durable is created at sequence cursor + 1. That misses nothing: a stream's sequence may run
  * ahead of the position (repeats), never behind it (the relay sees to that), so position cursor + 1
@@ -42,6 +47,8 @@
  *   F3  WAITING ends at a deadline; OFFLINE, PULLING and FORKED have none
  *   F4  WAITING and FORKED have a reason
  *   F5  PULLING: fewer empty rounds than make it ask
+ *   F6  a message is judged in COMPARING, or in WAITING for that
+ *   F7  a page is asked for from 1 to config.fill_limit events
  */
 #pragma once
 #include <stdint.h>
@@ -54,7 +61,7 @@ struct feed_config {
     int64_t pull_expires_ms, heartbeat_ms;
     int64_t answer_timeout_ms;
     int64_t backoff_min_ms, backoff_max_ms;
-    int64_t fill_limit;
+    int64_t fill_limit;      /* events of a page, at most */
     int64_t idle_rounds_max; /* pulls without a message before it asks */
     uint64_t seed;           /* of the random part of the waits; 0: none */
 };
@@ -106,7 +113,9 @@ struct feed {
     int64_t heard_ms;      /* last sign of life while pulling */
     int64_t complete_ms;   /* monotonic; when nothing was known to be missing; 0: never */
     struct feed_info info; /* COMPARING: what was found before */
+    int64_t judged;        /* COMPARING: of the message that does not follow; 0: none */
     int64_t fill_until;    /* FILLING: position up to which the leader is asked */
+    int64_t fill_limit;    /* a page is asked for so many: fewer when none came, down to 1 */
     int64_t fill_after;    /* where the page begins that it was asked for */
     _Bool page_is_in;      /* the inbox has that page */
     int64_t pull_number;
@@ -124,7 +133,8 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
 void feed_connected(struct feed *feed);
 void feed_disconnected(struct feed *feed);
 void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms);
-void feed_compared(struct feed *feed, enum feed_fit fit, int64_t now_ms);
+/* last_position: of the leader's log */
+void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, int64_t now_ms);
 void feed_made(struct feed *feed, int64_t now_ms);
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
 /* so many, up to position; pending more follow */
@@ -136,8 +146,13 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
 void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms);
 /* met this position, not cursor + 1 */
 void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms);
+/* A delivery at this position does not follow what we have read. True: the leader is asked. */
+_Bool feed_differs(struct feed *feed, int64_t epoch, int64_t position);
+/* the leader's log has nothing behind our cursor */
+void feed_not_filled(struct feed *feed);
 /* a page of the leader's log is in the inbox */
 void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms);
+/* what the leader itself has sent does not follow */
 void feed_fork(struct feed *feed, int64_t epoch);
 /* deliveries were dropped: they must come again */
 void feed_reset(struct feed *feed, const char *reason, int64_t now_ms);

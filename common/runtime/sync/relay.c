@@ -23,7 +23,8 @@ static const unsigned moves[] = {
     [RELAY_OFFLINE] = ~FROM(RELAY_FORKED),
     [RELAY_ASKING] = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) |
                      FROM(RELAY_RECOVERING),
-    [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_FORKED),
+    [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
+                     FROM(RELAY_FORKED),
     [RELAY_RECOVERING] = FROM(RELAY_ASKING),
     [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
     [RELAY_WAITING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
@@ -59,6 +60,11 @@ static void relay_move(struct relay *relay, enum relay_state state)
     relay->deadline_ms = INT64_MAX;
     relay->sent = relay->group_last = relay->published; /* nobody counts on what is in flight */
     relay->epoch++; /* what was asked before is not waited for any more */
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)
@@ -138,6 +144,15 @@ static void relay_make(struct relay *relay, const char *delete_why)
     relay->denied = relay->audited_from = 0;
 }
 
+void relay_voids(struct relay *relay)
+{
+    if (relay->state != RELAY_RECOVERING)
+        return;
+    relay->high_water = smaller(relay->high_water, relay->head); /* they are no positions of ours */
+    relay_make(relay, "messages ahead of our log are not events of ours");
+    relay_check(relay);
+}
+
 void relay_resolved(struct relay *relay)
 {
     if (relay->state != RELAY_FORKED)
@@ -151,6 +166,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
                           int64_t now_ms)
 {
     relay_move(relay, RELAY_PUBLISHING);
+    relay->was_whole = 1;
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;
@@ -264,11 +280,6 @@ void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
         relay->state == RELAY_RECOVERING)
         relay_wait(relay, reason, now_ms);
     relay_check(relay);
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 void relay_acked(struct relay *relay, int64_t epoch, int64_t position, int64_t now_ms)

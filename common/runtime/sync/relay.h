@@ -23,11 +23,14 @@
  *     the server's disk; its sequence is behind the position. A stream cannot be mended in the
  *     middle, and the log is the truth. What an age limit has dropped is not missing
  *   - it has positions beyond our log: our database is older than the stream. Read the stream into
- *     the log first (RECOVERING); whether the chain follows is seen at the first message, and what
- *     else is wrong with the stream is healed afterwards
+ *     the log first (RECOVERING); whether the chain follows is seen at each message, and what
+ *     else is wrong with the stream is healed afterwards. Messages that do not follow our log,
+ *     where the stream agrees with it up to there and has no room for events that both have lost,
+ *     are void (relay_voids): only the stream is wrong
  *   - an event of ours by subject, source and form, at a position that our log has with another
- *     chain: another writer has our identity. FORKED: nothing is published or written any more
- *     until a person chooses
+ *     chain, which follows our log up to there: another writer has our identity and our log.
+ *     FORKED: nothing is published or written any more until a person chooses. One that does not
+ *     follow our log is no event of ours
  *   - its sequence has run beyond our log, and what stood there is gone from both (our database is
  *     older, and the stream was purged): FORKED too. The positions would be used twice, and a
  *     reader that knows the first use would skip the second as a repeat. So that this holds over a
@@ -138,6 +141,7 @@ struct relay {
     /* newest position ever seen in the stream: what is below is republished, what is above our log
      * must come from the stream */
     int64_t high_water;
+    _Bool was_whole;    /* in this life, our log was once the stream's: it has lost nothing */
     _Bool acted;        /* the state's question is out */
     _Bool delete_first; /* MAKING */
     _Bool probing;      /* nothing was taken since the last refusal or time-out */
@@ -178,6 +182,8 @@ void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms);
 void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low, int64_t *ret_high);
 /* our log now reaches so far */
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);
+/* The messages ahead of our log are none of ours: the stream is made anew. */
+void relay_voids(struct relay *relay);
 void relay_fork(struct relay *relay, const char *reason);
 void relay_resolved(struct relay *relay); /* FORKED, and a person says: our log is right */
 /* only the counts are looked at */

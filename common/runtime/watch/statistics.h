@@ -36,7 +36,7 @@ void statistics_take(const struct statistics *of, struct statistics_sample *ret_
 /* ---- The table of fields -------------------------------------------------------------------- */
 
 /* What a field is said of: the service, or each of several things. */
-enum statistics_scope { OF_SERVICE, OF_SOURCE, OF_ENDPOINT };
+enum statistics_scope { OF_SERVICE, OF_SOURCE, OF_WORK, OF_ENDPOINT };
 
 struct statistics_group {
     const char *key; /* the object of `data` that has one object each: "sources"; NULL: not there */

@@ -3,6 +3,7 @@
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
 #include "runtime/watch/statistics.h"
+#include "base/log.h"
 #include <dirent.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -39,6 +40,24 @@ static const char *name_endpoint(const struct statistics *of, int i)
     return of->endpoints[i].subject;
 }
 
+static int count_work(const struct statistics *of)
+{
+    int count = 0;
+    while (of->service->work && of->service->work[count] && count < WORK_TYPES_MAX)
+        count++;
+    return count;
+}
+
+static const char *name_work(const struct statistics *of, int i)
+{
+    return of->service->work[i]->name;
+}
+
+static const void *work_base(const struct statistics *of, int i)
+{
+    return &of->status->work[i];
+}
+
 static const void *service_base(const struct statistics *of, int i)
 {
     (void)i;
@@ -58,6 +77,7 @@ static const void *endpoint_base(const struct statistics *of, int i)
 const struct statistics_group statistics_groups[] = {
     [OF_SERVICE] = { NULL, NULL, count_one, NULL, service_base },
     [OF_SOURCE] = { "sources", "log", count_sources, name_source, source_base },
+    [OF_WORK] = { "work", "work", count_work, name_work, work_base },
     [OF_ENDPOINT] = { NULL, "subject", count_endpoints, name_endpoint, endpoint_base },
 };
 
@@ -119,6 +139,12 @@ static int64_t read_readers_queue(const struct statistics_sample *sample, int i)
     return readers_length(sample->of->readers);
 }
 
+static int64_t read_readers_waiting(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return readers_waiting(sample->of->readers);
+}
+
 static void write_commit_sizes(const struct statistics_sample *sample, int i, struct buf *out)
 {
     const struct status *status = sample->of->status;
@@ -168,6 +194,14 @@ static int64_t read_age(const struct statistics_sample *sample, int i)
     return sample->wall_ms > complete_ms ? sample->wall_ms - complete_ms : 0;
 }
 
+/* ---- Work lists ------------------------------------------------------------------------------ */
+
+static int64_t read_work_age(const struct statistics_sample *sample, int i)
+{
+    int64_t oldest_ms = atomic_load(&sample->of->status->work[i].oldest_ms);
+    return oldest_ms > 0 && sample->wall_ms > oldest_ms ? sample->wall_ms - oldest_ms : 0;
+}
+
 /* ---- Requests ------------------------------------------------------------------------------- */
 
 static int64_t read_over_rate(const struct statistics_sample *sample, int i)
@@ -194,6 +228,15 @@ static void write_durations(const struct statistics_sample *sample, int i, struc
                    endpoint->subject, (double)atomic_load(&endpoint->processing_time_ns) / 1e9);
     buf_put_format(out, "journey_request_duration_seconds_count{subject=\"%s\"} %lld\n",
                    endpoint->subject, count);
+}
+
+static int64_t read_unsent(const struct statistics_sample *sample, int i)
+{
+    int64_t count = 0;
+    (void)i;
+    for (int n = 0; n < sample->of->endpoint_count; n++)
+        count += atomic_load(&sample->of->endpoints[n].num_unsent);
+    return count;
 }
 
 /* ---- The connection, the process ------------------------------------------------------------ */
@@ -257,6 +300,20 @@ static int64_t read_open_files(const struct statistics_sample *sample, int i)
     return count;
 }
 
+static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
+{
+    (void)sample;
+    (void)i;
+    return log_lines_dropped();
+}
+
+static int64_t read_lines_suppressed(const struct statistics_sample *sample, int i)
+{
+    (void)sample;
+    (void)i;
+    return log_lines_suppressed();
+}
+
 static int64_t read_start(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -269,6 +326,7 @@ static int64_t read_start(const struct statistics_sample *sample, int i)
 #define OFFSET(type, member) _Generic(&((type *)0)->member, atomic_llong *: offsetof(type, member))
 #define AT(member) OFFSET(struct status, member)
 #define AT_SOURCE(member) OFFSET(struct source_status, member)
+#define AT_WORK(member) OFFSET(struct work_status, member)
 #define AT_ENDPOINT(member) OFFSET(struct micro_endpoint, member)
 
 #define GAUGE(metric_name) .metric.name = (metric_name), .metric.type = "gauge"
@@ -301,6 +359,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "Requests and events that wait for the writer." },
     { "readers_queue", .read = read_readers_queue, GAUGE("journey_queue_items"),
       .metric.label = "queue=\"readers\"", .help = "Queries that wait for a reader." },
+    { "queries_waiting", .read = read_readers_waiting, GAUGE("journey_queue_items"),
+      .metric.label = "queue=\"min_position\"",
+      .help = "Of these, queries that wait for their min_position." },
     { "parked", .at = AT(parked), GAUGE("journey_parked_events"),
       .help = "Events of others that could not be applied." },
     { "redriven", .at = AT(redriven),
@@ -338,6 +399,20 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
+    { "lines_dropped", .read = read_lines_dropped, COUNTER("journey_log_lines_dropped_total"),
+      .help =
+          "Lines of the log that were lost, because its reader stood still or the write failed." },
+    { "lines_suppressed", .read = read_lines_suppressed,
+      COUNTER("journey_log_lines_suppressed_total"),
+      .help =
+          "Lines of the log that were left out, because there were more than 10 of their kind in "
+          "a second." },
+
+    { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
+      .help = "Replies that could not be sent: larger than the server takes as one message, or "
+              "without a connection." },
+    { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
+      .help = "What the server takes as one message, in bytes; 0: not known yet." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
@@ -350,9 +425,35 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often the durable was made anew, since the start." },
     { "gaps", OF_SOURCE, .at = AT_SOURCE(gaps),
       .help = "Gaps met in another's stream, since the start." },
+    { "voids", OF_SOURCE, .at = AT_SOURCE(voids), COUNTER("journey_source_void_messages_total"),
+      .help = "Messages in another's stream that are not in its log and were passed over, since "
+              "the start." },
     { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
       .metric.help = "How long ago nothing was missing; -1: never since the start.",
       .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
+
+    /* work that is done outside, by type: charges, voids … */
+    { "open", OF_WORK, .at = AT_WORK(open), GAUGE("journey_work_open"),
+      .help = "Pieces of this type of work that are remembered as open." },
+    { "in_flight", OF_WORK, .at = AT_WORK(in_flight), GAUGE("journey_work_in_flight"),
+      .help = "Of them those that wait for an answer." },
+    { "oldest_ms", OF_WORK, .form = FORM_MS, .read = read_work_age,
+      GAUGE("journey_work_oldest_seconds"),
+      .help = "How long the oldest open piece is remembered; 0: none is open." },
+    { "asked", OF_WORK, .at = AT_WORK(asked), COUNTER("journey_work_asked_total"),
+      .help = "Calls made to whoever does it, since the start." },
+    { "again", OF_WORK, .at = AT_WORK(again), COUNTER("journey_work_asked_again_total"),
+      .help = "Of them those for a piece that had been asked for before." },
+    { "answered", OF_WORK, .at = AT_WORK(answered), COUNTER("journey_work_answered_total"),
+      .help = "Answers received, since the start." },
+    { "late", OF_WORK, .at = AT_WORK(late), COUNTER("journey_work_late_total"),
+      .help = "Of them those that came after the time-out of their call, or once more." },
+    { "refused", OF_WORK, .at = AT_WORK(refused), COUNTER("journey_work_refused_total"),
+      .help = "Of them those that said no, and were no end: the piece is asked for again." },
+    { "expired", OF_WORK, .at = AT_WORK(expired), COUNTER("journey_work_expired_total"),
+      .help = "Pieces whose deadline passed, since the start." },
+    { "away", OF_WORK, .at = AT_WORK(away), GAUGE("journey_work_away"),
+      .help = "1: nobody has listened to the last calls for a second or longer." },
 
     /* requests: $SRV.STATS has them beside `data`, as ADR-32 wants it */
     { NULL, OF_ENDPOINT, .at = AT_ENDPOINT(num_requests), COUNTER("journey_requests_total"),

@@ -8,7 +8,8 @@
 struct positions {
     struct log_head head;               /* of our own log */
     struct cursor cursors[SOURCES_MAX]; /* in others' logs, by source */
-    int64_t parked_count;
+    int64_t parked_count;               /* of all logs, those too that are not read any more */
+    int64_t parked[SOURCES_MAX];        /* of each source */
     int64_t folding; /* 1: the projections are being rebuilt, and have not caught up */
     /* the last position seen in our stream, when it was ahead of our log; 0: it never was */
     int64_t stream_position;

@@ -11,6 +11,7 @@
 #include "store/log_check.h"
 #include "store/migrate.h"
 #include "store/parked.h"
+#include "store/refusals.h"
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -23,7 +24,8 @@ void loop_check(const struct loop *loop)
     assert(at->head.position >= 0 && at->parked_count >= 0 && at->stream_position >= 0); /* L1 */
     assert(!loop->isolates);                                                             /* L2 */
     for (int i = 0; i < SOURCES_MAX; i++)
-        assert(at->cursors[i].position >= 0 && !loop->cursor_moved[i]); /* L1, L3 */
+        assert(at->cursors[i].position >= 0 && !loop->cursor_moved[i] && /* L1, L3 */
+               at->parked[i] >= 0 && at->parked[i] <= at->parked_count); /* L1 */
     process_check(&loop->process);
 }
 
@@ -43,6 +45,9 @@ static int read_positions(struct loop *loop)
     const struct source *source = loop->service->sources;
     for (int i = 0; source && source[i].log; i++) {
         r = cursor_read(loop->db, source[i].log, &loop->at.cursors[i]);
+        if (r == 0)
+            r = parked_count_of(loop->db, &(struct parked_filter){ .log = source[i].log },
+                                &loop->at.parked[i]);
         if (r < 0)
             return trace(r);
         loop->cursor_moved[i] = 0;
@@ -65,8 +70,8 @@ static int sync_what_is_there(struct db *db)
     return r == -ERR_FULL ? 0 : trace(r);
 }
 
-/* Before the WAL that lies beside the file is used. Where that cannot be told from the file alone,
- * because a checkpoint was cut off, all pages are looked at. */
+/* Before the WAL that lies beside the file after a crash is used. Where it cannot be told from the
+ * file alone whose WAL that is, because a checkpoint was cut off, all pages are looked at. */
 static int check_file(const struct service *service, struct db *db)
 {
     int r = generation_check(db);
@@ -74,7 +79,9 @@ static int check_file(const struct service *service, struct db *db)
         log_warn("wal_not_compared", LOG_TEXT("reason", failure_reason()));
         r = db_quick_check(db);
     }
-    return r < 0 ? trace(r) : trace(log_check_end(db, service->log));
+    if (r == 0 && db_wal_bytes(db) > 0)
+        r = log_check_end(db, service->log);
+    return trace(r);
 }
 
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
@@ -295,6 +302,28 @@ int loop_number_wal(struct loop *loop, _Bool *ret_outcome_unknown)
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown)
 {
     return trace(write_meta(loop, "disk_probe", 1, ret_outcome_unknown));
+}
+
+int loop_forget_refusals(struct loop *loop, int64_t wall_ms, int max, _Bool *ret_outcome_unknown)
+{
+    int64_t before_ms = wall_ms - loop->refusals_keep_ms, count = 0;
+    owner_assert(&loop->owner);
+    if (loop->refusals_keep_ms == 0)
+        return 0;
+    int r = refusals_has_older(loop->db, before_ms);
+    if (r <= 0)
+        return trace(r);
+    r = db_begin(loop->db);
+    if (r < 0)
+        return trace(r);
+    r = refusals_forget(loop->db, before_ms, max, &count);
+    if (r == 0) {
+        r = db_commit(loop->db);
+        *ret_outcome_unknown = loop_is_outcome_unknown(r);
+    }
+    if (r < 0)
+        db_rollback(loop->db);
+    return r < 0 ? trace(r) : (int)count;
 }
 
 int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown)

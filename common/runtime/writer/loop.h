@@ -26,8 +26,9 @@ struct loop {
     struct positions at; /* within the transaction while one runs */
     _Bool cursor_moved[SOURCES_MAX];
     struct process_run process;
-    int64_t newest_ms; /* wall time of the last run */
-    _Bool isolates;    /* each item runs in a savepoint of its own (append.h) */
+    int64_t newest_ms;        /* wall time of the last run */
+    int64_t refusals_keep_ms; /* 0: for ever */
+    _Bool isolates;           /* each item runs in a savepoint of its own (append.h) */
 };
 
 /* Creates the tables of the runtime and of the service where they are missing; reads the
@@ -70,6 +71,10 @@ int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);
 /* A transaction that gives the WAL its next number, before a checkpoint (store/generation.h). 0, or
  * < 0 as loop_run. */
 int loop_number_wal(struct loop *loop, _Bool *ret_outcome_unknown);
+
+/* Forgets refusals that are older than refusals_keep_ms, at most `max`. How many, or < 0 as
+ * loop_run. */
+int loop_forget_refusals(struct loop *loop, int64_t wall_ms, int max, _Bool *ret_outcome_unknown);
 
 /* Wall time at which loop_run must be called even without items; INT64_MAX: never. */
 int64_t loop_due_ms(const struct loop *loop);

@@ -38,6 +38,7 @@ void process_stop(struct process_run *process)
     if (process->runs && process->type->free)
         process->type->free(process->state);
     process->state = NULL;
+    process->works = NULL;
     process->runs = 0;
     process->due_ms = INT64_MAX;
     item_list_free(process->delayed);
@@ -142,6 +143,7 @@ int process_step(struct loop *loop, int64_t wall_ms, struct batch *batch)
     begin(&j, MODE_DECIDE, loop, &batch->arena, wall_ms);
     int r = loop->process.type->step(process->state, &j, &due_ms);
     process->due_ms = due_ms;
+    process->works = j.works;
     return trace(carry_out(loop, &j, batch, r));
 }
 

@@ -20,6 +20,7 @@ struct loop;
 struct process_run {
     const struct process *type; /* NULL: the service has none */
     void *state;                /* the service's, or its work lists */
+    const struct works *works;  /* the work lists in it, once they have made a step; NULL */
     _Bool runs;                 /* started, and its memory agrees with the tables */
     _Bool wanted;               /* the tables are up to date with our own log: it may run */
     int64_t due_ms;             /* wall time of its next step; INT64_MAX: none */

@@ -91,6 +91,19 @@ static int answer_repeat(struct loop *loop, struct item *item)
     return trace(answer_from(item, &found));
 }
 
+/* Each new refusal has two forgotten that are too old, so that forgetting keeps up with any rate;
+ * the rest goes when the writer is idle. */
+static int remember_refusal(struct loop *loop, const struct item *item, int refusal,
+                            const char *message, int64_t wall_ms)
+{
+    int64_t count;
+    int r = refusals_write(loop->db, item->key, item->origin.cause_digest, refusal, message,
+                           wall_ms);
+    if (r == 0 && loop->refusals_keep_ms > 0)
+        r = refusals_forget(loop->db, wall_ms - loop->refusals_keep_ms, 2, &count);
+    return trace(r);
+}
+
 static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     int r;
@@ -119,8 +132,7 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
         return fail(ERR_INTERNAL, "%s is refused with %d, which is not in the table of %s",
                     item->command->subject, r, loop->service->name);
     if (item->key && !refusal->is_transient) {
-        int written = refusals_write(loop->db, item->key, item->origin.cause_digest, r, j.message,
-                                     wall_ms);
+        int written = remember_refusal(loop, item, r, j.message, wall_ms);
         if (written < 0)
             return trace(written);
     }
@@ -143,6 +155,7 @@ static int park(struct loop *loop, struct item *item, const char *error, int64_t
     if (r < 0)
         return trace(r);
     loop->at.parked_count++;
+    loop->at.parked[item->feed]++;
     item->outcome = OUTCOME_PARKED;
     item->message = keep(&item->arena, error);
     log_error("event_parked", LOG_TEXT("log", parked.log), LOG_INT("position", parked.position),
@@ -222,6 +235,7 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
     if (r < 0)
         return trace(r);
     loop->at.parked_count--;
+    loop->at.parked[item->feed]--;
     item->outcome = OUTCOME_DONE;
     log_info("event_redriven", LOG_TEXT("log", log), LOG_INT("position", position),
              LOG_TEXT("type", item->event.type), LOG_TEXT("entity", item->event.entity));
@@ -305,6 +319,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
     case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
     case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
+    case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
     case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:

@@ -1,6 +1,5 @@
 /* Work list: see work_list.h. */
 #include "runtime/writer/work_list.h"
-#include "base/log.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +9,13 @@
 #define OPEN_MAX (1 << 20)
 #define IN_FLIGHT_MAX 65536
 #define TIME_MAX_MS (3600 * 1000)
+#define TIMEOUT_GROWTH 8 /* the longest time-out, in first ones; see timeout_max_ms */
+#define BEHIND_SHARE \
+    4                 /* one owner's pieces that wait for their turn fill a quarter of the memory */
 #define GRACE_MS 5000 /* past the time-out, before an answer counts as lost inside */
 #define RESCAN_MS 1000
-#define LOOK_MIN_MS 10 /* a source does not begin anew more often, whatever it wants */
+#define PATIENCE_CALLS 3 /* given up, before a piece makes room for others */
+#define LOOK_MIN_MS 10   /* a source does not begin anew more often, whatever it wants */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -58,7 +61,12 @@ static int read_limits(struct work_list *list, struct journey *j)
     if (list->type->in_order)
         limits.in_flight_max = limits.open_max = 1;
     limits.timeout_ms = bounded(limits.timeout_ms, 1, TIME_MAX_MS);
+    if (limits.timeout_max_ms == 0)
+        limits.timeout_max_ms = bounded(limits.timeout_ms, 1, TIME_MAX_MS / TIMEOUT_GROWTH) *
+                                TIMEOUT_GROWTH;
+    limits.timeout_max_ms = bounded(limits.timeout_max_ms, limits.timeout_ms, TIME_MAX_MS);
     limits.in_flight_max = bounded(limits.in_flight_max, 1, IN_FLIGHT_MAX);
+    limits.in_flight_each_max = bounded(limits.in_flight_each_max, 0, IN_FLIGHT_MAX);
     if (limits.open_max == 0)
         limits.open_max = limits.in_flight_max * OPEN_PER_IN_FLIGHT;
     limits.open_max = bounded(limits.open_max, limits.in_flight_max, OPEN_MAX);
@@ -97,7 +105,7 @@ int work_list_init(struct work_list *list, const struct work_type *type, struct 
     int r = read_limits(list, j);
     if (r == 0)
         r = work_queue_init(&list->queue, type->name, list->limits.open_max,
-                            list->limits.in_flight_max);
+                            list->limits.in_flight_max, list->limits.in_flight_each_max);
     const struct work_source *source = type->sources;
     for (; r == 0 && source && source->find; source++)
         r = list->source_count < WORK_SOURCES_MAX
@@ -118,6 +126,16 @@ void work_list_deinit(struct work_list *list)
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
+/* A party that is slower than the time-out is asked again under the same key: each time it is given
+ * twice as long. */
+static int timeout_ms_of(const struct work_list *list, const struct piece *piece)
+{
+    int64_t timeout_ms = list->limits.timeout_ms;
+    for (int i = 0; i < piece->timeouts && timeout_ms < list->limits.timeout_max_ms; i++)
+        timeout_ms *= 2;
+    return (int)earlier(timeout_ms, list->limits.timeout_max_ms);
+}
+
 static struct work work_of(const struct work_list *list, const struct piece *piece, const void *row)
 {
     return (struct work){
@@ -125,7 +143,9 @@ static struct work work_of(const struct work_list *list, const struct piece *pie
         .key = piece->key,
         .number = piece->number,
         .tries = piece->tries,
-        .timeout_ms = list->limits.timeout_ms,
+        .refusals = piece->refusals,
+        .timeout_ms = timeout_ms_of(list, piece),
+        .may_have_left = piece->asks > 0 || piece->found_place <= list->old_place,
         .until_ms = piece->until_ms,
         .row = row,
     };
@@ -139,15 +159,42 @@ static _Bool has_more(const struct work_list *list)
     return 0;
 }
 
+/* What the tables still have is found again, and may have been asked for until then. */
+static void evict(struct work_list *list, struct piece *piece)
+{
+    assert(piece->is_in_tables);
+    if (piece->asks > 0)
+        list->old_place = later(list->old_place, piece->found_place);
+    list->has_evicted = 1;
+    work_queue_remove(&list->queue, piece);
+}
+
+/* Its owner has as many in flight as it may. Not all of them need to be remembered. */
+static void hold(struct work_list *list, struct piece *piece)
+{
+    if (piece->is_in_tables &&
+        work_queue_owner_behind(&list->queue, piece) > list->queue.open_max / BEHIND_SHARE)
+        evict(list, piece);
+    else
+        work_queue_hold(&list->queue, piece);
+}
+
+/* Those that nobody answers, while others wait for room. */
+static _Bool makes_room(const struct work_list *list, const struct piece *piece, int64_t rest_ms)
+{
+    return piece->is_in_tables && !list->type->in_order &&
+           list->queue.open == list->queue.open_max &&
+           (rest_ms >= list->limits.backoff_max_ms / 2 || piece->timeouts >= PATIENCE_CALLS) &&
+           has_more(list);
+}
+
 /* Back-off; or eviction, see work_list.h. */
 static void rest(struct work_list *list, struct piece *piece, int64_t now_ms)
 {
     int64_t rest_ms = piece_backoff_ms(piece, list->limits.backoff_min_ms,
                                        list->limits.backoff_max_ms);
-    if (piece->is_in_tables && !list->type->in_order && list->queue.open == list->queue.open_max &&
-        rest_ms >= list->limits.backoff_max_ms / 2 && has_more(list)) {
-        list->has_evicted = 1;
-        work_queue_remove(&list->queue, piece);
+    if (makes_room(list, piece, rest_ms)) {
+        evict(list, piece);
         return;
     }
     work_queue_rest(&list->queue, piece, now_ms + rest_ms);
@@ -159,6 +206,10 @@ static int ask(struct work_list *list, struct journey *j, struct piece *piece, c
     const struct work work = work_of(list, piece, row);
     struct outbound_call **before = j->last_call;
     assert(!j->asking);
+    if (!work_queue_owner_may_send(&list->queue, piece)) {
+        hold(list, piece);
+        return 0;
+    }
     j->asking = &work;
     int r = list->type->ask(j, &work);
     j->asking = NULL;
@@ -167,6 +218,7 @@ static int ask(struct work_list *list, struct journey *j, struct piece *piece, c
         if (j->last_call == before)
             return fail(ERR_INTERNAL, "%s was asked for without a call", list->type->name);
         list->asked++;
+        list->again += piece->asks > 0;
         work_queue_send(&list->queue, piece, j->now_ms + work.timeout_ms + GRACE_MS);
         return 0;
     case WORK_AGAIN: rest(list, piece, j->now_ms); return 0;
@@ -200,6 +252,8 @@ static int take_up(struct work_list *list, struct journey *j, const struct work_
     int64_t until_ms = found->until_ms ? found->until_ms : INT64_MAX;
     if (!found->key || strlen(found->key) >= WORK_KEY_SIZE)
         return fail(ERR_INTERNAL, "%s: a key that is too long", list->type->name);
+    if (found->owner && strlen(found->owner) >= WORK_KEY_SIZE)
+        return fail(ERR_INTERNAL, "%s: an owner that is too long", list->type->name);
     if (work_queue_find(&list->queue, found->key, found->number))
         return 0;
     if (until_ms <= j->now_ms) {
@@ -213,6 +267,8 @@ static int take_up(struct work_list *list, struct journey *j, const struct work_
     struct piece *piece = work_queue_add(&list->queue, found->key, found->number, j->now_ms,
                                          until_ms);
     piece->is_in_tables = 1;
+    piece->found_place = found->place;
+    work_queue_own(&list->queue, piece, found->owner);
     if (list->type->ask)
         return trace(ask(list, j, piece, found->row));
     work_queue_rest(&list->queue, piece, until_ms);
@@ -297,6 +353,7 @@ static int look_at(struct work_list *list, struct journey *j, struct piece *piec
         return trace(r);
     }
     if (piece->state == PIECE_IN_FLIGHT) { /* its answer got lost inside */
+        piece->timeouts++;
         rest(list, piece, j->now_ms);
         return 0;
     }
@@ -376,44 +433,30 @@ void work_list_observe(struct work_list *list, const struct event *event)
     }
 }
 
-static const struct work_log_names default_names = {
-    .away = "work_away",
-    .back = "work_back",
-    .invalid = "work_answer_invalid",
-};
-
-static void note_reachable(struct work_list *list, const struct answer *answer)
-{
-    const struct work_log_names *names = list->type->log_names ? list->type->log_names
-                                                               : &default_names;
-    if (answer->outcome == ANSWER_INVALID)
-        log_warn(names->invalid, LOG_TEXT("work", list->type->name), LOG_TEXT("key", answer->tag),
-                 LOG_INT("number", answer->number));
-    _Bool is_unreachable = answer->outcome == ANSWER_UNREACHABLE;
-    if (is_unreachable == list->is_unreachable ||
-        (!is_unreachable && answer->outcome != ANSWER_RECEIVED))
-        return;
-    list->is_unreachable = is_unreachable;
-    log_info(is_unreachable ? names->away : names->back, LOG_TEXT("work", list->type->name));
-}
-
 int work_list_answer(struct work_list *list, struct journey *j, const struct answer *answer)
 {
     assert(answer->tag);
     struct piece *piece = work_queue_find(&list->queue, answer->tag, answer->number);
     _Bool is_in_flight = piece && piece->state == PIECE_IN_FLIGHT;
-    note_reachable(list, answer);
+    work_party_note(&list->party, list->type, answer, j->now_ms);
     if (answer->outcome != ANSWER_RECEIVED) {
-        if (is_in_flight)
+        if (is_in_flight && !answer->is_late) {
+            piece->timeouts += answer->outcome == ANSWER_TIMEOUT;
             rest(list, piece, j->now_ms);
+        }
         return 0;
     }
     list->answered++;
-    list->late += !is_in_flight;
+    list->late += answer->is_late || !is_in_flight;
     struct work work = { .type = list->type, .key = answer->tag, .number = answer->number };
     if (piece)
         work = work_of(list, piece, NULL);
     int r = list->type->answered ? list->type->answered(j, &work, answer->body) : 0;
+    if (r == WORK_AGAIN) {
+        list->refused++;
+        if (piece)
+            piece->refusals++;
+    }
     if (r == 0 && piece)
         work_queue_remove(&list->queue, piece);
     else if (r == WORK_AGAIN && is_in_flight)
@@ -439,9 +482,12 @@ void work_list_counts(const struct work_list *list, struct work_counts *ret_coun
         .open = list->queue.open,
         .in_flight = list->queue.in_flight.count,
         .asked = list->asked,
+        .again = list->again,
         .answered = list->answered,
         .late = list->late,
+        .refused = list->refused,
         .expired = list->expired,
         .oldest_ms = work_queue_oldest_ms(&list->queue),
+        .is_away = list->party.is_away,
     };
 }

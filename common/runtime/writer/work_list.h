@@ -12,9 +12,10 @@
  * Each of them does a bounded amount in one step; what is left is due at once.
  *
  * Pieces that find no room wait in the tables. When others wait there and the memory is full, a
- * piece without an answer is evicted once its back-off has reached half of the maximum; a second
- * after the sources have come to their end, all are scanned once more, and find it again. A piece
- * that no source finds (work_add) is never evicted, nor is one of a type in order.
+ * piece without an answer is evicted once its back-off has reached half of the maximum or three
+ * calls for it were given up; so is one that waits for its owner's turn behind a quarter of the
+ * memory. A second after the sources have come to their end, all are scanned once more, and find it
+ * again. A piece that no source finds (work_add) is never evicted, nor is one of a type in order.
  *
  * Invariants, after each function that changes a list (work_list_check); those of the pieces are
  * the queue's:
@@ -25,6 +26,8 @@
  */
 #pragma once
 #include "runtime/core/context.h"
+#include "runtime/core/status.h"
+#include "runtime/writer/work_party.h"
 #include "runtime/writer/work_queue.h"
 
 #define WORK_PREPARE_MAX 1024 /* keys to prepare between two steps; more: all is prepared */
@@ -47,21 +50,27 @@ struct work_list {
     struct work_queue queue;
     struct work_source_state sources[WORK_SOURCES_MAX];
     int source_count;
-    _Bool has_evicted;    /* pieces that the tables still have */
-    int64_t rescan_ms;    /* when the sources begin anew because of that; INT64_MAX: never */
-    _Bool is_unreachable; /* whoever does it; for one log line at each change */
-    int64_t asked, answered, late, expired; /* since the start: calls, and answers to them */
+    _Bool has_evicted; /* pieces that the tables still have */
+    int64_t rescan_ms; /* when the sources begin anew because of that; INT64_MAX: never */
+    /* A call for a piece that was found at this place or before may have left in an earlier life of
+     * the process, or before the list forgot the piece. */
+    int64_t old_place;
+    struct work_party party;
+    int64_t asked, again, answered, late, refused, expired; /* since the start, see work_counts */
 };
 
 /* What a list has to tell of itself. */
 struct work_counts {
     const char *name;
     int64_t open, in_flight; /* pieces in memory */
-    int64_t asked;           /* calls made */
+    int64_t asked;           /* calls made, of those: */
+    int64_t again;           /* for a piece that had been asked for before */
     int64_t answered;        /* answers received, of those: */
     int64_t late;            /* that no call waited for any more, or said twice */
+    int64_t refused;         /* that were no end: the piece is asked for again */
     int64_t expired;         /* deadlines that passed */
     int64_t oldest_ms;       /* wall time since when the oldest piece is open; INT64_MAX: none is */
+    _Bool is_away;           /* nobody listens at the subject */
 };
 
 /* 0 or < 0; deinit is fine after a failure. */
@@ -81,3 +90,6 @@ struct works {
     int count;
     struct work_list lists[WORK_TYPES_MAX];
 };
+
+/* Writes what the lists have to tell into the status; works may be NULL: then nothing is open. */
+void works_report(const struct works *works, struct status *status);

@@ -22,10 +22,16 @@ static int works_start(struct journey *j, void **ret_state)
         return fail(ERR_MEMORY, "no memory for work lists");
     int r = 0;
     const struct work_type *const *types = j->service->work;
-    for (; types && *types && r == 0; types++)
+    struct log_head head = { 0 };
+    if (types && *types)
+        r = event_log_head(j->db, &head);
+    for (; types && *types && r == 0; types++) {
         r = works->count < WORK_TYPES_MAX
                 ? work_list_init(&works->lists[works->count++], *types, j)
                 : fail(ERR_INTERNAL, "%s has too many types of work", j->service->name);
+        if (r == 0)
+            works->lists[works->count - 1].old_place = head.position;
+    }
     if (r < 0)
         works_free(works);
     else
@@ -64,6 +70,35 @@ static int works_answered(void *state, struct journey *j, const struct answer *a
         if (strcmp(works->lists[i].type->name, answer->work) == 0)
             return trace(work_list_answer(&works->lists[i], j, answer));
     return fail(ERR_INTERNAL, "an answer to no type of work: %s", answer->work ? answer->work : "");
+}
+
+/* Single numbers that readers look at: no order between them is needed. */
+static void put(atomic_llong *to, int64_t value)
+{
+    atomic_store_explicit(to, value, memory_order_relaxed);
+}
+
+void works_report(const struct works *works, struct status *status)
+{
+    static const struct work_counts none = { .oldest_ms = INT64_MAX };
+    for (int i = 0; i < WORK_TYPES_MAX; i++) {
+        struct work_status *to = &status->work[i];
+        struct work_counts counts = none;
+        if (works && i < works->count)
+            work_list_counts(&works->lists[i], &counts);
+        else if (works)
+            return;
+        put(&to->open, counts.open);
+        put(&to->in_flight, counts.in_flight);
+        put(&to->asked, counts.asked);
+        put(&to->again, counts.again);
+        put(&to->answered, counts.answered);
+        put(&to->late, counts.late);
+        put(&to->refused, counts.refused);
+        put(&to->expired, counts.expired);
+        put(&to->oldest_ms, counts.oldest_ms == INT64_MAX ? 0 : counts.oldest_ms);
+        put(&to->away, counts.is_away);
+    }
 }
 
 int work_add(struct journey *j, const struct work_type *type, const char *key, int64_t number)

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int work_queue_init(struct work_queue *queue, const char *name, int open_max, int in_flight_max)
+int work_queue_init(struct work_queue *queue, const char *name, int open_max, int in_flight_max,
+                    int each_max)
 {
     int buckets = 16;
     while (buckets < open_max)
@@ -28,7 +29,10 @@ int work_queue_init(struct work_queue *queue, const char *name, int open_max, in
     }
     for (int i = 0; i < buckets; i++)
         queue->buckets[i] = -1;
-    return 0;
+    int r = work_owners_init(&queue->owners, open_max, each_max);
+    if (r < 0)
+        work_queue_deinit(queue);
+    return trace(r);
 }
 
 void work_queue_deinit(struct work_queue *queue)
@@ -37,6 +41,7 @@ void work_queue_deinit(struct work_queue *queue)
     free(queue->waiting.pieces);
     free(queue->in_flight.pieces);
     free(queue->buckets);
+    work_owners_deinit(&queue->owners);
     *queue = (struct work_queue){ .free = -1, .oldest = -1, .newest = -1 };
 }
 
@@ -199,6 +204,7 @@ struct piece *work_queue_add(struct work_queue *queue, const char *key, int64_t 
                              .bucket = bucket,
                              .next = queue->buckets[bucket] };
     memcpy(piece->key, key, strlen(key) + 1);
+    work_owners_add(&queue->owners, index, NULL);
     queue->buckets[bucket] = index;
     queue->open++;
     age_enter(queue, index);
@@ -207,9 +213,40 @@ struct piece *work_queue_add(struct work_queue *queue, const char *key, int64_t 
     return piece;
 }
 
+void work_queue_own(struct work_queue *queue, struct piece *piece, const char *owner)
+{
+    assert(piece->state == PIECE_DUE && piece->asks == 0);
+    work_owners_add(&queue->owners, (int)(piece - queue->pieces), owner);
+}
+
+_Bool work_queue_owner_may_send(const struct work_queue *queue, const struct piece *piece)
+{
+    return work_owners_may_send(&queue->owners, (int)(piece - queue->pieces));
+}
+
+int work_queue_owner_behind(const struct work_queue *queue, const struct piece *piece)
+{
+    return work_owners_behind(&queue->owners, (int)(piece - queue->pieces));
+}
+
+/* One of its owner's may leave the line, because one has landed, or did not take its turn. */
+static void call_next(struct work_queue *queue, int index)
+{
+    int called = work_owners_call(&queue->owners, index);
+    if (called == index) /* it goes itself */
+        called = work_owners_call(&queue->owners, index);
+    if (called < 0)
+        return;
+    struct piece *piece = &queue->pieces[called];
+    piece->due_ms = 0; /* at once */
+    work_queue_wake(queue, piece);
+}
+
 void work_queue_remove(struct work_queue *queue, struct piece *piece)
 {
     int index = (int)(piece - queue->pieces);
+    if (piece->state == PIECE_IN_FLIGHT)
+        work_owners_landed(&queue->owners, index);
     int *link = &queue->buckets[piece->bucket];
     while (*link != index)
         link = &queue->pieces[*link].next;
@@ -217,6 +254,8 @@ void work_queue_remove(struct work_queue *queue, struct piece *piece)
     heap_leave(queue, piece);
     age_leave(queue, piece);
     queue->open--;
+    call_next(queue, index);
+    work_owners_remove(&queue->owners, index);
     piece->next = queue->free;
     queue->free = index;
     check_counts(queue);
@@ -235,7 +274,12 @@ static void move(struct work_queue *queue, struct piece *piece, enum piece_state
     log_debug("work_moved", LOG_TEXT("work", queue->name), LOG_TEXT("key", piece->key),
               LOG_INT("number", piece->number), LOG_TEXT("from", names[piece->state]),
               LOG_TEXT("to", names[state]));
+    const int index = (int)(piece - queue->pieces);
     heap_leave(queue, piece);
+    if (piece->state == PIECE_IN_FLIGHT)
+        work_owners_landed(&queue->owners, index);
+    if (state == PIECE_IN_FLIGHT)
+        work_owners_sent(&queue->owners, index);
     piece->state = state;
     piece->due_ms = due_ms < piece->until_ms ? due_ms : piece->until_ms;
     heap_enter(queue, piece);
@@ -245,12 +289,20 @@ static void move(struct work_queue *queue, struct piece *piece, enum piece_state
 void work_queue_send(struct work_queue *queue, struct piece *piece, int64_t lost_ms)
 {
     move(queue, piece, PIECE_IN_FLIGHT, lost_ms);
+    piece->asks++;
 }
 
 void work_queue_rest(struct work_queue *queue, struct piece *piece, int64_t due_ms)
 {
     move(queue, piece, PIECE_RESTING, due_ms);
     piece->tries++;
+    call_next(queue, (int)(piece - queue->pieces));
+}
+
+void work_queue_hold(struct work_queue *queue, struct piece *piece)
+{
+    move(queue, piece, PIECE_RESTING, INT64_MAX);
+    work_owners_queue(&queue->owners, (int)(piece - queue->pieces));
 }
 
 void work_queue_wake(struct work_queue *queue, struct piece *piece)

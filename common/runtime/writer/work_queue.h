@@ -10,7 +10,8 @@
  *          PIECE_RESTING ◄───────────┘
  *
  * Pieces in flight stand in a heap of their own, so that the others can be left alone while no more
- * may be sent.
+ * may be sent. A piece whose owner has as many in flight as it may (work_owners.h) rests in its
+ * owner's line until its turn or its deadline (hold).
  *
  * Numbered, checked after each move:
  *  W1. open = waiting + in flight, and is at most open_max.
@@ -21,6 +22,7 @@
  *  W6. The oldest piece was added before all others.
  */
 #pragma once
+#include "runtime/writer/work_owners.h"
 #include "work.h"
 
 enum piece_state { PIECE_DUE, PIECE_IN_FLIGHT, PIECE_RESTING, PIECE_STATE_MAX };
@@ -29,15 +31,19 @@ struct piece {
     char key[WORK_KEY_SIZE];
     int64_t number;
     enum piece_state state;
-    _Bool is_in_tables; /* find() finds it again, so it may be evicted */
-    int tries;          /* how often it has rested */
-    int64_t due_ms;     /* when to look at it again, in each state */
-    int64_t until_ms;   /* its deadline; INT64_MAX: none */
-    int64_t since_ms;   /* when it was added */
-    int place;          /* in the heap of its state */
-    int bucket;         /* where it is found */
-    int next;           /* in its bucket, or among the free ones; -1 ends */
-    int older, newer;   /* in the order in which they were added; -1 ends */
+    _Bool is_in_tables;  /* find() finds it again, so it may be evicted */
+    int tries;           /* how often it has rested, but for its turn */
+    int asks;            /* how often it was sent */
+    int timeouts;        /* of the calls for it, those that were given up */
+    int refusals;        /* of the answers, those that were no end */
+    int64_t found_place; /* where it was found (work_found.place); 0: nowhere */
+    int64_t due_ms;      /* when to look at it again, in each state */
+    int64_t until_ms;    /* its deadline; INT64_MAX: none */
+    int64_t since_ms;    /* when it was added */
+    int place;           /* in the heap of its state */
+    int bucket;          /* where it is found */
+    int next;            /* in its bucket, or among the free ones; -1 ends */
+    int older, newer;    /* in the order in which they were added; -1 ends */
 };
 
 struct piece_heap {
@@ -52,6 +58,7 @@ struct work_queue {
     struct piece_heap in_flight; /* PIECE_IN_FLIGHT */
     int *buckets;
     int bucket_mask;
+    struct work_owners owners;
     int open_max, in_flight_max;
     int open;
     int free;  /* given back; -1: none */
@@ -59,8 +66,9 @@ struct work_queue {
     int oldest, newest;
 };
 
-/* 0, or -ERR_MEMORY. The name is borrowed. */
-int work_queue_init(struct work_queue *queue, const char *name, int open_max, int in_flight_max);
+/* 0, or -ERR_MEMORY. The name is borrowed. each_max: in flight of one owner; 0: no limit. */
+int work_queue_init(struct work_queue *queue, const char *name, int open_max, int in_flight_max,
+                    int each_max);
 void work_queue_deinit(struct work_queue *queue);
 
 /* NULL: not there. */
@@ -71,11 +79,19 @@ struct piece *work_queue_add(struct work_queue *queue, const char *key, int64_t 
                              int64_t now_ms, int64_t until_ms);
 void work_queue_remove(struct work_queue *queue, struct piece *piece);
 
+/* Says whose it is, once, before all else; NULL: nobody's. */
+void work_queue_own(struct work_queue *queue, struct piece *piece, const char *owner);
+
+/* Has its owner as many in flight as it may? And how many of its pieces rest because of that? */
+_Bool work_queue_owner_may_send(const struct work_queue *queue, const struct piece *piece);
+int work_queue_owner_behind(const struct work_queue *queue, const struct piece *piece);
+
 /* The moves of the picture. Times say when to look at the piece again, unless its deadline is
  * earlier. */
 void work_queue_send(struct work_queue *queue, struct piece *piece, int64_t lost_ms);
 void work_queue_rest(struct work_queue *queue, struct piece *piece, int64_t due_ms);
 void work_queue_wake(struct work_queue *queue, struct piece *piece); /* rested: due */
+void work_queue_hold(struct work_queue *queue, struct piece *piece); /* due: rests for its turn */
 
 _Bool work_queue_may_send(const struct work_queue *queue);
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "runtime/core/exit_codes.h"
 #include "runtime/writer/tables.h"
+#include "runtime/writer/work_list.h"
 #include "store/damage_mark.h"
 #include <assert.h>
 #include <time.h>
@@ -13,6 +14,8 @@
 #define RETRY_MS 50                           /* after a batch that could not be written */
 #define WAL_IDLE_BYTES (INT64_C(1024) * 1024) /* checkpointed when nothing waits */
 #define LOCK_TIMEOUT_MS 1000
+#define FORGET_MAX 500        /* refusals that one idle turn forgets: some milliseconds */
+#define FORGET_EVERY_MS 10000 /* looks for such refusals so often when nothing comes */
 
 static int refuse_marked(const char *path)
 {
@@ -76,8 +79,11 @@ int writer_open(struct writer *writer, const struct writer_options *options)
     atomic_store(&status->position, writer->loop.at.head.position);
     atomic_store(&status->parked, writer->loop.at.parked_count);
     atomic_store(&status->folding, writer->loop.at.folding != 0);
-    for (int i = 0; i < SOURCES_MAX; i++)
+    for (int i = 0; i < SOURCES_MAX; i++) {
         atomic_store(&status->sources[i].position, writer->loop.at.cursors[i].position);
+        atomic_store(&status->sources[i].parked, writer->loop.at.parked[i]);
+    }
+    writer->loop.refusals_keep_ms = options->refusals_keep_ms;
     return 0;
 }
 
@@ -204,6 +210,19 @@ static void look_at_file(struct writer *writer, int64_t now_ms)
                                "service again, or see docs/OPERATIONS.md, Files that are gone"));
 }
 
+/* Refusals that are old enough, a slice at a time; again at once while a slice is full. */
+static void forget_refusals(struct writer *writer, int64_t now_ms)
+{
+    _Bool outcome_unknown = 0;
+    if (now_ms < writer->forget_at_ms || atomic_load(&writer->options.status->disk) != DISK_FINE ||
+        atomic_load(&writer->options.status->damaged))
+        return;
+    int r = loop_forget_refusals(&writer->loop, clock_wall_ms(), FORGET_MAX, &outcome_unknown);
+    writer->forget_at_ms = now_ms + (r == FORGET_MAX ? 0 : FORGET_EVERY_MS);
+    if (r < 0)
+        writer_failed(writer, outcome_unknown, r);
+}
+
 /* ---- Between two batches -------------------------------------------------------------------- */
 
 void writer_hold_events(struct writer *writer)
@@ -258,10 +277,13 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
     assert(!batch->aborted && !batch->outcome_unknown);
     assert(batch->at.head.position >= atomic_load(&status->position));
     atomic_store(&status->position, batch->at.head.position);
-    for (int i = 0; i < SOURCES_MAX; i++)
+    for (int i = 0; i < SOURCES_MAX; i++) {
         atomic_store(&status->sources[i].position, batch->at.cursors[i].position);
+        atomic_store(&status->sources[i].parked, batch->at.parked[i]);
+    }
     atomic_store(&status->parked, batch->at.parked_count);
     atomic_store(&status->folding, batch->at.folding != 0);
+    works_report(writer->loop.process.works, status);
     if (batch->items || batch->events) {
         atomic_store(&status->last_commit_ms, clock_wall_ms());
         atomic_fetch_add(&status->commits, 1);
@@ -376,6 +398,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
         run_batch(writer, count, wall_ms);
     } else {
         probe(writer);
+        forget_refusals(writer, now_ms);
         checkpoint(writer, 1);
     }
     return !writer->died;

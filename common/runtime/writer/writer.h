@@ -43,8 +43,9 @@ struct writer_options { /* all borrowed for the life of the writer */
     const char *database_path;
     struct status *status;
     struct inbox *inbox;
-    int batch_max; /* items in one commit */
-    uint64_t seed; /* of ids; 0: random bits from the kernel */
+    int batch_max;            /* items in one commit */
+    int64_t refusals_keep_ms; /* how long a refusal under a key is remembered; 0: for ever */
+    uint64_t seed;            /* of ids; 0: random bits from the kernel */
     struct writer_listener listener;
 };
 
@@ -59,6 +60,7 @@ struct writer {
     _Bool died;                /* listener.die was called, and has returned */
     _Bool commit_is_owed;      /* without GUARD(reply_after_commit): settled, not yet committed */
     int64_t rest_until_ms;     /* monotonic: no batch before, after a failure; 0: none failed */
+    int64_t forget_at_ms;      /* monotonic: looks for refusals to forget */
     _Bool holds_events;        /* others' events go to `held` */
     struct item *held, **last_held;
     struct item *items[WRITER_BATCH_LIMIT]; /* of the batch that was taken */

@@ -32,9 +32,15 @@ class Event:
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
+def default_folder():
+    """The folder of the mesh that the environment names (`scripts/mesh env`), else .mesh."""
+    return os.environ.get("JOURNEY_MESH_DIR") or os.path.join(ROOT, ".mesh")
+
+
 class Mesh:
     def __init__(self, folder, url=None):
         self.folder = folder
+        self.is_secure = os.path.exists(os.path.join(folder, "run", "secure"))
         with open(os.path.join(folder, "run", "url"), encoding="utf-8") as file:
             self.url = url or file.read().strip()
         tools = os.path.join(ROOT, ".tools", "bin")
@@ -42,14 +48,36 @@ class Mesh:
                                 XDG_CONFIG_HOME=os.path.join(folder, "xdg"),
                                 PATH=tools + os.pathsep + os.environ["PATH"])
         self.environment.pop("NATS_CONTEXT", None)
+        if self.is_secure:
+            self.environment["NATS_CONTEXT"] = "operator"
         self.calls = 0
+        self.prefix, self.service = dict(PREFIX), dict(SERVICE)     # log -> …
+        self.learn_services()
+
+    def learn_services(self):
+        """Adds the services that `scripts/mesh --with` started, by the contracts they print."""
+        folder = os.path.join(self.folder, "run", "with")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            done = subprocess.run([os.path.join(folder, name), "--print-contract"], check=True,
+                                  capture_output=True, timeout=far(10))
+            contract = json.loads(done.stdout)
+            self.prefix[contract["log"]] = contract["prefix"]
+            self.service[contract["log"]] = name
 
     # ---- Through the nats CLI -------------------------------------------------------------------
 
-    def nats(self, *arguments):
-        """The output of `nats ARGUMENTS`, as bytes."""
+    def account_of(self, log):
+        """The environment in which the nats CLI reaches the stream: in a secure mesh each stream
+        is in its service's account, and the context of that name leads there."""
+        if not self.is_secure:
+            return self.environment
+        return dict(self.environment, NATS_CONTEXT=self.service[log])
+
+    def nats(self, *arguments, log=None):
+        """The output of `nats ARGUMENTS`, as bytes; with a log, where its stream is."""
         self.calls += 1
-        done = subprocess.run(["nats", *arguments], env=self.environment, stdin=subprocess.DEVNULL,
+        environment = self.account_of(log) if log else self.environment
+        done = subprocess.run(["nats", *arguments], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, check=False, timeout=far(120))
         if done.returncode != 0:
             raise RuntimeError(f"nats {' '.join(arguments)}: {done.stderr.decode().strip()}")
@@ -76,18 +104,19 @@ class Mesh:
 
     def stats(self, log):
         """The status of a service: `data` of $SRV.STATS; None when the service does not answer."""
-        reply = self.request(f"$SRV.STATS.{SERVICE[log]}", "")
+        reply = self.request(f"$SRV.STATS.{self.service[log]}", "")
         endpoints = reply.get("endpoints", [])
         return next((endpoint["data"] for endpoint in endpoints if endpoint.get("data")), None)
 
     def stream_info(self, log):
-        return json.loads(self.nats("stream", "info", log, "--json"))
+        return json.loads(self.nats("stream", "info", log, "--json", log=log))
 
     def stream(self, log):
         """The whole stream, as a list of (sequence, subject, Event)."""
         if self.stream_info(log)["state"]["messages"] == 0:
             return []
-        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-")
+        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
+                         log=log)
         return [self.stored(json.loads(part)) for part in text.split(b"\0") if part.strip()]
 
     @staticmethod
@@ -107,7 +136,7 @@ class Mesh:
     # ---- From the SQLite files ------------------------------------------------------------------
 
     def database(self, log):
-        path = os.path.join(self.folder, SERVICE[log], SERVICE[log] + ".db")
+        path = os.path.join(self.folder, self.service[log], self.service[log] + ".db")
         address = f"file:{urllib.parse.quote(path)}?mode=ro"
         return sqlite3.connect(address, uri=True, timeout=far(10))
 
@@ -134,5 +163,5 @@ class Mesh:
         return struct.pack(">I", len(data)) + data
 
     def files(self, log):
-        folder = os.path.join(self.folder, SERVICE[log])
+        folder = os.path.join(self.folder, self.service[log])
         return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]

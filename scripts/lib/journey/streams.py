@@ -76,16 +76,22 @@ class Streams(Mesh):
         if folder:
             super().__init__(folder)
         else:
-            self.environment, self.calls = dict(os.environ), 0
+            self.environment, self.calls, self.is_secure = dict(os.environ), 0, False
             tools = os.path.join(ROOT, ".tools", "bin")
             self.environment["PATH"] = tools + os.pathsep + os.environ["PATH"]
         self.read = {}                            # log -> (first, last) position that was read
         self.complaints = {}                      # what could not be read, in order, each once
 
+    def names(self):
+        """The streams that can be looked at; in a secure mesh those of its services."""
+        if self.is_secure:
+            return list(self.service)
+        return json.loads(self.nats("stream", "ls", "--names", "--json")) or []
+
     def logs(self):
         """The streams that hold events of a service."""
         found = []
-        for name in json.loads(self.nats("stream", "ls", "--names", "--json")) or []:
+        for name in self.names():
             info = self.stream_info(name)
             if any(subject.startswith("evt.") for subject in info["config"].get("subjects", [])):
                 found.append((name, info["state"]["messages"]))
@@ -115,7 +121,7 @@ class Streams(Mesh):
 
     def messages(self, log):
         command = ["nats", "subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-"]
-        with subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL,
+        with subprocess.Popen(command, env=self.account_of(log), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             rest, block = b"", b" "
             while block:

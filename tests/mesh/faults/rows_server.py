@@ -5,7 +5,7 @@ import signal
 import time
 
 import kit
-from kit import LOG, SERVICES, needs, require, wait_until
+from kit import LOG, ROOT, SERVICES, needs, require, wait_until
 from reads import Reads, Watch
 
 SERVER_S = 3.0                         # limit from the server's return until the mesh works
@@ -95,15 +95,18 @@ def version_of(mesh):
 
 @needs(slow=True)
 def fault_10_server_upgraded(mesh):
-    """The server is replaced by a newer version on the same store, under load, and later by the old
-    version again, as in a rollback. NATS_SERVER_NEXT names the newer program."""
-    newer = os.environ.get("NATS_SERVER_NEXT")
-    if not newer:
-        raise kit.Skipped("NATS_SERVER_NEXT names no newer nats-server")
+    """The server is the oldest that the mesh works with. It is replaced by the newest on the same
+    store, under load, and later by the old version again, as in a rollback. NATS_SERVER_NEXT may
+    name another newer program."""
+    oldest = os.path.join(ROOT, ".tools", "bin", "nats-server-2.10.27")
+    if not os.path.exists(oldest):
+        raise kit.Skipped(f"{oldest} is not there; run scripts/setup --tests")
+    newest = os.environ.get("NATS_SERVER_NEXT")
+    mesh.server_program = oldest
     mesh.up()
     old = version_of(mesh)
     load = mesh.load(seconds=6)
-    for program in (newer, None):
+    for program in (newest, oldest):
         mesh.wait_orders(mesh.head("order-svc")[0] + 60)
         mesh.stop("server")
         mesh.mark()
@@ -111,7 +114,7 @@ def fault_10_server_upgraded(mesh):
         mesh.start("server")
         for name in SERVICES:
             mesh.wait_takes(name)
-        require((version_of(mesh) == old) == (program is None),
+        require((version_of(mesh) == old) == (program == oldest),
                 f"the server's version is {version_of(mesh)}, at first it was {old}")
     load.finish()
     mesh.check()

@@ -42,6 +42,11 @@ story_of_a_deadline() {
     do_request order.add-product '{"sku":"tea","name":"Grüner Tee \"extra\"",
         "price":{"amount":450,"currency":"EUR"},"stock":100}'
     do_request order.receive-stock '{"sku":"tea","quantity":50}'
+    do_request order.change-price '{"sku":"tea","price":{"amount":475,"currency":"EUR"}}'
+    do_request order.correct-stock '{"sku":"tea","by":-2,"reason":"zwei Tüten \"zerrissen\""}'
+    do_request order.add-product '{"sku":"tin","name":"Dose",
+        "price":{"amount":900,"currency":"EUR"},"stock":1}'
+    do_request order.retire-product '{"sku":"tin"}'
     new_account 'Charles Babbage' charles@example.org
     CHARLES=$ID
     new_card "$CHARLES" tok_declined 0001

@@ -1,0 +1,31 @@
+/* Feed's durable: has a feed's durable made. Who makes it: the stream's leader (durable_io.h), so
+ * that a reader needs no right to make consumers; or we ourselves, where the leader does not answer
+ * and the server lets us, as in an open mesh.
+ *
+ *     BY THE LEADER ── no answer, or a refusal ──► BY US ── made, or no answer ──► BY THE LEADER
+ *
+ * On the sender's thread. */
+#pragma once
+#include "runtime/outbound/outbound.h"
+#include "runtime/sync/feed.h"
+
+struct feed_durable {
+    struct outbound *outbound;   /* borrowed, as all pointers here */
+    const struct source *source; /* whose stream */
+    struct feed *feed;           /* is told what became of it */
+    const char *api;             /* prefix of the JetStream API of that stream */
+    char part;                   /* of the feed, see reply_subject.h */
+    _Bool by_us, is_answered;    /* whose turn it is; the newest request has its answer */
+};
+
+void feed_durable_init(struct feed_durable *durable, struct outbound *outbound,
+                       const struct source *source, struct feed *feed, const char *api, char part);
+
+/* FEED_MAKE_DURABLE and FEED_DELETE_DURABLE. */
+void feed_durable_make(struct feed_durable *durable, const struct feed_action *action,
+                       int64_t now_ms);
+void feed_durable_delete(struct feed_durable *durable, int64_t now_ms);
+
+/* False: it replies to something else. message: borrowed */
+_Bool feed_durable_reply(struct feed_durable *durable, const struct reply_tag *tag,
+                         struct bus_message *message, int64_t now_ms);

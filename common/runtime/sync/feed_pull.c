@@ -1,0 +1,58 @@
+/* Feed's pulls: see feed_pull.h. */
+#include "runtime/sync/feed_pull.h"
+#include <stddef.h>
+
+struct feed_pull *feed_pull_find(struct feed *feed, int64_t number)
+{
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number == number && number > 0)
+            return &feed->pulls[i];
+    return NULL;
+}
+
+struct feed_pull *feed_pull_oldest(struct feed *feed)
+{
+    struct feed_pull *oldest = NULL;
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0 && (!oldest || feed->pulls[i].number < oldest->number))
+            oldest = &feed->pulls[i];
+    return oldest;
+}
+
+_Bool feed_pull_is_out(const struct feed *feed)
+{
+    for (int i = 0; i < FEED_PULLS; i++)
+        if (feed->pulls[i].number > 0)
+            return 1;
+    return 0;
+}
+
+struct feed_action feed_pull_next(struct feed *feed, int64_t now_ms)
+{
+    int64_t asked = 0;
+    struct feed_pull *free_pull = NULL;
+    for (int i = 0; i < FEED_PULLS; i++) {
+        asked += feed->pulls[i].left;
+        if (feed->pulls[i].number == 0)
+            free_pull = &feed->pulls[i];
+    }
+    /* The next pull leaves before the running one is empty, so that the stream never waits for
+     * us. */
+    if (!free_pull || asked > feed->config.pull_batch / 2 ||
+        feed->unsettled + asked + feed->config.pull_batch > feed->config.window_max)
+        return (struct feed_action){ .kind = FEED_NOTHING };
+    if (!feed_pull_is_out(feed))
+        feed->heard_ms = now_ms; /* silence counts from here */
+    *free_pull = (struct feed_pull){
+        .number = ++feed->pull_number,
+        .left = feed->config.pull_batch,
+        .expires_ms = now_ms + feed->config.pull_expires_ms,
+        .empty = 1,
+    };
+    return (struct feed_action){
+        .kind = FEED_PULL,
+        .epoch = feed->epoch,
+        .count = feed->config.pull_batch,
+        .pull = feed->pull_number,
+    };
+}

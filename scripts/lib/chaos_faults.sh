@@ -1,0 +1,171 @@
+# shellcheck shell=bash
+# Chaos, the faults that scripts/chaos --help lists, a function each: it injects the fault and heals
+# it. Sourced by scripts/chaos, which has the services, their lines and disks.
+
+random_service() { draw 2; SERVICE=${SERVICES[DRAWN]}; }
+random_process() { draw 3; PROCESS=${PROCESSES[DRAWN]}; }
+# When the server is away, the command fails and this fault does not happen.
+js() { nats --timeout 3s "$@" >>"$DIR/log/nats.log" 2>&1 || true; }
+
+fault_kill() { random_process; mesh kill "$PROCESS"; pause_up_to 800; start_again "$PROCESS"; }
+fault_both() {
+    local first
+    random_process; first=$PROCESS
+    random_process
+    mesh kill "$first"
+    [[ $first == "$PROCESS" ]] || mesh kill "$PROCESS"
+    pause_up_to 800
+    start_again "$first"
+    [[ $first == "$PROCESS" ]] || start_again "$PROCESS"
+}
+fault_pause() { random_process; mesh pause "$PROCESS"; pause_up_to 6000; mesh resume "$PROCESS"; }
+fault_stop() {
+    random_service
+    mesh stop "$SERVICE" 2>>"$DIR/log/start.log"
+    pause_up_to 500
+    start_again "$SERVICE"
+}
+# A lost or old database needs the stream: the stream stays until the service has its log again.
+has_its_log() {
+    wait_until 60 service_is_ready "$1" || die "$1 does not get ready: $(service_data "$1")"
+}
+
+fault_delete() { random_service; has_its_log "$SERVICE"; js stream rm -f "${STREAM[$SERVICE]}"; }
+fault_purge() { random_service; has_its_log "$SERVICE"; js stream purge -f "${STREAM[$SERVICE]}"; }
+last_sequence() {
+    nats --timeout 3s stream info "$1" -j 2>/dev/null | jq -r '.state.last_seq // 0'
+}
+fault_unlast() {
+    local last
+    random_service
+    has_its_log "$SERVICE"
+    last=$(last_sequence "${STREAM[$SERVICE]}") || last=0
+    ((last == 0)) || js stream rmm -f "${STREAM[$SERVICE]}" "$last"
+}
+fault_middle() {
+    local last
+    random_service
+    has_its_log "$SERVICE"
+    last=$(last_sequence "${STREAM[$SERVICE]}") || last=0
+    ((last < 3)) || js stream rmm -f "${STREAM[$SERVICE]}" "$((1 + last / 2))"
+}
+fault_durable() {
+    random_service
+    js consumer rm -f "${STREAM[$SERVICE]}" "${READER[${STREAM[$SERVICE]}]}"
+}
+fault_wipe() {
+    for SERVICE in "${SERVICES[@]}"; do has_its_log "$SERVICE"; done
+    SERVICE=''
+    mesh kill server
+    rm -rf "$DIR/server/jetstream" "$DIR/server/store"
+    start_again server
+}
+
+# Another writer in the stream, who knows nothing, or fences as the relay does.
+fault_foreign() {
+    random_service
+    has_its_log "$SERVICE"
+    js publish "evt.${SERVICE%-svc}.Intruder" '{"x":1}'
+}
+fault_fenced() {
+    local last
+    random_service
+    has_its_log "$SERVICE"
+    last=$(last_sequence "${STREAM[$SERVICE]}") || return 0
+    js publish -H "Nats-Expected-Last-Sequence:$last" "evt.${SERVICE%-svc}.Intruder" '{"x":1}'
+}
+
+# A client that means no good, see stranger.py.
+strange() { draw 10000; python3 "$ROOT/scripts/lib/journey/stranger.py" "$1" "$NATS_URL" "$DRAWN"; }
+fault_headers() { strange headers; }
+fault_flood() { strange flood; }
+fault_bodies() { strange bodies; }
+
+fault_cut() {
+    random_service
+    draw ${#LINES[@]}
+    line "$SERVICE" "${LINES[DRAWN]}"
+    pause_up_to 6000
+    line "$SERVICE" heal
+}
+fault_bad() {
+    random_service
+    draw ${#BAD_LINES[@]}
+    line "$SERVICE" "${BAD_LINES[DRAWN]}"
+    pause_up_to 4000
+    line "$SERVICE" heal
+}
+fault_reset() { random_service; line "$SERVICE" reset; }
+fault_locked() {
+    random_service
+    # When the database is busy, the lock fails and this fault does not happen.
+    python3 - "$DIR/$SERVICE/$SERVICE.db" "$((RANDOM % 3000))" <<'PYTHON' || true
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], timeout=5, isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+time.sleep(int(sys.argv[2]) / 1000)
+database.execute("ROLLBACK")
+PYTHON
+}
+# strike PLAN MS: the disk follows the plan (tests/mesh/breakable/faulty_disk.h) for up to MS.
+strike() {
+    printf '%s\n' "$1" >"$DIR/disk-$SERVICE/plan"
+    pause_up_to "$2"
+    : >"$DIR/disk-$SERVICE/plan"
+}
+fault_full() { random_service; strike 'change full 1 0' 2000; }
+fault_eio() { random_service; draw 10000; strike "change io chance 20 $DRAWN" 800; }
+fault_torn() { random_service; draw 10000; strike "write torn chance 20 $DRAWN" 800; }
+fault_sync() { random_service; draw 10000; strike "sync io chance 50 $DRAWN" 800; }
+fault_power() {
+    random_service
+    draw 10000
+    mesh kill "$SERVICE"
+    PYTHONDONTWRITEBYTECODE=1 python3 "$ROOT/tests/mesh/faults/disk.py" \
+        "$DIR/$SERVICE/$SERVICE.db" "$DIR/disk-$SERVICE" "$DRAWN"
+    start_again "$SERVICE"
+}
+fault_clock() {
+    random_service
+    draw ${#JUMPS_MS[@]}
+    printf '%s\n' "${JUMPS_MS[DRAWN]}" >"$DIR/clock-$SERVICE"
+    pause_up_to 3000
+    : >"$DIR/clock-$SERVICE"
+}
+
+# stream_counts SERVICE: the last sequence and the number of messages of its stream.
+stream_counts() {
+    nats --timeout 3s stream info "${STREAM[$1]}" -j 2>/dev/null |
+        jq -r '.state | "\(.last_seq) \(.messages)"'
+}
+
+# Stops the service; 0 when its outbox is empty and its stream whole. Otherwise the only copy of an
+# event would be lost with the file.
+stop_with_a_whole_stream() {
+    mesh stop "$1" 2>>"$DIR/log/start.log"
+    local head
+    head=$(sqlite3 "$DIR/$1/$1.db" 'SELECT coalesce(max(position), 0) FROM event_log')
+    [[ "$head $head" == "$(stream_counts "$1")" ]]
+}
+fault_lost() {
+    random_service
+    if stop_with_a_whole_stream "$SERVICE"; then
+        rm -r "${DIR:?}/$SERVICE"
+        : >"$DIR/disk-$SERVICE/undo"   # a power cut has nothing left to take back
+    fi
+    start_again "$SERVICE"
+}
+fault_restored() {
+    local backup
+    random_service
+    backup=$DIR/backup-$((BACKUPS += 1)).db
+    "$BUILD/$SERVICE/$SERVICE" --data-dir "$DIR/$SERVICE" backup "$backup" \
+        >>"$DIR/log/start.log" 2>&1 || return 0
+    pause_up_to 1500
+    if stop_with_a_whole_stream "$SERVICE"; then
+        rm -f "$DIR/$SERVICE/$SERVICE.db"*
+        mv "$backup" "$DIR/$SERVICE/$SERVICE.db"
+        : >"$DIR/disk-$SERVICE/undo"
+    fi
+    start_again "$SERVICE"
+}

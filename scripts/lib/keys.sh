@@ -1,0 +1,134 @@
+# shellcheck shell=bash
+# Keys: of a mesh with --secure: the server's configuration with the rights, the users' keys, test
+# certificates, contexts of the nats CLI. Sourced by scripts/mesh, which has upper, recall,
+# program_of and DIR.
+
+key_of() { printf '%s' "$DIR/keys/$1.nkey"; }
+rights_file() { printf '%s' "$DIR/server/mesh.conf"; }
+
+# write_rights PORT: the server's configuration, from the contracts of the mesh's services, and the
+# users' keys. A server that runs takes it.
+write_rights() {
+    local name contracts=()
+    need_tools python3 nats openssl
+    mkdir -p "$DIR/server/contracts" "$DIR/keys"
+    for name in "${SERVICES[@]}"; do
+        "$(program_of "$name")" --print-contract >"$DIR/server/contracts/$name.json" ||
+            die "$name prints no contract (--print-contract)"
+        contracts+=("$DIR/server/contracts/$name.json")
+    done
+    "$ROOT/deploy/nats/make-conf" "${contracts[@]}" >"$(rights_file).rights" ||
+        die "the rights of the services cannot be written"
+    for name in $(users); do make_key "$name"; done
+    make_certificate
+    { server_settings "$1" && cat "$(rights_file).rights"; } >"$(rights_file).new"
+    write_customers
+    if cmp -s "$(rights_file).new" "$(rights_file)"; then return 0; fi
+    mv "$(rights_file).new" "$(rights_file)"
+    reload_server
+}
+
+# The users of the configuration, one a line: its variables name them, $ORDER_SVC_NKEY.
+users() {
+    sed -n 's/^ *nkey: \$\(.*\)_NKEY$/\1/p' "$(rights_file).rights" | tr 'A-Z_' 'a-z-'
+}
+
+make_key() {
+    [[ -f $(key_of "$1") ]] || nats auth nkey gen user --output "$(key_of "$1")" >/dev/null
+}
+
+make_certificate() {
+    [[ ! -f $DIR/keys/server.pem ]] || return 0
+    (
+        cd "$DIR/keys"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \
+            -subj "/CN=mesh test authority" -keyout ca.key -out ca.pem
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+            -subj "/CN=localhost" -keyout server.key -out server.csr
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 \
+            -out server.pem -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1')
+    ) >/dev/null 2>"$DIR/keys/openssl.log" ||
+        die "openssl cannot make the certificates; see $DIR/keys/openssl.log"
+}
+
+# context NAME USER INBOX API: writes a context with which the nats CLI logs in as USER.
+context() {
+    mkdir -p "$DIR/xdg/nats/context"
+    jq -n --arg url "$(recall url)" --arg key "$(key_of "$2")" --arg ca "$DIR/keys/ca.pem" \
+        --arg inbox "_INBOX.$3" --arg api "$4" \
+        '{description: "", url: $url, nkey: $key, ca: $ca, inbox_prefix: $inbox,
+          jetstream_api_prefix: $api}' >"$DIR/xdg/nats/context/$1.json"
+}
+
+make_contexts() {
+    local name
+    [[ $DIR != *'$'* ]] ||
+        die "the nats CLI takes \$ in the path of a key as a variable; choose another --dir"
+    for name in operator shop support reader; do context "$name" "$name" "$name" ''; done
+    context client shop shop ''       # the name that shop had before
+    for name in "${SERVICES[@]}"; do
+        context "$name" operator operator "$(jq -r .log "$DIR/server/contracts/$name.json").JS.API"
+    done
+}
+
+# ---- Customers: a user for each account of the shop that has a key in DIR/keys -------------------
+
+is_account() { [[ $1 =~ ^acc_[A-Za-z0-9-]{1,64}$ ]]; }
+
+write_customers() {
+    local key account
+    {
+        printf '# Written by scripts/mesh: the customers that have a key.\nusers: [\n'
+        for key in "$DIR"/keys/acc_*.nkey; do
+            [[ -f $key ]] || continue
+            account=${key##*/} account=${account%.nkey}
+            printf '  { nkey: %s\n    permissions: {\n' "$(nats auth nkey show "$key")"
+            printf '      publish: { allow: [ "*.*.%s" ] }\n' "$account"
+            printf '      subscribe: { allow: [ "_INBOX.%s.>" ] } } }\n' "$account"
+        done
+        printf ']\n'
+    } >"$DIR/server/customers.conf"
+}
+
+# add_customer ACCOUNT: makes the user whose rights name this account.
+add_customer() {
+    mkdir -p "$DIR/keys"
+    context "$1" "$1" "$1" ''
+    [[ ! -f $(key_of "$1") ]] || return 0
+    make_key "$1"
+    write_customers
+    reload_server
+}
+
+reload_server() {
+    local pid said
+    pid=$(process_of "$(pid_file server)") || return 0
+    said=$(reloads)
+    kill -HUP "$pid"
+    wait_until 10 has_reloaded "$said" ||
+        die "the server did not take the new rights; see $(log_file server)"
+}
+reloads() { grep -c 'Reloaded server configuration' "$(log_file server)" || true; }
+has_reloaded() { (($(reloads) > $1)); }
+
+# server_settings PORT: the variables of the configuration.
+server_settings() {
+    local user
+    # All services together take at most half of what was free at first.
+    [[ -f $DIR/run/store-mb ]] || remember store-mb \
+        "$(($(df --output=avail --block-size=1M "$DIR/server" | tail -n 1) / 2 / ${#SERVICES[@]}))"
+    printf 'MESH_LISTEN: "127.0.0.1:%s"\nMESH_STORE_MAX: %sMB\n' "$1" "$(recall store-mb)"
+    printf 'MESH_STORE: %s\n' "$(conf_text "$DIR/server")"
+    printf 'MESH_CERT: %s\n' "$(conf_text "$DIR/keys/server.pem")"
+    printf 'MESH_KEY: %s\n' "$(conf_text "$DIR/keys/server.key")"
+    printf 'MESH_CA: %s\n' "$(conf_text "$DIR/keys/ca.pem")"
+    for user in $(users); do
+        printf '%s_NKEY: %s\n' "$(upper "$user")" "$(nats auth nkey show "$(key_of "$user")")"
+    done
+}
+
+# conf_text TEXT: the text as a string in the server's configuration.
+conf_text() {
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
