@@ -4,6 +4,7 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/secrets.h"
 #include "runtime/core/data_folder.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
@@ -38,6 +39,7 @@ static struct {
     const char *data_dir, *name;
     int64_t started_ms; /* monotonic */
     struct micro micro;
+    struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
@@ -69,6 +71,10 @@ static void end_process(void *context, int exit_code)
 static int start_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
+    process.metadata[0] = (struct micro_metadata){ "log", service->log };
+    process.metadata[1] = (struct micro_metadata){ "prefix", service->prefix };
+    if (service->schema_base)
+        process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
     int r = micro_make_id(instance->bus, process.id);
     process.statistics = (struct statistics){
@@ -86,6 +92,7 @@ static int start_micro(struct instance *instance)
         .id = process.id,
         .version = service_version(service),
         .description = service->description,
+        .metadata = process.metadata,
         .started_ms = instance->status.started_ms,
         .endpoints = endpoints->counters,
         .endpoint_count = endpoints->count,
@@ -110,6 +117,14 @@ static int lock_folder(const struct service *service, const struct config *confi
     return trace(lock_file_take(path, LOCK_WAIT_MS, &process.lock_fd));
 }
 
+/* Those who watch are not worth a service that does not start. */
+static void start_http(const char *address)
+{
+    if (http_start(address, metrics_pages, &process.statistics, &process.http) < 0)
+        log_warn("http_off", LOG_TEXT("address", address), LOG_TEXT("reason", failure_text()));
+    process.statistics.http = process.http;
+}
+
 /* Nothing here waits for the server: it may come later. */
 static int start(struct instance *instance, const struct instance_options *options)
 {
@@ -125,7 +140,7 @@ static int start(struct instance *instance, const struct instance_options *optio
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, &process.statistics, &process.http);
+        start_http(config->http);
     return trace(r);
 }
 
@@ -173,6 +188,18 @@ static int wait_for_end(struct instance *instance, int signal_fd)
     if (read(signal_fd, &signal, sizeof(signal)) == sizeof(signal))
         log_info("stopping", LOG_TEXT("signal", sigdescr_np((int)signal.ssi_signo)));
     return EXIT_FINE;
+}
+
+static void warn_of_open_keys(const struct config *config)
+{
+    struct config_open_key key;
+    for (int at = 0; config_next_open_key(config, &at, &key);) {
+        char mode[8];
+        snprintf(mode, sizeof(mode), "%04o", key.mode);
+        log_warn("key_file_open", LOG_TEXT("file", key.path), LOG_TEXT("mode", mode),
+                 LOG_TEXT("option", key.variable),
+                 LOG_TEXT("help", "others than its owner may read it: chmod 600"));
+    }
 }
 
 /* A supervisor starts a service again but after EXIT_CONFIG: that is for what a person must mend,
@@ -258,6 +285,7 @@ static int run(const struct service *service, const struct config *config,
     log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
+    warn_of_open_keys(config);
     int r = start(instance, &options), exit_code;
     if (r < 0) {
         tell_failed_start(r);
@@ -289,7 +317,7 @@ static int read_config(struct config *config, const struct service *service, int
     const struct config_program program = {
         .tools_usage = usage.data ? usage.data : "",
         .check_http = http_check,
-        .http_version = http_library_version,
+        .probe_http = http_probe,
     };
     return config_read(config, service, &program, argc, argv);
 }
@@ -321,6 +349,8 @@ int service_main(const struct service *service, int argc, char **argv)
     int r = read_config(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    if (!config.allow_dumps && secrets_forbid_dumps() < 0)
+        fprintf(stderr, "%s: %s\n", service->name, failure_reason());
     struct source sources[SOURCES_MAX + 1];
     struct service chosen = *service;
     config_choose_sources(&config, service, sources, SOURCES_MAX + 1);
