@@ -9,23 +9,24 @@
 
 static int get_cards(struct journey *j, struct account_get_reply *reply)
 {
+    const int max = (int)journey_page_limit(j, CARDS_SHOWN_MAX);
     struct account_get_reply_cards_item *cards = arena_alloc(journey_arena(j),
-                                                             CARDS_SHOWN_MAX * sizeof(*cards));
+                                                             (size_t)max * sizeof(*cards));
     if (!cards)
         return fail(ERR_MEMORY, "no memory for cards");
     reply->cards = cards;
-    return trace(cards_list(j, reply->account_id, CARDS_SHOWN_MAX, cards, &reply->cards_count));
+    return trace(cards_list(j, reply->account_id, max, cards, &reply->cards_count));
 }
 
 static int get_purchases(struct journey *j, struct account_get_reply *reply)
 {
+    const int max = (int)journey_page_limit(j, PURCHASES_SHOWN_MAX);
     struct account_get_reply_purchases_item *purchases =
-        arena_alloc(journey_arena(j), PURCHASES_SHOWN_MAX * sizeof(*purchases));
+        arena_alloc(journey_arena(j), (size_t)max * sizeof(*purchases));
     if (!purchases)
         return fail(ERR_MEMORY, "no memory for purchases");
     reply->purchases = purchases;
-    int r = purchases_list(j, reply->account_id, PURCHASES_SHOWN_MAX, purchases,
-                           &reply->purchases_count);
+    int r = purchases_list(j, reply->account_id, max, purchases, &reply->purchases_count);
     if (r == 0)
         r = purchases_total(j, reply->account_id, &reply->totals);
     return trace(r);

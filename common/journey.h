@@ -31,6 +31,9 @@ struct journey; /* one decision, query or step */
 struct db *journey_db(const struct journey *j);
 int64_t journey_now_ms(const struct journey *j); /* wall clock, the same all through one decision */
 struct arena *journey_arena(const struct journey *j); /* freed when the answer is out */
+/* In a query: how many elements of a list the reply may have, of `wanted`. A reply must fit one
+ * message of the server. One that does not is asked for again with a lower limit, down to 1. */
+int64_t journey_page_limit(struct journey *j, int64_t wanted);
 /* "ord_…", in the arena; NULL: no memory */
 const char *journey_make_id(struct journey *j, const char *prefix);
 /* a service option; never NULL */

@@ -18,7 +18,7 @@ int list_orders(struct journey *j, const void *request, void *ret_reply)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT,
                               "account_id: no such account is known here");
 
-    int limit = list->has_limit ? (int)list->limit : PAGE_DEFAULT;
+    int limit = (int)journey_page_limit(j, list->has_limit ? list->limit : PAGE_DEFAULT);
     struct order_list_reply_orders_item *orders =
         arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*orders));
     if (!orders)

@@ -11,7 +11,7 @@ int list_products(struct journey *j, const void *request, void *ret_reply)
 {
     const struct order_products *list = request;
     struct order_products_reply *reply = ret_reply;
-    int limit = list->has_limit ? (int)list->limit : PAGE_DEFAULT;
+    int limit = (int)journey_page_limit(j, list->has_limit ? list->limit : PAGE_DEFAULT);
     struct order_products_reply_products_item *products =
         arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*products));
     if (!products)

@@ -117,7 +117,14 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
             .card_id = row_text(&row, "card_id"),
             .reason = row_text(&row, "reason"),
         };
+    const int64_t shown = journey_page_limit(j, count);
     order->history = history;
+    if ((int64_t)order->history_count > shown) { /* the newest of them */
+        order->history_left_out = (int64_t)order->history_count - shown;
+        order->has_history_left_out = 1;
+        order->history += order->history_left_out;
+        order->history_count = (size_t)shown;
+    }
     return r < 0 ? trace(r) : trace(row_status(&row));
 }
 

@@ -4,6 +4,7 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/secrets.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
 #include "runtime/repair/contract.h"
@@ -36,6 +37,7 @@ static struct {
     int wake_fd;              /* eventfd: main looks at exit_code */
     char **arguments;         /* of main, to start again with */
     struct micro micro;
+    struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
@@ -70,6 +72,10 @@ static void write_metadata(void *context, struct buf *out)
 static int init_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
+    process.metadata[0] = (struct micro_metadata){ "log", service->log };
+    process.metadata[1] = (struct micro_metadata){ "prefix", service->prefix };
+    if (service->schema_base)
+        process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
     process.statistics = (struct statistics){
         .service = service,
@@ -86,6 +92,7 @@ static int init_micro(struct instance *instance)
         .id = instance->id,
         .version = service_version(service),
         .description = service->description,
+        .metadata = process.metadata,
         .started_ms = instance->status.started_ms,
         .endpoints = endpoints->counters,
         .endpoint_count = endpoints->count,
@@ -122,6 +129,14 @@ static int lock_folder(const struct service *service, const struct config *confi
     return trace(lock_file_take(path, LOCK_WAIT_MS, &process.lock_fd));
 }
 
+/* Those who watch are not worth a service that does not start. */
+static void start_http(const char *address)
+{
+    if (http_start(address, metrics_pages, &process.statistics, &process.http) < 0)
+        log_warn("http_off", LOG_TEXT("address", address), LOG_TEXT("reason", failure_text()));
+    process.statistics.http = process.http;
+}
+
 /* Nothing here waits for the server: it may come later. */
 static int start(struct instance *instance, const struct instance_options *options)
 {
@@ -134,7 +149,7 @@ static int start(struct instance *instance, const struct instance_options *optio
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, &process.statistics, &process.http);
+        start_http(config->http);
     return trace(r);
 }
 
@@ -184,6 +199,18 @@ static int wait_for_end(struct instance *instance, int signal_fd)
     return EXIT_FINE;
 }
 
+static void warn_of_open_keys(const struct config *config)
+{
+    struct config_open_key key;
+    for (int at = 0; config_next_open_key(config, &at, &key);) {
+        char mode[8];
+        snprintf(mode, sizeof(mode), "%04o", key.mode);
+        log_warn("key_file_open", LOG_TEXT("file", key.path), LOG_TEXT("mode", mode),
+                 LOG_TEXT("option", key.variable),
+                 LOG_TEXT("help", "others than its owner may read it: chmod 600"));
+    }
+}
+
 static int exit_code_of(int r)
 {
     switch (-r) {
@@ -230,6 +257,7 @@ static int run(const struct service *service, const struct config *config,
     log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
+    warn_of_open_keys(config);
     int r = start(instance, &options), exit_code;
     if (r < 0) {
         log_error("cannot_start", LOG_TEXT("reason", failure_text()));
@@ -276,7 +304,7 @@ static int read_config(struct config *config, const struct service *service, int
     const struct config_program program = {
         .tools_usage = usage.data ? usage.data : "",
         .check_http = http_check,
-        .http_version = http_library_version,
+        .probe_http = http_probe,
     };
     return config_read(config, service, &program, argc, argv);
 }
@@ -308,6 +336,8 @@ int service_main(const struct service *service, int argc, char **argv)
     int r = read_config(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    if (!config.allow_dumps && secrets_forbid_dumps() < 0)
+        fprintf(stderr, "%s: %s\n", service->name, failure_reason());
     struct source sources[SOURCES_MAX + 1];
     struct service chosen = *service;
     config_choose_sources(&config, service, sources, SOURCES_MAX + 1);

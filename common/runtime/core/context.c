@@ -58,6 +58,15 @@ struct arena *journey_arena(const struct journey *j)
     return j->arena;
 }
 
+int64_t journey_page_limit(struct journey *j, int64_t wanted)
+{
+    int64_t limit = j->page_max > 0 && j->page_max < wanted ? j->page_max : wanted;
+    assert(wanted > 0 && j->mode == MODE_QUERY);
+    if (limit > j->page_taken)
+        j->page_taken = limit;
+    return limit;
+}
+
 const char *journey_make_id(struct journey *j, const char *prefix)
 {
     char *id = arena_alloc(j->arena, ID_SIZE);

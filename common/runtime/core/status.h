@@ -59,6 +59,9 @@ struct status {
     /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
+    /* what the server takes as one message, headers and data together; 0: not known yet; the
+     * sender, at each connect */
+    atomic_llong max_payload_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct source_status sources[SOURCES_MAX];

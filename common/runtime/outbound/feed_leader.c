@@ -1,6 +1,7 @@
 /* Feed's leader: see feed_leader.h. */
 #include "runtime/outbound/feed_leader.h"
 #include "base/log.h"
+#include "runtime/request/reply.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 
@@ -53,6 +54,12 @@ void feed_leader_page(struct feed_io *feed_io, struct bus_message *message, int6
     _deinit_(arena) struct arena arena = { 0 };
     struct feed *feed = &feed_io->feed;
     const struct runtime_events_reply *page = read_page(message, &arena);
+    if (!page && reply_is_too_large(message)) {
+        log_warn("page_too_large", LOG_TEXT("log", feed_io->source->log),
+                 LOG_INT("after_position", feed->cursor), LOG_INT("limit", feed->fill_limit));
+        feed_failed(feed, "the leader's next event is larger than a message of its server", now_ms);
+        return;
+    }
     if (!page) {
         feed_failed(feed, "the leader refuses to give its events", now_ms);
         return;
@@ -82,7 +89,7 @@ void feed_leader_fill(struct feed_io *feed_io, const struct feed_action *action,
     buf_put_format(&request.body, "{\"after_position\":%lld,\"limit\":%lld}",
                    (long long)action->position, (long long)action->count);
     log_warn("gap", LOG_TEXT("log", feed_io->source->log),
-             LOG_INT("after_position", action->position));
+             LOG_INT("after_position", action->position), LOG_INT("limit", action->count));
     feed_io_request(feed_io, FEED_LEADER_PAGE, buf_status(&request.body), &request, now_ms);
 }
 

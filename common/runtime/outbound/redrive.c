@@ -142,7 +142,10 @@ void redrive_reply(struct redrive *redrive, const struct reply_tag *tag,
     const struct runtime_events_reply *page = event_page_read(bus_message_data(message),
                                                               bus_message_length(message), &arena);
     if (!page) {
-        give_up(redrive, REFUSED_BUSY, "the leader refuses to give its events");
+        give_up(redrive, REFUSED_BUSY,
+                reply_is_too_large(message)
+                    ? "the leader's event is larger than a message of its server (max_payload)"
+                    : "the leader refuses to give its events");
         return;
     }
     if (page->events_count == 0 || page->events[0].position != redrive->position) {

@@ -106,6 +106,8 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 static void begin_serving(struct sender *sender, int64_t now_ms)
 {
     assert(peer_role(&sender->peers.peer) == PEER_SERVES);
+    atomic_store(&sender->outbound.status->max_payload_bytes,
+                 bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_connected(&sender->feeds[i].feed);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define EVENTS_LIMIT 100
-/* of data; escaped twice it still fits a message of 1 MB */
+/* about so much of text; the reader of the log need not keep more in memory at a time */
 #define EVENTS_BYTES_MAX ((size_t)200 * 1024)
 #define PARKED_LIMIT 50
 
@@ -44,11 +44,22 @@ static int copy_event(struct journey *j, const struct event *event,
     return 0;
 }
 
+static size_t text_bytes(const char *text)
+{
+    return text ? strlen(text) : 0;
+}
+
+static size_t event_bytes(const struct event *event)
+{
+    return event->data_length + text_bytes(event->entity) + text_bytes(event->correlation) +
+           text_bytes(event->causation) + text_bytes(event->cause) + text_bytes(event->traceparent);
+}
+
 static int read_events(struct journey *j, const void *body, void *ret_reply)
 {
     const struct runtime_events *request = body;
     struct runtime_events_reply *reply = ret_reply;
-    int64_t limit = request->has_limit ? request->limit : EVENTS_LIMIT;
+    int64_t limit = journey_page_limit(j, request->has_limit ? request->limit : EVENTS_LIMIT);
     assert(limit > 0); /* its schema says so */
     struct runtime_events_reply_events_item *rows = arena_alloc(j->arena,
                                                                 (size_t)limit * sizeof(*rows));
@@ -61,7 +72,7 @@ static int read_events(struct journey *j, const void *body, void *ret_reply)
     if (r == 0)
         r = event_reader_open(&reader, j->db, j->service->log, request->after_position, limit);
     while (r == 0 && bytes < EVENTS_BYTES_MAX && event_reader_has_next(&reader, &event)) {
-        bytes += event.data_length;
+        bytes += event_bytes(&event);
         r = copy_event(j, &event, &rows[count++]);
     }
     if (r == 0)
@@ -78,7 +89,8 @@ static int read_parked(struct journey *j, const void *body, void *ret_reply)
 {
     const struct runtime_parked *request = body;
     struct runtime_parked_reply *reply = ret_reply;
-    int limit = request->has_limit ? (int)request->limit : PARKED_LIMIT, count = 0;
+    int limit = (int)journey_page_limit(j, request->has_limit ? request->limit : PARKED_LIMIT);
+    int count = 0;
     assert(limit > 0); /* its schema says so */
     struct parked *found = arena_alloc(j->arena, (size_t)limit * sizeof(*found));
     struct runtime_parked_reply_parked_item *rows = arena_alloc(j->arena,

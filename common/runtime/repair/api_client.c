@@ -2,7 +2,9 @@
 #include "runtime/repair/api_client.h"
 #include "base/clock.h"
 #include "base/condition.h"
+#include "base/log.h"
 #include "runtime/core/context.h"
+#include "runtime/request/reply.h"
 #include "runtime/sync/envelope.h"
 #include "schemas/runtime.events.reply.h"
 #include <assert.h>
@@ -23,6 +25,8 @@ struct api_client {
     pthread_cond_t answered;
     struct bus_message *answer; /* not taken yet */
     int64_t number;             /* of the newest question; an older one's answer is late */
+    int page_limit;             /* events that a page is asked for */
+    _Bool timed_out;            /* the newest question had no answer in time */
 };
 
 static void on_answer(void *context, struct bus_message *message)
@@ -47,6 +51,7 @@ int api_client_open(const struct config *config, const struct service *service,
         return fail(ERR_MEMORY, "no memory to ask the server");
     pthread_mutex_init(&api->lock, NULL);
     condition_init(&api->answered);
+    api->page_limit = PAGE_LIMIT;
     api->self = service_as_source(service);
     config_bus_options(config, service->name, &options);
     options.must_connect = 1;
@@ -100,6 +105,7 @@ int api_client_ask(struct api_client *api, const char *subject, const void *body
     _free_(bus_message) struct bus_message *answer = api->answer;
     api->answer = NULL;
     pthread_mutex_unlock(&api->lock);
+    api->timed_out = !answer;
     if (!answer)
         return fail(ERR_NETWORK, "%s: no answer within %d ms", subject, API_CLIENT_TIMEOUT_MS);
     if (bus_message_status(answer) == STATUS_NO_RESPONDERS)
@@ -177,25 +183,52 @@ int api_client_stream_message(struct api_client *api, int64_t sequence, struct a
 
 /* ---- Others' logs --------------------------------------------------------------------------- */
 
-int api_client_events(struct api_client *api, const struct source *source, int64_t after_position,
-                      struct arena *arena, const struct runtime_events_reply **ret_page)
+/* 0; PAGE_TOO_LARGE: no answer came, as from a leader whose reply is larger than a message, or it
+ * says so; < 0. */
+enum { PAGE_TOO_LARGE = 1 };
+static int ask_page(struct api_client *api, const struct source *source, int64_t after_position,
+                    struct arena *arena, const struct runtime_events_reply **ret_page)
 {
     _free_(bus_message) struct bus_message *answer = NULL;
     char subject[BUS_SUBJECT_MAX + 1], body[96];
     struct invalid invalid;
     void *value = NULL;
     snprintf(subject, sizeof(subject), "%s.events", source->prefix);
-    assert(after_position >= 0);
     int length = snprintf(body, sizeof(body), "{\"after_position\":%" PRId64 ",\"limit\":%d}",
-                          after_position, PAGE_LIMIT);
+                          after_position, api->page_limit);
     int r = api_client_ask(api, subject, body, (size_t)length, &answer);
-    if (r == 0)
-        r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer),
-                          bus_message_length(answer), arena, &value, &invalid);
     if (r < 0)
-        return trace(r);
+        return api->timed_out ? PAGE_TOO_LARGE : trace(r);
+    if (reply_is_too_large(answer))
+        return PAGE_TOO_LARGE;
+    r = schema_decode(&runtime_events_reply_schema, bus_message_data(answer),
+                      bus_message_length(answer), arena, &value, &invalid);
     if (r > 0)
         return fail(ERR_NETWORK, "%s does not give its events", source->service);
     *ret_page = value;
-    return 0;
+    return trace(r);
+}
+
+int api_client_events(struct api_client *api, const struct source *source, int64_t after_position,
+                      struct arena *arena, const struct runtime_events_reply **ret_page)
+{
+    assert(after_position >= 0 && api->page_limit > 0);
+    for (;;) {
+        int r = ask_page(api, source, after_position, arena, ret_page);
+        if (r < 0)
+            return trace(r);
+        if (r == 0) {
+            int more = api->page_limit + api->page_limit / 4 + 1;
+            api->page_limit = more < PAGE_LIMIT ? more : PAGE_LIMIT;
+            return 0;
+        }
+        if (api->page_limit == 1)
+            return fail(ERR_NETWORK,
+                        "%s does not give its event %" PRId64
+                        ": %s does not answer, or the event is larger than a message of its server",
+                        source->service, after_position + 1, source->service);
+        api->page_limit = api->page_limit > 4 ? api->page_limit / 4 : 1;
+        log_warn("page_asked_smaller", LOG_TEXT("log", source->log),
+                 LOG_INT("after_position", after_position), LOG_INT("limit", api->page_limit));
+    }
 }

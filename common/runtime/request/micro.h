@@ -22,12 +22,18 @@ struct micro_endpoint {
     const char *name;        /* ^[a-zA-Z0-9_-]+$ : "place", not "order.place" */
     const char *subject;     /* "order.place" */
     const char *queue_group; /* "q" */
+    /* What INFO shows as the endpoint's metadata; a member that is NULL is left out. */
+    const char *kind;        /* "command", "query" or "runtime", as in the contract */
+    const char *description; /* of its request's schema, in a sentence or two */
+    const char *request_schema, *response_schema; /* their names: "order.place" */
 
     atomic_llong num_requests;
     atomic_llong num_errors;
     atomic_llong processing_time_ns; /* the sum */
     /* how many took up to micro_bucket_ns[i], and longer than the one before */
     atomic_llong durations[MICRO_BUCKETS];
+    atomic_llong num_unsent; /* replies that could not be sent: too large, or no connection */
+    atomic_bool is_losing;   /* the newest reply was lost, because there was no connection */
     pthread_mutex_t error_lock;
     char last_error[MICRO_ERROR_SIZE]; /* "422:out of stock"; "" */
 };

@@ -4,6 +4,7 @@
 #include "store/cursor.h"
 #include "store/parked.h"
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* "as_of":{"ORDER":{"position":12,"age_ms":0},"ACCOUNT":{"position":3,"age_ms":41}}. The age of a
@@ -82,7 +83,7 @@ static int add_as_of(struct reader *reader, const struct item *item, int64_t wal
     return r < 0 ? trace(r) : trace(buf_status(body));
 }
 
-static int ask(struct reader *reader, struct journey *j, struct item *item, int64_t wall_ms)
+static int ask_once(struct reader *reader, struct journey *j, struct item *item, int64_t wall_ms)
 {
     void *reply = arena_alloc(&item->arena, item->query->reply->size);
     if (!reply)
@@ -92,6 +93,36 @@ static int ask(struct reader *reader, struct journey *j, struct item *item, int6
         return trace(r);
     r = schema_encode(item->query->reply, reply, &item->body);
     return r < 0 ? trace(r) : trace(add_as_of(reader, item, wall_ms, &item->body));
+}
+
+/* A list of which so many elements took `bytes` is cut so that it should fit: by half at least. */
+static int64_t smaller_page(int64_t count, int64_t bytes, int64_t bytes_max)
+{
+    assert(count > 1 && bytes > bytes_max && bytes_max > 0);
+    int64_t half = count / 2,
+            fitting = (int64_t)((double)count * 0.9 * (double)bytes_max / (double)bytes);
+    return fitting < 1 ? 1 : fitting < half ? fitting : half;
+}
+
+/* What counts is the reply as it is written: with names, escapes and as_of. So it is written, and
+ * written again with less in its lists when it does not fit a message of the server. */
+static int ask(struct reader *reader, struct journey *j, struct item *item, int64_t wall_ms)
+{
+    const int64_t bytes_max = atomic_load(&reader->status->max_payload_bytes);
+    for (;;) {
+        j->page_taken = 0;
+        int r = ask_once(reader, j, item, wall_ms);
+        const int64_t bytes = (int64_t)item->body.length;
+        if (r != 0 || bytes_max == 0 || bytes <= bytes_max)
+            return trace(r);
+        if (j->page_taken <= 1)
+            return journey_refuse(j, REFUSED_TOO_LARGE,
+                                  "the reply has %" PRId64 " bytes, and the server takes %" PRId64
+                                  " (max_payload)",
+                                  bytes, bytes_max);
+        j->page_max = smaller_page(j->page_taken, bytes, bytes_max);
+        buf_clear(&item->body);
+    }
 }
 
 void query_run(struct reader *reader, struct item *item, int64_t wall_ms)

@@ -5,17 +5,33 @@
 #include "runtime/request/micro.h"
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outgoing *message)
+#define CODE_HEADER "Nats-Service-Error-Code"
+
+/* The connection is away: the requester asks again under its key. Said once an endpoint, until a
+ * reply of it goes out again. */
+static void note_lost(struct micro_endpoint *counters)
 {
-    if (bus_publish(bus, urgency, message) < 0)
-        /* the requester asks again under its key */
+    if (counters)
+        atomic_fetch_add_explicit(&counters->num_unsent, 1, memory_order_relaxed);
+    if (counters && !atomic_exchange(&counters->is_losing, 1))
+        log_warn("reply_lost", LOG_TEXT("subject", counters->subject),
+                 LOG_TEXT("reason", failure_text()));
+    else
         log_debug("reply_lost", LOG_TEXT("reason", failure_text()));
 }
 
+static void note_sent(struct micro_endpoint *counters)
+{
+    if (counters && atomic_load_explicit(&counters->is_losing, memory_order_relaxed))
+        atomic_store(&counters->is_losing, 0);
+}
+
 static void send_refusal(struct bus *bus, enum bus_urgency urgency, const char *reply_to,
-                         const struct refusal_type *refusal, const char *message)
+                         struct micro_endpoint *counters, const struct refusal_type *refusal,
+                         const char *message)
 {
     char status[16];
     snprintf(status, sizeof(status), "%d", refusal->status);
@@ -28,17 +44,55 @@ static void send_refusal(struct bus *bus, enum bus_urgency urgency, const char *
     if (buf_status(&body) < 0)
         return;
     struct bus_header headers[] = {
-        { "Nats-Service-Error-Code", status },
+        { CODE_HEADER, status },
         { "Nats-Service-Error", message },
     };
-    publish(bus, urgency,
-            &(struct bus_outgoing){
-                .subject = reply_to,
-                .headers = headers,
-                .header_count = 2,
-                .data = body.data,
-                .length = body.length,
-            });
+    const struct bus_outgoing reply = {
+        .subject = reply_to,
+        .headers = headers,
+        .header_count = *message ? 2 : 1, /* no header is empty */
+        .data = body.data,
+        .length = body.length,
+    };
+    if (bus_publish(bus, urgency, &reply) < 0)
+        note_lost(counters);
+    else
+        note_sent(counters);
+}
+
+/* The library refuses the reply, which is larger than a message of the server may be: the requester
+ * hears that instead. */
+static void send_too_large(struct bus *bus, enum bus_urgency urgency, const struct item *item)
+{
+    char message[200];
+    const long long bytes = (long long)item->body.length,
+                    bytes_max = (long long)bus_max_payload_bytes(bus);
+    const char *subject = item->counters ? item->counters->subject : NULL;
+    log_warn("reply_too_large", LOG_TEXT("subject", subject), LOG_INT("bytes", bytes),
+             LOG_INT("max_payload", bytes_max), LOG_TEXT("reason", failure_text()));
+    snprintf(message, sizeof(message),
+             "%sthe reply has %lld bytes, and the server takes %lld (max_payload)",
+             item->kind == ITEM_COMMAND ? "it is done, but " : "", bytes, bytes_max);
+    if (item->counters)
+        atomic_fetch_add_explicit(&item->counters->num_unsent, 1, memory_order_relaxed);
+    send_refusal(bus, urgency, item->reply_to, item->counters, refusal_of(REFUSED_TOO_LARGE),
+                 message);
+}
+
+static void send_done(struct bus *bus, enum bus_urgency urgency, const struct item *item)
+{
+    const struct bus_outgoing reply = {
+        .subject = item->reply_to,
+        .data = item->body.data,
+        .length = item->body.length,
+    };
+    int r = bus_publish(bus, urgency, &reply);
+    if (r == 0)
+        note_sent(item->counters);
+    else if (r == -ERR_INVALID)
+        send_too_large(bus, urgency, item);
+    else
+        note_lost(item->counters);
 }
 
 static void count(struct micro_endpoint *counters, int64_t received_ns, const char *error)
@@ -54,7 +108,7 @@ void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint 
     snprintf(error, sizeof(error), "%d:%s", refusal->status, refusal->code);
     count(counters, received_ns, error);
     if (reply_to)
-        send_refusal(bus, BUS_URGENT, reply_to, refusal, message);
+        send_refusal(bus, BUS_URGENT, reply_to, counters, refusal, message);
 }
 
 void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *item)
@@ -70,7 +124,7 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
                   LOG_TEXT("traceparent", item->origin.traceparent),
                   LOG_TEXT("account", item->account), LOG_TEXT("client", item->asker));
         if (item->reply_to)
-            send_refusal(bus, urgency, item->reply_to, item->refusal,
+            send_refusal(bus, urgency, item->reply_to, item->counters, item->refusal,
                          item->message ? item->message : "no memory");
         return;
     }
@@ -81,10 +135,11 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
                   LOG_TEXT("traceparent", item->origin.traceparent),
                   LOG_TEXT("account", item->account), LOG_TEXT("client", item->asker));
     if (item->reply_to)
-        publish(bus, urgency,
-                &(struct bus_outgoing){
-                    .subject = item->reply_to,
-                    .data = item->body.data,
-                    .length = item->body.length,
-                });
+        send_done(bus, urgency, item);
+}
+
+_Bool reply_is_too_large(struct bus_message *message)
+{
+    const char *code = bus_message_header(message, CODE_HEADER);
+    return code && strtol(code, NULL, 10) == refusal_of(REFUSED_TOO_LARGE)->status;
 }

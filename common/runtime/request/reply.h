@@ -12,3 +12,6 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
 /* The same for a request that became no item. */
 void reply_refusal(struct bus *bus, const char *reply_to, struct micro_endpoint *counters,
                    int64_t received_ns, const struct refusal_type *refusal, const char *message);
+
+/* Another service has refused to send a reply because it is larger than a message of the server. */
+_Bool reply_is_too_large(struct bus_message *message);

@@ -38,8 +38,9 @@ void feed_check(const struct feed *feed)
 {
     const enum feed_state state = feed->state;
     const _Bool has_deadline = feed->deadline_ms != INT64_MAX;
-    assert(feed->cursor >= 0 && feed->unsettled >= 0); /* F1 */
-    assert(feed->leader_position >= feed->cursor);     /* F1 */
+    assert(feed->cursor >= 0 && feed->unsettled >= 0);                            /* F1 */
+    assert(feed->leader_position >= feed->cursor);                                /* F1 */
+    assert(feed->fill_limit >= 1 && feed->fill_limit <= feed->config.fill_limit); /* F7 */
     for (int i = 0; i < FEED_PULLS; i++) {
         const struct feed_pull *pull = &feed->pulls[i];
         assert(pull->number == 0 || state == FEED_PULLING); /* F2 */
@@ -80,6 +81,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
         .config = *config,
         .cursor = cursor,
         .leader_position = cursor,
+        .fill_limit = config->fill_limit,
         .deadline_ms = INT64_MAX,
     };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
@@ -227,8 +229,23 @@ void feed_made(struct feed *feed, int64_t now_ms)
     feed_check(feed);
 }
 
+/* A page that does not come may be larger than a message: the next is asked for less, and for a
+ * little more again once one has come. */
+static void ask_for_less(struct feed *feed)
+{
+    feed->fill_limit = feed->fill_limit > 4 ? feed->fill_limit / 4 : 1;
+}
+
+static void ask_for_more(struct feed *feed)
+{
+    int64_t more = feed->fill_limit + feed->fill_limit / 4 + 1;
+    feed->fill_limit = more < feed->config.fill_limit ? more : feed->config.fill_limit;
+}
+
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
+    if (feed->state == FEED_FILLING)
+        ask_for_less(feed);
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
@@ -356,6 +373,7 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     if (feed->state != FEED_FILLING)
         return;
     note_leader(feed, last_position);
+    ask_for_more(feed);
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     go_on_filling(feed, now_ms); /* it may be run already, or empty */
@@ -419,7 +437,7 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         .epoch = feed->epoch,
         .sequence = feed->cursor + 1,
         .position = feed->cursor,
-        .count = feed->config.fill_limit,
+        .count = feed->fill_limit,
     };
 }
 

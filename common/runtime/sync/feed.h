@@ -48,6 +48,7 @@
  *   F4  WAITING and FORKED have a reason
  *   F5  PULLING: fewer empty rounds than make it ask
  *   F6  a message is judged in COMPARING, or in WAITING for that
+ *   F7  a page is asked for from 1 to config.fill_limit events
  */
 #pragma once
 #include <stdint.h>
@@ -60,7 +61,7 @@ struct feed_config {
     int64_t pull_expires_ms, heartbeat_ms;
     int64_t answer_timeout_ms;
     int64_t backoff_min_ms, backoff_max_ms;
-    int64_t fill_limit;
+    int64_t fill_limit;      /* events of a page, at most */
     int64_t idle_rounds_max; /* pulls without a message before it asks */
     uint64_t seed;           /* of the random part of the waits; 0: none */
 };
@@ -114,6 +115,7 @@ struct feed {
     struct feed_info info; /* COMPARING: what was found before */
     int64_t judged;        /* COMPARING: of the message that does not follow; 0: none */
     int64_t fill_until;    /* FILLING: position up to which the leader is asked */
+    int64_t fill_limit;    /* a page is asked for so many: fewer when none came, down to 1 */
     int64_t fill_after;    /* where the page begins that it was asked for */
     _Bool page_is_in;      /* the inbox has that page */
     int64_t pull_number;

@@ -2,12 +2,8 @@
  * of struct status. Names of metrics follow Prometheus' conventions: base units, _total for what
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
-#include "runtime/watch/statistics.h"
-#include "base/log.h"
-#include <dirent.h>
+#include "runtime/watch/statistics_process.h"
 #include <stddef.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 /* ---- Groups --------------------------------------------------------------------------------- */
 
@@ -230,7 +226,16 @@ static void write_durations(const struct statistics_sample *sample, int i, struc
                    endpoint->subject, count);
 }
 
-/* ---- The connection, the process ------------------------------------------------------------ */
+static int64_t read_unsent(const struct statistics_sample *sample, int i)
+{
+    int64_t count = 0;
+    (void)i;
+    for (int n = 0; n < sample->of->endpoint_count; n++)
+        count += atomic_load(&sample->of->endpoints[n].num_unsent);
+    return count;
+}
+
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static int64_t read_connected(const struct statistics_sample *sample, int i)
 {
@@ -250,66 +255,6 @@ READ_BUS(messages_in)
 READ_BUS(messages_out)
 READ_BUS(bytes_in)
 READ_BUS(bytes_out)
-
-static int64_t read_cpu(const struct statistics_sample *sample, int i)
-{
-    struct rusage usage = { 0 };
-    (void)sample;
-    (void)i;
-    getrusage(RUSAGE_SELF, &usage);
-    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-           (int64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
-}
-
-static int64_t read_resident_bytes(const struct statistics_sample *sample, int i)
-{
-    long long pages = 0;
-    (void)sample;
-    (void)i;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file)
-        return 0;
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own number */
-    if (fscanf(file, "%*d %lld", &pages) != 1)
-        pages = 0;
-    (void)fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
-static int64_t read_open_files(const struct statistics_sample *sample, int i)
-{
-    int64_t count = -3; /* ".", ".." and this one */
-    (void)sample;
-    (void)i;
-    DIR *folder = opendir("/proc/self/fd");
-    if (!folder)
-        return 0;
-    /* cppcheck-suppress readdirCalled ; nobody else reads this folder's handle */
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
-{
-    (void)sample;
-    (void)i;
-    return log_lines_dropped();
-}
-
-static int64_t read_lines_suppressed(const struct statistics_sample *sample, int i)
-{
-    (void)sample;
-    (void)i;
-    return log_lines_suppressed();
-}
-
-static int64_t read_start(const struct statistics_sample *sample, int i)
-{
-    (void)i;
-    return sample->of->status->started_ms;
-}
 
 /* ---- The table ------------------------------------------------------------------------------ */
 
@@ -387,14 +332,21 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
-    { "lines_dropped", .read = read_lines_dropped, COUNTER("journey_log_lines_dropped_total"),
+    { "lines_dropped", .read = statistics_read_lines_dropped,
+      COUNTER("journey_log_lines_dropped_total"),
       .help =
           "Lines of the log that were lost, because its reader stood still or the write failed." },
-    { "lines_suppressed", .read = read_lines_suppressed,
+    { "lines_suppressed", .read = statistics_read_lines_suppressed,
       COUNTER("journey_log_lines_suppressed_total"),
       .help =
           "Lines of the log that were left out, because there were more than 10 of their kind in "
           "a second." },
+
+    { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
+      .help = "Replies that could not be sent: larger than the server takes as one message, or "
+              "without a connection." },
+    { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
+      .help = "What the server takes as one message, in bytes; 0: not known yet." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
@@ -477,18 +429,26 @@ const struct statistics_field statistics_fields[] = {
       .metric.label = "direction=\"out\"",
       .help = "Bytes of these messages: headers and bodies." },
 
+    /* HTTP */
+    { "http_listening", .read = statistics_read_http_listening, GAUGE("journey_http_listening"),
+      .help = "Whether --http is bound to its address; 0: it is off, or tries again." },
+    { "http_cut", .read = statistics_read_http_cut, COUNTER("journey_http_cut_total"),
+      .help = "HTTP connections that were closed because they were slow." },
+
     /* the process */
     { .form = FORM_MS,
-      .read = read_cpu,
+      .read = statistics_read_cpu,
       COUNTER("process_cpu_seconds_total"),
       .metric.help = "User and system time.",
       .help = "Processor time of the process, in user mode and in the kernel." },
-    { .read = read_resident_bytes,
+    { .read = statistics_read_resident_bytes,
       GAUGE("process_resident_memory_bytes"),
       .help = "Resident memory." },
-    { .read = read_open_files, GAUGE("process_open_fds"), .help = "Open file descriptors." },
+    { .read = statistics_read_open_files,
+      GAUGE("process_open_fds"),
+      .help = "Open file descriptors." },
     { .form = FORM_TIME_MS,
-      .read = read_start,
+      .read = statistics_read_start,
       GAUGE("process_start_time_seconds"),
       .metric.help = "When it started, since 1970.",
       .help = "When the process started, since 1970." },

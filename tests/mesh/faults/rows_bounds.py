@@ -1,0 +1,91 @@
+"""Rows of bounds: what is larger than one message of the server may be, and headers that nobody
+reads."""
+from kit import order_of, require, subprocess, wait_until
+
+QUOTES = '"' * 476                     # each takes six bytes in a page: escaped, and escaped again
+
+
+def fill_with_long_headers(mesh, count, prefix):
+    """Requests whose headers make events that are small, and pages that are not."""
+    for first in range(0, count, 100):
+        wanted = [("order.receive-stock", {"sku": "tea", "quantity": 1},
+                   f"{prefix}{i:04}{QUOTES}", (("ce-correlationid", QUOTES + "1234"),
+                                               ("traceparent", QUOTES)))
+                  for i in range(first, min(first + 100, count))]
+        for answer in mesh.requests(wanted, timeout=20):
+            require(answer and "position" in answer, f"an ordinary request: {answer}")
+
+
+def read_log(mesh, limit):
+    """All of order-svc's log, by pages; the number of pages."""
+    position, pages = 0, 0
+    while True:
+        page = mesh.ask("order.events", {"after_position": position, "limit": limit}, timeout=10)
+        if not page["events"]:
+            require(position == page["last_position"], f"the pages end at {position}")
+            return pages
+        require(page["events"][0]["position"] == position + 1, "a page begins where it should")
+        position, pages = page["events"][-1]["position"], pages + 1
+
+
+def service_command(mesh, name, *arguments):
+    done = subprocess.run([mesh.program(name), "--data-dir", mesh.data(name), "--server", mesh.url,
+                           *arguments], env=mesh.environment(), stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    require(done.returncode == 0,
+            f"{name} {arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def fault_53_pages_larger_than_a_message(mesh):
+    """600 ordinary requests have headers so long that a page of 500 of their events would be larger
+    than a message. Pages have fewer events instead: the log can be read, a reader that meets a gap
+    fills it, a rebuild and verify come to their end."""
+    mesh.up()
+    mesh.product(stock=0)
+    mesh.customer()
+    fill_with_long_headers(mesh, 600, "a")
+    require(read_log(mesh, 500) > 1, "one page holds the log: the fault had no effect")
+    require(read_log(mesh, 1) == mesh.head("order-svc")[0], "a page of one event has one")
+    mesh.stop("account-svc")
+    fill_with_long_headers(mesh, 600, "b")
+    require("error" not in mesh.api("STREAM.PURGE.ORDER", {"keep": 1}), "the purge")
+    mesh.start("account-svc", wait=False)
+    mesh.wait_state("account-svc", seconds=60)
+    head = mesh.head("order-svc")[0]
+    wait_until(lambda: mesh.stats("account-svc")["sources"]["ORDER"]["cursor"] >= head,
+               lambda: f"the reader has all: {mesh.stats('account-svc')}", 60)
+    mesh.ask("account.rebuild", {}, timeout=60)
+    service_command(mesh, "account-svc", "verify")
+    mesh.restart("order-svc")          # its look at the stream finds at once what is missing there
+    mesh.check()
+
+
+def fault_53_headers_that_nobody_reads(mesh):
+    """Requests with a header without a value, with hundreds of headers, with strange bytes: taken.
+    Two different idempotency keys: refused by name. A traceparent that is malformed or too long is
+    left out; the order goes on."""
+    mesh.up()
+    mesh.product(stock=1000)
+    account = mesh.customer()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    taken = [[("baggage", "")], [("", "no key")], [(f"x-{i}", "y") for i in range(300)],
+             [("strange", "\u009b\u202e\x01\x7f")], [("x", "y" * 100_000)],
+             [("traceparent", "hello")], [("traceparent", trace + "x" * 600)],
+             [("traceparent", trace.upper())], [("traceparent", "")],
+             [("traceparent", trace), ("baggage", "")]]
+    for i, headers in enumerate(taken):
+        answer = mesh.request("order.place", order_of(account), f"fault-53-{i}", headers=headers)
+        require(answer and "position" in answer, f"{str(headers)[:80]}: {answer}")
+    traces = mesh.query("order-svc", "SELECT traceparent FROM event_log WHERE type = 'OrderPlaced' "
+                                     "ORDER BY position")
+    require([row[0] for row in traces] == [None] * (len(taken) - 1) + [trace],
+            f"what is malformed is passed on: {traces}")
+    for headers in ([("Idempotency-Key", "one"), ("idempotency-key", "two")],
+                    [("Idempotency-Key", "")], [("Idempotency-Key", "a\u202eb")]):
+        error = mesh.request("order.place", order_of(account), headers=headers)["error"]
+        require(error["code"] == "invalid_request" and "Idempotency-Key" in error["message"],
+                f"{headers}: {error}")
+    same = [("Idempotency-Key", "one"), ("Idempotency-Key", "one")]
+    require("position" in mesh.request("order.place", order_of(account), headers=same),
+            "the same key twice is one key")
+    mesh.check()
