@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include "journey.h"
+#include "runtime/core/notices.h"
 #include "runtime/core/states.h"
 #include "work.h"
 
@@ -17,7 +18,8 @@ struct source_status {
     atomic_int feed_state; /* enum feed_state */
     /* since the start: durables made anew, gaps met, messages that are not in the leader's log */
     atomic_llong remade, gaps, voids;
-    atomic_llong parked; /* its events that could not be applied; the writer */
+    atomic_llong parked;       /* its events that could not be applied; the writer */
+    struct status_text reason; /* why the feed waits, or is forked; "": it does not */
 };
 
 /* Of one type of work, in the order of service.work: see struct work_counts in work_list.h. */
@@ -25,6 +27,7 @@ struct work_status {
     atomic_llong open, in_flight;
     atomic_llong asked, again, answered, late, refused, expired;
     atomic_llong oldest_ms; /* wall time since when the oldest piece is open; 0: none is */
+    atomic_llong stuck;     /* given up: a person has to settle them */
     atomic_llong away;      /* 1: nobody listens there */
 };
 
@@ -32,8 +35,10 @@ struct work_status {
 
 struct status {
     int64_t started_ms;
-    atomic_int disk;        /* enum disk_state; the writer */
-    atomic_bool damaged;    /* the database file is damaged; any connection (store/db.h) */
+    atomic_int disk;     /* enum disk_state; the writer */
+    atomic_bool damaged; /* the database file is damaged; any connection (store/db.h) */
+    /* its path names another file now, or none (store/file_place.h); the writer */
+    atomic_bool moved;
     atomic_int relay_state; /* enum relay_state; the sender */
     atomic_bool whole;      /* our log agrees with our stream: the sender */
     /* the projections are being rebuilt, and have not caught up: the writer */
@@ -59,11 +64,16 @@ struct status {
     /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
+    atomic_llong layout_differs; /* 1: the tables are not as this program makes them */
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */
     atomic_llong max_payload_bytes;
+    /* what the largest event of our log needs to travel in; the writer */
+    atomic_llong largest_event_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
+    struct status_text relay_reason; /* why the relay waits, or is forked; "": it does not */
+    struct notices notices;          /* what is set otherwise than it should be, or refused */
     struct source_status sources[SOURCES_MAX];
     struct work_status work[WORK_TYPES_MAX]; /* the writer */
 };
