@@ -36,6 +36,7 @@ static struct {
     int wake_fd;              /* eventfd: main looks at exit_code */
     char id[MICRO_ID_SIZE];   /* of this instance, in $SRV */
     struct micro micro;
+    struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
@@ -65,6 +66,10 @@ static void end_process(void *context, int exit_code)
 static int start_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
+    process.metadata[0] = (struct micro_metadata){ "log", service->log };
+    process.metadata[1] = (struct micro_metadata){ "prefix", service->prefix };
+    if (service->schema_base)
+        process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
     int r = micro_make_id(instance->bus, process.id);
     process.statistics = (struct statistics){
@@ -82,6 +87,7 @@ static int start_micro(struct instance *instance)
         .id = process.id,
         .version = service_version(service),
         .description = service->description,
+        .metadata = process.metadata,
         .started_ms = instance->status.started_ms,
         .endpoints = endpoints->counters,
         .endpoint_count = endpoints->count,
