@@ -242,8 +242,8 @@ def fault_58_log_reader_stands_still(mesh):
 
 
 def fault_58_flood_of_log_lines(mesh):
-    """A client provokes 20,000 lines of one kind. The log has at most ten of them in a second, and
-    says how many more there were."""
+    """A client provokes 20,000 lines of one kind. The log has at most twenty of them in a second,
+    and says how many more there were."""
     mesh.up()
     before = mesh.log_size("order-svc")
     evil_requests(mesh, 20_000)
