@@ -4,6 +4,7 @@
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/secrets.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
 #include "runtime/repair/contract.h"
@@ -35,6 +36,7 @@ static struct {
     int wake_fd;              /* eventfd: main looks at exit_code */
     char id[MICRO_ID_SIZE];   /* of this instance, in $SRV */
     struct micro micro;
+    struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
@@ -64,6 +66,10 @@ static void end_process(void *context, int exit_code)
 static int start_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
+    process.metadata[0] = (struct micro_metadata){ "log", service->log };
+    process.metadata[1] = (struct micro_metadata){ "prefix", service->prefix };
+    if (service->schema_base)
+        process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
     int r = micro_make_id(instance->bus, process.id);
     process.statistics = (struct statistics){
@@ -81,6 +87,7 @@ static int start_micro(struct instance *instance)
         .id = process.id,
         .version = service_version(service),
         .description = service->description,
+        .metadata = process.metadata,
         .started_ms = instance->status.started_ms,
         .endpoints = endpoints->counters,
         .endpoint_count = endpoints->count,
@@ -175,6 +182,18 @@ static int wait_for_end(struct instance *instance, int signal_fd)
     return EXIT_FINE;
 }
 
+static void warn_of_open_keys(const struct config *config)
+{
+    struct config_open_key key;
+    for (int at = 0; config_next_open_key(config, &at, &key);) {
+        char mode[8];
+        snprintf(mode, sizeof(mode), "%04o", key.mode);
+        log_warn("key_file_open", LOG_TEXT("file", key.path), LOG_TEXT("mode", mode),
+                 LOG_TEXT("option", key.variable),
+                 LOG_TEXT("help", "others than its owner may read it: chmod 600"));
+    }
+}
+
 static int exit_code_of(int r)
 {
     switch (-r) {
@@ -219,6 +238,7 @@ static int run(const struct service *service, const struct config *config,
     log_info("starting", LOG_TEXT("version", service_version(service)),
              LOG_TEXT("libnats", bus_library_version()), LOG_TEXT("sqlite", db_library_version()),
              LOG_TEXT("database", database_path));
+    warn_of_open_keys(config);
     int r = start(instance, &options), exit_code;
     if (r < 0) {
         log_error("cannot_start", LOG_TEXT("reason", failure_text()));
@@ -290,6 +310,8 @@ int service_main(const struct service *service, int argc, char **argv)
     int r = read_config(&config, service, argc, argv);
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    if (!config.allow_dumps && secrets_forbid_dumps() < 0)
+        fprintf(stderr, "%s: %s\n", service->name, failure_reason());
     struct source sources[SOURCES_MAX + 1];
     struct service chosen = *service;
     config_choose_sources(&config, service, sources, SOURCES_MAX + 1);

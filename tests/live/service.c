@@ -124,7 +124,7 @@ static struct bus_subscription *answers;
 static char inbox[BUS_INBOX_SIZE];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char newest[256 * 1024];
-static int newest_number, asked;
+static int newest_number, asked, answers_count;
 
 static void nothing(void *context)
 {
@@ -142,6 +142,7 @@ static void on_answer(void *context, struct bus_message *message)
     pthread_mutex_lock(&lock);
     snprintf(newest, sizeof(newest), "%s",
              bus_message_status(message) ? "nobody listens" : bus_message_data(message));
+    answers_count++;
     newest_number = atoi(strrchr(bus_message_subject(message), '.') + 1);
     pthread_mutex_unlock(&lock);
     bus_message_free(message);
@@ -162,12 +163,14 @@ static _Bool is_connected(void *context)
     return bus_is_connected(bus);
 }
 
-void customer_open(const struct server *server)
+static void log_in(const struct server *server, const char *user)
 {
     char subject[BUS_SUBJECT_MAX + 1];
     struct bus_options options = {
         .url = server->url,
-        .name = "customer",
+        .name = user ? user : "customer",
+        .user = user,
+        .password = user,
         .reconnect_wait_ms = 20,
         .handlers = { .connected = nothing, .disconnected = nothing, .closed = closed },
     };
@@ -176,11 +179,35 @@ void customer_open(const struct server *server)
     cr_assert_eq(bus_subscribe(bus, subject, NULL, on_answer, NULL, &answers), 0);
 }
 
-void customer_close(void)
+void customer_open(const struct server *server)
+{
+    log_in(server, NULL);
+}
+
+static void log_out(void)
 {
     bus_subscription_free(answers);
     bus_free(bus);
+}
+
+void customer_close(void)
+{
+    log_out();
     bus_library_close();
+}
+
+void customer_become(const struct server *server, const char *user)
+{
+    log_out();
+    log_in(server, user);
+}
+
+int customer_answers(void)
+{
+    pthread_mutex_lock(&lock);
+    int count = answers_count;
+    pthread_mutex_unlock(&lock);
+    return count;
 }
 
 struct bus *customer_bus(void)
@@ -188,8 +215,7 @@ struct bus *customer_bus(void)
     return bus;
 }
 
-static const char *ask_within(int64_t wait_ms, const char *subject, const void *body, size_t length,
-                              const char *key)
+static void publish(const char *subject, const void *body, size_t length, const char *key)
 {
     char reply[BUS_SUBJECT_MAX + 1];
     cr_assert(wait_until(is_connected, NULL, FAR_MS));
@@ -205,6 +231,17 @@ static const char *ask_within(int64_t wait_ms, const char *subject, const void *
         .length = length,
     };
     cr_assert_eq(bus_publish(bus, BUS_URGENT, &message), 0);
+}
+
+void customer_send(const char *subject, const char *body)
+{
+    publish(subject, body, strlen(body), NULL);
+}
+
+static const char *ask_within(int64_t wait_ms, const char *subject, const void *body, size_t length,
+                              const char *key)
+{
+    publish(subject, body, length, key);
     return wait_until(is_answered, NULL, wait_ms) ? newest : NULL;
 }
 

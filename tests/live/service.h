@@ -30,6 +30,11 @@ const char *tool_output(void);
 /* Each test has one customer, who connects to the server, which may not run yet. */
 void customer_open(const struct server *server);
 void customer_close(void);
+/* From now on with that user's rights; user and password are the same text; NULL: without. */
+void customer_become(const struct server *server, const char *user);
+/* Publishes a request and does not wait; customer_answers() says how many answers ever came. */
+void customer_send(const char *subject, const char *body);
+int customer_answers(void);
 struct bus *customer_bus(void);
 
 /* The text of the answer, valid until the next call; NULL: none in time. key NULL: no key. */

@@ -5,6 +5,8 @@
 #include <criterion/redirect.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const colours[] = { "red", "blue", NULL };
 static const struct option options[] = {
@@ -134,6 +136,38 @@ Test(config, help_and_version_are_printed_even_with_a_wrong_environment, .init =
         snprintf(line, sizeof(line), "\n%s ", *library);
         cr_assert(strstr(text, line), "%s in %s", *library, text);
     }
+}
+
+Test(config, a_key_that_others_may_read_is_named_and_one_that_they_may_write_refused)
+{
+    static const struct {
+        mode_t mode;
+        int result;
+        _Bool is_open;
+    } cases[] = {
+        { 0600, 0, 0 }, { 0400, 0, 0 },           { 0640, 0, 1 },           { 0644, 0, 1 },
+        { 0444, 0, 1 }, { 0620, -ERR_CONFIG, 0 }, { 0666, -ERR_CONFIG, 0 },
+    };
+    struct config config;
+    struct config_open_key key;
+    char path[] = "/tmp/test_config_XXXXXX";
+    int file = mkstemp(path);
+    cr_assert_geq(file, 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        int at = 0;
+        cr_assert_eq(fchmod(file, cases[i].mode), 0);
+        cr_expect_eq(read_config(&config, "--nkey", path), cases[i].result, "%o", cases[i].mode);
+        if (cases[i].result < 0)
+            continue;
+        cr_assert_eq(config_next_open_key(&config, &at, &key), cases[i].is_open, "%o",
+                     cases[i].mode);
+        cr_expect(!cases[i].is_open || (key.mode == cases[i].mode && strcmp(key.path, path) == 0 &&
+                                        strcmp(key.variable, "NATS_NKEY") == 0 &&
+                                        !config_next_open_key(&config, &at, &key)),
+                  "%o", cases[i].mode);
+    }
+    close(file);
+    unlink(path);
 }
 
 Test(config, unreadable_files_are_named_at_the_start, .init = cr_redirect_stderr)

@@ -1,5 +1,6 @@
 /* Config: see config.h. Here the options are read; the table of them is in config_options.c. */
 #include "runtime/core/config.h"
+#include "base/secrets.h"
 #include "runtime/core/config_options.h"
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +30,8 @@ static int set(struct config *config, const struct config_row *row, const char *
     switch (row->kind) {
     case TEXT:
     case FOLDER:
-    case FILE_NAME: *(const char **)place = text; break;
+    case FILE_NAME:
+    case KEY_FILE:  *(const char **)place = text; break;
     case NUMBER:    r = parse_number(text, row->min, row->max, (int64_t *)place); break;
     case SWITCH:    *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
     case LEVEL:     r = log_level_parse(text, (enum log_level *)place); break;
@@ -141,18 +143,63 @@ static _Bool answer_help(const struct service *service, const struct config_prog
     return 0;
 }
 
+/* The path that the row's option has; NULL: none, or the option is no file. */
+static const char *file_of(const struct config *config, const struct config_row *row)
+{
+    return row->kind == FILE_NAME || row->kind == KEY_FILE
+               ? *(const char *const *)((const char *)config + row->offset)
+               : NULL;
+}
+
+/* Who may write a key file may put another key there. */
+static int check_file(const struct config_row *row, const char *path)
+{
+    enum secret_file is = SECRET_FILE_PRIVATE;
+    unsigned mode;
+    if (access(path, R_OK) < 0) {
+        fprintf(stderr, "%s (--%s): %s: %s\n", row->variable, row->flag, path, errno_text(errno));
+        return -ERR_CONFIG;
+    }
+    if (row->kind != KEY_FILE || secrets_look_at_file(path, &is, &mode) < 0 ||
+        is != SECRET_FILE_WRITABLE)
+        return 0;
+    fprintf(stderr, "%s (--%s): others than its owner may write %s (mode %04o): chmod 600 %s\n",
+            row->variable, row->flag, path, mode, path);
+    return -ERR_CONFIG;
+}
+
+_Bool config_next_open_key(const struct config *config, int *at, struct config_open_key *ret_key)
+{
+    enum secret_file is;
+    for (; *at < config_row_count; (*at)++) {
+        const struct config_row *row = &config_rows[*at];
+        const char *path = row->kind == KEY_FILE ? file_of(config, row) : NULL;
+        if (!path || secrets_look_at_file(path, &is, &ret_key->mode) < 0 ||
+            is != SECRET_FILE_READABLE)
+            continue;
+        ret_key->variable = row->variable;
+        ret_key->path = path;
+        (*at)++;
+        return 1;
+    }
+    return 0;
+}
+
+static void warn_of_open_keys(const struct config *config)
+{
+    struct config_open_key key;
+    for (int at = 0; config_next_open_key(config, &at, &key);)
+        fprintf(stderr, "%s: others than its owner may read %s (mode %04o): chmod 600 %s\n",
+                key.variable, key.path, key.mode, key.path);
+}
+
 /* What can be known to fail is said now, and not by a service that cannot log in later. */
 static int check_files(const struct config *config)
 {
     for (int i = 0; i < config_row_count; i++) {
-        if (config_rows[i].kind != FILE_NAME)
-            continue;
-        const char *path = *(const char *const *)((const char *)config + config_rows[i].offset);
-        if (!path || access(path, R_OK) == 0)
-            continue;
-        fprintf(stderr, "%s (--%s): %s: %s\n", config_rows[i].variable, config_rows[i].flag, path,
-                errno_text(errno));
-        return -ERR_CONFIG;
+        const char *path = file_of(config, &config_rows[i]);
+        if (path && check_file(&config_rows[i], path) < 0)
+            return -ERR_CONFIG;
     }
     if (!config->certificate_file == !config->key_file)
         return 0;
@@ -255,6 +302,8 @@ int config_read(struct config *config, const struct service *service,
         return r;
     config->arguments = (const char *const *)argv + i;
     config->argument_count = argc - i;
+    if (check)
+        warn_of_open_keys(config);
     if (print)
         config_print(config, service);
     else if (check)

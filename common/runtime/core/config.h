@@ -29,6 +29,7 @@ struct config {
     int64_t refusals_keep_hours; /* how long a refusal under an idempotency key is remembered */
     const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
+    _Bool allow_dumps;                              /* core files, and debuggers of the same user */
     const char *option_values[SERVICE_OPTIONS_MAX]; /* beside service->options */
     /* what is left after the options: a sub-command; ends with NULL */
     const char *const *arguments;
@@ -49,6 +50,13 @@ struct config_program {
  * from argv and environ. */
 int config_read(struct config *config, const struct service *service,
                 const struct config_program *program, int argc, char **argv);
+
+/* A file with a key that others than its owner may read: each one, from *at = 0 on. */
+struct config_open_key {
+    const char *variable, *path;
+    unsigned mode; /* 0644 */
+};
+_Bool config_next_open_key(const struct config *config, int *at, struct config_open_key *ret_key);
 
 /* An option, of the runtime or of the service, as --help and --print-contract say it. */
 struct config_option {

@@ -13,13 +13,13 @@ const struct config_row config_rows[] = {
       "the NATS server, several with commas", 0 },
     { "data-dir", "JOURNEY_DATA_DIR", FOLDER, AT(data_dir), ".", 0, 0,
       "folder of the database; made when it is not there", 0 },
-    { "creds", "NATS_CREDS", FILE_NAME, AT(credentials_file), NULL, 0, 0,
+    { "creds", "NATS_CREDS", KEY_FILE, AT(credentials_file), NULL, 0, 0,
       "credentials file (JWT and seed)", 0 },
-    { "nkey", "NATS_NKEY", FILE_NAME, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed",
+    { "nkey", "NATS_NKEY", KEY_FILE, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed",
       0 },
     { "tlscert", "NATS_CERT", FILE_NAME, AT(certificate_file), NULL, 0, 0, "TLS client certificate",
       0 },
-    { "tlskey", "NATS_KEY", FILE_NAME, AT(key_file), NULL, 0, 0, "its private key", 0 },
+    { "tlskey", "NATS_KEY", KEY_FILE, AT(key_file), NULL, 0, 0, "its private key", 0 },
     { "tlsca", "NATS_CA", FILE_NAME, AT(ca_file), NULL, 0, 0, "certificate authorities to trust",
       0 },
     { "user", "NATS_USER", TEXT, AT(user), NULL, 0, 0, "user name", 0 },
@@ -51,6 +51,8 @@ const struct config_row config_rows[] = {
       1, 876000, "how long a refusal under an idempotency key is remembered", 0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0,
       "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },
+    { "allow-dumps", "JOURNEY_ALLOW_DUMPS", SWITCH, AT(allow_dumps), NULL, 0, 0,
+      "let core files be written and debuggers look in: they show passwords and personal data", 0 },
     { "no-retry", "JOURNEY_NO_RETRY", SWITCH, AT(no_retry), NULL, 0, 0,
       "end with 69 when no server is there at the start", 0 },
 };
@@ -69,8 +71,8 @@ void config_variable_of(const struct service *service, const char *option, char 
 _Bool config_option(const struct service *service, int i, struct config_option *ret_option)
 {
     static const char *const kinds[] = {
-        [TEXT] = "text",     [FILE_NAME] = "file", [FOLDER] = "folder", [NUMBER] = "number",
-        [SWITCH] = "switch", [LEVEL] = "choice",   [FORMAT] = "choice"
+        [TEXT] = "text",     [FILE_NAME] = "file", [KEY_FILE] = "file", [FOLDER] = "folder",
+        [NUMBER] = "number", [SWITCH] = "switch",  [LEVEL] = "choice",  [FORMAT] = "choice"
     };
     static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
     static const char *const formats[] = { "logfmt", "json", NULL };

@@ -5,7 +5,17 @@
 #include "runtime/core/config.h"
 
 /* NOLINTNEXTLINE(cert-int09-c): LAST_TEXT is no kind, but the end of a range */
-enum config_kind { TEXT, FILE_NAME, FOLDER, LAST_TEXT = FOLDER, NUMBER, SWITCH, LEVEL, FORMAT };
+enum config_kind {
+    TEXT,
+    FILE_NAME,
+    KEY_FILE,
+    FOLDER,
+    LAST_TEXT = FOLDER,
+    NUMBER,
+    SWITCH,
+    LEVEL,
+    FORMAT
+};
 
 struct config_row {
     const char *flag; /* NULL: from the environment only, because argv is public */

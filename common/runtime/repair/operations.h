@@ -28,7 +28,8 @@ struct operations {
 void operations_init(struct operations *operations, struct sender *sender,
                      const struct rebuilder_options *options);
 
-/* An endpoint's sink: takes the item over, or REFUSED_BUSY. Any thread. The context is a struct operations. */
+/* An endpoint's sink: takes the item over, or REFUSED_BUSY. Any thread. The context is a struct
+ * operations. */
 int operations_accept(void *context, struct item *item);
 
 /* The sender's: takes the item over. On its thread. The context likewise. */

@@ -317,6 +317,20 @@ static const char *name_of(const char *subject)
     return dot ? dot + 1 : subject;
 }
 
+/* For whoever looks on with NATS' tools. */
+static void describe(const struct endpoint *endpoint)
+{
+    struct micro_endpoint *shown = endpoint->counters;
+    const struct schema *reply = endpoint->command ? endpoint->command->reply
+                                 : endpoint->query ? endpoint->query->reply
+                                                   : NULL;
+    _Bool is_of_service = endpoint->command || (endpoint->query && !endpoint->is_about_log);
+    shown->kind = !is_of_service ? "runtime" : endpoint->command ? "command" : "query";
+    shown->description = endpoint->request->description;
+    shown->request_schema = endpoint->request->name;
+    shown->response_schema = reply ? reply->name : NULL;
+}
+
 static void add(struct endpoints *endpoints, struct endpoint endpoint)
 {
     int i = endpoints->count++;
@@ -329,6 +343,7 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     micro_endpoint_init(endpoint.counters,
                         endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
+    describe(&endpoint);
     endpoints->list[i] = endpoint;
 }
 

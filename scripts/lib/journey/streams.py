@@ -62,7 +62,11 @@ class StreamEvent:
         self.waited_for = None                    # the event that had to come first besides
 
     def request_key(self):
-        return self.cause[len("request/"):] if (self.cause or "").startswith("request/") else None
+        """The idempotency key, of a plain request (request/KEY) or of an account's
+        (request.ACCOUNT/KEY); None: no request, or one without a key."""
+        if (self.cause or "").startswith(("request/", "request.")):
+            return self.cause.split("/", 1)[1]
+        return None
 
     def is_about(self, ids):
         return self.entity in ids or \
