@@ -142,7 +142,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"unsent_replies\":0,\"max_"
-        "payload\":0,\"sources\":{"
+        "payload\":0,\"server_advisories\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
         "\"voids\":2},"
         "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0,"

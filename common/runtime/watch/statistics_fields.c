@@ -4,10 +4,8 @@
  */
 #include "runtime/watch/statistics.h"
 #include "base/log.h"
-#include <dirent.h>
+#include "base/process_numbers.h"
 #include <stddef.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 /* ---- Groups --------------------------------------------------------------------------------- */
 
@@ -260,45 +258,16 @@ READ_BUS(messages_out)
 READ_BUS(bytes_in)
 READ_BUS(bytes_out)
 
-static int64_t read_cpu(const struct statistics_sample *sample, int i)
-{
-    struct rusage usage = { 0 };
-    (void)sample;
-    (void)i;
-    getrusage(RUSAGE_SELF, &usage);
-    return (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-           (int64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
-}
-
-static int64_t read_resident_bytes(const struct statistics_sample *sample, int i)
-{
-    long long pages = 0;
-    (void)sample;
-    (void)i;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file)
-        return 0;
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own number */
-    if (fscanf(file, "%*d %lld", &pages) != 1)
-        pages = 0;
-    (void)fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
-static int64_t read_open_files(const struct statistics_sample *sample, int i)
-{
-    int64_t count = -3; /* ".", ".." and this one */
-    (void)sample;
-    (void)i;
-    DIR *folder = opendir("/proc/self/fd");
-    if (!folder)
-        return 0;
-    /* cppcheck-suppress readdirCalled ; nobody else reads this folder's handle */
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
+#define READ_PROCESS(name)                                                    \
+    static int64_t read_##name(const struct statistics_sample *sample, int i) \
+    {                                                                         \
+        (void)sample;                                                         \
+        (void)i;                                                              \
+        return process_##name();                                              \
+    }
+READ_PROCESS(cpu_ms)
+READ_PROCESS(resident_bytes)
+READ_PROCESS(open_files)
 
 static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
 {
@@ -410,6 +379,9 @@ const struct statistics_field statistics_fields[] = {
               "without a connection." },
     { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
+    { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
+      .help = "Advisories known against the NATS server's version that concern the mesh; the log "
+              "names them." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
@@ -494,7 +466,7 @@ const struct statistics_field statistics_fields[] = {
 
     /* the process */
     { .form = FORM_MS,
-      .read = read_cpu,
+      .read = read_cpu_ms,
       COUNTER("process_cpu_seconds_total"),
       .metric.help = "User and system time.",
       .help = "Processor time of the process, in user mode and in the kernel." },
