@@ -349,6 +349,9 @@ class Compiler:
         parts.append(f".maximum = {node.get('maximum', 'INFINITY')}")
         if public:
             parts.insert(0, f".name = {c_string(public)}")
+            said = self.schema.get("description") or self.schema.get("title")
+            if said:
+                parts.append(f".description = {c_string(said)}")
             parts.append(f".text =\n        {c_text(self.text())}")
             account = self.account(place)
             if account:

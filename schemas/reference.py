@@ -176,8 +176,8 @@ def accounts_of(contract):
         return []
     return ["## Requests of one account", "",
             "A request that concerns one account is also answered on the subject that ends with "
-            "the account. NATS' permissions are by subject: who may publish `*.*.<account>` acts "
-            "for that account and for no other. There", "",
+            f"the account. NATS' permissions are by subject: who may publish `{contract.prefix}.*."
+            "<account>` acts for that account and for no other. There", "",
             "- the body may leave the account out;",
             "- a body that names another account, and what belongs to another account, is "
             "`not_found`, as if it were not there;",

@@ -60,6 +60,8 @@ struct schema {
     int64_t items_min, items_max;
     int64_t properties_min, properties_max;
     double minimum, maximum; /* -INFINITY, INFINITY: no limit */
+    /* What the schema says of itself, or its title; NULL for inner ones. */
+    const char *description;
     /* The schema itself, compact JSON with the pieces that it uses in $defs; NULL for inner
      * ones. */
     const char *text;

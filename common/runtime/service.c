@@ -36,6 +36,7 @@ static struct {
     int wake_fd;              /* eventfd: main looks at exit_code */
     char id[MICRO_ID_SIZE];   /* of this instance, in $SRV */
     struct micro micro;
+    struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
@@ -65,6 +66,10 @@ static void end_process(void *context, int exit_code)
 static int start_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
+    process.metadata[0] = (struct micro_metadata){ "log", service->log };
+    process.metadata[1] = (struct micro_metadata){ "prefix", service->prefix };
+    if (service->schema_base)
+        process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
     int r = micro_make_id(instance->bus, process.id);
     process.statistics = (struct statistics){
@@ -82,6 +87,7 @@ static int start_micro(struct instance *instance)
         .id = process.id,
         .version = service_version(service),
         .description = service->description,
+        .metadata = process.metadata,
         .started_ms = instance->status.started_ms,
         .endpoints = endpoints->counters,
         .endpoint_count = endpoints->count,
@@ -106,6 +112,14 @@ static int lock_folder(const struct service *service, const struct config *confi
     return trace(lock_file_take(path, LOCK_WAIT_MS, &process.lock_fd));
 }
 
+/* Those who watch are not worth a service that does not start. */
+static void start_http(const char *address)
+{
+    if (http_start(address, metrics_pages, &process.statistics, &process.http) < 0)
+        log_warn("http_off", LOG_TEXT("address", address), LOG_TEXT("reason", failure_text()));
+    process.statistics.http = process.http;
+}
+
 /* Nothing here waits for the server: it may come later. */
 static int start(struct instance *instance, const struct instance_options *options)
 {
@@ -118,7 +132,7 @@ static int start(struct instance *instance, const struct instance_options *optio
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
-        r = http_start(config->http, metrics_pages, &process.statistics, &process.http);
+        start_http(config->http);
     return trace(r);
 }
 
@@ -265,7 +279,7 @@ static int read_config(struct config *config, const struct service *service, int
     const struct config_program program = {
         .tools_usage = usage.data ? usage.data : "",
         .check_http = http_check,
-        .http_version = http_library_version,
+        .probe_http = http_probe,
     };
     return config_read(config, service, &program, argc, argv);
 }

@@ -74,6 +74,7 @@ fault_fenced() {
     last=$(last_sequence "${STREAM[$SERVICE]}") || return 0
     js publish -H "Nats-Expected-Last-Sequence:$last" "evt.${SERVICE%-svc}.Intruder" '{"x":1}'
 }
+fault_forged() { SERVICE=order-svc; has_its_log order-svc; strange forge; }
 
 # A client that means no good, see stranger.py.
 strange() { draw 10000; python3 "$ROOT/scripts/lib/journey/stranger.py" "$1" "$NATS_URL" "$DRAWN"; }

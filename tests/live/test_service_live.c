@@ -276,6 +276,7 @@ Test(service_live, a_service_answers_the_micro_protocol)
     cr_assert(
         says(ask_text("$SRV.PING.order-svc", ""), "\"type\":\"io.nats.micro.v1.ping_response\""));
     cr_assert(says(ask_text("$SRV.INFO.order-svc", ""), "\"subject\":\"order.place\""));
+    cr_assert(says(ask_text("$SRV.INFO.order-svc", ""), "\"request_schema\":\"order.place\""));
     const char *stats = ask_text("$SRV.STATS.account-svc", "");
     static const char *const parts[] = { "\"num_requests\"", "\"outbox\"", "\"queue\"",
                                          "\"last_commit\"",  "\"state\"",  "\"lag\"" };

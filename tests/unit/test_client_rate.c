@@ -42,6 +42,24 @@ static void end(void)
 }
 TestSuite(client_rate, .init = begin, .fini = end);
 
+/* 60 KiB count as 16 requests: the client's next one may come when that many shares have passed. */
+Test(client_rate, a_long_request_counts_as_several)
+{
+    static const struct bus_header headers[] = { { INFO,
+                                                   "{\"acc\":\"CLIENTS\",\"user\":\"U1\"}" } };
+    const struct bus_view view = { .subject = "order.place",
+                                   .headers = headers,
+                                   .header_count = 1,
+                                   .data = "",
+                                   .data_length = 60 * 1024 };
+    int64_t now = 5 * SECOND;
+    cr_assert_eq(client_rate_refuses(&rate, &view, NULL, now, message, sizeof(message)), 0);
+    cr_assert_eq(ask_as(1, now), REFUSED_BUSY);
+    cr_assert_eq(ask_as(1, now + 13 * SECOND / 3), REFUSED_BUSY);
+    cr_assert_eq(ask_as(1, now + 14 * SECOND / 3), 0, "two of three shares are taken then");
+    cr_assert_eq(ask_as(2, now), 0, "another client");
+}
+
 Test(client_rate, a_client_may_send_one_second_of_its_rate_at_once)
 {
     int64_t now = 5 * SECOND;

@@ -26,7 +26,7 @@ static const struct service service = { .sources = sources,
 
 static const struct config_program program = { .tools_usage = "  test-svc TOOL\n",
                                                .check_http = http_check,
-                                               .http_version = http_library_version };
+                                               .probe_http = http_probe };
 
 static int read_config(struct config *config, const char *a, const char *b)
 {
@@ -130,7 +130,7 @@ Test(config, help_and_version_are_printed_even_with_a_wrong_environment, .init =
                   strstr(text, "  test-svc TOOL\n\nWHAT IT DOES") && strstr(text, "EXIT CODES"),
               "%s", text);
     for (const char *const *library =
-             (const char *[]){ "libnats", "SQLite", "jansson", "libcrypto", "libmicrohttpd", NULL };
+             (const char *[]){ "libnats", "SQLite", "jansson", "libcrypto", NULL };
          *library; library++) {
         char line[64];
         snprintf(line, sizeof(line), "\n%s ", *library);

@@ -7,6 +7,7 @@
 #include "schemas/evt.account.AccountClosed.h"
 #include "schemas/evt.order.ProductAdded.h"
 #include "schemas/order.place.h"
+#include "contract/values.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -228,4 +229,19 @@ Test(contract, an_integer_may_be_written_as_1_0)
     void *value;
     cr_assert_eq(decode(&order_place_schema, text, strlen(text), &arena, &value, &invalid), 0);
     cr_assert_eq(((struct order_place *)value)->lines[0].quantity, 3);
+}
+
+/* order.place has room for itself, account_id, lines, and 100 lines of three values each; 256 are
+ * for what it does not know. */
+Test(contract, a_body_with_more_values_than_its_schema_has_room_for_is_counted_and_not_read)
+{
+    static const char text[] = "{\"a\":\"{[,\\\",\",\"b\":[1,2,{}]}";
+    static char many[60000];
+    cr_assert_eq(schema_values_max(&order_place_schema), 1 + 1 + 1 + 100 * 3 + 256);
+    cr_expect_eq(values_count(text, strlen(text), 100), 7);
+    cr_expect_eq(values_count(text, strlen(text), 3), 4, "it stops behind the bound");
+    cr_expect_eq(values_count("\"", 1, 9), 1);
+    cr_expect_eq(values_count("\"\\", 2, 9), 1);
+    memset(many, '{', sizeof(many));
+    cr_expect_eq(values_count(many, sizeof(many), 559), 560);
 }

@@ -405,7 +405,8 @@ Test(micro, answers_follow_adr_32)
           "{\"type\":\"io.nats.micro.v1.info_response\",\"name\":\"order-svc\",\"id\":\"X1\","
           "\"version\":\"0.1.0\","
           "\"metadata\":{\"log\":\"ORDER\"},\"description\":\"a \\\"b\\\"\",\"endpoints\":["
-          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"metadata\":{}},"
+          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"metadata\":"
+          "{\"kind\":\"command\",\"request_schema\":\"order.place\"}},"
           "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"metadata\":{}}]}" },
         { MICRO_STATS,
           "{\"type\":\"io.nats.micro.v1.stats_response\",\"name\":\"order-svc\",\"id\":\"X1\","
@@ -424,6 +425,8 @@ Test(micro, answers_follow_adr_32)
     struct micro_endpoint endpoints[2];
     micro_endpoint_init(&endpoints[0], "place", "order.place", "q");
     micro_endpoint_init(&endpoints[1], "get", "order.get", "q");
+    endpoints[0].kind = "command";
+    endpoints[0].request_schema = "order.place";
     micro_endpoint_count(&endpoints[0], 400, NULL);
     micro_endpoint_count(&endpoints[0], 600, "422:out_of_stock");
     struct micro micro = {

@@ -136,7 +136,7 @@ static _Bool answer_help(const struct service *service, const struct config_prog
             return 1;
         }
         if (strcmp(argv[i], "--version") == 0) {
-            config_print_version(service, program);
+            config_print_version(service);
             return 1;
         }
     }
@@ -214,6 +214,15 @@ static int check_http(const struct config *config, const struct config_program *
         return 0;
     fprintf(stderr, "JOURNEY_HTTP (--http): %s\n", failure_reason());
     return -ERR_CONFIG;
+}
+
+/* What may pass by itself does not make a configuration wrong. */
+static void tell_check(const struct config *config, const struct service *service,
+                       const struct config_program *program)
+{
+    if (*config->http && program->probe_http(config->http) < 0)
+        fprintf(stderr, "JOURNEY_HTTP (--http): %s, at the moment\n", failure_reason());
+    printf("%s: the configuration is fine\n", service->name);
 }
 
 int config_source_api(const struct config *config, const char *log,
@@ -298,7 +307,7 @@ int config_read(struct config *config, const struct service *service,
     if (print)
         config_print(config, service);
     else if (check)
-        printf("%s: the configuration is fine\n", service->name);
+        tell_check(config, service, program);
     return check || print;
 }
 

@@ -37,12 +37,12 @@ struct config {
 };
 
 /* What rooms above this one have to say to the configuration; borrowed for the call. The functions
- * are asked only for --http and --version. */
+ * are asked only for --http. */
 struct config_program {
     const char *tools_usage; /* lines of --help about sub-commands, each with its line feed */
-    /* can --http listen at this address? 0, or < 0 with the failure noted */
+    /* is this an address for --http, and can it be bound now? 0, or < 0 with the failure noted */
     int (*check_http)(const char *address);
-    const char *(*http_version)(void); /* for --version */
+    int (*probe_http)(const char *address); /* for --check-config */
 };
 
 /* 0: run; > 0: it was --help, --version, --check-config or --print-config, and is done; < 0:

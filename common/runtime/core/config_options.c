@@ -175,13 +175,12 @@ void config_print_help(const struct service *service, const struct config_progra
            name, name);
 }
 
-void config_print_version(const struct service *service, const struct config_program *program)
+void config_print_version(const struct service *service)
 {
-    printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\nlibcrypto %s\nlibmicrohttpd %s\nbuild %s, "
+    printf("%s %s\nlibnats %s\nSQLite %s\njansson %s\nlibcrypto %s\nbuild %s, "
            "compiler %s\n",
            service->name, service_version(service), bus_library_version(), db_library_version(),
-           schema_library_version(), digest_library_version(), program->http_version(),
-           JOURNEY_BUILD, __VERSION__);
+           schema_library_version(), digest_library_version(), JOURNEY_BUILD, __VERSION__);
 }
 
 /* A server's address may hold a password or a token: nats://user:password@host. */

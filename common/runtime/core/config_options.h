@@ -35,5 +35,5 @@ void config_variable_of(const struct service *service, const char *option, char 
                         size_t size);
 
 void config_print_help(const struct service *service, const struct config_program *program);
-void config_print_version(const struct service *service, const struct config_program *program);
+void config_print_version(const struct service *service);
 void config_print(const struct config *config, const struct service *service);

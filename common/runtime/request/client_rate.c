@@ -108,14 +108,25 @@ static int64_t *find_bucket(struct client_rate *rate, uint64_t client)
     return &rate->buckets[idlest].full_at_ns;
 }
 
-static _Bool takes_one(struct client_rate *rate, uint64_t client, int64_t now_ns)
+/* A request counts as one, and as one more for each 4 KiB of its body and headers. */
+static int64_t cost_of(const struct bus_view *view)
 {
-    assert(rate->per_second > 0);
+    size_t bytes = view->data_length;
+    for (int i = 0; i < view->header_count; i++)
+        bytes += strlen(view->headers[i].value);
+    return 1 + (int64_t)(bytes / CLIENT_RATE_BYTES);
+}
+
+/* A long request may come when there is room for a short one; the next ones wait the longer. */
+static _Bool takes(struct client_rate *rate, uint64_t client, int64_t cost, int64_t now_ns)
+{
+    assert(rate->per_second > 0 && cost > 0);
+    int64_t share_ns = SECOND_NS / rate->per_second;
     int64_t *full_at_ns = find_bucket(rate, client);
-    int64_t next_ns = (*full_at_ns > now_ns ? *full_at_ns : now_ns) + SECOND_NS / rate->per_second;
-    if (next_ns - now_ns > SECOND_NS)
+    int64_t from_ns = *full_at_ns > now_ns ? *full_at_ns : now_ns;
+    if (from_ns + share_ns - now_ns > SECOND_NS)
         return 0;
-    *full_at_ns = next_ns;
+    *full_at_ns = from_ns + cost * share_ns;
     return 1;
 }
 
@@ -132,7 +143,7 @@ enum refusal client_rate_refuses(struct client_rate *rate, const struct bus_view
     if (account)
         snprintf(name, sizeof(name), "account %s", account);
     pthread_mutex_lock(&rate->lock);
-    _Bool taken = takes_one(rate, hash(name), now_ns);
+    _Bool taken = takes(rate, hash(name), cost_of(view), now_ns);
     _Bool tell = !taken && (rate->told_ns == 0 || now_ns - rate->told_ns > SECOND_NS);
     if (tell)
         rate->told_ns = now_ns;

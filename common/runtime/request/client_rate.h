@@ -9,6 +9,8 @@
  * header says, and the limit protects nobody. docs/SECURITY.md says what a server before 2.11.15
  * lets pass.
  *
+ * A long request counts as several: as one, and as one more for each 4 KiB of body and headers.
+ *
  * It is a token bucket, kept as one number a client: the time at which its bucket will be full
  * again. Each request moves this time by its share of a second; a request that would move it more
  * than a second ahead is refused. A client that was idle may send a second's worth at once. Any
@@ -23,6 +25,7 @@
 /* Clients that are remembered. Beyond that the idlest is forgotten, which gives it a full bucket:
  * nothing, when it had that. */
 #define CLIENT_RATE_CLIENTS_MAX 1024
+#define CLIENT_RATE_BYTES 4096 /* of body and headers that count as one more request */
 
 struct client_rate {
     int64_t per_second;   /* 0: no limit */

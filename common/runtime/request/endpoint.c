@@ -2,6 +2,7 @@
 #include "runtime/request/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "contract/values.h"
 #include "runtime/core/event_text.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
@@ -165,6 +166,19 @@ static int take_reader(struct item *item, const struct bus_view *view, struct in
     return REFUSED_INVALID_REQUEST;
 }
 
+/* Few bodies are so long; the others need not be looked at twice. */
+static int check_values(const struct endpoint *endpoint, const struct bus_view *view,
+                        struct invalid *ret_invalid)
+{
+    int64_t max = endpoint->values_max;
+    if (view->data_length <= BODY_SHORT || max == INT64_MAX ||
+        values_count(view->data, view->data_length, max) <= max)
+        return 0;
+    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
+             "the body has more than %lld values", (long long)max);
+    return REFUSED_INVALID_REQUEST;
+}
+
 static int fill_item(struct item *item, const struct endpoint *endpoint,
                      const struct bus_view *view, struct invalid *ret_invalid)
 {
@@ -177,6 +191,8 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
                               : 0;
     if (r == 0)
         r = take_headers(item, view, ret_invalid);
+    if (r == 0)
+        r = check_values(endpoint, view, ret_invalid);
     if (r == 0)
         r = schema_decode(endpoint->request, empty ? "{}" : view->data,
                           empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
@@ -301,6 +317,20 @@ static const char *name_of(const char *subject)
     return dot ? dot + 1 : subject;
 }
 
+/* For whoever looks on with NATS' tools. */
+static void describe(const struct endpoint *endpoint)
+{
+    struct micro_endpoint *shown = endpoint->counters;
+    const struct schema *reply = endpoint->command ? endpoint->command->reply
+                                 : endpoint->query ? endpoint->query->reply
+                                                   : NULL;
+    _Bool is_of_service = endpoint->command || (endpoint->query && !endpoint->is_about_log);
+    shown->kind = !is_of_service ? "runtime" : endpoint->command ? "command" : "query";
+    shown->description = endpoint->request->description;
+    shown->request_schema = endpoint->request->name;
+    shown->response_schema = reply ? reply->name : NULL;
+}
+
 static void add(struct endpoints *endpoints, struct endpoint endpoint)
 {
     int i = endpoints->count++;
@@ -308,10 +338,12 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     assert((endpoint.kind == ITEM_COMMAND) == (endpoint.command != NULL));
     assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
+    endpoint.values_max = schema_values_max(endpoint.request);
     endpoint.counters = &endpoints->counters[i];
     micro_endpoint_init(endpoint.counters,
                         endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
                         QUEUE_GROUP);
+    describe(&endpoint);
     endpoints->list[i] = endpoint;
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/request/micro.h"
 
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
+#define BODY_SHORT 2048 /* up to here the values of a body are not counted before it is read */
 #define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
 /* Events that may come meanwhile, with much to spare: what is further ahead is refused at once. */
 #define MIN_POSITION_AHEAD_MAX 200000
@@ -49,6 +50,7 @@ struct endpoint {
     const char *subject;
     const char *name;                      /* NULL: what follows the prefix in the subject */
     const struct schema *request;          /* with an account: that of `account` */
+    int64_t values_max;                    /* of a body: see contract/values.h */
     enum item_kind kind;                   /* of the items that it makes */
     const struct command *command;         /* of an ITEM_COMMAND */
     const struct query_type *query;        /* of an ITEM_QUERY */

@@ -102,6 +102,27 @@ static void put_member(struct buf *out, const char *key, const char *value)
     buf_put_json(out, value, strlen(value));
 }
 
+static void put_endpoint_metadata(const struct micro_endpoint *endpoint, struct buf *out)
+{
+    const struct {
+        const char *key, *value;
+    } members[] = {
+        { "kind", endpoint->kind },
+        { "description", endpoint->description },
+        { "request_schema", endpoint->request_schema },
+        { "response_schema", endpoint->response_schema },
+    };
+    const char *before = "";
+    buf_put_text(out, ",\"metadata\":{");
+    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
+        if (members[i].value) {
+            buf_put_text(out, before);
+            put_member(out, members[i].key, members[i].value);
+            before = ",";
+        }
+    buf_put_char(out, '}');
+}
+
 static void put_metadata(const struct micro *micro, struct buf *out)
 {
     buf_put_text(out, "\"metadata\":{");
@@ -158,7 +179,7 @@ static void put_endpoints(const struct micro *micro, enum micro_verb verb, const
         if (verb == MICRO_STATS)
             put_statistics(&micro->endpoints[i], i == 0 ? data : NULL, out);
         else
-            buf_put_text(out, ",\"metadata\":{}");
+            put_endpoint_metadata(&micro->endpoints[i], out);
         buf_put_char(out, '}');
     }
     buf_put_char(out, ']');

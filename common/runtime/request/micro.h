@@ -22,6 +22,10 @@ struct micro_endpoint {
     const char *name;        /* ^[a-zA-Z0-9_-]+$ : "place", not "order.place" */
     const char *subject;     /* "order.place" */
     const char *queue_group; /* "q" */
+    /* What INFO shows as the endpoint's metadata; a member that is NULL is left out. */
+    const char *kind;        /* "command", "query" or "runtime", as in the contract */
+    const char *description; /* of its request's schema, in a sentence or two */
+    const char *request_schema, *response_schema; /* their names: "order.place" */
 
     atomic_llong num_requests;
     atomic_llong num_errors;

@@ -1,28 +1,36 @@
 /* Http: /metrics, /healthz and /readyz for those who watch. Off unless an address is given
- * (--http). The only file that knows libmicrohttpd. Pages are made from numbers in memory on its
- * one thread: neither a locked database nor a server that is away makes them wait. */
+ * (--http). Pages are made from numbers in memory, on a thread of its own: neither a locked
+ * database nor a server that is away makes them wait.
+ *
+ * Its own trouble is nobody else's. An address that cannot be bound (taken, absent, not found, no
+ * descriptor) is tried again each second, and said in the log and in the statistics. A connection
+ * has 5 s for all of its request and answer; 32 connections are held, 16 of one address. When there
+ * are more, the oldest is closed, so that slow ones do not keep /healthz silent. */
 #pragma once
 #include "base/buf.h"
 #include "base/cleanup.h"
 
-struct http; /* opaque: a daemon of libmicrohttpd */
+struct http; /* opaque */
 
-/* Fills a page; returns its status. Called on the daemon's thread. content_type is a literal;
- * text/plain when it is not set. */
+/* Fills a page; returns its status. Called on the thread. content_type is a literal; text/plain
+ * when it is not set. */
 struct http_page {
     const char *path; /* "/metrics"; NULL ends a table */
     int (*write)(void *context, struct buf *out, const char **content_type);
 };
 
-/* Listens on "127.0.0.1:9101", "[::1]:9101" or ":9101" (all addresses). -ERR_CONFIG, naming what is
- * wrong. The pages are borrowed. */
+/* Listens on "127.0.0.1:9101", "[::1]:9101" or ":9101" (all addresses), now or when it can.
+ * -ERR_CONFIG: this is no address; -ERR_MEMORY. All is borrowed. */
 int http_start(const char *address, const struct http_page *pages, void *context,
                struct http **ret_http);
 void http_free(struct http *http); /* waits for the page that is being written */
 DEFINE_FREE(http)
 
-/* What http_start would complain of, without listening: 0, or -ERR_CONFIG. */
+/* Is this an address? 0, or -ERR_CONFIG. */
 int http_check(const char *address);
+/* Can it be bound now? 0; -ERR_CONFIG; or -ERR_NETWORK with the reason, which may pass. */
+int http_probe(const char *address);
 
-/* Of libmicrohttpd, "0.9.75"; or why there is none. */
-const char *http_library_version(void);
+/* For the statistics; NULL: HTTP is off. */
+_Bool http_is_listening(const struct http *http);
+int64_t http_cut(const struct http *http); /* connections closed before their answer was out */

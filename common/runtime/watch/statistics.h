@@ -10,6 +10,7 @@
 #include "runtime/request/inbox.h"
 #include "runtime/request/micro.h"
 #include "runtime/request/readers.h"
+#include "runtime/watch/http.h"
 
 /* The parts of a running service that have something to report. Borrowed: they outlive it. */
 struct statistics {
@@ -21,6 +22,7 @@ struct statistics {
     struct readers *readers;
     const struct micro_endpoint *endpoints;
     int endpoint_count;
+    const struct http *_Atomic http; /* NULL: off */
 };
 
 /* One look at them: what must agree within one answer is read once, here. */

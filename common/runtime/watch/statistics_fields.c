@@ -2,9 +2,7 @@
  * of struct status. Names of metrics follow Prometheus' conventions: base units, _total for what
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
-#include "runtime/watch/statistics.h"
-#include "base/log.h"
-#include "base/process_numbers.h"
+#include "runtime/watch/statistics_process.h"
 #include <stddef.h>
 
 /* ---- Groups --------------------------------------------------------------------------------- */
@@ -237,7 +235,7 @@ static int64_t read_unsent(const struct statistics_sample *sample, int i)
     return count;
 }
 
-/* ---- The connection, the process ------------------------------------------------------------ */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static int64_t read_connected(const struct statistics_sample *sample, int i)
 {
@@ -257,37 +255,6 @@ READ_BUS(messages_in)
 READ_BUS(messages_out)
 READ_BUS(bytes_in)
 READ_BUS(bytes_out)
-
-#define READ_PROCESS(name)                                                    \
-    static int64_t read_##name(const struct statistics_sample *sample, int i) \
-    {                                                                         \
-        (void)sample;                                                         \
-        (void)i;                                                              \
-        return process_##name();                                              \
-    }
-READ_PROCESS(cpu_ms)
-READ_PROCESS(resident_bytes)
-READ_PROCESS(open_files)
-
-static int64_t read_lines_dropped(const struct statistics_sample *sample, int i)
-{
-    (void)sample;
-    (void)i;
-    return log_lines_dropped();
-}
-
-static int64_t read_lines_suppressed(const struct statistics_sample *sample, int i)
-{
-    (void)sample;
-    (void)i;
-    return log_lines_suppressed();
-}
-
-static int64_t read_start(const struct statistics_sample *sample, int i)
-{
-    (void)i;
-    return sample->of->status->started_ms;
-}
 
 /* ---- The table ------------------------------------------------------------------------------ */
 
@@ -365,10 +332,11 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
-    { "lines_dropped", .read = read_lines_dropped, COUNTER("journey_log_lines_dropped_total"),
+    { "lines_dropped", .read = statistics_read_lines_dropped,
+      COUNTER("journey_log_lines_dropped_total"),
       .help =
           "Lines of the log that were lost, because its reader stood still or the write failed." },
-    { "lines_suppressed", .read = read_lines_suppressed,
+    { "lines_suppressed", .read = statistics_read_lines_suppressed,
       COUNTER("journey_log_lines_suppressed_total"),
       .help =
           "Lines of the log that were left out, because there were more than 10 of their kind in "
@@ -379,6 +347,7 @@ const struct statistics_field statistics_fields[] = {
               "without a connection." },
     { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
+
     { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
       .help = "Advisories known against the NATS server's version that concern the mesh; the log "
               "names them." },
@@ -464,18 +433,26 @@ const struct statistics_field statistics_fields[] = {
       .metric.label = "direction=\"out\"",
       .help = "Bytes of these messages: headers and bodies." },
 
+    /* HTTP */
+    { "http_listening", .read = statistics_read_http_listening, GAUGE("journey_http_listening"),
+      .help = "Whether --http is bound to its address; 0: it is off, or tries again." },
+    { "http_cut", .read = statistics_read_http_cut, COUNTER("journey_http_cut_total"),
+      .help = "HTTP connections that were closed because they were slow." },
+
     /* the process */
     { .form = FORM_MS,
-      .read = read_cpu_ms,
+      .read = statistics_read_cpu,
       COUNTER("process_cpu_seconds_total"),
       .metric.help = "User and system time.",
       .help = "Processor time of the process, in user mode and in the kernel." },
-    { .read = read_resident_bytes,
+    { .read = statistics_read_resident_bytes,
       GAUGE("process_resident_memory_bytes"),
       .help = "Resident memory." },
-    { .read = read_open_files, GAUGE("process_open_fds"), .help = "Open file descriptors." },
+    { .read = statistics_read_open_files,
+      GAUGE("process_open_fds"),
+      .help = "Open file descriptors." },
     { .form = FORM_TIME_MS,
-      .read = read_start,
+      .read = statistics_read_start,
       GAUGE("process_start_time_seconds"),
       .metric.help = "When it started, since 1970.",
       .help = "When the process started, since 1970." },
