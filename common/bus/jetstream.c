@@ -1,8 +1,9 @@
-/* JetStream: see jetstream.h. Requests are formatted as text, because they are few and hold only
- * names and numbers that were checked. Replies are decoded by the contracts in schemas/nats. */
+/* JetStream: see jetstream.h. Here are the replies, decoded by the contracts in schemas/nats; the
+ * requests are in jetstream_request.c. */
 #include "bus/jetstream.h"
 #include "base/result.h"
 #include "schemas/nats/js_consumer_info.h"
+#include "schemas/nats/js_consumer_list.h"
 #include "schemas/nats/js_done.h"
 #include "schemas/nats/js_message.h"
 #include "schemas/nats/js_pub_ack.h"
@@ -13,177 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NS_PER_MS 1000000
-#define DUPLICATE_WINDOW_MIN_MS 100 /* the server's own lower bound */
-#define ACK_WAIT_MS 30000
-
-/* ---- Requests ------------------------------------------------------------------------------- */
-
-void js_request_init(struct js_request *request, const char *api)
-{
-    *request = (struct js_request){ .api = api ? api : JS_API_PREFIX };
-}
-
-void js_request_deinit(struct js_request *request)
-{
-    buf_deinit(&request->body);
-}
-
-static int check_name(const char *name)
-{
-    if (!bus_header_key_is_safe(name)) /* names have the same characters and length */
-        return fail(ERR_INVALID, "not a name of a stream or consumer");
-    return 0;
-}
-
-/* "$JS.API.<verb>.<stream>" or "….<stream>.<consumer>" becomes the subject; the body is emptied. */
-static int request_begin(struct js_request *request, const char *verb, const char *stream,
-                         const char *consumer)
-{
-    assert(request->api && verb && stream);
-    int r = check_name(stream);
-    if (r == 0 && consumer)
-        r = check_name(consumer);
-    if (r < 0)
-        return trace(r);
-    int length = snprintf(request->subject, sizeof(request->subject), "%s.%s.%s%s%s", request->api,
-                          verb, stream, consumer ? "." : "", consumer ? consumer : "");
-    if (length < 0 || (size_t)length >= sizeof(request->subject))
-        return fail(ERR_INVALID, "an API subject of %d bytes", length);
-    buf_clear(&request->body);
-    return 0;
-}
-
-static int check_subject(const char *subject)
-{
-    return bus_subject_is_safe(subject, 1)
-               ? 0
-               : fail(ERR_INVALID, "not a subject that a stream may have");
-}
-
-int js_stream_create(struct js_request *request, const struct js_stream_config *config)
-{
-    int r = request_begin(request, "STREAM.CREATE", config->name, NULL);
-    if (r == 0)
-        r = check_subject(config->subject);
-    if (r < 0)
-        return trace(r);
-    int64_t window_ms = config->duplicate_window_ms > 0 ? config->duplicate_window_ms
-                                                        : DUPLICATE_WINDOW_MIN_MS;
-    buf_put_format(&request->body,
-                   "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"limits\",\"discard\":"
-                   "\"new\",\"storage\":\"file\","
-                   "\"max_consumers\":-1,\"max_msgs\":-1,\"max_bytes\":%" PRId64
-                   ",\"max_age\":0,\"max_msg_size\":-1,"
-                   "\"num_replicas\":%d,\"duplicate_window\":%" PRId64 "}",
-                   config->name, config->subject, config->max_bytes > 0 ? config->max_bytes : -1,
-                   config->replicas > 0 ? config->replicas : 1, window_ms * NS_PER_MS);
-    return trace(buf_status(&request->body));
-}
-
-int js_stream_info(struct js_request *request, const char *stream)
-{
-    return trace(request_begin(request, "STREAM.INFO", stream, NULL));
-}
-
-int js_stream_delete(struct js_request *request, const char *stream)
-{
-    return trace(request_begin(request, "STREAM.DELETE", stream, NULL));
-}
-
-int js_message_get(struct js_request *request, const char *stream, int64_t sequence)
-{
-    assert(sequence >= 0);
-    int r = request_begin(request, "STREAM.MSG.GET", stream, NULL);
-    if (r < 0)
-        return trace(r);
-    buf_put_format(&request->body, "{\"seq\":%" PRId64 "}", sequence);
-    return trace(buf_status(&request->body));
-}
-
-int js_message_get_last(struct js_request *request, const char *stream, const char *subject)
-{
-    int r = request_begin(request, "STREAM.MSG.GET", stream, NULL);
-    if (r == 0)
-        r = check_subject(subject);
-    if (r < 0)
-        return trace(r);
-    buf_put_format(&request->body, "{\"last_by_subj\":\"%s\"}", subject);
-    return trace(buf_status(&request->body));
-}
-
-int js_message_get_next(struct js_request *request, const char *stream, int64_t sequence,
-                        const char *subject)
-{
-    assert(sequence >= 0);
-    int r = request_begin(request, "STREAM.MSG.GET", stream, NULL);
-    if (r == 0)
-        r = check_subject(subject);
-    if (r < 0)
-        return trace(r);
-    buf_put_format(&request->body, "{\"seq\":%" PRId64 ",\"next_by_subj\":\"%s\"}", sequence,
-                   subject);
-    return trace(buf_status(&request->body));
-}
-
-int js_consumer_create(struct js_request *request, const struct js_consumer_config *config)
-{
-    assert(config->start_sequence >= 0 && config->max_ack_pending > 0);
-    int r = request_begin(request, "CONSUMER.CREATE", config->stream, config->name);
-    if (r < 0)
-        return trace(r);
-    struct buf *body = &request->body;
-    buf_put_format(body,
-                   "{\"stream_name\":\"%s\",\"action\":\"create\",\"config\":{\"name\":\"%s\","
-                   "\"durable_name\":\"%s\",",
-                   config->stream, config->name, config->name);
-    if (config->start_sequence > 1)
-        buf_put_format(body,
-                       "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%" PRId64 ",",
-                       config->start_sequence);
-    else
-        buf_put_text(body, "\"deliver_policy\":\"all\",");
-    buf_put_format(body,
-                   "\"ack_policy\":\"all\",\"ack_wait\":%" PRId64
-                   ",\"max_deliver\":-1,\"replay_policy\":\"instant\",",
-                   (config->ack_wait_ms > 0 ? config->ack_wait_ms : ACK_WAIT_MS) * NS_PER_MS);
-    buf_put_format(body, "\"max_ack_pending\":%d,\"num_replicas\":%d}}", config->max_ack_pending,
-                   config->replicas > 0 ? config->replicas : 0);
-    return trace(buf_status(body));
-}
-
-int js_consumer_info(struct js_request *request, const char *stream, const char *consumer)
-{
-    return trace(request_begin(request, "CONSUMER.INFO", stream, consumer));
-}
-
-int js_consumer_delete(struct js_request *request, const char *stream, const char *consumer)
-{
-    return trace(request_begin(request, "CONSUMER.DELETE", stream, consumer));
-}
-
-int js_consumer_next(struct js_request *request, const char *stream, const char *consumer,
-                     const struct js_pull *pull)
-{
-    assert(pull->batch > 0);
-    assert(pull->expires_ms == 0 || pull->idle_heartbeat_ms <= pull->expires_ms / 2);
-    int r = request_begin(request, "CONSUMER.MSG.NEXT", stream, consumer);
-    if (r < 0)
-        return trace(r);
-    struct buf *body = &request->body;
-    buf_put_format(body, "{\"batch\":%d", pull->batch);
-    if (pull->expires_ms > 0)
-        buf_put_format(body, ",\"expires\":%" PRId64, pull->expires_ms * NS_PER_MS);
-    else
-        buf_put_text(body, ",\"no_wait\":true");
-    if (pull->expires_ms > 0 && pull->idle_heartbeat_ms > 0)
-        buf_put_format(body, ",\"idle_heartbeat\":%" PRId64, pull->idle_heartbeat_ms * NS_PER_MS);
-    if (pull->max_bytes > 0)
-        buf_put_format(body, ",\"max_bytes\":%" PRId64, pull->max_bytes);
-    buf_put_char(body, '}');
-    return trace(buf_status(body));
-}
 
 /* ---- Replies -------------------------------------------------------------------------------- */
 
@@ -266,6 +96,8 @@ int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
     state.max_age_ns = reply->config->max_age;
     state.discard = reply->config->discard ? reply->config->discard : "";
     state.replicas = reply->config->num_replicas;
+    state.consumer_count = reply->state->consumer_count;
+    state.config = json_text_find(json_text_of(data, length), "config");
     *ret_state = state;
     return 0;
 }
@@ -296,8 +128,34 @@ int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
     state.ack_policy = reply->config->ack_policy ? reply->config->ack_policy : "";
     state.start_sequence = reply->config->opt_start_seq;
     state.max_ack_pending = reply->config->max_ack_pending;
+    state.max_batch = reply->config->max_batch;
+    state.max_expires_ns = reply->config->max_expires;
+    state.paused = reply->paused;
+    state.config = json_text_find(json_text_of(data, length), "config");
     *ret_state = state;
     return 0;
+}
+
+int js_parse_consumer_list(const char *data, size_t length, struct arena *arena,
+                           struct js_consumer_page *ret_page)
+{
+    const struct js_consumer_list *reply = NULL;
+    int r = decode_reply(&js_consumer_list_schema, data, length, arena, &reply);
+    if (r < 0)
+        return trace(r);
+    struct js_consumer_page page = { .error = READ_ERROR(reply),
+                                     .total = reply->total,
+                                     .offset = reply->offset };
+    if (!reply->error) {
+        struct json_members members;
+        struct json_text key, value;
+        page.consumers = json_text_find(json_text_of(data, length), "consumers");
+        json_text_members_begin(&members, page.consumers);
+        while (json_text_members_next(&members, &key, &value))
+            page.count++;
+    }
+    *ret_page = page;
+    return reply->error ? JS_REFUSED : 0;
 }
 
 int js_parse_success(const char *data, size_t length, struct arena *arena,

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/json_text.h"
 #include "bus/headers.h"
 
 /* ---- Requests ------------------------------------------------------------------------------- */
@@ -39,6 +40,10 @@ struct js_stream_config {
     int64_t duplicate_window_ms; /* 0: 100, the least that the server takes */
 };
 int js_stream_create(struct js_request *request, const struct js_stream_config *config);
+/* The configuration alone, as JSON: appended. And with a text of this kind: */
+int js_stream_config_put(const struct js_stream_config *config, struct buf *out);
+int js_stream_create_as(struct js_request *request, const char *stream, const char *config);
+int js_stream_update(struct js_request *request, const char *stream, const char *config);
 int js_stream_info(struct js_request *request, const char *stream);
 int js_stream_delete(struct js_request *request, const char *stream);
 
@@ -59,6 +64,12 @@ struct js_consumer_config {
     int replicas;           /* 0: as the stream */
 };
 int js_consumer_create(struct js_request *request, const struct js_consumer_config *config);
+/* The configuration alone, as JSON: appended. And with a text of this kind: */
+int js_consumer_config_put(const struct js_consumer_config *config, struct buf *out);
+int js_consumer_create_as(struct js_request *request, const char *stream, const char *consumer,
+                          const char *config);
+/* All consumers of a stream, a page from the offset-th on. */
+int js_consumer_list(struct js_request *request, const char *stream, int64_t offset);
 int js_consumer_info(struct js_request *request, const char *stream, const char *consumer);
 int js_consumer_delete(struct js_request *request, const char *stream, const char *consumer);
 
@@ -93,6 +104,8 @@ enum js_error_code { /* err_code; those that the mesh handles */
                      JS_ERR_STREAM_NOT_FOUND = 10059,
                      JS_ERR_WRONG_LAST_MESSAGE_ID = 10070,
                      JS_ERR_WRONG_LAST_SEQUENCE = 10071,
+                     JS_ERR_ACK_PENDING_EXCESS = 10121,
+                     JS_ERR_CONSUMER_EXISTS = 10148,
                      JS_ERR_STREAM_FULL = 10077,
 };
 
@@ -124,6 +137,8 @@ struct js_stream_state {
     int64_t max_age_ns;  /* 0: none */
     const char *discard; /* "new", "old" */
     int64_t replicas;
+    int64_t consumer_count;
+    struct json_text config; /* all of it; borrowed from the reply */
 };
 int js_parse_stream_info(const char *data, size_t length, struct arena *arena,
                          struct js_stream_state *ret_state); /* also the reply of create */
@@ -148,9 +163,22 @@ struct js_consumer_state {
     const char *ack_policy;     /* "all" */
     int64_t start_sequence;     /* 0: from the first */
     int64_t max_ack_pending;
+    int64_t max_batch, max_expires_ns; /* of a pull; 0: no limit */
+    _Bool paused;
+    struct json_text config; /* all of it; borrowed from the reply */
 };
 int js_parse_consumer_info(const char *data, size_t length, struct arena *arena,
                            struct js_consumer_state *ret_state); /* also the reply of create */
+
+/* A page of the list: each element of `consumers` is an object as of CONSUMER.INFO. Borrowed from
+ * the reply. */
+struct js_consumer_page {
+    struct js_error error;
+    int64_t total, offset, count;
+    struct json_text consumers;
+};
+int js_parse_consumer_list(const char *data, size_t length, struct arena *arena,
+                           struct js_consumer_page *ret_page);
 
 /* The reply of a delete. */
 int js_parse_success(const char *data, size_t length, struct arena *arena,

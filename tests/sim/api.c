@@ -139,14 +139,17 @@ static void describe_durable(struct world *world, const struct stream *stream,
     answer(world, request,
            "{\"type\":\"io.nats.jetstream.api.v1.consumer_info_response\",\"stream_name\":\"%s\","
            "\"name\":\"%s\",\"created\":\"2026-11-23T05:40:00Z\",\"config\":{\"durable_name\":"
-           "\"%s\",\"ack_policy\":\"all\",\"opt_start_seq\":%" PRId64
-           ",\"max_ack_pending\":%" PRId64 "},\"delivered\":{\"consumer_seq\":%" PRId64
+           "\"%s\",\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"ack_policy\":\"all\","
+           "\"ack_wait\":30000000000,\"max_deliver\":-1,\"replay_policy\":\"instant\","
+           "\"opt_start_seq\":%" PRId64 ",\"max_ack_pending\":%" PRId64
+           ",\"num_replicas\":0},\"delivered\":{\"consumer_seq\":%" PRId64
            ",\"stream_seq\":%" PRId64 "},\"ack_floor\":{\"consumer_seq\":%" PRId64
            ",\"stream_seq\":%" PRId64 "},\"num_ack_pending\":%" PRId64
            ",\"num_waiting\":%d,\"num_pending\":%" PRId64 "}",
-           stream->name, durable->name, durable->name, durable->start, durable->ack_pending_max,
-           durable->consumer_sequence, durable->delivered, durable->consumer_sequence,
-           durable->acked, durable->delivered - durable->acked, durable->pull_count, pending);
+           stream->name, durable->name, durable->name, durable->name, durable->start,
+           durable->ack_pending_max, durable->consumer_sequence, durable->delivered,
+           durable->consumer_sequence, durable->acked, durable->delivered - durable->acked,
+           durable->pull_count, pending);
 }
 
 static void create_durable(struct world *world, struct stream *stream, struct durable *found,

@@ -129,6 +129,7 @@ struct request {
     char refusal[CODE_SIZE]; /* "": accepted */
     uint64_t answer;         /* a hash of its text */
     int64_t restores;        /* of its service when it was asked first */
+    char made[ID_SIZE];      /* what came of it, once it is answered */
 };
 
 #define NAMES_MAX 24

@@ -89,8 +89,8 @@ Test(statistics, each_key_is_there_once_and_each_field_is_explained)
     for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
         const char *name = field->key ? field->key : field->metric.name;
         cr_expect(field->help && matches("^.*\\.$", field->help), "%s has no sentence", name);
-        cr_expect(field->read || field->at || field->metric.lines || field->of == OF_SOURCE ||
-                      field->of == OF_WORK, /* their first members have offset 0 */
+        cr_expect(field->read || field->at || field->metric.lines || field->text ||
+                      field->of == OF_SOURCE || field->of == OF_WORK, /* first members: offset 0 */
                   "%s is read from nowhere", name);
         cr_expect(!field->shown || field->key, "%s is shown, and not in data", name);
         if (!field->key)
@@ -114,7 +114,7 @@ Test(statistics, metrics_are_named_as_prometheus_wants_and_families_are_together
         cr_expect_eq(matches("_total$", metric->name), !strcmp(metric->type, "counter"), "%s",
                      metric->name);
         cr_expect_eq(!strcmp(metric->type, "histogram"),
-                     metric->lines && !matches("^journey_(info|state)$", metric->name), "%s",
+                     metric->lines && !matches("^journey_(info|state|notice)$", metric->name), "%s",
                      metric->name);
         _Bool goes_on = field > statistics_fields && before->name &&
                         !strcmp(before->name, metric->name);
@@ -141,15 +141,38 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
-        "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"unsent_replies\":0,"
+        "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
+        "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
         "\"max_payload\":0,\"server_advisories\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":"
         "{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
-        "\"voids\":2},"
+        "\"voids\":2,\"reason\":\"\"},"
         "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0,"
-        "\"voids\":0}},"
+        "\"voids\":0,\"reason\":\"\"}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
         "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"away\":1}}}");
+}
+
+Test(statistics, what_holds_a_service_is_named_with_field_and_value, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    _deinit_(buf) struct buf page = { 0 };
+    struct notice notices[2];
+    notice_set(&notices[0], NOTICE_BORNE, "stream ORDER", "max_age", "5", 1);
+    notice_set(&notices[1], NOTICE_HELD, "stream ORDER", "no_ack", "true", 4);
+    notices_replace(&status.notices, "stream ORDER", notices, 2);
+    statistics_write_data(&statistics, &out);
+    metrics_write(&statistics, &page);
+    cr_expect(strstr(out.data, "\"state\":\"held\"") &&
+                  strstr(out.data, "\"reason\":\"no_ack=true (stream ORDER)\"") &&
+                  strstr(out.data, "\"notices\":[{\"of\":\"stream ORDER\",\"field\":\"max_age\","
+                                   "\"value\":\"5\",\"is\":\"borne\"},"),
+              "%s", out.data);
+    cr_expect(strstr(page.data, "\njourney_notice{of=\"stream ORDER\",field=\"no_ack\",value="
+                                "\"true\",is=\"held\"} 1\n"),
+              "%s", page.data);
+    notices_replace(&status.notices, "stream ORDER", notices, 1);
+    cr_expect_eq(status_state(&status), SERVICE_READY);
 }
 
 Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = setup, .fini = fini)
@@ -157,8 +180,9 @@ Test(statistics, the_age_of_a_source_is_absent_until_it_was_complete, .init = se
     _deinit_(buf) struct buf out = { 0 };
     atomic_store(&status.sources[0].complete_at_ms, 1);
     statistics_write_data(&statistics, &out);
-    cr_expect(matches("\"voids\":2,\"age_ms\":[0-9]{13}\\},\"CARRIER\"", out.data), "%s", out.data);
-    cr_expect(matches("\"voids\":0\\}\\},\"work\"", out.data), "%s", out.data);
+    cr_expect(matches("\"voids\":2,\"age_ms\":[0-9]{13},\"reason\":\"\"\\},\"CARRIER\"", out.data),
+              "%s", out.data);
+    cr_expect(matches("\"voids\":0,\"reason\":\"\"\\}\\},\"work\"", out.data), "%s", out.data);
 }
 
 Test(statistics, a_service_without_sources_or_commits_says_so, .init = setup, .fini = fini)

@@ -17,6 +17,11 @@ const struct state_text service_states[] = {
                             "and the progress",
                             "nothing" },
     [SERVICE_READY] = { "ready", "all is well", "nothing" },
+    [SERVICE_HELD] = { "held",
+                       "a setting of the stream, of a durable or of a right keeps the service from "
+                       "its work; `notices` names each with field and value. What can be done is "
+                       "done: once it has caught up, requests are taken and wait for the stream",
+                       "set it back, see What somebody has set; the service goes on by itself" },
     [SERVICE_DEGRADED] = { "degraded",
                            "the disk refuses writes; requests are refused as `busy`, queries are "
                            "answered",
@@ -45,7 +50,7 @@ const struct state_text relay_states[] = {
                            "all is well: each event is published once it is committed", "nothing" },
     [RELAY_WAITING] = { "waiting",
                         "the server did not answer, or refused; the relay retries after a back-off",
-                        "nothing; if it lasts, see the reason in the log line `relay`" },
+                        "nothing; if it lasts, see `relay_reason`" },
     [RELAY_FORKED] = { "forked", "log and stream disagree; nothing is published",
                        "decide, see A fork" },
 };
@@ -69,7 +74,7 @@ const struct state_text feed_states[] = {
     [FEED_WAITING] = { "waiting",
                        "there is no stream yet, or the server or the leader did not answer; the "
                        "feed retries after a back-off",
-                       "nothing; if it lasts, check that the leader runs" },
+                       "nothing; if it lasts, see its `reason`" },
     [FEED_FORKED] = { "forked", "the leader's log differs from the log that was read",
                       "resolve the leader first, see A fork" },
 };

@@ -12,6 +12,8 @@ enum service_state status_state(const struct status *status)
         return SERVICE_FORKED;
     if (atomic_load(&status->disk) == DISK_DEGRADED)
         return SERVICE_DEGRADED;
+    if (atomic_load(&status->notices.held) > 0)
+        return SERVICE_HELD;
     if (atomic_load(&status->caught_up))
         return SERVICE_READY;
     return atomic_load(&status->replay_target) > 0 || atomic_load(&status->whole)
@@ -27,7 +29,7 @@ const char *status_name(const struct status *status)
 enum refusal status_refuses(const struct status *status, int64_t backlog_max,
                             const char **ret_message)
 {
-    static _Thread_local char message[160];
+    static _Thread_local char message[400];
     *ret_message = message;
     if (atomic_load(&status->damaged)) {
         snprintf(message, sizeof(message),
@@ -39,6 +41,13 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max,
             message, sizeof(message),
             "the service's log and its stream have forked; an operator must choose, see its log");
         return REFUSED_INTERNAL;
+    }
+    char held[300];
+    if (!atomic_load(&status->caught_up) &&
+        notices_read_held(&status->notices, held, sizeof(held))) {
+        snprintf(message, sizeof(message), "the service is held and takes no requests yet: %s",
+                 held);
+        return REFUSED_REPLAYING;
     }
     if (atomic_load(&status->whole) && !atomic_load(&status->caught_up)) {
         long long position = 0, leader_position = 0;

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include "journey.h"
+#include "runtime/core/notices.h"
 #include "runtime/core/states.h"
 #include "work.h"
 
@@ -17,7 +18,8 @@ struct source_status {
     atomic_int feed_state; /* enum feed_state */
     /* since the start: durables made anew, gaps met, messages that are not in the leader's log */
     atomic_llong remade, gaps, voids;
-    atomic_llong parked; /* its events that could not be applied; the writer */
+    atomic_llong parked;       /* its events that could not be applied; the writer */
+    struct status_text reason; /* why the feed waits, or is forked; "": it does not */
 };
 
 /* Of one type of work, in the order of service.work: see struct work_counts in work_list.h. */
@@ -64,6 +66,8 @@ struct status {
     atomic_llong max_payload_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
+    struct status_text relay_reason; /* why the relay waits, or is forked; "": it does not */
+    struct notices notices;          /* what is set otherwise than it should be, or refused */
     struct source_status sources[SOURCES_MAX];
     struct work_status work[WORK_TYPES_MAX]; /* the writer */
 };

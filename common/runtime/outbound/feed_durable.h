@@ -4,6 +4,9 @@
  *
  *     BY THE LEADER ── no answer, or a refusal ──► BY US ── made, or no answer ──► BY THE LEADER
  *
+ * A look compares the durable with what it should look like (sync/drift.h). What it is otherwise,
+ * though it has just been made, is the server's will: its limits are met with smaller pulls.
+ *
  * On the sender's thread. */
 #pragma once
 #include "runtime/outbound/outbound.h"
@@ -14,8 +17,11 @@ struct feed_durable {
     const struct source *source; /* whose stream */
     struct feed *feed;           /* is told what became of it */
     const char *api;             /* prefix of the JetStream API of that stream */
+    struct feed_info *info;      /* of the look that is under way */
     char part;                   /* of the feed, see reply_subject.h */
     _Bool by_us, is_answered;    /* whose turn it is; the newest request has its answer */
+    char name[48];               /* as notices call it */
+    char accepted[256];          /* how it differs from our wish, by the server's will */
 };
 
 void feed_durable_init(struct feed_durable *durable, struct outbound *outbound,
@@ -25,6 +31,10 @@ void feed_durable_init(struct feed_durable *durable, struct outbound *outbound,
 void feed_durable_make(struct feed_durable *durable, const struct feed_action *action,
                        int64_t now_ms);
 void feed_durable_delete(struct feed_durable *durable, int64_t now_ms);
+
+/* Asks for it, the last part of a look that has found `info`, which is completed and handed to the
+ * feed. info: borrowed until then. */
+void feed_durable_look(struct feed_durable *durable, struct feed_info *info, int64_t now_ms);
 
 /* False: it replies to something else. message: borrowed */
 _Bool feed_durable_reply(struct feed_durable *durable, const struct reply_tag *tag,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define STATUS_HEARTBEAT 100
+#define STATUS_BAD_REQUEST 400
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
@@ -17,7 +18,6 @@
 enum step {
     STEP_STREAM = 's',
     STEP_LAST = 'l',
-    STEP_DURABLE = 'c',
     STEP_PAGE = FEED_LEADER_PAGE,
     STEP_COMPARED = FEED_LEADER_COMPARED,
 };
@@ -65,9 +65,11 @@ static void acknowledge(struct feed_io *feed_io, const struct item *newest)
 }
 
 /* A pull has ended, or is alive: a note. */
-static void take_status(struct feed_io *feed_io, const struct bus_message *message, int status)
+static void take_status(struct feed_io *feed_io, struct bus_message *message, int status)
 {
     struct note note = { .kind = NOTE_PULL_STATUS, .feed = feed_io->number, .status = status };
+    if (status == STATUS_CONFLICT || status == STATUS_BAD_REQUEST)
+        snprintf(note.words, sizeof(note.words), "%s", bus_message_status_text(message));
     if (reply_subject_read_pull(bus_message_subject(message), feed_io->outbound->replies,
                                 &note.epoch, &note.pull))
         mailbox_push(&feed_io->outbound->mailbox, note);
@@ -125,12 +127,22 @@ void feed_io_take_arrivals(struct feed_io *feed_io, int64_t now_ms)
         feed_settled(feed, ignored, feed->cursor, now_ms);
 }
 
+/* It will be no other with the next pull, while a durable that was deleted, say, is made anew. */
+static _Bool is_refusal(const struct note *note)
+{
+    return note->status == STATUS_BAD_REQUEST ||
+           strncmp(note->words, "Exceeded MaxRequest", 19) == 0 ||
+           strncmp(note->words, "Consumer is push", 16) == 0;
+}
+
 void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64_t now_ms)
 {
     struct feed *feed = &feed_io->feed;
     assert(note->kind == NOTE_PULL_STATUS && note->feed == feed_io->number);
     if (note->status == STATUS_HEARTBEAT)
         feed_heartbeat(feed, now_ms);
+    else if (note->epoch == feed->epoch && is_refusal(note))
+        feed_pull_refused(feed, note->pull, note->words, now_ms);
     else if (note->epoch == feed->epoch)
         feed_pull_ended(feed, note->pull,
                         note->status == STATUS_CONFLICT || note->status == STATUS_NO_RESPONDERS,
@@ -195,7 +207,11 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     *info = (struct feed_info){ 0 };
     int r = js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena,
                                  &state);
-    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
+    if (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND) {
+        feed_refused(&feed_io->feed, "the stream cannot be read", state.error.description, now_ms);
+        return;
+    }
+    if (r < 0) {
         feed_failed(&feed_io->feed, "JetStream does not answer", now_ms);
         return;
     }
@@ -208,10 +224,7 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
                         js_message_get(&request, feed_io->source->log, state.last_sequence),
                         &request, now_ms);
     else
-        feed_io_request(
-            feed_io, STEP_DURABLE,
-            js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
-            &request, now_ms);
+        feed_durable_look(&feed_io->durable, &feed_io->info, now_ms);
 }
 
 static void take_newest(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
@@ -236,31 +249,7 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
     if (r < 0)
         feed_failed(&feed_io->feed, "the stream's last message cannot be read", now_ms);
     else
-        feed_io_request(
-            feed_io, STEP_DURABLE,
-            js_consumer_info(&request, feed_io->source->log, feed_io->outbound->self.service),
-            &request, now_ms);
-}
-
-static void take_durable(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_consumer_state state;
-    struct feed_info *info = &feed_io->info;
-    int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena,
-                                   &state);
-    if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_CONSUMER_NOT_FOUND)) {
-        feed_failed(&feed_io->feed, "the durable cannot be read", now_ms);
-        return;
-    }
-    if (r == 0) {
-        info->durable_exists = 1;
-        info->acked_sequence = state.acked_sequence;
-        info->delivered_sequence = state.delivered_sequence;
-        info->pending = state.pending_count;
-        info->ack_pending = state.ack_pending_count;
-    }
-    feed_looked(&feed_io->feed, info, now_ms);
+        feed_durable_look(&feed_io->durable, &feed_io->info, now_ms);
 }
 
 /* ---- The two tables ------------------------------------------------------------------------- */
@@ -286,7 +275,6 @@ void feed_io_reply(struct feed_io *feed_io, const struct reply_tag *tag,
     switch (step) {
     case STEP_STREAM:   take_stream(feed_io, message, now_ms); break;
     case STEP_LAST:     take_newest(feed_io, message, now_ms); break;
-    case STEP_DURABLE:  take_durable(feed_io, message, now_ms); break;
     case STEP_PAGE:     feed_leader_page(feed_io, message, now_ms); break;
     case STEP_COMPARED: feed_leader_compared(feed_io, message, now_ms); break;
     }
@@ -342,20 +330,49 @@ void feed_io_act(struct feed_io *feed_io, int64_t now_ms)
 
 /* ---- What others see of it ------------------------------------------------------------------ */
 
-static void log_feed_state(const struct feed_io *feed_io)
+/* Why it does not work; "" while it does, or is about to. */
+static void tell_reason(struct feed_io *feed_io)
 {
     const struct feed *feed = &feed_io->feed;
-    const _Bool has_reason = feed->state == FEED_FORKED || feed->state == FEED_WAITING;
-    log_at(feed->state == FEED_FORKED    ? LOG_ERROR
-           : feed->state == FEED_FILLING ? LOG_WARN
-                                         : LOG_DEBUG,
-           "feed", LOG_TEXT("log", feed_io->source->log),
-           LOG_TEXT("state", feed_state_name(feed->state)), LOG_INT("cursor", feed->cursor),
-           LOG_TEXT("reason", has_reason ? feed->reason : NULL),
+    struct status_text *text = &feed_io->outbound->status->sources[feed_io->number].reason;
+    char reason[sizeof(text->text)] = "";
+    if (feed->state == FEED_WAITING || feed->state == FEED_FORKED)
+        snprintf(reason, sizeof(reason), "%s%s%s", feed->reason, *feed->detail ? ": " : "",
+                 feed->detail);
+    else if (feed->state != FEED_PULLING || feed->is_held)
+        return; /* it tries again: what it waited for may still hold */
+    if (!status_text_set(text, reason) || !*reason)
+        return;
+    log_at(feed->state == FEED_FORKED ? LOG_ERROR : LOG_WARN, "feed",
+           LOG_TEXT("log", feed_io->source->log), LOG_TEXT("state", feed_state_name(feed->state)),
+           LOG_INT("cursor", feed->cursor), LOG_TEXT("reason", reason),
            LOG_TEXT("help", feed->state == FEED_FORKED
                                 ? "the leader has lost events, or somebody else wrote events into "
                                   "its stream that were applied here: docs/OPERATIONS.md, A fork"
                                 : NULL));
+}
+
+/* While the server refuses what it needs. */
+static void tell_held(struct feed_io *feed_io)
+{
+    const struct feed *feed = &feed_io->feed;
+    struct notice notice;
+    char of[sizeof(notice.of)];
+    if (feed_io->was_held == feed->is_held && !(feed->is_held && feed->state == FEED_WAITING))
+        return;
+    snprintf(of, sizeof(of), "feed %s", feed_io->source->log);
+    if (feed->is_held)
+        notice_set(&notice, NOTICE_HELD, of, feed->reason, feed->detail, strlen(feed->detail));
+    notices_replace(&feed_io->outbound->status->notices, of, &notice, feed->is_held);
+    feed_io->was_held = feed->is_held;
+}
+
+static void log_feed_state(const struct feed_io *feed_io)
+{
+    const struct feed *feed = &feed_io->feed;
+    log_at(feed->state == FEED_FILLING ? LOG_WARN : LOG_DEBUG, "feed",
+           LOG_TEXT("log", feed_io->source->log), LOG_TEXT("state", feed_state_name(feed->state)),
+           LOG_INT("cursor", feed->cursor));
 }
 
 void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
@@ -363,8 +380,16 @@ void feed_io_report(struct feed_io *feed_io, int64_t now_ms)
     const struct feed *feed = &feed_io->feed;
     owner_assert(&feed_io->outbound->owner);
     struct source_status *status = &feed_io->outbound->status->sources[feed_io->number];
-    if (atomic_exchange(&status->feed_state, feed->state) != (int)feed->state)
+    const _Bool moved = atomic_exchange(&status->feed_state, feed->state) != (int)feed->state;
+    if (moved && feed->state != FEED_WAITING && feed->state != FEED_FORKED)
         log_feed_state(feed_io);
+    if (moved) {
+        tell_reason(feed_io);
+        tell_held(feed_io);
+    } else if (feed_io->was_held != feed->is_held) {
+        tell_held(feed_io);
+        tell_reason(feed_io);
+    }
     atomic_store(&status->leader_position, feed->leader_position);
     atomic_store(&status->remade, feed->remade);
     atomic_store(&status->gaps, feed->gaps);
@@ -385,6 +410,7 @@ int feed_io_init(struct feed_io *feed_io, struct outbound *outbound, const struc
         .outbound = outbound,
         .number = number,
         .source = &outbound->service->sources[number],
+        .began_empty = cursor == 0,
     };
     feed_init(&feed_io->feed, &feed_config, cursor);
     feed_durable_init(&feed_io->durable, outbound, feed_io->source, &feed_io->feed, feed_io->api,

@@ -22,6 +22,8 @@ struct feed_io {
     } suspect;
     int64_t voids;             /* since the start */
     char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
+    _Bool was_held;            /* at the last report */
+    _Bool began_empty;         /* the file had nothing of this log when the service started */
 
     /* Library threads count what was delivered, the sender looks at it. */
     struct arrivals {

@@ -28,6 +28,7 @@ struct note { /* owns what it points to, until it is taken */
     int feed;
     int64_t epoch, pull;
     int status;
+    char words[96]; /* of the status, or of who refused: the server's own; "" */
 };
 
 struct mailbox {

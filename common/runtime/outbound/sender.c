@@ -155,15 +155,17 @@ static void note_whole(struct sender *sender)
     sender->more = 1;
 }
 
-/* Projections that were begun anew are awaited: an order of a customer who is not known yet would
- * be refused, and the refusal be remembered under its key. */
+/* Projections that were begun anew, or that this file has never had, are awaited: an order of a
+ * customer who is not known yet would be refused, and the refusal be remembered under its key. */
 static _Bool has_projections(struct sender *sender)
 {
-    if (!atomic_load(&sender->outbound.status->folding))
-        return 1;
+    const _Bool folding = atomic_load(&sender->outbound.status->folding);
     for (int i = 0; i < sender->feed_count; i++)
-        if (!feed_has_what_there_is(&sender->feeds[i].feed))
+        if ((folding || sender->feeds[i].began_empty) &&
+            !feed_has_what_there_is(&sender->feeds[i].feed))
             return 0;
+    if (!folding)
+        return 1;
     writer_end_folding(sender->options.writer);
     return 0; /* the writer wakes us when that is in the file */
 }

@@ -4,6 +4,7 @@
 #include "runtime/sync/feed_pull.h"
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 
 const struct feed_config feed_defaults = {
     .window_max = 2048,
@@ -71,19 +72,25 @@ static void feed_wait(struct feed *feed, const char *reason, int64_t now_ms)
 {
     feed_move(feed, FEED_WAITING);
     feed->reason = reason;
+    feed->detail[0] = '\0';
     feed->deadline_ms = now_ms + backoff_take_ms(&feed->backoff);
+}
+
+static void feed_hold(struct feed *feed, const char *reason, const char *words, int64_t now_ms)
+{
+    feed_wait(feed, reason, now_ms);
+    snprintf(feed->detail, sizeof(feed->detail), "%s", words);
+    feed->is_held = 1;
 }
 
 void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor)
 {
     assert(config->pull_batch <= config->window_max);
-    *feed = (struct feed){
-        .config = *config,
-        .cursor = cursor,
-        .leader_position = cursor,
-        .fill_limit = config->fill_limit,
-        .deadline_ms = INT64_MAX,
-    };
+    *feed = (struct feed){ .config = *config,
+                           .cursor = cursor,
+                           .leader_position = cursor,
+                           .fill_limit = config->fill_limit,
+                           .deadline_ms = INT64_MAX };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
     feed_check(feed);
 }
@@ -141,7 +148,7 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
     if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
         return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->acked_sequence > feed->cursor + offset ||
+    return info->durable_differs || info->acked_sequence > feed->cursor + offset ||
            info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
            (info->last_position > feed->cursor && info->pending == 0);
 }
@@ -161,6 +168,7 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
     if (feed->state != FEED_ASKING)
         return;
     feed->stream_is_missing = !info->stream_exists;
+    feed->is_held = feed->is_held && info->stream_exists;
     if (!info->stream_exists) {
         feed_wait(feed, "the stream is not there", now_ms);
         return;
@@ -252,6 +260,13 @@ void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
     feed_check(feed);
 }
 
+void feed_refused(struct feed *feed, const char *reason, const char *words, int64_t now_ms)
+{
+    if (feed->state == FEED_ASKING || feed->state == FEED_MAKING)
+        feed_hold(feed, reason, words, now_ms);
+    feed_check(feed);
+}
+
 void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,
                     int64_t now_ms)
 {
@@ -259,6 +274,7 @@ void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t 
     feed->unsettled += count;
     note_leader(feed, position + pending);
     if (feed->state == FEED_PULLING) {
+        feed->is_held = 0;
         feed->heard_ms = now_ms;
         feed->idle_rounds = 0;
     }
@@ -278,8 +294,16 @@ void feed_heartbeat(struct feed *feed, int64_t now_ms)
     feed->heard_ms = now_ms;
     if (feed->state != FEED_PULLING)
         return;
+    feed->is_held = 0;
     backoff_reset(&feed->backoff);
     note_complete(feed, now_ms);
+    feed_check(feed);
+}
+
+void feed_pull_refused(struct feed *feed, int64_t number, const char *words, int64_t now_ms)
+{
+    if (feed_pull_find(feed, number))
+        feed_hold(feed, "the durable refused a pull", words, now_ms);
     feed_check(feed);
 }
 
@@ -302,6 +326,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
         return;
     }
     feed->heard_ms = now_ms;
+    feed->is_held = 0;
     backoff_reset(&feed->backoff);
     note_complete(feed, now_ms);
     end_pull(feed, pull);
@@ -394,11 +419,6 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms)
     if (feed->state == FEED_PULLING || feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
     feed_check(feed);
-}
-
-_Bool feed_has_what_there_is(const struct feed *feed)
-{
-    return feed->complete_ms > 0 || feed->stream_is_missing || feed->state == FEED_FORKED;
 }
 
 /* ---- What to do ----------------------------------------------------------------------------- */

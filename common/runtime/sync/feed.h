@@ -37,6 +37,10 @@
  * run. The loop does not apply what the durable delivers meanwhile, because it is behind the gap
  * (rule 3); the durable is created anew when the gap is filled.
  *
+ * A durable that is set otherwise than we want it (sync/drift.h) is deleted and created anew, too.
+ * What the server's limits forbid is asked for in smaller pieces (feed_limit, feed_halve). What it
+ * refuses is kept with the server's words, and the feed is held until it has heard of its pulls.
+ *
  * The feed asks after a few empty rounds and after silence, because a durable that was deleted
  * looks like an idle one. Only a pull that is out can be silent: while the loop is a window behind
  * there is none.
@@ -73,6 +77,7 @@ struct feed_info { /* what a look at stream and durable found */
     int64_t last_position; /* of its last message; 0: empty */
     _Bool last_differs;    /* that is where our cursor stands, and its chain is another one */
     _Bool durable_exists;
+    _Bool durable_differs; /* its settings are not those that we want */
     int64_t acked_sequence, delivered_sequence;
     int64_t pending, ack_pending;
 };
@@ -101,8 +106,9 @@ struct feed_pull {
     _Bool empty;
 };
 
+#define FEED_DETAIL_SIZE 160
 struct feed {
-    struct feed_config config;
+    struct feed_config config; /* its own: limits of the server make it smaller */
     enum feed_state state;
     int64_t cursor;          /* committed */
     int64_t leader_position; /* newest that we know of */
@@ -122,9 +128,11 @@ struct feed {
     int64_t idle_rounds;
     struct feed_pull pulls[FEED_PULLS];
     _Bool acted, delete_first, must_remake;
-    _Bool stream_is_missing; /* at the newest look */
-    const char *reason;      /* static text */
-    int64_t remade, gaps;    /* counters */
+    _Bool stream_is_missing;       /* at the newest look */
+    const char *reason;            /* static text */
+    char detail[FEED_DETAIL_SIZE]; /* beside it: the server's own words; "" */
+    _Bool is_held;        /* the server refuses what we need, and has done since we last heard */
+    int64_t remade, gaps; /* counters */
 };
 
 void feed_check(const struct feed *feed);
@@ -137,11 +145,22 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
 void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, int64_t now_ms);
 void feed_made(struct feed *feed, int64_t now_ms);
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms);
+/* as feed_failed: the server has refused it, in these words */
+void feed_refused(struct feed *feed, const char *reason, const char *words, int64_t now_ms);
+/* The durable takes no larger pulls, nor pulls that wait for longer; 0: no limit. */
+void feed_limit(struct feed *feed, int64_t batch, int64_t expires_ms);
+/* MAKING: the server lets no durable have so much in flight; half of it is asked for. False: there
+ * is no half. */
+_Bool feed_halve(struct feed *feed, int64_t now_ms);
+/* the most that a durable may have in flight, as we want it */
+int64_t feed_ack_pending(const struct feed *feed);
 /* so many, up to position; pending more follow */
 void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,
                     int64_t now_ms);
 void feed_heartbeat(struct feed *feed, int64_t now_ms);
 void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t now_ms);
+/* as an error: the durable does not take such pulls */
+void feed_pull_refused(struct feed *feed, int64_t number, const char *words, int64_t now_ms);
 /* count of delivered ones that the loop has run */
 void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_ms);
 /* met this position, not cursor + 1 */
@@ -159,7 +178,10 @@ void feed_reset(struct feed *feed, const char *reason, int64_t now_ms);
 
 /* Is there nothing more to be had for now? Complete once, or nothing to read from, or forked, which
  * is an alarm. */
-_Bool feed_has_what_there_is(const struct feed *feed);
+static inline _Bool feed_has_what_there_is(const struct feed *feed)
+{
+    return feed->complete_ms > 0 || feed->stream_is_missing || feed->state == FEED_FORKED;
+}
 
 struct feed_action feed_next(struct feed *feed, int64_t now_ms);
 int64_t feed_due_ms(const struct feed *feed);

@@ -48,6 +48,26 @@ static void put_time(int64_t time_ms, struct buf *out)
     buf_put_format(out, "\"%s\"", text);
 }
 
+static void put_text(const struct statistics_field *field, const struct statistics_sample *sample,
+                     int i, struct buf *out)
+{
+    char text[512] = "";
+    field->text(sample, i, text, sizeof(text));
+    buf_put_json(out, text, strlen(text));
+}
+
+/* Their texts have neither quotes nor control characters. */
+static void put_notices(const struct statistics_sample *sample, struct buf *out)
+{
+    struct notice notice;
+    buf_put_char(out, '[');
+    for (int i = 0; notices_read(&sample->of->status->notices, i, &notice); i++)
+        buf_put_format(out, "%s{\"of\":\"%s\",\"field\":\"%s\",\"value\":\"%s\",\"is\":\"%s\"}",
+                       i > 0 ? "," : "", notice.of, notice.field, notice.value,
+                       notice_kind_name(notice.kind));
+    buf_put_char(out, ']');
+}
+
 static void put_value(enum statistics_form form, int64_t value, struct buf *out)
 {
     switch (form) {
@@ -63,6 +83,8 @@ static void put_value(enum statistics_form form, int64_t value, struct buf *out)
     case FORM_FEED_STATE:
         buf_put_format(out, "\"%s\"", feed_state_name((enum feed_state)value));
         break;
+    case FORM_TEXT:
+    case FORM_NOTICES: break; /* no number: put_fields */
     }
 }
 
@@ -74,11 +96,17 @@ static void put_fields(const struct statistics_sample *sample, enum statistics_s
     for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
         if (!field->key || field->of != of)
             continue;
-        int64_t value = statistics_value(field, sample, i);
+        const _Bool is_number = field->form != FORM_TEXT && field->form != FORM_NOTICES;
+        int64_t value = is_number ? statistics_value(field, sample, i) : 0;
         if (field->form == FORM_MS && value < 0)
             continue;
         buf_put_format(out, "%s\"%s\":", first ? "" : ",", field->key);
-        put_value(field->form, value, out);
+        if (field->form == FORM_TEXT)
+            put_text(field, sample, i, out);
+        else if (field->form == FORM_NOTICES)
+            put_notices(sample, out);
+        else
+            put_value(field->form, value, out);
         first = 0;
     }
 }
@@ -159,6 +187,7 @@ static void put_field(struct buf *out, const struct statistics_field *field)
     static const char *const forms[] = {
         [FORM_NUMBER] = "number",       [FORM_MS] = "milliseconds",   [FORM_TIME_MS] = "time",
         [FORM_SERVICE_STATE] = "state", [FORM_RELAY_STATE] = "state", [FORM_FEED_STATE] = "state",
+        [FORM_TEXT] = "text",           [FORM_NOTICES] = "list",
     };
     buf_put_text(out, "    {");
     put_member(out, "key", field->key);

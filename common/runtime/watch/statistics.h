@@ -59,6 +59,8 @@ enum statistics_form {
     FORM_SERVICE_STATE, /* a number of states.h; `data`: its name */
     FORM_RELAY_STATE,
     FORM_FEED_STATE,
+    FORM_TEXT,    /* a sentence, read by `text`; never in /metrics */
+    FORM_NOTICES, /* all notices (core/notices.h), as an array of objects */
 };
 
 struct statistics_field;
@@ -80,6 +82,7 @@ struct statistics_field {
      * source or endpoint; 0 of the service. */
     int64_t (*read)(const struct statistics_sample *sample, int i);
     size_t at;
+    void (*text)(const struct statistics_sample *sample, int i, char *ret_text, size_t size);
     struct metric metric;
     const char *help; /* one sentence for the manual */
 };

@@ -2,7 +2,9 @@
  * of struct status. Names of metrics follow Prometheus' conventions: base units, _total for what
  * only grows. Keys and names are a contract with who watches the mesh: none changes, some may come.
  */
+#include "base/log.h"
 #include "runtime/watch/statistics_process.h"
+#include "runtime/watch/statistics_text.h"
 #include <stddef.h>
 
 /* ---- Groups --------------------------------------------------------------------------------- */
@@ -158,15 +160,6 @@ static void write_commit_sizes(const struct statistics_sample *sample, int i, st
                    count, (long long)atomic_load(&status->committed_items), count);
 }
 
-static void write_info(const struct statistics_sample *sample, int i, struct buf *out)
-{
-    (void)i;
-    buf_put_format(out,
-                   "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
-                   sample->of->service->name, service_version(sample->of->service),
-                   bus_library_version(), db_library_version());
-}
-
 /* ---- The logs of others --------------------------------------------------------------------- */
 
 static int64_t read_lag(const struct statistics_sample *sample, int i)
@@ -270,7 +263,7 @@ READ_BUS(bytes_out)
 #define HISTOGRAM(metric_name) .metric.name = (metric_name), .metric.type = "histogram"
 
 const struct statistics_field statistics_fields[] = {
-    { GAUGE("journey_info"), .metric.lines = write_info, .metric.help = "Versions.",
+    { GAUGE("journey_info"), .metric.lines = statistics_write_info, .metric.help = "Versions.",
       .help = "1, with the versions of the service and of its libraries as labels." },
 
     /* the service and its log */
@@ -341,6 +334,15 @@ const struct statistics_field statistics_fields[] = {
       .help =
           "Lines of the log that were left out, because there were more than 10 of their kind in "
           "a second." },
+    { "reason", .form = FORM_TEXT, .text = statistics_text_reason,
+      .help = "Why the service is held, or why the relay waits; empty: neither." },
+    { "relay_reason", .form = FORM_TEXT, .text = statistics_text_relay_reason,
+      .help = "Why the relay waits or is forked; empty: it is not." },
+    { "notices", .form = FORM_NOTICES, GAUGE("journey_notice"),
+      .metric.lines = statistics_write_notices,
+      .metric.help = "1 for each setting or right that is otherwise than it should be.",
+      .help = "What somebody has set otherwise than we would, or does not permit, each with field "
+              "and value, and what follows: borne, mended, lost, held." },
 
     { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
       .help = "Replies that could not be sent: larger than the server takes as one message, or "
@@ -369,6 +371,8 @@ const struct statistics_field statistics_fields[] = {
     { "age_ms", OF_SOURCE, .form = FORM_MS, .read = read_age, GAUGE("journey_source_age_seconds"),
       .metric.help = "How long ago nothing was missing; -1: never since the start.",
       .help = "How long ago nothing was missing; absent (-1 in /metrics): never since the start." },
+    { "reason", OF_SOURCE, .form = FORM_TEXT, .text = statistics_text_feed_reason,
+      .help = "Why the feed waits or is forked; empty: it is not." },
 
     /* work that is done outside, by type: charges, voids … */
     { "open", OF_WORK, .at = AT_WORK(open), GAUGE("journey_work_open"),

@@ -1,0 +1,43 @@
+/* Statistics, texts: see statistics_text.h. */
+#include "runtime/watch/statistics_text.h"
+
+/* Why the service is not ready, or does not publish. */
+void statistics_text_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                            size_t size)
+{
+    const struct status *status = sample->of->status;
+    (void)i;
+    if (!notices_read_held(&status->notices, ret_text, size))
+        status_text_read(&status->relay_reason, ret_text, size);
+}
+
+void statistics_text_relay_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                                  size_t size)
+{
+    (void)i;
+    status_text_read(&sample->of->status->relay_reason, ret_text, size);
+}
+
+void statistics_text_feed_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                                 size_t size)
+{
+    status_text_read(&sample->of->status->sources[i].reason, ret_text, size);
+}
+
+void statistics_write_notices(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    struct notice notice;
+    (void)i;
+    for (int n = 0; notices_read(&sample->of->status->notices, n, &notice); n++)
+        buf_put_format(out, "journey_notice{of=\"%s\",field=\"%s\",value=\"%s\",is=\"%s\"} 1\n",
+                       notice.of, notice.field, notice.value, notice_kind_name(notice.kind));
+}
+
+void statistics_write_info(const struct statistics_sample *sample, int i, struct buf *out)
+{
+    (void)i;
+    buf_put_format(out,
+                   "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
+                   sample->of->service->name, service_version(sample->of->service),
+                   bus_library_version(), db_library_version());
+}

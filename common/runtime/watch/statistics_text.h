@@ -1,0 +1,13 @@
+/* Statistics, texts: what the fields say that are sentences, and the notices (core/notices.h). As
+ * struct statistics_field wants them. */
+#pragma once
+#include "runtime/watch/statistics.h"
+
+void statistics_text_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                            size_t size);
+void statistics_text_relay_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                                  size_t size);
+void statistics_text_feed_reason(const struct statistics_sample *sample, int i, char *ret_text,
+                                 size_t size);
+void statistics_write_notices(const struct statistics_sample *sample, int i, struct buf *out);
+void statistics_write_info(const struct statistics_sample *sample, int i, struct buf *out);
