@@ -1,15 +1,18 @@
 /* Payment sandbox: a provider that is built in, for demonstrations and tests. The card's token
  * decides:
  *
- *     tok_declined…   declined
+ *     tok_declined…   declined, for good
+ *     tok_soft…       declined, as it is without money now: the card stays usable
  *     tok_timeout…    never answers
  *     tok_slow…       paid, after 300 ms
  *     tok_flaky…      nobody there twice, then paid
+ *     tok_kept…       paid; the money is never given back: voids and refunds are refused
  *     any other       paid (tok_ok)
  *
  * It keeps nothing, so a token gives the same answer for the same key, as the interface wants. */
 #include "payment_provider.h"
 #include "schemas/psp.charge.reply.h"
+#include "schemas/psp.refund.reply.h"
 #include "schemas/psp.void.reply.h"
 #include <string.h>
 
@@ -27,6 +30,9 @@ static const struct behaviour {
     { .token = "tok_declined",
       .outcome = ANSWER_RECEIVED,
       .reply = { .status = "declined", .reason = "card_declined" } },
+    { .token = "tok_soft",
+      .outcome = ANSWER_RECEIVED,
+      .reply = { .status = "declined", .reason = "insufficient_funds" } },
     { .token = "tok_timeout", .outcome = ANSWER_TIMEOUT, .waits = 1 },
     { .token = "tok_slow",
       .outcome = ANSWER_RECEIVED,
@@ -53,12 +59,36 @@ static int charge_here(struct journey *j, const struct work *work, const struct 
                                       b->waits ? work->timeout_ms : b->delay_ms));
 }
 
-static int take_back_here(struct journey *j, const struct work *work)
+static _Bool keeps_money(const char *card_token)
+{
+    static const char keeps[] = "tok_kept";
+    return card_token && strncmp(card_token, keeps, sizeof(keeps) - 1) == 0;
+}
+
+static int take_back_here(struct journey *j, const struct work *work, const char *card_token)
 {
     (void)work;
     struct call call = { .subject = "psp.void" };
     struct psp_void_reply reply = { .status = "voided" };
+    if (keeps_money(card_token))
+        reply = (struct psp_void_reply){ .status = "refused", .reason = "already_settled" };
     return trace(journey_answer_later(j, &call, ANSWER_RECEIVED, &reply, 0));
 }
 
-const struct payment_provider payment_sandbox = { "sandbox", charge_here, take_back_here };
+static int give_back_here(struct journey *j, const struct work *work,
+                          const struct give_back *give_back)
+{
+    (void)work;
+    struct call call = { .subject = "psp.refund" };
+    struct psp_refund_reply reply = { .status = "refunded" };
+    if (keeps_money(give_back->card_token))
+        reply = (struct psp_refund_reply){ .status = "refused", .reason = "card_closed" };
+    return trace(journey_answer_later(j, &call, ANSWER_RECEIVED, &reply, 0));
+}
+
+const struct payment_provider payment_sandbox = {
+    "sandbox",
+    charge_here,
+    take_back_here,
+    give_back_here,
+};

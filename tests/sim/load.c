@@ -19,6 +19,7 @@
 #include "schemas/order.place.reply.h"
 #include "schemas/order.receive-stock.reply.h"
 #include "schemas/order.retire-product.reply.h"
+#include "schemas/order.refund.reply.h"
 #include "schemas/order.ship.reply.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static const struct {
     [REQUEST_PLACE] = { "order.place", ORDER, &order_place_reply_schema, 1 },
     [REQUEST_CANCEL] = { "order.cancel", ORDER, &order_cancel_reply_schema, 1 },
     [REQUEST_SHIP] = { "order.ship", ORDER, &order_ship_reply_schema },
+    [REQUEST_REFUND] = { "order.refund", ORDER, &order_refund_reply_schema },
     [REQUEST_STOCK] = { "order.receive-stock", ORDER, &order_receive_stock_reply_schema },
     [REQUEST_CORRECT] = { "order.correct-stock", ORDER, &order_correct_stock_reply_schema },
     [REQUEST_PRICE] = { "order.change-price", ORDER, &order_change_price_reply_schema },

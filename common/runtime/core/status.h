@@ -27,6 +27,7 @@ struct work_status {
     atomic_llong open, in_flight;
     atomic_llong asked, again, answered, late, refused, expired;
     atomic_llong oldest_ms; /* wall time since when the oldest piece is open; 0: none is */
+    atomic_llong stuck;     /* given up: a person has to settle them */
     atomic_llong away;      /* 1: nobody listens there */
 };
 
@@ -64,6 +65,8 @@ struct status {
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */
     atomic_llong max_payload_bytes;
+    /* what the largest event of our log needs to travel in; the writer */
+    atomic_llong largest_event_bytes;
     atomic_llong wal_bytes;
     atomic_llong database_bytes;
     struct status_text relay_reason; /* why the relay waits, or is forked; "": it does not */

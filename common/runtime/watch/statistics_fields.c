@@ -322,6 +322,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often our stream was made anew." },
     { "refused", .at = AT(refused), COUNTER("journey_publish_refused_total"),
       .help = "Publishes that the stream refused." },
+    { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
+      .help = "Advisories known against the NATS server's version that concern the mesh; the log "
+              "names them." },
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
@@ -349,10 +352,8 @@ const struct statistics_field statistics_fields[] = {
               "without a connection." },
     { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
-
-    { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
-      .help = "Advisories known against the NATS server's version that concern the mesh; the log "
-              "names them." },
+    { "largest_event", .at = AT(largest_event_bytes), GAUGE("journey_largest_event_bytes"),
+      .help = "What the largest event of our log needs as one message, in bytes; at least 4096." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
@@ -394,6 +395,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "Of them those that said no, and were no end: the piece is asked for again." },
     { "expired", OF_WORK, .at = AT_WORK(expired), COUNTER("journey_work_expired_total"),
       .help = "Pieces whose deadline passed, since the start." },
+    { "stuck", OF_WORK, .at = AT_WORK(stuck), GAUGE("journey_work_stuck"),
+      .help = "Pieces that were given up, because the answer was always no: a person must settle "
+              "them." },
     { "away", OF_WORK, .at = AT_WORK(away), GAUGE("journey_work_away"),
       .help = "1: nobody has listened to the last calls for a second or longer." },
 

@@ -5,6 +5,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/writer/append.h"
+#include "runtime/writer/event_size.h"
 #include "runtime/writer/run_item.h"
 #include "runtime/writer/tables.h"
 #include "store/migrate.h"
@@ -33,6 +34,28 @@ static void check_progress(const struct positions *before, const struct position
     assert(after->head.position >= before->head.position);
     for (int i = 0; i < SOURCES_MAX; i++)
         assert(after->cursors[i].position >= before->cursors[i].position);
+}
+
+/* What the largest event needs, once for a file that does not know it yet. */
+static int measure_log(struct loop *loop)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event event;
+    int64_t known = 0;
+    int r = meta_read_or(loop->db, META_LARGEST_EVENT, 0, &known);
+    loop->at.largest_event = known;
+    if (r < 0 || known > 0 || loop->at.head.position == 0)
+        return trace(r);
+    r = event_reader_open(&reader, loop->db, loop->service->log, 0, INT64_MAX);
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
+        int64_t bytes = event_size(&event, loop->service, loop->at.largest_event);
+        if (bytes > loop->at.largest_event)
+            loop->at.largest_event = bytes;
+    }
+    if (r == 0)
+        r = event_reader_status(&reader);
+    return r < 0 ? trace(r)
+                 : trace(meta_write(loop->db, META_LARGEST_EVENT, loop->at.largest_event));
 }
 
 static int read_positions(struct loop *loop)
@@ -93,6 +116,8 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         return trace(r);
     }
     r = read_positions(loop);
+    if (r == 0)
+        r = measure_log(loop);
     if (r == 0)
         loop_check(loop);
     return trace(r);

@@ -26,9 +26,10 @@ struct loop {
     struct positions at; /* within the transaction while one runs */
     _Bool cursor_moved[SOURCES_MAX];
     struct process_run process;
-    int64_t newest_ms;        /* wall time of the last run */
-    int64_t refusals_keep_ms; /* 0: for ever */
-    _Bool isolates;           /* each item runs in a savepoint of its own (append.h) */
+    int64_t newest_ms;         /* wall time of the last run */
+    int64_t refusals_keep_ms;  /* 0: for ever */
+    int64_t message_bytes_max; /* what the server takes; 0: not known, then any event is taken */
+    _Bool isolates;            /* each item runs in a savepoint of its own (append.h) */
 };
 
 /* Creates the tables of the runtime and of the service where they are missing; reads the

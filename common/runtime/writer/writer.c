@@ -36,6 +36,7 @@ int writer_open(struct writer *writer, const struct writer_options *options)
         return trace(r);
     atomic_store(&status->position, writer->loop.at.head.position);
     atomic_store(&status->parked, writer->loop.at.parked_count);
+    atomic_store(&status->largest_event_bytes, writer->loop.at.largest_event);
     atomic_store(&status->folding, writer->loop.at.folding != 0);
     for (int i = 0; i < SOURCES_MAX; i++) {
         atomic_store(&status->sources[i].position, writer->loop.at.cursors[i].position);
@@ -208,6 +209,7 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
         atomic_store(&status->sources[i].parked, batch->at.parked[i]);
     }
     atomic_store(&status->parked, batch->at.parked_count);
+    atomic_store(&status->largest_event_bytes, batch->at.largest_event);
     atomic_store(&status->folding, batch->at.folding != 0);
     works_report(writer->loop.process.works, status);
     if (batch->items || batch->events) {
@@ -315,6 +317,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
     }
     if (atomic_load(&writer->start_process))
         loop_start_process(&writer->loop);
+    writer->loop.message_bytes_max = atomic_load(&status->max_payload_bytes);
     int64_t wall_ms = clock_wall_ms();
     loop_look_at_clock(&writer->loop, wall_ms);
     if (atomic_load(&status->damaged))
