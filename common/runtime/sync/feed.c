@@ -148,7 +148,8 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
     if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
         return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->durable_differs || info->acked_sequence > feed->cursor + offset ||
+    return info->durable_differs ||
+           (info->last_position > 0 && info->acked_sequence > feed->cursor + offset) ||
            info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
            (info->last_position > feed->cursor && info->pending == 0);
 }
