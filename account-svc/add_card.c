@@ -7,16 +7,8 @@
 #include "schemas/account.add-card.reply.h"
 #include "schemas/evt.account.CardAdded.h"
 #include "tables.h"
-#include <string.h>
 
 #define CARDS_MAX 20 /* of one account, without removed ones */
-
-static _Bool has_expired(const char *expires, int64_t now_ms)
-{
-    char now[RFC3339_SIZE];
-    rfc3339_format(now_ms, now);
-    return strncmp(expires, now, strlen("YYYY-MM")) < 0;
-}
 
 int add_card(struct journey *j, const void *request)
 {
@@ -25,7 +17,7 @@ int add_card(struct journey *j, const void *request)
     int r = account_find_open(j, add->account_id, &account);
     if (r != 0)
         return trace(r);
-    if (has_expired(add->expires, journey_now_ms(j)))
+    if (month_is_over(add->expires, journey_now_ms(j)))
         return journey_refuse(j, REFUSED_INVALID_REQUEST, "expires: the card has expired");
     int64_t count = 0;
     r = cards_count(j, add->account_id, &count);

@@ -32,8 +32,9 @@ int card_status_find(struct journey *j, const char *account_id, const char *card
 int cards_count(struct journey *j, const char *account_id, int64_t *ret_count)
 {
     return trace(db_find_number(journey_db(j), ret_count,
-                                "SELECT count(*) FROM cards WHERE account_id = ?1 AND status <> ?2",
-                                "si", account_id, (int64_t)CARD_REMOVED));
+                                "SELECT count(*) FROM cards INDEXED BY cards_kept"
+                                " WHERE account_id = ?1 AND " CARD_IS_KEPT,
+                                "s", account_id));
 }
 
 int cards_list(struct journey *j, const char *account_id, int max,
@@ -41,19 +42,34 @@ int cards_list(struct journey *j, const char *account_id, int max,
 {
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
-                       "SELECT * FROM (SELECT card_id, brand, last4, expires, status FROM cards"
-                       " WHERE account_id = ?1 ORDER BY card_id DESC LIMIT ?2) ORDER BY card_id",
-                       "si", account_id, (int64_t)max);
+                       "WITH"
+                       " kept AS (SELECT card_id, brand, last4, expires, status"
+                       "  FROM cards INDEXED BY cards_kept"
+                       "  WHERE account_id = ?1 AND " CARD_IS_KEPT
+                       "  ORDER BY card_id DESC LIMIT ?2),"
+                       " newest AS (SELECT card_id, brand, last4, expires, status FROM cards"
+                       "  WHERE account_id = ?1 ORDER BY card_id DESC LIMIT ?2),"
+                       " both AS (SELECT * FROM kept UNION SELECT * FROM newest)"
+                       "SELECT * FROM (SELECT * FROM both ORDER BY status = ?3, card_id DESC"
+                       " LIMIT ?2) ORDER BY card_id",
+                       "sii", account_id, (int64_t)max, (int64_t)CARD_REMOVED);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     size_t count = 0;
-    while (r == 0 && query_has_row(&q))
+    while (r == 0 && query_has_row(&q)) {
+        /* Usable means the same as to whoever places an order: not declined, and in time. */
+        const enum card_status status = (enum card_status)row_int(&row, "status");
+        const char *expires = row_text(&row, "expires");
+        _Bool is_over = expires && month_is_over(expires, journey_now_ms(j));
         ret_cards[count++] = (struct account_get_reply_cards_item){
             .card_id = row_text(&row, "card_id"),
             .brand = row_text(&row, "brand"),
             .last4 = row_text(&row, "last4"),
-            .expires = row_text(&row, "expires"),
-            .status = card_status_name((enum card_status)row_int(&row, "status")),
+            .expires = expires,
+            .status = card_status_name(is_over && status == CARD_USABLE ? CARD_DECLINED : status),
+            .expired = is_over,
+            .has_expired = is_over,
         };
+    }
     if (r == 0)
         r = row_status(&row);
     if (r < 0)
@@ -92,6 +108,6 @@ int card_declined_apply(struct db *db, const struct event *event)
 
 int cards_remove_all(struct db *db, const char *account_id)
 {
-    return trace(db_exec(db, "UPDATE cards SET status = ?2 WHERE account_id = ?1", "si", account_id,
-                         (int64_t)CARD_REMOVED));
+    return trace(db_exec(db, "UPDATE cards SET status = ?2 WHERE account_id = ?1 AND " CARD_IS_KEPT,
+                         "si", account_id, (int64_t)CARD_REMOVED));
 }

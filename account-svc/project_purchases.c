@@ -6,6 +6,7 @@
 #include "schemas/evt.order.OrderCancelled.h"
 #include "schemas/evt.order.OrderPaid.h"
 #include "schemas/evt.order.OrderPlaced.h"
+#include "schemas/evt.order.OrderRefunded.h"
 #include "schemas/evt.order.OrderShipped.h"
 #include "schemas/evt.order.PaymentFailed.h"
 #include "store/row.h"
@@ -33,20 +34,31 @@ int purchases_list(struct journey *j, const char *account_id, int max,
                    struct account_get_reply_purchases_item *ret_purchases, size_t *ret_count)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(
-        &q, journey_db(j),
-        "SELECT order_id, status, amount, currency, placed_ms FROM purchases WHERE account_id = ?1"
-        " ORDER BY order_id DESC LIMIT ?2",
-        "si", account_id, (int64_t)max);
+    int r =
+        query_open(&q, journey_db(j),
+                   "SELECT order_id, status, amount, refunded, currency, placed_ms FROM purchases"
+                   " WHERE account_id = ?1"
+                   " ORDER BY order_id DESC LIMIT ?2",
+                   "si", account_id, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     size_t count = 0;
-    while (r == 0 && query_has_row(&q))
+    while (r == 0 && query_has_row(&q)) {
+        struct money *refunded = NULL;
+        if (row_int(&row, "refunded") > 0) {
+            refunded = arena_alloc(journey_arena(j), sizeof(*refunded));
+            if (!refunded)
+                return fail(ERR_MEMORY, "no memory for purchases");
+            *refunded = (struct money){ .amount = row_int(&row, "refunded"),
+                                        .currency = row_text(&row, "currency") };
+        }
         ret_purchases[count++] = (struct account_get_reply_purchases_item){
             .order_id = row_text(&row, "order_id"),
             .status = row_text(&row, "status"),
             .total = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
             .placed_at = row_time(&row, "placed_ms"),
+            .refunded = refunded,
         };
+    }
     if (r == 0)
         r = row_status(&row);
     if (r < 0)
@@ -141,6 +153,32 @@ static int order_cancelled_apply(struct db *db, const struct event *event)
     return trace(purchase_move(db, cancelled->account_id, cancelled->order_id, PURCHASE_CANCELLED));
 }
 
+/* A paid order that is given back whole before it is shipped is over, as one that was cancelled.
+ * What is given back of a charge that no order was paid by leaves `refunded` as it was. */
+static int order_refunded_apply(struct db *db, const struct event *event)
+{
+    const struct order_refunded *refunded = event->value;
+    int64_t before = 0, amount = refunded->refunded.amount;
+    int r = db_find_number(db, &before,
+                           "SELECT refunded FROM purchases WHERE account_id = ?1 AND order_id = ?2",
+                           "ss", refunded->account_id, refunded->order_id);
+    if (r < 0 || (r == 0 && before == amount))
+        return trace(r);
+    r = db_changed_one(db, db_exec(db,
+                                   "UPDATE purchases SET refunded = ?3,"
+                                   " status = iif(amount = ?3 AND status = ?4, ?5, status)"
+                                   " WHERE account_id = ?1 AND order_id = ?2",
+                                   "ssiss", refunded->account_id, refunded->order_id, amount,
+                                   status_names[PURCHASE_PAID], status_names[PURCHASE_CANCELLED]));
+    if (r == 0)
+        r = db_changed_one(db, db_exec(db,
+                                       "UPDATE purchase_totals SET paid = paid - ?3 WHERE "
+                                       "account_id = ?1 AND currency = ?2",
+                                       "ssi", refunded->account_id, refunded->amount.currency,
+                                       amount - before));
+    return trace(r);
+}
+
 // clang-format off: a table
 const struct event_type project_purchases[] = {
     { &order_placed_schema, "OrderPlaced", order_placed_apply, NULL },
@@ -148,6 +186,7 @@ const struct event_type project_purchases[] = {
     { &payment_failed_schema, "PaymentFailed", payment_failed_apply, decline_card },
     { &order_shipped_schema, "OrderShipped", order_shipped_apply, NULL },
     { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
+    { &order_refunded_schema, "OrderRefunded", order_refunded_apply, NULL },
     { 0 },
 };
 // clang-format on

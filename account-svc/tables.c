@@ -27,6 +27,8 @@ const char account_tables[] =
     "  expires TEXT NOT NULL,"
     "  PRIMARY KEY (account_id, card_id)"
     ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS cards_kept ON cards (account_id, card_id)"
+    "  WHERE " CARD_IS_KEPT ";"
 
     /* The projection: what a customer sees of the orders, and nothing else. */
     "CREATE TABLE IF NOT EXISTS purchases ("
@@ -34,6 +36,7 @@ const char account_tables[] =
     "  order_id TEXT NOT NULL,"
     "  status TEXT NOT NULL," /* as in the contract */
     "  amount INTEGER NOT NULL,"
+    "  refunded INTEGER NOT NULL DEFAULT 0," /* of it, given back */
     "  currency TEXT NOT NULL,"
     "  placed_ms INTEGER NOT NULL,"
     "  PRIMARY KEY (account_id, order_id)"
@@ -43,6 +46,6 @@ const char account_tables[] =
     "  account_id TEXT NOT NULL,"
     "  currency TEXT NOT NULL,"
     "  orders INTEGER NOT NULL,"         /* placed, with any status */
-    "  paid INTEGER NOT NULL DEFAULT 0," /* the sum of the paid orders */
+    "  paid INTEGER NOT NULL DEFAULT 0," /* the sum of the paid orders, less what was given back */
     "  PRIMARY KEY (account_id, currency)"
     ") STRICT, WITHOUT ROWID;";

@@ -48,13 +48,19 @@ int account_closed_apply(struct db *db, const struct event *event);
 
 enum card_status { CARD_USABLE = 1, CARD_DECLINED, CARD_REMOVED };
 
+/* The condition of an index in SQL: all but removed cards, which are at most CARDS_MAX (add_card.c)
+ * of one account. Removed ones are without number, and nothing counts or walks them all. */
+#define CARD_IS_KEPT "status <> 3"
+_Static_assert(CARD_REMOVED == 3, "the condition above names it by number");
+
 /* 0, NOT_FOUND or < 0 */
 int card_status_find(struct journey *j, const char *account_id, const char *card_id,
                      enum card_status *ret_status);
 /* Those that are not removed. 0 or < 0. */
 int cards_count(struct journey *j, const char *account_id, int64_t *ret_count);
 
-/* The newest `max`, in the order in which they were added. 0 or < 0. */
+/* All that are not removed and the newest removed ones, at most `max`, in the order in which they
+ * were added. A card whose month is over is not usable. 0 or < 0. */
 int cards_list(struct journey *j, const char *account_id, int max,
                struct account_get_reply_cards_item *ret_cards, size_t *ret_count);
 

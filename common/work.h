@@ -49,7 +49,7 @@ struct work {
     const char *key;
     int64_t number;
     int tries;      /* how often it has rested; in this life of the process, like the next */
-    int refusals;   /* how often answered() has said WORK_AGAIN */
+    int refusals;   /* how often answered() or unreadable() has said WORK_AGAIN */
     int timeout_ms; /* of the call that ask() makes: doubled with each that was given up */
     /* An earlier call for it may have left: in this life of the list, or before that began. False
      * only of a piece that was found at a place behind the log's end of that moment. */
@@ -157,8 +157,16 @@ struct work_type {
      * < 0. NULL: whatever the answer is, the piece is done. */
     int (*answered)(struct journey *j, const struct work *work, const void *body);
 
+    /* An answer has come that does not fit the reply's schema. As answered(); NULL: WORK_AGAIN. */
+    int (*unreadable)(struct journey *j, const struct work *work);
+
     /* The deadline has passed before the piece was done. 0 or < 0. NULL: the list drops it. */
     int (*expired)(struct journey *j, const struct work *work);
+
+    /* How many pieces were given up and wait for a person, by the tables; asked for at the start,
+     * and again after each committed event that changes_stuck() names. 0 or < 0. Both NULL. */
+    int (*count_stuck)(struct journey *j, int64_t *ret_count);
+    _Bool (*changes_stuck)(const struct event *event);
 };
 
 /* Adds a piece that the tables do not show, from within any of the functions above. It is due at

@@ -11,6 +11,18 @@
 #include "tables.h"
 #include "base/clock.h"
 #include "store/row.h"
+#include <string.h>
+
+static int money_of(struct journey *j, int64_t amount, const char *currency,
+                    struct money **ret_money)
+{
+    struct money *money = arena_alloc(journey_arena(j), sizeof(*money));
+    if (!money)
+        return fail(ERR_MEMORY, "no memory for an order");
+    *money = (struct money){ .amount = amount, .currency = currency };
+    *ret_money = money;
+    return 0;
+}
 
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head)
 {
@@ -35,18 +47,24 @@ int orders_list(struct journey *j, const char *account_id, const char *after, in
     static const char newest[] = "ord_~"; /* sorts after every id */
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
-                       "SELECT order_id, status, amount, currency, placed_ms FROM orders"
+                       "SELECT order_id, status, amount, currency, refunded, placed_ms FROM orders"
                        " WHERE account_id = ?1 AND order_id < ?2 ORDER BY order_id DESC LIMIT ?3",
                        "ssi", account_id, after ? after : newest, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     int count = 0;
-    while (r == 0 && query_has_row(&q))
+    while (r == 0 && query_has_row(&q)) {
+        const char *currency = row_text(&row, "currency");
+        struct money *refunded = NULL;
+        if (row_int(&row, "refunded") > 0)
+            r = money_of(j, row_int(&row, "refunded"), currency, &refunded);
         ret_orders[count++] = (struct order_list_reply_orders_item){
             .order_id = row_text(&row, "order_id"),
             .status = order_status_name((enum order_status)row_int(&row, "status")),
-            .total = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+            .total = { .amount = row_int(&row, "amount"), .currency = currency },
             .placed_at = row_time(&row, "placed_ms"),
+            .refunded = refunded,
         };
+    }
     if (r == 0)
         r = row_status(&row);
     if (r < 0)
@@ -88,26 +106,46 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
                                                                (size_t)count * sizeof(*history));
     if (!history)
         return fail(ERR_MEMORY, "no memory for an order");
-    int r =
-        query_open(&q, journey_db(j),
-                   "SELECT 'OrderPlaced' AS what, placed_ms AS at_ms, placed_position AS position,"
-                   "   NULL AS attempt, NULL AS card_id, NULL AS reason"
-                   " FROM orders WHERE order_id = ?1"
-                   " UNION ALL"
-                   " SELECT 'PaymentFailed', failed_ms, position, attempt, card_id, reason"
-                   " FROM payment_failures WHERE order_id = ?1"
-                   " UNION ALL"
-                   " SELECT 'OrderPaid', paid_ms, paid_position, attempt, card_id, NULL"
-                   " FROM orders WHERE order_id = ?1 AND paid_position IS NOT NULL"
-                   " UNION ALL"
-                   " SELECT iif(" ORDER_IS_CANCELLED(
-                       "") ", 'OrderCancelled', 'OrderShipped'),"
-                           "   ended_ms, ended_position, NULL, NULL, ended_reason"
-                           " FROM orders WHERE order_id = ?1 AND ended_position IS NOT NULL"
-                           " ORDER BY position",
-                   "s", order->order_id);
+    int r = query_open(
+        &q, journey_db(j),
+        "SELECT 'OrderPlaced' AS what, placed_ms AS at_ms, placed_position AS position,"
+        "   NULL AS attempt, NULL AS card_id, NULL AS reason, NULL AS amount"
+        " FROM orders WHERE order_id = ?1"
+        " UNION ALL"
+        " SELECT 'PaymentFailed', failed_ms, position, attempt, card_id, reason, NULL"
+        " FROM payment_failures WHERE order_id = ?1"
+        " UNION ALL"
+        " SELECT 'OrderPaid', paid_ms, paid_position, attempt, card_id, NULL, NULL"
+        " FROM orders WHERE order_id = ?1 AND paid_position IS NOT NULL"
+        " UNION ALL"
+        " SELECT iif(" ORDER_IS_CANCELLED(
+            "") ", 'OrderCancelled', 'OrderShipped'),"
+                "   ended_ms, ended_position, NULL, NULL, ended_reason, NULL"
+                " FROM orders WHERE order_id = ?1 AND ended_position IS NOT NULL"
+                " UNION ALL"
+                " SELECT 'PaymentArrivedLate', arrived_ms, position, attempt, NULL, NULL, NULL"
+                " FROM late_payments WHERE order_id = ?1"
+                " UNION ALL"
+                " SELECT 'VoidRefused', since_ms, position, attempt, NULL, reason, NULL"
+                " FROM unsettled WHERE order_id = ?1 AND cause = ?2"
+                " UNION ALL"
+                " SELECT 'RefundRequested', requested_ms, position, attempt, NULL, asked_for, "
+                "amount"
+                " FROM refunds WHERE order_id = ?1"
+                " UNION ALL"
+                " SELECT iif(status = ?3, 'OrderRefunded', 'RefundFailed'),"
+                "   ended_ms, ended_position, attempt, NULL, ended_reason, amount"
+                " FROM refunds WHERE order_id = ?1 AND ended_position IS NOT NULL"
+                " ORDER BY position",
+        "sii", order->order_id, (int64_t)UNSETTLED_VOID, (int64_t)REFUND_DONE);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    while (r == 0 && query_has_row(&q))
+    while (r == 0 && query_has_row(&q)) {
+        struct money *amount = NULL;
+        if (!row_is_null(&row, "amount")) {
+            r = money_of(j, row_int(&row, "amount"), order->total.currency, &amount);
+            if (r < 0)
+                return trace(r);
+        }
         history[order->history_count++] = (struct order_get_reply_history_item){
             .what = row_text(&row, "what"),
             .at = row_time(&row, "at_ms"),
@@ -116,7 +154,9 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
             .has_attempt = !row_is_null(&row, "attempt"),
             .card_id = row_text(&row, "card_id"),
             .reason = row_text(&row, "reason"),
+            .amount = amount,
         };
+    }
     const int64_t shown = journey_page_limit(j, count);
     order->history = history;
     if ((int64_t)order->history_count > shown) { /* the newest of them */
@@ -126,6 +166,15 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
         order->history_count = (size_t)shown;
     }
     return r < 0 ? trace(r) : trace(row_status(&row));
+}
+
+int orders_waiting_count(struct journey *j, const char *account_id, int64_t max, int64_t *ret_count)
+{
+    return trace(db_find_number(
+        journey_db(j), ret_count,
+        "SELECT count(*) FROM (SELECT 1 FROM orders INDEXED BY"
+        " orders_waiting WHERE " ORDER_WAITS_FOR_CARD("") " AND account_id = ?1 LIMIT ?2)",
+        "si", account_id, max));
 }
 
 static struct ship_to ship_to_of(struct row *row)
@@ -145,10 +194,13 @@ int order_find_whole(struct journey *j, const char *order_id, const char *accoun
     _deinit_(query) struct query q = { 0 };
     int r =
         query_find(&q, journey_db(j),
-                   "SELECT account_id, status, amount, currency, placed_ms, pay_until_ms,"
+                   "SELECT account_id, status, amount, currency, refunded, placed_ms, pay_until_ms,"
                    " ship_name, street, city, postal_code, country,"
                    " (SELECT count(*) FROM order_lines WHERE order_id = ?1) AS line_count,"
-                   " (SELECT count(*) FROM payment_failures WHERE order_id = ?1) AS failure_count"
+                   " (SELECT count(*) FROM payment_failures WHERE order_id = ?1) AS failure_count,"
+                   " (SELECT count(*) FROM late_payments WHERE order_id = ?1)"
+                   "  + (SELECT count(*) FROM unsettled WHERE order_id = ?1)"
+                   "  + 2 * (SELECT count(*) FROM refunds WHERE order_id = ?1) AS money_count"
                    " FROM orders WHERE order_id = ?1 AND (?2 IS NULL OR account_id = ?2)",
                    "ss", order_id, account_id);
     if (r != 0)
@@ -164,8 +216,15 @@ int order_find_whole(struct journey *j, const char *order_id, const char *accoun
         .ship_to = ship_to_of(&row),
     };
     int64_t line_count = row_int(&row, "line_count");
-    int64_t history_count = row_int(&row, "failure_count") + 3; /* placed, paid and ended */
+    int64_t history_count = row_int(&row, "failure_count") + row_int(&row, "money_count") +
+                            3; /* placed, paid and ended */
+    int64_t refunded = row_int(&row, "refunded");
     r = row_status(&row);
+    if (r == 0 && refunded > 0) {
+        struct money *money = NULL;
+        r = money_of(j, refunded, order.total.currency, &money);
+        order.refunded = money;
+    }
     if (r == 0)
         r = read_lines(j, &order, line_count);
     if (r == 0)
@@ -227,6 +286,11 @@ int order_paid_apply(struct db *db, const struct event *event)
                     event->position, (int64_t)ORDER_PAID)));
 }
 
+_Bool decline_is_hard(const char *decline)
+{
+    return !decline || strcmp(decline, "hard") == 0;
+}
+
 int payment_failed_apply(struct db *db, const struct event *event)
 {
     const struct payment_failed *failed = event->value;
@@ -236,6 +300,9 @@ int payment_failed_apply(struct db *db, const struct event *event)
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         "sissii", failed->order_id, failed->attempt, failed->card_id, failed->reason,
         event->time_ms, event->position);
+    if (r == 0 && decline_is_hard(failed->decline))
+        r = db_exec(db, "INSERT OR IGNORE INTO declined_cards (card_id, reason) VALUES (?1, ?2)",
+                    "ss", failed->card_id, failed->reason);
     if (r < 0)
         return trace(r);
     return trace(db_changed_one(

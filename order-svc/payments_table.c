@@ -4,8 +4,9 @@
 #include "tables.h"
 #include "store/row.h"
 
-/* One shape of row for all questions; after these columns: the card, its token, whether it was
- * chosen. c: the projection's card; x: a card chosen meanwhile. */
+/* One shape of row for all questions; after these columns: the card, its token, why it was declined
+ * for good, whether it was chosen. c: the projection's card; d: a declined card; x: a card chosen
+ * meanwhile. */
 #define PAYMENT_COLUMNS                                                                     \
     "o.order_id, o.account_id, o.status, o.attempt, o.amount, o.currency, o.pay_until_ms, " \
     "o.last_position"
@@ -22,6 +23,7 @@ static struct payment payment_of(struct row *row)
         .position = row_int(row, "last_position"),
         .card_id = row_text(row, "charged_card_id"),
         .card_token = row_text(row, "token"),
+        .card_declined = row_text(row, "card_declined"),
         .card_is_chosen = row_bool(row, "is_chosen"),
     };
 }
@@ -32,11 +34,12 @@ int payment_find(struct journey *j, const char *order_id, struct payment *ret_pa
     int r = query_find(
         &q, journey_db(j),
         "SELECT " PAYMENT_COLUMNS ", coalesce(o.card_id, x.card_id) AS charged_card_id, c.token,"
-        " o.card_id IS NULL AND x.card_id IS NOT NULL AS is_chosen"
+        " d.reason AS card_declined, o.card_id IS NULL AND x.card_id IS NOT NULL AS is_chosen"
         " FROM orders o LEFT JOIN card_choices x"
         "   ON o.card_id IS NULL AND x.order_id = o.order_id AND x.attempt = o.attempt"
         " LEFT JOIN customer_cards c"
         "   ON c.account_id = o.account_id AND c.card_id = coalesce(o.card_id, x.card_id)"
+        " LEFT JOIN declined_cards d ON d.card_id = coalesce(o.card_id, x.card_id)"
         " WHERE o.order_id = ?1",
         "s", order_id);
     if (r != 0)
@@ -67,8 +70,8 @@ static int page_read(struct journey *j, struct query *q, int r, struct work_page
             .key = payment->order_id,
             .number = payment->attempt,
             .place = payment->position,
-            /* a void has no deadline */
-            .until_ms = payment->status == ORDER_CANCELLED ? 0 : payment->pay_until_ms,
+            .owner = payment->account_id,
+            .until_ms = payment->pay_until_ms,
             .row = payment,
         };
     }
@@ -80,9 +83,11 @@ int charges_find(struct journey *j, struct work_page *page)
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", o.card_id AS charged_card_id, c.token, 0 AS is_chosen"
+        "SELECT " PAYMENT_COLUMNS
+        ", o.card_id AS charged_card_id, c.token, d.reason AS card_declined, 0 AS is_chosen"
         " FROM orders o INDEXED BY orders_to_charge"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = o.card_id"
+        " LEFT JOIN declined_cards d ON d.card_id = o.card_id"
         " WHERE " ORDER_IS_TO_CHARGE("o.") " AND o.last_position > ?1"
                                            " ORDER BY o.last_position LIMIT ?2",
         "ii", page->after, (int64_t)page->max);
@@ -94,7 +99,8 @@ int chosen_charges_find(struct journey *j, struct work_page *page)
     _deinit_(query) struct query q = { 0 };
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", x.card_id AS charged_card_id, c.token, 1 AS is_chosen"
+        "SELECT " PAYMENT_COLUMNS
+        ", x.card_id AS charged_card_id, c.token, NULL AS card_declined, 1 AS is_chosen"
         " FROM card_choices x"
         " CROSS JOIN orders o ON o.order_id = x.order_id AND o.attempt = x.attempt"
         " LEFT JOIN customer_cards c ON c.account_id = o.account_id AND c.card_id = x.card_id"
@@ -111,7 +117,8 @@ int waiting_overdue_find(struct journey *j, struct work_page *page)
     int64_t now_ms = journey_now_ms(j);
     int r = query_open(
         &q, journey_db(j),
-        "SELECT " PAYMENT_COLUMNS ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen"
+        "SELECT " PAYMENT_COLUMNS
+        ", NULL AS charged_card_id, NULL AS token, NULL AS card_declined, 0 AS is_chosen"
         " FROM orders o INDEXED BY orders_waiting_until"
         " WHERE " ORDER_WAITS_FOR_CARD(
             "o.") " AND o.pay_until_ms <= ?1"
@@ -129,53 +136,94 @@ int waiting_overdue_find(struct journey *j, struct work_page *page)
     return r < 0 ? trace(r) : 0;
 }
 
+/* Every cancelled order, because nobody can say after a restart whether its charge had left; and
+ * every payment that came too late. A void has no deadline. */
 int voids_find(struct journey *j, struct work_page *page)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_open(&q, journey_db(j),
-                       "SELECT " PAYMENT_COLUMNS
-                       ", NULL AS charged_card_id, NULL AS token, 0 AS is_chosen"
-                       " FROM orders o INDEXED BY orders_cancelled"
-                       " WHERE " ORDER_IS_CANCELLED("o.") " AND o.ended_position > ?1"
-                                                          " ORDER BY o.ended_position LIMIT ?2",
-                       "ii", page->after, (int64_t)page->max);
-    return trace(page_read(j, &q, r, page));
+    int r = query_open(
+        &q, journey_db(j),
+        "SELECT order_id, attempt, ended_position AS place"
+        " FROM orders INDEXED BY orders_cancelled"
+        " WHERE " ORDER_IS_CANCELLED(
+            "") " AND ended_position > ?1"
+                " UNION ALL"
+                " SELECT order_id, attempt, position"
+                " FROM late_payments INDEXED BY late_payments_in_order WHERE position > ?1"
+                " ORDER BY place LIMIT ?2",
+        "ii", page->after, (int64_t)page->max);
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    while (r == 0 && query_has_row(&q))
+        page->found[page->count++] = (struct work_found){
+            .key = row_text(&row, "order_id"),
+            .number = row_int(&row, "attempt"),
+            .place = row_int(&row, "place"),
+        };
+    return r < 0 ? trace(r) : trace(row_status(&row));
 }
 
 /* ---- Cards for orders that wait -------------------------------------------------------------- */
 
-/* The newest usable card that the order has not been charged to, while it may still be paid. An
+/* The newest usable card that the order has not been charged to, for the oldest order of the
+ * account that has one and may still be paid. While an order of the account has a choice that is
+ * open, no other gets one: what comes of that charge tells whether the card is worth a second. An
  * earlier choice for the same attempt stays, because the provider may have heard of it. */
-#define CHOICE_OF_CARD                                                                   \
-    "INSERT INTO card_choices (order_id, attempt, card_id)"                              \
-    " SELECT o.order_id, o.attempt, max(c.card_id)"                                      \
-    " FROM orders o INDEXED BY orders_waiting"                                           \
-    " CROSS JOIN customer_cards c ON c.account_id = o.account_id"                        \
-    " WHERE " ORDER_WAITS_FOR_CARD("o.") " AND o.pay_until_ms > ?2"                      \
-                                         " AND c.is_usable AND c.expires >= ?1"          \
-                                         " AND c.card_id NOT IN (SELECT f.card_id FROM " \
-                                         "payment_failures f WHERE f.order_id = o.order_id)"
-#define CHOICE_STAYS                                                                               \
-    " GROUP BY o.order_id, o.attempt"                                                              \
-    " ON CONFLICT (order_id) DO UPDATE SET attempt = excluded.attempt, card_id = excluded.card_id" \
-    " WHERE attempt <> excluded.attempt"
-
-int charges_choose_cards(struct journey *j, const char *account_id)
+static int choose_card(struct journey *j, const char *account_id, const char *month)
 {
-    char month[MONTH_SIZE];
-    int64_t now_ms = journey_now_ms(j);
-    month_format(now_ms, month);
-    if (account_id)
-        return trace(db_exec(journey_db(j), CHOICE_OF_CARD " AND o.account_id = ?3" CHOICE_STAYS,
-                             "sis", month, now_ms, account_id));
+    return trace(db_exec(
+        journey_db(j),
+        "INSERT INTO card_choices (order_id, attempt, card_id)"
+        " SELECT o.order_id, o.attempt, c.card_id"
+        " FROM orders o INDEXED BY orders_waiting"
+        " CROSS JOIN customer_cards c INDEXED BY customer_cards_usable"
+        "   ON c.account_id = o.account_id"
+        " WHERE " ORDER_WAITS_FOR_CARD(
+            "o.") " AND o.account_id = ?1 AND o.pay_until_ms > ?2"
+                  "   AND " CARD_IS_USABLE(
+                      "c.") " AND c.expires >= ?3"
+                            "   AND NOT EXISTS (SELECT 1 FROM declined_cards d WHERE d.card_id = "
+                            "c.card_id)"
+                            "   AND c.card_id NOT IN (SELECT f.card_id FROM payment_failures f"
+                            "                         WHERE f.order_id = o.order_id)"
+                            "   AND NOT EXISTS (SELECT 1 FROM orders p INDEXED BY orders_waiting"
+                            "                   CROSS JOIN card_choices x"
+                            "                     ON x.order_id = p.order_id AND x.attempt = "
+                            "p.attempt"
+                            "                   WHERE " ORDER_WAITS_FOR_CARD(
+                                "p.") " AND p.account_id = ?1)"
+                                      " ORDER BY o.order_id, c.card_id DESC LIMIT 1"
+                                      " ON CONFLICT (order_id) DO UPDATE SET attempt = "
+                                      "excluded.attempt,"
+                                      "   card_id = excluded.card_id",
+        "sis", account_id, journey_now_ms(j), month));
+}
+
+static int choose_cards_of_all(struct journey *j, const char *month)
+{
+    _deinit_(query) struct query q = { 0 };
     int r = db_exec(journey_db(j),
                     "DELETE FROM card_choices WHERE NOT EXISTS"
                     " (SELECT 1 FROM orders o WHERE o.order_id = card_choices.order_id"
                     "  AND o.attempt = card_choices.attempt AND " ORDER_WAITS_FOR_CARD("o.") ")",
                     "");
     if (r == 0)
-        r = db_exec(journey_db(j), CHOICE_OF_CARD CHOICE_STAYS, "si", month, now_ms);
-    return trace(r);
+        r = query_open(&q, journey_db(j),
+                       "SELECT DISTINCT account_id FROM orders INDEXED BY orders_waiting"
+                       " WHERE " ORDER_WAITS_FOR_CARD(""),
+                       "");
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    while (r == 0 && query_has_row(&q)) {
+        const char *account_id = row_text(&row, "account_id");
+        r = account_id ? choose_card(j, account_id, month) : row_status(&row);
+    }
+    return r < 0 ? trace(r) : trace(row_status(&row));
+}
+
+int charges_choose_cards(struct journey *j, const char *account_id)
+{
+    char month[MONTH_SIZE];
+    month_format(journey_now_ms(j), month);
+    return trace(account_id ? choose_card(j, account_id, month) : choose_cards_of_all(j, month));
 }
 
 int payment_forget_choice(struct journey *j, const char *order_id)

@@ -2,8 +2,9 @@
  * The decision uses only what this service has in its own tables and calls no other service; the
  * payment follows later (take_payment.c). The first check that fails decides the refusal:
  *
- *     the account is known and open · a card is usable · the products exist and are sold ·
- *     in one currency · in stock · the total is within the bounds of money
+ *     the account is known and open · a card is usable · not too many orders wait for one ·
+ *     the products exist and are sold · in one currency · in stock · the total is within the bounds
+ *     of money
  */
 #include "base/clock.h"
 #include "journeys.h"
@@ -117,6 +118,19 @@ static const char *pay_until(struct journey *j)
     return text;
 }
 
+static int check_waiting(struct journey *j, const char *account_id)
+{
+    int64_t max = journey_option_int(j, "orders-waiting-max"), count = 0;
+    int r = max > 0 ? orders_waiting_count(j, account_id, max, &count) : 0;
+    if (r < 0)
+        return trace(r);
+    if (max > 0 && count >= max)
+        return journey_refuse(j, REFUSED_TOO_MANY_WAITING,
+                              "account_id: %" PRId64 " orders of the account wait for a card",
+                              count);
+    return 0;
+}
+
 int place_order(struct journey *j, const void *request)
 {
     const struct order_place *place = request;
@@ -133,6 +147,9 @@ int place_order(struct journey *j, const void *request)
         return journey_refuse(j, REFUSED_NO_VALID_CARD,
                               "account_id: the account has no usable card");
 
+    r = check_waiting(j, place->account_id);
+    if (r != 0)
+        return trace(r);
     struct basket basket = { 0 };
     struct order_placed placed = {
         .account_id = place->account_id,

@@ -28,10 +28,13 @@ int customer_find(struct journey *j, const char *account_id, struct customer *re
     _deinit_(query) struct query q = { 0 };
     int r = query_find(&q, journey_db(j),
                        "SELECT is_open, name, street, city, postal_code, country,"
-                       " (SELECT card_id FROM customer_cards c WHERE c.account_id = ?1"
-                       "  AND c.is_usable AND c.expires >= ?2"
-                       "  ORDER BY card_id DESC LIMIT 1) AS card_id"
-                       " FROM customers WHERE account_id = ?1",
+                       " (SELECT c.card_id FROM customer_cards c INDEXED BY customer_cards_usable"
+                       "  WHERE c.account_id = ?1 AND " CARD_IS_USABLE(
+                           "c.") "  AND c.expires >= ?2"
+                                 "  AND NOT EXISTS (SELECT 1 FROM declined_cards d"
+                                 "                  WHERE d.card_id = c.card_id)"
+                                 "  ORDER BY c.card_id DESC LIMIT 1) AS card_id"
+                                 " FROM customers WHERE account_id = ?1",
                        "ss", account_id, month);
     if (r != 0)
         return trace(r);
@@ -63,13 +66,16 @@ int customer_next_card(struct journey *j, const struct payment *payment, const c
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
-    int r = query_find(
-        &q, journey_db(j),
-        "SELECT card_id FROM customer_cards"
-        " WHERE account_id = ?1 AND is_usable AND expires >= ?2 AND card_id <> ?3"
-        " AND card_id NOT IN (SELECT f.card_id FROM payment_failures f WHERE f.order_id = ?4)"
-        " ORDER BY card_id DESC LIMIT 1",
-        "ssss", payment->account_id, month, payment->card_id, payment->order_id);
+    int r = query_find(&q, journey_db(j),
+                       "SELECT card_id FROM customer_cards INDEXED BY customer_cards_usable"
+                       " WHERE account_id = ?1 AND " CARD_IS_USABLE(
+                           "") " AND expires >= ?2 AND card_id <> ?3"
+                               " AND NOT EXISTS (SELECT 1 FROM declined_cards d"
+                               "                 WHERE d.card_id = customer_cards.card_id)"
+                               " AND card_id NOT IN (SELECT f.card_id FROM payment_failures f "
+                               "WHERE f.order_id = ?4)"
+                               " ORDER BY card_id DESC LIMIT 1",
+                       "ssss", payment->account_id, month, payment->card_id, payment->order_id);
     if (r < 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
@@ -152,8 +158,10 @@ static int account_closed_apply(struct db *db, const struct event *event)
     int r = db_changed_one(db, db_exec(db, "UPDATE customers SET is_open = 0 WHERE account_id = ?1",
                                        "s", closed->account_id));
     if (r == 0)
-        r = db_exec(db, "UPDATE customer_cards SET is_usable = 0 WHERE account_id = ?1", "s",
-                    closed->account_id);
+        r = db_exec(db,
+                    "UPDATE customer_cards SET is_usable = 0"
+                    " WHERE account_id = ?1 AND " CARD_IS_USABLE(""),
+                    "s", closed->account_id);
     return trace(r);
 }
 

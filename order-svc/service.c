@@ -22,6 +22,7 @@ static const struct refusal_type refusals[] = {
     { REFUSED_OUT_OF_STOCK,    "out_of_stock",    422, 0 },
     { REFUSED_ACCOUNT_CLOSED,  "account_closed",  422, 0 },
     { REFUSED_WRONG_STATE,     "wrong_state",     422, 0 },
+    { REFUSED_TOO_MANY_WAITING, "too_many_waiting", 429, 0 },
     { 0 },
 };
 
@@ -36,6 +37,11 @@ static const struct event_type events[] = {
     { &payment_failed_schema,  "PaymentFailed",  payment_failed_apply,  NULL },
     { &order_shipped_schema,   "OrderShipped",   order_shipped_apply,   NULL },
     { &order_cancelled_schema, "OrderCancelled", order_cancelled_apply, NULL },
+    { &payment_arrived_late_schema, "PaymentArrivedLate", payment_arrived_late_apply, NULL },
+    { &void_refused_schema,     "VoidRefused",     void_refused_apply,     NULL },
+    { &refund_requested_schema, "RefundRequested", refund_requested_apply, NULL },
+    { &order_refunded_schema,   "OrderRefunded",   order_refunded_apply,   NULL },
+    { &refund_failed_schema,    "RefundFailed",    refund_failed_apply,    NULL },
     { 0 },
 };
 
@@ -55,6 +61,7 @@ static const struct source sources[] = {
 static const struct call_type calls[] = {
     { "psp.charge", &psp_charge_schema, &psp_charge_reply_schema },
     { "psp.void",   &psp_void_schema,   &psp_void_reply_schema },
+    { "psp.refund", &psp_refund_schema, &psp_refund_reply_schema },
     { 0 },
 };
 
@@ -67,11 +74,18 @@ static const struct option options[] = {
       "psp.charge)",
       0, providers },
     { "payment-timeout-ms", "5000",
-      "how long to wait for the provider's answer before asking again", 1, NULL },
+      "how long to wait for the provider's answer before asking again; doubled each time, up to "
+      "eight times, and a later answer counts all the same",
+      1, NULL },
     { "payment-deadline-s", "259200",
       "an order that is not paid after so many seconds is cancelled", 1, NULL },
     { "payment-inflight-max", "1024", "at most so many charges wait for an answer at a time", 1,
       NULL },
+    { "payment-inflight-per-account", "4",
+      "of them so many for one account; 0: no limit. The sandbox, which answers at once, has none",
+      1, NULL },
+    { "orders-waiting-max", "100",
+      "an account with so many orders that wait for a card places no other; 0: no limit", 1, NULL },
     { "shipping", "request",
       "who says that an order is shipped: request (order.ship alone) or stream (the service "
       "shipping, too)",
@@ -87,7 +101,7 @@ const struct service order_service = {
     .description = "Ordering something: products, stock, orders and their payment",
     .schema_base = "https://journey-mesh.example/schemas/",
     .tables = order_tables,
-    .tables_version = 2,
+    .tables_version = 3,
     .scratch_tables = order_scratch_tables,
     .events = events,
     .sources = sources,

@@ -28,6 +28,7 @@ const char order_tables[] =
     "  status INTEGER NOT NULL," /* enum order_status */
     "  amount INTEGER NOT NULL CHECK (amount >= 0),"
     "  currency TEXT NOT NULL,"
+    "  refunded INTEGER NOT NULL DEFAULT 0 CHECK (refunded >= 0 AND refunded <= amount),"
     "  attempt INTEGER NOT NULL," /* number of the charge that is wanted, or was the last */
     "  card_id TEXT,"             /* that this attempt charges; NULL: no card is left */
     "  last_position INTEGER NOT NULL,"
@@ -75,6 +76,54 @@ const char order_tables[] =
     "  PRIMARY KEY (order_id, attempt)"
     ") STRICT, WITHOUT ROWID;"
 
+    /* Cards that were declined for good, by what we know ourselves: the projection hears of it when
+     * account-svc has. */
+    "CREATE TABLE IF NOT EXISTS declined_cards ("
+    "  card_id TEXT PRIMARY KEY,"
+    "  reason TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE IF NOT EXISTS late_payments (" /* to be voided */
+    "  order_id TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  arrived_ms INTEGER NOT NULL,"
+    "  position INTEGER NOT NULL,"
+    "  PRIMARY KEY (order_id, attempt)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS late_payments_in_order ON late_payments (position);"
+
+    "CREATE TABLE IF NOT EXISTS refunds ("
+    "  order_id TEXT NOT NULL,"
+    "  refund INTEGER NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  amount INTEGER NOT NULL CHECK (amount > 0),"
+    "  status INTEGER NOT NULL," /* enum refund_status */
+    "  asked_for TEXT,"          /* the reason in the request */
+    "  requested_ms INTEGER NOT NULL,"
+    "  position INTEGER NOT NULL," /* of RefundRequested */
+    "  ended_ms INTEGER,"
+    "  ended_position INTEGER,"
+    "  ended_reason TEXT,"
+    "  PRIMARY KEY (order_id, refund)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS refunds_open ON refunds (position)"
+    "  WHERE " REFUND_IS_OPEN ";"
+
+    /* What a person must settle: a charge that could not be taken back, a refund that was refused.
+     * Money given back of the same charge pays it off; then its amount is 0. */
+    "CREATE TABLE IF NOT EXISTS unsettled ("
+    "  order_id TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  cause INTEGER NOT NULL," /* enum unsettled_cause */
+    "  amount INTEGER NOT NULL CHECK (amount >= 0),"
+    "  reason TEXT NOT NULL,"
+    "  since_ms INTEGER NOT NULL,"
+    "  position INTEGER NOT NULL,"
+    "  PRIMARY KEY (order_id, attempt, cause)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS unsettled_in_order ON unsettled (position)"
+    "  WHERE " IS_UNSETTLED ";"
+
     /* The projection: what an order needs of a customer, and nothing else. */
     "CREATE TABLE IF NOT EXISTS customers ("
     "  account_id TEXT PRIMARY KEY,"
@@ -93,7 +142,9 @@ const char order_tables[] =
     "  expires TEXT NOT NULL,"
     "  token TEXT NOT NULL,"
     "  PRIMARY KEY (account_id, card_id)"
-    ") STRICT, WITHOUT ROWID;";
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS customer_cards_usable ON customer_cards (account_id, card_id)"
+    "  WHERE " CARD_IS_USABLE("") ";";
 
 /* card_choices: the card of an attempt that no event names, because the card was added after the
  * order had begun to wait. The choice is kept, so that after a restart the same key is not charged
@@ -115,9 +166,12 @@ const char order_scratch_tables[] =
 const char *order_status_name(enum order_status status)
 {
     static const char *const names[ORDER_STATUS_MAX] = {
-        [ORDER_PLACED] = "placed",       [ORDER_PAYMENT_FAILED] = "payment_failed",
-        [ORDER_PAID] = "paid",           [ORDER_SHIPPED] = "shipped",
+        [ORDER_PLACED] = "placed",
+        [ORDER_PAYMENT_FAILED] = "payment_failed",
+        [ORDER_PAID] = "paid",
+        [ORDER_SHIPPED] = "shipped",
         [ORDER_CANCELLED] = "cancelled",
+        [ORDER_REFUNDED] = "cancelled", /* the contract has no other word */
     };
     return status > 0 && status < ORDER_STATUS_MAX ? names[status] : "?";
 }
@@ -129,16 +183,8 @@ _Bool order_may_become(enum order_status status, enum order_status next)
         [ORDER_PAYMENT_FAILED] = { [ORDER_PAID] = 1,
                                    [ORDER_PAYMENT_FAILED] = 1,
                                    [ORDER_CANCELLED] = 1 },
-        [ORDER_PAID] = { [ORDER_SHIPPED] = 1 },
+        [ORDER_PAID] = { [ORDER_SHIPPED] = 1, [ORDER_REFUNDED] = 1 },
     };
     assert(next > 0 && next < ORDER_STATUS_MAX);
     return status > 0 && status < ORDER_STATUS_MAX && moves[status][next];
-}
-
-void month_format(int64_t wall_ms, char ret_month[MONTH_SIZE])
-{
-    char text[RFC3339_SIZE];
-    rfc3339_format(wall_ms, text);
-    memcpy(ret_month, text, MONTH_SIZE - 1);
-    ret_month[MONTH_SIZE - 1] = '\0';
 }

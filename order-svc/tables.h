@@ -1,6 +1,7 @@
 /* Tables of order-svc. Only the files named here hold SQL.
  *
- *     leading     products, orders, order_lines, payment_failures     folded from our own log
+ *     leading     products, orders, order_lines, payment_failures,    folded from our own log
+ *                 declined_cards, late_payments, refunds, unsettled
  *     projection  customers, customer_cards                           folded from account-svc's log
  *     scratch     card_choices, void_mark                             may be lost without harm
  *
@@ -15,6 +16,7 @@
 struct order_products_reply_products_item;
 struct order_get_reply;
 struct order_list_reply_orders_item;
+struct order_unsettled_reply_unsettled_item;
 
 extern const char order_tables[];
 extern const char order_scratch_tables[];
@@ -29,6 +31,8 @@ extern const char order_scratch_tables[];
  *      │                  │  └────────┘ PaymentFailed (the next card)
  *      │ OrderCancelled   │ OrderCancelled
  *      └──────────────► cancelled
+ *
+ *     paid ── OrderRefunded, the last of the payment ──► refunded, shown as cancelled
  */
 enum order_status {
     ORDER_PLACED = 1,
@@ -36,6 +40,7 @@ enum order_status {
     ORDER_PAID,
     ORDER_SHIPPED,
     ORDER_CANCELLED,
+    ORDER_REFUNDED, /* whole, before it was shipped; its stock has returned */
     ORDER_STATUS_MAX,
 };
 const char *order_status_name(enum order_status status); /* as in the contract: "placed" */
@@ -48,6 +53,9 @@ _Bool order_may_become(enum order_status status, enum order_status next);
 #define ORDER_IS_TO_CHARGE(o) ORDER_IS_UNPAID(o) " AND " o "card_id IS NOT NULL"
 #define ORDER_WAITS_FOR_CARD(o) o "status = 2 AND " o "card_id IS NULL"
 #define ORDER_IS_CANCELLED(o) o "status = 5"
+#define CARD_IS_USABLE(c) c "is_usable <> 0"
+#define REFUND_IS_OPEN "status = 1"
+#define IS_UNSETTLED "amount > 0"
 _Static_assert(ORDER_PLACED == 1 && ORDER_PAYMENT_FAILED == 2 && ORDER_CANCELLED == 5,
                "the conditions above name the statuses by number");
 
@@ -101,11 +109,18 @@ int order_find_whole(struct journey *j, const char *order_id, const char *accoun
 int orders_list(struct journey *j, const char *account_id, const char *after, int max,
                 struct order_list_reply_orders_item *ret_orders, int *ret_count);
 
+/* Of PaymentFailed.decline. An event without it is hard, as all were in 0.1.0. */
+_Bool decline_is_hard(const char *decline);
+
 int order_placed_apply(struct db *db, const struct event *event);
 int order_paid_apply(struct db *db, const struct event *event);
 int payment_failed_apply(struct db *db, const struct event *event);
 int order_shipped_apply(struct db *db, const struct event *event);
 int order_cancelled_apply(struct db *db, const struct event *event);
+
+/* How many orders of the account wait for a card, counted up to `max`. 0 or < 0. */
+int orders_waiting_count(struct journey *j, const char *account_id, int64_t max,
+                         int64_t *ret_count);
 
 /* ---- Payments: the orders as take_payment.c sees them (payments_table.c) --------------------- */
 
@@ -114,9 +129,10 @@ struct payment {
     enum order_status status;
     int64_t attempt; /* of the charge that is wanted now, or of the last one */
     struct money amount;
-    const char *card_id;    /* NULL: waits for a card */
-    const char *card_token; /* NULL: the card has not reached our projection yet */
-    _Bool card_is_chosen;   /* by card_choices, because the log names none */
+    const char *card_id;       /* NULL: waits for a card */
+    const char *card_token;    /* NULL: the card has not reached our projection yet */
+    const char *card_declined; /* why the card was declined for good; NULL: it was not */
+    _Bool card_is_chosen;      /* by card_choices, because the log names none */
     int64_t pay_until_ms;
     int64_t position; /* of the order's newest event */
 };
@@ -128,15 +144,64 @@ int payment_find(struct journey *j, const char *order_id, struct payment *ret_pa
 int charges_find(struct journey *j, struct work_page *page);         /* by last_position */
 int chosen_charges_find(struct journey *j, struct work_page *page);  /* by order_id */
 int waiting_overdue_find(struct journey *j, struct work_page *page); /* past pay_until_ms */
-int voids_find(struct journey *j, struct work_page *page);           /* by ended_position */
+int voids_find(struct journey *j, struct work_page *page);           /* by position, no row */
 
-/* Chooses a card for each order of the account that waits for one (NULL: of all accounts). */
+/* Chooses a card for one order of the account that waits for one, unless an order of it has one
+ * already (NULL: of each account): so a new card is tried by one order first. */
 int charges_choose_cards(struct journey *j, const char *account_id);
 int payment_forget_choice(struct journey *j, const char *order_id);
 
-/* Every order cancelled at or before the mark has had its charge voided. */
+/* Every charge of an order cancelled, and every late payment, at or before the mark is voided. */
 int void_mark_read(struct journey *j, int64_t *ret_position);
 int void_mark_write(struct journey *j, int64_t position);
+
+/* ---- Money that goes back (refunds_table.c) -------------------------------------------------- */
+
+enum refund_status { REFUND_REQUESTED = 1, REFUND_DONE, REFUND_FAILED };
+_Static_assert(REFUND_REQUESTED == 1, "REFUND_IS_OPEN names it by number");
+
+enum unsettled_cause { UNSETTLED_VOID = 1, UNSETTLED_REFUND };
+
+struct refund {
+    const char *order_id, *account_id, *currency;
+    const char *card_token; /* NULL: not known here any more */
+    int64_t refund, attempt, amount;
+    int64_t order_amount, order_refunded; /* of the payment of the order */
+    _Bool is_of_payment;                  /* else of another charge, which could not be voided */
+    enum refund_status status;
+    int64_t position; /* of RefundRequested */
+};
+/* 0, NOT_FOUND or < 0 */
+int refund_find(struct journey *j, const char *order_id, int64_t refund, struct refund *ret_refund);
+int refunds_find(struct journey *j,
+                 struct work_page *page); /* by position; the row: struct refund */
+
+/* What can still be given back of the order's charge: of the attempt, or of the one that money is
+ * there of (0). *ret_refund: its number, if there will be one. 0, NOT_FOUND (the order) or < 0. */
+struct refundable {
+    const char *account_id, *currency;
+    enum order_status status;
+    int64_t attempt; /* 0: no charge of this order holds money */
+    int64_t left;    /* of it: neither given back nor asked for */
+    int64_t next_refund;
+};
+int refundable_find(struct journey *j, const char *order_id, int64_t attempt,
+                    struct refundable *ret_refundable);
+
+/* 1, 0, < 0 */
+int late_payment_is_known(struct journey *j, const char *order_id, int64_t attempt);
+int void_is_refused(struct journey *j, const char *order_id, int64_t attempt);
+
+/* 0 or < 0 */
+int unsettled_count(struct journey *j, enum unsettled_cause cause, int64_t *ret_count);
+int unsettled_list(struct journey *j, int64_t after, int max,
+                   struct order_unsettled_reply_unsettled_item *ret_rows, int *ret_count);
+
+int payment_arrived_late_apply(struct db *db, const struct event *event);
+int void_refused_apply(struct db *db, const struct event *event);
+int refund_requested_apply(struct db *db, const struct event *event);
+int order_refunded_apply(struct db *db, const struct event *event);
+int refund_failed_apply(struct db *db, const struct event *event);
 
 /* ---- Customers (project_customers.c) --------------------------------------------------------- */
 
@@ -152,7 +217,3 @@ int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no
 /* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or
  * < 0. */
 int customer_next_card(struct journey *j, const struct payment *payment, const char **ret_card_id);
-
-/* "2026-11": a card is usable until the end of the month that it names. */
-#define MONTH_SIZE 8
-void month_format(int64_t wall_ms, char ret_month[MONTH_SIZE]);

@@ -1,7 +1,8 @@
-/* Take payment: what happens to an order after it was placed, without anybody asking. Three kinds
- * of work (work.h): charge a card, void a charge, and end the waiting for a card.
+/* Take payment: what happens to an order after it was placed, without anybody asking. Two kinds of
+ * work (work.h): charge a card, and end the waiting for a card. Two others give money back
+ * (give_money_back.c).
  *
- *     OrderPlaced ──► charge card, attempt 1 ──paid──────────────────────► OrderPaid
+ *     OrderPlaced ──► charge card, attempt 1 ──paid, or nothing to pay───► OrderPaid
  *                        ▲     │ declined
  *      PaymentFailed,    │     ▼
  *      the next card  ◄──┴── a usable card that is untried?
@@ -10,7 +11,12 @@
  *                        └── waiting ──deadline──► OrderCancelled
  *
  * An order that was cancelled, by the customer or by the deadline, may have been charged all the
- * same: its last charge is always voided, and so is a payment that comes too late.
+ * same: its last charge is always voided, and so is a payment that comes too late
+ * (PaymentArrivedLate).
+ *
+ * A decline is hard or soft. A card that was declined hard is charged to no other order for which
+ * nobody was asked yet: that order's attempt fails with the reason of the first decline. A new card
+ * is tried by one waiting order of the account first.
  *
  * Numbered, because they must hold whatever fails:
  *  P1. The key of a charge is order and attempt. An attempt ends only with the provider's word, so
@@ -24,18 +30,20 @@
 #include "schemas/evt.account.CardAdded.h"
 #include "schemas/evt.order.OrderCancelled.h"
 #include "schemas/evt.order.OrderPaid.h"
+#include "schemas/evt.order.PaymentArrivedLate.h"
 #include "schemas/evt.order.PaymentFailed.h"
 #include "schemas/psp.charge.reply.h"
 #include "tables.h"
 #include <string.h>
+#include <strings.h>
 
-static const struct payment_provider *provider_of(const struct journey *j)
+const struct payment_provider *payment_provider_of(const struct journey *j)
 {
     const char *name = journey_option(j, "payment");
     return strcmp(name, payment_nats.name) == 0 ? &payment_nats : &payment_sandbox;
 }
 
-static const struct work_log_names log_names = {
+const struct work_log_names payment_log_names = {
     .away = "payment_provider_away",
     .back = "payment_provider_back",
     .invalid = "payment_answer_invalid",
@@ -45,6 +53,9 @@ static int limits(struct journey *j, struct work_limits *limits)
 {
     limits->timeout_ms = (int)journey_option_int(j, "payment-timeout-ms");
     limits->in_flight_max = (int)journey_option_int(j, "payment-inflight-max");
+    /* the sandbox answers with the next batch: nobody waits for one account's charges */
+    if (payment_provider_of(j) != &payment_sandbox)
+        limits->in_flight_each_max = (int)journey_option_int(j, "payment-inflight-per-account");
     return 0;
 }
 
@@ -60,42 +71,6 @@ static int cancel_unpaid(struct journey *j, const struct payment *payment)
         r = journey_emit(j, &order_cancelled_schema, payment->order_id, &cancelled);
     return trace(r);
 }
-
-/* ---- Void: every charge that nobody wants any more ------------------------------------------- */
-
-static int void_ask(struct journey *j, const struct work *work)
-{
-    return trace(provider_of(j)->take_back(j, work));
-}
-
-static int void_limits(struct journey *j, struct work_limits *ret_limits)
-{
-    int r = limits(j, ret_limits);
-    ret_limits->open_max = ret_limits->in_flight_max;
-    return r;
-}
-
-static const char *void_opened_by(const struct event *event)
-{
-    return strcmp(event->type, "OrderCancelled") == 0 ? "" : NULL;
-}
-
-/* Every cancelled order, once: nobody can say after a restart whether its charge had left. */
-static const struct work_source void_sources[] = {
-    { .find = voids_find,
-      .opened_by = void_opened_by,
-      .mark_read = void_mark_read,
-      .mark_write = void_mark_write },
-    { 0 },
-};
-
-static const struct work_type void_charge = {
-    .name = "void",
-    .log_names = &log_names,
-    .sources = void_sources,
-    .limits = void_limits,
-    .ask = void_ask,
-};
 
 /* ---- Charge: orders that have a card to try -------------------------------------------------- */
 
@@ -117,18 +92,7 @@ static int payment_of(struct journey *j, const struct work *work, struct payment
     return 0;
 }
 
-static int charge_ask(struct journey *j, const struct work *work)
-{
-    struct payment payment;
-    int r = payment_of(j, work, &payment);
-    if (r != 0)
-        return trace(r);
-    if (!payment.card_token) /* our projection is behind: it was wiped and is being read anew */
-        return WORK_AGAIN;
-    struct charge charge = { .card_token = payment.card_token, .amount = payment.amount };
-    return trace(provider_of(j)->charge(j, work, &charge));
-}
-
+/* How an attempt ends, as an event that follows from the order's newest. */
 static int charge_paid(struct journey *j, const struct payment *payment)
 {
     struct order_paid paid = {
@@ -138,10 +102,14 @@ static int charge_paid(struct journey *j, const struct payment *payment)
         .attempt = payment->attempt,
         .amount = payment->amount,
     };
-    return trace(journey_emit(j, &order_paid_schema, payment->order_id, &paid));
+    int r = journey_follow(j, payment->position);
+    if (r == 0)
+        r = journey_emit(j, &order_paid_schema, payment->order_id, &paid);
+    return trace(r);
 }
 
-static int charge_declined(struct journey *j, const struct payment *payment, const char *reason)
+static int charge_declined(struct journey *j, const struct payment *payment, const char *reason,
+                           const char *decline)
 {
     struct payment_failed failed = {
         .order_id = payment->order_id,
@@ -149,27 +117,85 @@ static int charge_declined(struct journey *j, const struct payment *payment, con
         .card_id = payment->card_id,
         .reason = reason ? reason : "declined",
         .attempt = payment->attempt,
+        .decline = decline,
     };
     int r = customer_next_card(j, payment, &failed.next_card_id);
+    if (r == 0)
+        r = journey_follow(j, payment->position);
     if (r == 0)
         r = journey_emit(j, &payment_failed_schema, payment->order_id, &failed);
     return trace(r);
 }
 
+/* An attempt that ends before anybody was asked for it. */
+static int end_unasked(struct journey *j, const struct payment *payment, int r)
+{
+    if (r == 0 && payment->card_is_chosen)
+        r = payment_forget_choice(j, payment->order_id);
+    return r < 0 ? trace(r) : WORK_GONE;
+}
+
+static int charge_ask(struct journey *j, const struct work *work)
+{
+    struct payment payment;
+    int r = payment_of(j, work, &payment);
+    if (r != 0)
+        return trace(r);
+    if (payment.amount.amount == 0)
+        return end_unasked(j, &payment, charge_paid(j, &payment));
+    if (payment.card_declined && !work->may_have_left)
+        return end_unasked(j, &payment,
+                           charge_declined(j, &payment, payment.card_declined, "known"));
+    if (!payment.card_token) /* our projection is behind: it was wiped and is being read anew */
+        return WORK_AGAIN;
+    struct charge charge = { .card_token = payment.card_token, .amount = payment.amount };
+    return trace(payment_provider_of(j)->charge(j, work, &charge));
+}
+
+/* NULL: hard. A provider need not say which kind of no it is: these reasons tell. */
+static const char *kind_of_decline(const struct payment *payment,
+                                   const struct psp_charge_reply *reply)
+{
+    static const char *const soft[] = {
+        "insufficient_funds",     "try_again_later",
+        "processor_unavailable",  "processing_error",
+        "issuer_unavailable",     "temporarily_unavailable",
+        "service_unavailable",    "timeout",
+        "rate_limited",           "velocity_exceeded",
+        "card_velocity_exceeded", "withdrawal_limit_exceeded",
+        "amount_limit_exceeded",  "authentication_required",
+    };
+    const char *hard = payment->card_declined ? "known" : NULL; /* a card is declined once */
+    if (reply->decline)
+        return decline_is_hard(reply->decline) ? hard : "soft";
+    for (size_t i = 0; reply->reason && i < sizeof(soft) / sizeof(soft[0]); i++)
+        if (strcasecmp(reply->reason, soft[i]) == 0)
+            return "soft";
+    return hard;
+}
+
 /* Money that nobody expects: the order was cancelled, or another attempt has been paid or is open.
- * A second "paid" for the attempt that the order was paid by is just that, said twice. */
+ * A second "paid" for the attempt that the order is paid by is just that, said twice. What was
+ * voided before is voided once more. */
 static int charge_too_late(struct journey *j, const struct payment *payment, int64_t attempt)
 {
     _Bool is_expected = payment->attempt == attempt &&
-                        (payment->status == ORDER_PAID || payment->status == ORDER_SHIPPED);
-    int r = is_expected ? WORK_KNOWN : work_add(j, &void_charge, payment->order_id, attempt);
-    if (r == 0 || r == WORK_FULL)
-        log_warn("payment_too_late", LOG_TEXT("order", payment->order_id),
-                 LOG_INT("attempt", attempt));
-    if (r == WORK_FULL)
-        log_error("payment_not_taken_back", LOG_TEXT("order", payment->order_id),
-                  LOG_INT("attempt", attempt));
-    return r < 0 ? trace(r) : 0;
+                        (payment->status == ORDER_PAID || payment->status == ORDER_SHIPPED ||
+                         payment->status == ORDER_REFUNDED);
+    int r = is_expected ? 1 : late_payment_is_known(j, payment->order_id, attempt);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
+    log_warn("payment_too_late", LOG_TEXT("order", payment->order_id), LOG_INT("attempt", attempt));
+    struct payment_arrived_late late = {
+        .order_id = payment->order_id,
+        .account_id = payment->account_id,
+        .attempt = attempt,
+        .amount = payment->amount,
+    };
+    r = journey_follow(j, payment->position);
+    if (r == 0)
+        r = journey_emit(j, &payment_arrived_late_schema, payment->order_id, &late);
+    return trace(r);
 }
 
 static int charge_answered(struct journey *j, const struct work *work, const void *body)
@@ -183,9 +209,8 @@ static int charge_answered(struct journey *j, const struct work *work, const voi
     if (payment.attempt != work->number || !payment.card_id ||
         !order_may_become(payment.status, ORDER_PAID))
         return is_paid ? trace(charge_too_late(j, &payment, work->number)) : 0;
-    r = journey_follow(j, payment.position);
-    if (r == 0)
-        r = is_paid ? charge_paid(j, &payment) : charge_declined(j, &payment, reply->reason);
+    r = is_paid ? charge_paid(j, &payment)
+                : charge_declined(j, &payment, reply->reason, kind_of_decline(&payment, reply));
     if (r == 0 && payment.card_is_chosen)
         r = payment_forget_choice(j, payment.order_id);
     return trace(r);
@@ -207,12 +232,23 @@ static const char *charge_opened_by(const struct event *event)
     return strcmp(event->type, "OrderPlaced") == 0 ? "" : NULL;
 }
 
-/* A new card, for all orders of the account that wait for one. */
+/* A new card, for the orders of the account that wait for one; and the end of a later attempt,
+ * which may have been the one that tried it: then it is the next order's turn. */
 static const char *chosen_opened_by(const struct event *event)
 {
-    return strcmp(event->type, "CardAdded") == 0
-               ? ((const struct card_added *)event->value)->account_id
-               : NULL;
+    if (strcmp(event->type, "CardAdded") == 0)
+        return ((const struct card_added *)event->value)->account_id;
+    if (strcmp(event->type, "OrderCancelled") == 0)
+        return ((const struct order_cancelled *)event->value)->account_id;
+    if (strcmp(event->type, "OrderPaid") == 0) {
+        const struct order_paid *paid = event->value;
+        return paid->attempt > 1 ? paid->account_id : NULL;
+    }
+    if (strcmp(event->type, "PaymentFailed") == 0) {
+        const struct payment_failed *failed = event->value;
+        return failed->attempt > 1 ? failed->account_id : NULL;
+    }
+    return NULL;
 }
 
 static const struct work_source charge_sources[] = {
@@ -223,7 +259,7 @@ static const struct work_source charge_sources[] = {
 
 static const struct work_type charge_card = {
     .name = "charge",
-    .log_names = &log_names,
+    .log_names = &payment_log_names,
     .sources = charge_sources,
     .limits = limits,
     .ask = charge_ask,
@@ -256,4 +292,6 @@ static const struct work_type wait_for_card = {
     .expired = waiting_expired,
 };
 
-const struct work_type *const take_payment[] = { &charge_card, &wait_for_card, &void_charge, NULL };
+const struct work_type *const take_payment[] = {
+    &charge_card, &wait_for_card, &void_charge, &refund_payment, NULL,
+};

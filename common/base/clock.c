@@ -124,6 +124,21 @@ static _Bool take_fraction(const char **text, int *ret_millis)
     return 1;
 }
 
+void month_format(int64_t wall_ms, char ret_month[MONTH_SIZE])
+{
+    char text[RFC3339_SIZE];
+    rfc3339_format(wall_ms, text);
+    memcpy(ret_month, text, MONTH_SIZE - 1);
+    ret_month[MONTH_SIZE - 1] = '\0';
+}
+
+_Bool month_is_over(const char *month, int64_t wall_ms)
+{
+    char now[MONTH_SIZE];
+    month_format(wall_ms, now);
+    return strcmp(month, now) < 0;
+}
+
 int rfc3339_parse(const char *text, int64_t *ret_wall_ms)
 {
     assert(text && ret_wall_ms);

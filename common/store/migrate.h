@@ -8,11 +8,15 @@
  * message names both versions) or of another program. */
 int store_migrate(struct db *db);
 
+int64_t store_version(void); /* of this program: user_version of a file that it has made */
+
 /* How far our stream was seen to go, when the stream was ahead of our log. */
 #define META_STREAM_POSITION "stream_position"
 
 /* 1: the projections are folded anew, and have not yet caught up. */
 #define META_FOLDING "folding"
+/* What the largest event of our log needs to travel in (runtime/writer/event_size.h). */
+#define META_LARGEST_EVENT "largest_event_bytes"
 
 /* A number that the file keeps under a name, such as "tables_version". 0, NOT_FOUND or < 0. */
 int meta_find(struct db *db, const char *name, int64_t *ret_value);

@@ -73,13 +73,23 @@
     GIVEN("SHIPPING Shipped", order, "{'order_id':'" order "','account_id':'" ANNA "'}")
 #define PARCEL PARCEL_OF("$order")
 
+#define LATE(attempt)                                                            \
+    THEN_EVENT("PaymentArrivedLate",                                             \
+               "{'order_id':'$order','account_id':'" ANNA "','attempt':" attempt \
+               ",'amount':{'amount':1000,'currency':'EUR'}}")
+#define SOFTLY_FAILED(card, attempt, next)                                                      \
+    THEN_EVENT("PaymentFailed", "{'order_id':'$order','account_id':'" ANNA "','card_id':'" card \
+                                "','reason':'*','attempt':" attempt next ",'decline':'soft'}")
+
 /* Answers of the payment provider; a negative attempt means a void. */
 #define PROVIDER(order, attempt, reply)                                                           \
     WORK_ANSWER((attempt) > 0 ? "charge" : "void", order, (attempt) > 0 ? (attempt) : -(attempt), \
                 (attempt) > 0 ? &psp_charge_reply_schema : &psp_void_reply_schema, reply)
 #define SAYS_PAID "{'status':'paid'}"
 #define SAYS_DECLINED "{'status':'declined','reason':'card_declined'}"
+#define SAYS_SOFTLY "{'status':'declined','reason':'insufficient_funds'}"
 #define SAYS_VOIDED "{'status':'voided'}"
+#define SAYS_REFUSED "{'status':'refused','reason':'already_settled'}"
 
 #define PLACE WHEN("order.place", TWO_TEAS)
 #define CANCEL WHEN("order.cancel", "{'order_id':'$order'}")

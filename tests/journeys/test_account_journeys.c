@@ -33,10 +33,20 @@
     GIVEN("ORDER OrderPaid", order,                                                           \
           "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" VISA "','attempt':1," \
           "'amount':{'amount':" amount ",'currency':'" currency "'}}")
+/* so much now, so much of the order's payment so far */
+#define REFUNDED(order, amount, so_far)                                             \
+    GIVEN("ORDER OrderRefunded", order,                                             \
+          "{'order_id':'" order "','account_id':'" ANNA "','refund':1,'attempt':1," \
+          "'amount':{'amount':" amount ",'currency':'EUR'},"                        \
+          "'refunded':{'amount':" so_far ",'currency':'EUR'}}")
 #define FAILED(order, card)                                                  \
     GIVEN("ORDER PaymentFailed", order,                                      \
           "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" card \
           "','reason':'card_declined','attempt':1}")
+#define FAILED_AS(order, card, decline)                                      \
+    GIVEN("ORDER PaymentFailed", order,                                      \
+          "{'order_id':'" order "','account_id':'" ANNA "','card_id':'" card \
+          "','reason':'no','attempt':1,'decline':'" decline "'}")
 #define DECLINED(order, card)                                                                     \
     THEN_EVENT("CardDeclined", "{'account_id':'" ANNA "','card_id':'" card "','order_id':'" order \
                                "','reason':'card_declined'}")
@@ -332,10 +342,12 @@ Test(account, a_card_is_declined_after_a_failed_payment)
         STORY("a failed payment declines the card", REGISTERED(ANNA, "anna@example.com"),
               CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"), FAILED(ORDER_1, VISA),
               DECLINED(ORDER_1, VISA), THEN_ROW(ANNAS_CARD_STATUS, "2")),
-        STORY("each failed payment has its declined card", REGISTERED(ANNA, "anna@example.com"),
-              CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "500", "EUR"),
-              FAILED(ORDER_1, VISA), DECLINED(ORDER_1, VISA), FAILED(ORDER_2, VISA),
-              DECLINED(ORDER_2, VISA), THEN_ROW(ANNAS_CARD_STATUS, "2")),
+        STORY("not what says nothing of the card, or nothing new",
+              REGISTERED(ANNA, "anna@example.com"), CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"),
+              PLACED(ORDER_2, "500", "EUR"), FAILED_AS(ORDER_1, VISA, "soft"),
+              FAILED_AS(ORDER_2, VISA, "known"), THEN_ROW(ANNAS_CARD_STATUS, "1"),
+              THEN_ROW("SELECT group_concat(status) FROM purchases",
+                       "payment_failed,payment_failed")),
         STORY("a removed card stays removed", REGISTERED(ANNA, "anna@example.com"),
               CARD_ADDED(VISA), PLACED(ORDER_1, "500", "EUR"),
               GIVEN("ACCOUNT CardRemoved", ANNA, "{'account_id':'" ANNA "','card_id':'" VISA "'}"),
@@ -351,6 +363,48 @@ Test(account, a_card_is_declined_after_a_failed_payment)
 #define ANNA_IS            \
     "{'account_id':'" ANNA \
     "','name':'Anna','email':'anna@example.com','birthday':'1980-02-03','address':" HOME
+
+Test(account, F19_a_card_whose_month_is_over_is_not_usable)
+{
+    const struct story stories[] = {
+        STORY("a card whose month is over is not usable", REGISTERED(ANNA, "anna@example.com"),
+              GIVEN("ACCOUNT CardAdded", ANNA,
+                    "{'account_id':'" ANNA "','card_id':'" VISA
+                    "','card_token':'tok_1','brand':'Visa','last4':'4242','expires':'2026-10'}"),
+              GIVEN("ACCOUNT CardAdded", ANNA,
+                    "{'account_id':'" ANNA "','card_id':'" OTHER_CARD
+                    "','card_token':'tok_1','brand':'Visa','last4':'4242','expires':'2026-11'}"),
+              GET,
+              THEN_REPLY(ANNA_IS
+                         ",'status':'open','cards':["
+                         "{'card_id':'" VISA "','brand':'Visa','last4':'4242','expires':'2026-10','"
+                         "status':'declined','expired':true},"
+                         "{'card_id':'" OTHER_CARD
+                         "','brand':'Visa','last4':'4242','expires':'2026-11','status':'usable'}],"
+                         "'purchases':[],'totals':{'orders':0,'paid':[]}}")),
+    };
+    RUN_ALL(stories);
+}
+
+Test(account, F20_what_was_given_back_is_not_paid_any_more)
+{
+    const struct story stories[] = {
+        STORY("what was given back is not paid any more", REGISTERED(ANNA, "anna@example.com"),
+              PLACED(ORDER_1, "500", "EUR"), PLACED(ORDER_2, "700", "EUR"),
+              PAID(ORDER_1, "500", "EUR"), PAID(ORDER_2, "700", "EUR"),
+              REFUNDED(ORDER_1, "100", "100"), REFUNDED(ORDER_2, "700", "700"),
+              REFUNDED(ORDER_1, "500", "100"), GET,
+              THEN_REPLY(ANNA_IS
+                         ",'status':'open','cards':[],'purchases':[{'order_id':'" ORDER_2
+                         "','status':'cancelled','total':{'amount':700,'currency':'EUR'},"
+                         "'placed_at':'*','refunded':{'amount':700,'currency':'EUR'}},"
+                         "{'order_id':'" ORDER_1
+                         "','status':'paid','total':{'amount':500,'currency':'EUR'},"
+                         "'placed_at':'*','refunded':{'amount':100,'currency':'EUR'}}],"
+                         "'totals':{'orders':2,'paid':[{'amount':400,'currency':'EUR'}]}}")),
+    };
+    RUN_ALL(stories);
+}
 
 Test(account, an_account_is_shown_with_its_cards_and_purchases)
 {

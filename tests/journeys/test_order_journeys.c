@@ -10,7 +10,8 @@ const char *const order_folds[] = {
     " FROM (SELECT * FROM products ORDER BY sku)",
     "SELECT group_concat(order_id || account_id || status || ' ' || amount || currency || attempt "
     "|| ifnull(card_id, '-')"
-    " || last_position || ' ' || pay_until_ms || placed_ms || placed_position || ' ' || "
+    " || refunded || ' ' || last_position || ' ' || pay_until_ms || placed_ms || placed_position "
+    "|| ' ' || "
     "ifnull(paid_ms, '-')"
     " || ifnull(paid_position, '-') || ' ' || ifnull(ended_ms, '-') || ifnull(ended_position, '-')"
     " || ifnull(ended_reason, '-') || ship_name || street || city || postal_code || country, ' ')"
@@ -20,6 +21,16 @@ const char *const order_folds[] = {
     "SELECT group_concat(order_id || attempt || card_id || reason || failed_ms || ' ' || position, "
     "' ')"
     " FROM (SELECT * FROM payment_failures ORDER BY order_id, attempt)",
+    "SELECT group_concat(card_id || reason, ' ') FROM"
+    " (SELECT * FROM declined_cards ORDER BY card_id)",
+    "SELECT group_concat(order_id || attempt || ' ' || arrived_ms || ' ' || position, ' ')"
+    " FROM (SELECT * FROM late_payments ORDER BY order_id, attempt)",
+    "SELECT group_concat(order_id || refund || ' ' || attempt || ' ' || amount || ' ' || status ||"
+    " ifnull(asked_for, '-') || requested_ms || ' ' || position || ifnull(ended_ms, '-') || ' ' ||"
+    " ifnull(ended_position, '-') || ifnull(ended_reason, '-'), ' ')"
+    " FROM (SELECT * FROM refunds ORDER BY order_id, refund)",
+    "SELECT group_concat(order_id || attempt || cause || ' ' || amount || reason || since_ms || ' '"
+    " || position, ' ') FROM (SELECT * FROM unsettled ORDER BY order_id, attempt, cause)",
     "SELECT group_concat(account_id || is_open || name || street || city || postal_code || "
     "country, ' ')"
     " FROM (SELECT * FROM customers ORDER BY account_id)",

@@ -155,6 +155,9 @@ const char *what_is_not_quiet(struct world *world)
     if (number_of(world, node_of_log(world, ORDER),
                   "SELECT count(*) FROM orders WHERE status <= 2") > 0)
         return "an order is neither paid nor cancelled";
+    if (number_of(world, node_of_log(world, ORDER),
+                  "SELECT count(*) FROM refunds WHERE status = 1") > 0)
+        return "a refund is neither done nor refused";
     if (unexplained_charge(world))
         return "a charge has no paid order and was not taken back";
     return NULL;

@@ -18,17 +18,23 @@ static _Bool charge_is_explained(sqlite3_stmt *order, const struct charge_entry 
 {
     sqlite3_reset(order);
     sqlite3_bind_text(order, 1, entry->order, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(order, 2, entry->attempt);
     if (sqlite3_step(order) != SQLITE_ROW)
         return 0;
     int64_t status = sqlite3_column_int64(order, 0);
-    return (status == 3 || status == 4) && sqlite3_column_int64(order, 1) == entry->attempt;
+    if ((status == 3 || status == 4 || status == 6) &&
+        sqlite3_column_int64(order, 1) == entry->attempt)
+        return 1;
+    return sqlite3_column_int64(order, 2) > 0; /* a person has it in hand */
 }
 
 const struct charge_entry *unexplained_charge(struct world *world)
 {
     const struct charge_entry *found = NULL;
     sqlite3_stmt *order = prepare(world, node_of_log(world, ORDER),
-                                  "SELECT status, attempt FROM orders WHERE order_id = ?1");
+                                  "SELECT status, attempt, (SELECT count(*) FROM unsettled u"
+                                  " WHERE u.order_id = ?1 AND u.attempt = ?2)"
+                                  " FROM orders WHERE order_id = ?1");
     for (int i = 0; i < world->provider.room && !found; i++)
         if (world->provider.entries[i].status == CHARGE_PAID &&
             !charge_is_explained(order, &world->provider.entries[i]))
@@ -82,7 +88,8 @@ static void check_money(struct world *world, const struct node *node)
         violated(world, "I9: %s/%lld is charged, and its order is not paid by it", charge->order,
                  (long long)charge->attempt);
     sqlite3_stmt *paid = prepare(world, node,
-                                 "SELECT order_id, attempt FROM orders WHERE status IN (3, 4)");
+                                 "SELECT order_id, attempt FROM orders"
+                                 " WHERE status IN (3, 4, 6) AND amount > 0");
     while (sqlite3_step(paid) == SQLITE_ROW) {
         const char *order = (const char *)sqlite3_column_text(paid, 0);
         int64_t attempt = sqlite3_column_int64(paid, 1);
@@ -100,14 +107,34 @@ static void check_money(struct world *world, const struct node *node)
                  (long long)ended_twice);
 }
 
+/* Each refund that was asked for ended once, and no charge gave back more than it took. */
+static void check_refunds(struct world *world, const struct node *node)
+{
+    int64_t wrong = number_of(
+        world, node,
+        "SELECT count(*) FROM (SELECT entity, data ->> 'refund' AS refund,"
+        "  sum(type = 'RefundRequested') AS asked, sum(type <> 'RefundRequested') AS ended"
+        "  FROM event_log WHERE type IN ('RefundRequested', 'OrderRefunded', 'RefundFailed')"
+        "  GROUP BY 1, 2) WHERE asked <> 1 OR ended <> 1");
+    int64_t beyond = number_of(
+        world, node,
+        "SELECT count(*) FROM (SELECT entity, sum(data ->> '$.amount.amount') AS given"
+        "  FROM event_log WHERE type = 'OrderRefunded' GROUP BY entity, data ->> 'attempt')"
+        " JOIN orders ON order_id = entity WHERE given > amount");
+    if (wrong > 0 || beyond > 0)
+        violated(world, "I9: %lld refunds did not end once, %lld charges gave back too much",
+                 (long long)wrong, (long long)beyond);
+}
+
 /* ---- I11: effects ---------------------------------------------------------------------------- */
 
-/* Each PaymentFailed has one CardDeclined, and nothing was caused twice. */
+/* Each hard PaymentFailed has one CardDeclined, and nothing was caused twice. */
 static void check_effects(struct world *world)
 {
     const struct node *account = node_of_log(world, ACCOUNT), *order = node_of_log(world, ORDER);
     int64_t failed = number_of(world, order,
-                               "SELECT count(*) FROM event_log WHERE type = 'PaymentFailed'");
+                               "SELECT count(*) FROM event_log WHERE type = 'PaymentFailed'"
+                               " AND data ->> 'decline' IS NULL");
     int64_t declined = number_of(world, account,
                                  "SELECT count(*) FROM event_log WHERE type = 'CardDeclined'");
     int64_t causes = number_of(world, account,
@@ -138,5 +165,6 @@ void check_tables(struct world *world)
     check_stock(world, node_of_log(world, ORDER));
     check_prices(world, node_of_log(world, ORDER));
     check_money(world, node_of_log(world, ORDER));
+    check_refunds(world, node_of_log(world, ORDER));
     check_effects(world);
 }

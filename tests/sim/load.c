@@ -19,6 +19,7 @@
 #include "schemas/order.place.reply.h"
 #include "schemas/order.receive-stock.reply.h"
 #include "schemas/order.retire-product.reply.h"
+#include "schemas/order.refund.reply.h"
 #include "schemas/order.ship.reply.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static const struct {
     [REQUEST_PLACE] = { "order.place", ORDER, &order_place_reply_schema, 1 },
     [REQUEST_CANCEL] = { "order.cancel", ORDER, &order_cancel_reply_schema, 1 },
     [REQUEST_SHIP] = { "order.ship", ORDER, &order_ship_reply_schema },
+    [REQUEST_REFUND] = { "order.refund", ORDER, &order_refund_reply_schema },
     [REQUEST_STOCK] = { "order.receive-stock", ORDER, &order_receive_stock_reply_schema },
     [REQUEST_CORRECT] = { "order.correct-stock", ORDER, &order_correct_stock_reply_schema },
     [REQUEST_PRICE] = { "order.change-price", ORDER, &order_change_price_reply_schema },
@@ -202,6 +204,40 @@ static void take_look(struct world *world, const struct wire *wire)
                  "I10: an order was accepted, and who asks for its position does not see it");
 }
 
+/* An account that was registered is found by its address. */
+static void find(struct world *world, const struct request *request, int64_t position)
+{
+    char body[160], reply[48];
+    int length = snprintf(body, sizeof(body),
+                          "{\"email\":\"A%d@Example.org\",\"min_position\":{\"ACCOUNT\":%" PRId64
+                          "}}",
+                          request->number, position);
+    snprintf(reply, sizeof(reply), INBOX "find.%d", request->number);
+    net_send_from_actor(world, CUSTOMERS,
+                        wire_new(&(struct wire_parts){ .subject = "account.find",
+                                                       .reply = reply,
+                                                       .data = body,
+                                                       .data_length = (size_t)length }));
+}
+
+static _Bool may_be_closed(const struct load *load, const char *account)
+{
+    for (int i = 0; i < load->count; i++)
+        if (load->requests[i]->kind == REQUEST_CLOSE &&
+            strcmp(load->requests[i]->account, account) == 0)
+            return 1;
+    return 0;
+}
+
+static void take_find(struct world *world, const struct request *request, const struct wire *wire)
+{
+    int64_t status = wire_header_number(wire, "Nats-Service-Error-Code", wire_status(wire));
+    if (status == 404 ? !may_be_closed(&world->load, request->made)
+                      : status == 0 && !strstr(wire_data(wire), request->made))
+        violated(world, "I10: %s was registered, and its address leads to %s", request->made,
+                 wire_data(wire));
+}
+
 /* ---- Being answered -------------------------------------------------------------------------- */
 
 static void learn(struct load *load, const struct request *request, const char *id)
@@ -275,6 +311,9 @@ static void take_first_answer(struct world *world, struct request *request,
     load->refused += *request->refusal != '\0';
     if (!*request->refusal)
         learn(load, request, seen->id);
+    snprintf(request->made, sizeof(request->made), "%s", seen->id);
+    if (!*request->refusal && request->kind == REQUEST_REGISTER && one_in(world, LOOK_ONE_IN))
+        find(world, request, seen->position);
     if (!*request->refusal && request->kind == REQUEST_PLACE && one_in(world, LOOK_ONE_IN))
         look(world, request, seen->id, seen->position);
     if (!load->is_over && one_in(world, REPEAT_ONE_IN))
@@ -315,6 +354,10 @@ void load_take_reply(struct world *world, const struct wire *wire)
     const char *number = wire_subject(wire) + strlen(INBOX);
     if (*number == 'l') {
         take_look(world, wire);
+        return;
+    }
+    if (*number == 'f') {
+        take_find(world, world->load.requests[strtol(number + strlen("find."), NULL, 10)], wire);
         return;
     }
     struct request *request = world->load.requests[strtol(number, NULL, 10)];

@@ -14,6 +14,7 @@
 #include "schemas/order.place.h"
 #include "schemas/order.receive-stock.h"
 #include "schemas/order.retire-product.h"
+#include "schemas/order.refund.h"
 #include "schemas/order.ship.h"
 #include <string.h>
 
@@ -222,6 +223,14 @@ static void put_retirement(struct world *world, struct buf *out)
     put(&order_retire_product_schema, &body, out);
 }
 
+static void put_refund(struct world *world, struct buf *out)
+{
+    struct order_refund body = { .order_id = pick_order(world) };
+    body.has_amount = one_in(world, 2);
+    body.amount = body.has_amount ? 1 + draw(world, 300) : 0;
+    put(&order_refund_schema, &body, out);
+}
+
 void load_put_body(struct world *world, struct request *request, struct buf *out)
 {
     switch (request->kind) {
@@ -240,7 +249,8 @@ void load_put_body(struct world *world, struct request *request, struct buf *out
     case REQUEST_SHIP:
         put(&order_ship_schema, &(struct order_ship){ .order_id = pick_order(world) }, out);
         break;
-    case REQUEST_KINDS: break;
+    case REQUEST_REFUND: put_refund(world, out); break;
+    case REQUEST_KINDS:  break;
     }
 }
 
@@ -248,10 +258,11 @@ void load_put_body(struct world *world, struct request *request, struct buf *out
 enum request_kind load_pick_kind(struct world *world)
 {
     static const int weights[REQUEST_KINDS] = {
-        [REQUEST_REGISTER] = 6, [REQUEST_CARD] = 12,       [REQUEST_PLACE] = 40,
-        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 17,       [REQUEST_STOCK] = 7,
-        [REQUEST_CORRECT] = 2,  [REQUEST_PRICE] = 2,       [REQUEST_RETIRE] = 1,
-        [REQUEST_ADDRESS] = 3,  [REQUEST_REMOVE_CARD] = 3, [REQUEST_CLOSE] = 1,
+        [REQUEST_REGISTER] = 6, [REQUEST_CARD] = 12,   [REQUEST_PLACE] = 40,
+        [REQUEST_CANCEL] = 5,   [REQUEST_SHIP] = 14,   [REQUEST_STOCK] = 7,
+        [REQUEST_CORRECT] = 2,  [REQUEST_PRICE] = 2,   [REQUEST_RETIRE] = 1,
+        [REQUEST_REFUND] = 3,   [REQUEST_ADDRESS] = 3, [REQUEST_REMOVE_CARD] = 3,
+        [REQUEST_CLOSE] = 1,
     };
     const struct load *load = &world->load;
     if (load->product_count < PRODUCTS_MAX)
@@ -265,7 +276,8 @@ enum request_kind load_pick_kind(struct world *world)
             continue;
         if (load->account_count == 0)
             return REQUEST_REGISTER;
-        if ((kind == REQUEST_CANCEL || kind == REQUEST_SHIP) && load->order_count == 0)
+        if ((kind == REQUEST_CANCEL || kind == REQUEST_SHIP || kind == REQUEST_REFUND) &&
+            load->order_count == 0)
             continue;
         if (kind == REQUEST_REMOVE_CARD && load->card_count == 0)
             continue;

@@ -1,12 +1,14 @@
-/* Provider: who takes the money. The same key is the same charge, whatever happens to its answers:
- * they come late, twice, unreadable, or not at all. A charge that was taken back is refused if it
- * comes later. While it is away nobody listens there (server.c). */
+/* Provider: who takes the money, and gives it back. The same key is the same charge, whatever
+ * happens to its answers: they come late, twice, unreadable, with more than what was asked for, or
+ * not at all. A charge that was taken back is refused if it comes later. While it is away nobody
+ * listens there (server.c). */
 #include "world.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LATE_MS 4000
+#define LATE_MS 12000     /* beyond the time-out, also when that has doubled */
+#define REFUSES_ONE_IN 24 /* to take back, or to give back: always, for one order */
 
 static struct charge_entry *place_of(const struct provider *provider, const char *order,
                                      int64_t attempt)
@@ -45,9 +47,10 @@ enum charge_status provider_status(const struct provider *provider, const char *
 
 static enum charge_status decide(struct world *world, const struct wire *call)
 {
-    if (strstr(wire_data(call), "\"tok_declined\"") ||
-        (strstr(wire_data(call), "\"tok_moody\"") && one_in(world, 2)))
+    if (strstr(wire_data(call), "\"tok_declined\""))
         return CHARGE_DECLINED;
+    if (strstr(wire_data(call), "\"tok_moody\"") && one_in(world, 2))
+        return one_in(world, 2) ? CHARGE_DECLINED : CHARGE_SOFT;
     return CHARGE_PAID;
 }
 
@@ -61,12 +64,19 @@ static void answer(struct world *world, const struct wire *call, const char *jso
     world->latency_ms = latency_ms;
 }
 
-static void answer_somehow(struct world *world, const struct wire *call, _Bool is_void,
-                           enum charge_status status)
+/* With more than what was asked for, and with less than the contract wants of it. */
+static const char *word_of(enum charge_status status)
 {
-    const char *json = is_void                 ? "{\"status\":\"voided\"}"
-                       : status == CHARGE_PAID ? "{\"status\":\"paid\"}"
-                                               : "{\"status\":\"declined\",\"reason\":\"no\"}";
+    switch (status) {
+    case CHARGE_PAID:     return "{\"status\":\"paid\",\"reason\":null,\"n\":12345678901234567890}";
+    case CHARGE_DECLINED: return "{\"status\":\"declined\",\"reason\":\"no\"}";
+    case CHARGE_SOFT:     return "{\"status\":\"declined\",\"reason\":\"insufficient_funds\"}";
+    default:              return "{\"status\":\"declined\"}"; /* it was voided before it came */
+    }
+}
+
+static void answer_somehow(struct world *world, const struct wire *call, const char *json)
+{
     if (world->calm || !one_in(world, 8)) {
         answer(world, call, json, 0);
         return;
@@ -84,6 +94,7 @@ void provider_take(struct world *world, const struct wire *wire)
 {
     struct provider *provider = &world->provider;
     _Bool is_void = strcmp(wire_subject(wire), "psp.void") == 0;
+    _Bool is_refund = strcmp(wire_subject(wire), "psp.refund") == 0;
     char order[64];
     long long attempt;
     const char *key = strstr(wire_data(wire), "\"key\":\"");
@@ -98,8 +109,18 @@ void provider_take(struct world *world, const struct wire *wire)
         entry->attempt = attempt;
         memcpy(entry->order, order, sizeof(order));
         entry->status = decide(world, wire);
+        entry->refuses = one_in(world, REFUSES_ONE_IN);
     }
+    if ((is_void || is_refund) && entry->refuses) {
+        answer_somehow(world, wire, "{\"status\":\"refused\",\"reason\":\"settled\"}");
+        return;
+    }
+    if (is_refund && entry->status != CHARGE_PAID)
+        violated(world, "I9: a refund of %s/%lld, which holds no money", order, attempt);
     if (is_void)
         entry->status = CHARGE_VOIDED;
-    answer_somehow(world, wire, is_void, entry->status);
+    answer_somehow(world, wire,
+                   is_void     ? "{\"status\":\"voided\"}"
+                   : is_refund ? "{\"status\":\"refunded\"}"
+                               : word_of(entry->status));
 }

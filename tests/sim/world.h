@@ -103,6 +103,7 @@ enum request_kind {
     REQUEST_PLACE,
     REQUEST_CANCEL,
     REQUEST_SHIP,
+    REQUEST_REFUND,
     REQUEST_STOCK,
     REQUEST_CORRECT,
     REQUEST_PRICE,
@@ -129,6 +130,7 @@ struct request {
     char refusal[CODE_SIZE]; /* "": accepted */
     uint64_t answer;         /* a hash of its text */
     int64_t restores;        /* of its service when it was asked first */
+    char made[ID_SIZE];      /* what came of it, once it is answered */
 };
 
 #define NAMES_MAX 24
@@ -150,11 +152,12 @@ struct load {
     _Bool is_over; /* nobody asks for anything new */
 };
 
-enum charge_status { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_VOIDED };
+enum charge_status { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_SOFT, CHARGE_VOIDED };
 struct charge_entry {
     char order[64];
     int64_t attempt;
     enum charge_status status;
+    _Bool refuses; /* to give the money back */
 };
 struct provider {
     struct charge_entry *entries; /* a hash table; NONE: a free place */

@@ -140,16 +140,18 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
         "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
+        "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
+        "\"server_advisories\":0,"
         "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
         "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
-        "\"max_payload\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":{"
+        "\"max_payload\":0,\"largest_event\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
         "\"voids\":2,\"reason\":\"\"},"
         "\"CARRIER\":{\"cursor\":0,\"lag\":0,\"state\":\"offline\",\"remade\":0,\"gaps\":0,"
         "\"voids\":0,\"reason\":\"\"}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
-        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"away\":1}}}");
+        "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"stuck\":0,\"away\":1}}}");
 }
 
 Test(statistics, what_holds_a_service_is_named_with_field_and_value, .init = setup, .fini = fini)

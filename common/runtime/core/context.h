@@ -14,6 +14,8 @@ struct emission {
     const struct event_type *type;
     const char *entity;
     const void *value;
+    const char *data; /* the value encoded, in the journey's arena; NULL: not yet */
+    size_t data_length;
     struct origin origin;
 };
 

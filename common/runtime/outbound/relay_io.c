@@ -65,8 +65,14 @@ static void publish_range(struct relay_io *relay_io, const struct relay_action *
         return;
     if (r >= 0)
         fail(ERR_INTERNAL, "the log ends before position %lld", (long long)action->last);
-    log_warn("publish_failed", LOG_TEXT("reason", failure_text()));
-    relay_refused(&relay_io->relay, action->epoch, "an event could not be sent", now_ms);
+    log_warn("publish_failed", LOG_TEXT("reason", failure_text()),
+             LOG_INT("position", action->first + sequence - action->sequence - 1),
+             LOG_INT("max_payload", bus_max_payload_bytes(relay_io->outbound->bus)));
+    relay_refused(&relay_io->relay, action->epoch,
+                  r == -ERR_INVALID ? "an event is larger than a message of the server may be "
+                                      "(max_payload), or broken"
+                                    : "an event could not be sent",
+                  now_ms);
 }
 
 /* The stream acknowledges in the order in which it stores, so one that does not follow means that

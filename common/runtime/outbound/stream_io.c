@@ -215,6 +215,26 @@ static void read_state(struct relay_io *relay_io, const struct js_stream_state *
         (void)stream_keep_ask_list(&relay_io->keep, &tag); /* not urgent: with the next look */
 }
 
+/* Says what is known against a server that we have not met before. */
+static void note_server(struct relay_io *relay_io, const struct bus_message *info)
+{
+    char version[SERVER_VERSION_SIZE];
+    const struct server_advisory *advisory;
+    int at = 0, count = 0;
+    server_version_of_info(bus_message_data(info), bus_message_length(info), version);
+    if (relay_io->server_is_known && strcmp(version, relay_io->server_version) == 0)
+        return;
+    memcpy(relay_io->server_version, version, sizeof(version));
+    relay_io->server_is_known = 1;
+    while ((advisory = server_version_next_advisory(version, &at))) {
+        log_warn("server_has_advisory", LOG_TEXT("server", *version ? version : "before 2.11"),
+                 LOG_TEXT("advisory", advisory->id), LOG_TEXT("reason", advisory->reason),
+                 LOG_TEXT("help", "use nats-server 2.11.16, 2.12.7, 2.14.0 or later"));
+        count++;
+    }
+    atomic_store(&relay_io->outbound->status->server_advisories, count);
+}
+
 static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_message *message,
                       _Bool audit, int64_t now_ms)
 {
@@ -232,8 +252,10 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
         relay_failed(&relay_io->relay, "JetStream does not answer", now_ms);
         return;
     }
-    if (r == 0)
+    if (r == 0) {
+        note_server(relay_io, message);
         read_state(relay_io, &state, &tail);
+    }
     if (audit) {
         relay_audited(&relay_io->relay, &tail, now_ms);
     } else if (tail.messages == 0 || (tail.is_held && tail.last_sequence <= relay_io->relay.head)) {

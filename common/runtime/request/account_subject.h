@@ -1,7 +1,7 @@
 /* Account subject: a request that concerns one account is also taken as `<subject>.<account>`
  * (`order.place.acc_…`), so that NATS' permissions, which are by subject, say who may ask for whom:
- * whoever may publish `order.*.acc_…` acts for that account and for no other. Which requests these are
- * stands in their schemas: `"x-account": "account_id"` names the field that holds the account.
+ * whoever may publish `order.*.acc_…` acts for that account and for no other. Which requests these
+ * are stands in their schemas: `"x-account": "account_id"` names the field that holds the account.
  *
  * There the body may leave the account out. A body that names another one is refused as not_found,
  * whether there is such an account or not. What belongs to an account and is asked for by an id of

@@ -119,7 +119,10 @@ void reply_send(struct bus *bus, enum bus_urgency urgency, const struct item *it
         char error[64];
         snprintf(error, sizeof(error), "%d:%s", item->refusal->status, item->refusal->code);
         count(item->counters, item->received_ns, error);
-        log_debug("refused", LOG_TEXT("code", item->refusal->code),
+        const char *subject = item->command ? item->command->subject
+                              : item->query ? item->query->subject
+                                            : NULL;
+        log_debug("refused", LOG_TEXT("code", item->refusal->code), LOG_TEXT("subject", subject),
                   LOG_TEXT("correlation", item->origin.correlation),
                   LOG_TEXT("traceparent", item->origin.traceparent),
                   LOG_TEXT("account", item->account), LOG_TEXT("client", item->asker));

@@ -453,13 +453,8 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         return (struct feed_action){ .kind = FEED_NOTHING };
     feed->acted = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
-    return (struct feed_action){
-        .kind = kind,
-        .epoch = feed->epoch,
-        .sequence = feed->cursor + 1,
-        .position = feed->cursor,
-        .count = feed->fill_limit,
-    };
+    const int64_t after = feed->cursor;
+    return (struct feed_action){ kind, feed->epoch, after + 1, feed->fill_limit, after, 0 };
 }
 
 static struct feed_action fill(struct feed *feed, int64_t now_ms)

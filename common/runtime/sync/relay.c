@@ -242,12 +242,6 @@ static void note_tail(struct relay *relay, const struct relay_tail *tail)
     relay->first_sequence = tail->first_sequence;
 }
 
-/* Markers take sequences: what this life has not published is published again. */
-static int64_t position_without_last(const struct relay *relay, const struct relay_tail *tail)
-{
-    return tail->marked && tail->last_sequence > 0 ? relay->published : tail->last_sequence;
-}
-
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
@@ -270,8 +264,10 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (wrong) {
         relay_make(relay, wrong);
     } else { /* without a message: new, or all of it has expired */
-        publish_after(relay, tail->has_last ? tail->position : position_without_last(relay, tail),
-                      tail->last_sequence, now_ms);
+        const int64_t all = tail->marked && tail->last_sequence > 0
+                                ? relay->published
+                                : tail->last_sequence; /* markers take sequences */
+        publish_after(relay, tail->has_last ? tail->position : all, tail->last_sequence, now_ms);
     }
     relay_check(relay);
 }

@@ -313,6 +313,9 @@ const struct statistics_field statistics_fields[] = {
     { "wal_bytes", .at = AT(wal_bytes), GAUGE("journey_wal_bytes"),
       .metric.help = "Size of its write-ahead log.",
       .help = "Size of the database's write-ahead log." },
+    { "layout_differs", .at = AT(layout_differs), GAUGE("journey_layout_differs"),
+      .help = "1: the file's tables, indexes, triggers or views are not those that the program "
+              "makes." },
     { "replay_target", .at = AT(replay_target),
       .help =
           "While a lost or restored log is read from its stream: the position to reach; else 0." },
@@ -322,6 +325,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often our stream was made anew." },
     { "refused", .at = AT(refused), COUNTER("journey_publish_refused_total"),
       .help = "Publishes that the stream refused." },
+    { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
+      .help = "Advisories known against the NATS server's version that concern the mesh; the log "
+              "names them." },
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
@@ -332,7 +338,7 @@ const struct statistics_field statistics_fields[] = {
     { "lines_suppressed", .read = statistics_read_lines_suppressed,
       COUNTER("journey_log_lines_suppressed_total"),
       .help =
-          "Lines of the log that were left out, because there were more than 10 of their kind in "
+          "Lines of the log that were left out, because there were more than 20 of their kind in "
           "a second." },
     { "reason", .form = FORM_TEXT, .text = statistics_text_reason,
       .help = "Why the service is held, or why the relay waits; empty: neither." },
@@ -349,6 +355,8 @@ const struct statistics_field statistics_fields[] = {
               "without a connection." },
     { "max_payload", .at = AT(max_payload_bytes), GAUGE("journey_max_payload_bytes"),
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
+    { "largest_event", .at = AT(largest_event_bytes), GAUGE("journey_largest_event_bytes"),
+      .help = "What the largest event of our log needs as one message, in bytes; at least 4096." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),
@@ -390,6 +398,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "Of them those that said no, and were no end: the piece is asked for again." },
     { "expired", OF_WORK, .at = AT_WORK(expired), COUNTER("journey_work_expired_total"),
       .help = "Pieces whose deadline passed, since the start." },
+    { "stuck", OF_WORK, .at = AT_WORK(stuck), GAUGE("journey_work_stuck"),
+      .help = "Pieces that were given up, because the answer was always no: a person must settle "
+              "them." },
     { "away", OF_WORK, .at = AT_WORK(away), GAUGE("journey_work_away"),
       .help = "1: nobody has listened to the last calls for a second or longer." },
 

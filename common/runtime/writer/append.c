@@ -1,7 +1,10 @@
 /* Append: see append.h. */
 #include "runtime/writer/append.h"
+#include "runtime/writer/event_size.h"
 #include "runtime/writer/loop.h"
+#include "store/migrate.h"
 #include <assert.h>
+#include <inttypes.h>
 
 /* ---- Isolation ------------------------------------------------------------------------------ */
 
@@ -31,7 +34,57 @@ int isolation_end(struct loop *loop, int r)
 
 /* ---- Appending ------------------------------------------------------------------------------ */
 
-static int fill_event(struct loop *loop, struct journey *j, const struct emission *emission,
+static int encode(struct journey *j, struct emission *emission)
+{
+    if (emission->data)
+        return 0;
+    _deinit_(buf) struct buf data = { 0 };
+    int r = schema_encode(emission->type->schema, emission->value, &data);
+    if (r < 0)
+        return trace(r);
+    emission->data = arena_copy(j->arena, data.data, data.length);
+    emission->data_length = data.length;
+    return emission->data ? 0 : fail(ERR_MEMORY, "no memory for an event");
+}
+
+int append_check(struct loop *loop, struct journey *j)
+{
+    const int64_t bytes_max = loop->message_bytes_max;
+    for (struct emission *e = j->emissions; e && bytes_max > 0; e = e->next) {
+        int r = encode(j, e);
+        if (r < 0)
+            return trace(r);
+        const struct event event = {
+            .type = e->type->name,
+            .entity = e->entity,
+            .correlation = e->origin.correlation,
+            .causation = e->origin.causation,
+            .cause = e->origin.cause,
+            .cause_digest = e->origin.cause_digest,
+            .traceparent = e->origin.traceparent,
+            .data = e->data,
+            .data_length = e->data_length,
+        };
+        int64_t bytes = event_size(&event, loop->service, bytes_max);
+        if (bytes > bytes_max)
+            return journey_refuse(j, REFUSED_TOO_LARGE,
+                                  "its event %s needs a message of %" PRId64
+                                  " bytes, and the server takes %" PRId64 " (max_payload)",
+                                  e->type->name, bytes, bytes_max);
+    }
+    return 0;
+}
+
+int append_note_size(struct loop *loop, const struct event *event)
+{
+    int64_t bytes = event_size(event, loop->service, loop->at.largest_event);
+    if (bytes <= loop->at.largest_event)
+        return 0;
+    loop->at.largest_event = bytes;
+    return trace(meta_write(loop->db, META_LARGEST_EVENT, bytes));
+}
+
+static int fill_event(struct loop *loop, struct journey *j, struct emission *emission,
                       struct event *event)
 {
     assert(emission->type && emission->entity && emission->value);
@@ -39,8 +92,7 @@ static int fill_event(struct loop *loop, struct journey *j, const struct emissio
     if (!id)
         return fail(ERR_MEMORY, "no memory for an event");
     uuid_make(&loop->ids, j->now_ms, id);
-    _deinit_(buf) struct buf data = { 0 };
-    int r = schema_encode(emission->type->schema, emission->value, &data);
+    int r = encode(j, emission);
     if (r < 0)
         return trace(r);
     const struct origin *origin = &emission->origin;
@@ -56,12 +108,10 @@ static int fill_event(struct loop *loop, struct journey *j, const struct emissio
         .cause = origin->cause,
         .cause_digest = origin->cause_digest,
         .traceparent = origin->traceparent,
-        .data = arena_copy(j->arena, data.data, data.length),
-        .data_length = data.length,
+        .data = emission->data,
+        .data_length = emission->data_length,
         .value = emission->value,
     };
-    if (!event->data)
-        return fail(ERR_MEMORY, "no memory for an event");
     struct digest digest;
     r = event_digest(event, &digest);
     if (r == 0)
@@ -78,6 +128,8 @@ static int append(struct loop *loop, struct batch *batch, const struct event_typ
     if (!committed)
         return fail(ERR_MEMORY, "no memory for an event");
     int r = event_log_append(loop->db, event);
+    if (r == 0)
+        r = append_note_size(loop, event);
     if (r == 0)
         r = type->apply(loop->db, event);
     if (r < 0)
@@ -96,6 +148,7 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
 {
     const struct log_head head = loop->at.head;
     struct committed_event **last_event = batch->last_event;
+    const int64_t largest = loop->at.largest_event;
     const int count = batch->own_event_count;
     const struct event *first = NULL;
 
@@ -112,6 +165,7 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
     r = isolation_end(loop, r);
     if (r < 0) {
         loop->at.head = head;
+        loop->at.largest_event = largest;
         *last_event = NULL;
         batch->last_event = last_event;
         batch->own_event_count = count;

@@ -19,6 +19,13 @@ int isolation_begin(struct loop *loop);
  * them. */
 int isolation_end(struct loop *loop, int r);
 
+/* Can all events that a decision emitted travel? 0; REFUSED_TOO_LARGE with the journey's message;
+ * < 0. */
+int append_check(struct loop *loop, struct journey *j);
+
+/* Notes what a new event of our log needs to travel in. 0 or < 0. */
+int append_note_size(struct loop *loop, const struct event *event);
+
 /* Appends and applies the events that a decision emitted. *ret_first is the first of them, in the
  * arena; NULL when there is none; ret_first may be NULL. 0; < 0: the loop's head is unchanged. */
 int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,

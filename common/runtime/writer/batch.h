@@ -13,6 +13,7 @@ struct positions {
     int64_t folding; /* 1: the projections are being rebuilt, and have not caught up */
     /* the last position seen in our stream, when it was ahead of our log; 0: it never was */
     int64_t stream_position;
+    int64_t largest_event; /* bytes that the largest event of our log needs (event_size.h) */
 };
 
 struct committed_event {

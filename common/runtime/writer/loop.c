@@ -5,8 +5,11 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/writer/append.h"
+#include "runtime/writer/event_size.h"
 #include "runtime/writer/run_item.h"
 #include "runtime/writer/tables.h"
+#include "store/generation.h"
+#include "store/log_check.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
@@ -33,6 +36,28 @@ static void check_progress(const struct positions *before, const struct position
     assert(after->head.position >= before->head.position);
     for (int i = 0; i < SOURCES_MAX; i++)
         assert(after->cursors[i].position >= before->cursors[i].position);
+}
+
+/* What the largest event needs, once for a file that does not know it yet. */
+static int measure_log(struct loop *loop)
+{
+    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct event event;
+    int64_t known = 0;
+    int r = meta_read_or(loop->db, META_LARGEST_EVENT, 0, &known);
+    loop->at.largest_event = known;
+    if (r < 0 || known > 0 || loop->at.head.position == 0)
+        return trace(r);
+    r = event_reader_open(&reader, loop->db, loop->service->log, 0, INT64_MAX);
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
+        int64_t bytes = event_size(&event, loop->service, loop->at.largest_event);
+        if (bytes > loop->at.largest_event)
+            loop->at.largest_event = bytes;
+    }
+    if (r == 0)
+        r = event_reader_status(&reader);
+    return r < 0 ? trace(r)
+                 : trace(meta_write(loop->db, META_LARGEST_EVENT, loop->at.largest_event));
 }
 
 static int read_positions(struct loop *loop)
@@ -68,6 +93,20 @@ static int sync_what_is_there(struct db *db)
     return r == -ERR_FULL ? 0 : trace(r);
 }
 
+/* Before the WAL that lies beside the file after a crash is used. Where it cannot be told from the
+ * file alone whose WAL that is, because a checkpoint was cut off, all pages are looked at. */
+static int check_file(const struct service *service, struct db *db)
+{
+    int r = generation_check(db);
+    if (r == GENERATION_UNKNOWN) {
+        log_warn("wal_not_compared", LOG_TEXT("reason", failure_reason()));
+        r = db_quick_check(db);
+    }
+    if (r == 0 && db_wal_bytes(db) > 0)
+        r = log_check_end(db, service->log);
+    return trace(r);
+}
+
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
               struct db *db, uint64_t seed)
 {
@@ -78,9 +117,12 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
     };
     process_init(&loop->process, service);
     id_source_init(&loop->ids, seed);
-    int r = sync_what_is_there(db);
+    int r = check_file(service, db);
+    if (r == 0)
+        r = sync_what_is_there(db);
     if (r == 0)
         r = store_migrate(db);
+    generation_begin(db);
     if (r == 0)
         r = db_begin(db);
     if (r < 0)
@@ -92,7 +134,11 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         db_rollback(db);
         return trace(r);
     }
-    r = read_positions(loop);
+    r = sync_what_is_there(db); /* the file has a number that no copy of it can have yet */
+    if (r == 0)
+        r = read_positions(loop);
+    if (r == 0)
+        r = measure_log(loop);
     if (r == 0)
         loop_check(loop);
     return trace(r);
@@ -261,6 +307,20 @@ static int write_meta(struct loop *loop, const char *name, int64_t value,
     }
     if (r < 0)
         db_rollback(loop->db);
+    return trace(r);
+}
+
+int loop_number_wal(struct loop *loop, _Bool *ret_outcome_unknown)
+{
+    owner_assert(&loop->owner);
+    db_want_wal_number(loop->db);
+    int r = db_begin(loop->db);
+    if (r == 0) {
+        r = db_commit(loop->db);
+        *ret_outcome_unknown = loop_is_outcome_unknown(r);
+        if (r < 0)
+            db_rollback(loop->db);
+    }
     return trace(r);
 }
 

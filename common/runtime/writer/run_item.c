@@ -120,6 +120,8 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
     const struct event *first = NULL;
     r = item->command->decide(&j, item->request);
     if (r == 0)
+        r = append_check(loop, &j);
+    if (r == 0)
         r = append_emissions(loop, &j, batch, &first);
     if (r == 0)
         r = first ? answer_from(item, first)
@@ -187,6 +189,8 @@ static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct b
     };
     r = j.origin.cause ? item->type->react(&j, &item->event)
                        : fail(ERR_MEMORY, "no memory for a reaction");
+    if (r == 0 && append_check(loop, &j) > 0)
+        r = fail(ERR_INVALID, "a reaction cannot travel: %s", j.message);
     if (r == 0)
         r = append_emissions(loop, &j, batch, NULL);
     journey_deinit(&j);
@@ -290,6 +294,8 @@ static int run_own_event(struct loop *loop, struct item *item)
                     item->event.type, item->event.position,
                     item->invalid ? item->invalid : "unknown type; a newer version wrote it");
     int r = event_log_append(loop->db, &item->event);
+    if (r == 0)
+        r = append_note_size(loop, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
     /* the projections are as old as our log was */

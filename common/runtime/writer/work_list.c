@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPEN_PER_IN_FLIGHT 16
-#define OPEN_MAX (1 << 20)
-#define IN_FLIGHT_MAX 65536
-#define TIME_MAX_MS (3600 * 1000)
-#define TIMEOUT_GROWTH 8 /* the longest time-out, in first ones; see timeout_max_ms */
 #define BEHIND_SHARE \
     4                 /* one owner's pieces that wait for their turn fill a quarter of the memory */
 #define GRACE_MS 5000 /* past the time-out, before an answer counts as lost inside */
@@ -44,38 +39,6 @@ void work_list_check(const struct work_list *list)
 
 /* ---- Beginning, ending ----------------------------------------------------------------------- */
 
-static int bounded(int value, int min, int max)
-{
-    return value < min ? min : value > max ? max : value;
-}
-
-static int read_limits(struct work_list *list, struct journey *j)
-{
-    struct work_limits limits = {
-        .timeout_ms = 5000,
-        .in_flight_max = 64,
-        .backoff_min_ms = 200,
-        .backoff_max_ms = 30000,
-    };
-    int r = list->type->limits ? list->type->limits(j, &limits) : 0;
-    if (list->type->in_order)
-        limits.in_flight_max = limits.open_max = 1;
-    limits.timeout_ms = bounded(limits.timeout_ms, 1, TIME_MAX_MS);
-    if (limits.timeout_max_ms == 0)
-        limits.timeout_max_ms = bounded(limits.timeout_ms, 1, TIME_MAX_MS / TIMEOUT_GROWTH) *
-                                TIMEOUT_GROWTH;
-    limits.timeout_max_ms = bounded(limits.timeout_max_ms, limits.timeout_ms, TIME_MAX_MS);
-    limits.in_flight_max = bounded(limits.in_flight_max, 1, IN_FLIGHT_MAX);
-    limits.in_flight_each_max = bounded(limits.in_flight_each_max, 0, IN_FLIGHT_MAX);
-    if (limits.open_max == 0)
-        limits.open_max = limits.in_flight_max * OPEN_PER_IN_FLIGHT;
-    limits.open_max = bounded(limits.open_max, limits.in_flight_max, OPEN_MAX);
-    limits.backoff_max_ms = bounded(limits.backoff_max_ms, 1, TIME_MAX_MS);
-    limits.backoff_min_ms = bounded(limits.backoff_min_ms, 1, limits.backoff_max_ms);
-    list->limits = limits;
-    return trace(r);
-}
-
 static void source_rewind(struct work_source_state *state)
 {
     state->after = state->mark;
@@ -101,8 +64,10 @@ static int source_init(struct work_source_state *state, const struct work_source
 
 int work_list_init(struct work_list *list, const struct work_type *type, struct journey *j)
 {
-    *list = (struct work_list){ .type = type, .rescan_ms = INT64_MAX };
-    int r = read_limits(list, j);
+    *list = (struct work_list){ .type = type,
+                                .rescan_ms = INT64_MAX,
+                                .recounts_stuck = type->count_stuck != NULL };
+    int r = work_limits_read(type, j, &list->limits);
     if (r == 0)
         r = work_queue_init(&list->queue, type->name, list->limits.open_max,
                             list->limits.in_flight_max, list->limits.in_flight_each_max);
@@ -393,6 +358,15 @@ static int move_marks(struct work_list *list, struct journey *j)
     return trace(r);
 }
 
+static int count_stuck(struct work_list *list, struct journey *j)
+{
+    if (!list->recounts_stuck)
+        return 0;
+    int r = list->type->count_stuck(j, &list->stuck);
+    list->recounts_stuck = r < 0;
+    return trace(r);
+}
+
 int work_list_step(struct work_list *list, struct journey *j)
 {
     int r = find_all(list, j);
@@ -400,6 +374,8 @@ int work_list_step(struct work_list *list, struct journey *j)
         r = look_at_all_due(list, j);
     if (r == 0)
         r = move_marks(list, j);
+    if (r == 0)
+        r = count_stuck(list, j);
     work_list_check(list);
     return trace(r);
 }
@@ -419,6 +395,8 @@ int64_t work_list_due_ms(const struct work_list *list, int64_t now_ms)
 
 void work_list_observe(struct work_list *list, const struct event *event)
 {
+    if (list->type->changes_stuck && list->type->changes_stuck(event))
+        list->recounts_stuck = 1;
     for (int i = 0; i < list->source_count; i++) {
         struct work_source_state *state = &list->sources[i];
         const char *key = state->source->opened_by ? state->source->opened_by(event) : NULL;
@@ -433,14 +411,29 @@ void work_list_observe(struct work_list *list, const struct event *event)
     }
 }
 
+/* What an answer of the party means, by its type: 0; WORK_AGAIN; < 0. */
+static int judge(struct work_list *list, struct journey *j, const struct work *work,
+                 const struct answer *answer)
+{
+    const struct work_type *type = list->type;
+    int r = 0;
+    if (answer->outcome == ANSWER_RECEIVED)
+        r = type->answered ? type->answered(j, work, answer->body) : 0;
+    else
+        r = type->unreadable ? type->unreadable(j, work) : WORK_AGAIN;
+    if (r > 0 && r != WORK_AGAIN)
+        r = fail(ERR_INTERNAL, "answered() of %s says %d", type->name, r);
+    return trace(r);
+}
+
 int work_list_answer(struct work_list *list, struct journey *j, const struct answer *answer)
 {
     assert(answer->tag);
     struct piece *piece = work_queue_find(&list->queue, answer->tag, answer->number);
     _Bool is_in_flight = piece && piece->state == PIECE_IN_FLIGHT;
     work_party_note(&list->party, list->type, answer, j->now_ms);
-    if (answer->outcome != ANSWER_RECEIVED) {
-        if (is_in_flight && !answer->is_late) {
+    if (answer->outcome == ANSWER_TIMEOUT || answer->outcome == ANSWER_UNREACHABLE) {
+        if (is_in_flight) {
             piece->timeouts += answer->outcome == ANSWER_TIMEOUT;
             rest(list, piece, j->now_ms);
         }
@@ -448,22 +441,24 @@ int work_list_answer(struct work_list *list, struct journey *j, const struct ans
     }
     list->answered++;
     list->late += answer->is_late || !is_in_flight;
-    struct work work = { .type = list->type, .key = answer->tag, .number = answer->number };
+    struct work work = {
+        .type = list->type, .key = answer->tag, .number = answer->number, .may_have_left = 1
+    };
     if (piece)
         work = work_of(list, piece, NULL);
-    int r = list->type->answered ? list->type->answered(j, &work, answer->body) : 0;
-    if (r == WORK_AGAIN) {
+    int r = judge(list, j, &work, answer);
+    if (r < 0)
+        return trace(r);
+    if (r == 0 && piece) {
+        work_queue_remove(&list->queue, piece);
+    } else if (r == WORK_AGAIN) {
         list->refused++;
         if (piece)
             piece->refusals++;
+        if (is_in_flight && !answer->is_late)
+            rest(list, piece, j->now_ms);
     }
-    if (r == 0 && piece)
-        work_queue_remove(&list->queue, piece);
-    else if (r == WORK_AGAIN && is_in_flight)
-        rest(list, piece, j->now_ms);
-    else if (r > 0 && r != WORK_AGAIN)
-        r = fail(ERR_INTERNAL, "answered() of %s says %d", list->type->name, r);
-    return r < 0 ? trace(r) : 0;
+    return 0;
 }
 
 int work_list_add(struct work_list *list, const char *key, int64_t number, int64_t now_ms)
@@ -488,6 +483,7 @@ void work_list_counts(const struct work_list *list, struct work_counts *ret_coun
         .refused = list->refused,
         .expired = list->expired,
         .oldest_ms = work_queue_oldest_ms(&list->queue),
+        .stuck = list->stuck,
         .is_away = list->party.is_away,
     };
 }

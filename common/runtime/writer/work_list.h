@@ -56,6 +56,8 @@ struct work_list {
      * the process, or before the list forgot the piece. */
     int64_t old_place;
     struct work_party party;
+    int64_t stuck; /* given up, by the tables */
+    _Bool recounts_stuck;
     int64_t asked, again, answered, late, refused, expired; /* since the start, see work_counts */
 };
 
@@ -70,8 +72,13 @@ struct work_counts {
     int64_t refused;         /* that were no end: the piece is asked for again */
     int64_t expired;         /* deadlines that passed */
     int64_t oldest_ms;       /* wall time since when the oldest piece is open; INT64_MAX: none is */
+    int64_t stuck;           /* pieces that were given up and wait for a person */
     _Bool is_away;           /* nobody listens at the subject */
 };
+
+/* What the type likes, within bounds (work_limits.c). 0 or < 0. */
+int work_limits_read(const struct work_type *type, struct journey *j,
+                     struct work_limits *ret_limits);
 
 /* 0 or < 0; deinit is fine after a failure. */
 int work_list_init(struct work_list *list, const struct work_type *type, struct journey *j);

@@ -97,6 +97,7 @@ void works_report(const struct works *works, struct status *status)
         put(&to->refused, counts.refused);
         put(&to->expired, counts.expired);
         put(&to->oldest_ms, counts.oldest_ms == INT64_MAX ? 0 : counts.oldest_ms);
+        put(&to->stuck, counts.stuck);
         put(&to->away, counts.is_away);
     }
 }

@@ -60,6 +60,40 @@ def fault_53_pages_larger_than_a_message(mesh):
     mesh.check()
 
 
+def fault_53_pages_and_events_under_a_small_max_payload(mesh):
+    """A server takes 16 KiB. The names of 100 products fill 20 KB: a page of them has fewer, and
+    leads to the next; an order of many of them is refused, because its event could not travel."""
+    mesh.server_config("max_payload: 16384")
+    mesh.up()
+    account = mesh.customer()
+    for i in range(100):
+        mesh.ask("order.add-product", {
+            "sku": f"p{i:03}", "name": "\u00e9" * 200, "stock": 1000,
+            "price": {"amount": 1, "currency": "EUR"}})
+    skus, after = [], {}
+    while True:
+        page = mesh.ask("order.products", {"limit": 100, **after})
+        skus += [product["sku"] for product in page["products"]]
+        if "next" not in page:
+            break
+        after = {"after": page["next"]}
+    require(skus == [f"p{i:03}" for i in range(100)], f"all products, once: {skus}")
+    body = {"account_id": account,
+            "lines": [{"sku": sku, "quantity": 1} for sku in skus]}
+    answer = mesh.tell("order.place", body, "fault-53-too-many")
+    require(answer["error"]["code"] == "too_large" and "max_payload" in answer["error"]["message"],
+            f"an event that cannot travel: {answer}")
+    require("position" in mesh.tell("order.place", {**body, "lines": body["lines"][:10]},
+                                    "fault-53-ten"), "a smaller one is taken")
+    mesh.server_config("max_payload: 1048576")
+    mesh.stop("server")
+    mesh.start("server")
+    mesh.wait_takes("order-svc")
+    wait_until(lambda: "position" in (mesh.tell("order.place", body, "fault-53-all") or {}),
+               "the same order is taken under a server that takes more")
+    mesh.check()
+
+
 def fault_53_headers_that_nobody_reads(mesh):
     """Requests with a header without a value, with hundreds of headers, with strange bytes: taken.
     Two different idempotency keys: refused by name. A traceparent that is malformed or too long is
