@@ -5,7 +5,8 @@
 random_service() { draw 2; SERVICE=${SERVICES[DRAWN]}; }
 random_process() { draw 3; PROCESS=${PROCESSES[DRAWN]}; }
 # When the server is away, the command fails and this fault does not happen.
-js() { nats --timeout 3s "$@" >>"$DIR/log/nats.log" 2>&1 || true; }
+js_done() { nats --timeout 3s "$@" >>"$DIR/log/nats.log" 2>&1 </dev/null; }
+js() { js_done "$@" || true; }
 
 fault_kill() { random_process; mesh kill "$PROCESS"; pause_up_to 800; start_again "$PROCESS"; }
 fault_both() {
@@ -59,6 +60,30 @@ fault_wipe() {
     mesh kill server
     rm -rf "$DIR/server/jetstream" "$DIR/server/store"
     start_again server
+}
+
+# What an operator sets on a stream, and the durable that is somebody else's; looked at in the end.
+fault_edit() {
+    random_service
+    draw 1000
+    if js_done stream edit -f "${STREAM[$SERVICE]}" --description "set $DRAWN" \
+        --dupe-window "$((60 + DRAWN))s" --max-bytes "$((1000000000 + DRAWN))"; then
+        SETTING[$SERVICE]="set $DRAWN $((60 + DRAWN)) $((1000000000 + DRAWN))"
+    fi
+}
+fault_other() {
+    random_service
+    js_done consumer add "${STREAM[$SERVICE]}" "analytics-$((OTHERS += 1))" --pull --ack explicit \
+        --deliver all --defaults || return 0
+    OTHER[$SERVICE]+=" analytics-$OTHERS"
+}
+# The reader's durable, otherwise than the reader wants it.
+fault_consumer() {
+    random_service
+    draw 3
+    local edits=('--max-pull-batch 10' '--max-pull-expire 1s' '--max-pending 5')
+    # shellcheck disable=SC2086 # an option and its value
+    js consumer edit -f "${STREAM[$SERVICE]}" "${READER[${STREAM[$SERVICE]}]}" ${edits[DRAWN]}
 }
 
 # Another writer in the stream, who knows nothing, or fences as the relay does.
