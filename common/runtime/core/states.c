@@ -31,8 +31,16 @@ const struct state_text service_states[] = {
                          "answered",
                          "decide, see A fork" },
     [SERVICE_CORRUPT] = { "corrupt", "the database is damaged and is no longer written",
-                          "stop the service, set the file aside with its `-wal` and `-shm`, start "
-                          "the service: the database is rebuilt from the streams" },
+                          "stop the service; then `restore FILE` puts a backup in its place, or "
+                          "set "
+                          "the file aside with its `-wal` and `-shm`, and the database is rebuilt "
+                          "from the streams" },
+    [SERVICE_MOVED] = { "moved",
+                        "the database, or a file beside it, was removed, moved or replaced while "
+                        "the service runs; nothing is written any more, requests are refused",
+                        "put the files back and start the service again; without them it is "
+                        "rebuilt from the streams, or `restore FILE` puts a backup in their "
+                        "place" },
     [SERVICE_DRAINING] = { "draining", "the service is stopping", "nothing" },
 };
 

@@ -35,8 +35,10 @@ struct work_status {
 
 struct status {
     int64_t started_ms;
-    atomic_int disk;        /* enum disk_state; the writer */
-    atomic_bool damaged;    /* the database file is damaged; any connection (store/db.h) */
+    atomic_int disk;     /* enum disk_state; the writer */
+    atomic_bool damaged; /* the database file is damaged; any connection (store/db.h) */
+    /* its path names another file now, or none (store/file_place.h); the writer */
+    atomic_bool moved;
     atomic_int relay_state; /* enum relay_state; the sender */
     atomic_bool whole;      /* our log agrees with our stream: the sender */
     /* the projections are being rebuilt, and have not caught up: the writer */
@@ -61,6 +63,7 @@ struct status {
     /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
+    atomic_llong layout_differs; /* 1: the tables are not as this program makes them */
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */
     atomic_llong max_payload_bytes;

@@ -227,7 +227,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     struct invalid invalid = { 0 };
     const char *why;
     enum refusal refusal = status_refuses(options->status, options->backlog_max, &why);
-    if (endpoint->query && refusal != REFUSED_REPLAYING)
+    if (endpoint->query && refusal != REFUSED_REPLAYING && !atomic_load(&options->status->moved))
         refusal = 0; /* what only forbids writing does not concern a query */
     if (endpoint->is_about_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */

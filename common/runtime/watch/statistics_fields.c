@@ -313,6 +313,9 @@ const struct statistics_field statistics_fields[] = {
     { "wal_bytes", .at = AT(wal_bytes), GAUGE("journey_wal_bytes"),
       .metric.help = "Size of its write-ahead log.",
       .help = "Size of the database's write-ahead log." },
+    { "layout_differs", .at = AT(layout_differs), GAUGE("journey_layout_differs"),
+      .help = "1: the file's tables, indexes, triggers or views are not those that the program "
+              "makes." },
     { "replay_target", .at = AT(replay_target),
       .help =
           "While a lost or restored log is read from its stream: the position to reach; else 0." },
