@@ -62,6 +62,56 @@ fault_wipe() {
     start_again server
 }
 
+# Files that do not belong together, or are not where they were. Nothing of it may be served; then
+# a person puts right what he did. A backup of the same life is made whole by the WAL, and is served.
+position_in() { sqlite3 "$1" 'SELECT coalesce(max(position), 0) FROM event_log'; }
+is_gone_or_whole() {                   # SERVICE POSITION
+    process_is_gone "$DIR/run/$1.pid" ||
+        [[ $(service_data "$1" | jq ".state == \"ready\" and .position >= $2") == true ]]
+}
+fault_beside() {
+    local position folder saved=$DIR/saved backup=$DIR/backup-$((BACKUPS += 1)).db
+    random_service
+    folder=$DIR/$SERVICE
+    "$BUILD/$SERVICE/$SERVICE" --data-dir "$folder" backup "$backup" \
+        >>"$DIR/log/start.log" 2>&1 || return 0
+    draw 2
+    if ((DRAWN)); then                 # the backup is of an earlier life
+        mesh kill "$SERVICE"
+        start_again "$SERVICE"
+        has_its_log "$SERVICE"
+    fi
+    pause_up_to 1500
+    mesh kill "$SERVICE"
+    rm -rf "$saved"
+    cp -a "$folder" "$saved"
+    position=$(position_in "$saved/$SERVICE.db")
+    rm -rf "$saved"
+    cp -a "$folder" "$saved"
+    cp "$backup" "$folder/$SERVICE.db"
+    : >"$DIR/disk-$SERVICE/undo"       # the power goes with the files
+    start_again "$SERVICE"
+    wait_until 60 is_gone_or_whole "$SERVICE" "$position" ||
+        die "$SERVICE serves a mixture of two files: $(service_data "$SERVICE")"
+    if process_is_gone "$DIR/run/$SERVICE.pid"; then
+        rm -rf "$folder"
+        mv "$saved" "$folder"
+        start_again "$SERVICE"
+    fi
+}
+is_in_state() { [[ $(service_data "$1" | jq -r .state) == "$2" ]]; }
+fault_moved() {
+    local file
+    random_service
+    file=$DIR/$SERVICE/$SERVICE.db
+    mv "$file" "$DIR/aside.db"
+    wait_until 60 is_in_state "$SERVICE" moved ||
+        die "$SERVICE does not see that its file was moved: $(service_data "$SERVICE")"
+    mesh kill "$SERVICE"
+    mv "$DIR/aside.db" "$file"
+    start_again "$SERVICE"
+}
+
 # What an operator sets on a stream, and the durable that is somebody else's; looked at in the end.
 fault_edit() {
     random_service
