@@ -62,6 +62,29 @@ fault_wipe() {
     start_again server
 }
 
+# A second instance of a service, with a folder of its own, empty or a copy.
+second_instance() {
+    "$BUILD/$SERVICE/$SERVICE" --server "$NATS_URL" --data-dir "$1" >>"$DIR/log/second.log" 2>&1 &
+    SECOND=$!
+    pause_up_to 4000
+    kill -KILL "$SECOND" 2>/dev/null || true
+    wait "$SECOND" 2>/dev/null || true
+    rm -rf "$1"
+}
+fault_second() {
+    random_service
+    mkdir "$DIR/second"
+    second_instance "$DIR/second"
+}
+fault_copied() {
+    random_service
+    mkdir "$DIR/second"
+    "$BUILD/$SERVICE/$SERVICE" --data-dir "$DIR/$SERVICE" backup "$DIR/second/$SERVICE.db" \
+        >>"$DIR/log/start.log" 2>&1 || { rm -rf "$DIR/second"; return 0; }
+    pause_up_to 500
+    second_instance "$DIR/second"
+}
+
 # Files that do not belong together, or are not where they were. Nothing of it may be served; then
 # a person puts right what he did. A backup of the same life is made whole by the WAL, and is served.
 position_in() { sqlite3 "$1" 'SELECT coalesce(max(position), 0) FROM event_log'; }
