@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #define DRAIN_TIMEOUT_MS 2000
+#define LEAVE_TIMEOUT_MS 500 /* on the sender's thread */
 #define QUEUE_GROUP "q"
 #define READER_NAME_MAX 64
 
@@ -466,6 +467,22 @@ int endpoints_subscribe(struct endpoints *endpoints)
     int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
+}
+
+void endpoints_leave(struct endpoints *endpoints)
+{
+    const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
+        const int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (endpoint->subscription && left_ms > 0 && bus_is_connected(endpoints->options.bus))
+            bus_subscription_drain(endpoint->subscription,
+                                   (int)left_ms); /* what is here is answered */
+        bus_subscription_free(endpoint->subscription);
+        endpoint->subscription = NULL;
+    }
+    pthread_mutex_unlock(&endpoints->lock);
 }
 
 /* One bound for all of them: a server that is paused answers none. Without a server there is
