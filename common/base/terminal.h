@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 /* As fprintf; U+FFFD stands for each byte or character that is not printable (utf8.h), but line
- * feeds stay. Whoever prints text from outside on a line of its own gives it to utf8_show first, for
- * a line feed in it. Without memory nothing is printed. */
+ * feeds stay. Text from outside that must stay on its line goes through utf8_show first, which
+ * replaces line feeds, too. Without memory nothing is printed. */
 void terminal_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void terminal_print_list(FILE *out, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));

@@ -1,6 +1,6 @@
 """Terminal: what a person is shown of data from outside: of streams, databases, logs, answers. A
-message must not steer the terminal: U+FFFD stands for each character that has no shape. The services
-judge alike (common/base/utf8.h).
+message must not steer the terminal: U+FFFD stands for each character that has no shape. The
+services judge alike (common/base/utf8.h).
 
 As a program it copies its input, `terminal.py <LOG`, which scripts/mesh does with logs."""
 import json
