@@ -1,5 +1,5 @@
 """Terminal: what a person is shown of data from outside: of streams, databases, logs, answers. A
-message must not steer the terminal: U+FFFD stands for each character that has no shape. The
+message must not steer the terminal: ? stands for each character that has no shape. The
 services judge alike (common/base/utf8.h).
 
 As a program it copies its input, `terminal.py <LOG`, which scripts/mesh does with logs."""
@@ -9,7 +9,7 @@ import sys
 
 def printable(text):
     """One line of text. A line feed in it is none of ours, and replaced, too."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+    return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
 def printable_lines(text):
