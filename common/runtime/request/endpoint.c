@@ -300,9 +300,9 @@ void endpoint_take(void *context, struct bus_message *received)
                                       received_ns, why, sizeof(why));
     if (!refusal)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
-    if (refusal)
-        log_refusal(endpoint, &view, refusal);
-    if (refusal)
-        reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
-                      refusal_of(refusal), why);
+    if (!refusal)
+        return;
+    log_refusal(endpoint, &view, refusal);
+    reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
+                  refusal_of(refusal), why);
 }
