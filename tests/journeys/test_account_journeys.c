@@ -447,6 +447,18 @@ Test(account, an_account_is_shown_with_its_cards_and_purchases)
               THEN_ROW("SELECT account_id || ' ' || currency || ' ' || orders || ' ' || paid FROM "
                        "purchase_totals",
                        ANNA " EUR 2 1200")),
+        STORY("a total may be larger than one amount may be", REGISTERED(ANNA, "anna@example.com"),
+              PLACED(ORDER_1, "1000000000000", "EUR"), PLACED(ORDER_2, "1000000000000", "EUR"),
+              PAID(ORDER_1, "1000000000000", "EUR"), PAID(ORDER_2, "1000000000000", "EUR"), GET,
+              THEN_REPLY(
+                  ANNA_IS
+                  ",'status':'open','cards':[],'purchases':["
+                  "{'order_id':'" ORDER_2
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'},{'order_id':'" ORDER_1
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'}],"
+                  "'totals':{'orders':2,'paid':[{'amount':2000000000000,'currency':'EUR'}]}}")),
         STORY(
             "a cancelled one, and a closed account; products and stock are nobody's business here",
             REGISTERED(ANNA, "anna@example.com"),

@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define DRAIN_TIMEOUT_MS 2000
 #define QUEUE_GROUP "q"
@@ -23,28 +22,13 @@ static int refuse_header(struct invalid *ret_invalid, const char *key, const cha
     return REFUSED_INVALID_REQUEST;
 }
 
-/* The one value of a header; NULL: it is absent. False: it is there with two values. */
-static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
-{
-    *ret_value = NULL;
-    for (int i = 0; i < view->header_count; i++) {
-        const struct bus_header *header = &view->headers[i];
-        if (strcasecmp(header->key, key) != 0)
-            continue;
-        if (*ret_value && strcmp(*ret_value, header->value) != 0)
-            return 0;
-        *ret_value = header->value;
-    }
-    return 1;
-}
-
 /* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
  * an event is refused by name, and so are two values: which of them counts is not ours to say. */
 static int take_header(struct item *item, const struct bus_view *view, const char *key,
                        const char **ret_text, struct invalid *ret_invalid)
 {
     const char *value;
-    if (!find_one(view, key, &value))
+    if (!bus_header_find_one(view, key, &value))
         return refuse_header(ret_invalid, key, "the header must not be there with two values");
     if (!value)
         return 0;
@@ -59,7 +43,7 @@ static int take_header(struct item *item, const struct bus_view *view, const cha
 static int take_traceparent(struct item *item, const struct bus_view *view)
 {
     const char *value;
-    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
+    if (!bus_header_find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
         return 0;
     item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
     return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
@@ -194,8 +178,9 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     if (r == 0)
         r = check_values(endpoint, view, ret_invalid);
     if (r == 0)
-        r = schema_decode(endpoint->request, empty ? "{}" : view->data,
-                          empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
+        r = schema_decode_request(endpoint->request, empty ? "{}" : view->data,
+                                  empty ? 2 : view->data_length, &item->arena, &request,
+                                  ret_invalid);
     item->request = request;
     if (r == 0 && endpoint->account)
         r = account_fill_in(endpoint->account, item, request, ret_invalid);
