@@ -4,50 +4,18 @@
 #include "base/log.h"
 #include "contract/values.h"
 #include "runtime/core/event_text.h"
+#include "runtime/request/header_text.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DRAIN_TIMEOUT_MS 2000
+#define LEAVE_TIMEOUT_MS 500 /* on the sender's thread */
 #define QUEUE_GROUP "q"
 #define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
-
-static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
-{
-    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
-    return REFUSED_INVALID_REQUEST;
-}
-
-/* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name, and so are two values: which of them counts is not ours to say. */
-static int take_header(struct item *item, const struct bus_view *view, const char *key,
-                       const char **ret_text, struct invalid *ret_invalid)
-{
-    const char *value;
-    if (!bus_header_find_one(view, key, &value))
-        return refuse_header(ret_invalid, key, "the header must not be there with two values");
-    if (!value)
-        return 0;
-    if (!event_text_is_safe(value))
-        return refuse_header(ret_invalid, key,
-                             "the header must have 1 to 496 bytes of printable UTF-8");
-    *ret_text = arena_copy(&item->arena, value, strlen(value));
-    return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
-
-/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
-static int take_traceparent(struct item *item, const struct bus_view *view)
-{
-    const char *value;
-    if (!bus_header_find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
-        return 0;
-    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
-    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
 static int take_key(struct item *item, const struct bus_view *view, const char *key,
@@ -72,11 +40,12 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
 static int take_headers(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
     const char *key = NULL;
-    int r = take_header(item, view, "Idempotency-Key", &key, ret_invalid);
+    int r = header_take_text(item, view, "Idempotency-Key", &key, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
+        r = header_take_text(item, view, "ce-correlationid", &item->origin.correlation,
+                             ret_invalid);
     if (r == 0)
-        r = take_traceparent(item, view);
+        r = header_take_traceparent(item, view);
     return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
 }
 
@@ -129,8 +98,7 @@ static int take_asker(struct item *item, const struct bus_view *view)
     char name[CLIENT_NAME_SIZE];
     if (client_name(view, name) != 0)
         return 0;
-    item->asker = arena_copy(&item->arena, name, strlen(name));
-    return item->asker ? 0 : fail(ERR_MEMORY, "no memory for a request");
+    return item_keep(item, name, &item->asker);
 }
 
 /* "order.durable.account-svc.make": the third part says whose. */
@@ -212,7 +180,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     struct invalid invalid = { 0 };
     const char *why;
     enum refusal refusal = status_refuses(options->status, options->backlog_max, &why);
-    if (endpoint->query && refusal != REFUSED_REPLAYING)
+    if (endpoint->query && refusal != REFUSED_REPLAYING && !atomic_load(&options->status->moved))
         refusal = 0; /* what only forbids writing does not concern a query */
     if (endpoint->is_about_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */
@@ -228,9 +196,8 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     _free_(item) struct item *item = item_new(endpoint->kind);
     int r = item ? fill_item(item, endpoint, view, &invalid)
                  : fail(ERR_MEMORY, "no memory for a request");
-    if (r == 0 && reply_to &&
-        !(item->reply_to = arena_copy(&item->arena, reply_to, strlen(reply_to))))
-        r = fail(ERR_MEMORY, "no memory for a request");
+    if (r == 0 && reply_to)
+        r = item_keep(item, reply_to, &item->reply_to);
     if (r < 0) {
         log_error("request_failed", LOG_TEXT("subject", endpoint->subject),
                   LOG_TEXT("reason", failure_text()));
@@ -451,6 +418,22 @@ int endpoints_subscribe(struct endpoints *endpoints)
     int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
+}
+
+void endpoints_leave(struct endpoints *endpoints)
+{
+    const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
+        const int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (endpoint->subscription && left_ms > 0 && bus_is_connected(endpoints->options.bus))
+            bus_subscription_drain(endpoint->subscription,
+                                   (int)left_ms); /* what is here is answered */
+        bus_subscription_free(endpoint->subscription);
+        endpoint->subscription = NULL;
+    }
+    pthread_mutex_unlock(&endpoints->lock);
 }
 
 /* One bound for all of them: a server that is paused answers none. Without a server there is

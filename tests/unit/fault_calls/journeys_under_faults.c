@@ -12,6 +12,7 @@
  * - the tables are the fold of the log (rule 2). */
 #include "faults.h"
 #include "base/log.h"
+#include "runtime/request/account_subject.h"
 #include "runtime/writer/loop.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,6 +72,12 @@ static const struct step steps[] = {
     { "order.place", NULL,
       "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":99}]}" },
     { "order.receive-stock", NULL, "{\"sku\":\"tea\",\"quantity\":5}" },
+    { "order.correct-stock", NULL, "{\"sku\":\"tea\",\"by\":-2,\"reason\":\"broken\"}" },
+    { "order.change-price", NULL,
+      "{\"sku\":\"tea\",\"price\":{\"amount\":600,\"currency\":\"EUR\"}}" },
+    { "order.place." ANNA, NULL, "{\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}" },
+    { "order.place." ANNA, NULL, "{\"lines\":[{\"sku\":\"tea\",\"quantity\":99}]}" },
+    { "order.retire-product", NULL, "{\"sku\":\"tea\"}" },
     { "ACCOUNT CardRemoved", ANNA, "{\"account_id\":\"" ANNA "\",\"card_id\":\"" CARD "\"}" },
     { "order.place", NULL,
       "{\"account_id\":\"" ANNA "\",\"lines\":[{\"sku\":\"tea\",\"quantity\":1}]}" },
@@ -227,27 +234,57 @@ static int decode(const struct schema *schema, const char *text, struct item *it
     return r;
 }
 
+/* Its own, or that of an account. */
+static _Bool is_subject_of(const struct command *command, const char *subject)
+{
+    size_t length = strlen(command->subject);
+    return strncmp(command->subject, subject, length) == 0 &&
+           (!subject[length] || subject[length] == '.');
+}
+
+static int decode_request(const struct step *step, struct item *item)
+{
+    const struct command *command = item->command;
+    struct account_request *account = NULL;
+    struct invalid invalid;
+    void *request = NULL;
+    int r = 0;
+    if (strcmp(command->subject, step->subject) != 0)
+        r = account_request_make(command->request, &item->arena, &account);
+    if (r == 0 && account)
+        r = account_take(account, step->subject, item, &invalid);
+    if (r == 0)
+        r = decode(account ? &account->schema : command->request, step->body, item, &request);
+    if (r == 0 && account)
+        r = account_fill_in(account, item, request, &invalid);
+    item->request = request;
+    return r;
+}
+
 /* 0 an item, 1 refused by its schema, < 0. */
 static int request_item(const struct step *step, int number, struct item **ret_item)
 {
+    struct invalid invalid;
     const struct command *command = FAULT_SERVICE.commands;
-    while (strcmp(command->subject, step->subject) != 0)
+    while (!is_subject_of(command, step->subject))
         command++;
     _free_(item) struct item *item = item_new(ITEM_COMMAND);
     if (!item)
         return fail(ERR_MEMORY, "no memory for a request");
-    void *request = NULL;
-    int r = decode(command->request, step->body, item, &request);
+    item->command = command;
+    int r = decode_request(step, item);
     if (r != 0)
         return r;
-    char *cause = arena_alloc(&item->arena, 32);
-    if (!cause)
+    char *key = arena_alloc(&item->arena, 32);
+    if (!key)
         return fail(ERR_MEMORY, "no memory for a key");
-    snprintf(cause, 32, CAUSE_REQUEST "key-%d", number);
-    item->command = command;
-    item->request = request;
-    item->key = cause + strlen(CAUSE_REQUEST);
-    item->origin = (struct origin){ .cause = cause, .cause_digest = "0000", .correlation = "corr" };
+    snprintf(key, 32, "key-%d", number);
+    r = account_take_key(item, key, &invalid);
+    if (r < 0)
+        return trace(r);
+    item->origin.cause_digest = "0000";
+    item->origin.correlation = "corr";
+    item->origin.causation = NULL;
     *ret_item = take(item);
     return 0;
 }
