@@ -210,6 +210,17 @@ static int check_files(const struct config *config)
     return -ERR_CONFIG;
 }
 
+/* A default would be a folder that was never meant: the second instance, typed in a shell, would
+ * begin a log of its own there. */
+static int check_folder(const struct config *config)
+{
+    if (config->data_dir && *config->data_dir)
+        return 0;
+    fprintf(stderr, "JOURNEY_DATA_DIR (--data-dir): there is no default; name the folder of this "
+                    "instance's database\n");
+    return -ERR_CONFIG;
+}
+
 static int check_http(const struct config *config, const struct config_program *program)
 {
     assert(config->http); /* its row has a default */
@@ -295,6 +306,8 @@ int config_read(struct config *config, const struct service *service,
             return -ERR_INVALID;
         }
     }
+    if (r >= 0 && !print)
+        r = check_folder(config);
     if (r >= 0)
         r = check_files(config);
     if (r >= 0)
