@@ -214,8 +214,29 @@ static void report(struct sender *sender, int64_t now_ms)
 
 /* ---- One turn ------------------------------------------------------------------------------- */
 
+/* A server that takes less than the largest event of our log: it could not be published again, or
+ * given to a reader. Not ready, until the operator raises max_payload. */
+static void look_at_payload(struct sender *sender)
+{
+    static const char of[] = "server";
+    struct status *status = sender->outbound.status;
+    const int64_t bytes_max = atomic_load(&status->max_payload_bytes),
+                  largest = atomic_load(&status->largest_event_bytes);
+    const _Bool is_small = bytes_max > 0 && bytes_max < largest;
+    if (is_small == sender->payload_is_small)
+        return;
+    char value[96];
+    struct notice notice;
+    int length = snprintf(value, sizeof(value), "%lld, and the largest event of the log needs %lld",
+                          (long long)bytes_max, (long long)largest);
+    notice_set(&notice, NOTICE_HELD, of, "max_payload", value, (size_t)length);
+    notices_replace(&status->notices, of, &notice, is_small);
+    sender->payload_is_small = is_small;
+}
+
 static void act(struct sender *sender, int64_t now_ms)
 {
+    look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
         begin_serving(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);

@@ -239,21 +239,17 @@ void feed_made(struct feed *feed, int64_t now_ms)
 
 /* A page that does not come may be larger than a message: the next is asked for less, and for a
  * little more again once one has come. */
-static void ask_for_less(struct feed *feed)
+static void set_fill_limit(struct feed *feed, int64_t limit)
 {
-    feed->fill_limit = feed->fill_limit > 4 ? feed->fill_limit / 4 : 1;
-}
-
-static void ask_for_more(struct feed *feed)
-{
-    int64_t more = feed->fill_limit + feed->fill_limit / 4 + 1;
-    feed->fill_limit = more < feed->config.fill_limit ? more : feed->config.fill_limit;
+    feed->fill_limit = limit < 1                         ? 1
+                       : limit > feed->config.fill_limit ? feed->config.fill_limit
+                                                         : limit;
 }
 
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
     if (feed->state == FEED_FILLING)
-        ask_for_less(feed);
+        set_fill_limit(feed, feed->fill_limit / 4);
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
@@ -398,7 +394,7 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     if (feed->state != FEED_FILLING)
         return;
     note_leader(feed, last_position);
-    ask_for_more(feed);
+    set_fill_limit(feed, feed->fill_limit + feed->fill_limit / 4 + 1);
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     go_on_filling(feed, now_ms); /* it may be run already, or empty */
