@@ -465,3 +465,22 @@ Test(account, an_account_is_shown_with_its_cards_and_purchases)
     };
     RUN_ALL(stories);
 }
+
+Test(account, a_total_may_be_larger_than_one_amount)
+{
+    const struct story stories[] = {
+        STORY("a total may be larger than one amount may be", REGISTERED(ANNA, "anna@example.com"),
+              PLACED(ORDER_1, "1000000000000", "EUR"), PLACED(ORDER_2, "1000000000000", "EUR"),
+              PAID(ORDER_1, "1000000000000", "EUR"), PAID(ORDER_2, "1000000000000", "EUR"), GET,
+              THEN_REPLY(
+                  ANNA_IS
+                  ",'status':'open','cards':[],'purchases':["
+                  "{'order_id':'" ORDER_2
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'},{'order_id':'" ORDER_1
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'}],"
+                  "'totals':{'orders':2,'paid':[{'amount':2000000000000,'currency':'EUR'}]}}")),
+    };
+    RUN_ALL(stories);
+}
