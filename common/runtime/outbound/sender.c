@@ -139,7 +139,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     case NOTE_CONNECTED:    connect_all(sender, now_ms); break;
     case NOTE_DISCONNECTED: disconnect_all(sender); break;
     case NOTE_REFUSED:
-        relay_io_refused(&sender->relay_io, note->epoch, note->status, now_ms);
+        relay_io_refused(&sender->relay_io, note->epoch, note->status, note->words, now_ms);
         break;
     case NOTE_PULL_STATUS: feed_io_pull_status(&sender->feeds[note->feed], note, now_ms); break;
     case NOTE_OPERATOR:
@@ -399,12 +399,13 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
-    int r = open_feeds(sender, at);
+    if (r == 0)
+        r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
 }
 

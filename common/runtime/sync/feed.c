@@ -148,7 +148,8 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
     if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
         return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->durable_differs || info->acked_sequence > feed->cursor + offset ||
+    return info->durable_differs ||
+           (info->last_position > 0 && info->acked_sequence > feed->cursor + offset) ||
            info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
            (info->last_position > feed->cursor && info->pending == 0);
 }
@@ -447,13 +448,8 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         return (struct feed_action){ .kind = FEED_NOTHING };
     feed->acted = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
-    return (struct feed_action){
-        .kind = kind,
-        .epoch = feed->epoch,
-        .sequence = feed->cursor + 1,
-        .position = feed->cursor,
-        .count = feed->fill_limit,
-    };
+    const int64_t after = feed->cursor;
+    return (struct feed_action){ kind, feed->epoch, after + 1, feed->fill_limit, after, 0 };
 }
 
 static struct feed_action fill(struct feed *feed, int64_t now_ms)
