@@ -135,10 +135,10 @@ int place_order(struct journey *j, const void *request)
         return journey_refuse(j, REFUSED_NO_VALID_CARD,
                               "account_id: the account has no usable card");
 
-    if (waiting_max > 0 && customer.waiting >= waiting_max)
+    if (customer.has_too_many_waiting)
         return journey_refuse(j, REFUSED_TOO_MANY_WAITING,
                               "account_id: %" PRId64 " orders of the account wait for a card",
-                              customer.waiting);
+                              waiting_max);
     struct basket basket = { 0 };
     struct order_placed placed = {
         .account_id = place->account_id,

@@ -35,11 +35,11 @@ int customer_find(struct journey *j, const char *account_id, int64_t waiting_max
                                  "  AND NOT EXISTS (SELECT 1 FROM declined_cards d"
                                  "                  WHERE d.card_id = c.card_id)"
                                  "  ORDER BY c.card_id DESC LIMIT 1) AS card_id,"
-                                 " (SELECT count(*) FROM (SELECT 1 FROM orders o"
-                                 "   INDEXED BY orders_waiting WHERE " ORDER_WAITS_FOR_CARD(
-                                     "o.") " AND o.account_id = ?1 LIMIT ?3)) AS waiting"
+                                 " (SELECT 1 FROM orders o INDEXED BY orders_waiting"
+                                 "  WHERE " ORDER_WAITS_FOR_CARD(
+                                     "o.") " AND o.account_id = ?1 LIMIT 1 OFFSET ?3) AS waiting"
                                            " FROM customers WHERE account_id = ?1",
-                       "ssi", account_id, month, waiting_max);
+                       "ssi", account_id, month, waiting_max > 0 ? waiting_max - 1 : INT64_MAX);
     if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
@@ -51,7 +51,7 @@ int customer_find(struct journey *j, const char *account_id, int64_t waiting_max
                                   .postal_code = row_text(&row, "postal_code"),
                                   .country = row_text(&row, "country") } },
         .card_id = row_text(&row, "card_id"),
-        .waiting = row_int(&row, "waiting"),
+        .has_too_many_waiting = waiting_max > 0 && !row_is_null(&row, "waiting"),
     };
     r = row_status(&row);
     if (r < 0)

@@ -204,10 +204,10 @@ int refund_failed_apply(struct db *db, const struct event *event);
 struct customer {
     _Bool is_open;
     struct ship_to ship_to;
-    const char *card_id; /* the newest usable card; NULL: none */
-    int64_t waiting;     /* orders that wait for a card */
+    const char *card_id;        /* the newest usable card; NULL: none */
+    _Bool has_too_many_waiting; /* orders that wait for a card: waiting_max or more */
 };
-/* Waiting orders are counted up to waiting_max. 0, NOT_FOUND or < 0. */
+/* waiting_max 0: no limit. 0, NOT_FOUND or < 0. */
 int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
                   struct customer *ret_customer);
 int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no, < 0 */
