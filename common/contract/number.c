@@ -73,7 +73,9 @@ static _Bool read_number(const char *at, const char *end, struct number *ret, co
 /* The i-th digit of whole and fraction together. */
 static char digit(const struct number *number, size_t i)
 {
-    return i < number->whole_length ? number->whole[i] : number->fraction[i - number->whole_length];
+    if (i < number->whole_length)
+        return number->whole[i];
+    return number->fraction[i - number->whole_length];
 }
 
 /* Is the value an integer, and one of at most DIGITS_MAX digits? Then it is written. */
