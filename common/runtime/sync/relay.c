@@ -9,6 +9,9 @@ const struct relay_config relay_defaults = {
     .answer_timeout_ms = 2000,
     .backoff_min_ms = 50,
     .backoff_max_ms = 5000,
+    .heal_min_ms = 1000,
+    .heal_max_ms = 10000,
+    .heal_reset_ms = 60000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
 };
@@ -83,6 +86,7 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
         .audit_ms = INT64_MAX,
     };
     backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
+    backoff_init(&relay->heal, config->heal_min_ms, config->heal_max_ms, config->seed);
     relay_check(relay);
 }
 
@@ -144,12 +148,28 @@ static void relay_make(struct relay *relay, const char *delete_why)
     relay->denied = relay->audited_from = 0;
 }
 
-void relay_voids(struct relay *relay)
+/* Only the stream is wrong: it is made anew, but not over and over. */
+static void relay_heal(struct relay *relay, const char *wrong, int64_t now_ms)
+{
+    if (now_ms < relay->heal_ms) {
+        relay_move(relay, RELAY_WAITING);
+        relay->reason = wrong;
+        relay->deadline_ms = relay->heal_ms;
+        return;
+    }
+    if (relay->healed_ms > 0 && now_ms - relay->healed_ms > relay->config.heal_reset_ms)
+        backoff_reset(&relay->heal);
+    relay->healed_ms = now_ms;
+    relay->heal_ms = now_ms + backoff_take_ms(&relay->heal);
+    relay_make(relay, wrong);
+}
+
+void relay_voids(struct relay *relay, int64_t now_ms)
 {
     if (relay->state != RELAY_RECOVERING)
         return;
     relay->high_water = smaller(relay->high_water, relay->head); /* they are no positions of ours */
-    relay_make(relay, "messages ahead of our log are not events of ours");
+    relay_heal(relay, "messages ahead of our log are not events of ours", now_ms);
     relay_check(relay);
 }
 
@@ -247,7 +267,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (!tail->exists) {
         relay_make(relay, NULL);
     } else if (wrong) {
-        relay_make(relay, wrong);
+        relay_heal(relay, wrong, now_ms);
     } else { /* without a message: new, or all of it has expired */
         publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
                       tail->last_sequence, now_ms);
@@ -351,8 +371,7 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
     if (relay->state != RELAY_PUBLISHING)
         return;
     relay->first_sequence = tail->first_sequence;
-    /* Acknowledgements may overtake the audit's answer: it is held against what was known when it
-     * asked. */
+    /* acknowledgements may overtake the answer: it is held against what was known at the question */
     if (!tail->exists || is_damaged(tail) ||
         tail->last_sequence < relay->audit_published + relay->offset)
         relay_wait(relay, "the audit found the stream damaged", now_ms);
@@ -387,19 +406,16 @@ static struct relay_action relay_ask(struct relay *relay, enum relay_action_kind
     return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* The part of the stream that is before what the audit has read, from its end again after its
  * beginning; a little each time. */
 static void read_part(struct relay *relay, struct relay_action *action)
 {
-    const int64_t begin = larger(relay->first_sequence, 1), end = relay->published + relay->offset;
+    const int64_t begin = relay->first_sequence > 1 ? relay->first_sequence : 1;
+    const int64_t end = relay->published + relay->offset;
     const _Bool goes_on = relay->audited_from > begin && relay->audited_from <= end;
     action->last = goes_on ? relay->audited_from - 1 : end;
-    action->first = larger(action->last - relay->config.audit_read_max + 1, begin);
+    const int64_t first = action->last - relay->config.audit_read_max + 1;
+    action->first = first > begin ? first : begin;
     if (action->first <= action->last)
         relay->audited_from = action->first;
 }
