@@ -2,6 +2,7 @@
 #include "runtime/sync/relay.h"
 #include <assert.h>
 #include "base/guard.h"
+#include "runtime/sync/relay_tail.h"
 
 const struct relay_config relay_defaults = {
     .window_max = 1024,
@@ -16,7 +17,7 @@ const struct relay_config relay_defaults = {
     .audit_read_max = 256,
 };
 
-#define DENIED_MAX 4 /* messages of an older epoch may still be on their way */
+const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
 
 /* ---- Moves ---------------------------------------------------------------------------------- */
 
@@ -198,79 +199,42 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     relay->audit_ms = now_ms + relay->config.audit_interval_ms;
 }
 
-static _Bool is_damaged(const struct relay_tail *tail)
+/* An age limit that is new explains what an audit has missed. */
+static void note_tail(struct relay *relay, const struct relay_tail *tail)
 {
-    int64_t whole = tail->last_sequence; /* nothing leaves a stream of ours but by an age limit */
-    if (tail->expires)
-        whole = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
-    return tail->deleted > 0 || tail->messages < whole;
-}
-
-static int64_t message_sequence(const struct relay_tail *tail)
-{
-    return tail->message_sequence > 0 ? tail->message_sequence : tail->last_sequence;
-}
-
-/* The newest position that was ever in the stream, as its sequence tells: what others have written
- * was none. */
-static int64_t newest_ever(const struct relay_tail *tail)
-{
-    if (!tail->exists)
-        return 0;
-    return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) -
-                                tail->foreign_behind
-                          : tail->last_sequence - tail->foreign;
-}
-
-/* The server says that the stream ends here, and refuses what follows: it is of two minds. */
-static _Bool is_denied(const struct relay *relay, const struct relay_tail *tail)
-{
-    return relay->denied >= DENIED_MAX &&
-           relay->denied_at == (tail->has_last ? tail->position : tail->last_sequence);
-}
-
-/* Only the stream is wrong, and our log has all of it: why it must be made anew; NULL: it is
- * right. */
-static const char *wrong_with(const struct relay *relay, const struct relay_tail *tail)
-{
-    if (tail->foreign > 0)
-        return "a message in the stream is not an event of ours";
-    if (tail->has_gap)
-        return "an event is missing in the stream, and later ones are there";
-    if (is_damaged(tail))
-        return "the stream has lost messages";
-    if (relay->damage)
-        return relay->damage;
-    if (is_denied(relay, tail))
-        return "the stream refuses what follows the end that it shows";
-    if (tail->has_last && tail->last_sequence < tail->position)
-        return "the stream's sequence is behind the position";
-    return NULL;
+    const _Bool expires = tail->expires || tail->marked;
+    if (expires && !relay->expires)
+        relay->damage = NULL;
+    relay->expires = expires;
+    relay->first_sequence = tail->first_sequence;
 }
 
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
         return;
-    relay->expires = tail->expires;
-    relay->first_sequence = tail->first_sequence;
-    const char *wrong = wrong_with(relay, tail);
-    if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
+    note_tail(relay, tail);
+    const char *wrong = tail_wrong(relay, tail);
+    if (tail->is_held && !(tail->has_last && tail->fit == TAIL_AHEAD)) {
+        relay_wait(relay, RELAY_HELD_REASON, now_ms);
+    } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
         relay_fork(relay, "log and stream have different chains at the same position");
     } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
         relay_move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
-        relay->offset = message_sequence(tail) - tail->position;
+        relay->offset = tail_message_sequence(tail) - tail->position;
         see(relay, tail->position);
-    } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
+    } else if (tail_newest_ever(tail) > relay->head || relay->high_water > relay->head) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (!tail->exists) {
         relay_make(relay, NULL);
     } else if (wrong) {
         relay_heal(relay, wrong, now_ms);
     } else { /* without a message: new, or all of it has expired */
-        publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
-                      tail->last_sequence, now_ms);
+        const int64_t all = tail->marked && tail->last_sequence > 0
+                                ? relay->published
+                                : tail->last_sequence; /* markers take sequences */
+        publish_after(relay, tail->has_last ? tail->position : all, tail->last_sequence, now_ms);
     }
     relay_check(relay);
 }
@@ -345,13 +309,6 @@ void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms)
     relay_check(relay);
 }
 
-/* Repeats have let the sequence run ahead, the older the message, the less. */
-void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low, int64_t *ret_high)
-{
-    *ret_low = sequence - relay->offset;
-    *ret_high = sequence;
-}
-
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
 {
     if (head > relay->head)
@@ -370,10 +327,13 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 {
     if (relay->state != RELAY_PUBLISHING)
         return;
-    relay->first_sequence = tail->first_sequence;
-    /* acknowledgements may overtake the answer: it is held against what was known at the question */
-    if (!tail->exists || is_damaged(tail) ||
-        tail->last_sequence < relay->audit_published + relay->offset)
+    note_tail(relay, tail);
+    /* Acknowledgements may overtake the audit's answer: it is held against what was known when it
+     * asked. */
+    if (tail->is_held)
+        relay_wait(relay, RELAY_HELD_REASON, now_ms);
+    else if (!tail->exists || tail_is_damaged(tail) ||
+             tail->last_sequence < relay->audit_published + relay->offset)
         relay_wait(relay, "the audit found the stream damaged", now_ms);
     else if (tail->last_sequence > relay->sent + relay->offset)
         relay_wait(relay, "the audit found more in the stream than was published", now_ms);
