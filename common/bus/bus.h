@@ -50,10 +50,12 @@ struct bus_handlers {
     void (*connected)(void *context);
     void (*disconnected)(void *context);
     void (*closed)(void *context, const char *reason);
+    /* the server does not permit to publish on this subject, or to subscribe to it */
+    void (*denied)(void *context, _Bool publish, const char *subject);
 };
 
 struct bus_options { /* NULL and 0 leave things at their default */
-    const char *url; /* one, or several with commas; default nats://127.0.0.1:4222 */
+    const char *url; /* one, or several with commas, tried in turn; default nats://127.0.0.1:4222 */
     /* "order-svc": name of the connections, and the inbox prefix `_INBOX.order-svc` */
     const char *name;
     const char *user, *password;
@@ -69,6 +71,11 @@ struct bus_options { /* NULL and 0 leave things at their default */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */
     struct bus_handlers handlers;
 };
+
+#define BUS_SERVERS_MAX 16
+#define BUS_SERVERS_SIZE 2048 /* of their list */
+/* Can it be the url of struct bus_options? 0 or -ERR_CONFIG; nothing is looked up. */
+int bus_check_servers(const char *list);
 
 /* Connects, or goes on trying in the background. Returns at once when the connection is refused;
  * where packets are dropped, after up to connect_timeout_ms per address. -ERR_CONFIG (credentials,

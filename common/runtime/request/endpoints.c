@@ -168,6 +168,17 @@ int endpoints_subscribe(struct endpoints *endpoints)
     return r;
 }
 
+void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++)
+        if (strcmp(endpoints->list[i].subject, subject) == 0) {
+            bus_subscription_free(endpoints->list[i].subscription);
+            endpoints->list[i].subscription = NULL;
+        }
+    pthread_mutex_unlock(&endpoints->lock);
+}
+
 void endpoints_leave(struct endpoints *endpoints)
 {
     const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
