@@ -21,12 +21,11 @@ enum purchase_status {
     PURCHASE_PAID,
     PURCHASE_SHIPPED,
     PURCHASE_CANCELLED,
-    PURCHASE_REFUNDED,
 };
 static const char *const status_names[] = {
     [PURCHASE_PLACED] = "placed",       [PURCHASE_PAYMENT_FAILED] = "payment_failed",
     [PURCHASE_PAID] = "paid",           [PURCHASE_SHIPPED] = "shipped",
-    [PURCHASE_CANCELLED] = "cancelled", [PURCHASE_REFUNDED] = "refunded",
+    [PURCHASE_CANCELLED] = "cancelled",
 };
 
 /* ---- Queries --------------------------------------------------------------------------------- */
@@ -154,7 +153,8 @@ static int order_cancelled_apply(struct db *db, const struct event *event)
     return trace(purchase_move(db, cancelled->account_id, cancelled->order_id, PURCHASE_CANCELLED));
 }
 
-/* What is given back of a charge that no order was paid by leaves `refunded` as it was. */
+/* A paid order that is given back whole before it is shipped is over, as one that was cancelled.
+ * What is given back of a charge that no order was paid by leaves `refunded` as it was. */
 static int order_refunded_apply(struct db *db, const struct event *event)
 {
     const struct order_refunded *refunded = event->value;
@@ -164,12 +164,12 @@ static int order_refunded_apply(struct db *db, const struct event *event)
                            "ss", refunded->account_id, refunded->order_id);
     if (r < 0 || (r == 0 && before == amount))
         return trace(r);
-    r = db_changed_one(
-        db, db_exec(db,
-                    "UPDATE purchases SET refunded = ?3, status = iif(amount = ?3, ?4, status)"
-                    " WHERE account_id = ?1 AND order_id = ?2",
-                    "ssis", refunded->account_id, refunded->order_id, amount,
-                    status_names[PURCHASE_REFUNDED]));
+    r = db_changed_one(db, db_exec(db,
+                                   "UPDATE purchases SET refunded = ?3,"
+                                   " status = iif(amount = ?3 AND status = ?4, ?5, status)"
+                                   " WHERE account_id = ?1 AND order_id = ?2",
+                                   "ssiss", refunded->account_id, refunded->order_id, amount,
+                                   status_names[PURCHASE_PAID], status_names[PURCHASE_CANCELLED]));
     if (r == 0)
         r = db_changed_one(db, db_exec(db,
                                        "UPDATE purchase_totals SET paid = paid - ?3 WHERE "

@@ -35,7 +35,10 @@ int lock_file_take(const char *path, int timeout_ms, int *ret_fd)
     assert(path && ret_fd && timeout_ms >= 0);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(errno == ENOSPC ? ERR_FULL : ERR_READONLY, "%s: %s", path, errno_text(errno));
+        return fail(errno == ENOSPC                      ? ERR_FULL
+                    : errno == EMFILE || errno == ENFILE ? ERR_IO
+                                                         : ERR_READONLY,
+                    "%s: %s", path, errno_text(errno));
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int reason = errno, owner = read_owner(fd);

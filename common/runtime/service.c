@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/secrets.h"
+#include "runtime/core/data_folder.h"
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
 #include "runtime/repair/contract.h"
@@ -24,6 +25,7 @@
 
 #define STOP_FLUSH_MS 2000
 #define LOG_FLUSH_MS 1000 /* for a reader of the log that stands still */
+#define STARTS_AGAIN 256  /* in the place of an exit code */
 #define LOCK_WAIT_MS 1000 /* for the one before us, that is just ending */
 /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 #define ALLOCATOR_ARENAS 4
@@ -34,7 +36,9 @@ static struct {
     atomic_int exit_code;     /* -1 while it runs */
     int lock_fd;              /* nobody else writes in our folder */
     int wake_fd;              /* eventfd: main looks at exit_code */
-    char id[MICRO_ID_SIZE];   /* of this instance, in $SRV */
+    char **arguments;         /* of main, to start again with */
+    const char *data_dir, *name;
+    int64_t started_ms; /* monotonic */
     struct micro micro;
     struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
@@ -45,6 +49,8 @@ static struct {
 static void die(void *context, int exit_code)
 {
     (void)context;
+    data_folder_count_death(process.data_dir, process.name,
+                            clock_monotonic_ms() - process.started_ms);
     log_flush(LOG_FLUSH_MS);
     _exit(exit_code);
 }
@@ -63,7 +69,12 @@ static void end_process(void *context, int exit_code)
 
 /* ---- Statistics ----------------------------------------------------------------------------- */
 
-static int start_micro(struct instance *instance)
+static void write_metadata(void *context, struct buf *out)
+{
+    peer_io_write_metadata(context, out);
+}
+
+static int init_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
     process.metadata[0] = (struct micro_metadata){ "log", service->log };
@@ -71,7 +82,6 @@ static int start_micro(struct instance *instance)
     if (service->schema_base)
         process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
-    int r = micro_make_id(instance->bus, process.id);
     process.statistics = (struct statistics){
         .service = service,
         .status = &instance->status,
@@ -84,7 +94,7 @@ static int start_micro(struct instance *instance)
     };
     process.micro = (struct micro){
         .name = service->name,
-        .id = process.id,
+        .id = instance->id,
         .version = service_version(service),
         .description = service->description,
         .metadata = process.metadata,
@@ -93,10 +103,22 @@ static int start_micro(struct instance *instance)
         .endpoint_count = endpoints->count,
         .data = statistics_write_data,
         .context = &process.statistics,
+        .write_metadata = write_metadata,
+        .metadata_context = &instance->sender.peers,
     };
-    if (r == 0)
-        r = micro_check(&process.micro);
-    return r < 0 ? trace(r) : trace(micro_start(&process.micro, instance->bus));
+    return trace(micro_check(&process.micro));
+}
+
+/* On the sender's thread, when it has asked for other instances. */
+static int show(void *context)
+{
+    (void)context;
+    return trace(micro_start(&process.micro, process.instance.bus));
+}
+
+static void step_back(void *context)
+{
+    end_process(context, STARTS_AGAIN);
 }
 
 /* ---- Starting ------------------------------------------------------------------------------- */
@@ -125,10 +147,13 @@ static int start(struct instance *instance, const struct instance_options *optio
 {
     const struct config *config = options->config;
     int r = lock_folder(options->service, config);
-    if (r == 0)
+    if (r == 0) {
+        data_folder_tighten(config->data_dir, options->service->name);
+        data_folder_sweep(config->data_dir, options->service->name);
         r = instance_open(instance, options);
+    }
     if (r == 0)
-        r = start_micro(instance);
+        r = init_micro(instance);
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
@@ -194,17 +219,56 @@ static void warn_of_open_keys(const struct config *config)
     }
 }
 
+/* A supervisor starts a service again but after EXIT_CONFIG: that is for what a person must mend,
+ * and never for what passes by itself. */
 static int exit_code_of(int r)
 {
     switch (-r) {
-    case ERR_CONFIG:   return EXIT_CONFIG;
-    case ERR_NETWORK:  return EXIT_UNREACHABLE;
+    case ERR_CONFIG:
+    case ERR_CORRUPT: return EXIT_CONFIG;
+    case ERR_NETWORK: return EXIT_UNREACHABLE;
+    case ERR_READONLY:
+        return data_folder_denies(process.data_dir, process.name) ? EXIT_CONFIG : EXIT_IO;
     case ERR_IO:
     case ERR_FULL:
-    case ERR_READONLY:
-    case ERR_CORRUPT:
-    case ERR_LOCKED:   return EXIT_IO;
-    default:           return EXIT_INTERNAL;
+    case ERR_LOCKED: return EXIT_IO;
+    default:         return EXIT_INTERNAL;
+    }
+}
+
+static void tell_failed_start(int r)
+{
+    const char *denied = r == -ERR_READONLY || r == -ERR_IO
+                             ? data_folder_denies(process.data_dir, process.name)
+                             : NULL;
+    log_error("cannot_start", LOG_TEXT("reason", failure_text()), LOG_TEXT("denied", denied),
+              LOG_TEXT("help", r == -ERR_CORRUPT || r == -ERR_CONFIG || denied
+                                   ? "a person must mend this; it is not started again by itself"
+                                   : NULL));
+}
+
+/* Not too often in a row: a supervisor may start us again at once. A signal ends the wait. */
+static void slow_down(int exit_code)
+{
+    int64_t lived_ms = clock_monotonic_ms() - process.started_ms;
+    if (exit_code == EXIT_FINE || exit_code == EXIT_CONFIG) {
+        data_folder_forget_ends(process.data_dir, process.name);
+        return;
+    }
+    int wait_ms = data_folder_count_end(process.data_dir, process.name, lived_ms);
+    if (wait_ms > 0) {
+        log_warn("restart_slowed_down", LOG_INT("wait_ms", wait_ms));
+        poll(NULL, 0, wait_ms);
+    }
+}
+
+/* The last lives were cut off at once (rule 4). */
+static void wait_to_start(void)
+{
+    int wait_ms = data_folder_start_wait_ms(process.data_dir, process.name);
+    if (wait_ms > 0) {
+        log_warn("restart_slowed_down", LOG_INT("wait_ms", wait_ms));
+        poll(NULL, 0, wait_ms);
     }
 }
 
@@ -218,6 +282,8 @@ static int run(const struct service *service, const struct config *config,
         .database_path = database_path,
         .end = end_process,
         .die = die,
+        .show = show,
+        .step_back = step_back,
     };
     sigset_t signals;
     sigemptyset(&signals);
@@ -241,35 +307,33 @@ static int run(const struct service *service, const struct config *config,
     warn_of_open_keys(config);
     int r = start(instance, &options), exit_code;
     if (r < 0) {
-        log_error("cannot_start", LOG_TEXT("reason", failure_text()));
+        tell_failed_start(r);
         exit_code = exit_code_of(r);
     } else {
         exit_code = wait_for_end(instance, signal_fd);
     }
-    notify_send("STOPPING=1");
+    if (exit_code != STARTS_AGAIN)
+        notify_send("STOPPING=1");
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     stop(instance);
-    log_info("stopped", LOG_INT("exit_code", exit_code));
-    log_stop(LOG_FLUSH_MS);
+    if (exit_code != STARTS_AGAIN)
+        log_info("stopped", LOG_INT("exit_code", exit_code));
     close(signal_fd);
     close(process.wake_fd);
-    if (process.lock_fd >= 0)
+    if (process.lock_fd >= 0) {
         close(process.lock_fd); /* last: nobody begins before we have ended */
-    return exit_code;
-}
-
-static int make_folder(const char *path)
-{
-    struct stat status;
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return 0;
-    if (mkdir(path, 0700) == 0) /* it holds personal data */
-        return 0;
-    fprintf(stderr, "%s: cannot make the data folder: %s\n", path, errno_text(errno));
-    return -1;
+        if (exit_code != STARTS_AGAIN)
+            slow_down(exit_code);
+    }
+    log_stop(LOG_FLUSH_MS);
+    if (exit_code != STARTS_AGAIN)
+        return exit_code;
+    execv("/proc/self/exe", process.arguments);
+    fprintf(stderr, "%s: cannot start again: %s\n", service->name, errno_text(errno));
+    return EXIT_FAILED;
 }
 
 static int read_config(struct config *config, const struct service *service, int argc, char **argv)
@@ -298,7 +362,9 @@ int service_main(const struct service *service, int argc, char **argv)
 {
     static struct config config;
     char database_path[4096];
+    umask(077); /* files with personal data */
     hold_standard_descriptors();
+    process.arguments = argv;
     if (service_check(service) < 0) {
         fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;
@@ -325,7 +391,14 @@ int service_main(const struct service *service, int argc, char **argv)
     }
     if (config.argument_count > 0)
         return tool_run(service, &config, database_path);
-    if (make_folder(config.data_dir) < 0)
-        return EXIT_CONFIG;
+    process.started_ms = clock_monotonic_ms();
+    process.data_dir = config.data_dir;
+    process.name = service->name;
+    r = data_folder_make(config.data_dir);
+    if (r < 0) {
+        fprintf(stderr, "%s\n", failure_reason());
+        return exit_code_of(r);
+    }
+    wait_to_start();
     return run(service, &config, database_path);
 }

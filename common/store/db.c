@@ -5,6 +5,7 @@
  *   T2  a savepoint is released, or rolled back to, once
  */
 #include "store/db_sqlite.h"
+#include "base/buf.h"
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -53,6 +54,8 @@ int db_fail_at(struct db *db, int code, const char *what, const char *file, int 
 
 int db_may_write(const struct db *db)
 {
+    if (db->is_abandoned)
+        return fail(ERR_READONLY, "%s is not the file that was opened any more", db->path);
     return atomic_load(db->damaged)
                ? fail(ERR_CORRUPT, "%s is damaged and is not written any more", db->path)
                : 0;
@@ -121,13 +124,26 @@ static int on_commit(void *context, sqlite3 *handle, const char *name, int pages
     if (pages < db->wal_pages)
         db->wal_moved = 0;
     db->wal_pages = pages;
+    db->wal_is_moved = 0;
+    db->is_numbered = db->numbers;
+    db->numbers = 0;
     return SQLITE_OK;
+}
+
+/* Before the first statement. None of these can fail on a connection that is open. */
+static void defend(struct db *db)
+{
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 }
 
 static int set_pragmas(struct db *db, const struct db_options *options)
 {
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, options->lock_timeout_ms);
+    defend(db);
     int refused = options->read_only ? 0 : refuse_foreign(db);
     if (refused < 0)
         return trace(refused);
@@ -153,6 +169,38 @@ static void configure(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+/* Of a file, as SQLite reads it: some characters of a path have a meaning in a URI. */
+static void put_uri(struct buf *uri, const char *path, const char *parameters)
+{
+    buf_put_text(uri, "file:");
+    for (const char *c = path; *c; c++)
+        if (strchr("?#%", *c))
+            buf_put_format(uri, "%%%02X", (unsigned char)*c);
+        else
+            buf_put_char(uri, *c);
+    buf_put_text(uri, parameters);
+    buf_put_char(uri, '\0');
+}
+
+static int open_handle(struct db *db, const struct db_options *options)
+{
+    _deinit_(buf) struct buf uri = { 0 };
+    int flags = options->read_only ? SQLITE_OPEN_READONLY
+                                   : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    flags |= options->scratch || options->without_wal ? SQLITE_OPEN_URI : 0; /* compare_attach */
+    assert(!options->without_wal || options->read_only);
+    if (options->without_wal)
+        put_uri(&uri, options->path, "?immutable=1");
+    if (buf_status(&uri) < 0)
+        return trace(buf_status(&uri));
+    int code = sqlite3_open_v2(options->without_wal ? uri.data : options->path, &db->handle,
+                               flags | SQLITE_OPEN_NOMUTEX, options->vfs);
+    if (code == SQLITE_OK)
+        return 0;
+    return db->handle ? db_fail(db, code, options->path)
+                      : fail(ERR_MEMORY, "no memory for a database connection");
+}
+
 int db_open(const struct db_options *options, struct db **ret_db)
 {
     assert(options->path && options->lock_timeout_ms >= 0 && ret_db);
@@ -165,16 +213,11 @@ int db_open(const struct db_options *options, struct db **ret_db)
     db->damaged = options->damaged ? options->damaged : &db->own_damaged;
     db->read_only = options->read_only;
     db->lock_timeout_ms = options->lock_timeout_ms;
-    int flags = options->read_only ? SQLITE_OPEN_READONLY
-                                   : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    flags |= options->scratch ? SQLITE_OPEN_URI : 0; /* for compare_attach */
-    int code = sqlite3_open_v2(options->path, &db->handle, flags | SQLITE_OPEN_NOMUTEX,
-                               options->vfs);
-    if (code != SQLITE_OK)
-        /* cppcheck-suppress memleak ; _free_ frees db */
-        return db->handle ? db_fail(db, code, options->path)
-                          : fail(ERR_MEMORY, "no memory for a database connection");
-    int r = set_pragmas(db, options);
+    db->vfs = options->vfs;
+    int r = open_handle(db, options);
+    if (r < 0)
+        return trace(r);
+    r = set_pragmas(db, options);
     if (r == 0 && options->scratch)
         r = db_script(db, "PRAGMA main.journal_mode=MEMORY; PRAGMA main.synchronous=OFF; PRAGMA "
                           "main.locking_mode=NORMAL");
@@ -199,7 +242,8 @@ void db_free(struct db *db)
     if (!db)
         return;
     db_finalize_statements(db);
-    if (atomic_load(db->damaged)) /* the last connection to close would checkpoint */
+    /* the last connection to close would checkpoint */
+    if (atomic_load(db->damaged) || db->is_abandoned)
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(db->handle);
     free(db->path);
@@ -216,7 +260,18 @@ int db_begin(struct db *db)
     if (db->read_only)
         return trace(db_exec(db, "BEGIN", ""));
     int r = db_may_write(db);
-    return r < 0 ? trace(r) : trace(db_exec(db, "BEGIN IMMEDIATE", ""));
+    db->numbers = 0;
+    if (r == 0)
+        r = db_exec(db, "BEGIN IMMEDIATE", "");
+    if (r == 0 && db->number_wal &&
+        (db->wal_is_moved || db->wants_number || db_wal_pending_bytes(db) >= DB_WAL_MAX_BYTES)) {
+        r = db->number_wal(db, db->wal_is_moved);
+        if (r < 0)
+            db_rollback(db);
+        db->numbers = r == 0;
+        db->wants_number = r < 0;
+    }
+    return trace(r);
 }
 
 int db_commit(struct db *db)
@@ -232,6 +287,8 @@ int db_rollback(struct db *db)
     int r = sqlite3_get_autocommit(db->handle) ? 0 : db_exec(db, "ROLLBACK", "");
     db->owes_rollback = r < 0;
     db->savepoints = 0;
+    db->wants_number |= db->numbers;
+    db->numbers = 0;
     return trace(r);
 }
 

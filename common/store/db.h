@@ -9,6 +9,10 @@
  * before 3.51.3 can corrupt a file otherwise. Connections to one file share `damaged`: after one of
  * them has met damage (ERR_CORRUPT), none writes to the file again, not even when it is closed.
  *
+ * Triggers and views do nothing in any of our connections, and the schema cannot be changed but by
+ * its own statements (SQLITE_DBCONFIG_DEFENSIVE): what somebody else has put into a file is not
+ * run.
+ *
  * Failures: ERR_FULL, ERR_IO, ERR_READONLY, ERR_CORRUPT, ERR_CONSTRAINT, ERR_LOCKED, ERR_MEMORY,
  * ERR_INTERNAL (a mistake in the SQL).
  */
@@ -28,6 +32,9 @@ struct db_options {
     int lock_timeout_ms; /* how long to wait for the lock of another connection; 0: not at all */
     const char *vfs;     /* NULL: the default; fault fixtures name theirs */
     _Bool scratch; /* a file that may be lost: its journal is in memory, and it is not synced */
+    /* Read-only, the file alone: a WAL beside it is not looked at, and nothing is written beside it
+     * either. Of a file that somebody writes to, what is read may be of two times. */
+    _Bool without_wal;
     /* Shared by all connections of a process to one file, and outlives them: the connection that
      * meets damage sets it. NULL: the connection has one of its own. */
     atomic_bool *damaged;
@@ -134,12 +141,31 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes);
  * ends with a sync. */
 #define DB_WAL_MAX_BYTES (INT64_C(2) * 1024 * 1024)
 
-int64_t db_wal_bytes(const struct db *db); /* of the WAL's file; a checkpoint does not shrink it */
-int64_t db_wal_pending_bytes(const struct db *db); /* in the WAL, and not yet in the file */
+/* Each WAL gets a number in its first transaction, and another in the last one before a checkpoint,
+ * so that a WAL and the file that it belongs to are known by their numbers (store/generation.h).
+ * `number` is called in such a transaction, at its begin; is_new: the WAL begins with it. */
+typedef int db_number_wal(struct db *db, _Bool is_new);
+void db_set_wal_numbering(struct db *db, db_number_wal *number);
+/* The next transaction is to be numbered, because a checkpoint follows it. */
+void db_want_wal_number(struct db *db);
+_Bool db_wal_is_numbered(const struct db *db); /* by its newest transaction */
+
+/* Nothing is written through this connection any more, not even when it is closed: its file is not
+ * the one that the path names. */
+void db_abandon(struct db *db);
+
+const char *db_path(const struct db *db);
+/* A read-only connection that is to be asked about the file of another. */
+int db_open_without_wal(const struct db *db, struct db **ret_db);
+
+/* Of the WAL's file, which a checkpoint does not shrink; of what waits in it for the file. */
+int64_t db_wal_bytes(const struct db *db);
+int64_t db_wal_pending_bytes(const struct db *db);
 int64_t db_file_bytes(const struct db *db);
 
 int db_may_write(const struct db *db); /* 0; -ERR_CORRUPT from the moment that damage was met */
 int db_integrity_check(struct db *db); /* 0, or -ERR_CORRUPT with the first finding */
+int db_quick_check(struct db *db);     /* the same without the indexes' contents: much faster */
 
 /* A copy by SQLite's backup API, while others write: one snapshot; the WAL grows until the copy is
  * done. The path must not exist; after a failure there is no file. */

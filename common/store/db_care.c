@@ -24,9 +24,44 @@ int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
         db->wal_pages = pages;
         db->wal_moved = moved;
     }
+    db->wal_is_moved = code == SQLITE_OK && pages >= 0 && pages == moved;
     if (ret_wal_bytes)
         *ret_wal_bytes = db_wal_bytes(db);
     return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : db_fail(db, code, "checkpoint");
+}
+
+void db_set_wal_numbering(struct db *db, db_number_wal *number)
+{
+    assert(!db->read_only);
+    db->number_wal = number;
+}
+
+void db_want_wal_number(struct db *db)
+{
+    db->wants_number = db->number_wal != NULL;
+}
+
+_Bool db_wal_is_numbered(const struct db *db)
+{
+    return db->is_numbered || !db->number_wal;
+}
+
+void db_abandon(struct db *db)
+{
+    db->is_abandoned = 1;
+}
+
+const char *db_path(const struct db *db)
+{
+    return db->path;
+}
+
+int db_open_without_wal(const struct db *db, struct db **ret_db)
+{
+    const struct db_options options = {
+        .path = db->path, .vfs = db->vfs, .read_only = 1, .without_wal = 1
+    };
+    return trace(db_open(&options, ret_db));
 }
 
 int64_t db_wal_bytes(const struct db *db)
@@ -49,10 +84,10 @@ int64_t db_file_bytes(const struct db *db)
     return stat(db->path, &status) == 0 ? (int64_t)status.st_size : 0;
 }
 
-int db_integrity_check(struct db *db)
+static int check(struct db *db, const char *sql)
 {
     _deinit_(query) struct query query = { 0 };
-    int r = query_find(&query, db, "PRAGMA integrity_check(1)", "");
+    int r = query_find(&query, db, sql, "");
     if (r != 0)
         return r < 0 ? trace(r)
                      : fail(ERR_CORRUPT, "%s: the integrity check says nothing", db->path);
@@ -60,6 +95,16 @@ int db_integrity_check(struct db *db)
     if (!finding || strcmp(finding, "ok") != 0)
         return fail(ERR_CORRUPT, "%s: %s", db->path, finding ? finding : "no finding");
     return 0;
+}
+
+int db_integrity_check(struct db *db)
+{
+    return trace(check(db, "PRAGMA integrity_check(1)"));
+}
+
+int db_quick_check(struct db *db)
+{
+    return trace(check(db, "PRAGMA quick_check(1)"));
 }
 
 /* All pages in one step, under one snapshot. Between two steps another writer would make the copy

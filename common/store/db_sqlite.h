@@ -23,10 +23,15 @@ struct db {
     int lock_timeout_ms;
     int wal_pages; /* in the WAL, after our newest commit */
     int wal_moved; /* of these, already in the file; the WAL begins anew when all are there */
+    db_number_wal *number_wal; /* NULL: its WALs have no numbers */
+    _Bool wal_is_moved; /* a checkpoint has moved all of it, and nothing was committed since */
+    _Bool numbers, wants_number, is_numbered; /* this transaction, the next, the newest */
+    _Bool is_abandoned;
     /* the newest rollback failed for want of memory, and is repeated by the next BEGIN */
     _Bool owes_rollback;
     int savepoints; /* open ones */
     char *path;
+    const char *vfs; /* NULL: the default */
     struct statement statements[STATEMENTS_MAX];
     int statement_count;
 };

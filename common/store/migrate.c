@@ -33,6 +33,11 @@ static int step_0(struct db *db)
 static int (*const steps[])(struct db *) = { step_0, refusals_create_index };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
+int64_t store_version(void)
+{
+    return STORE_VERSION;
+}
+
 static int step_run(struct db *db, int64_t version)
 {
     assert(version >= 0 && version < STORE_VERSION);

@@ -8,6 +8,8 @@
  * message names both versions) or of another program. */
 int store_migrate(struct db *db);
 
+int64_t store_version(void); /* of this program: user_version of a file that it has made */
+
 /* How far our stream was seen to go, when the stream was ahead of our log. */
 #define META_STREAM_POSITION "stream_position"
 

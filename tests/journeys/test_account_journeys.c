@@ -377,8 +377,8 @@ Test(account, F19_a_card_whose_month_is_over_is_not_usable)
               GET,
               THEN_REPLY(ANNA_IS
                          ",'status':'open','cards':["
-                         "{'card_id':'" VISA
-                         "','brand':'Visa','last4':'4242','expires':'2026-10','status':'expired'},"
+                         "{'card_id':'" VISA "','brand':'Visa','last4':'4242','expires':'2026-10','"
+                         "status':'declined','expired':true},"
                          "{'card_id':'" OTHER_CARD
                          "','brand':'Visa','last4':'4242','expires':'2026-11','status':'usable'}],"
                          "'purchases':[],'totals':{'orders':0,'paid':[]}}")),
@@ -396,7 +396,7 @@ Test(account, F20_what_was_given_back_is_not_paid_any_more)
               REFUNDED(ORDER_1, "500", "100"), GET,
               THEN_REPLY(ANNA_IS
                          ",'status':'open','cards':[],'purchases':[{'order_id':'" ORDER_2
-                         "','status':'refunded','total':{'amount':700,'currency':'EUR'},"
+                         "','status':'cancelled','total':{'amount':700,'currency':'EUR'},"
                          "'placed_at':'*','refunded':{'amount':700,'currency':'EUR'}},"
                          "{'order_id':'" ORDER_1
                          "','status':'paid','total':{'amount':500,'currency':'EUR'},"

@@ -31,9 +31,24 @@ const struct state_text service_states[] = {
                          "answered",
                          "decide, see A fork" },
     [SERVICE_CORRUPT] = { "corrupt", "the database is damaged and is no longer written",
-                          "stop the service, set the file aside with its `-wal` and `-shm`, start "
-                          "the service: the database is rebuilt from the streams" },
+                          "stop the service; then `restore FILE` puts a backup in its place, or "
+                          "set "
+                          "the file aside with its `-wal` and `-shm`, and the database is rebuilt "
+                          "from the streams" },
+    [SERVICE_MOVED] = { "moved",
+                        "the database, or a file beside it, was removed, moved or replaced while "
+                        "the service runs; nothing is written any more, requests are refused",
+                        "put the files back and start the service again; without them it is "
+                        "rebuilt from the streams, or `restore FILE` puts a backup in their "
+                        "place" },
     [SERVICE_DRAINING] = { "draining", "the service is stopping", "nothing" },
+    [SERVICE_STANDBY] = { "standby",
+                          "another instance of this service serves; this one takes no requests, "
+                          "and "
+                          "decides and publishes nothing",
+                          "stop the instance that is not wanted, or nothing: when the other is "
+                          "gone "
+                          "it catches up on the stream and serves" },
 };
 
 const struct state_text relay_states[] = {

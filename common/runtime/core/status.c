@@ -8,6 +8,10 @@ enum service_state status_state(const struct status *status)
         return SERVICE_DRAINING;
     if (atomic_load(&status->damaged))
         return SERVICE_CORRUPT;
+    if (atomic_load(&status->moved))
+        return SERVICE_MOVED;
+    if (atomic_load(&status->standby))
+        return SERVICE_STANDBY;
     if (atomic_load(&status->relay_state) == RELAY_FORKED)
         return SERVICE_FORKED;
     if (atomic_load(&status->disk) == DISK_DEGRADED)
@@ -34,6 +38,11 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max,
     if (atomic_load(&status->damaged)) {
         snprintf(message, sizeof(message),
                  "the service's database is damaged and is not written any more; see its log");
+        return REFUSED_INTERNAL;
+    }
+    if (atomic_load(&status->moved)) {
+        snprintf(message, sizeof(message),
+                 "the service's database was moved, removed or replaced; see its log");
         return REFUSED_INTERNAL;
     }
     if (atomic_load(&status->relay_state) == RELAY_FORKED) {

@@ -35,18 +35,22 @@ struct work_status {
 
 struct status {
     int64_t started_ms;
-    atomic_int disk;        /* enum disk_state; the writer */
-    atomic_bool damaged;    /* the database file is damaged; any connection (store/db.h) */
+    atomic_int disk;     /* enum disk_state; the writer */
+    atomic_bool damaged; /* the database file is damaged; any connection (store/db.h) */
+    /* its path names another file now, or none (store/file_place.h); the writer */
+    atomic_bool moved;
     atomic_int relay_state; /* enum relay_state; the sender */
     atomic_bool whole;      /* our log agrees with our stream: the sender */
     /* the projections are being rebuilt, and have not caught up: the writer */
     atomic_bool folding;
     atomic_bool caught_up;  /* whole, and not folding: the sender */
     atomic_bool draining;   /* main */
+    atomic_bool standby;    /* another instance serves: the sender */
     atomic_llong position;  /* of our log, committed; the writer */
     atomic_llong published; /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;
+    atomic_llong server_advisories; /* known against the server, and not fixed in it */
     atomic_llong audited_from;  /* the audit of the stream has read from this sequence to the end */
     atomic_llong replay_target; /* while we recover from our stream: its last position; 0 */
     atomic_llong last_commit_ms;
@@ -61,6 +65,7 @@ struct status {
     /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
+    atomic_llong layout_differs; /* 1: the tables are not as this program makes them */
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */
     atomic_llong max_payload_bytes;

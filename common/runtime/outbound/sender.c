@@ -65,6 +65,7 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
     switch (tag.part) {
     case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
     case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_PEERS:    peer_io_reply(&sender->peers, message, now_ms); break;
     case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
     case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;
     default:
@@ -101,9 +102,10 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     batch_free(batch);
 }
 
-static void connect_all(struct sender *sender, int64_t now_ms)
+/* Our stream, and others'. */
+static void begin_serving(struct sender *sender, int64_t now_ms)
 {
-    log_info("connected");
+    assert(peer_role(&sender->peers.peer) == PEER_SERVES);
     atomic_store(&sender->outbound.status->max_payload_bytes,
                  bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
@@ -111,9 +113,18 @@ static void connect_all(struct sender *sender, int64_t now_ms)
         feed_connected(&sender->feeds[i].feed);
 }
 
+static void connect_all(struct sender *sender, int64_t now_ms)
+{
+    log_info("connected");
+    peer_connected(&sender->peers.peer, now_ms);
+    if (peer_role(&sender->peers.peer) == PEER_SERVES)
+        begin_serving(sender, now_ms);
+}
+
 static void disconnect_all(struct sender *sender)
 {
     log_warn("disconnected");
+    peer_disconnected(&sender->peers.peer);
     relay_disconnected(&sender->relay_io.relay);
     for (int i = 0; i < sender->feed_count; i++)
         feed_disconnected(&sender->feeds[i].feed);
@@ -186,8 +197,11 @@ static void report(struct sender *sender, int64_t now_ms)
 {
     const enum relay_state state = sender->relay_io.relay.state;
     _Bool moved = relay_io_report(&sender->relay_io, now_ms);
+    if (moved && state == RELAY_FORKED)
+        peer_forked(&sender->peers.peer, now_ms);
     /* requests are refused from now on, with the reason and the progress */
     if (moved && (state == RELAY_RECOVERING || state == RELAY_FORKED) &&
+        peer_role(&sender->peers.peer) == PEER_SERVES &&
         endpoints_subscribe(sender->options.endpoints) < 0)
         log_error("not_ready", LOG_TEXT("reason", failure_text()));
     if (state == RELAY_PUBLISHING && !sender->whole)
@@ -202,6 +216,8 @@ static void report(struct sender *sender, int64_t now_ms)
 
 static void act(struct sender *sender, int64_t now_ms)
 {
+    if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
+        begin_serving(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. */
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
@@ -221,6 +237,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
     due = earlier(due, relay_due_ms(&sender->relay_io.relay));
+    due = earlier(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
     due = earlier(due, call_io_due_ms(&sender->calls));
@@ -364,6 +381,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
+    peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
     int r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
@@ -374,6 +392,7 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
     static_assert(SOURCES_MAX <= 10, "a feed's part is one digit");
     assert(bus && !sender->outbound.bus);
     sender->outbound.bus = bus;
+    peer_io_subscribed(&sender->peers);
     int r = bus_new_inbox(bus, sender->outbound.replies);
     if (r == 0)
         r = relay_io_subscribe(&sender->relay_io);
@@ -397,6 +416,7 @@ void sender_deinit(struct sender *sender)
         feed_io_deinit(&sender->feeds[i]);
     call_io_deinit(&sender->calls);
     redrive_deinit(&sender->redrive);
+    peer_io_deinit(&sender->peers);
     durable_io_deinit(&sender->durables);
     db_free(sender->outbound.db);
     sender->outbound.db = NULL;

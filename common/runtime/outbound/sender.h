@@ -10,6 +10,7 @@
 #include "runtime/outbound/call_io.h"
 #include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
+#include "runtime/outbound/peer_io.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
 #include "runtime/request/endpoint.h"
@@ -23,7 +24,8 @@ struct sender_options { /* all borrowed for the life of the sender */
     struct inbox *inbox;
     struct writer *writer; /* open: its loop says where the service stands */
     struct endpoints *endpoints;
-    uint64_t seed; /* of the random part of the waits; 0: from the kernel */
+    const struct peer_hooks *peers; /* NULL: no other instance of our name can be there */
+    uint64_t seed;                  /* of the random part of the waits; 0: from the kernel */
     /* Takes an operator's request over (sender_operate), on the sender's thread. */
     void (*operate)(void *context, struct item *item, int64_t now_ms);
     void *context;
@@ -38,6 +40,7 @@ struct sender {
     struct call_io calls;
     struct redrive redrive;
     struct durable_io durables;
+    struct peer_io peers;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;

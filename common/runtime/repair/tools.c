@@ -2,6 +2,7 @@
 #include "runtime/repair/tools.h"
 #include "bus/bus.h"
 #include "runtime/repair/resolve.h"
+#include "runtime/repair/restore.h"
 #include "runtime/repair/verify.h"
 #include <assert.h>
 #include <string.h>
@@ -37,6 +38,8 @@ static const struct {
                const char *database_path);
 } tools[] = {
     { "backup", "backup FILE", "copy its database, while it runs or not", backup },
+    { "restore", "restore FILE", "put a backup in the place of its database, while it is down",
+      restore_run },
     { "verify", "verify", "check that file, log, tables and stream agree, while it runs or not",
       verify },
     { "resolve", "resolve [--keep log|stream]", "look at a fork; give up one side of it",

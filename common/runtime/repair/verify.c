@@ -4,11 +4,14 @@
 #include "runtime/repair/verify.h"
 #include "base/lock_file.h"
 #include "runtime/repair/api_client.h"
+#include "runtime/core/data_folder.h"
 #include "runtime/writer/fold.h"
+#include "runtime/writer/tables.h"
 #include "runtime/repair/tools.h"
 #include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/cursor.h"
+#include "store/damage_mark.h"
 #include "store/parked.h"
 #include <assert.h>
 #include <inttypes.h>
@@ -369,11 +372,38 @@ static int check_file(struct check *check)
     return trace(r);
 }
 
+/* The file's own: the fold's connection has other tables beside them. */
+static int check_layout(struct check *check)
+{
+    _free_(db) struct db *db = NULL;
+    _deinit_(buf) struct buf differences = { 0 };
+    int r = db_open(&(struct db_options){ .path = check->database_path, .read_only = 1 }, &db);
+    if (r == 0)
+        r = tables_compare_layout(check->service, db, &differences);
+    if (r > 0)
+        return different("layout", "%s", differences.data);
+    if (r == 0)
+        print_row("layout", "tables and indexes as the program makes them, no trigger, no view");
+    return trace(r);
+}
+
+static void tell_mark(const struct check *check)
+{
+    char text[700];
+    if (damage_mark_read(check->database_path, text, sizeof(text)))
+        print_row("mark", "%s; when all agrees, remove %s" DAMAGE_MARK_SUFFIX, text,
+                  check->database_path);
+}
+
 static int run(struct check *check)
 {
+    tell_mark(check);
+    data_folder_sweep(check->config->data_dir, check->service->name);
     int r = fold_open(check->service, check->fold_path, check->database_path, &check->db);
     if (r == 0)
         r = check_file(check);
+    if (r == 0)
+        r = check_layout(check);
     if (r == 0)
         r = db_begin(check->db);
     if (r == 0)

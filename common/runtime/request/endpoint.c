@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #define DRAIN_TIMEOUT_MS 2000
+#define LEAVE_TIMEOUT_MS 500 /* on the sender's thread */
 #define QUEUE_GROUP "q"
 #define READER_NAME_MAX 64
 
@@ -185,7 +186,7 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     struct invalid invalid = { 0 };
     const char *why;
     enum refusal refusal = status_refuses(options->status, options->backlog_max, &why);
-    if (endpoint->query && refusal != REFUSED_REPLAYING)
+    if (endpoint->query && refusal != REFUSED_REPLAYING && !atomic_load(&options->status->moved))
         refusal = 0; /* what only forbids writing does not concern a query */
     if (endpoint->is_about_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */
@@ -429,6 +430,22 @@ int endpoints_subscribe(struct endpoints *endpoints)
     int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
+}
+
+void endpoints_leave(struct endpoints *endpoints)
+{
+    const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
+        const int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (endpoint->subscription && left_ms > 0 && bus_is_connected(endpoints->options.bus))
+            bus_subscription_drain(endpoint->subscription,
+                                   (int)left_ms); /* what is here is answered */
+        bus_subscription_free(endpoint->subscription);
+        endpoint->subscription = NULL;
+    }
+    pthread_mutex_unlock(&endpoints->lock);
 }
 
 /* One bound for all of them: a server that is paused answers none. Without a server there is

@@ -313,6 +313,9 @@ const struct statistics_field statistics_fields[] = {
     { "wal_bytes", .at = AT(wal_bytes), GAUGE("journey_wal_bytes"),
       .metric.help = "Size of its write-ahead log.",
       .help = "Size of the database's write-ahead log." },
+    { "layout_differs", .at = AT(layout_differs), GAUGE("journey_layout_differs"),
+      .help = "1: the file's tables, indexes, triggers or views are not those that the program "
+              "makes." },
     { "replay_target", .at = AT(replay_target),
       .help =
           "While a lost or restored log is read from its stream: the position to reach; else 0." },
@@ -322,6 +325,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often our stream was made anew." },
     { "refused", .at = AT(refused), COUNTER("journey_publish_refused_total"),
       .help = "Publishes that the stream refused." },
+    { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
+      .help = "Advisories known against the NATS server's version that concern the mesh; the log "
+              "names them." },
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },

@@ -8,6 +8,8 @@
 #include "runtime/writer/event_size.h"
 #include "runtime/writer/run_item.h"
 #include "runtime/writer/tables.h"
+#include "store/generation.h"
+#include "store/log_check.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
@@ -91,6 +93,20 @@ static int sync_what_is_there(struct db *db)
     return r == -ERR_FULL ? 0 : trace(r);
 }
 
+/* Before the WAL that lies beside the file after a crash is used. Where it cannot be told from the
+ * file alone whose WAL that is, because a checkpoint was cut off, all pages are looked at. */
+static int check_file(const struct service *service, struct db *db)
+{
+    int r = generation_check(db);
+    if (r == GENERATION_UNKNOWN) {
+        log_warn("wal_not_compared", LOG_TEXT("reason", failure_reason()));
+        r = db_quick_check(db);
+    }
+    if (r == 0 && db_wal_bytes(db) > 0)
+        r = log_check_end(db, service->log);
+    return trace(r);
+}
+
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
               struct db *db, uint64_t seed)
 {
@@ -101,9 +117,12 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
     };
     process_init(&loop->process, service);
     id_source_init(&loop->ids, seed);
-    int r = sync_what_is_there(db);
+    int r = check_file(service, db);
+    if (r == 0)
+        r = sync_what_is_there(db);
     if (r == 0)
         r = store_migrate(db);
+    generation_begin(db);
     if (r == 0)
         r = db_begin(db);
     if (r < 0)
@@ -115,7 +134,9 @@ int loop_open(struct loop *loop, const struct service *service, const char *cons
         db_rollback(db);
         return trace(r);
     }
-    r = read_positions(loop);
+    r = sync_what_is_there(db); /* the file has a number that no copy of it can have yet */
+    if (r == 0)
+        r = read_positions(loop);
     if (r == 0)
         r = measure_log(loop);
     if (r == 0)
@@ -286,6 +307,20 @@ static int write_meta(struct loop *loop, const char *name, int64_t value,
     }
     if (r < 0)
         db_rollback(loop->db);
+    return trace(r);
+}
+
+int loop_number_wal(struct loop *loop, _Bool *ret_outcome_unknown)
+{
+    owner_assert(&loop->owner);
+    db_want_wal_number(loop->db);
+    int r = db_begin(loop->db);
+    if (r == 0) {
+        r = db_commit(loop->db);
+        *ret_outcome_unknown = loop_is_outcome_unknown(r);
+        if (r < 0)
+            db_rollback(loop->db);
+    }
     return trace(r);
 }
 

@@ -33,7 +33,7 @@ struct loop {
 };
 
 /* Creates the tables of the runtime and of the service where they are missing; reads the
- * positions. */
+ * positions. ERR_CORRUPT: the file is damaged, or the WAL beside it is another's. */
 int loop_open(struct loop *loop, const struct service *service, const char *const *option_values,
               struct db *db, uint64_t seed);
 void loop_close(struct loop *loop);
@@ -68,6 +68,10 @@ int loop_end_folding(struct loop *loop, _Bool *ret_outcome_unknown);
 /* Writes a value that nobody reads, to learn whether the disk accepts writes again. 0, or < 0 as
  * loop_run. */
 int loop_probe(struct loop *loop, _Bool *ret_outcome_unknown);
+
+/* A transaction that gives the WAL its next number, before a checkpoint (store/generation.h). 0, or
+ * < 0 as loop_run. */
+int loop_number_wal(struct loop *loop, _Bool *ret_outcome_unknown);
 
 /* Forgets refusals that are older than refusals_keep_ms, at most `max`. How many, or < 0 as
  * loop_run. */

@@ -2,6 +2,7 @@
 #include "runtime/writer/tables.h"
 #include "base/log.h"
 #include "runtime/writer/fold.h"
+#include "store/layout.h"
 #include "store/migrate.h"
 #include <assert.h>
 
@@ -67,4 +68,20 @@ int tables_create(const struct service *service, struct db *db)
     if (r == 0 && service->scratch_tables)
         r = db_script(db, service->scratch_tables);
     return trace(r);
+}
+
+int tables_compare_layout(const struct service *service, struct db *db, struct buf *out)
+{
+    _free_(db) struct db *model = NULL;
+    int r = db_open(&(struct db_options){ .path = ":memory:" }, &model);
+    if (r == 0)
+        r = store_migrate(model);
+    if (r == 0)
+        r = db_script(model, service->tables);
+    if (r == 0 && service->scratch_tables)
+        r = db_script(model, service->scratch_tables);
+    if (r == 0)
+        r = layout_compare(db, model, out);
+    buf_put_char(out, '\0');
+    return r < 0 ? trace(r) : buf_status(out) < 0 ? trace(buf_status(out)) : r;
 }

@@ -4,7 +4,9 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/core/exit_codes.h"
+#include "runtime/writer/tables.h"
 #include "runtime/writer/work_list.h"
+#include "store/damage_mark.h"
 #include <assert.h>
 #include <time.h>
 
@@ -14,6 +16,51 @@
 #define LOCK_TIMEOUT_MS 1000
 #define FORGET_MAX 500        /* refusals that one idle turn forgets: some milliseconds */
 #define FORGET_EVERY_MS 10000 /* looks for such refusals so often when nothing comes */
+
+static int refuse_marked(const char *path)
+{
+    char text[700];
+    if (!damage_mark_read(path, text, sizeof(text)))
+        return 0;
+    return fail(ERR_CORRUPT,
+                "%s was found damaged: %s. `restore FILE` puts a backup in its place; or set it "
+                "aside with its -wal and -shm, to be rebuilt from the streams; or, when `verify` "
+                "finds it whole, remove %s" DAMAGE_MARK_SUFFIX,
+                path, text, path);
+}
+
+/* Triggers and views of others do nothing in our connections (store/db.h), but indexes and columns
+ * do. */
+static int tell_layout(const struct writer_options *options, struct db *db)
+{
+    _deinit_(buf) struct buf differences = { 0 };
+    int r = tables_compare_layout(options->service, db, &differences);
+    if (r > 0)
+        log_error("layout_differs", LOG_TEXT("database", options->database_path),
+                  LOG_TEXT("reason", differences.data),
+                  LOG_TEXT("help", "somebody else has changed the tables: `verify` says what"));
+    atomic_store(&options->status->layout_differs, r > 0);
+    return r < 0 ? trace(r) : 0;
+}
+
+static int open_database(struct writer *writer, const struct writer_options *options)
+{
+    const struct db_options db_options = { .path = options->database_path,
+                                           .lock_timeout_ms = LOCK_TIMEOUT_MS,
+                                           .damaged = &options->status->damaged };
+    int r = refuse_marked(options->database_path);
+    if (r < 0)
+        return trace(r);
+    r = db_open(&db_options, &writer->db);
+    if (r == 0)
+        r = loop_open(&writer->loop, options->service, options->option_values, writer->db,
+                      options->seed);
+    if (r == 0)
+        r = tell_layout(options, writer->db);
+    if (r == -ERR_CORRUPT)
+        damage_mark_write(options->database_path, failure_reason());
+    return trace(r);
+}
 
 int writer_open(struct writer *writer, const struct writer_options *options)
 {
@@ -25,15 +72,10 @@ int writer_open(struct writer *writer, const struct writer_options *options)
     writer->options = *options;
     if (writer->options.batch_max > WRITER_BATCH_LIMIT)
         writer->options.batch_max = WRITER_BATCH_LIMIT;
-    struct db_options db_options = { .path = options->database_path,
-                                     .lock_timeout_ms = LOCK_TIMEOUT_MS,
-                                     .damaged = &status->damaged };
-    int r = db_open(&db_options, &writer->db);
-    if (r == 0)
-        r = loop_open(&writer->loop, options->service, options->option_values, writer->db,
-                      options->seed);
+    int r = open_database(writer, options);
     if (r < 0)
         return trace(r);
+    file_watch_begin(&writer->watch, options->database_path);
     atomic_store(&status->position, writer->loop.at.head.position);
     atomic_store(&status->parked, writer->loop.at.parked_count);
     atomic_store(&status->largest_event_bytes, writer->loop.at.largest_event);
@@ -67,6 +109,8 @@ static void set_disk(struct writer *writer, enum disk_state state, const char *r
     struct status *status = writer->options.status;
     if (atomic_exchange(&status->disk, state) == (int)state)
         return;
+    if (state == DISK_CORRUPT)
+        damage_mark_write(writer->options.database_path, reason);
     if (state == DISK_FINE)
         log_info("recovered", LOG_TEXT("state", status_name(status)));
     else
@@ -87,6 +131,8 @@ void writer_failed(struct writer *writer, _Bool outcome_unknown, int r)
     assert(r < 0);
     if (outcome_unknown) {
         log_error("commit_unknown", LOG_TEXT("reason", failure_text()));
+        if (r == -ERR_CORRUPT)
+            damage_mark_write(writer->options.database_path, failure_reason());
         die(writer, EXIT_IO);
         return;
     }
@@ -123,18 +169,46 @@ static void note_folded(struct writer *writer)
     writer->options.listener.folded(writer->options.listener.context);
 }
 
+/* A WAL that is not numbered yet gets its number first (store/generation.h): under load with the
+ * next batch, else in a transaction of its own. */
+static _Bool number_wal(struct writer *writer, _Bool idle)
+{
+    _Bool outcome_unknown = 0;
+    if (db_wal_is_numbered(writer->db) || !idle)
+        return db_wal_is_numbered(writer->db);
+    int r = loop_number_wal(&writer->loop, &outcome_unknown);
+    if (r < 0)
+        writer_failed(writer, outcome_unknown, r);
+    return r == 0;
+}
+
 static void checkpoint(struct writer *writer, _Bool idle)
 {
     struct status *status = writer->options.status;
     int64_t wal_bytes = db_wal_bytes(writer->db);
     _Bool due = idle ? wal_bytes >= WAL_IDLE_BYTES
                      : db_wal_pending_bytes(writer->db) >= DB_WAL_MAX_BYTES;
-    if (due && !atomic_load(&status->damaged)) {
+    if (due && !atomic_load(&status->damaged) && !atomic_load(&status->moved) &&
+        number_wal(writer, idle)) {
         if (db_checkpoint(writer->db, idle, &wal_bytes) < 0)
             log_warn("checkpoint_failed", LOG_TEXT("reason", failure_text()));
+        file_watch_wrote(&writer->watch);
         atomic_store(&status->database_bytes, db_file_bytes(writer->db));
     }
     atomic_store(&status->wal_bytes, wal_bytes);
+}
+
+/* The file that the path names is not ours any more: from now on nothing is accepted. */
+static void look_at_file(struct writer *writer, int64_t now_ms)
+{
+    struct status *status = writer->options.status;
+    if (atomic_load(&status->moved) || file_watch_look(&writer->watch, writer->db, now_ms) == 0)
+        return;
+    db_abandon(writer->db);
+    atomic_store(&status->moved, 1);
+    log_error("moved", LOG_TEXT("reason", failure_reason()),
+              LOG_TEXT("help", "nothing is accepted any more; put the files back and start the "
+                               "service again, or see docs/OPERATIONS.md, Files that are gone"));
 }
 
 /* Refusals that are old enough, a slice at a time; again at once while a slice is full. */
@@ -313,6 +387,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
     assert(count >= 0 && count <= writer->options.batch_max);
     if (count == 0 && atomic_load(&writer->stopping))
         return 0;
+    look_at_file(writer, now_ms);
     note_folded(writer);
     count = let_others_write(writer, count);
     if (writer->died) {
@@ -398,7 +473,7 @@ void writer_deinit(struct writer *writer)
 {
     assert(!writer->runs); /* writer_stop joined it */
     loop_close(&writer->loop);
-    if (writer->db)
+    if (writer->db && db_may_write(writer->db) == 0)
         db_checkpoint(writer->db, 1, NULL);
     db_free(writer->db);
     writer->db = NULL;

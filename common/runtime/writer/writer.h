@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include "runtime/core/status.h"
 #include "runtime/request/inbox.h"
+#include "runtime/writer/file_watch.h"
 #include "runtime/writer/loop.h"
 
 #define WRITER_BATCH_LIMIT 4096 /* items in one commit, whatever is configured */
@@ -52,6 +53,7 @@ struct writer {
     struct writer_options options;
     struct db *db; /* the writing connection; owned */
     struct loop loop;
+    struct file_watch watch;
     atomic_bool stopping;      /* the inbox is closed: end when it is empty */
     atomic_bool end_folding;   /* writer_end_folding was called */
     atomic_bool start_process; /* writer_start_process was called */
@@ -67,8 +69,9 @@ struct writer {
     _Bool runs;
 };
 
-/* Opens the database, creates its tables, and sets the positions in the status; starts no
- * thread. */
+/* Opens the database, creates its tables, and sets the positions in the status; starts no thread.
+ * ERR_CORRUPT: the file is damaged, or was found to be in an earlier life (store/damage_mark.h);
+ * ERR_CONFIG: it is another program's, or the WAL beside it another file's (store/generation.h). */
 int writer_open(struct writer *writer, const struct writer_options *options);
 int writer_start(struct writer *writer);
 void writer_stop(struct writer *writer); /* runs what is in the inbox, then joins */

@@ -253,12 +253,11 @@ def guard_parking_behind(mesh):
                    "the event is read", 20)
     with mesh.database("order-svc", write=True) as database:
         database.execute(
-            "CREATE TRIGGER poison BEFORE UPDATE ON customers WHEN NEW.city = 'Nowhere'"
-            " BEGIN SELECT RAISE(ABORT, 'there is no such place'); END")
+            "CREATE INDEX poison ON customers (abs(-9223372036854775807 - (city = 'Nowhere')))")
     move("Nowhere")
     move("Ulm")
     with mesh.database("order-svc", write=True) as database:
-        database.execute("DROP TRIGGER poison")
+        database.execute("DROP INDEX poison")
     answer = mesh.ask("order.redrive", {}, timeout=20.0)
     require(answer["redriven"] > 0 and answer["still_parked"] == 0, f"order.redrive says {answer}")
 

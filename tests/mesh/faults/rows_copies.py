@@ -1,0 +1,267 @@
+"""Rows of a service's files in strange hands: a backup beside an old WAL, files that are moved,
+replaced or removed under the service, a flipped bit; both copies of a log lost."""
+import os
+import shutil
+import sqlite3
+
+import kit
+from kit import require, wait_until
+
+ORDER = "order-svc"
+
+
+def tool(mesh, name, *arguments, code=0):
+    """Runs a sub-command of a service's program on its folder; returns what it printed."""
+    done = kit.subprocess.run(
+        [mesh.program(name), "--server", mesh.url, "--data-dir", mesh.data(name), *arguments],
+        capture_output=True, text=True, check=False, env=mesh.environment(), timeout=kit.far(60))
+    require(done.returncode == code,
+            f"{name} {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def end_of(mesh, name, process):
+    """The exit code of a service that is started by hand and ends by itself."""
+    try:
+        return process.wait(timeout=kit.far(20))
+    except kit.subprocess.TimeoutExpired:
+        process.kill()
+        raise kit.Failed(f"{name} does not end: {mesh.log_text(name)[-600:]}") from None
+
+
+def start_by_hand(mesh, name, **env):
+    """A service in its folder, beside scripts/mesh; its lines go to its log."""
+    with open(os.path.join(mesh.folder, "log", name + ".log"), "ab") as log:
+        return kit.subprocess.Popen(
+            [mesh.program(name), "--server", mesh.url, "--data-dir", mesh.data(name)],
+            stdin=kit.subprocess.DEVNULL, stdout=log, stderr=log,
+            env=dict(mesh.environment(), **env))
+
+
+def refuses(mesh):
+    answer = mesh.request("order.receive-stock", {"sku": "none", "quantity": 1}, timeout=1.0)
+    return (answer or {}).get("error", {}).get("code") == "internal"
+
+
+# ---- Row 55: a copy beside an old WAL ------------------------------------------------------------
+
+def copied_beside_wal(mesh, make_copy):
+    """A service that was killed with a WAL, and an older copy of its file put in the file's
+    place."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    copy = os.path.join(mesh.folder, "copy.db")
+    make_copy(copy)
+    mesh.restart(ORDER)                    # the WAL goes into the file; the next has another number
+    mesh.wait_ready()
+    mesh.load(seconds=1.5, seed=2).finish()
+    mesh.quiet()
+    mesh.product("last")  # an idle service moves a long WAL into the file
+    mesh.quiet()
+    mesh.mark()
+    mesh.kill(ORDER)
+    path = mesh.database_path(ORDER)
+    require(os.path.getsize(path + "-wal") > 0, "there is no WAL")
+    shutil.copy(copy, path)
+    return copy
+
+
+def fault_55_backup_copied_beside_an_old_wal(mesh):
+    """order-svc is killed, and a backup is copied over its file, with the old WAL still beside it.
+    The service does not serve the mixture: it ends with 78 and names `restore`, which then puts the
+    backup in place; nothing that the stream has is missing."""
+    copy = copied_beside_wal(mesh, lambda path: tool(mesh, ORDER, "backup", path))
+    before = mesh.log_size(ORDER)
+    code = end_of(mesh, ORDER, start_by_hand(mesh, ORDER))
+    require(code == 78, f"the mixture ends with {code}")
+    require(mesh.log_has(ORDER, "event=cannot_start .*restore FILE", before),
+            "the log does not name `restore`")
+    require(not mesh.log_has(ORDER, "event=ready", before), "the mixture was ready")
+    said = tool(mesh, ORDER, "restore", copy)
+    require("next: start order-svc" in said, f"restore does not say what follows: {said}")
+    require(not os.path.exists(mesh.database_path(ORDER) + "-wal"), "the old WAL is still there")
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.load(seconds=1, seed=3).finish()
+    mesh.check()
+
+
+@kit.needs(slow=True)
+def fault_55_shells_copy_beside_an_old_wal(mesh):
+    """The same with a copy that SQLite's own shell has made while the WAL was written."""
+    def copy_by_sqlite(path):
+        with mesh.database(ORDER) as source:
+            target = sqlite3.connect(path)
+            source.backup(target)
+            target.close()
+    copied_beside_wal(mesh, copy_by_sqlite)
+    code = end_of(mesh, ORDER, start_by_hand(mesh, ORDER))
+    require(code == 78, f"the mixture ends with {code}")
+    os.unlink(mesh.database_path(ORDER) + "-wal")
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.check()
+
+
+def fault_55_restore_refuses_what_is_no_backup(mesh):
+    """`restore` is given another service's file, a damaged one, one with a trigger, the database
+    itself; and a good one while the service runs. It refuses each, and changes nothing."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    mesh.mark()
+    mine, other = os.path.join(mesh.folder, "mine.db"), os.path.join(mesh.folder, "other.db")
+    tool(mesh, ORDER, "backup", mine)
+    tool(mesh, "account-svc", "backup", other)
+    require("stop it first" in tool(mesh, ORDER, "restore", mine, code=1), "it runs")
+    mesh.stop(ORDER)
+    path = mesh.database_path(ORDER)
+    with open(path, "rb") as file:
+        before = file.read()
+    require("order-svc" in tool(mesh, ORDER, "restore", other, code=1), "another's")
+    require("itself" in tool(mesh, ORDER, "restore", path, code=1), "the database itself")
+    damaged = os.path.join(mesh.folder, "damaged.db")
+    shutil.copy(mine, damaged)
+    with open(damaged, "r+b") as file:
+        file.seek(os.path.getsize(damaged) // 2 // 4096 * 4096)
+        file.write(b"\xff" * 64)
+    tool(mesh, ORDER, "restore", damaged, code=1)
+    database = sqlite3.connect(mine)
+    database.execute(
+        "CREATE TRIGGER poison AFTER INSERT ON event_log BEGIN DELETE FROM orders; END")
+    database.commit()
+    database.close()
+    require("trigger poison" in tool(mesh, ORDER, "restore", mine, code=1), "a trigger")
+    with open(path, "rb") as file:
+        require(file.read() == before, "a refused restore has changed the database")
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.check()
+
+
+# ---- Row 55: under the service -------------------------------------------------------------------
+
+def noticed(mesh, change):
+    """The files are changed under the service: within seconds it says `moved`, and takes nothing
+    more; started again, it has all that it has accepted."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    mesh.mark()
+    before = mesh.log_size(ORDER)
+    change(mesh.database_path(ORDER))
+    mesh.wait_state(ORDER, "moved", 10)
+    require(mesh.log_has(ORDER, "level=error .*event=moved reason=", before), "no line in the log")
+    require(refuses(mesh), "a command is taken")
+    answer = mesh.request("order.products", {}, timeout=1.0)
+    require((answer or {}).get("error", {}).get("code") == "internal", f"a query says {answer}")
+
+
+def restarted(mesh):
+    mesh.restart(ORDER)
+    mesh.wait_ready()
+    mesh.load(seconds=1, seed=2).finish()
+    mesh.check()
+
+
+def fault_55_database_removed_under_the_service(mesh):
+    """All files of the database are removed while order-svc runs. It says `moved` and refuses;
+    started again, it is rebuilt from its stream."""
+    def remove(path):
+        for suffix in ("", "-wal", "-shm"):
+            os.unlink(path + suffix)
+    noticed(mesh, remove)
+    restarted(mesh)
+
+
+@kit.needs(slow=True)
+def fault_55_database_replaced_under_the_service(mesh):
+    """A copy is moved over the database while order-svc runs."""
+    def replace(path):
+        copy = os.path.join(mesh.folder, "copy.db")
+        tool(mesh, ORDER, "backup", copy)
+        os.rename(copy, path)
+    noticed(mesh, replace)
+    mesh.stop(ORDER)
+    for suffix in ("-wal", "-shm"):
+        if os.path.exists(mesh.database_path(ORDER) + suffix):
+            os.unlink(mesh.database_path(ORDER) + suffix)
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.check()
+
+
+@kit.needs(slow=True)
+def fault_55_folder_renamed_under_the_service(mesh):
+    """The whole folder is renamed while order-svc runs, and renamed back afterwards."""
+    def rename(path):
+        os.rename(os.path.dirname(path), os.path.dirname(path) + ".away")
+    noticed(mesh, rename)
+    mesh.stop(ORDER)
+    os.rename(mesh.data(ORDER) + ".away", mesh.data(ORDER))
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.check()
+
+
+@kit.needs(slow=True)
+def fault_55_wal_removed_under_the_service(mesh):
+    """Only the WAL is removed while order-svc runs."""
+    noticed(mesh, lambda path: os.unlink(path + "-wal"))
+    restarted(mesh)
+
+
+@kit.needs(slow=True)
+def fault_55_database_overwritten_under_the_service(mesh):
+    """Another copy is written over the database in its place (cp) while order-svc runs."""
+    copy = os.path.join(mesh.folder, "copy.db")
+
+    def overwrite(path):
+        mesh.restart(ORDER)
+        mesh.wait_ready()
+        mesh.load(seconds=1, seed=4).finish()
+        shutil.copyfile(copy, path)
+    mesh.up()
+    mesh.load(seconds=1, seed=3).finish()
+    tool(mesh, ORDER, "backup", copy)
+    overwrite(mesh.database_path(ORDER))
+    wait_until(lambda: mesh.state(ORDER) in ("moved", "corrupt"), "it is noticed", 10)
+    mesh.stop(ORDER)
+    for suffix in ("", "-wal", "-shm", ".corrupt"):
+        if os.path.exists(mesh.database_path(ORDER) + suffix):
+            os.unlink(mesh.database_path(ORDER) + suffix)
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.check()
+
+
+# ---- Row 55: damage is remembered ----------------------------------------------------------------
+
+def fault_55_damage_is_remembered(mesh):
+    """order-svc has met damage in its file. It does not start on it again, however often it is
+    started, before `restore` has put a backup in its place."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    copy = os.path.join(mesh.folder, "copy.db")
+    tool(mesh, ORDER, "backup", copy)
+    mesh.quiet()
+    mesh.mark()
+    mesh.stop(ORDER)
+    path = mesh.database_path(ORDER)
+    whole = os.path.join(mesh.folder, "whole.db")
+    shutil.copy(path, whole)
+    with open(path, "r+b") as file:
+        for page in range(2, os.path.getsize(path) // 4096):
+            file.seek(page * 4096)
+            file.write(os.urandom(64))
+    before = mesh.log_size(ORDER)
+    code = end_of(mesh, ORDER, start_by_hand(mesh, ORDER))
+    require(code == 78, f"damage ends with {code}")
+    shutil.copyfile(whole, path)  # nothing of the damage is met any more
+    code = end_of(mesh, ORDER, start_by_hand(mesh, ORDER))
+    require(code == 78 and mesh.log_has(ORDER, "event=cannot_start .*was found damaged", before),
+            f"the damage is forgotten: {code}")
+    tool(mesh, ORDER, "restore", copy)
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.check()
