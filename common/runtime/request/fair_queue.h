@@ -1,5 +1,5 @@
-/* Fair queue: a bounded queue of requests that is fair among clients. Each client has a queue of its
- * own in it, and the clients are served in turns, so a flood of one client does not delay the
+/* Fair queue: a bounded queue of requests that is fair among clients. Each client has a queue of
+ * its own in it, and the clients are served in turns, so a flood of one client does not delay the
  * requests of the others. The last eighth of the places is for clients that hold few of them, so a
  * flood does not take all places either.
  *
