@@ -1,6 +1,7 @@
 /* Service: the whole of a main(). Makes the parts of an instance, starts them in order, waits for a
  * signal, and takes them apart in the opposite order. */
 #include "base/clock.h"
+#include "base/terminal.h"
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -366,7 +367,7 @@ int service_main(const struct service *service, int argc, char **argv)
     hold_standard_descriptors();
     process.arguments = argv;
     if (service_check(service) < 0) {
-        fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
+        terminal_print(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;
     }
     if (argc == 2 && strcmp(argv[1], "--print-contract") == 0)
@@ -377,7 +378,7 @@ int service_main(const struct service *service, int argc, char **argv)
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
     if (!config.allow_dumps && secrets_forbid_dumps() < 0)
-        fprintf(stderr, "%s: %s\n", service->name, failure_reason());
+        terminal_print(stderr, "%s: %s\n", service->name, failure_reason());
     struct source sources[SOURCES_MAX + 1];
     struct service chosen = *service;
     config_choose_sources(&config, service, sources, SOURCES_MAX + 1);
@@ -386,7 +387,7 @@ int service_main(const struct service *service, int argc, char **argv)
     log_setup(service->name, config.log_level, config.log_format);
     if ((size_t)snprintf(database_path, sizeof(database_path), "%s/%s.db", config.data_dir,
                          service->name) >= sizeof(database_path)) {
-        fprintf(stderr, "%s: the path of --data-dir is too long\n", service->name);
+        terminal_print(stderr, "%s: the path of --data-dir is too long\n", service->name);
         return EXIT_CONFIG;
     }
     if (config.argument_count > 0)
@@ -396,7 +397,7 @@ int service_main(const struct service *service, int argc, char **argv)
     process.name = service->name;
     r = data_folder_make(config.data_dir);
     if (r < 0) {
-        fprintf(stderr, "%s\n", failure_reason());
+        terminal_print(stderr, "%s\n", failure_reason());
         return exit_code_of(r);
     }
     wait_to_start();

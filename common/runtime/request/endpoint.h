@@ -70,6 +70,9 @@ struct endpoints {
     _Bool closed; /* drained */
 };
 
+/* A request of an endpoint, which is the context; it owns the message. On a library thread. */
+void endpoint_take(void *context, struct bus_message *message);
+
 /* Makes the endpoints of the service's table and of the runtime's own requests; nothing is
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);

@@ -197,9 +197,8 @@ static void disagree(struct feed *feed, const char *reason)
 /* The leader's log goes on from our cursor: what does not follow in its stream is void. */
 static void pass_over(struct feed *feed, int64_t last_position, int64_t now_ms)
 {
-    const int64_t judged = feed->judged;
+    feed->fill_until = feed->judged < last_position ? feed->judged : last_position;
     feed->judged = 0;
-    feed->fill_until = judged < last_position ? judged : last_position;
     feed->must_remake = 1; /* it is still before what the durable delivers next */
     if (feed->fill_until > feed->cursor)
         feed_move(feed, FEED_FILLING);
@@ -211,10 +210,10 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, 
 {
     if (feed->state != FEED_COMPARING)
         return;
-    if (fit == FEED_LEADER_DIFFERS) {
-        disagree(feed, "the leader's log is not the one that we have read");
-    } else if (fit == FEED_LEADER_IS_SHORTER) {
-        disagree(feed, "the leader has lost events that we have read");
+    if (fit != FEED_LEADER_AGREES) {
+        disagree(feed, fit == FEED_LEADER_DIFFERS
+                           ? "the leader's log is not the one that we have read"
+                           : "the leader has lost events that we have read");
     } else {
         feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
         note_complete(feed, now_ms);
