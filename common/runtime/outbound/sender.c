@@ -139,7 +139,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     case NOTE_CONNECTED:    connect_all(sender, now_ms); break;
     case NOTE_DISCONNECTED: disconnect_all(sender); break;
     case NOTE_REFUSED:
-        relay_io_refused(&sender->relay_io, note->epoch, note->status, now_ms);
+        relay_io_refused(&sender->relay_io, note->epoch, note->status, note->words, now_ms);
         break;
     case NOTE_PULL_STATUS: feed_io_pull_status(&sender->feeds[note->feed], note, now_ms); break;
     case NOTE_OPERATOR:
@@ -214,8 +214,29 @@ static void report(struct sender *sender, int64_t now_ms)
 
 /* ---- One turn ------------------------------------------------------------------------------- */
 
+/* A server that takes less than the largest event of our log: it could not be published again, or
+ * given to a reader. Not ready, until the operator raises max_payload. */
+static void look_at_payload(struct sender *sender)
+{
+    static const char of[] = "server";
+    struct status *status = sender->outbound.status;
+    const int64_t bytes_max = atomic_load(&status->max_payload_bytes),
+                  largest = atomic_load(&status->largest_event_bytes);
+    const _Bool is_small = bytes_max > 0 && bytes_max < largest;
+    if (is_small == sender->payload_is_small)
+        return;
+    char value[96];
+    struct notice notice;
+    int length = snprintf(value, sizeof(value), "%lld, and the largest event of the log needs %lld",
+                          (long long)bytes_max, (long long)largest);
+    notice_set(&notice, NOTICE_HELD, of, "max_payload", value, (size_t)length);
+    notices_replace(&status->notices, of, &notice, is_small);
+    sender->payload_is_small = is_small;
+}
+
 static void act(struct sender *sender, int64_t now_ms)
 {
+    look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
         begin_serving(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
@@ -378,12 +399,13 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
-    int r = open_feeds(sender, at);
+    if (r == 0)
+        r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
 }
 

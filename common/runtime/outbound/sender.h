@@ -45,10 +45,11 @@ struct sender {
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
     _Bool runs;
-    _Bool more;         /* there is more to do: look into the mailbox, but do not sleep */
-    int64_t stop_by_ms; /* monotonic; 0: no stop is under way */
-    _Bool whole;        /* our log agrees with our stream: others' logs may be read */
-    _Bool announced;    /* that we are ready */
+    _Bool more;             /* there is more to do: look into the mailbox, but do not sleep */
+    int64_t stop_by_ms;     /* monotonic; 0: no stop is under way */
+    _Bool whole;            /* our log agrees with our stream: others' logs may be read */
+    _Bool announced;        /* that we are ready */
+    _Bool payload_is_small; /* the server takes less than our largest event: told as a notice */
 };
 
 /* Opens its database connection; no thread yet, and no bus. */

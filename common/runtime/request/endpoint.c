@@ -4,65 +4,16 @@
 #include "base/log.h"
 #include "contract/values.h"
 #include "runtime/core/event_text.h"
+#include "runtime/request/header_text.h"
 #include "runtime/request/min_position.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
-
-static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
-{
-    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
-    return REFUSED_INVALID_REQUEST;
-}
-
-/* The one value of a header; NULL: it is absent. False: it is there with two values. */
-static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
-{
-    *ret_value = NULL;
-    for (int i = 0; i < view->header_count; i++) {
-        const struct bus_header *header = &view->headers[i];
-        if (strcasecmp(header->key, key) != 0)
-            continue;
-        if (*ret_value && strcmp(*ret_value, header->value) != 0)
-            return 0;
-        *ret_value = header->value;
-    }
-    return 1;
-}
-
-/* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name, and so are two values: which of them counts is not ours to say. */
-static int take_header(struct item *item, const struct bus_view *view, const char *key,
-                       const char **ret_text, struct invalid *ret_invalid)
-{
-    const char *value;
-    if (!find_one(view, key, &value))
-        return refuse_header(ret_invalid, key, "the header must not be there with two values");
-    if (!value)
-        return 0;
-    if (!event_text_is_safe(value))
-        return refuse_header(ret_invalid, key,
-                             "the header must have 1 to 496 bytes of printable UTF-8");
-    *ret_text = arena_copy(&item->arena, value, strlen(value));
-    return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
-
-/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
-static int take_traceparent(struct item *item, const struct bus_view *view)
-{
-    const char *value;
-    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
-        return 0;
-    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
-    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
 static int take_key(struct item *item, const struct bus_view *view, const char *key,
@@ -87,11 +38,12 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
 static int take_headers(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
     const char *key = NULL;
-    int r = take_header(item, view, "Idempotency-Key", &key, ret_invalid);
+    int r = header_take_text(item, view, "Idempotency-Key", &key, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
+        r = header_take_text(item, view, "ce-correlationid", &item->origin.correlation,
+                             ret_invalid);
     if (r == 0)
-        r = take_traceparent(item, view);
+        r = header_take_traceparent(item, view);
     return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
 }
 
@@ -101,8 +53,7 @@ static int take_asker(struct item *item, const struct bus_view *view)
     char name[CLIENT_NAME_SIZE];
     if (client_name(view, name) != 0)
         return 0;
-    item->asker = arena_copy(&item->arena, name, strlen(name));
-    return item->asker ? 0 : fail(ERR_MEMORY, "no memory for a request");
+    return item_keep(item, name, &item->asker);
 }
 
 /* "order.durable.account-svc.make": the third part says whose. */
@@ -150,8 +101,9 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     if (r == 0)
         r = check_values(endpoint, view, ret_invalid);
     if (r == 0)
-        r = schema_decode(endpoint->request, empty ? "{}" : view->data,
-                          empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
+        r = schema_decode_request(endpoint->request, empty ? "{}" : view->data,
+                                  empty ? 2 : view->data_length, &item->arena, &request,
+                                  ret_invalid);
     item->request = request;
     if (r == 0 && endpoint->account)
         r = account_fill_in(endpoint->account, item, request, ret_invalid);
@@ -199,9 +151,8 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     _free_(item) struct item *item = item_new(endpoint->kind);
     int r = item ? fill_item(item, endpoint, view, &invalid)
                  : fail(ERR_MEMORY, "no memory for a request");
-    if (r == 0 && reply_to &&
-        !(item->reply_to = arena_copy(&item->arena, reply_to, strlen(reply_to))))
-        r = fail(ERR_MEMORY, "no memory for a request");
+    if (r == 0 && reply_to)
+        r = item_keep(item, reply_to, &item->reply_to);
     if (r < 0) {
         log_error("request_failed", LOG_TEXT("subject", endpoint->subject),
                   LOG_TEXT("reason", failure_text()));
