@@ -2,10 +2,12 @@
  * because nats.c lets a connection either write each message at once or gather messages for a
  * millisecond:
  *
- *   BUS_URGENT   each message is written at once. All subscriptions live here, and small messages
- *                that somebody waits for are published here: a reply, an acknowledgement, a pull, a
+ *   BUS_URGENT   each message is written at once. Subscriptions live here, and small messages that
+ *                somebody waits for are published here: a reply, an acknowledgement, a pull, a
  *                JetStream API request.
  *   BUS_BULK     messages are gathered: events for the stream, and the replies of a big batch.
+ *                Subscriptions that must not wait behind a flood of the others live here, each with
+ *                a thread of its own (bus_subscribe_apart).
  *
  * What two connections mean for the order of messages:
  *
@@ -143,6 +145,12 @@ typedef void (*bus_handler)(void *context, struct bus_message *message);
 #define BUS_PENDING_BYTES_MAX (32 * 1024 * 1024)
 int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
                   void *context, struct bus_subscription **ret_subscription);
+
+/* The same, on a connection and a thread that no flood of messages to another subscription reaches.
+ * For requests that come seldom, not for answers (see above). */
+int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
+                        bus_handler handler, void *context,
+                        struct bus_subscription **ret_subscription);
 
 /* Takes no more messages, and waits until the handler has seen all messages that had arrived. Other
  * subscriptions and publishing go on. Not from a handler. -ERR_NETWORK after the timeout. */

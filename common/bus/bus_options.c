@@ -52,7 +52,7 @@ static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
     if (s == NATS_OK)
         s = natsOptions_SetFailRequestsOnDisconnect(to, true);
     if (s == NATS_OK)
-        s = natsOptions_UseGlobalMessageDelivery(to, true);
+        s = natsOptions_UseGlobalMessageDelivery(to, urgency == BUS_URGENT);
     if (s == NATS_OK)
         s = natsOptions_SetSendAsap(to, urgency == BUS_URGENT);
     return s;

@@ -11,9 +11,6 @@
 
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
 #define BODY_SHORT 2048 /* up to here the values of a body are not counted before it is read */
-#define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
-/* Events that may come meanwhile, with much to spare: what is further ahead is refused at once. */
-#define MIN_POSITION_AHEAD_MAX 200000
 
 /* 0: owns the item from now on; REFUSED_BUSY: the endpoint keeps it. Called on library threads,
  * several at once. */

@@ -152,8 +152,13 @@ static int subscribe_missing(struct endpoints *endpoints)
         struct endpoint *endpoint = &endpoints->list[i];
         if (endpoint->subscription)
             continue;
-        int r = bus_subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, endpoint_take,
-                              endpoint, &endpoint->subscription);
+        int (*subscribe)(struct bus *bus, const char *subject, const char *queue,
+                         bus_handler handler, void *context,
+                         struct bus_subscription **ret_subscription) = endpoint->is_about_log
+                                                                           ? bus_subscribe_apart
+                                                                           : bus_subscribe;
+        int r = subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, endpoint_take,
+                          endpoint, &endpoint->subscription);
         if (r < 0)
             return trace(r);
     }
