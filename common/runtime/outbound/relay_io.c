@@ -165,6 +165,13 @@ void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const 
         name_refusal(relay_io, reason);
 }
 
+void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms)
+{
+    static const char reason[] = "not permitted to publish";
+    relay_io_explain(relay_io, reason, subject);
+    relay_refused(&relay_io->relay, relay_io->relay.epoch, reason, now_ms);
+}
+
 static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
 {
     for (;;) {
