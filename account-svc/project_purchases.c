@@ -12,7 +12,8 @@
 #include "store/row.h"
 #include "tables.h"
 
-#define CURRENCIES_MAX 64 /* shown in the totals of one account */
+#define SUM_MAX INT64_C(9007199254740991) /* money_sum of schemas/common.json */
+#define CURRENCIES_MAX 64                 /* shown in the totals of one account */
 
 /* Where an order stands; kept in the words of the contract (schemas/common.json). */
 enum purchase_status {
@@ -71,7 +72,7 @@ int purchases_total(struct journey *j, const char *account_id,
                     struct account_get_reply_totals *ret_totals)
 {
     _deinit_(query) struct query q = { 0 };
-    struct money *paid = arena_alloc(journey_arena(j), CURRENCIES_MAX * sizeof(*paid));
+    struct money_sum *paid = arena_alloc(journey_arena(j), CURRENCIES_MAX * sizeof(*paid));
     if (!paid)
         return fail(ERR_MEMORY, "no memory for purchases");
     int r = query_open(&q, journey_db(j),
@@ -84,8 +85,9 @@ int purchases_total(struct journey *j, const char *account_id,
         int64_t amount = row_int(&row, "paid");
         totals.orders += row_int(&row, "orders");
         if (amount > 0 && totals.paid_count < CURRENCIES_MAX)
-            paid[totals.paid_count++] = (struct money){ .amount = amount,
-                                                        .currency = row_text(&row, "currency") };
+            paid[totals.paid_count++] =
+                (struct money_sum){ .amount = amount > SUM_MAX ? SUM_MAX : amount,
+                                    .currency = row_text(&row, "currency") };
     }
     if (r == 0)
         r = row_status(&row);

@@ -161,6 +161,15 @@ Test(account, an_account_is_found_by_its_address)
               THEN_REFUSED("not_found", "email"), REGISTERED(BERT, "anna@example.com"),
               WHEN("account.find", "{'email':'anna@example.com'}"),
               THEN_REPLY("{'account_id':'" BERT "'}")),
+        STORY("a form that nobody can register, unless somebody did before",
+              REGISTERED(BERT, "é@example.com"), REGISTERED(ANNA, "anna@example.com."),
+              WHEN("account.find", "{'email':'é@example.com'}"),
+              THEN_REPLY("{'account_id':'" BERT "'}"),
+              WHEN("account.find", "{'email':'anna@example.com'}"), THEN_REPLY(THE_ACCOUNT),
+              WHEN("account.find", "{'email':'É@example.com'}"),
+              THEN_REFUSED("invalid_request", "email"),
+              WHEN("account.find", "{'email':'bert@example.com.'}"),
+              THEN_REFUSED("invalid_request", "email")),
         STORY("refusals", WHEN("account.find", "{'email':'x'}"),
               THEN_REFUSED("invalid_request", "email"), WHEN("account.find", "{}"),
               THEN_REFUSED("invalid_request", "email")),
@@ -462,6 +471,25 @@ Test(account, an_account_is_shown_with_its_cards_and_purchases)
                 "{'order_id':'" ORDER_1
                 "','status':'cancelled','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
                 "'totals':{'orders':1,'paid':[]}}")),
+    };
+    RUN_ALL(stories);
+}
+
+Test(account, a_total_may_be_larger_than_one_amount)
+{
+    const struct story stories[] = {
+        STORY("a total may be larger than one amount may be", REGISTERED(ANNA, "anna@example.com"),
+              PLACED(ORDER_1, "1000000000000", "EUR"), PLACED(ORDER_2, "1000000000000", "EUR"),
+              PAID(ORDER_1, "1000000000000", "EUR"), PAID(ORDER_2, "1000000000000", "EUR"), GET,
+              THEN_REPLY(
+                  ANNA_IS
+                  ",'status':'open','cards':[],'purchases':["
+                  "{'order_id':'" ORDER_2
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'},{'order_id':'" ORDER_1
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'}],"
+                  "'totals':{'orders':2,'paid':[{'amount':2000000000000,'currency':'EUR'}]}}")),
     };
     RUN_ALL(stories);
 }

@@ -6,6 +6,8 @@
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/request/reply.h"
+#include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define URGENT_REPLIES_MAX 8 /* a write call each; more than that go gathered */
@@ -40,6 +42,13 @@ void sender_operate(struct sender *sender, struct item *item)
 {
     mailbox_push(&sender->outbound.mailbox,
                  (struct note){ .kind = NOTE_OPERATOR, .request = item });
+}
+
+void sender_denied(struct sender *sender, _Bool publish, const char *subject)
+{
+    struct note note = { .kind = NOTE_DENIED, .status = publish };
+    snprintf(note.words, sizeof(note.words), "%s", subject);
+    mailbox_push(&sender->outbound.mailbox, note);
 }
 
 static void on_reply(void *context, struct bus_message *message)
@@ -139,9 +148,14 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     case NOTE_CONNECTED:    connect_all(sender, now_ms); break;
     case NOTE_DISCONNECTED: disconnect_all(sender); break;
     case NOTE_REFUSED:
-        relay_io_refused(&sender->relay_io, note->epoch, note->status, now_ms);
+        relay_io_refused(&sender->relay_io, note->epoch, note->status, note->words, now_ms);
         break;
     case NOTE_PULL_STATUS: feed_io_pull_status(&sender->feeds[note->feed], note, now_ms); break;
+    case NOTE_DENIED:
+        permissions_denied(&sender->permissions, note->status != 0, note->words, now_ms);
+        if (note->status && strncmp(note->words, "evt.", 4) == 0)
+            relay_io_denied(&sender->relay_io, note->words, now_ms);
+        break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -214,8 +228,29 @@ static void report(struct sender *sender, int64_t now_ms)
 
 /* ---- One turn ------------------------------------------------------------------------------- */
 
+/* A server that takes less than the largest event of our log: it could not be published again, or
+ * given to a reader. Not ready, until the operator raises max_payload. */
+static void look_at_payload(struct sender *sender)
+{
+    static const char of[] = "server";
+    struct status *status = sender->outbound.status;
+    const int64_t bytes_max = atomic_load(&status->max_payload_bytes),
+                  largest = atomic_load(&status->largest_event_bytes);
+    const _Bool is_small = bytes_max > 0 && bytes_max < largest;
+    if (is_small == sender->payload_is_small)
+        return;
+    char value[96];
+    struct notice notice;
+    int length = snprintf(value, sizeof(value), "%lld, and the largest event of the log needs %lld",
+                          (long long)bytes_max, (long long)largest);
+    notice_set(&notice, NOTICE_HELD, of, "max_payload", value, (size_t)length);
+    notices_replace(&status->notices, of, &notice, is_small);
+    sender->payload_is_small = is_small;
+}
+
 static void act(struct sender *sender, int64_t now_ms)
 {
+    look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
         begin_serving(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
@@ -224,6 +259,7 @@ static void act(struct sender *sender, int64_t now_ms)
         feed_io_act(&sender->feeds[i], now_ms);
     call_io_look_at_clock(&sender->calls, now_ms);
     redrive_look_at_clock(&sender->redrive, now_ms);
+    permissions_act(&sender->permissions, now_ms);
     durable_io_look_at_clock(&sender->durables, now_ms);
     report(sender, now_ms);
 }
@@ -378,12 +414,14 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
+    permissions_init(&sender->permissions, outbound, options->endpoints);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
-    int r = open_feeds(sender, at);
+    if (r == 0)
+        r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
 }
 

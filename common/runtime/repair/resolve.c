@@ -32,7 +32,7 @@ struct sides {
     int64_t first_sequence, last_sequence, messages;
     int64_t equal; /* up to this position both say the same */
     /* messages that are no events of ours, the first of them; sequences without a message */
-    int64_t foreign, first_foreign, holes;
+    int64_t foreign, first_foreign, holes, markers;
     int64_t newest;    /* position in the stream */
     int64_t missing;   /* positions of the log that the stream goes past without having them */
     int64_t different; /* events of ours at a position of the log, with another chain */
@@ -84,6 +84,8 @@ static int read_place(struct sides *sides, int64_t sequence)
     _Bool is_equal = 0;
     if (message.place == STREAM_HOLE) {
         sides->holes++;
+    } else if (message.place == STREAM_MARKER) {
+        sides->markers++;
     } else if (message.place == STREAM_FOREIGN) {
         if (sides->foreign++ == 0)
             sides->first_foreign = sequence;
@@ -177,8 +179,10 @@ static int tell_stream(struct sides *sides)
             show_event(&message.event);
         else
             terminal_print(stdout, "    %8" PRId64 "  %s%s\n", at,
-                           message.place == STREAM_HOLE ? "no message" : "not an event of ours: ",
-                           message.place == STREAM_HOLE ? "" : reason);
+                           message.place == STREAM_HOLE     ? "no message"
+                           : message.place == STREAM_MARKER ? "a marker of the server"
+                                                            : "not an event of ours: ",
+                           message.place == STREAM_FOREIGN ? reason : "");
     }
     if (sides->last_sequence - sides->equal > SHOWN_MAX)
         terminal_print(stdout, "         …\n");

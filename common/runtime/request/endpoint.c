@@ -4,64 +4,16 @@
 #include "base/log.h"
 #include "contract/values.h"
 #include "runtime/core/event_text.h"
+#include "runtime/request/header_text.h"
+#include "runtime/request/min_position.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
-
-static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
-{
-    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
-    return REFUSED_INVALID_REQUEST;
-}
-
-/* The one value of a header; NULL: it is absent. False: it is there with two values. */
-static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
-{
-    *ret_value = NULL;
-    for (int i = 0; i < view->header_count; i++) {
-        const struct bus_header *header = &view->headers[i];
-        if (strcasecmp(header->key, key) != 0)
-            continue;
-        if (*ret_value && strcmp(*ret_value, header->value) != 0)
-            return 0;
-        *ret_value = header->value;
-    }
-    return 1;
-}
-
-/* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name, and so are two values: which of them counts is not ours to say. */
-static int take_header(struct item *item, const struct bus_view *view, const char *key,
-                       const char **ret_text, struct invalid *ret_invalid)
-{
-    const char *value;
-    if (!find_one(view, key, &value))
-        return refuse_header(ret_invalid, key, "the header must not be there with two values");
-    if (!value)
-        return 0;
-    if (!event_text_is_safe(value))
-        return refuse_header(ret_invalid, key,
-                             "the header must have 1 to 496 bytes of printable UTF-8");
-    *ret_text = arena_copy(&item->arena, value, strlen(value));
-    return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
-
-/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
-static int take_traceparent(struct item *item, const struct bus_view *view)
-{
-    const char *value;
-    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
-        return 0;
-    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
-    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
 static int take_key(struct item *item, const struct bus_view *view, const char *key,
@@ -86,55 +38,13 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
 static int take_headers(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
     const char *key = NULL;
-    int r = take_header(item, view, "Idempotency-Key", &key, ret_invalid);
+    int r = header_take_text(item, view, "Idempotency-Key", &key, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
+        r = header_take_text(item, view, "ce-correlationid", &item->origin.correlation,
+                             ret_invalid);
     if (r == 0)
-        r = take_traceparent(item, view);
+        r = header_take_traceparent(item, view);
     return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
-}
-
-/* 0, or a refusal at once: the position cannot come while the query waits. */
-static int check_ahead(const struct status *status, int i, const char *log, int64_t demanded,
-                       struct invalid *ret_invalid)
-{
-    int64_t position = atomic_load(i == 0 ? &status->position : &status->sources[i - 1].position);
-    if (demanded - position <= MIN_POSITION_AHEAD_MAX)
-        return 0;
-    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "min_position.%s", log);
-    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
-             "is %lld events ahead, and at most %d can come while a query waits; try again later",
-             (long long)(demanded - position), MIN_POSITION_AHEAD_MAX);
-    return REFUSED_REPLAYING;
-}
-
-/* A query's min_position, whatever other fields its schema has: by the names of the logs. */
-static int take_min_positions(struct item *item, const struct endpoint *endpoint,
-                              struct invalid *ret_invalid)
-{
-    const struct service *service = endpoint->all->options.service;
-    const struct schema_field *field = schema_find_field(endpoint->request, "min_position");
-    const char *demanded = field
-                               ? *(const char *const *)((const char *)item->request + field->offset)
-                               : NULL;
-    if (!demanded)
-        return 0;
-    int64_t *positions = arena_alloc(&item->arena, (1 + SOURCES_MAX) * sizeof(*positions));
-    if (!positions)
-        return fail(ERR_MEMORY, "no memory for a request");
-    for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
-        assert(i <= SOURCES_MAX);
-        const char *name = i == 0 ? service->log : service->sources[i - 1].log;
-        const struct schema_field *log = schema_find_field(field->schema, name);
-        if (log && *(const _Bool *)(demanded + log->extra_offset))
-            positions[i] = *(const int64_t *)(demanded + log->offset);
-        int r = check_ahead(endpoint->all->options.status, i, name, positions[i], ret_invalid);
-        if (r != 0)
-            return r;
-    }
-    item->min_positions = positions;
-    item->give_up_ms = clock_monotonic_ms() + MIN_POSITION_WAIT_MS;
-    return 0;
 }
 
 /* Who asks, for the lines about the decision. A header that is forged says nobody. */
@@ -143,8 +53,7 @@ static int take_asker(struct item *item, const struct bus_view *view)
     char name[CLIENT_NAME_SIZE];
     if (client_name(view, name) != 0)
         return 0;
-    item->asker = arena_copy(&item->arena, name, strlen(name));
-    return item->asker ? 0 : fail(ERR_MEMORY, "no memory for a request");
+    return item_keep(item, name, &item->asker);
 }
 
 /* "order.durable.account-svc.make": the third part says whose. */
@@ -192,15 +101,16 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     if (r == 0)
         r = check_values(endpoint, view, ret_invalid);
     if (r == 0)
-        r = schema_decode(endpoint->request, empty ? "{}" : view->data,
-                          empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
+        r = schema_decode_request(endpoint->request, empty ? "{}" : view->data,
+                                  empty ? 2 : view->data_length, &item->arena, &request,
+                                  ret_invalid);
     item->request = request;
     if (r == 0 && endpoint->account)
         r = account_fill_in(endpoint->account, item, request, ret_invalid);
     if (r == 0 && log_is_written(LOG_DEBUG))
         r = take_asker(item, view);
     if (r == 0 && item->kind == ITEM_QUERY)
-        r = take_min_positions(item, endpoint, ret_invalid);
+        r = min_position_take(item, &endpoint->all->options, endpoint->request, ret_invalid);
     if (r == 0 && item->kind == ITEM_DURABLE)
         r = take_reader(item, view, ret_invalid);
     return trace(r);
@@ -241,9 +151,8 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     _free_(item) struct item *item = item_new(endpoint->kind);
     int r = item ? fill_item(item, endpoint, view, &invalid)
                  : fail(ERR_MEMORY, "no memory for a request");
-    if (r == 0 && reply_to &&
-        !(item->reply_to = arena_copy(&item->arena, reply_to, strlen(reply_to))))
-        r = fail(ERR_MEMORY, "no memory for a request");
+    if (r == 0 && reply_to)
+        r = item_keep(item, reply_to, &item->reply_to);
     if (r < 0) {
         log_error("request_failed", LOG_TEXT("subject", endpoint->subject),
                   LOG_TEXT("reason", failure_text()));
