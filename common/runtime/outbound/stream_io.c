@@ -288,10 +288,13 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
         relay_fork(relay, "a message in the middle of the stream has another chain than our log");
     else if (place < low || place > high)
         relay_damaged(relay, "the audit found an event at another place than its own", now_ms);
-    else if (relay_io->audited_before > 0 && place > relay_io->audited_before + 1)
+    else if (relay_io->audited_before > 0 && sequence == relay_io->audited_sequence + 1 &&
+             place > relay_io->audited_before + 1)
         relay_damaged(relay, "the audit found that an event is missing", now_ms);
-    if (place > 0)
+    if (place > 0) { /* an answer that is lost or late says nothing of what is missing */
         relay_io->audited_before = place;
+        relay_io->audited_sequence = sequence;
+    }
 }
 
 /* Of an audit. */
