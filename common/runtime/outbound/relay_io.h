@@ -62,8 +62,8 @@ struct relay_io {
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct stream_keep keep; /* what others have set and made on it */
     struct look look;
-    int64_t audited_before;   /* the newest position that this part of the audit has seen; 0 */
-    int64_t audited_sequence; /* and the sequence at which it stood */
+    int64_t audited_at;     /* the sequence of the message that the audit has looked at last */
+    int64_t audited_before; /* the position of that message, or before a marker; 0: not known */
     /* The server's own words, or a field and its value, beside a reason of the relay. */
     const char *explained; /* the reason; NULL: none */
     char words[256];
@@ -105,6 +105,8 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms);
 /* words: the server's */
 void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const char *words,
                       int64_t now_ms);
+/* the server does not permit us to publish on this subject */
+void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms);
 /* What stands beside this reason, when the relay waits with it. */
 void relay_io_explain(struct relay_io *relay_io, const char *reason, const char *words);
 

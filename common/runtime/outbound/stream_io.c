@@ -269,7 +269,9 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
     }
 }
 
-/* A message in the middle of the stream, that the audit looks at. */
+/* A message in the middle of the stream, that the audit looks at. The replies may come in another
+ * order than they were asked for: only behind the one before it does a place say that an event is
+ * missing. */
 static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus_message *message,
                          int64_t now_ms)
 {
@@ -278,6 +280,9 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
     int64_t low, high;
     const int64_t place = compare_message(relay_io, message, sequence, &fit);
     relay_place(relay, sequence, &low, &high);
+    if (sequence != relay_io->audited_at + 1 || place == 0 || place == PLACE_HOLE)
+        relay_io->audited_before = 0;
+    relay_io->audited_at = sequence;
     if (place == 0 || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires))
         return;
     if (place == PLACE_HOLE)
@@ -288,13 +293,10 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
         relay_fork(relay, "a message in the middle of the stream has another chain than our log");
     else if (place < low || place > high)
         relay_damaged(relay, "the audit found an event at another place than its own", now_ms);
-    else if (relay_io->audited_before > 0 && sequence == relay_io->audited_sequence + 1 &&
-             place > relay_io->audited_before + 1)
+    else if (relay_io->audited_before > 0 && place > relay_io->audited_before + 1)
         relay_damaged(relay, "the audit found that an event is missing", now_ms);
-    if (place > 0) { /* an answer that is lost or late says nothing of what is missing */
+    if (place > 0)
         relay_io->audited_before = place;
-        relay_io->audited_sequence = sequence;
-    }
 }
 
 /* Of an audit. */
@@ -302,6 +304,7 @@ static void read_part(struct relay_io *relay_io, const struct relay_action *acti
 {
     const int64_t last = GUARD(fence) ? action->last : 0;
     relay_io->audited_before = 0;
+    relay_io->audited_at = 0;
     for (int64_t sequence = action->first; sequence > 0 && sequence <= last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
@@ -355,6 +358,8 @@ void stream_io_make(struct relay_io *relay_io, const struct relay_action *action
     assert(action->kind == RELAY_DELETE_STREAM || action->kind == RELAY_MAKE_STREAM);
     if (action->kind == RELAY_MAKE_STREAM)
         create_stream(relay_io, action->epoch, now_ms);
+    else if (!relay_io->keep.may_list) /* the right to it is missing: no answer would come */
+        delete_stream(relay_io, action->epoch, now_ms);
     else if (stream_keep_ask_list(&relay_io->keep, &tag) < 0) /* who reads it goes with it */
         relay_failed(&relay_io->relay, "the server cannot be asked", now_ms);
 }
