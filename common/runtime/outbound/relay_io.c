@@ -283,6 +283,10 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     atomic_store(&status->republished, relay->republished);
     atomic_store(&status->stream_remade, relay->remade);
     atomic_store(&status->refused, relay->refusals);
+    atomic_store(&status->heal_wait_ms,
+                 relay->state == RELAY_WAITING && relay->deadline_ms == relay->heal_ms
+                     ? relay->heal_ms - now_ms
+                     : 0);
     atomic_store(&status->audited_from, relay->audited_from);
     atomic_store(&status->replay_target,
                  relay->state == RELAY_RECOVERING ? relay->stream_position : 0);

@@ -63,7 +63,8 @@ struct relay_io {
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct stream_keep keep; /* what others have set and made on it */
     struct look look;
-    int64_t audited_before; /* the newest position that this part of the audit has seen; 0 */
+    int64_t audited_at;     /* the sequence of the message that the audit has looked at last */
+    int64_t audited_before; /* the position of that message, or before a marker; 0: not known */
     /* The server's own words, or a field and its value, beside a reason of the relay. */
     const char *explained; /* the reason; NULL: none */
     char words[256];
