@@ -161,7 +161,7 @@ static void take_looked(struct feed_durable *durable, struct bus_message *messag
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_state state;
     struct feed_info *info = durable->info;
-    struct drift drift;
+    struct drift drift = { 0 };
     char text[sizeof(durable->accepted)];
     int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena,
                                    &state);
