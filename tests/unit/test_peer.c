@@ -4,11 +4,11 @@
 #include "runtime/sync/peer.h"
 
 /* All that it wants to do now, as letters: a ask, w show, s serve, b stand by, k step back,
- * l leave, r return. */
+ * d deserted, l leave, r return. */
 static const char *act(struct peer *peer, int64_t now_ms)
 {
     static char letters[16];
-    static const char names[] = "-awsbklr";
+    static const char names[] = "-awsbdklr";
     int length = 0;
     enum peer_action_kind action;
     while ((action = peer_next(peer, now_ms, 1000000 + now_ms)) != PEER_NOTHING && length < 15)
@@ -62,7 +62,7 @@ Test(peer, one_that_knows_of_nobody_else_is_not_asked)
     cr_expect_eq(peer_due_ms(&peer), INT64_MAX);
 }
 
-Test(peer, a_second_stands_by_and_serves_when_the_first_is_gone)
+Test(peer, a_second_stands_by_and_does_not_take_the_place_of_the_first)
 {
     struct peer peer = connected("M");
     hear(&peer, "Z", PEER_SERVES, 10, 3);
@@ -75,14 +75,19 @@ Test(peer, a_second_stands_by_and_serves_when_the_first_is_gone)
         hear(&peer, "Z", PEER_SERVES, 10, now_ms + 1);
         cr_assert_str_eq(act(&peer, now_ms + 300), "");
     }
-    for (int round = 0; round < 3; round++) {
+    for (int round = 1; round <= 10; round++) { /* it is gone: that is said once */
         now_ms += 500;
         cr_assert_str_eq(act(&peer, now_ms), "a");
+        cr_assert_str_eq(act(&peer, now_ms + 300), round == 3 ? "d" : "");
         cr_assert_eq(peer.state, PEER_STANDBY);
-        act(&peer, now_ms + 300); /* without an answer */
     }
-    cr_expect_eq(peer.state, PEER_CONFIRMING);
-    cr_expect_str_eq(act(&peer, now_ms + 600), "s");
+    hear(&peer, "Y", PEER_SERVES, 10, now_ms + 301); /* it has come back */
+    for (int round = 1; round <= 3; round++) {
+        now_ms += 500;
+        cr_assert_str_eq(act(&peer, now_ms), "a");
+        cr_assert_str_eq(act(&peer, now_ms + 300), round == 3 ? "d" : "");
+    }
+    cr_expect_str_eq(peer.other, "Y");
 }
 
 Test(peer, a_frozen_one_is_not_waited_for)

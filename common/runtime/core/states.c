@@ -46,9 +46,9 @@ const struct state_text service_states[] = {
                           "another instance of this service serves; this one takes no requests, "
                           "and "
                           "decides and publishes nothing",
-                          "stop the instance that is not wanted, or nothing: when the other is "
-                          "gone "
-                          "it catches up on the stream and serves" },
+                          "stop the instance that is not wanted. When the one that serves is "
+                          "lost for good, start this one anew: it catches up on the stream and "
+                          "serves" },
 };
 
 const struct state_text relay_states[] = {

@@ -120,6 +120,8 @@ static void hear_serving(struct peer *peer, const struct peer_answer *answer, in
     if (peer->state == PEER_ASKING || peer->state == PEER_CONFIRMING ||
         peer->state == PEER_STANDBY) {
         peer->missed = 0;
+        peer->defers = 1;
+        peer->is_deserted = 0;
         stand_by(peer, answer->id, now_ms);
     } else if (peer->state == PEER_SERVING && !peer->steps_back) {
         peer->steps_back = goes_before(peer, answer, published);
@@ -183,8 +185,8 @@ static void end_round(struct peer *peer, int64_t now_ms)
         peer->begins = 1;
         peer->other[0] = '\0';
     } else if (peer->state == PEER_STANDBY && !peer->hears_serving) {
-        peer->missed++;
-        if (is_over(peer))
+        peer->missed += peer->missed < INT32_MAX;
+        if (is_over(peer) && !peer->defers)
             move(peer, PEER_CONFIRMING, now_ms);
     }
 }
@@ -221,6 +223,10 @@ static enum peer_action_kind begin_state(struct peer *peer, int64_t wall_ms)
         peer->begins = 0;
         peer->since_ms = wall_ms;
         return PEER_SERVE;
+    }
+    if (peer->state == PEER_STANDBY && peer->told && is_over(peer) && !peer->is_deserted) {
+        peer->is_deserted = 1;
+        return PEER_DESERTED;
     }
     if (peer->told || (peer->state != PEER_STANDBY && peer->state != PEER_OUT))
         return PEER_NOTHING;

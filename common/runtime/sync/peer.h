@@ -4,7 +4,7 @@
  *               connected       nobody is there       nobody else either
  *     OFFLINE ────────────► ASKING ────────────► CONFIRMING ────────────► SERVING ──► OUT
  *                              │                  │     ▲                    │  its log is forked
- *                              │ another serves   │     │ the other is gone  │ another that goes
+ *                              │ another serves   │     │ nobody ever served │ another that goes
  *                              └──────────────────┴──► STANDBY               ▼ before: steps back
  *
  * An instance asks `$SRV.PING.<name>` (ADR-32), and each answer says the role of who gives it.
@@ -17,9 +17,12 @@
  * that has served longer, then the one with the smaller id; the other steps back, which is a stop
  * and a start. One that was cut off or frozen is thus behind the one that took over.
  *
- * A standby asks on, and starts when it has heard nobody who serves several times; where another
- * standby with a smaller id is there, it leaves that one the time to go first. A forked instance
- * serves nobody: it is OUT, and no reason to stand by.
+ * A standby that has heard one that serves does not take its place by itself. What that one has
+ * answered and not yet published is in its file alone, so a take-over can cost answered requests:
+ * it is a person's to decide, who starts the standby anew. One that has only heard others begin asks
+ * on, and starts when it has heard nobody who serves several times; where another standby with a
+ * smaller id is there, it leaves that one the time to go first. A forked instance serves nobody: it
+ * is OUT, and no reason to stand by.
  *
  * This is liveness and order for operators; what is written twice is prevented by the stream alone.
  *
@@ -70,6 +73,7 @@ enum peer_action_kind {
     PEER_SHOW,      /* answer $SRV from now on */
     PEER_SERVE,     /* begin */
     PEER_STAND_BY,  /* nothing is taken, decided, published: `other` serves */
+    PEER_DESERTED,  /* STANDBY: `other` does not answer any more */
     PEER_STEP_BACK, /* stop in order and start again: `other` goes on */
     PEER_LEAVE,     /* OUT: take no more requests, another is there */
     PEER_RETURN,    /* OUT: answer queries and refuse commands, nobody else is there */
@@ -84,6 +88,8 @@ struct peer {
     char other[PEER_ID_SIZE];  /* that serves, as far as we know; "" */
     char rival[PEER_ID_SIZE];  /* that serves beside us, and will step back; "" */
     int missed;                /* STANDBY: rounds without one that serves */
+    _Bool defers;              /* one that serves was heard: its place is not taken */
+    _Bool is_deserted;         /* that it is gone was said */
     int64_t turned_ms;         /* when it was last asked what to do */
     /* in this round: one that serves, a standby before us, anyone but those that are OUT */
     _Bool hears_serving, hears_earlier, hears_anyone;
