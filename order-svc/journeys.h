@@ -5,20 +5,20 @@
 
 // clang-format off: tables of subject, message and journey
 #define ORDER_COMMANDS(COMMAND) \
-    COMMAND("order.add-product",   order_add_product,   add_product)   \
-    COMMAND("order.receive-stock", order_receive_stock, receive_stock) \
-    COMMAND("order.correct-stock", order_correct_stock, correct_stock) \
-    COMMAND("order.change-price",  order_change_price,  change_price)  \
+    COMMAND("order.add-product",    order_add_product,    add_product)    \
+    COMMAND("order.receive-stock",  order_receive_stock,  receive_stock)  \
+    COMMAND("order.correct-stock",  order_correct_stock,  correct_stock)  \
+    COMMAND("order.change-price",   order_change_price,   change_price)   \
     COMMAND("order.retire-product", order_retire_product, retire_product) \
-    COMMAND("order.place",         order_place,         place_order)   \
-    COMMAND("order.cancel",        order_cancel,        cancel_order)  \
-    COMMAND("order.ship",          order_ship,          ship_order)    \
-    COMMAND("order.refund",        order_refund,        refund_order)
+    COMMAND("order.place",          order_place,          place_order)    \
+    COMMAND("order.cancel",         order_cancel,         cancel_order)   \
+    COMMAND("order.ship",           order_ship,           ship_order)     \
+    COMMAND("order.refund",         order_refund,         refund_order)
 
 #define ORDER_QUERIES(QUERY) \
-    QUERY("order.products", order_products, list_products) \
-    QUERY("order.list",     order_list,     list_orders)   \
-    QUERY("order.get",      order_get,      get_order)     \
+    QUERY("order.products",  order_products,  list_products) \
+    QUERY("order.list",      order_list,      list_orders)   \
+    QUERY("order.get",       order_get,       get_order)     \
     QUERY("order.unsettled", order_unsettled, list_unsettled)
 // clang-format on
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/result.h"
 #include "bus/jetstream.h"
+#include "bus/server_version.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
@@ -377,5 +378,46 @@ Test(jetstream, delivery_subjects_are_parsed_in_both_forms)
         cr_expect_eq(d.consumer_sequence, 33);
         cr_expect_eq(d.time_ns, 1700000000123456789);
         cr_expect_eq(d.pending_count, 44);
+    }
+}
+
+/* ---- The server's version -------------------------------------------------------------------- */
+
+Test(jetstream, what_is_known_against_a_server_is_found_by_its_version)
+{
+    static const struct {
+        const char *version;
+        int count;
+    } cases[] = {
+        { "", 3 },       { "2.10.27", 3 }, { "2.11.14", 3 }, { "2.11.15", 2 }, { "2.11.16", 0 },
+        { "2.12.5", 3 }, { "2.12.6", 2 },  { "2.12.7", 0 },  { "2.12.12", 0 }, { "2.13.9", 3 },
+        { "2.14.0", 0 }, { "2.15.3", 0 },  { "3.0.0", 0 },   { "2.9.25", 3 },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int at = 0, count = 0;
+        while (server_version_next_advisory(cases[i].version, &at))
+            count++;
+        cr_expect_eq(count, cases[i].count, "%s: %d", cases[i].version, count);
+    }
+}
+
+Test(jetstream, the_servers_version_stands_in_the_metadata_of_a_stream)
+{
+    static const struct {
+        const char *reply, *version;
+    } cases[] = {
+        { "{\"config\":{\"metadata\":{\"_nats.level\":\"4\",\"_nats.ver\":\"2.15.3\"}}}",
+          "2.15.3" },
+        { "{\"config\":{\"metadata\":{\"_nats.ver\":\"2.12.0-RC.1\"}}}", "2.12.0" },
+        { "{\"config\":{\"name\":\"ORDER\"}}", "" },
+        { "{\"_nats.ver\":\"2.1", "2.1" },
+        { "{\"_nats.ver\":\"11111111111111111111111111111111111111\"}",
+          "1111111111111111111111111111111" },
+        { "", "" },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char version[SERVER_VERSION_SIZE];
+        server_version_of_info(cases[i].reply, strlen(cases[i].reply), version);
+        cr_expect_str_eq(version, cases[i].version);
     }
 }

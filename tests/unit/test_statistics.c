@@ -142,6 +142,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
+        "\"server_advisories\":0,"
         "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
         "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
         "\"max_payload\":0,\"largest_event\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":{"

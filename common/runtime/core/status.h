@@ -49,6 +49,7 @@ struct status {
     atomic_llong published; /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;
+    atomic_llong server_advisories; /* known against the server, and not fixed in it */
     atomic_llong audited_from;  /* the audit of the stream has read from this sequence to the end */
     atomic_llong replay_target; /* while we recover from our stream: its last position; 0 */
     atomic_llong last_commit_ms;

@@ -3,6 +3,7 @@
  * stream_io.h. On the sender's thread, but for the acknowledgements, which come on library
  * threads. */
 #pragma once
+#include "bus/server_version.h"
 #include "runtime/outbound/outbound.h"
 #include "runtime/sync/relay.h"
 
@@ -54,6 +55,8 @@ struct recovery {                          /* reading our own stream back into t
 struct relay_io {
     struct outbound *outbound;
     struct relay relay;
+    char server_version[SERVER_VERSION_SIZE]; /* that answered last; "": an old one */
+    _Bool server_is_known;
     struct js_stream_config stream; /* as we make it; borrows from the service */
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct look look;

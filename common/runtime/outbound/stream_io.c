@@ -186,6 +186,26 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
     }
 }
 
+/* Says what is known against a server that we have not met before. */
+static void note_server(struct relay_io *relay_io, const struct bus_message *info)
+{
+    char version[SERVER_VERSION_SIZE];
+    const struct server_advisory *advisory;
+    int at = 0, count = 0;
+    server_version_of_info(bus_message_data(info), bus_message_length(info), version);
+    if (relay_io->server_is_known && strcmp(version, relay_io->server_version) == 0)
+        return;
+    memcpy(relay_io->server_version, version, sizeof(version));
+    relay_io->server_is_known = 1;
+    while ((advisory = server_version_next_advisory(version, &at))) {
+        log_warn("server_has_advisory", LOG_TEXT("server", *version ? version : "before 2.11"),
+                 LOG_TEXT("advisory", advisory->id), LOG_TEXT("reason", advisory->reason),
+                 LOG_TEXT("help", "use nats-server 2.11.16, 2.12.7, 2.14.0 or later"));
+        count++;
+    }
+    atomic_store(&relay_io->outbound->status->server_advisories, count);
+}
+
 static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_message *message,
                       _Bool audit, int64_t now_ms)
 {
@@ -202,6 +222,7 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
         return;
     }
     if (r == 0) {
+        note_server(relay_io, message);
         tail.exists = 1;
         tail.first_sequence = state.first_sequence;
         tail.last_sequence = state.last_sequence;

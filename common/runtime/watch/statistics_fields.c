@@ -325,6 +325,9 @@ const struct statistics_field statistics_fields[] = {
       .help = "How often our stream was made anew." },
     { "refused", .at = AT(refused), COUNTER("journey_publish_refused_total"),
       .help = "Publishes that the stream refused." },
+    { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
+      .help = "Advisories known against the NATS server's version that concern the mesh; the log "
+              "names them." },
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
