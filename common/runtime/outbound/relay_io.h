@@ -5,6 +5,7 @@
 #pragma once
 #include "bus/server_version.h"
 #include "runtime/outbound/outbound.h"
+#include "runtime/outbound/reader_ask.h"
 #include "runtime/sync/relay.h"
 
 #define RECOVER_WINDOW 256 /* own messages asked for at a time */
@@ -61,7 +62,9 @@ struct relay_io {
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct look look;
     struct recovery recovery;
-    struct relay_age { /* when our log reached a position, oldest first */
+    struct reader_ask readers;
+    int no_store_count; /* looks in a row that found a stream without its messages */
+    struct relay_age {  /* when our log reached a position, oldest first */
         int64_t position, since_ms;
     } ages[RELAY_AGES];
     int age_count;

@@ -63,9 +63,13 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
         return;
     int feed = tag.part - PART_FEED;
     switch (tag.part) {
-    case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
-    case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
-    case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_READERS:
+        reader_ask_reply(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
+                         message, now_ms);
+        break;
     case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;
     default:
         if (feed >= 0 && feed < sender->feed_count)
@@ -202,6 +206,8 @@ static void report(struct sender *sender, int64_t now_ms)
 
 static void act(struct sender *sender, int64_t now_ms)
 {
+    reader_ask_look_at_clock(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
+                             now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. */
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
@@ -221,6 +227,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
     due = earlier(due, relay_due_ms(&sender->relay_io.relay));
+    due = earlier(due, reader_ask_due_ms(&sender->relay_io.readers));
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
     due = earlier(due, call_io_due_ms(&sender->calls));

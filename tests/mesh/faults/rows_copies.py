@@ -265,3 +265,97 @@ def fault_55_damage_is_remembered(mesh):
     mesh.start(ORDER)
     mesh.wait_ready()
     mesh.check()
+
+
+# ---- Row 56: restored to yesterday, both copies lost ---------------------------------------------
+
+def yesterday_of(mesh, *paths):
+    """Copies of folders, of now; returns what puts them back."""
+    kept = []
+    for i, path in enumerate(paths):
+        kept.append((path, os.path.join(mesh.folder, f"yesterday-{i}")))
+        shutil.copytree(path, kept[-1][1])
+
+    def put_back():
+        for path, copy in kept:
+            shutil.rmtree(path)
+            shutil.copytree(copy, path)
+    return put_back
+
+
+def declined(mesh, account):
+    """An order of a customer whose card is declined, and what account-svc makes of it."""
+    mesh.order(account)
+    wait_until(
+        lambda: mesh.query("account-svc", "SELECT 1 FROM event_log WHERE type = 'CardDeclined'"
+                           " AND entity = ?", account) != [],
+        lambda: "the decline reaches the card:\n" + mesh.log_text("account-svc")[-600:], 20)
+    return mesh.query("account-svc", "SELECT cause FROM event_log WHERE type = 'CardDeclined'"
+                      " AND entity = ?", account)[0][0]
+
+
+def fault_56_server_and_order_restored_to_yesterday(mesh):
+    """Server and order-svc are restored to yesterday, account-svc is not: it is `forked` as a
+    reader. After `account-svc resolve --keep stream`, a decline at a position that was used before
+    reaches its card."""
+    mesh.up()
+    first, second = mesh.customer(("tok_declined",)), mesh.customer(("tok_declined",), "Bob")
+    mesh.product()
+    mesh.quiet()
+    for name in (ORDER, "account-svc", "server"):
+        mesh.stop(name)
+    put_back = yesterday_of(mesh, mesh.data(ORDER), mesh.store)
+    for name in ("server", "account-svc", ORDER):
+        mesh.start(name)
+    mesh.wait_ready()
+    before = declined(mesh, first)
+    mesh.quiet()
+    for name in (ORDER, "account-svc", "server"):
+        mesh.stop(name)
+    put_back()
+    for name in ("server", "account-svc", ORDER):
+        mesh.start(name)
+    mesh.wait_state(ORDER)
+    mesh.order(second)
+    wait_until(lambda: '"state":"forked"' in kit.json.dumps(mesh.stats("account-svc"),
+                                                            separators=(",", ":")),
+               "the reader is forked", 20)
+    mesh.stop("account-svc")
+    tool(mesh, "account-svc", "resolve", "--keep", "stream")
+    mesh.start("account-svc")
+    mesh.wait_ready()
+    after = declined(mesh, second)
+    require(before.split("/")[:2] == after.split("/")[:2] and before != after,
+            f"the position was not used twice: {before}, {after}")
+
+
+def fault_56_both_copies_of_a_log_lost(mesh):
+    """The database of order-svc and the streams are lost together. order-svc asks its readers
+    before it begins at 1: it is not ready, and names the reader and its position. With a backup
+    restored, it goes on."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    mesh.mark()
+    copy = os.path.join(mesh.folder, "copy.db")
+    tool(mesh, ORDER, "backup", copy)
+    mesh.stop(ORDER)
+    mesh.stop("server")
+    mesh.wipe_streams()
+    shutil.rmtree(mesh.data(ORDER))
+    before = mesh.log_size(ORDER)
+    mesh.start("server")
+    mesh.start(ORDER, wait=False)
+    mesh.wait_state(ORDER, "forked")
+    line = "event=log_lost .*reader=account-svc reader_position=[1-9]"
+    require(mesh.log_has(ORDER, line, before), "the log does not name the reader")
+    require(refuses(mesh), "a command is taken")
+    require(mesh.head(ORDER)[0] == 0, "positions are used a second time")
+    mesh.stop(ORDER)
+    tool(mesh, ORDER, "restore", copy)
+    mesh.start(ORDER)
+    mesh.wait_ready()
+    mesh.restart("account-svc")  # it had said `forked` of a leader without events
+    mesh.wait_ready()
+    mesh.load(seconds=1, seed=2).finish()
+    mesh.check()
