@@ -37,14 +37,6 @@ int cards_count(struct journey *j, const char *account_id, int64_t *ret_count)
                                 "s", account_id));
 }
 
-/* Usable means the same as to whoever places an order: not declined, not removed, and in time. */
-static const char *shown_status(enum card_status status, const char *expires, int64_t now_ms)
-{
-    return status == CARD_USABLE && expires && month_is_over(expires, now_ms)
-               ? "expired"
-               : card_status_name(status);
-}
-
 int cards_list(struct journey *j, const char *account_id, int max,
                struct account_get_reply_cards_item *ret_cards, size_t *ret_count)
 {
@@ -64,14 +56,18 @@ int cards_list(struct journey *j, const char *account_id, int max,
     struct row row = { .query = &q, .arena = journey_arena(j) };
     size_t count = 0;
     while (r == 0 && query_has_row(&q)) {
+        /* Usable means the same as to whoever places an order: not declined, and in time. */
+        const enum card_status status = (enum card_status)row_int(&row, "status");
         const char *expires = row_text(&row, "expires");
+        _Bool is_over = expires && month_is_over(expires, journey_now_ms(j));
         ret_cards[count++] = (struct account_get_reply_cards_item){
             .card_id = row_text(&row, "card_id"),
             .brand = row_text(&row, "brand"),
             .last4 = row_text(&row, "last4"),
             .expires = expires,
-            .status = shown_status((enum card_status)row_int(&row, "status"), expires,
-                                   journey_now_ms(j)),
+            .status = card_status_name(is_over && status == CARD_USABLE ? CARD_DECLINED : status),
+            .expired = is_over,
+            .has_expired = is_over,
         };
     }
     if (r == 0)

@@ -12,7 +12,8 @@
 #include "store/row.h"
 #include "tables.h"
 
-#define CURRENCIES_MAX 64 /* shown in the totals of one account */
+#define SUM_MAX INT64_C(9007199254740991) /* money_sum of schemas/common.json */
+#define CURRENCIES_MAX 64                 /* shown in the totals of one account */
 
 /* Where an order stands; kept in the words of the contract (schemas/common.json). */
 enum purchase_status {
@@ -21,12 +22,11 @@ enum purchase_status {
     PURCHASE_PAID,
     PURCHASE_SHIPPED,
     PURCHASE_CANCELLED,
-    PURCHASE_REFUNDED,
 };
 static const char *const status_names[] = {
     [PURCHASE_PLACED] = "placed",       [PURCHASE_PAYMENT_FAILED] = "payment_failed",
     [PURCHASE_PAID] = "paid",           [PURCHASE_SHIPPED] = "shipped",
-    [PURCHASE_CANCELLED] = "cancelled", [PURCHASE_REFUNDED] = "refunded",
+    [PURCHASE_CANCELLED] = "cancelled",
 };
 
 /* ---- Queries --------------------------------------------------------------------------------- */
@@ -72,7 +72,7 @@ int purchases_total(struct journey *j, const char *account_id,
                     struct account_get_reply_totals *ret_totals)
 {
     _deinit_(query) struct query q = { 0 };
-    struct money *paid = arena_alloc(journey_arena(j), CURRENCIES_MAX * sizeof(*paid));
+    struct money_sum *paid = arena_alloc(journey_arena(j), CURRENCIES_MAX * sizeof(*paid));
     if (!paid)
         return fail(ERR_MEMORY, "no memory for purchases");
     int r = query_open(&q, journey_db(j),
@@ -85,8 +85,9 @@ int purchases_total(struct journey *j, const char *account_id,
         int64_t amount = row_int(&row, "paid");
         totals.orders += row_int(&row, "orders");
         if (amount > 0 && totals.paid_count < CURRENCIES_MAX)
-            paid[totals.paid_count++] = (struct money){ .amount = amount,
-                                                        .currency = row_text(&row, "currency") };
+            paid[totals.paid_count++] =
+                (struct money_sum){ .amount = amount > SUM_MAX ? SUM_MAX : amount,
+                                    .currency = row_text(&row, "currency") };
     }
     if (r == 0)
         r = row_status(&row);
@@ -154,7 +155,8 @@ static int order_cancelled_apply(struct db *db, const struct event *event)
     return trace(purchase_move(db, cancelled->account_id, cancelled->order_id, PURCHASE_CANCELLED));
 }
 
-/* What is given back of a charge that no order was paid by leaves `refunded` as it was. */
+/* A paid order that is given back whole before it is shipped is over, as one that was cancelled.
+ * What is given back of a charge that no order was paid by leaves `refunded` as it was. */
 static int order_refunded_apply(struct db *db, const struct event *event)
 {
     const struct order_refunded *refunded = event->value;
@@ -164,12 +166,12 @@ static int order_refunded_apply(struct db *db, const struct event *event)
                            "ss", refunded->account_id, refunded->order_id);
     if (r < 0 || (r == 0 && before == amount))
         return trace(r);
-    r = db_changed_one(
-        db, db_exec(db,
-                    "UPDATE purchases SET refunded = ?3, status = iif(amount = ?3, ?4, status)"
-                    " WHERE account_id = ?1 AND order_id = ?2",
-                    "ssis", refunded->account_id, refunded->order_id, amount,
-                    status_names[PURCHASE_REFUNDED]));
+    r = db_changed_one(db, db_exec(db,
+                                   "UPDATE purchases SET refunded = ?3,"
+                                   " status = iif(amount = ?3 AND status = ?4, ?5, status)"
+                                   " WHERE account_id = ?1 AND order_id = ?2",
+                                   "ssiss", refunded->account_id, refunded->order_id, amount,
+                                   status_names[PURCHASE_PAID], status_names[PURCHASE_CANCELLED]));
     if (r == 0)
         r = db_changed_one(db, db_exec(db,
                                        "UPDATE purchase_totals SET paid = paid - ?3 WHERE "

@@ -60,7 +60,7 @@ int card_status_find(struct journey *j, const char *account_id, const char *card
 int cards_count(struct journey *j, const char *account_id, int64_t *ret_count);
 
 /* All that are not removed and the newest removed ones, at most `max`, in the order in which they
- * were added. A card whose month is over is said to be expired. 0 or < 0. */
+ * were added. A card whose month is over is not usable. 0 or < 0. */
 int cards_list(struct journey *j, const char *account_id, int max,
                struct account_get_reply_cards_item *ret_cards, size_t *ret_count);
 

@@ -13,6 +13,17 @@
 #include "store/row.h"
 #include <string.h>
 
+static int money_of(struct journey *j, int64_t amount, const char *currency,
+                    struct money **ret_money)
+{
+    struct money *money = arena_alloc(journey_arena(j), sizeof(*money));
+    if (!money)
+        return fail(ERR_MEMORY, "no memory for an order");
+    *money = (struct money){ .amount = amount, .currency = currency };
+    *ret_money = money;
+    return 0;
+}
+
 int order_find(struct journey *j, const char *order_id, struct order_head *ret_head)
 {
     _deinit_(query) struct query q = { 0 };
@@ -36,18 +47,24 @@ int orders_list(struct journey *j, const char *account_id, const char *after, in
     static const char newest[] = "ord_~"; /* sorts after every id */
     _deinit_(query) struct query q = { 0 };
     int r = query_open(&q, journey_db(j),
-                       "SELECT order_id, status, amount, currency, placed_ms FROM orders"
+                       "SELECT order_id, status, amount, currency, refunded, placed_ms FROM orders"
                        " WHERE account_id = ?1 AND order_id < ?2 ORDER BY order_id DESC LIMIT ?3",
                        "ssi", account_id, after ? after : newest, (int64_t)max);
     struct row row = { .query = &q, .arena = journey_arena(j) };
     int count = 0;
-    while (r == 0 && query_has_row(&q))
+    while (r == 0 && query_has_row(&q)) {
+        const char *currency = row_text(&row, "currency");
+        struct money *refunded = NULL;
+        if (row_int(&row, "refunded") > 0)
+            r = money_of(j, row_int(&row, "refunded"), currency, &refunded);
         ret_orders[count++] = (struct order_list_reply_orders_item){
             .order_id = row_text(&row, "order_id"),
             .status = order_status_name((enum order_status)row_int(&row, "status")),
-            .total = { .amount = row_int(&row, "amount"), .currency = row_text(&row, "currency") },
+            .total = { .amount = row_int(&row, "amount"), .currency = currency },
             .placed_at = row_time(&row, "placed_ms"),
+            .refunded = refunded,
         };
+    }
     if (r == 0)
         r = row_status(&row);
     if (r < 0)
@@ -78,17 +95,6 @@ static int read_lines(struct journey *j, struct order_get_reply *order, int64_t 
         };
     order->lines = lines;
     return r < 0 ? trace(r) : trace(row_status(&row));
-}
-
-static int money_of(struct journey *j, int64_t amount, const char *currency,
-                    struct money **ret_money)
-{
-    struct money *money = arena_alloc(journey_arena(j), sizeof(*money));
-    if (!money)
-        return fail(ERR_MEMORY, "no memory for an order");
-    *money = (struct money){ .amount = amount, .currency = currency };
-    *ret_money = money;
-    return 0;
 }
 
 /* The history is put together from what the order's rows remember of its events, so that no table

@@ -5,9 +5,11 @@
  *     tok_soft…       declined, as it is without money now: the card stays usable
  *     tok_timeout…    never answers
  *     tok_slow…       paid, after 300 ms
+ *     tok_late…       paid, after one and a half times the time-out
  *     tok_flaky…      nobody there twice, then paid
- *     tok_kept…       paid; the money is never given back: voids and refunds are refused
  *     any other       paid (tok_ok)
+ *
+ * Money of a token that ends in _kept is never given back: voids and refunds are refused.
  *
  * It keeps nothing, so a token gives the same answer for the same key, as the interface wants. */
 #include "payment_provider.h"
@@ -25,6 +27,7 @@ static const struct behaviour {
     struct psp_charge_reply reply;
     int delay_ms;
     _Bool waits;     /* for the whole time-out */
+    _Bool is_late;   /* it comes after the time-out */
     int until_tries; /* behaves like this so many times; 0: always */
 } behaviours[] = {
     { .token = "tok_declined",
@@ -38,6 +41,10 @@ static const struct behaviour {
       .outcome = ANSWER_RECEIVED,
       .reply = { .status = "paid" },
       .delay_ms = SLOW_MS },
+    { .token = "tok_late",
+      .outcome = ANSWER_RECEIVED,
+      .reply = { .status = "paid" },
+      .is_late = 1 },
     { .token = "tok_flaky", .outcome = ANSWER_UNREACHABLE, .until_tries = FLAKY_TRIES },
     { .token = "", .outcome = ANSWER_RECEIVED, .reply = { .status = "paid" } },
 };
@@ -55,14 +62,18 @@ static int charge_here(struct journey *j, const struct work *work, const struct 
 {
     const struct behaviour *b = behaviour_of(work, charge->card_token);
     struct call call = { .subject = "psp.charge" };
-    return trace(journey_answer_later(j, &call, b->outcome, &b->reply,
-                                      b->waits ? work->timeout_ms : b->delay_ms));
+    int delay_ms = b->waits     ? work->timeout_ms
+                   : b->is_late ? work->timeout_ms + work->timeout_ms / 2
+                                : b->delay_ms;
+    return trace(journey_answer_later(j, &call, b->outcome, &b->reply, delay_ms));
 }
 
 static _Bool keeps_money(const char *card_token)
 {
-    static const char keeps[] = "tok_kept";
-    return card_token && strncmp(card_token, keeps, sizeof(keeps) - 1) == 0;
+    static const char keeps[] = "_kept";
+    size_t length = card_token ? strlen(card_token) : 0;
+    return length >= sizeof(keeps) - 1 &&
+           strcmp(card_token + length - (sizeof(keeps) - 1), keeps) == 0;
 }
 
 static int take_back_here(struct journey *j, const struct work *work, const char *card_token)

@@ -141,20 +141,19 @@ static int refund_end(struct db *db, const struct event *event, const char *orde
                     reason)));
 }
 
-/* The last of the payment: an order that has not left the house ends here; its stock returns. */
+/* The last of the payment of an order that has not left the house: it ends, its stock returns. */
 static int order_end_refunded(struct db *db, const char *order_id)
 {
-    int r = db_has_row(db, "SELECT 1 FROM orders WHERE order_id = ?1 AND status = ?2", "si",
-                       order_id, (int64_t)ORDER_PAID);
-    if (r > 0)
-        r = products_return(db, order_id);
-    if (r < 0)
+    int r = db_has_row(
+        db, "SELECT 1 FROM orders WHERE order_id = ?1 AND status = ?2 AND refunded = amount", "si",
+        order_id, (int64_t)ORDER_PAID);
+    if (r <= 0)
         return trace(r);
-    return trace(db_changed_one(db, db_exec(db,
-                                            "UPDATE orders SET status = ?2 WHERE order_id = ?1"
-                                            " AND status IN (?3, ?4)",
-                                            "siii", order_id, (int64_t)ORDER_REFUNDED,
-                                            (int64_t)ORDER_PAID, (int64_t)ORDER_SHIPPED)));
+    r = products_return(db, order_id);
+    if (r == 0)
+        r = db_exec(db, "UPDATE orders SET status = ?2 WHERE order_id = ?1", "si", order_id,
+                    (int64_t)ORDER_REFUNDED);
+    return trace(r);
 }
 
 int order_refunded_apply(struct db *db, const struct event *event)
@@ -169,14 +168,9 @@ int order_refunded_apply(struct db *db, const struct event *event)
     if (r == 0)
         r = db_changed_one(db, db_exec(db, "UPDATE orders SET refunded = ?2 WHERE order_id = ?1",
                                        "si", refunded->order_id, refunded->refunded.amount));
-    if (r < 0)
-        return trace(r);
-    int is_whole = db_has_row(db,
-                              "SELECT 1 FROM orders WHERE order_id = ?1 AND refunded = amount"
-                              " AND status IN (?2, ?3)",
-                              "sii", refunded->order_id, (int64_t)ORDER_PAID,
-                              (int64_t)ORDER_SHIPPED);
-    return is_whole > 0 ? trace(order_end_refunded(db, refunded->order_id)) : trace(is_whole);
+    if (r == 0)
+        r = order_end_refunded(db, refunded->order_id);
+    return trace(r);
 }
 
 /* ---- What a person must settle --------------------------------------------------------------- */

@@ -166,9 +166,12 @@ const char order_scratch_tables[] =
 const char *order_status_name(enum order_status status)
 {
     static const char *const names[ORDER_STATUS_MAX] = {
-        [ORDER_PLACED] = "placed",       [ORDER_PAYMENT_FAILED] = "payment_failed",
-        [ORDER_PAID] = "paid",           [ORDER_SHIPPED] = "shipped",
-        [ORDER_CANCELLED] = "cancelled", [ORDER_REFUNDED] = "refunded",
+        [ORDER_PLACED] = "placed",
+        [ORDER_PAYMENT_FAILED] = "payment_failed",
+        [ORDER_PAID] = "paid",
+        [ORDER_SHIPPED] = "shipped",
+        [ORDER_CANCELLED] = "cancelled",
+        [ORDER_REFUNDED] = "cancelled", /* the contract has no other word */
     };
     return status > 0 && status < ORDER_STATUS_MAX ? names[status] : "?";
 }
@@ -181,7 +184,6 @@ _Bool order_may_become(enum order_status status, enum order_status next)
                                    [ORDER_PAYMENT_FAILED] = 1,
                                    [ORDER_CANCELLED] = 1 },
         [ORDER_PAID] = { [ORDER_SHIPPED] = 1, [ORDER_REFUNDED] = 1 },
-        [ORDER_SHIPPED] = { [ORDER_REFUNDED] = 1 },
     };
     assert(next > 0 && next < ORDER_STATUS_MAX);
     return status > 0 && status < ORDER_STATUS_MAX && moves[status][next];

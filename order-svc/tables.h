@@ -32,7 +32,7 @@ extern const char order_scratch_tables[];
  *      │ OrderCancelled   │ OrderCancelled
  *      └──────────────► cancelled
  *
- *     paid, shipped ── OrderRefunded, the last of the payment ──► refunded
+ *     paid ── OrderRefunded, the last of the payment ──► refunded, shown as cancelled
  */
 enum order_status {
     ORDER_PLACED = 1,
@@ -40,7 +40,7 @@ enum order_status {
     ORDER_PAID,
     ORDER_SHIPPED,
     ORDER_CANCELLED,
-    ORDER_REFUNDED, /* its stock has returned, unless it has an ended_position: it was shipped */
+    ORDER_REFUNDED, /* whole, before it was shipped; its stock has returned */
     ORDER_STATUS_MAX,
 };
 const char *order_status_name(enum order_status status); /* as in the contract: "placed" */

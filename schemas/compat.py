@@ -2,10 +2,12 @@
 whom."""
 import re
 
+import pattern
+
 from contract import Refused
 
 ANNOTATIONS = {"$schema", "$id", "$defs", "$comment", "title", "description", "examples",
-               "deprecated", "x-account"}
+               "deprecated", "x-account", "x-printable"}
 # Tightened when they grow or appear; tightened when they shrink or appear.
 LOWER = {"minLength", "minItems", "minProperties", "minimum"}
 UPPER = {"maxLength", "maxItems", "maxProperties", "maximum"}
@@ -33,6 +35,8 @@ def plain(schema, place, defs=None):
     for keyword in set(schema) - KEYWORDS - ANNOTATIONS:
         raise Refused(f"{place}: the keyword {keyword} is not known here")
     out = {key: value for key, value in schema.items() if key in KEYWORDS or key == "examples"}
+    if "pattern" in out:
+        out["pattern"] = pattern.written_out(out["pattern"])
     if "properties" in out:
         out["properties"] = {key: plain(child, f"{place}.{key}", defs)
                              for key, child in out["properties"].items()}

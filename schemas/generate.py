@@ -24,7 +24,7 @@ TYPES = {"null": 1, "boolean": 2, "integer": 4, "number": 8, "string": 16, "arra
          "object": 64}
 KEYWORDS = {"type", "properties", "required", "additionalProperties", "items", "enum", "pattern",
             "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
-            "minimum", "maximum", "$ref"}
+            "minimum", "maximum", "x-printable", "$ref"}
 COUNTS = {"minLength": "length_min", "maxLength": "length_max", "minItems": "items_min",
           "maxItems": "items_max", "minProperties": "properties_min",
           "maxProperties": "properties_max"}
@@ -76,10 +76,13 @@ def stem_of(path):
 
 
 def load(path):
+    """The schema, with its patterns written out: they mean the same to whoever reads them."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return pattern.write_out_all(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         refuse(path.name, f"cannot be read: {error}")
+    except pattern.PatternError as error:
+        refuse(path.name, str(error))
 
 
 def has_only_pieces(schema):
@@ -343,6 +346,10 @@ class Compiler:
                               ("items", f"&{items['table']}" if items else None)):
             if value:
                 parts.append(f".{member} = {value}")
+        if node.get("x-printable", False) is not False:
+            if node["x-printable"] is not True or self.types(node, place) != ["string"]:
+                refuse(f"{place}/x-printable", "only true, and only of a string")
+            parts.append(".printable = 1")
         for keyword, member in COUNTS.items():
             parts.append(f".{member} = {int(node[keyword]) if keyword in node else -1}")
         parts.append(f".minimum = {node.get('minimum', '-INFINITY')}")

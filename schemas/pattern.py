@@ -14,8 +14,47 @@ ASCII = set(range(128))
 CONTROLS = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "0": 0}
 
 
+# What \\d, \\w, \\s and '.' mean here, in a class and by themselves. In ECMA-262 \\s has the blanks
+# of all Unicode, and '.' leaves out two more line ends; elsewhere \\d and \\w have all scripts.
+IN_CLASS = {"d": "0-9", "w": "A-Za-z0-9_", "s": "\\t-\\r "}
+OUTSIDE = {"d": "[0-9]", "w": "[A-Za-z0-9_]", "s": "[\\t-\\r ]", "D": "[^0-9]",
+           "W": "[^A-Za-z0-9_]"}
+ANY = "[^\\n\\r]"
+
+
 class PatternError(Exception):
     pass
+
+
+def written_out(text):
+    """The same pattern without \\d, \\w, \\s and '.', which other readers take otherwise."""
+    out, at, in_class = [], 0, False
+    while at < len(text):
+        char, after = text[at], text[at + 1:at + 2]
+        at += 1
+        if char == "\\":
+            at += 1
+            if in_class and after and after in "DWS":
+                raise PatternError(f"\\{after} in a class of {text!r} is not implemented")
+            out.append((IN_CLASS if in_class else OUTSIDE).get(after, char + after))
+            continue
+        if char == "." and not in_class:
+            char = ANY
+        elif char in "[]":
+            in_class = char == "["
+        out.append(char)
+    return "".join(out)
+
+
+def write_out_all(schema):
+    """A copy of a schema with all its patterns written out."""
+    if isinstance(schema, list):
+        return [write_out_all(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: written_out(value) if key == "pattern" and isinstance(value, str)
+            else value if key in ("examples", "enum") else write_out_all(value)
+            for key, value in schema.items()}
 
 
 @dataclasses.dataclass

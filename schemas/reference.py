@@ -52,6 +52,8 @@ def limits_of(schema):
             said.append(f"at {bound} {schema[value]:,}{unit}")
     if "enum" in schema:
         said.append("one of " + ", ".join(code(value) for value in schema["enum"]))
+    if schema.get("x-printable"):
+        said.append("printable")
     if "pattern" in schema:
         said.append(code(schema["pattern"]))
     return ", ".join(said)

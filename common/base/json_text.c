@@ -142,10 +142,47 @@ struct json_text json_text_find(struct json_text object, const char *key)
     return absent;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The next character; one of ASCII that was escaped without need (Go writes > as \u003e) as
+ * itself. */
+static char next_character(const char **at, const char *end)
+{
+    const char *from = *at;
+    if (end - from >= 6 && memcmp(from, "\\u00", 4) == 0) {
+        const int high = hex_digit(from[4]), low = hex_digit(from[5]), c = high * 16 + low;
+        if (high >= 2 && low >= 0 && c < 0x7f && c != '"' && c != '\\') {
+            *at += 6;
+            return (char)c;
+        }
+    }
+    *at += 1;
+    return *from;
+}
+
 _Bool json_text_equal(struct json_text value, struct json_text other)
 {
-    return value.length == other.length &&
-           (value.length == 0 || memcmp(value.text, other.text, value.length) == 0);
+    if (value.length == 0 || other.length == 0)
+        return value.length == other.length;
+    const char *one = value.text, *two = other.text;
+    const char *one_end = one + value.length, *two_end = two + other.length;
+    while (one < one_end && two < two_end)
+        if (next_character(&one, one_end) != next_character(&two, two_end))
+            return 0;
+    return one == one_end && two == two_end;
+}
+
+size_t json_text_plain(struct json_text value, char *ret_text, size_t size)
+{
+    const char *at = value.length > 0 ? value.text : "", *end = at + value.length;
+    size_t length = 0;
+    while (at < end && length + 1 < size)
+        ret_text[length++] = next_character(&at, end);
+    ret_text[length] = '\0';
+    return length;
 }
 
 _Bool json_text_is(struct json_text value, const char *text)

@@ -35,8 +35,11 @@ _Bool json_text_members_next(struct json_members *members, struct json_text *ret
 /* The value of a member; absent: it is not there. */
 struct json_text json_text_find(struct json_text object, const char *key);
 
+/* The same text, however its characters are escaped; or both absent. */
 _Bool json_text_equal(struct json_text value, struct json_text other);
 _Bool json_text_is(struct json_text value, const char *text); /* "\"limits\"", "true" */
+/* Writes it without needless escapes, cut to what has room; returns the length. */
+size_t json_text_plain(struct json_text value, char *ret_text, size_t size);
 /* Says nothing: absent, null, false, 0, "", {} or []. */
 _Bool json_text_is_empty(struct json_text value);
 /* A whole number; anything else: `otherwise`. */

@@ -6,7 +6,7 @@
  *
  * From log_start to log_stop, lines go through a bounded queue to a thread of its own, so that a
  * reader of the log that stands still delays nobody; log_lines_dropped says how many lines found no
- * place (log_queue.h). Of one event at most 10 lines are written in a second then, but for debug
+ * place (log_queue.h). Of one event at most 20 lines are written in a second then, but for debug
  * lines; log_lines_suppressed says how many were left out (log_limit.h).
  *
  *     log_info("relay_resumed", LOG_TEXT("stream", name), LOG_INT("position", position));

@@ -4,7 +4,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LOG_LIMIT_LINES 10 /* of one kind in a second */
+#define LOG_LIMIT_LINES 20 /* of one kind in a second */
 #define LOG_LIMIT_MS 1000
 #define LOG_LIMIT_KINDS 256 /* beyond it, kinds share the last place */
 

@@ -24,6 +24,20 @@ int bus_header_count(const struct bus_view *view, const char *key)
     return count;
 }
 
+_Bool bus_header_find_one(const struct bus_view *view, const char *key, const char **ret_value)
+{
+    *ret_value = NULL;
+    for (int i = 0; i < view->header_count; i++) {
+        const struct bus_header *header = &view->headers[i];
+        if (strcasecmp(header->key, key) != 0)
+            continue;
+        if (*ret_value && strcmp(*ret_value, header->value) != 0)
+            return 0;
+        *ret_value = header->value;
+    }
+    return 1;
+}
+
 /* ---- What may go on the wire ---------------------------------------------------------------- */
 
 static _Bool is_name_char(char c) /* isalnum would ask the locale */

@@ -28,6 +28,9 @@ struct bus_view {
 const char *bus_header_find(const struct bus_view *view, const char *key);
 int bus_header_count(const struct bus_view *view, const char *key);
 
+/* The one value under a key, however often it is there; NULL: none. False: there are two values. */
+_Bool bus_header_find_one(const struct bus_view *view, const char *key, const char **ret_value);
+
 /* True for tokens of [A-Za-z0-9_$-] between dots, up to BUS_SUBJECT_MAX bytes. With wildcards the
  * token `*` is allowed too, and `>` as the last one. NULL is not safe. */
 _Bool bus_subject_is_safe(const char *subject, _Bool wildcards);

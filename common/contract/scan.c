@@ -22,6 +22,7 @@ struct scan {
     const char *end; /* the NUL */
     struct arena *arena;
     int depth;
+    _Bool is_request; /* x-printable counts */
 };
 
 struct text {
@@ -118,8 +119,11 @@ static _Bool has_type(const struct schema *schema, unsigned type)
     return !schema->types || schema->types & type;
 }
 
-static _Bool text_fits(const struct schema *schema, const struct text *text)
+static _Bool text_fits(const struct scan *scan, const struct schema *schema,
+                       const struct text *text)
 {
+    if (schema->printable && scan->is_request && !utf8_is_printable(text->start, text->length))
+        return 0;
     if (schema->length_min >= 0 || schema->length_max >= 0) {
         int64_t points = (int64_t)utf8_count(text->start, text->length);
         if (points < schema->length_min || (schema->length_max >= 0 && points > schema->length_max))
@@ -135,7 +139,8 @@ static _Bool text_fits(const struct schema *schema, const struct text *text)
 static int take_text(struct scan *scan, const struct schema *schema, void *out)
 {
     struct text text;
-    if (!has_type(schema, TYPE_STRING) || !scan_text(scan, &text) || !text_fits(schema, &text))
+    if (!has_type(schema, TYPE_STRING) || !scan_text(scan, &text) ||
+        !text_fits(scan, schema, &text))
         return NOT_PLAIN;
     if (out && schema->shape == SHAPE_TEXT)
         *(const char **)out = text.start;
@@ -368,13 +373,15 @@ static int scan_value(struct scan *scan, const struct schema *schema, void *out)
     return r;
 }
 
-int scan_read(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-              void **ret_value)
+int scan_read(const struct schema *schema, const char *data, size_t length, _Bool is_request,
+              struct arena *arena, void **ret_value)
 {
     assert(schema && arena && (data || length == 0));
     if (memchr(data, '\0', length))
         return NOT_PLAIN;
-    struct scan scan = { .at = arena_copy(arena, data, length), .arena = arena };
+    struct scan scan = { .at = arena_copy(arena, data, length),
+                         .arena = arena,
+                         .is_request = is_request };
     void *value = schema->size ? arena_alloc(arena, schema->size) : NULL;
     if (!scan.at || (schema->size && !value))
         return fail(ERR_MEMORY, "no memory for a message");

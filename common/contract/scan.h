@@ -10,5 +10,5 @@
 #define NOT_PLAIN 1
 
 /* 0 with *ret_value in the arena, NOT_PLAIN, or -ERR_MEMORY. Any thread. */
-int scan_read(const struct schema *schema, const char *data, size_t length, struct arena *arena,
-              void **ret_value);
+int scan_read(const struct schema *schema, const char *data, size_t length, _Bool is_request,
+              struct arena *arena, void **ret_value);

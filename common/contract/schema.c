@@ -3,6 +3,7 @@
 #include "base/refusal.h"
 #include "base/result.h"
 #include "base/utf8.h"
+#include "contract/number.h"
 #include "contract/scan.h"
 #include <assert.h>
 #include <inttypes.h>
@@ -22,10 +23,16 @@ struct path { /* from the value up to the root */
     int depth;
 };
 
+enum reading {
+    READ_ANY,
+    READ_REQUEST, /* its texts are new: x-printable counts */
+    READ_ANSWER,  /* an optional field that does not fit is left out */
+};
+
 struct decoding {
     struct arena *arena; /* NULL: validate only */
     struct invalid *invalid;
-    _Bool is_tolerant; /* an optional field that does not fit is left out */
+    enum reading reading;
 };
 
 /* ---- Saying what is wrong ------------------------------------------------------------------- */
@@ -111,6 +118,8 @@ static int decode_string(struct decoding *d, const struct schema *schema, json_t
     if (schema->length_max >= 0 && points > schema->length_max)
         return refuse_value(d, path, "must have at most %" PRId64 " characters",
                             schema->length_max);
+    if (schema->printable && d->reading == READ_REQUEST && !utf8_is_printable(text, length))
+        return refuse_value(d, path, "must have printable characters only");
     if (schema->pattern && !pattern_matches(schema->pattern, text, length))
         return refuse_value(d, path, "must match %s", schema->pattern->source);
     if (!out || schema->shape != SHAPE_TEXT)
@@ -230,7 +239,7 @@ static int decode_object(struct decoding *d, const struct schema *schema, json_t
             continue;
         known++;
         int r = decode_field(d, &schema->fields[i], member, path, out);
-        if (r > 0 && d->is_tolerant && !schema->fields[i].required) {
+        if (r > 0 && d->reading == READ_ANSWER && !schema->fields[i].required) {
             leave_out(&schema->fields[i], out);
             r = 0;
         }
@@ -355,10 +364,10 @@ static int refuse_malformed(struct invalid *ret_invalid, const json_error_t *err
                         error->column);
 }
 
-static int decode_root(const struct schema *schema, json_t *root, _Bool is_tolerant,
+static int decode_root(const struct schema *schema, json_t *root, enum reading reading,
                        struct arena *arena, void **ret_value, struct invalid *ret_invalid)
 {
-    struct decoding d = { .arena = arena, .invalid = ret_invalid, .is_tolerant = is_tolerant };
+    struct decoding d = { .arena = arena, .invalid = ret_invalid, .reading = reading };
     struct path path = { 0 };
     void *value = arena && schema->size ? arena_alloc(arena, schema->size) : NULL;
     int r = arena && schema->size && !value ? fail(ERR_MEMORY, "no memory for a request")
@@ -369,20 +378,23 @@ static int decode_root(const struct schema *schema, json_t *root, _Bool is_toler
 }
 
 static int decode_tree(const struct schema *schema, const char *data, size_t length,
-                       _Bool is_tolerant, struct arena *arena, void **ret_value,
+                       enum reading reading, struct arena *arena, void **ret_value,
                        struct invalid *ret_invalid)
 {
     /* A NUL is found with the field that has it; an integer that is too long becomes a real one. */
+    const _Bool is_tolerant = reading == READ_ANSWER;
     const size_t flags = is_tolerant ? JSON_ALLOW_NUL : 0;
     json_error_t error;
     json_t *root = NULL;
     struct parser parser;
     arena_init(&parser.arena);
-    int r = parse(&parser, data, length, flags, &root, &error);
+    int r = numbers_write_exactly(data, length, &parser.arena, &data, &length);
+    if (r == 0)
+        r = parse(&parser, data, length, flags, &root, &error);
     if (r == 0 && !root && is_tolerant && json_error_code(&error) == json_error_numeric_overflow)
         r = parse(&parser, data, length, flags | JSON_DECODE_INT_AS_REAL, &root, &error);
     if (r == 0)
-        r = root ? decode_root(schema, root, is_tolerant, arena, ret_value, ret_invalid)
+        r = root ? decode_root(schema, root, reading, arena, ret_value, ret_invalid)
                  : refuse_malformed(ret_invalid, &error);
     arena_deinit(&parser.arena);
     return trace(r);
@@ -391,27 +403,37 @@ static int decode_tree(const struct schema *schema, const char *data, size_t len
 int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
                        struct arena *arena, void **ret_value, struct invalid *ret_invalid)
 {
-    return trace(decode_tree(schema, data, length, 0, arena, ret_value, ret_invalid));
+    return trace(decode_tree(schema, data, length, READ_ANY, arena, ret_value, ret_invalid));
 }
 
 int schema_decode_answer(const struct schema *schema, const char *data, size_t length,
                          struct arena *arena, void **ret_value, struct invalid *ret_invalid)
 {
     assert(schema && arena && ret_invalid && (data || length == 0));
-    int r = scan_read(schema, data, length, arena, ret_value);
+    int r = scan_read(schema, data, length, 0, arena, ret_value);
     if (r != NOT_PLAIN)
         return trace(r);
-    return trace(decode_tree(schema, data, length, 1, arena, ret_value, ret_invalid));
+    return trace(decode_tree(schema, data, length, READ_ANSWER, arena, ret_value, ret_invalid));
 }
 
 int schema_decode(const struct schema *schema, const char *data, size_t length, struct arena *arena,
                   void **ret_value, struct invalid *ret_invalid)
 {
     assert(schema && ret_invalid && (data || length == 0));
-    int r = arena ? scan_read(schema, data, length, arena, ret_value) : NOT_PLAIN;
+    int r = arena ? scan_read(schema, data, length, 0, arena, ret_value) : NOT_PLAIN;
     if (r != NOT_PLAIN)
         return trace(r);
     return trace(schema_decode_tree(schema, data, length, arena, ret_value, ret_invalid));
+}
+
+int schema_decode_request(const struct schema *schema, const char *data, size_t length,
+                          struct arena *arena, void **ret_value, struct invalid *ret_invalid)
+{
+    assert(schema && arena && ret_invalid && (data || length == 0));
+    int r = scan_read(schema, data, length, 1, arena, ret_value);
+    if (r != NOT_PLAIN)
+        return trace(r);
+    return trace(decode_tree(schema, data, length, READ_REQUEST, arena, ret_value, ret_invalid));
 }
 
 const struct schema_field *schema_find_field(const struct schema *schema, const char *name)

@@ -56,6 +56,7 @@ struct schema {
     const struct schema *items;
     const char *const *values; /* enum of strings, NULL ends */
     const struct pattern *pattern;
+    _Bool printable; /* x-printable: every character of a new text must be (base/utf8.h) */
     int64_t length_min, length_max; /* code points of a string; -1: no limit */
     int64_t items_min, items_max;
     int64_t properties_min, properties_max;
@@ -86,8 +87,13 @@ int schema_decode(const struct schema *schema, const char *data, size_t length, 
 int schema_decode_answer(const struct schema *schema, const char *data, size_t length,
                          struct arena *arena, void **ret_value, struct invalid *ret_invalid);
 
-/* The same, always by jansson: what schema_decode does with a message that is not plain
- * (scan.h). */
+/* The same of a request: its texts are new, so x-printable counts. What events and replies have may
+ * be older than a rule, and is read as it is. */
+int schema_decode_request(const struct schema *schema, const char *data, size_t length,
+                          struct arena *arena, void **ret_value, struct invalid *ret_invalid);
+
+/* The same as schema_decode, always by jansson: what schema_decode does with a message that is not
+ * plain (scan.h). */
 int schema_decode_tree(const struct schema *schema, const char *data, size_t length,
                        struct arena *arena, void **ret_value, struct invalid *ret_invalid);
 

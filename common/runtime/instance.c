@@ -119,6 +119,7 @@ static int open_sender(struct instance *instance)
         .writer = &instance->writer,
         .endpoints = &instance->endpoints,
         .seed = instance->options.seed,
+        .peers = instance->options.show ? &instance->peers : NULL,
         .operate = operations_begin,
         .context = &instance->operations,
     };
@@ -181,11 +182,17 @@ int instance_open(struct instance *instance, const struct instance_options *opti
     instance->status.started_ms = clock_wall_ms();
     inbox_init(&instance->inbox, (int)options->config->queue_max);
     init_readers(instance);
+    instance->peers = (struct peer_hooks){ .context = options->context,
+                                           .id = instance->id,
+                                           .show = options->show,
+                                           .step_back = options->step_back };
     int r = open_writer(instance);
     if (r == 0)
         r = open_sender(instance); /* who may be told at once that the bus is connected */
     if (r == 0)
         r = open_bus(instance);
+    if (r == 0)
+        r = micro_make_id(instance->bus, instance->id);
     if (r == 0)
         r = sender_subscribe(&instance->sender, instance->bus);
     if (r < 0)

@@ -30,10 +30,17 @@ struct instance_options { /* all borrowed for the life of the instance */
     /* The process ends at once, without another word to anybody (rule 4). On the writer's thread;
      * when it returns, as in a simulation, the writer does nothing more. */
     void (*die)(void *context, int exit_code);
+    /* Other instances of our name may be there: answer $SRV from now on (0 or < 0), with the
+     * metadata of peer_io_write_metadata; stop in order and start again. On the sender's thread.
+     * NULL: no other one can be there. */
+    int (*show)(void *context);
+    void (*step_back)(void *context);
 };
 
 struct instance {
     struct instance_options options;
+    char id[MICRO_ID_SIZE]; /* in $SRV */
+    struct peer_hooks peers;
     struct status status;
     struct inbox inbox; /* requests and events, to the writer */
     struct readers readers;

@@ -1,6 +1,7 @@
 /* Service: the whole of a main(). Makes the parts of an instance, starts them in order, waits for a
  * signal, and takes them apart in the opposite order. */
 #include "base/clock.h"
+#include "base/terminal.h"
 #include "base/lock_file.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -25,6 +26,7 @@
 
 #define STOP_FLUSH_MS 2000
 #define LOG_FLUSH_MS 1000 /* for a reader of the log that stands still */
+#define STARTS_AGAIN 256  /* in the place of an exit code */
 #define LOCK_WAIT_MS 1000 /* for the one before us, that is just ending */
 /* enough that threads do not queue for one, few enough that peaks are not kept eightfold */
 #define ALLOCATOR_ARENAS 4
@@ -35,7 +37,7 @@ static struct {
     atomic_int exit_code;     /* -1 while it runs */
     int lock_fd;              /* nobody else writes in our folder */
     int wake_fd;              /* eventfd: main looks at exit_code */
-    char id[MICRO_ID_SIZE];   /* of this instance, in $SRV */
+    char **arguments;         /* of main, to start again with */
     const char *data_dir, *name;
     int64_t started_ms; /* monotonic */
     struct micro micro;
@@ -68,7 +70,12 @@ static void end_process(void *context, int exit_code)
 
 /* ---- Statistics ----------------------------------------------------------------------------- */
 
-static int start_micro(struct instance *instance)
+static void write_metadata(void *context, struct buf *out)
+{
+    peer_io_write_metadata(context, out);
+}
+
+static int init_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
     process.metadata[0] = (struct micro_metadata){ "log", service->log };
@@ -76,7 +83,6 @@ static int start_micro(struct instance *instance)
     if (service->schema_base)
         process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
-    int r = micro_make_id(instance->bus, process.id);
     process.statistics = (struct statistics){
         .service = service,
         .status = &instance->status,
@@ -89,7 +95,7 @@ static int start_micro(struct instance *instance)
     };
     process.micro = (struct micro){
         .name = service->name,
-        .id = process.id,
+        .id = instance->id,
         .version = service_version(service),
         .description = service->description,
         .metadata = process.metadata,
@@ -98,10 +104,22 @@ static int start_micro(struct instance *instance)
         .endpoint_count = endpoints->count,
         .data = statistics_write_data,
         .context = &process.statistics,
+        .write_metadata = write_metadata,
+        .metadata_context = &instance->sender.peers,
     };
-    if (r == 0)
-        r = micro_check(&process.micro);
-    return r < 0 ? trace(r) : trace(micro_start(&process.micro, instance->bus));
+    return trace(micro_check(&process.micro));
+}
+
+/* On the sender's thread, when it has asked for other instances. */
+static int show(void *context)
+{
+    (void)context;
+    return trace(micro_start(&process.micro, process.instance.bus));
+}
+
+static void step_back(void *context)
+{
+    end_process(context, STARTS_AGAIN);
 }
 
 /* ---- Starting ------------------------------------------------------------------------------- */
@@ -136,7 +154,7 @@ static int start(struct instance *instance, const struct instance_options *optio
         r = instance_open(instance, options);
     }
     if (r == 0)
-        r = start_micro(instance);
+        r = init_micro(instance);
     if (r == 0)
         r = instance_start(instance);
     if (r == 0 && *config->http)
@@ -265,6 +283,8 @@ static int run(const struct service *service, const struct config *config,
         .database_path = database_path,
         .end = end_process,
         .die = die,
+        .show = show,
+        .step_back = step_back,
     };
     sigset_t signals;
     sigemptyset(&signals);
@@ -293,21 +313,28 @@ static int run(const struct service *service, const struct config *config,
     } else {
         exit_code = wait_for_end(instance, signal_fd);
     }
-    notify_send("STOPPING=1");
+    if (exit_code != STARTS_AGAIN)
+        notify_send("STOPPING=1");
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     stop(instance);
-    log_info("stopped", LOG_INT("exit_code", exit_code));
+    if (exit_code != STARTS_AGAIN)
+        log_info("stopped", LOG_INT("exit_code", exit_code));
     close(signal_fd);
     close(process.wake_fd);
     if (process.lock_fd >= 0) {
         close(process.lock_fd); /* last: nobody begins before we have ended */
-        slow_down(exit_code);
+        if (exit_code != STARTS_AGAIN)
+            slow_down(exit_code);
     }
     log_stop(LOG_FLUSH_MS);
-    return exit_code;
+    if (exit_code != STARTS_AGAIN)
+        return exit_code;
+    execv("/proc/self/exe", process.arguments);
+    fprintf(stderr, "%s: cannot start again: %s\n", service->name, errno_text(errno));
+    return EXIT_FAILED;
 }
 
 static int read_config(struct config *config, const struct service *service, int argc, char **argv)
@@ -338,8 +365,9 @@ int service_main(const struct service *service, int argc, char **argv)
     char database_path[4096];
     umask(077); /* files with personal data */
     hold_standard_descriptors();
+    process.arguments = argv;
     if (service_check(service) < 0) {
-        fprintf(stderr, "%s: its table: %s\n", service->name, failure_reason());
+        terminal_print(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;
     }
     if (argc == 2 && strcmp(argv[1], "--print-contract") == 0)
@@ -350,7 +378,7 @@ int service_main(const struct service *service, int argc, char **argv)
     if (r != 0)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
     if (!config.allow_dumps && secrets_forbid_dumps() < 0)
-        fprintf(stderr, "%s: %s\n", service->name, failure_reason());
+        terminal_print(stderr, "%s: %s\n", service->name, failure_reason());
     struct source sources[SOURCES_MAX + 1];
     struct service chosen = *service;
     config_choose_sources(&config, service, sources, SOURCES_MAX + 1);
@@ -359,7 +387,7 @@ int service_main(const struct service *service, int argc, char **argv)
     log_setup(service->name, config.log_level, config.log_format);
     if ((size_t)snprintf(database_path, sizeof(database_path), "%s/%s.db", config.data_dir,
                          service->name) >= sizeof(database_path)) {
-        fprintf(stderr, "%s: the path of --data-dir is too long\n", service->name);
+        terminal_print(stderr, "%s: the path of --data-dir is too long\n", service->name);
         return EXIT_CONFIG;
     }
     if (config.argument_count > 0)
@@ -369,7 +397,7 @@ int service_main(const struct service *service, int argc, char **argv)
     process.name = service->name;
     r = data_folder_make(config.data_dir);
     if (r < 0) {
-        fprintf(stderr, "%s\n", failure_reason());
+        terminal_print(stderr, "%s\n", failure_reason());
         return exit_code_of(r);
     }
     wait_to_start();

@@ -137,17 +137,37 @@ int parked_list(struct db *db, const char *after_log, int64_t after_position, st
     return 0;
 }
 
-/* In one log. 0, NOT_FOUND, or < 0. */
+/* A slice of the log's parked events: most may be behind others of their entity. */
+static int walk(struct db *db, const char *log, int64_t after_position, int64_t *ret_position)
+{
+    _deinit_(query) struct query query = { 0 };
+    struct row row = { .query = &query };
+    int count = 0;
+    _Bool is_first = 0;
+    int r = query_open(&query, db,
+                       "SELECT position, NOT EXISTS (SELECT 1 FROM parked AS q WHERE q.log = p.log"
+                       " AND q.entity = p.entity AND q.position < p.position) AS is_first"
+                       " FROM parked AS p WHERE log = ?1 AND position > ?2 ORDER BY position"
+                       " LIMIT ?3",
+                       "sii", log, after_position, (int64_t)PARKED_WALK_MAX);
+    while (r == 0 && !is_first && query_has_row(&query)) {
+        count++;
+        is_first = row_bool(&row, "is_first");
+        *ret_position = row_int(&row, "position");
+    }
+    if (r == 0)
+        r = row_status(&row);
+    if (r < 0)
+        return trace(r);
+    return is_first ? 0 : count == PARKED_WALK_MAX ? PARKED_GOES_ON : NOT_FOUND;
+}
+
+/* In one log. 0, NOT_FOUND, PARKED_GOES_ON, or < 0. */
 static int find_next_in(struct db *db, const char *log, const char *entity, int64_t after_position,
                         int64_t *ret_position)
 {
     if (!entity)
-        return trace(db_find_number(
-            db, ret_position,
-            "SELECT position FROM parked AS p WHERE log = ?1 AND position > ?2"
-            " AND NOT EXISTS (SELECT 1 FROM parked AS q WHERE q.log = p.log"
-            " AND q.entity = p.entity AND q.position < p.position) ORDER BY position LIMIT 1",
-            "si", log, after_position));
+        return trace(walk(db, log, after_position, ret_position));
     int64_t first = 0;
     int r = parked_find_first(db, log, entity, &first);
     if (r != 0 || first <= after_position)
@@ -168,9 +188,9 @@ int parked_find_next(struct db *db, const struct parked_filter *filter, const ch
         r = filter->log && strcmp(log, filter->log) > 0
                 ? NOT_FOUND
                 : find_next_in(db, log, filter->entity, after, ret_position);
-        if (r == 0) {
+        if (r == 0 || r == PARKED_GOES_ON) {
             *ret_log = arena_copy(arena, log, strlen(log));
-            return *ret_log ? 0 : fail(ERR_MEMORY, "no memory for a parked event");
+            return *ret_log ? r : fail(ERR_MEMORY, "no memory for a parked event");
         }
         after = 0;
     } while (r == NOT_FOUND && (r = find_next_log(db, log, arena, &log)) == 0);

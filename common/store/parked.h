@@ -33,7 +33,10 @@ struct parked_filter {
 int parked_count_of(struct db *db, const struct parked_filter *filter, int64_t *ret_count);
 
 /* The next parked event after (log, position) that has no earlier one of its entity before it. 0,
- * with the log's text in the arena; NOT_FOUND; or < 0. */
+ * with the log's text in the arena; NOT_FOUND; or < 0. PARKED_GOES_ON: there is none among the next
+ * PARKED_WALK_MAX; *ret_log and *ret_position say after which to ask again. */
+#define PARKED_WALK_MAX 256
+enum { PARKED_GOES_ON = 1000 }; /* beside NOT_FOUND */
 int parked_find_next(struct db *db, const struct parked_filter *filter, const char *after_log,
                      int64_t after_position, struct arena *arena, const char **ret_log,
                      int64_t *ret_position);

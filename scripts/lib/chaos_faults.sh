@@ -5,7 +5,8 @@
 random_service() { draw 2; SERVICE=${SERVICES[DRAWN]}; }
 random_process() { draw 3; PROCESS=${PROCESSES[DRAWN]}; }
 # When the server is away, the command fails and this fault does not happen.
-js() { nats --timeout 3s "$@" >>"$DIR/log/nats.log" 2>&1 || true; }
+js_done() { nats --timeout 3s "$@" >>"$DIR/log/nats.log" 2>&1 </dev/null; }
+js() { js_done "$@" || true; }
 
 fault_kill() { random_process; mesh kill "$PROCESS"; pause_up_to 800; start_again "$PROCESS"; }
 fault_both() {
@@ -59,6 +60,103 @@ fault_wipe() {
     mesh kill server
     rm -rf "$DIR/server/jetstream" "$DIR/server/store"
     start_again server
+}
+
+# A second instance of a service, with a folder of its own, empty or a copy.
+second_instance() {
+    "$BUILD/$SERVICE/$SERVICE" --server "$NATS_URL" --data-dir "$1" >>"$DIR/log/second.log" 2>&1 &
+    SECOND=$!
+    pause_up_to 4000
+    kill -KILL "$SECOND" 2>/dev/null || true
+    wait "$SECOND" 2>/dev/null || true
+    rm -rf "$1"
+}
+fault_second() {
+    random_service
+    mkdir "$DIR/second"
+    second_instance "$DIR/second"
+}
+fault_copied() {
+    random_service
+    mkdir "$DIR/second"
+    "$BUILD/$SERVICE/$SERVICE" --data-dir "$DIR/$SERVICE" backup "$DIR/second/$SERVICE.db" \
+        >>"$DIR/log/start.log" 2>&1 || { rm -rf "$DIR/second"; return 0; }
+    pause_up_to 500
+    second_instance "$DIR/second"
+}
+
+# Files that do not belong together, or are not where they were. Nothing of it may be served; then
+# a person puts right what he did. A backup of the same life is made whole by the WAL, and is served.
+position_in() { sqlite3 "$1" 'SELECT coalesce(max(position), 0) FROM event_log'; }
+is_gone_or_whole() {                   # SERVICE POSITION
+    process_is_gone "$DIR/run/$1.pid" ||
+        [[ $(service_data "$1" | jq ".state == \"ready\" and .position >= $2") == true ]]
+}
+fault_beside() {
+    local position folder saved=$DIR/saved backup=$DIR/backup-$((BACKUPS += 1)).db
+    random_service
+    folder=$DIR/$SERVICE
+    "$BUILD/$SERVICE/$SERVICE" --data-dir "$folder" backup "$backup" \
+        >>"$DIR/log/start.log" 2>&1 || return 0
+    draw 2
+    if ((DRAWN)); then                 # the backup is of an earlier life
+        mesh kill "$SERVICE"
+        start_again "$SERVICE"
+        has_its_log "$SERVICE"
+    fi
+    pause_up_to 1500
+    mesh kill "$SERVICE"
+    rm -rf "$saved"
+    cp -a "$folder" "$saved"
+    position=$(position_in "$saved/$SERVICE.db")
+    rm -rf "$saved"
+    cp -a "$folder" "$saved"
+    cp "$backup" "$folder/$SERVICE.db"
+    : >"$DIR/disk-$SERVICE/undo"       # the power goes with the files
+    start_again "$SERVICE"
+    wait_until 60 is_gone_or_whole "$SERVICE" "$position" ||
+        die "$SERVICE serves a mixture of two files: $(service_data "$SERVICE")"
+    if process_is_gone "$DIR/run/$SERVICE.pid"; then
+        rm -rf "$folder"
+        mv "$saved" "$folder"
+        start_again "$SERVICE"
+    fi
+}
+is_in_state() { [[ $(service_data "$1" | jq -r .state) == "$2" ]]; }
+fault_moved() {
+    local file
+    random_service
+    file=$DIR/$SERVICE/$SERVICE.db
+    mv "$file" "$DIR/aside.db"
+    wait_until 60 is_in_state "$SERVICE" moved ||
+        die "$SERVICE does not see that its file was moved: $(service_data "$SERVICE")"
+    mesh kill "$SERVICE"
+    mv "$DIR/aside.db" "$file"
+    start_again "$SERVICE"
+}
+
+# What an operator sets on a stream, and the durable that is somebody else's; looked at in the end.
+fault_edit() {
+    random_service
+    draw 1000
+    if js_done stream edit -f "${STREAM[$SERVICE]}" --description "set $DRAWN" \
+        --dupe-window "$((60 + DRAWN))s" --max-bytes "$((1000000000 + DRAWN))"; then
+        SETTING[$SERVICE]="set $DRAWN $((60 + DRAWN)) $((1000000000 + DRAWN))"
+    fi
+}
+fault_other() {
+    random_service
+    js_done consumer add "${STREAM[$SERVICE]}" "analytics-$((OTHERS += 1))" --pull --ack explicit \
+        --deliver all --defaults || return 0
+    OTHER[$SERVICE]+=" analytics-$OTHERS"
+}
+# The reader's durable, otherwise than the reader wants it.
+fault_consumer() {
+    random_service
+    draw 3
+    local edits=('--max-pull-batch 10' '--max-pull-expire 1s' '--max-pending 5')
+    # shellcheck disable=SC2086 # an option and its value
+    js consumer edit -f "${STREAM[$SERVICE]}" "${READER[${STREAM[$SERVICE]}]}" ${edits[DRAWN]}
 }
 
 # Another writer in the stream, who knows nothing, or fences as the relay does.

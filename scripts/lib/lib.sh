@@ -63,6 +63,9 @@ need_tools() {
     done
 }
 
+# printable: copies its input for a person: nothing of it steers the terminal.
+printable() { /usr/bin/env python3 -B "$ROOT/scripts/lib/journey/terminal.py"; }
+
 # ---- Waiting -------------------------------------------------------------------------------------
 
 now_ms() { printf '%s' "$((${EPOCHREALTIME/./} / 1000))"; }

@@ -141,7 +141,7 @@ send_as() {
 request() {
     command_line "nats req $1 '$2'"
     send "$1" "$2"
-    printf '%s\n' "${ANSWER:-(no answer)}" | quote
+    printf '%s\n' "${ANSWER:-(no answer)}" | printable | quote
 }
 
 # answer FIELD: a field of the last answer; empty when the answer has no such field.

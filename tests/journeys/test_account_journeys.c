@@ -377,8 +377,8 @@ Test(account, F19_a_card_whose_month_is_over_is_not_usable)
               GET,
               THEN_REPLY(ANNA_IS
                          ",'status':'open','cards':["
-                         "{'card_id':'" VISA
-                         "','brand':'Visa','last4':'4242','expires':'2026-10','status':'expired'},"
+                         "{'card_id':'" VISA "','brand':'Visa','last4':'4242','expires':'2026-10','"
+                         "status':'declined','expired':true},"
                          "{'card_id':'" OTHER_CARD
                          "','brand':'Visa','last4':'4242','expires':'2026-11','status':'usable'}],"
                          "'purchases':[],'totals':{'orders':0,'paid':[]}}")),
@@ -396,7 +396,7 @@ Test(account, F20_what_was_given_back_is_not_paid_any_more)
               REFUNDED(ORDER_1, "500", "100"), GET,
               THEN_REPLY(ANNA_IS
                          ",'status':'open','cards':[],'purchases':[{'order_id':'" ORDER_2
-                         "','status':'refunded','total':{'amount':700,'currency':'EUR'},"
+                         "','status':'cancelled','total':{'amount':700,'currency':'EUR'},"
                          "'placed_at':'*','refunded':{'amount':700,'currency':'EUR'}},"
                          "{'order_id':'" ORDER_1
                          "','status':'paid','total':{'amount':500,'currency':'EUR'},"
@@ -462,6 +462,25 @@ Test(account, an_account_is_shown_with_its_cards_and_purchases)
                 "{'order_id':'" ORDER_1
                 "','status':'cancelled','total':{'amount':500,'currency':'EUR'},'placed_at':'*'}],"
                 "'totals':{'orders':1,'paid':[]}}")),
+    };
+    RUN_ALL(stories);
+}
+
+Test(account, a_total_may_be_larger_than_one_amount)
+{
+    const struct story stories[] = {
+        STORY("a total may be larger than one amount may be", REGISTERED(ANNA, "anna@example.com"),
+              PLACED(ORDER_1, "1000000000000", "EUR"), PLACED(ORDER_2, "1000000000000", "EUR"),
+              PAID(ORDER_1, "1000000000000", "EUR"), PAID(ORDER_2, "1000000000000", "EUR"), GET,
+              THEN_REPLY(
+                  ANNA_IS
+                  ",'status':'open','cards':[],'purchases':["
+                  "{'order_id':'" ORDER_2
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'},{'order_id':'" ORDER_1
+                  "','status':'paid','total':{'amount':1000000000000,'currency':'EUR'},"
+                  "'placed_at':'*'}],"
+                  "'totals':{'orders':2,'paid':[{'amount':2000000000000,'currency':'EUR'}]}}")),
     };
     RUN_ALL(stories);
 }

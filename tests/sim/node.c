@@ -17,8 +17,9 @@
 static void read_config(struct node *node, const struct service *service)
 {
     static const struct config_program program = { .tools_usage = "" };
-    static const char *const account[] = { "simulate", NULL };
-    static const char *const order[] = { "simulate", "--payment",
+    static const char *const account[] = { "simulate", "--data-dir", "/", NULL };
+    static const char *const order[] = { "simulate", "--data-dir",
+                                         "/",        "--payment",
                                          "nats",     "--payment-timeout-ms",
                                          "1000",     "--payment-deadline-s",
                                          "20",       "--payment-inflight-max",

@@ -68,7 +68,7 @@ static void answer(struct world *world, const struct wire *call, const char *jso
 static const char *word_of(enum charge_status status)
 {
     switch (status) {
-    case CHARGE_PAID:     return "{\"status\":\"paid\",\"reason\":null,\"id\":12345678901234567890}";
+    case CHARGE_PAID:     return "{\"status\":\"paid\",\"reason\":null,\"n\":12345678901234567890}";
     case CHARGE_DECLINED: return "{\"status\":\"declined\",\"reason\":\"no\"}";
     case CHARGE_SOFT:     return "{\"status\":\"declined\",\"reason\":\"insufficient_funds\"}";
     default:              return "{\"status\":\"declined\"}"; /* it was voided before it came */

@@ -28,6 +28,11 @@ static const struct config_program program = { .tools_usage = "  test-svc TOOL\n
                                                .check_http = http_check,
                                                .probe_http = http_probe };
 
+__attribute__((constructor)) static void name_folder(void)
+{
+    setenv("JOURNEY_DATA_DIR", "data", 1);
+}
+
 static int read_config(struct config *config, const char *a, const char *b)
 {
     char *argv[] = { (char *)service.name, (char *)a, (char *)b, NULL };
@@ -75,6 +80,20 @@ Test(config, a_wrong_option_is_named, .init = cr_redirect_stderr)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         cr_expect_eq(read_config(&config, cases[i].flag, cases[i].value), cases[i].r, "%s",
                      cases[i].flag);
+}
+
+Test(config, the_folder_has_no_default, .init = cr_redirect_stderr)
+{
+    struct config config;
+    unsetenv("JOURNEY_DATA_DIR");
+    cr_assert_eq(read_config(&config, NULL, NULL), -ERR_CONFIG);
+    cr_assert_eq(read_config(&config, "--data-dir", ""), -ERR_CONFIG);
+    cr_assert_eq(read_config(&config, "--check-config", NULL), -ERR_CONFIG);
+    cr_assert_eq(read_config(&config, "--data-dir", "there"), 0);
+    cr_assert_str_eq(config.data_dir, "there");
+    setenv("JOURNEY_DATA_DIR", "here", 1);
+    cr_assert_eq(read_config(&config, NULL, NULL), 0);
+    cr_assert_str_eq(config.data_dir, "here");
 }
 
 Test(config, the_api_prefix_of_a_source_may_name_its_log)

@@ -81,7 +81,7 @@ Test(contract, the_scan_decodes_plain_messages_and_leaves_the_rest)
         const char *text = cases[i].text;
         struct invalid invalid;
         void *value = NULL, *tree = NULL;
-        cr_assert_eq(scan_read(schema, text, strlen(text), &arena, &value),
+        cr_assert_eq(scan_read(schema, text, strlen(text), 0, &arena, &value),
                      cases[i].is_plain ? 0 : NOT_PLAIN, "%s", text);
         if (!cases[i].is_plain)
             continue;
@@ -95,7 +95,8 @@ Test(contract, the_scan_decodes_plain_messages_and_leaves_the_rest)
         _deinit_(arena) struct arena arena = { 0 };
         const char *text = contract_examples[i].text;
         void *value = NULL;
-        cr_expect(scan_read(contract_examples[i].schema, text, strlen(text), &arena, &value) == 0,
+        cr_expect(scan_read(contract_examples[i].schema, text, strlen(text), 0, &arena, &value) ==
+                      0,
                   "not plain: %s", text);
     }
 }

@@ -66,6 +66,7 @@ Test(drift, fault_49_each_setting_of_a_stream_is_borne_mended_or_held_and_named)
         { "{\"description\":\"\"}", "" },
         { "{\"description\":\"books\"}", "borne description=books" },
         { "{\"subjects\":[\"evt.other.>\"]}", "held subjects=[evt.other.>]" },
+        { "{\"subjects\":[\"evt.order.\\u003e\"]}", "" }, /* as Go writes it */
         { "{\"subjects\":null}", "held subjects=null" },
         { "{\"subjects\":[\"evt.order.>\",\"x\"]}", "held subjects=[evt.order.>,x]" },
         { "{\"retention\":\"interest\"}", "held retention=interest" },

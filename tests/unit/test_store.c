@@ -260,6 +260,29 @@ Test(store, cursors_refusals_and_parked_events_are_kept)
               parked_rows == 0);
 }
 
+/* 1,000 events of one entity behind its first: the walk over them ends after each 256. */
+Test(store, parked_events_behind_others_are_walked_in_slices)
+{
+    _free_(db) struct db *db = open_store();
+    _deinit_(arena) struct arena arena = { 0 };
+    const struct parked_filter all = { 0 };
+    const char *log = "";
+    int64_t position = 0;
+    for (int i = 1; i <= 1000; i++)
+        cr_assert(parked_add(db, &(struct parked){ "OTHER", i, "e1", "Happened", "bad", 1 }) == 0);
+    cr_assert(parked_add(db, &(struct parked){ "OTHER", 1001, "e2", "Happened", "bad", 1 }) == 0);
+    cr_assert(parked_find_next(db, &all, log, position, &arena, &log, &position) == 0);
+    cr_assert(strcmp(log, "OTHER") == 0 && position == 1);
+    for (int i = 1; i <= 3; i++) {
+        cr_assert(parked_find_next(db, &all, log, position, &arena, &log, &position) ==
+                  PARKED_GOES_ON);
+        cr_assert_eq(position, 1 + i * PARKED_WALK_MAX);
+    }
+    cr_assert(parked_find_next(db, &all, log, position, &arena, &log, &position) == 0);
+    cr_assert(strcmp(log, "OTHER") == 0 && position == 1001);
+    cr_assert(parked_find_next(db, &all, log, position, &arena, &log, &position) == NOT_FOUND);
+}
+
 /* The name of a folder may hold characters with a meaning in the URI by which a file is
  * attached. */
 Test(store, a_file_with_any_name_is_attached_read_only)

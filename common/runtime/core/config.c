@@ -1,5 +1,6 @@
 /* Config: see config.h. Here the options are read; the table of them is in config_options.c. */
 #include "runtime/core/config.h"
+#include "base/terminal.h"
 #include "base/secrets.h"
 #include "runtime/core/config_options.h"
 #include <assert.h>
@@ -38,7 +39,7 @@ static int set(struct config *config, const struct config_row *row, const char *
     case FORMAT:    r = log_format_parse(text, (enum log_format *)place); break;
     }
     if (r < 0)
-        fprintf(stderr, "%s: %s\n", from, failure_reason());
+        terminal_print(stderr, "%s: %s\n", from, failure_reason());
     return r;
 }
 
@@ -56,11 +57,11 @@ static int set_option(struct config *config, const struct service *service, int 
     int64_t number;
     assert(i < SERVICE_OPTIONS_MAX);
     if (check_choice(&service->options[i], text) < 0) {
-        fprintf(stderr, "%s: %s\n", from, failure_reason());
+        terminal_print(stderr, "%s: %s\n", from, failure_reason());
         return -ERR_CONFIG;
     }
     if (service->options[i].is_number && parse_number(text, 0, INT64_MAX, &number) < 0) {
-        fprintf(stderr, "%s: %s\n", from, failure_reason());
+        terminal_print(stderr, "%s: %s\n", from, failure_reason());
         return -ERR_CONFIG;
     }
     config->option_values[i] = text;
@@ -157,14 +158,16 @@ static int check_file(const struct config_row *row, const char *path)
     enum secret_file is = SECRET_FILE_PRIVATE;
     unsigned mode;
     if (access(path, R_OK) < 0) {
-        fprintf(stderr, "%s (--%s): %s: %s\n", row->variable, row->flag, path, errno_text(errno));
+        terminal_print(stderr, "%s (--%s): %s: %s\n", row->variable, row->flag, path,
+                       errno_text(errno));
         return -ERR_CONFIG;
     }
     if (row->kind != KEY_FILE || secrets_look_at_file(path, &is, &mode) < 0 ||
         is != SECRET_FILE_WRITABLE)
         return 0;
-    fprintf(stderr, "%s (--%s): others than its owner may write %s (mode %04o): chmod 600 %s\n",
-            row->variable, row->flag, path, mode, path);
+    terminal_print(stderr,
+                   "%s (--%s): others than its owner may write %s (mode %04o): chmod 600 %s\n",
+                   row->variable, row->flag, path, mode, path);
     return -ERR_CONFIG;
 }
 
@@ -189,8 +192,8 @@ static void warn_of_open_keys(const struct config *config)
 {
     struct config_open_key key;
     for (int at = 0; config_next_open_key(config, &at, &key);)
-        fprintf(stderr, "%s: others than its owner may read %s (mode %04o): chmod 600 %s\n",
-                key.variable, key.path, key.mode, key.path);
+        terminal_print(stderr, "%s: others than its owner may read %s (mode %04o): chmod 600 %s\n",
+                       key.variable, key.path, key.mode, key.path);
 }
 
 /* What can be known to fail is said now, and not by a service that cannot log in later. */
@@ -203,7 +206,18 @@ static int check_files(const struct config *config)
     }
     if (!config->certificate_file == !config->key_file)
         return 0;
-    fprintf(stderr, "NATS_CERT (--tlscert) and NATS_KEY (--tlskey) go together\n");
+    terminal_print(stderr, "NATS_CERT (--tlscert) and NATS_KEY (--tlskey) go together\n");
+    return -ERR_CONFIG;
+}
+
+/* A default would be a folder that was never meant: the second instance, typed in a shell, would
+ * begin a log of its own there. */
+static int check_folder(const struct config *config)
+{
+    if (config->data_dir && *config->data_dir)
+        return 0;
+    fprintf(stderr, "JOURNEY_DATA_DIR (--data-dir): there is no default; name the folder of this "
+                    "instance's database\n");
     return -ERR_CONFIG;
 }
 
@@ -212,7 +226,7 @@ static int check_http(const struct config *config, const struct config_program *
     assert(config->http); /* its row has a default */
     if (!*config->http || program->check_http(config->http) == 0)
         return 0;
-    fprintf(stderr, "JOURNEY_HTTP (--http): %s\n", failure_reason());
+    terminal_print(stderr, "JOURNEY_HTTP (--http): %s\n", failure_reason());
     return -ERR_CONFIG;
 }
 
@@ -221,7 +235,7 @@ static void tell_check(const struct config *config, const struct service *servic
                        const struct config_program *program)
 {
     if (*config->http && program->probe_http(config->http) < 0)
-        fprintf(stderr, "JOURNEY_HTTP (--http): %s, at the moment\n", failure_reason());
+        terminal_print(stderr, "JOURNEY_HTTP (--http): %s, at the moment\n", failure_reason());
     printf("%s: the configuration is fine\n", service->name);
 }
 
@@ -261,7 +275,7 @@ static int check_sources(const struct config *config, const struct service *serv
     char prefix[SOURCE_API_SIZE];
     for (int i = 0; service->sources && service->sources[i].log; i++)
         if (config_source_api(config, service->sources[i].log, prefix) < 0) {
-            fprintf(stderr, "JOURNEY_SOURCE_API (--source-api): %s\n", failure_reason());
+            terminal_print(stderr, "JOURNEY_SOURCE_API (--source-api): %s\n", failure_reason());
             return -ERR_CONFIG;
         }
     return 0;
@@ -286,12 +300,14 @@ int config_read(struct config *config, const struct service *service,
         else
             r = read_flag(config, service, flag, i + 1 < argc ? argv[i + 1] : NULL);
         if (r == 0 || r == -ERR_INVALID) {
-            fprintf(stderr,
-                    r ? "%s: --%s wants a value\n" : "%s: --%s is not an option; see --help\n",
-                    service->name, flag);
+            terminal_print(
+                stderr, r ? "%s: --%s wants a value\n" : "%s: --%s is not an option; see --help\n",
+                service->name, flag);
             return -ERR_INVALID;
         }
     }
+    if (r >= 0 && !print)
+        r = check_folder(config);
     if (r >= 0)
         r = check_files(config);
     if (r >= 0)

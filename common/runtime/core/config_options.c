@@ -11,8 +11,8 @@
 const struct config_row config_rows[] = {
     { "server", "NATS_URL", TEXT, AT(server), "nats://127.0.0.1:4222", 0, 0,
       "the NATS server, several with commas", 0 },
-    { "data-dir", "JOURNEY_DATA_DIR", FOLDER, AT(data_dir), ".", 0, 0,
-      "folder of the database; made when it is not there", 0 },
+    { "data-dir", "JOURNEY_DATA_DIR", FOLDER, AT(data_dir), NULL, 0, 0,
+      "folder of this instance's database; made when it is not there; wanted", 0 },
     { "creds", "NATS_CREDS", KEY_FILE, AT(credentials_file), NULL, 0, 0,
       "credentials file (JWT and seed)", 0 },
     { "nkey", "NATS_NKEY", KEY_FILE, AT(nkey_file), NULL, 0, 0, "file with an nkey user's seed",

@@ -42,6 +42,13 @@ const struct state_text service_states[] = {
                         "rebuilt from the streams, or `restore FILE` puts a backup in their "
                         "place" },
     [SERVICE_DRAINING] = { "draining", "the service is stopping", "nothing" },
+    [SERVICE_STANDBY] = { "standby",
+                          "another instance of this service serves; this one takes no requests, "
+                          "and "
+                          "decides and publishes nothing",
+                          "stop the instance that is not wanted, or nothing: when the other is "
+                          "gone "
+                          "it catches up on the stream and serves" },
 };
 
 const struct state_text relay_states[] = {

@@ -23,8 +23,9 @@ enum service_state {
     SERVICE_CORRUPT,
     SERVICE_MOVED,
     SERVICE_DRAINING,
+    SERVICE_STANDBY,
 };
-#define SERVICE_STATES (SERVICE_DRAINING + 1)
+#define SERVICE_STATES (SERVICE_STANDBY + 1)
 extern const struct state_text service_states[SERVICE_STATES];
 
 /* The relay, which copies our log to our stream: see sync/relay.h. */

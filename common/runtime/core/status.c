@@ -10,6 +10,8 @@ enum service_state status_state(const struct status *status)
         return SERVICE_CORRUPT;
     if (atomic_load(&status->moved))
         return SERVICE_MOVED;
+    if (atomic_load(&status->standby))
+        return SERVICE_STANDBY;
     if (atomic_load(&status->relay_state) == RELAY_FORKED)
         return SERVICE_FORKED;
     if (atomic_load(&status->disk) == DISK_DEGRADED)

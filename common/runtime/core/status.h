@@ -45,6 +45,7 @@ struct status {
     atomic_bool folding;
     atomic_bool caught_up;  /* whole, and not folding: the sender */
     atomic_bool draining;   /* main */
+    atomic_bool standby;    /* another instance serves: the sender */
     atomic_llong position;  /* of our log, committed; the writer */
     atomic_llong published; /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */

@@ -2,6 +2,7 @@
 #include "runtime/outbound/durable_io.h"
 #include "base/log.h"
 #include "runtime/request/reply.h"
+#include "runtime/sync/drift.h"
 #include "schemas/runtime.durable.h"
 #include "schemas/runtime.durable.reply.h"
 #include <stdio.h>
@@ -76,16 +77,15 @@ static void make_durable(struct durable_io *durable_io, struct durable_job *job,
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
+    _deinit_(buf) struct buf wish = { 0 };
     const struct runtime_durable *wanted = job->item->request;
-    const struct js_consumer_config config = {
-        .stream = durable_io->outbound->self.log,
-        .name = job->reader,
-        .start_sequence = wanted->start_sequence,
-        .max_ack_pending = wanted->has_max_ack_pending ? (int)wanted->max_ack_pending
-                                                       : DURABLE_ACK_PENDING,
-    };
-    request_step(durable_io, job, STEP_MADE, js_consumer_create(&request, &config), &request,
-                 now_ms);
+    int built = drift_durable_wish(
+        job->reader, wanted->start_sequence,
+        wanted->has_max_ack_pending ? wanted->max_ack_pending : DURABLE_ACK_PENDING, &wish);
+    if (built == 0)
+        built = js_consumer_create_as(&request, durable_io->outbound->self.log, job->reader,
+                                      wish.data);
+    request_step(durable_io, job, STEP_MADE, built, &request, now_ms);
 }
 
 /* ---- Jobs ----------------------------------------------------------------------------------- */

@@ -75,8 +75,10 @@ static int write_consumer(const struct feed_durable *durable, int64_t start_sequ
 /* Before each request: whose turn is it? */
 static void begin(struct feed_durable *durable)
 {
+    if (!durable->is_answered && durable->by_us)
+        durable->leader_turns = LEADER_TURNS;
     if (!durable->is_answered)
-        durable->by_us = !durable->by_us;
+        durable->by_us = !durable->by_us && durable->leader_turns == 0;
     durable->is_answered = 0;
 }
 
@@ -238,7 +240,8 @@ static void take_leaders(struct feed_durable *durable, struct bus_message *messa
     durable->is_answered = 1;
     if (refusal && try_half(durable, refusal, now_ms))
         return;
-    durable->by_us = status || refusal;
+    durable->by_us = (status || refusal) && durable->leader_turns == 0;
+    durable->leader_turns -= durable->leader_turns > 0;
     if (refusal)
         log_warn("durable_not_made", LOG_TEXT("log", durable->source->log),
                  LOG_TEXT("reason", refusal));

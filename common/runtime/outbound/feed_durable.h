@@ -4,6 +4,9 @@
  *
  *     BY THE LEADER ── no answer, or a refusal ──► BY US ── made, or no answer ──► BY THE LEADER
  *
+ * The server does not answer a request that our rights forbid. So after one of ours without an
+ * answer the next LEADER_TURNS tries are the leader's alone.
+ *
  * A look compares the durable with what it should look like (sync/drift.h). What it is otherwise,
  * though it has just been made, is the server's will: its limits are met with smaller pulls.
  *
@@ -11,6 +14,8 @@
 #pragma once
 #include "runtime/outbound/outbound.h"
 #include "runtime/sync/feed.h"
+
+#define LEADER_TURNS 8
 
 struct feed_durable {
     struct outbound *outbound;   /* borrowed, as all pointers here */
@@ -20,6 +25,7 @@ struct feed_durable {
     struct feed_info *info;      /* of the look that is under way */
     char part;                   /* of the feed, see reply_subject.h */
     _Bool by_us, is_answered;    /* whose turn it is; the newest request has its answer */
+    int leader_turns;            /* so many tries are the leader's alone */
     char name[48];               /* as notices call it */
     char accepted[256];          /* how it differs from our wish, by the server's will */
 };

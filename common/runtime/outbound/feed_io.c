@@ -5,12 +5,14 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/outbound/feed_leader.h"
+#include "runtime/sync/envelope.h"
 #include "runtime/sync/event_item.h"
 #include <stdio.h>
 #include <string.h>
 
 #define STATUS_HEARTBEAT 100
 #define STATUS_BAD_REQUEST 400
+#define MARKERS_MAX 32 /* behind the newest event; more: as if there were no event */
 #define STATUS_CONFLICT 409
 #define STATUS_NO_RESPONDERS 503
 
@@ -95,8 +97,10 @@ static void on_delivery(void *context, struct bus_message *received)
     /* not an event of the leader: it is not in its log. If it stood in for one, the gap will
      * show. */
     if (r != 0) {
-        log_error("foreign_message", LOG_TEXT("stream", feed_io->source->log),
-                  LOG_INT("sequence", delivery.stream_sequence), LOG_TEXT("reason", reason));
+        struct bus_view view;
+        if (bus_message_view(message, &view) < 0 || !envelope_is_marker(&view))
+            log_error("foreign_message", LOG_TEXT("stream", feed_io->source->log),
+                      LOG_INT("sequence", delivery.stream_sequence), LOG_TEXT("reason", reason));
         atomic_fetch_add(&arrivals->ignored, 1);
         return;
     }
@@ -205,6 +209,7 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
     struct js_stream_state state;
     struct feed_info *info = &feed_io->info;
     *info = (struct feed_info){ 0 };
+    feed_io->looked_back = 0;
     int r = js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena,
                                  &state);
     if (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND) {
@@ -227,6 +232,19 @@ static void take_stream(struct feed_io *feed_io, struct bus_message *message, in
         feed_durable_look(&feed_io->durable, &feed_io->info, now_ms);
 }
 
+/* Markers, and what is left of them, stand behind the newest event. False: it is given up. */
+static _Bool look_before(struct feed_io *feed_io, int64_t now_ms)
+{
+    _deinit_(js_request) struct js_request request;
+    const int64_t sequence = feed_io->info.last_sequence - ++feed_io->looked_back;
+    js_request_init(&request, feed_io->api);
+    if (sequence < 1 || feed_io->looked_back > MARKERS_MAX)
+        return 0;
+    feed_io_request(feed_io, STEP_LAST, js_message_get(&request, feed_io->source->log, sequence),
+                    &request, now_ms);
+    return 1;
+}
+
 static void take_newest(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
@@ -237,6 +255,9 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
     struct digest digest;
     const char *reason;
     int r = js_parse_message(bus_message_data(message), bus_message_length(message), &arena, &last);
+    if ((r == JS_REFUSED || (r == 0 && envelope_is_marker(&last.view))) &&
+        look_before(feed_io, now_ms))
+        return;
     if (r == 0 &&
         envelope_decode(&last.view, feed_io->source, &arena, &event, &digest, &reason) == 0) {
         /* a foreign one is the leader's alarm, not ours */

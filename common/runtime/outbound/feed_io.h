@@ -22,6 +22,7 @@ struct feed_io {
     } suspect;
     int64_t voids;             /* since the start */
     char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
+    int looked_back;           /* messages behind the newest event, in that look */
     _Bool was_held;            /* at the last report */
     _Bool began_empty;         /* the file had nothing of this log when the service started */
 

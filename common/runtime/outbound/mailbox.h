@@ -3,7 +3,7 @@
  * (relay_io.h), arrivals (feed_io.h).
  *
  * It has no limit of its own, because what fills it is limited: requests, pulls and calls in
- * flight, and batches by what the inbox takes. */
+ * flight, operators' requests (operations.h), and batches by what the inbox takes. */
 #pragma once
 #include <pthread.h>
 #include "bus/bus.h"

@@ -1,6 +1,7 @@
 /* Read back: see read_back.h. */
 #include "runtime/outbound/read_back.h"
 #include "base/log.h"
+#include "runtime/sync/envelope.h"
 #include "runtime/sync/event_item.h"
 
 static void recovery_check(const struct recovery *recovery)
@@ -103,7 +104,9 @@ void read_back_reply(struct relay_io *relay_io, int64_t sequence, struct bus_mes
                 ? -ERR_NETWORK
                 : js_parse_message(bus_message_data(message), bus_message_length(message),
                                    &item->arena, &stored);
-    if (r == 0)
+    if (r == 0 && envelope_is_marker(&stored.view))
+        r = 1; /* as a place without a message */
+    else if (r == 0)
         r = event_item_read(item, &stored.view, &relay_io->outbound->self, &reason);
     if (r < 0) {
         relay_failed(&relay_io->relay, "our own stream cannot be read", now_ms);

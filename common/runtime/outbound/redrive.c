@@ -24,7 +24,9 @@ _Bool redrive_is_active(const struct redrive *redrive)
 
 int64_t redrive_due_ms(const struct redrive *redrive)
 {
-    return redrive->item ? redrive->deadline_ms : INT64_MAX;
+    if (!redrive->item)
+        return INT64_MAX;
+    return redrive->looks_on ? 0 : redrive->deadline_ms;
 }
 
 static struct parked_filter filter_of(const struct redrive *redrive)
@@ -53,11 +55,32 @@ static void give_up(struct redrive *redrive, enum refusal refusal, const char *w
     send_reply(redrive);
 }
 
+/* Index of the source; -1: this service does not read that log any more. */
+static int source_of_log(const struct redrive *redrive, const char *log)
+{
+    const struct source *source = redrive->outbound->service->sources;
+    for (int i = 0; source && source[i].log; i++)
+        if (strcmp(source[i].log, log) == 0)
+            return i;
+    return -1;
+}
+
+/* Kept numbers, but for those of one entity. */
+static int count_parked(const struct redrive *redrive, int64_t *ret_count)
+{
+    const struct parked_filter filter = filter_of(redrive);
+    const struct status *status = redrive->outbound->status;
+    int i = filter.log ? source_of_log(redrive, filter.log) : -1;
+    if (filter.entity || (filter.log && i < 0))
+        return trace(parked_count_of(redrive->outbound->db, &filter, ret_count));
+    *ret_count = atomic_load(filter.log ? &status->sources[i].parked : &status->parked);
+    return 0;
+}
+
 static void finish(struct redrive *redrive)
 {
     struct runtime_redrive_reply reply = { .redriven = redrive->redriven };
-    struct parked_filter filter = filter_of(redrive);
-    int r = parked_count_of(redrive->outbound->db, &filter, &reply.still_parked);
+    int r = count_parked(redrive, &reply.still_parked);
     if (r == 0)
         r = schema_encode(&runtime_redrive_reply_schema, &reply, &redrive->item->body);
     if (r < 0) {
@@ -68,16 +91,6 @@ static void finish(struct redrive *redrive)
              LOG_INT("still_parked", reply.still_parked));
     redrive->item->outcome = OUTCOME_DONE;
     send_reply(redrive);
-}
-
-/* Index of the source; -1: this service does not read that log any more. */
-static int source_of_log(const struct redrive *redrive, const char *log)
-{
-    const struct source *source = redrive->outbound->service->sources;
-    for (int i = 0; source && source[i].log; i++)
-        if (strcmp(source[i].log, log) == 0)
-            return i;
-    return -1;
 }
 
 static int ask_leader(struct redrive *redrive, int i, int64_t now_ms)
@@ -108,6 +121,10 @@ static void go_on(struct redrive *redrive, int64_t now_ms)
             finish(redrive);
             return;
         }
+        if (r == PARKED_GOES_ON) {
+            redrive->looks_on = 1;
+            return;
+        }
         int i = source_of_log(redrive, redrive->log);
         if (i < 0)
             continue;
@@ -125,6 +142,7 @@ void redrive_begin(struct redrive *redrive, struct item *item, int64_t now_ms)
     redrive->log = "";
     redrive->position = 0;
     redrive->redriven = 0;
+    redrive->looks_on = 0;
     go_on(redrive, now_ms);
 }
 
@@ -133,7 +151,8 @@ void redrive_reply(struct redrive *redrive, const struct reply_tag *tag,
 {
     _deinit_(arena) struct arena arena = { 0 };
     owner_assert(&redrive->outbound->owner);
-    if (!redrive->item || tag->n != redrive->request_number || redrive->deadline_ms == INT64_MAX)
+    if (!redrive->item || redrive->looks_on || tag->n != redrive->request_number ||
+        redrive->deadline_ms == INT64_MAX)
         return; /* too late: the requester has been told */
     if (bus_message_status(message)) {
         give_up(redrive, REFUSED_BUSY, "the leader is away");
@@ -188,8 +207,12 @@ void redrive_settled(struct redrive *redrive, const struct batch *batch, int64_t
 
 void redrive_look_at_clock(struct redrive *redrive, int64_t now_ms)
 {
-    if (redrive->item && now_ms >= redrive->deadline_ms)
+    if (redrive->item && redrive->looks_on) {
+        redrive->looks_on = 0;
+        go_on(redrive, now_ms);
+    } else if (redrive->item && now_ms >= redrive->deadline_ms) {
         give_up(redrive, REFUSED_BUSY, "the leader does not answer");
+    }
 }
 
 void redrive_deinit(struct redrive *redrive)

@@ -5,10 +5,11 @@
  *
  *     IDLE ── request ──► FETCHING ── the event came ──► IN THE LOOP
  *      ▲                    │  ▲                              │
- *      └── replied ◄────────┤  └──────── was run ◄────────────┘
+ *      └── replied ◄────────┤  └── LOOKING ◄── was run ◄──────┘
  *         no event is left; the leader is away, silent, or refuses
  *
- * `item` NULL is IDLE; `deadline_ms` INT64_MAX is IN THE LOOP. */
+ * `item` NULL is IDLE; `deadline_ms` INT64_MAX is IN THE LOOP; `looks_on` is LOOKING: a slice of
+ * `parked` in each turn of the sender, for most of it may be behind an event that fails. */
 #pragma once
 #include "runtime/outbound/outbound.h"
 
@@ -19,6 +20,7 @@ struct redrive {
     const char *log;        /* of the event that it has come to; in the item's arena */
     int64_t position;       /* likewise */
     int64_t deadline_ms;    /* of the leader's reply; INT64_MAX: the event is in the loop */
+    _Bool looks_on;         /* for the next event, in the sender's next turn */
     int64_t redriven;
 };
 

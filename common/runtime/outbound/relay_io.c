@@ -110,9 +110,13 @@ static void on_puback(void *context, struct bus_message *received)
             count_ack(relay_io, epoch, position);
         return;
     }
-    int code = status ? status : ack.error.error_code;
-    mailbox_push(&relay_io->outbound->mailbox,
-                 (struct note){ .kind = NOTE_REFUSED, .epoch = epoch, .status = code });
+    struct note note = { .kind = NOTE_REFUSED,
+                         .epoch = epoch,
+                         .status = status ? status : ack.error.error_code };
+    if (status == 0)
+        snprintf(note.words, sizeof(note.words), "%s",
+                 ack.duplicate ? "it takes the event for a duplicate" : ack.error.description);
+    mailbox_push(&relay_io->outbound->mailbox, note);
 }
 
 /* All of them are handled alike (CONVENTIONS); a person wants to know which it was. */
@@ -120,7 +124,7 @@ static const char *reason_of(int code)
 {
     switch (code) {
     case NO_RESPONDERS:              return "the stream is not there";
-    case JS_ERR_STREAM_FULL:         return "the stream is full: raise its max_bytes";
+    case JS_ERR_STREAM_FULL:         return "the stream is full: raise its limit";
     case JS_ERR_ACCOUNT_LIMIT:       return "the server's limit for this account is reached";
     case JS_ERR_TOO_LARGE:           return "the stream does not take events of this size";
     case JS_ERR_WRONG_LAST_SEQUENCE: return "the stream expected another sequence";
@@ -128,13 +132,37 @@ static const char *reason_of(int code)
     }
 }
 
-void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, int64_t now_ms)
+void relay_io_explain(struct relay_io *relay_io, const char *reason, const char *words)
 {
+    relay_io->explained = reason;
+    snprintf(relay_io->words, sizeof(relay_io->words), "%s", words);
+}
+
+/* It will refuse again until somebody sets another limit: the service is held. */
+static void name_refusal(struct relay_io *relay_io, const char *reason)
+{
+    struct notice notice;
+    notice_set(&notice, NOTICE_HELD, "publishing", reason, relay_io->words,
+               strlen(relay_io->words));
+    notices_replace(&relay_io->outbound->status->notices, "publishing", &notice, 1);
+    relay_io->refused_at = relay_io->relay.published;
+}
+
+void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const char *words,
+                      int64_t now_ms)
+{
+    const char *reason = reason_of(code);
     owner_assert(&relay_io->outbound->owner);
-    if (code == JS_ERR_WRONG_LAST_SEQUENCE)
-        relay_denied(&relay_io->relay, epoch, reason_of(code), now_ms);
-    else
-        relay_refused(&relay_io->relay, epoch, reason_of(code), now_ms);
+    if (epoch == relay_io->relay.epoch && words && *words)
+        relay_io_explain(relay_io, reason, words);
+    if (code == JS_ERR_WRONG_LAST_SEQUENCE) {
+        relay_denied(&relay_io->relay, epoch, reason, now_ms);
+        return;
+    }
+    const _Bool again = epoch == relay_io->relay.epoch && relay_io->relay.probing;
+    relay_refused(&relay_io->relay, epoch, reason, now_ms);
+    if (again && code != NO_RESPONDERS && code != 0)
+        name_refusal(relay_io, reason);
 }
 
 static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
@@ -175,6 +203,8 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
     if (acked > 0)
         relay_acked(relay, relay->epoch, acked, now_ms);
     _Bool more = carry_out(relay_io, now_ms);
+    if (relay_io->keep.owed_count > 0)
+        stream_io_give_back(relay_io, now_ms);
     /* Wake up when all that is in flight is taken: nothing leaves before. */
     atomic_store(&relay_io->ack_wake_position, relay->sent);
     return more;
@@ -202,18 +232,37 @@ static void note_ages(struct relay_io *relay_io, int64_t now_ms)
                  relay_io->age_count > 0 ? ages[0].since_ms : 0);
 }
 
-static void log_relay_state(const struct relay *relay)
+static void log_relay_state(const struct relay_io *relay_io, const char *reason, _Bool is_known)
 {
+    const struct relay *relay = &relay_io->relay;
     const _Bool forked = relay->state == RELAY_FORKED;
     const _Bool waits = relay->state == RELAY_WAITING,
                 heals = relay->state == RELAY_MAKING && relay->delete_first;
     enum log_level level = forked ? LOG_ERROR : waits || heals ? LOG_WARN : LOG_INFO;
-    log_at(level, "relay", LOG_TEXT("state", relay_state_name(relay->state)),
+    log_at(is_known ? LOG_DEBUG : level, "relay", LOG_TEXT("state", relay_state_name(relay->state)),
            LOG_INT("published", relay->published), LOG_INT("position", relay->head),
-           LOG_TEXT("reason", forked || waits || heals ? relay->reason : NULL),
+           LOG_TEXT("reason", forked || waits || heals ? reason : NULL),
            LOG_TEXT("help", forked ? "a person must choose: `resolve` shows both sides, "
                                      "docs/OPERATIONS.md, A fork"
                                    : NULL));
+}
+
+/* A wait that is repeated is logged once. */
+static void tell_state(struct relay_io *relay_io)
+{
+    const struct relay *relay = &relay_io->relay;
+    struct status_text *text = &relay_io->outbound->status->relay_reason;
+    const _Bool has_reason = relay->state == RELAY_WAITING || relay->state == RELAY_FORKED ||
+                             (relay->state == RELAY_MAKING && relay->delete_first);
+    const _Bool has_words = has_reason && relay->reason == relay_io->explained;
+    char reason[sizeof(text->text) + sizeof(relay_io->words)] = "";
+    _Bool is_known = relay->state == RELAY_ASKING && *text->text;
+    if (has_reason)
+        snprintf(reason, sizeof(reason), "%s%s%s", relay->reason, has_words ? ": " : "",
+                 has_words ? relay_io->words : "");
+    if (has_reason || relay->state == RELAY_PUBLISHING || relay->state == RELAY_RECOVERING)
+        is_known = !status_text_set(text, reason) && relay->state == RELAY_WAITING;
+    log_relay_state(relay_io, reason, is_known);
 }
 
 _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
@@ -223,7 +272,11 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     owner_assert(&relay_io->outbound->owner);
     _Bool moved = atomic_exchange(&status->relay_state, relay->state) != (int)relay->state;
     if (moved)
-        log_relay_state(relay);
+        tell_state(relay_io);
+    if (relay_io->refused_at >= 0 && relay->published > relay_io->refused_at) {
+        notices_replace(&status->notices, "publishing", NULL, 0);
+        relay_io->refused_at = -1;
+    }
     note_ages(relay_io, now_ms);
     atomic_store(&status->published, relay->published);
     atomic_store(&status->republished, relay->republished);
@@ -237,13 +290,13 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
-void relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
-                   const struct relay_io_options *options)
+int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
+                  const struct relay_io_options *options)
 {
     struct relay_config config = relay_defaults;
     config.seed = options->seed;
     assert(options->head >= 0 && options->stream_position >= 0);
-    *relay_io = (struct relay_io){ .outbound = outbound };
+    *relay_io = (struct relay_io){ .outbound = outbound, .refused_at = -1 };
     snprintf(relay_io->stream_subject, sizeof(relay_io->stream_subject), "evt.%s.>",
              outbound->self.prefix);
     relay_io->stream = (struct js_stream_config){
@@ -254,6 +307,7 @@ void relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
     };
     relay_init(&relay_io->relay, &config, options->head);
     relay_saw(&relay_io->relay, options->stream_position);
+    return trace(stream_keep_init(&relay_io->keep, outbound, &relay_io->stream));
 }
 
 int relay_io_subscribe(struct relay_io *relay_io)
@@ -265,6 +319,7 @@ int relay_io_subscribe(struct relay_io *relay_io)
 void relay_io_deinit(struct relay_io *relay_io)
 {
     bus_subscription_free(relay_io->acks);
+    stream_keep_deinit(&relay_io->keep);
     for (int i = 0; i < RECOVER_WINDOW; i++)
         item_free(relay_io->recovery.items[i]);
 }

@@ -6,6 +6,7 @@
 #include "bus/server_version.h"
 #include "runtime/outbound/outbound.h"
 #include "runtime/outbound/reader_ask.h"
+#include "runtime/outbound/stream_keep.h"
 #include "runtime/sync/relay.h"
 
 #define RECOVER_WINDOW 256 /* own messages asked for at a time */
@@ -60,7 +61,13 @@ struct relay_io {
     _Bool server_is_known;
     struct js_stream_config stream; /* as we make it; borrows from the service */
     char stream_subject[BUS_SUBJECT_MAX + 1];
+    struct stream_keep keep; /* what others have set and made on it */
     struct look look;
+    int64_t audited_before; /* the newest position that this part of the audit has seen; 0 */
+    /* The server's own words, or a field and its value, beside a reason of the relay. */
+    const char *explained; /* the reason; NULL: none */
+    char words[256];
+    int64_t refused_at; /* a notice says that the stream refuses what follows this; -1: none does */
     struct recovery recovery;
     struct reader_ask readers;
     int no_store_count; /* looks in a row that found a stream without its messages */
@@ -85,8 +92,8 @@ struct relay_io_options {
     uint64_t seed;                 /* of the random part of the waits */
 };
 
-void relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
-                   const struct relay_io_options *options);
+int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
+                  const struct relay_io_options *options);
 int relay_io_subscribe(struct relay_io *relay_io);
 void relay_io_deinit(struct relay_io *relay_io);
 
@@ -97,7 +104,11 @@ _Bool relay_io_has_acks(const struct relay_io *relay_io);
 /* What relay_next says, but one publish; true: there may be more. */
 _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms);
 
-void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, int64_t now_ms);
+/* words: the server's */
+void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const char *words,
+                      int64_t now_ms);
+/* What stands beside this reason, when the relay waits with it. */
+void relay_io_explain(struct relay_io *relay_io, const char *reason, const char *words);
 
 /* Its numbers into the status. True: its state is another than at the last report, and was
  * logged. */

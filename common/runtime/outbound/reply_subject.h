@@ -27,7 +27,8 @@ enum part {
     PART_CALLS = 'c',
     PART_REDRIVE = 'p',
     PART_DURABLES = 'd',
-    PART_READERS = 's',
+    PART_READERS = 'e',
+    PART_PEERS = 's',
     PART_FEED = '0'
 };
 

@@ -63,9 +63,10 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
         return;
     int feed = tag.part - PART_FEED;
     switch (tag.part) {
-    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
-    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
-    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_PEERS:    peer_io_reply(&sender->peers, message, now_ms); break;
+    case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
     case PART_READERS:
         reader_ask_reply(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                          message, now_ms);
@@ -105,9 +106,10 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     batch_free(batch);
 }
 
-static void connect_all(struct sender *sender, int64_t now_ms)
+/* Our stream, and others'. */
+static void begin_serving(struct sender *sender, int64_t now_ms)
 {
-    log_info("connected");
+    assert(peer_role(&sender->peers.peer) == PEER_SERVES);
     atomic_store(&sender->outbound.status->max_payload_bytes,
                  bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
@@ -115,9 +117,18 @@ static void connect_all(struct sender *sender, int64_t now_ms)
         feed_connected(&sender->feeds[i].feed);
 }
 
+static void connect_all(struct sender *sender, int64_t now_ms)
+{
+    log_info("connected");
+    peer_connected(&sender->peers.peer, now_ms);
+    if (peer_role(&sender->peers.peer) == PEER_SERVES)
+        begin_serving(sender, now_ms);
+}
+
 static void disconnect_all(struct sender *sender)
 {
     log_warn("disconnected");
+    peer_disconnected(&sender->peers.peer);
     relay_disconnected(&sender->relay_io.relay);
     for (int i = 0; i < sender->feed_count; i++)
         feed_disconnected(&sender->feeds[i].feed);
@@ -132,7 +143,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     case NOTE_CONNECTED:    connect_all(sender, now_ms); break;
     case NOTE_DISCONNECTED: disconnect_all(sender); break;
     case NOTE_REFUSED:
-        relay_io_refused(&sender->relay_io, note->epoch, note->status, now_ms);
+        relay_io_refused(&sender->relay_io, note->epoch, note->status, note->words, now_ms);
         break;
     case NOTE_PULL_STATUS: feed_io_pull_status(&sender->feeds[note->feed], note, now_ms); break;
     case NOTE_OPERATOR:
@@ -190,8 +201,11 @@ static void report(struct sender *sender, int64_t now_ms)
 {
     const enum relay_state state = sender->relay_io.relay.state;
     _Bool moved = relay_io_report(&sender->relay_io, now_ms);
+    if (moved && state == RELAY_FORKED)
+        peer_forked(&sender->peers.peer, now_ms);
     /* requests are refused from now on, with the reason and the progress */
     if (moved && (state == RELAY_RECOVERING || state == RELAY_FORKED) &&
+        peer_role(&sender->peers.peer) == PEER_SERVES &&
         endpoints_subscribe(sender->options.endpoints) < 0)
         log_error("not_ready", LOG_TEXT("reason", failure_text()));
     if (state == RELAY_PUBLISHING && !sender->whole)
@@ -204,10 +218,33 @@ static void report(struct sender *sender, int64_t now_ms)
 
 /* ---- One turn ------------------------------------------------------------------------------- */
 
+/* A server that takes less than the largest event of our log: it could not be published again, or
+ * given to a reader. Not ready, until the operator raises max_payload. */
+static void look_at_payload(struct sender *sender)
+{
+    static const char of[] = "server";
+    struct status *status = sender->outbound.status;
+    const int64_t bytes_max = atomic_load(&status->max_payload_bytes),
+                  largest = atomic_load(&status->largest_event_bytes);
+    const _Bool is_small = bytes_max > 0 && bytes_max < largest;
+    if (is_small == sender->payload_is_small)
+        return;
+    char value[96];
+    struct notice notice;
+    int length = snprintf(value, sizeof(value), "%lld, and the largest event of the log needs %lld",
+                          (long long)bytes_max, (long long)largest);
+    notice_set(&notice, NOTICE_HELD, of, "max_payload", value, (size_t)length);
+    notices_replace(&status->notices, of, &notice, is_small);
+    sender->payload_is_small = is_small;
+}
+
 static void act(struct sender *sender, int64_t now_ms)
 {
     reader_ask_look_at_clock(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                              now_ms);
+    look_at_payload(sender);
+    if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
+        begin_serving(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. */
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
@@ -228,6 +265,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
     due = earlier(due, relay_due_ms(&sender->relay_io.relay));
     due = earlier(due, reader_ask_due_ms(&sender->relay_io.readers));
+    due = earlier(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
     due = earlier(due, call_io_due_ms(&sender->calls));
@@ -368,11 +406,13 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
+    peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
-    int r = open_feeds(sender, at);
+    if (r == 0)
+        r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
 }
 
@@ -381,6 +421,7 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
     static_assert(SOURCES_MAX <= 10, "a feed's part is one digit");
     assert(bus && !sender->outbound.bus);
     sender->outbound.bus = bus;
+    peer_io_subscribed(&sender->peers);
     int r = bus_new_inbox(bus, sender->outbound.replies);
     if (r == 0)
         r = relay_io_subscribe(&sender->relay_io);
@@ -404,6 +445,7 @@ void sender_deinit(struct sender *sender)
         feed_io_deinit(&sender->feeds[i]);
     call_io_deinit(&sender->calls);
     redrive_deinit(&sender->redrive);
+    peer_io_deinit(&sender->peers);
     durable_io_deinit(&sender->durables);
     db_free(sender->outbound.db);
     sender->outbound.db = NULL;

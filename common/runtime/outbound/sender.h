@@ -10,6 +10,7 @@
 #include "runtime/outbound/call_io.h"
 #include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
+#include "runtime/outbound/peer_io.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
 #include "runtime/request/endpoint.h"
@@ -23,7 +24,8 @@ struct sender_options { /* all borrowed for the life of the sender */
     struct inbox *inbox;
     struct writer *writer; /* open: its loop says where the service stands */
     struct endpoints *endpoints;
-    uint64_t seed; /* of the random part of the waits; 0: from the kernel */
+    const struct peer_hooks *peers; /* NULL: no other instance of our name can be there */
+    uint64_t seed;                  /* of the random part of the waits; 0: from the kernel */
     /* Takes an operator's request over (sender_operate), on the sender's thread. */
     void (*operate)(void *context, struct item *item, int64_t now_ms);
     void *context;
@@ -38,14 +40,16 @@ struct sender {
     struct call_io calls;
     struct redrive redrive;
     struct durable_io durables;
+    struct peer_io peers;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
     _Bool runs;
-    _Bool more;         /* there is more to do: look into the mailbox, but do not sleep */
-    int64_t stop_by_ms; /* monotonic; 0: no stop is under way */
-    _Bool whole;        /* our log agrees with our stream: others' logs may be read */
-    _Bool announced;    /* that we are ready */
+    _Bool more;             /* there is more to do: look into the mailbox, but do not sleep */
+    int64_t stop_by_ms;     /* monotonic; 0: no stop is under way */
+    _Bool whole;            /* our log agrees with our stream: others' logs may be read */
+    _Bool announced;        /* that we are ready */
+    _Bool payload_is_small; /* the server takes less than our largest event: told as a notice */
 };
 
 /* Opens its database connection; no thread yet, and no bus. */

@@ -14,6 +14,10 @@ enum step {
     STEP_AUDITED = 'v',
     STEP_MADE = 'm',
     STEP_DELETED = 'd',
+    STEP_MENDED = 'x',
+    STEP_LISTED = 'k',
+    STEP_LISTED_LAST = 'K', /* before the stream is deleted */
+    STEP_GIVEN = 'b',
     STEP_OWN_MESSAGE = READ_BACK_STEP,
 };
 
@@ -28,7 +32,7 @@ static void request_stream(struct relay_io *relay_io, enum step step, int64_t ep
 /* ---- Looking at the stream ------------------------------------------------------------------ */
 
 /* What stands at a sequence, when it is no event of ours. */
-enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2, PLACE_NO_STORE = -3 };
+enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2, PLACE_MARKER = -3, PLACE_NO_STORE = -4 };
 
 /* The server knows the stream, and not its messages: so often in a row it may be of two minds. */
 #define NO_STORE_MAX 3
@@ -90,6 +94,8 @@ static int64_t compare_message(struct relay_io *relay_io, struct bus_message *me
         return stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND  ? PLACE_HOLE
                : stored.error.error_code == JS_ERR_STREAM_NOT_FOUND ? PLACE_NO_STORE
                                                                     : 0;
+    if (r == 0 && envelope_is_marker(&stored.view))
+        return PLACE_MARKER;
     if (r == 0)
         r = envelope_decode(&stored.view, &relay_io->outbound->self, &arena, &event, &digest,
                             &reason);
@@ -146,7 +152,9 @@ static void judge_window(struct look *look)
     for (int64_t sequence = look->last; sequence >= look->first; sequence--) {
         const int64_t place = look->places[sequence - look->first];
         if (place == PLACE_HOLE) {
-            tail->has_gap |= !tail->expires;
+            tail->has_gap |= !tail->expires && !tail->marked;
+        } else if (place == PLACE_MARKER) {
+            continue;
         } else if (place == PLACE_FOREIGN) {
             tail->foreign++;
             tail->foreign_behind += !tail->has_last;
@@ -212,6 +220,27 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
     }
 }
 
+/* Is anything set otherwise, and who reads it? */
+static void read_state(struct relay_io *relay_io, const struct js_stream_state *state,
+                       struct relay_tail *ret_tail)
+{
+    const struct reply_tag tag = { .part = PART_RELAY, .step = STEP_LISTED };
+    *ret_tail = (struct relay_tail){
+        .exists = 1,
+        .first_sequence = state->first_sequence,
+        .last_sequence = state->last_sequence,
+        .messages = state->messages,
+        .deleted = state->deleted_count,
+        .expires = state->max_age_ns > 0,
+        .marked = json_text_is(json_text_find(state->config, "allow_msg_ttl"), "true"),
+        .is_held = stream_keep_compare(&relay_io->keep, state),
+    };
+    if (ret_tail->is_held)
+        relay_io_explain(relay_io, RELAY_HELD_REASON, relay_io->keep.held);
+    if (state->consumer_count > 0 || relay_io->keep.durable_count > 0)
+        (void)stream_keep_ask_list(&relay_io->keep, &tag); /* not urgent: with the next look */
+}
+
 /* Says what is known against a server that we have not met before. */
 static void note_server(struct relay_io *relay_io, const struct bus_message *info)
 {
@@ -243,25 +272,23 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
                 ? -ERR_NETWORK
                 : js_parse_stream_info(bus_message_data(message), bus_message_length(message),
                                        &arena, &state);
+    if (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)
+        relay_io_explain(relay_io, "JetStream does not answer", state.error.description);
     if (r < 0 || (r == JS_REFUSED && state.error.error_code != JS_ERR_STREAM_NOT_FOUND)) {
         relay_failed(&relay_io->relay, "JetStream does not answer", now_ms);
         return;
     }
     if (r == 0) {
         note_server(relay_io, message);
-        tail.exists = 1;
-        tail.first_sequence = state.first_sequence;
-        tail.last_sequence = state.last_sequence;
-        tail.messages = state.messages;
-        tail.deleted = state.deleted_count;
-        tail.expires = state.max_age_ns > 0;
+        read_state(relay_io, &state, &tail);
     }
     if (audit) {
         relay_audited(&relay_io->relay, &tail, now_ms);
-    } else if (tail.messages == 0) {
+    } else if (tail.messages == 0 || (tail.is_held && tail.last_sequence <= relay_io->relay.head)) {
         if (relay_io->relay.epoch == epoch && relay_io->readers.answer_by_ms == 0 &&
-            !reader_ask_begin(&relay_io->readers, relay_io->outbound, &relay_io->relay, &tail,
-                              now_ms))
+            (tail.messages > 0 ||
+             !reader_ask_begin(&relay_io->readers, relay_io->outbound, &relay_io->relay, &tail,
+                              now_ms)))
             relay_looked(&relay_io->relay, &tail, now_ms);
     } else {
         look->tail = tail;
@@ -281,7 +308,8 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
     int64_t low, high;
     const int64_t place = compare_message(relay_io, message, sequence, &fit);
     relay_place(relay, sequence, &low, &high);
-    if (place == 0 || place == PLACE_NO_STORE || (place == PLACE_HOLE && relay->expires))
+    if (place == 0 || place == PLACE_MARKER || place == PLACE_NO_STORE ||
+        (place == PLACE_HOLE && relay->expires))
         return;
     if (place == PLACE_HOLE)
         relay_damaged(relay, "the audit found a message that cannot be read", now_ms);
@@ -291,12 +319,17 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
         relay_fork(relay, "a message in the middle of the stream has another chain than our log");
     else if (place < low || place > high)
         relay_damaged(relay, "the audit found an event at another place than its own", now_ms);
+    else if (relay_io->audited_before > 0 && place > relay_io->audited_before + 1)
+        relay_damaged(relay, "the audit found that an event is missing", now_ms);
+    if (place > 0)
+        relay_io->audited_before = place;
 }
 
 /* Of an audit. */
 static void read_part(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
 {
     const int64_t last = GUARD(fence) ? action->last : 0;
+    relay_io->audited_before = 0;
     for (int64_t sequence = action->first; sequence > 0 && sequence <= last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
@@ -320,44 +353,107 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
 
 /* ---- Making the stream ---------------------------------------------------------------------- */
 
-void stream_io_make(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
+static void delete_stream(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
-    const _Bool deletes = action->kind == RELAY_DELETE_STREAM;
-    assert(deletes || action->kind == RELAY_MAKE_STREAM);
-    const struct js_stream_config *stream = &relay_io->stream;
-    int r = deletes ? js_stream_delete(&request, stream->name) : js_stream_create(&request, stream);
-    log_warn(deletes ? "stream_deleted_to_be_made_anew" : "stream_made",
-             LOG_TEXT("stream", stream->name),
-             LOG_TEXT("reason", deletes ? relay_io->relay.reason : NULL));
-    request_stream(relay_io, deletes ? STEP_DELETED : STEP_MADE, action->epoch, 0, r, &request,
-                   now_ms);
+    log_warn("stream_deleted_to_be_made_anew", LOG_TEXT("stream", relay_io->stream.name),
+             LOG_TEXT("reason", relay_io->relay.reason));
+    request_stream(relay_io, STEP_DELETED, epoch, 0,
+                   js_stream_delete(&request, relay_io->stream.name), &request, now_ms);
 }
 
-static void take_stream_made(struct relay_io *relay_io, enum step step, struct bus_message *message,
-                             int64_t now_ms)
+static void create_stream(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
+{
+    _deinit_(js_request) struct js_request request;
+    _deinit_(buf) struct buf config = { 0 };
+    js_request_init(&request, NULL);
+    stream_keep_put(&relay_io->keep, &config);
+    int built = buf_status(&config);
+    if (built == 0)
+        built = js_stream_create_as(&request, relay_io->stream.name, config.data);
+    request_stream(relay_io, STEP_MADE, epoch, 0, built, &request, now_ms);
+}
+
+void stream_io_make(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
+{
+    const struct reply_tag tag = { .part = PART_RELAY,
+                                   .step = STEP_LISTED_LAST,
+                                   .epoch = action->epoch };
+    assert(action->kind == RELAY_DELETE_STREAM || action->kind == RELAY_MAKE_STREAM);
+    if (action->kind == RELAY_MAKE_STREAM)
+        create_stream(relay_io, action->epoch, now_ms);
+    else if (stream_keep_ask_list(&relay_io->keep, &tag) < 0) /* who reads it goes with it */
+        relay_failed(&relay_io->relay, "the server cannot be asked", now_ms);
+}
+
+static void take_deleted(struct relay_io *relay_io, struct bus_message *message, int64_t now_ms)
+{
+    static const char reason[] = "the stream cannot be deleted";
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_error error = { 0 };
+    int r = bus_message_status(message)
+                ? -ERR_NETWORK
+                : js_parse_success(bus_message_data(message), bus_message_length(message), &arena,
+                                   &error);
+    if (r == 0 || (r == JS_REFUSED && error.error_code == JS_ERR_STREAM_NOT_FOUND)) {
+        relay_made(&relay_io->relay, now_ms);
+        return;
+    }
+    if (r == JS_REFUSED) {
+        log_error("stream_refused", LOG_TEXT("reason", error.description));
+        relay_io_explain(relay_io, reason, error.description);
+    }
+    relay_failed(&relay_io->relay, reason, now_ms);
+}
+
+static void take_created(struct relay_io *relay_io, struct bus_message *message, int64_t now_ms)
+{
+    static const char reason[] = "the stream cannot be made";
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_stream_state state;
+    int r = bus_message_status(message)
+                ? -ERR_NETWORK
+                : js_parse_stream_info(bus_message_data(message), bus_message_length(message),
+                                       &arena, &state);
+    if (r == 0) {
+        log_warn("stream_made", LOG_TEXT("stream", relay_io->stream.name));
+        stream_keep_made(&relay_io->keep);
+        relay_made(&relay_io->relay, now_ms);
+        return;
+    }
+    if (r == JS_REFUSED) {
+        log_error("stream_refused", LOG_TEXT("reason", state.error.description));
+        relay_io_explain(relay_io, reason, state.error.description);
+        if (state.error.code < 500)
+            stream_keep_refused(&relay_io->keep);
+    }
+    relay_failed(&relay_io->relay, reason, now_ms);
+}
+
+static void take_mended(struct relay_io *relay_io, struct bus_message *message)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stream_state state;
-    struct js_error error = { 0 };
-    const char *data = bus_message_data(message);
-    int r;
-    if (bus_message_status(message))
-        r = -ERR_NETWORK;
-    else if (step == STEP_DELETED)
-        r = js_parse_success(data, bus_message_length(message), &arena, &error);
-    else
-        r = js_parse_stream_info(data, bus_message_length(message), &arena, &state);
-    if (r == JS_REFUSED)
-        log_error(
-            "stream_refused",
-            LOG_TEXT("reason", step == STEP_DELETED ? error.description : state.error.description));
-    if (r == 0 ||
-        (r == JS_REFUSED && step == STEP_DELETED && error.error_code == JS_ERR_STREAM_NOT_FOUND))
-        relay_made(&relay_io->relay, now_ms);
-    else
-        relay_failed(&relay_io->relay, "the stream cannot be made", now_ms);
+    if (bus_message_status(message) == 0 &&
+        js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena,
+                             &state) == JS_REFUSED)
+        log_error("stream_refused", LOG_TEXT("stream", relay_io->stream.name),
+                  LOG_TEXT("reason", state.error.description));
+}
+
+/* Before the stream is deleted: who reads it, once more. No answer: as it was last seen. */
+static void take_listed_last(struct relay_io *relay_io, int64_t epoch, struct bus_message *message,
+                             int64_t now_ms)
+{
+    stream_keep_take_list(&relay_io->keep, &relay_io->relay, message);
+    delete_stream(relay_io, epoch, now_ms);
+}
+
+void stream_io_give_back(struct relay_io *relay_io, int64_t now_ms)
+{
+    const struct reply_tag tag = { .part = PART_RELAY, .step = STEP_GIVEN };
+    stream_keep_give_back(&relay_io->keep, &relay_io->relay, &tag, now_ms);
 }
 
 /* ---- Answers -------------------------------------------------------------------------------- */
@@ -366,15 +462,21 @@ void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
                      struct bus_message *message, int64_t now_ms)
 {
     owner_assert(&relay_io->outbound->owner);
-    if (tag->epoch != relay_io->relay.epoch)
+    const enum step step = (enum step)tag->step;
+    if (tag->epoch != relay_io->relay.epoch && step != STEP_MENDED && step != STEP_LISTED &&
+        step != STEP_GIVEN)
         return;
-    switch ((enum step)tag->step) {
+    switch (step) {
     case STEP_INFO:        take_info(relay_io, tag->epoch, message, 0, now_ms); break;
     case STEP_AUDIT:       take_info(relay_io, tag->epoch, message, 1, now_ms); break;
     case STEP_LOOK:        take_looked(relay_io, tag->epoch, tag->n, message, now_ms); break;
     case STEP_AUDITED:     take_audited(relay_io, tag->n, message, now_ms); break;
-    case STEP_MADE:
-    case STEP_DELETED:     take_stream_made(relay_io, (enum step)tag->step, message, now_ms); break;
+    case STEP_MADE:        take_created(relay_io, message, now_ms); break;
+    case STEP_DELETED:     take_deleted(relay_io, message, now_ms); break;
+    case STEP_MENDED:      take_mended(relay_io, message); break;
+    case STEP_LISTED:      stream_keep_take_list(&relay_io->keep, &relay_io->relay, message); break;
+    case STEP_LISTED_LAST: take_listed_last(relay_io, tag->epoch, message, now_ms); break;
+    case STEP_GIVEN:       stream_keep_take_given(&relay_io->keep, tag->n, message); break;
     case STEP_OWN_MESSAGE: read_back_reply(relay_io, tag->n, message, now_ms); break;
     }
 }

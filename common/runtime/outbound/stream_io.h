@@ -9,6 +9,9 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
 /* RELAY_MAKE_STREAM and RELAY_DELETE_STREAM. */
 void stream_io_make(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms);
 
+/* Durables of others that the stream had before it was made anew; while keep.owed_count > 0. */
+void stream_io_give_back(struct relay_io *relay_io, int64_t now_ms);
+
 /* A reply to one of these requests, or of read_back.h; message: borrowed. */
 void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
                      struct bus_message *message, int64_t now_ms);

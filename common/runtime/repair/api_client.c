@@ -170,6 +170,10 @@ int api_client_stream_message(struct api_client *api, int64_t sequence, struct a
         *ret_message = (struct stream_message){ .place = STREAM_HOLE };
         return 0;
     }
+    if (r == 0 && envelope_is_marker(&stored.view)) {
+        *ret_message = (struct stream_message){ .place = STREAM_MARKER };
+        return 0;
+    }
     if (r == 0)
         r = envelope_decode(&stored.view, &api->self, arena, &message.event, &message.digest,
                             &message.reason);

@@ -29,7 +29,7 @@ int api_client_stream_state(struct api_client *api, struct arena *arena,
                             struct js_stream_state *ret_state);
 int api_client_stream_delete(struct api_client *api);
 
-enum stream_place { STREAM_HOLE, STREAM_FOREIGN, STREAM_EVENT };
+enum stream_place { STREAM_HOLE, STREAM_FOREIGN, STREAM_MARKER, STREAM_EVENT };
 struct stream_message {
     /* no message at this sequence; not an event of this service; an event */
     enum stream_place place;

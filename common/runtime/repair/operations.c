@@ -24,6 +24,8 @@ void operations_init(struct operations *operations, struct sender *sender,
 {
     assert(sender && options->service && options->bus);
     operations->sender = sender;
+    atomic_store(&operations->operators_waiting, 0);
+    atomic_store(&operations->readers_waiting, 0);
     rebuilder_init(&operations->rebuilder, options);
     for (int i = 0; i < OPERATIONS; i++) {
         snprintf(operations->subjects[i], sizeof(operations->subjects[i]), "%s.%s",
@@ -37,10 +39,21 @@ void operations_init(struct operations *operations, struct sender *sender,
     }
 }
 
+static atomic_int *waiting_of(struct operations *operations, const struct item *item)
+{
+    return item->kind == ITEM_DURABLE ? &operations->readers_waiting
+                                      : &operations->operators_waiting;
+}
+
 int operations_accept(void *context, struct item *item)
 {
     struct operations *operations = context;
     assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD || item->kind == ITEM_DURABLE);
+    atomic_int *waiting = waiting_of(operations, item);
+    if (atomic_fetch_add(waiting, 1) >= OPERATIONS_WAITING) {
+        atomic_fetch_sub(waiting, 1);
+        return REFUSED_BUSY;
+    }
     sender_operate(operations->sender, item);
     return 0;
 }
@@ -59,6 +72,7 @@ void operations_begin(void *context, struct item *item, int64_t now_ms)
     struct operations *operations = context;
     struct redrive *redrive = &operations->sender->redrive;
     owner_assert(&operations->sender->outbound.owner);
+    atomic_fetch_sub(waiting_of(operations, item), 1);
     if (item->kind == ITEM_DURABLE) /* concerns no table, and no other operation */
         durable_io_begin(&operations->sender->durables, item, now_ms);
     else if (redrive_is_active(redrive))

@@ -8,23 +8,28 @@
  * those that a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and
  * so is one that is under way when the service stops. */
 #pragma once
+#include <stdatomic.h>
 #include "runtime/outbound/sender.h"
 #include "runtime/repair/rebuilder.h"
 
-#define OPERATIONS 3 /* kinds of them */
+#define OPERATIONS 3          /* kinds of them */
+#define OPERATIONS_WAITING 64 /* of operators, and of readers; beyond it: busy */
 
 struct operations {
     struct sender *sender; /* borrowed */
     struct rebuilder rebuilder;
     char subjects[OPERATIONS][64];
     struct operator_request requests[OPERATIONS + 1]; /* for the endpoints; ends with { 0 } */
+    /* on their way to the sender: of operators, and of readers */
+    atomic_int operators_waiting, readers_waiting;
 };
 
 /* Removes what a rebuild of a life before left behind. */
 void operations_init(struct operations *operations, struct sender *sender,
                      const struct rebuilder_options *options);
 
-/* An endpoint's sink: takes the item over. Any thread. The context is a struct operations. */
+/* An endpoint's sink: takes the item over, or REFUSED_BUSY. Any thread. The context is a struct
+ * operations. */
 int operations_accept(void *context, struct item *item);
 
 /* The sender's: takes the item over. On its thread. The context likewise. */

@@ -3,6 +3,8 @@
  * written events of ours with another chain is a question for a person; all else only means that
  * the stream is wrong. */
 #include "runtime/repair/resolve.h"
+#include "base/terminal.h"
+#include "base/utf8.h"
 #include "base/clock.h"
 #include "base/lock_file.h"
 #include "runtime/repair/api_client.h"
@@ -30,7 +32,7 @@ struct sides {
     int64_t first_sequence, last_sequence, messages;
     int64_t equal; /* up to this position both say the same */
     /* messages that are no events of ours, the first of them; sequences without a message */
-    int64_t foreign, first_foreign, holes;
+    int64_t foreign, first_foreign, holes, markers;
     int64_t newest;    /* position in the stream */
     int64_t missing;   /* positions of the log that the stream goes past without having them */
     int64_t different; /* events of ours at a position of the log, with another chain */
@@ -82,6 +84,8 @@ static int read_place(struct sides *sides, int64_t sequence)
     _Bool is_equal = 0;
     if (message.place == STREAM_HOLE) {
         sides->holes++;
+    } else if (message.place == STREAM_MARKER) {
+        sides->markers++;
     } else if (message.place == STREAM_FOREIGN) {
         if (sides->foreign++ == 0)
             sides->first_foreign = sequence;
@@ -126,37 +130,41 @@ static int look(struct sides *sides)
 
 static void show_event(const struct event *event)
 {
-    char time[RFC3339_SIZE];
+    char time[RFC3339_SIZE], type[128], entity[256];
     rfc3339_format(event->time_ms, time);
-    printf("    %8" PRId64 "  %s  %-20s %s\n", event->position, time, event->type, event->entity);
+    utf8_show(event->type, type, sizeof(type));
+    utf8_show(event->entity, entity, sizeof(entity));
+    terminal_print(stdout, "    %8" PRId64 "  %s  %-20s %s\n", event->position, time, type, entity);
 }
 
 static int tell_log(struct sides *sides)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
     struct event event;
-    printf("log     %" PRId64 " events, %" PRId64 " of them after position %" PRId64 "\n",
-           sides->head.position, sides->head.position - sides->equal, sides->equal);
+    terminal_print(stdout,
+                   "log     %" PRId64 " events, %" PRId64 " of them after position %" PRId64 "\n",
+                   sides->head.position, sides->head.position - sides->equal, sides->equal);
     int r = event_reader_open(&reader, sides->db, sides->service->log, sides->equal, SHOWN_MAX);
     while (r == 0 && event_reader_has_next(&reader, &event))
         show_event(&event);
     if (r == 0)
         r = event_reader_status(&reader);
     if (sides->head.position - sides->equal > SHOWN_MAX)
-        printf("         …\n");
+        terminal_print(stdout, "         …\n");
     return trace(r);
 }
 
 static int tell_stream(struct sides *sides)
 {
     if (!sides->stream_exists) {
-        printf("stream  %s is not there\n", sides->service->log);
+        terminal_print(stdout, "stream  %s is not there\n", sides->service->log);
         return 0;
     }
-    printf("stream  %" PRId64 " messages, sequences %" PRId64 " to %" PRId64 ", %" PRId64
-           " of them after %" PRId64 "\n",
-           sides->messages, sides->first_sequence, sides->last_sequence,
-           sides->last_sequence - sides->equal, sides->equal);
+    terminal_print(stdout,
+                   "stream  %" PRId64 " messages, sequences %" PRId64 " to %" PRId64 ", %" PRId64
+                   " of them after %" PRId64 "\n",
+                   sides->messages, sides->first_sequence, sides->last_sequence,
+                   sides->last_sequence - sides->equal, sides->equal);
     for (int64_t at = sides->equal + 1;
          at <= sides->last_sequence && at <= sides->equal + SHOWN_MAX; at++) {
         _deinit_(arena) struct arena arena = { 0 };
@@ -164,15 +172,20 @@ static int tell_stream(struct sides *sides)
         int r = api_client_stream_message(sides->api, at, &arena, &message);
         if (r < 0)
             return trace(r);
+        char reason[256] = "";
+        if (message.place == STREAM_FOREIGN)
+            utf8_show(message.reason, reason, sizeof(reason));
         if (message.place == STREAM_EVENT)
             show_event(&message.event);
         else
-            printf("    %8" PRId64 "  %s%s\n", at,
-                   message.place == STREAM_HOLE ? "no message" : "not an event of ours: ",
-                   message.place == STREAM_HOLE ? "" : message.reason);
+            terminal_print(stdout, "    %8" PRId64 "  %s%s\n", at,
+                           message.place == STREAM_HOLE     ? "no message"
+                           : message.place == STREAM_MARKER ? "a marker of the server"
+                                                            : "not an event of ours: ",
+                           message.place == STREAM_FOREIGN ? reason : "");
     }
     if (sides->last_sequence - sides->equal > SHOWN_MAX)
-        printf("         …\n");
+        terminal_print(stdout, "         …\n");
     return 0;
 }
 
@@ -191,16 +204,22 @@ static _Bool is_only_stream_wrong(const struct sides *sides)
 static void tell_only_stream_wrong(const struct sides *sides)
 {
     if (sides->foreign > 0)
-        printf("foreign %" PRId64 " messages of the stream are no events of %s, the first at "
-               "sequence %" PRId64 "\n",
-               sides->foreign, sides->service->name, sides->first_foreign);
+        terminal_print(stdout,
+                       "foreign %" PRId64
+                       " messages of the stream are no events of %s, the first at "
+                       "sequence %" PRId64 "\n",
+                       sides->foreign, sides->service->name, sides->first_foreign);
     if (sides->missing + sides->holes > 0)
-        printf("missing %" PRId64 " events are not in the stream, and later ones are; %" PRId64
-               " sequences are empty\n",
-               sides->missing, sides->holes);
-    printf("no fork: only the stream is wrong, and the log has all of it. %s deletes the stream "
-           "and makes it anew while it runs\n",
-           sides->service->name);
+        terminal_print(stdout,
+                       "missing %" PRId64
+                       " events are not in the stream, and later ones are; %" PRId64
+                       " sequences are empty\n",
+                       sides->missing, sides->holes);
+    terminal_print(
+        stdout,
+        "no fork: only the stream is wrong, and the log has all of it. %s deletes the stream "
+        "and makes it anew while it runs\n",
+        sides->service->name);
 }
 
 static int tell(struct sides *sides)
@@ -211,16 +230,20 @@ static int tell(struct sides *sides)
     if (r < 0)
         return trace(r);
     if (both_lack_events(sides))
-        printf("lost    the stream was once seen to go up to %" PRId64
-               "; neither has the rest. A backup of either may have it.\n",
-               sides->seen);
+        terminal_print(stdout,
+                       "lost    the stream was once seen to go up to %" PRId64
+                       "; neither has the rest. A backup of either may have it.\n",
+                       sides->seen);
     else if (is_only_stream_wrong(sides))
         tell_only_stream_wrong(sides);
     else if (sides->equal == sides->last_sequence)
-        printf("no fork: the stream is the beginning of the log, and the service publishes what is "
-               "missing\n");
+        terminal_print(
+            stdout,
+            "no fork: the stream is the beginning of the log, and the service publishes what is "
+            "missing\n");
     else if (sides->equal == sides->head.position)
-        printf(
+        terminal_print(
+            stdout,
             "no fork, if what is newer in the stream are events of %s, which catches up on them\n",
             sides->service->name);
     return 0;
@@ -247,15 +270,19 @@ static int keep_log(struct sides *sides)
         r = forget_stream(sides->database_path);
     if (r < 0)
         return trace(r);
-    printf("kept the log; the stream %s is deleted. Start %s: it makes the stream anew, of %" PRId64
-           " events.\n",
-           sides->service->log, sides->service->name, sides->head.position);
+    terminal_print(
+        stdout,
+        "kept the log; the stream %s is deleted. Start %s: it makes the stream anew, of %" PRId64
+        " events.\n",
+        sides->service->log, sides->service->name, sides->head.position);
     if (sides->last_sequence > sides->equal)
-        printf("A service that has read more than position %" PRId64
-               " of the old stream is forked as its reader now (its statistics say so);\n"
-               "stop it and run `resolve --keep stream` there: it is folded anew from its own "
-               "stream and reads this one again.\n",
-               sides->equal);
+        terminal_print(
+            stdout,
+            "A service that has read more than position %" PRId64
+            " of the old stream is forked as its reader now (its statistics say so);\n"
+            "stop it and run `resolve --keep stream` there: it is folded anew from its own "
+            "stream and reads this one again.\n",
+            sides->equal);
     return 0;
 }
 
@@ -318,13 +345,16 @@ static int keep_stream(struct sides *sides)
         r = move_aside(sides->database_path, "-shm", mark);
     if (r < 0)
         return trace(r);
-    printf(
+    terminal_print(
+        stdout,
         "kept the stream; the file is set aside as %s%s. Start %s: it is folded anew from %" PRId64
         " events.\n",
         sides->database_path, mark, sides->service->name, sides->last_sequence);
     if (sides->head.position > sides->equal)
-        printf("The %" PRId64 " events that only the log had are in that file and nowhere else.\n",
-               sides->head.position - sides->equal);
+        terminal_print(stdout,
+                       "The %" PRId64
+                       " events that only the log had are in that file and nowhere else.\n",
+                       sides->head.position - sides->equal);
     return 0;
 }
 
@@ -370,10 +400,12 @@ static int resolve(struct sides *sides, const struct config *config, enum keep k
     }
     if (both_lack_events(sides) ||
         (sides->equal < sides->last_sequence && !is_only_stream_wrong(sides)))
-        printf("choose  stop the service; then `resolve --keep log` gives up what the stream has "
-               "after position %" PRId64 ",\n"
-               "        or `resolve --keep stream` sets aside what the log has after it\n",
-               sides->equal);
+        terminal_print(
+            stdout,
+            "choose  stop the service; then `resolve --keep log` gives up what the stream has "
+            "after position %" PRId64 ",\n"
+            "        or `resolve --keep stream` sets aside what the log has after it\n",
+            sides->equal);
     return 0;
 }
 

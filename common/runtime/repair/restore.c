@@ -4,6 +4,7 @@
  * was done half because of a crash is said by the damage mark, which stands from before the first
  * change until after the last. */
 #include "runtime/repair/restore.h"
+#include "base/terminal.h"
 #include "base/clock.h"
 #include "base/lock_file.h"
 #include "runtime/core/data_folder.h"
@@ -38,7 +39,7 @@ struct restoring {
 
 static int refuse(const struct restoring *restoring, const char *why)
 {
-    printf("%s: %s; nothing was changed\n", restoring->from, why);
+    terminal_print(stdout, "%s: %s; nothing was changed\n", restoring->from, why);
     return TOOL_NO;
 }
 
@@ -132,7 +133,7 @@ static int check_layout(const struct restoring *restoring, struct db *db)
     if (r > 0 && (strstr(differences.data, "trigger ") || strstr(differences.data, "view ")))
         return refuse(restoring, differences.data);
     if (r > 0)
-        printf("note: %s\n", differences.data);
+        terminal_print(stdout, "note: %s\n", differences.data);
     return r < 0 ? trace(r) : 0;
 }
 
@@ -229,17 +230,20 @@ static void tell(const struct restoring *restoring)
     const char *name = restoring->service->name;
     if (restoring->newest_ms > 0)
         rfc3339_format(restoring->newest_ms, time_text);
-    printf("restored %s: %" PRId64 " events%s%s\n", restoring->database_path,
-           restoring->head.position, *time_text ? ", the newest of " : "", time_text);
+    terminal_print(stdout, "restored %s: %" PRId64 " events%s%s\n", restoring->database_path,
+                   restoring->head.position, *time_text ? ", the newest of " : "", time_text);
     if (*restoring->aside)
-        printf("the database that stood there is kept as %s (with its -wal); remove it when %s is "
-               "well\n",
-               restoring->aside, name);
-    printf("next: start %s. It first reads what its stream has beyond position %" PRId64
-           " (state `replaying`), and takes requests then.\n"
-           "Events that neither this file nor the stream has are lost; refusals under an "
-           "idempotency key since the backup are forgotten.\n",
-           name, restoring->head.position);
+        terminal_print(
+            stdout,
+            "the database that stood there is kept as %s (with its -wal); remove it when %s is "
+            "well\n",
+            restoring->aside, name);
+    terminal_print(stdout,
+                   "next: start %s. It first reads what its stream has beyond position %" PRId64
+                   " (state `replaying`), and takes requests then.\n"
+                   "Events that neither this file nor the stream has are lost; refusals under an "
+                   "idempotency key since the backup are forgotten.\n",
+                   name, restoring->head.position);
 }
 
 static int restore(struct restoring *restoring)
@@ -275,7 +279,7 @@ int restore_run(const struct service *service, const struct config *config,
     if (r == 0)
         r = lock_file_take(lock_path, LOCK_WAIT_MS, &lock_fd);
     if (r == -ERR_LOCKED) {
-        printf("%s runs: stop it first\n", service->name);
+        terminal_print(stdout, "%s runs: stop it first\n", service->name);
         return TOOL_NO;
     }
     if (r == 0)

@@ -1,5 +1,6 @@
 /* Tools: see tools.h. */
 #include "runtime/repair/tools.h"
+#include "base/terminal.h"
 #include "bus/bus.h"
 #include "runtime/repair/resolve.h"
 #include "runtime/repair/restore.h"
@@ -21,7 +22,7 @@ static int backup(const struct service *service, const struct config *config,
     if (r == 0)
         r = db_backup(db, config->arguments[1]);
     if (r == 0)
-        printf("%s: copied to %s\n", database_path, config->arguments[1]);
+        terminal_print(stdout, "%s: copied to %s\n", database_path, config->arguments[1]);
     return trace(r);
 }
 
@@ -64,13 +65,14 @@ int tool_run(const struct service *service, const struct config *config, const c
         if (r == 0)
             return EXIT_FINE;
         if (r == TOOL_USAGE) {
-            fprintf(stderr, "usage: %s [OPTIONS] %s\n", service->name, tools[i].usage);
+            terminal_print(stderr, "usage: %s [OPTIONS] %s\n", service->name, tools[i].usage);
             return EXIT_USAGE;
         }
         if (r < 0)
-            fprintf(stderr, "%s: %s\n", tools[i].name, failure_text());
+            terminal_print(stderr, "%s: %s\n", tools[i].name, failure_text());
         return EXIT_FAILED;
     }
-    fprintf(stderr, "%s: %s is not a command; see --help\n", service->name, config->arguments[0]);
+    terminal_print(stderr, "%s: %s is not a command; see --help\n", service->name,
+                   config->arguments[0]);
     return EXIT_USAGE;
 }

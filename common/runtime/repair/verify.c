@@ -2,6 +2,8 @@
  * file beside it, and its tables are compared with those; the stream is compared with the log,
  * message by message. */
 #include "runtime/repair/verify.h"
+#include "base/terminal.h"
+#include "base/utf8.h"
 #include "base/lock_file.h"
 #include "runtime/repair/api_client.h"
 #include "runtime/core/data_folder.h"
@@ -48,11 +50,11 @@ static void print_row(const char *name, const char *format, ...)
 static void print_row(const char *name, const char *format, ...)
 {
     va_list arguments;
-    printf("  %-8s ", name);
+    terminal_print(stdout, "  %-8s ", name);
     va_start(arguments, format);
-    vprintf(format, arguments);
+    terminal_print_list(stdout, format, arguments);
     va_end(arguments);
-    printf("\n");
+    terminal_print(stdout, "\n");
     fflush(stdout);
 }
 
@@ -60,12 +62,13 @@ static int different(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static int different(const char *name, const char *format, ...)
 {
-    char text[512];
+    char text[512], shown[1024];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    print_row(name, "DIFFERENT: %s", text);
+    utf8_show(text, shown, sizeof(shown));
+    print_row(name, "DIFFERENT: %s", shown);
     return TOOL_NO;
 }
 
@@ -428,7 +431,7 @@ int verify_run(const struct service *service, const struct config *config,
     if ((size_t)snprintf(check.fold_path, sizeof(check.fold_path), "%s.verify-%d", database_path,
                          (int)getpid()) >= sizeof(check.fold_path))
         return fail(ERR_CONFIG, "the path of --data-dir is too long");
-    printf("%s\n", database_path);
+    terminal_print(stdout, "%s\n", database_path);
     int r = access(database_path, R_OK) == 0
                 ? run(&check)
                 : fail(ERR_CONFIG, "there is no database that can be read");
@@ -436,6 +439,7 @@ int verify_run(const struct service *service, const struct config *config,
     db_free(check.db);
     fold_remove(check.fold_path);
     if (r == 0)
-        printf("%s agrees\n", check.others_are_folded ? "all" : "what was compared");
+        terminal_print(stdout, "%s agrees\n",
+                       check.others_are_folded ? "all" : "what was compared");
     return trace(r);
 }

@@ -10,6 +10,7 @@
 
 #define SECOND_NS 1000000000
 #define HEADER "Nats-Request-Info"
+#define INFO_MAX 4096 /* bytes of the header; the server writes a few hundred */
 
 void client_rate_init(struct client_rate *rate, int64_t per_second)
 {
@@ -43,7 +44,9 @@ enum refusal client_name(const struct bus_view *view, char ret_name[CLIENT_NAME_
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;
     void *decoded = NULL;
-    if (schema_decode(&request_info_schema, text, strlen(text), &arena, &decoded, &invalid) != 0)
+    size_t length = strnlen(text, INFO_MAX + 1);
+    if (length > INFO_MAX ||
+        schema_decode(&request_info_schema, text, length, &arena, &decoded, &invalid) != 0)
         return REFUSED_INVALID_REQUEST;
     const struct request_info *info = decoded;
     snprintf(ret_name, CLIENT_NAME_SIZE, "%s/%s", info->acc, info->user ? info->user : "");

@@ -4,66 +4,15 @@
 #include "base/log.h"
 #include "contract/values.h"
 #include "runtime/core/event_text.h"
+#include "runtime/request/header_text.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#define DRAIN_TIMEOUT_MS 2000
-#define QUEUE_GROUP "q"
 #define READER_NAME_MAX 64
 
 /* ---- A request becomes an item -------------------------------------------------------------- */
-
-static int refuse_header(struct invalid *ret_invalid, const char *key, const char *why)
-{
-    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "%s", key);
-    snprintf(ret_invalid->message, sizeof(ret_invalid->message), "%s", why);
-    return REFUSED_INVALID_REQUEST;
-}
-
-/* The one value of a header; NULL: it is absent. False: it is there with two values. */
-static _Bool find_one(const struct bus_view *view, const char *key, const char **ret_value)
-{
-    *ret_value = NULL;
-    for (int i = 0; i < view->header_count; i++) {
-        const struct bus_header *header = &view->headers[i];
-        if (strcasecmp(header->key, key) != 0)
-            continue;
-        if (*ret_value && strcmp(*ret_value, header->value) != 0)
-            return 0;
-        *ret_value = header->value;
-    }
-    return 1;
-}
-
-/* A header's text in the item's arena; NULL when it is absent. Text that could not become part of
- * an event is refused by name, and so are two values: which of them counts is not ours to say. */
-static int take_header(struct item *item, const struct bus_view *view, const char *key,
-                       const char **ret_text, struct invalid *ret_invalid)
-{
-    const char *value;
-    if (!find_one(view, key, &value))
-        return refuse_header(ret_invalid, key, "the header must not be there with two values");
-    if (!value)
-        return 0;
-    if (!event_text_is_safe(value))
-        return refuse_header(ret_invalid, key,
-                             "the header must have 1 to 496 bytes of printable UTF-8");
-    *ret_text = arena_copy(&item->arena, value, strlen(value));
-    return *ret_text ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
-
-/* W3C Trace Context: a traceparent that cannot be read is as one that is not there. */
-static int take_traceparent(struct item *item, const struct bus_view *view)
-{
-    const char *value;
-    if (!find_one(view, "traceparent", &value) || !value || !traceparent_is_valid(value))
-        return 0;
-    item->origin.traceparent = arena_copy(&item->arena, value, strlen(value));
-    return item->origin.traceparent ? 0 : fail(ERR_MEMORY, "no memory for a request");
-}
 
 /* The key becomes the cause of the events; the digest tells another request under the same key. */
 static int take_key(struct item *item, const struct bus_view *view, const char *key,
@@ -88,11 +37,12 @@ static int take_key(struct item *item, const struct bus_view *view, const char *
 static int take_headers(struct item *item, const struct bus_view *view, struct invalid *ret_invalid)
 {
     const char *key = NULL;
-    int r = take_header(item, view, "Idempotency-Key", &key, ret_invalid);
+    int r = header_take_text(item, view, "Idempotency-Key", &key, ret_invalid);
     if (r == 0)
-        r = take_header(item, view, "ce-correlationid", &item->origin.correlation, ret_invalid);
+        r = header_take_text(item, view, "ce-correlationid", &item->origin.correlation,
+                             ret_invalid);
     if (r == 0)
-        r = take_traceparent(item, view);
+        r = header_take_traceparent(item, view);
     return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
 }
 
@@ -145,8 +95,7 @@ static int take_asker(struct item *item, const struct bus_view *view)
     char name[CLIENT_NAME_SIZE];
     if (client_name(view, name) != 0)
         return 0;
-    item->asker = arena_copy(&item->arena, name, strlen(name));
-    return item->asker ? 0 : fail(ERR_MEMORY, "no memory for a request");
+    return item_keep(item, name, &item->asker);
 }
 
 /* "order.durable.account-svc.make": the third part says whose. */
@@ -194,8 +143,9 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     if (r == 0)
         r = check_values(endpoint, view, ret_invalid);
     if (r == 0)
-        r = schema_decode(endpoint->request, empty ? "{}" : view->data,
-                          empty ? 2 : view->data_length, &item->arena, &request, ret_invalid);
+        r = schema_decode_request(endpoint->request, empty ? "{}" : view->data,
+                                  empty ? 2 : view->data_length, &item->arena, &request,
+                                  ret_invalid);
     item->request = request;
     if (r == 0 && endpoint->account)
         r = account_fill_in(endpoint->account, item, request, ret_invalid);
@@ -243,9 +193,8 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     _free_(item) struct item *item = item_new(endpoint->kind);
     int r = item ? fill_item(item, endpoint, view, &invalid)
                  : fail(ERR_MEMORY, "no memory for a request");
-    if (r == 0 && reply_to &&
-        !(item->reply_to = arena_copy(&item->arena, reply_to, strlen(reply_to))))
-        r = fail(ERR_MEMORY, "no memory for a request");
+    if (r == 0 && reply_to)
+        r = item_keep(item, reply_to, &item->reply_to);
     if (r < 0) {
         log_error("request_failed", LOG_TEXT("subject", endpoint->subject),
                   LOG_TEXT("reason", failure_text()));
@@ -280,7 +229,7 @@ static void log_refusal(const struct endpoint *endpoint, const struct bus_view *
                   LOG_TEXT("client", name));
 }
 
-static void on_request(void *context, struct bus_message *received)
+void endpoint_take(void *context, struct bus_message *received)
 {
     struct endpoint *endpoint = context;
     _free_(bus_message) struct bus_message *message = received;
@@ -302,199 +251,9 @@ static void on_request(void *context, struct bus_message *received)
                                       received_ns, why, sizeof(why));
     if (!refusal)
         refusal = accept_request(endpoint, &view, reply_to, received_ns, why, sizeof(why));
-    if (refusal)
-        log_refusal(endpoint, &view, refusal);
-    if (refusal)
-        reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
-                      refusal_of(refusal), why);
-}
-
-/* ---- All endpoints of an instance ----------------------------------------------------------- */
-
-static const char *name_of(const char *subject)
-{
-    const char *dot = strchr(subject, '.');
-    return dot ? dot + 1 : subject;
-}
-
-/* For whoever looks on with NATS' tools. */
-static void describe(const struct endpoint *endpoint)
-{
-    struct micro_endpoint *shown = endpoint->counters;
-    const struct schema *reply = endpoint->command ? endpoint->command->reply
-                                 : endpoint->query ? endpoint->query->reply
-                                                   : NULL;
-    _Bool is_of_service = endpoint->command || (endpoint->query && !endpoint->is_about_log);
-    shown->kind = !is_of_service ? "runtime" : endpoint->command ? "command" : "query";
-    shown->description = endpoint->request->description;
-    shown->request_schema = endpoint->request->name;
-    shown->response_schema = reply ? reply->name : NULL;
-}
-
-static void add(struct endpoints *endpoints, struct endpoint endpoint)
-{
-    int i = endpoints->count++;
-    assert(endpoint.subject && endpoint.request && endpoint.sink->accept);
-    assert((endpoint.kind == ITEM_COMMAND) == (endpoint.command != NULL));
-    assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
-    endpoint.all = endpoints;
-    endpoint.values_max = schema_values_max(endpoint.request);
-    endpoint.counters = &endpoints->counters[i];
-    micro_endpoint_init(endpoint.counters,
-                        endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
-                        QUEUE_GROUP);
-    describe(&endpoint);
-    endpoints->list[i] = endpoint;
-}
-
-static char *append(struct arena *arena, const char *text, const char *more)
-{
-    size_t size = strlen(text) + strlen(more) + 1;
-    char *whole = arena_alloc(arena, size);
-    if (whole)
-        snprintf(whole, size, "%s%s", text, more);
-    return whole;
-}
-
-/* Beside a plain endpoint one for the same request on the subject of an account. */
-static int add_account_subject(struct endpoints *endpoints, struct endpoint plain)
-{
-    struct account_request *account = NULL;
-    int r = account_request_make(plain.request, &endpoints->arena, &account);
-    const char *subject = append(&endpoints->arena, plain.subject, ACCOUNT_WILDCARD);
-    const char *name = append(&endpoints->arena, name_of(plain.subject), "-account");
-    if (r < 0 || !subject || !name)
-        return fail(ERR_MEMORY, "no memory for the endpoints");
-    plain.subject = subject;
-    plain.name = name;
-    plain.request = &account->schema;
-    plain.account = account;
-    add(endpoints, plain);
-    return 0;
-}
-
-static int add_account_subjects(struct endpoints *endpoints)
-{
-    int r = 0, plain_count = endpoints->count;
-    for (int i = 0; r == 0 && i < plain_count; i++)
-        if (endpoints->list[i].request->account)
-            r = add_account_subject(endpoints, endpoints->list[i]);
-    return trace(r);
-}
-
-static size_t count_queries(const struct query_type *queries)
-{
-    size_t count = 0;
-    for (const struct query_type *q = queries; q && q->subject; q++)
-        count += 1 + (q->request->account != NULL);
-    return count;
-}
-
-static void add_queries(struct endpoints *endpoints, const struct query_type *queries,
-                        _Bool are_about_log)
-{
-    for (const struct query_type *q = queries; q && q->subject; q++)
-        add(endpoints, (struct endpoint){ .subject = q->subject,
-                                          .request = q->request,
-                                          .kind = ITEM_QUERY,
-                                          .query = q,
-                                          .is_about_log = are_about_log,
-                                          .sink = &endpoints->options.queries });
-}
-
-static size_t count_all(const struct endpoints_options *options)
-{
-    size_t count = count_queries(options->service->queries) + count_queries(options->log_queries);
-    for (const struct command *c = options->service->commands; c && c->subject; c++)
-        count += 1 + (c->request->account != NULL);
-    for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
-        count++;
-    return count;
-}
-
-int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options)
-{
-    const struct service *service = options->service;
-    size_t count = count_all(options);
-    assert(options->bus && options->status && options->backlog_max > 0);
-    assert(count > 0); /* the runtime's own at least */
-    *endpoints = (struct endpoints){ .options = *options };
-    pthread_mutex_init(&endpoints->lock, NULL);
-    arena_init(&endpoints->arena);
-    client_rate_init(&endpoints->client_rate, options->client_rate_max);
-    endpoints->list = calloc(count, sizeof(*endpoints->list));
-    endpoints->counters = calloc(count, sizeof(*endpoints->counters));
-    if (!endpoints->list || !endpoints->counters)
-        return fail(ERR_MEMORY, "no memory for the endpoints");
-    for (const struct command *c = service->commands; c && c->subject; c++)
-        add(endpoints, (struct endpoint){ .subject = c->subject,
-                                          .request = c->request,
-                                          .kind = ITEM_COMMAND,
-                                          .command = c,
-                                          .sink = &endpoints->options.commands });
-    add_queries(endpoints, service->queries, 0);
-    add_queries(endpoints, options->log_queries, 1);
-    for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
-        add(endpoints, (struct endpoint){ .subject = o->subject,
-                                          .name = o->name,
-                                          .request = o->request,
-                                          .kind = o->kind,
-                                          .is_about_log = o->kind == ITEM_DURABLE,
-                                          .sink = &endpoints->options.operators });
-    int r = add_account_subjects(endpoints);
-    assert(r < 0 || (size_t)endpoints->count == count);
-    return trace(r);
-}
-
-static int subscribe_missing(struct endpoints *endpoints)
-{
-    for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
-        struct endpoint *endpoint = &endpoints->list[i];
-        if (endpoint->subscription)
-            continue;
-        int r = bus_subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, on_request,
-                              endpoint, &endpoint->subscription);
-        if (r < 0)
-            return trace(r);
-    }
-    return 0;
-}
-
-int endpoints_subscribe(struct endpoints *endpoints)
-{
-    pthread_mutex_lock(&endpoints->lock);
-    int r = subscribe_missing(endpoints);
-    pthread_mutex_unlock(&endpoints->lock);
-    return r;
-}
-
-/* One bound for all of them: a server that is paused answers none. Without a server there is
- * nothing to drain. */
-void endpoints_drain(struct endpoints *endpoints)
-{
-    pthread_mutex_lock(&endpoints->lock);
-    endpoints->closed = 1;
-    pthread_mutex_unlock(&endpoints->lock);
-    int64_t deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
-    for (int i = 0; i < endpoints->count && bus_is_connected(endpoints->options.bus); i++) {
-        int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        if (endpoints->list[i].subscription && left_ms > 0)
-            bus_subscription_drain(endpoints->list[i].subscription, (int)left_ms);
-    }
-}
-
-void endpoints_free(struct endpoints *endpoints)
-{
-    for (int i = 0; i < endpoints->count; i++) {
-        bus_subscription_free(endpoints->list[i].subscription);
-        micro_endpoint_deinit(&endpoints->counters[i]);
-    }
-    client_rate_deinit(&endpoints->client_rate);
-    pthread_mutex_destroy(&endpoints->lock);
-    arena_deinit(&endpoints->arena);
-    free(endpoints->list);
-    free(endpoints->counters);
-    endpoints->list = NULL;
-    endpoints->counters = NULL;
-    endpoints->count = 0;
+    if (!refusal)
+        return;
+    log_refusal(endpoint, &view, refusal);
+    reply_refusal(endpoint->all->options.bus, reply_to, endpoint->counters, received_ns,
+                  refusal_of(refusal), why);
 }

@@ -73,9 +73,14 @@ struct endpoints {
     _Bool closed; /* drained */
 };
 
+/* A request of an endpoint, which is the context; it owns the message. On a library thread. */
+void endpoint_take(void *context, struct bus_message *message);
+
 /* Makes the endpoints of the service's table and of the runtime's own requests; nothing is
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
 int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
-void endpoints_drain(struct endpoints *endpoints);    /* takes no request after this */
+/* Unsubscribes all, so that other instances get the requests; endpoints_subscribe comes back. */
+void endpoints_leave(struct endpoints *endpoints);
+void endpoints_drain(struct endpoints *endpoints); /* takes no request after this */
 void endpoints_free(struct endpoints *endpoints);

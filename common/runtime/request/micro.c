@@ -133,6 +133,11 @@ static void put_metadata(const struct micro *micro, struct buf *out)
         buf_put_char(out, ':');
         buf_put_json(out, micro->metadata[i].value, strlen(micro->metadata[i].value));
     }
+    if (micro->write_metadata) {
+        if (micro->metadata && micro->metadata[0].key)
+            buf_put_char(out, ',');
+        micro->write_metadata(micro->metadata_context, out);
+    }
     buf_put_char(out, '}');
 }
 

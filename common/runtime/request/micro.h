@@ -57,7 +57,10 @@ struct micro {           /* filled in before micro_start, borrowed */
     const char *version; /* SemVer */
     const char *description;
     const struct micro_metadata *metadata; /* ends with { 0 }; NULL */
-    int64_t started_ms;                    /* wall clock */
+    /* Writes further members, which change: `"role":"serving"`. On a library thread. NULL: none. */
+    void (*write_metadata)(void *context, struct buf *out);
+    void *metadata_context;
+    int64_t started_ms; /* wall clock */
     struct micro_endpoint *endpoints;
     int endpoint_count;
 

@@ -273,9 +273,11 @@ static void note(struct drift *drift, enum drift_class class, const char *of, co
     assert(class != DRIFT_NONE);
     drift->mends |= class == DRIFT_OURS;
     drift->holds |= class == DRIFT_UNBEARABLE;
+    char plain[NOTICE_VALUE_SIZE];
+    const size_t length = json_text_plain(value, plain, sizeof(plain));
     if (drift->count < DRIFT_MAX)
         notice_set(&drift->found[drift->count++], kinds[class], of, field,
-                   value.text ? value.text : "none", value.text ? value.length : 4);
+                   length > 0 ? plain : "none", length > 0 ? length : 4);
 }
 
 static const struct drift_field *find_field(const struct drift_field *fields, struct json_text name)

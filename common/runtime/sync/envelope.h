@@ -49,6 +49,13 @@ int envelope_encode(struct envelope *envelope, const struct event *event,
 int envelope_decode(const struct bus_view *view, const struct source *leader, struct arena *arena,
                     struct event *ret_event, struct digest *ret_digest, const char **ret_reason);
 
+/* A message that the server itself wrote into a stream, which has limits of time (from 2.11 on): it
+ * is nobody's event, and it comes and goes. */
+static inline _Bool envelope_is_marker(const struct bus_view *view)
+{
+    return view->data_length == 0 && bus_header_find(view, "Nats-Marker-Reason");
+}
+
 /* The type of an event on a leader's subject: "OrderPlaced" of "evt.order.OrderPlaced",
  * "OrderPlaced.v2" of "evt.order.OrderPlaced.v2"; NULL: not one. */
 const char *envelope_type_of_subject(const char *subject, const struct source *leader);

@@ -148,7 +148,8 @@ static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
     if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
         return 0;
     int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->durable_differs || info->acked_sequence > feed->cursor + offset ||
+    return info->durable_differs ||
+           (info->last_position > 0 && info->acked_sequence > feed->cursor + offset) ||
            info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
            (info->last_position > feed->cursor && info->pending == 0);
 }
@@ -197,9 +198,8 @@ static void disagree(struct feed *feed, const char *reason)
 /* The leader's log goes on from our cursor: what does not follow in its stream is void. */
 static void pass_over(struct feed *feed, int64_t last_position, int64_t now_ms)
 {
-    const int64_t judged = feed->judged;
+    feed->fill_until = feed->judged < last_position ? feed->judged : last_position;
     feed->judged = 0;
-    feed->fill_until = judged < last_position ? judged : last_position;
     feed->must_remake = 1; /* it is still before what the durable delivers next */
     if (feed->fill_until > feed->cursor)
         feed_move(feed, FEED_FILLING);
@@ -211,10 +211,10 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, 
 {
     if (feed->state != FEED_COMPARING)
         return;
-    if (fit == FEED_LEADER_DIFFERS) {
-        disagree(feed, "the leader's log is not the one that we have read");
-    } else if (fit == FEED_LEADER_IS_SHORTER) {
-        disagree(feed, "the leader has lost events that we have read");
+    if (fit != FEED_LEADER_AGREES) {
+        disagree(feed, fit == FEED_LEADER_DIFFERS
+                           ? "the leader's log is not the one that we have read"
+                           : "the leader has lost events that we have read");
     } else {
         feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
         note_complete(feed, now_ms);
@@ -239,21 +239,17 @@ void feed_made(struct feed *feed, int64_t now_ms)
 
 /* A page that does not come may be larger than a message: the next is asked for less, and for a
  * little more again once one has come. */
-static void ask_for_less(struct feed *feed)
+static void set_fill_limit(struct feed *feed, int64_t limit)
 {
-    feed->fill_limit = feed->fill_limit > 4 ? feed->fill_limit / 4 : 1;
-}
-
-static void ask_for_more(struct feed *feed)
-{
-    int64_t more = feed->fill_limit + feed->fill_limit / 4 + 1;
-    feed->fill_limit = more < feed->config.fill_limit ? more : feed->config.fill_limit;
+    feed->fill_limit = limit < 1                         ? 1
+                       : limit > feed->config.fill_limit ? feed->config.fill_limit
+                                                         : limit;
 }
 
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
     if (feed->state == FEED_FILLING)
-        ask_for_less(feed);
+        set_fill_limit(feed, feed->fill_limit / 4);
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
@@ -398,7 +394,7 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     if (feed->state != FEED_FILLING)
         return;
     note_leader(feed, last_position);
-    ask_for_more(feed);
+    set_fill_limit(feed, feed->fill_limit + feed->fill_limit / 4 + 1);
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     go_on_filling(feed, now_ms); /* it may be run already, or empty */
@@ -452,13 +448,8 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         return (struct feed_action){ .kind = FEED_NOTHING };
     feed->acted = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
-    return (struct feed_action){
-        .kind = kind,
-        .epoch = feed->epoch,
-        .sequence = feed->cursor + 1,
-        .position = feed->cursor,
-        .count = feed->fill_limit,
-    };
+    const int64_t after = feed->cursor;
+    return (struct feed_action){ kind, feed->epoch, after + 1, feed->fill_limit, after, 0 };
 }
 
 static struct feed_action fill(struct feed *feed, int64_t now_ms)

@@ -13,6 +13,8 @@ const struct relay_config relay_defaults = {
     .audit_read_max = 256,
 };
 
+const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
+
 #define DENIED_MAX 4 /* messages of an older epoch may still be on their way */
 
 /* ---- Moves ---------------------------------------------------------------------------------- */
@@ -183,7 +185,7 @@ static _Bool is_damaged(const struct relay_tail *tail)
     int64_t whole = tail->last_sequence; /* nothing leaves a stream of ours but by an age limit */
     if (tail->expires)
         whole = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
-    return tail->deleted > 0 || tail->messages < whole;
+    return !tail->marked && (tail->deleted > 0 || tail->messages < whole);
 }
 
 static int64_t message_sequence(const struct relay_tail *tail)
@@ -195,8 +197,10 @@ static int64_t message_sequence(const struct relay_tail *tail)
  * was none. */
 static int64_t newest_ever(const struct relay_tail *tail)
 {
-    if (!tail->exists)
+    if (!tail->exists || (tail->marked && !tail->has_last))
         return 0;
+    if (tail->marked) /* what is behind it were markers */
+        return tail->position;
     return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) -
                                 tail->foreign_behind
                           : tail->last_sequence - tail->foreign;
@@ -228,14 +232,25 @@ static const char *wrong_with(const struct relay *relay, const struct relay_tail
     return NULL;
 }
 
+/* An age limit that is new explains what an audit has missed. */
+static void note_tail(struct relay *relay, const struct relay_tail *tail)
+{
+    const _Bool expires = tail->expires || tail->marked;
+    if (expires && !relay->expires)
+        relay->damage = NULL;
+    relay->expires = expires;
+    relay->first_sequence = tail->first_sequence;
+}
+
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
         return;
-    relay->expires = tail->expires;
-    relay->first_sequence = tail->first_sequence;
+    note_tail(relay, tail);
     const char *wrong = wrong_with(relay, tail);
-    if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
+    if (tail->is_held && !(tail->has_last && tail->fit == TAIL_AHEAD)) {
+        relay_wait(relay, RELAY_HELD_REASON, now_ms);
+    } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
         relay_fork(relay, "log and stream have different chains at the same position");
     } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
         relay_move(relay, RELAY_RECOVERING);
@@ -249,8 +264,10 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (wrong) {
         relay_make(relay, wrong);
     } else { /* without a message: new, or all of it has expired */
-        publish_after(relay, tail->has_last ? tail->position : tail->last_sequence,
-                      tail->last_sequence, now_ms);
+        const int64_t all = tail->marked && tail->last_sequence > 0
+                                ? relay->published
+                                : tail->last_sequence; /* markers take sequences */
+        publish_after(relay, tail->has_last ? tail->position : all, tail->last_sequence, now_ms);
     }
     relay_check(relay);
 }
@@ -325,13 +342,6 @@ void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms)
     relay_check(relay);
 }
 
-/* Repeats have let the sequence run ahead, the older the message, the less. */
-void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low, int64_t *ret_high)
-{
-    *ret_low = sequence - relay->offset;
-    *ret_high = sequence;
-}
-
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
 {
     if (head > relay->head)
@@ -350,11 +360,13 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 {
     if (relay->state != RELAY_PUBLISHING)
         return;
-    relay->first_sequence = tail->first_sequence;
+    note_tail(relay, tail);
     /* Acknowledgements may overtake the audit's answer: it is held against what was known when it
      * asked. */
-    if (!tail->exists || is_damaged(tail) ||
-        tail->last_sequence < relay->audit_published + relay->offset)
+    if (tail->is_held)
+        relay_wait(relay, RELAY_HELD_REASON, now_ms);
+    else if (!tail->exists || is_damaged(tail) ||
+             tail->last_sequence < relay->audit_published + relay->offset)
         relay_wait(relay, "the audit found the stream damaged", now_ms);
     else if (tail->last_sequence > relay->sent + relay->offset)
         relay_wait(relay, "the audit found more in the stream than was published", now_ms);

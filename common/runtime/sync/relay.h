@@ -36,6 +36,10 @@
  *     reader that knows the first use would skip the second as a repeat. So that this holds over a
  *     restart and when the stream is gone altogether, the loop keeps in our file how far the stream
  *     was seen to go (relay_saw)
+ *   - somebody has set it as we cannot bear it (sync/drift.h): it is left as it is, and looked at
+ *     again, until it is set back. An age limit is borne: a reader that needs what is gone asks us
+ *   - messages of the server itself (markers) are nobody's: they take a sequence, and come and go.
+ *     Then only the positions tell whether an event is missing
  *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
  *     server disagrees with itself about the stream's end (seen after damage in its files): make it
  *     anew
@@ -87,12 +91,17 @@ struct relay_config {
 };
 extern const struct relay_config relay_defaults;
 
+/* The reason of WAITING while the stream is set as it cannot be borne. */
+extern const char RELAY_HELD_REASON[];
+
 /* Ordered: the worse is the later. */
 enum tail_fit { TAIL_EQUAL, TAIL_AHEAD, TAIL_DIFFERENT };
 struct relay_tail { /* what a look at the stream found */
     _Bool exists;
     int64_t first_sequence, last_sequence, messages, deleted;
     _Bool expires; /* an operator has set an age limit: the oldest may be gone */
+    _Bool marked;  /* the server writes messages of its own into it, and removes them again */
+    _Bool is_held; /* somebody has set what we cannot bear (sync/drift.h) */
     /* Of the messages that were read back: */
     int64_t foreign;          /* that are no events of ours */
     int64_t foreign_behind;   /* those of them behind the newest event of ours */
@@ -178,8 +187,14 @@ void relay_denied(struct relay *relay, int64_t epoch, const char *reason, int64_
 /* The audit found a message that is not what it should be, or none; static text. The
  * stream is made anew. */
 void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms);
-/* the position that belongs at this sequence of a stream of ours lies in ret_low..ret_high */
-void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low, int64_t *ret_high);
+/* The position that belongs at this sequence of a stream of ours lies in ret_low..ret_high: repeats
+ * have let the sequence run ahead, the older the message, the less. */
+static inline void relay_place(const struct relay *relay, int64_t sequence, int64_t *ret_low,
+                               int64_t *ret_high)
+{
+    *ret_low = sequence - relay->offset;
+    *ret_high = sequence;
+}
 /* our log now reaches so far */
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);
 /* The messages ahead of our log are none of ours: the stream is made anew. */

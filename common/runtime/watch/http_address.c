@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define HOST_MAX 256
-#define BACKLOG 64
+#define BACKLOG 512
 
 /* The parts of "host:port" and "[host]:port"; the host may be empty. */
 static int split(const char *address, char ret_host[HOST_MAX], const char **ret_port)

@@ -338,7 +338,7 @@ const struct statistics_field statistics_fields[] = {
     { "lines_suppressed", .read = statistics_read_lines_suppressed,
       COUNTER("journey_log_lines_suppressed_total"),
       .help =
-          "Lines of the log that were left out, because there were more than 10 of their kind in "
+          "Lines of the log that were left out, because there were more than 20 of their kind in "
           "a second." },
     { "reason", .form = FORM_TEXT, .text = statistics_text_reason,
       .help = "Why the service is held, or why the relay waits; empty: neither." },

@@ -215,11 +215,15 @@ static void look_at_file(struct writer *writer, int64_t now_ms)
 static void forget_refusals(struct writer *writer, int64_t now_ms)
 {
     _Bool outcome_unknown = 0;
-    if (now_ms < writer->forget_at_ms || atomic_load(&writer->options.status->disk) != DISK_FINE ||
+    if (now_ms < writer->forget_at_ms && !writer->forgets_on)
+        return;
+    writer->forget_at_ms = now_ms + FORGET_EVERY_MS;
+    writer->forgets_on = 0;
+    if (atomic_load(&writer->options.status->disk) != DISK_FINE ||
         atomic_load(&writer->options.status->damaged))
         return;
     int r = loop_forget_refusals(&writer->loop, clock_wall_ms(), FORGET_MAX, &outcome_unknown);
-    writer->forget_at_ms = now_ms + (r == FORGET_MAX ? 0 : FORGET_EVERY_MS);
+    writer->forgets_on = r == FORGET_MAX;
     if (r < 0)
         writer_failed(writer, outcome_unknown, r);
 }
@@ -308,7 +312,7 @@ static int64_t wait_until(const struct writer *writer, int64_t now_ms)
         wait_ms = RETRY_MS; /* it is probed */
     if (due_ms < wall_ms + wait_ms)
         wait_ms = due_ms > wall_ms ? due_ms - wall_ms : 0;
-    return now_ms + wait_ms;
+    return writer->forgets_on ? now_ms : now_ms + wait_ms;
 }
 
 static void end_batch(struct writer *writer)

@@ -61,6 +61,7 @@ struct writer {
     _Bool commit_is_owed;      /* without GUARD(reply_after_commit): settled, not yet committed */
     int64_t rest_until_ms;     /* monotonic: no batch before, after a failure; 0: none failed */
     int64_t forget_at_ms;      /* monotonic: looks for refusals to forget */
+    _Bool forgets_on;          /* and there may be more */
     _Bool holds_events;        /* others' events go to `held` */
     struct item *held, **last_held;
     struct item *items[WRITER_BATCH_LIMIT]; /* of the batch that was taken */

@@ -117,7 +117,9 @@ class Mesh:
             return []
         text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
                          log=log)
-        return [self.stored(json.loads(part)) for part in text.split(b"\0") if part.strip()]
+        messages = [json.loads(part) for part in text.split(b"\0") if part.strip()]
+        return [self.stored(message) for message in messages      # markers are the server's own
+                if "Nats-Marker-Reason" not in (message["Header"] or {})]
 
     @staticmethod
     def stored(message):

@@ -94,6 +94,38 @@ def fault_53_pages_and_events_under_a_small_max_payload(mesh):
     mesh.check()
 
 
+def fault_51_server_takes_less_than_the_largest_event(mesh):
+    """The server is restarted with a max_payload that is smaller than an event that order-svc's log
+    has. order-svc is not ready, and says which field has which value; its log grows by smaller
+    events, and nothing is lost. It is ready again when the operator raises the limit."""
+    mesh.up()
+    account = mesh.customer()
+    for i in range(60):
+        mesh.ask("order.add-product", {
+            "sku": f"p{i:02}", "name": "n" * 200, "stock": 1000,
+            "price": {"amount": 1, "currency": "EUR"}})
+    lines = [{"sku": f"p{i:02}", "quantity": 1} for i in range(60)]
+    mesh.tell("order.place", {"account_id": account, "lines": lines}, "fault-51-large")
+    needed = mesh.stats("order-svc")["largest_event"]
+    require(12_000 < needed < 60_000, f"what the largest event needs: {needed}")
+    mesh.quiet()
+    mesh.stop("server")
+    mesh.server_config(f"max_payload: {needed - 2000}")
+    mesh.start("server", wait=False)
+    mesh.wait_state("order-svc", "held")
+    mesh.wait_state("account-svc", "ready")
+    require(mesh.log_has("order-svc", f"max_payload.*{needed - 2000}.*{needed}"),
+            "the log names the field and both values")
+    mesh.wait_takes("order-svc")
+    small = mesh.tell("order.place", {"account_id": account, "lines": lines[:1]}, "fault-51-small")
+    require("position" in small, f"a small order: {small}")
+    mesh.stop("server")
+    mesh.server_config("max_payload: 1048576")
+    mesh.start("server", wait=False)
+    mesh.wait_ready()
+    mesh.check()
+
+
 def fault_53_headers_that_nobody_reads(mesh):
     """Requests with a header without a value, with hundreds of headers, with strange bytes: taken.
     Two different idempotency keys: refused by name. A traceparent that is malformed or too long is

@@ -375,7 +375,8 @@ def fault_45_forged_events_at_a_reader(mesh):
     mesh.load(seconds=1).finish()
     mesh.quiet()
     mesh.mark()
-    account, sku = mesh.buyer()
+    account, _ = mesh.buyer()
+    sku = mesh.product("mug", 100_000)
     for shift in ((1,), (1, 2, 3), (0,), (1000,)):
         mesh.quiet()
         remade, voids = mesh.stats("order-svc")["stream_remade"], source_of(mesh)["voids"]

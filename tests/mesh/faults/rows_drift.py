@@ -1,5 +1,6 @@
 """Rows of what somebody else has set: durables that are edited, made beforehand otherwise, or
 limited by the server; settings of the streams; rights."""
+import base64
 import os
 
 from kit import LOG, READER, SERVICES, needs, require, wait_until
@@ -141,3 +142,148 @@ def fault_50_refused_durable_is_named(mesh):
     mesh.api("STREAM.UPDATE.ACCOUNT", dict(config, max_consumers=-1))
     mesh.wait_state("order-svc", "ready")
     mesh.check()
+
+
+# ---- The stream ----------------------------------------------------------------------------------
+
+def stream(mesh, log="ORDER"):
+    return mesh.api(f"STREAM.INFO.{log}")
+
+
+def edit_stream(mesh, **change):
+    answer = mesh.api("STREAM.UPDATE.ORDER", dict(stream(mesh)["config"], **change))
+    require("error" not in answer, f"the fault had no effect: {change}: {answer}")
+
+
+def fault_49_age_limit_on_a_running_stream(mesh):
+    """An operator gives the running stream an age limit. It is borne, named, and not undone: the
+    stream begins later than 1 from then on, and a reader that needs older events asks the leader.
+    """
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    created, size = stream(mesh)["created"], mesh.log_size("order-svc")
+    edit_stream(mesh, max_age=2 * NS)
+    wait_until(lambda: stream(mesh)["state"]["messages"] == 0, "the messages expire", 30)
+    wait_until(lambda: notices(mesh, "order-svc").get(("max_age", str(2 * NS))) == "borne",
+               lambda: f"it is named: {mesh.stats('order-svc')}", 30)
+    mesh.load(seconds=1, seed=2).finish()
+    mesh.stop("account-svc")
+    for ending in ("", "-wal", "-shm"):
+        if os.path.exists(mesh.database_path("account-svc") + ending):
+            os.unlink(mesh.database_path("account-svc") + ending)
+    mesh.start("account-svc")
+    mesh.quiet()
+    require(stream(mesh)["created"] == created, "the stream was made anew")
+    require(stream(mesh)["config"]["max_age"] == 2 * NS, "the limit was undone")
+    require(not mesh.log_has("order-svc", "stream_deleted", size), "the stream was deleted")
+    require(mesh.state("order-svc") == "ready", f"{mesh.stats('order-svc')}")
+    edit_stream(mesh, max_age=0)
+
+
+def fault_49_settings_and_durables_survive(mesh):
+    """An operator has set a description, compression, a duplicate window, an age limit, metadata;
+    somebody else reads the stream with a durable. The stream is purged but for its last messages,
+    then deleted: each time it is made anew with all of that, and the durable goes on at its place.
+    """
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    answer = mesh.api("CONSUMER.CREATE.ORDER.analytics", {"stream_name": "ORDER", "config": {
+        "durable_name": "analytics", "name": "analytics", "ack_policy": "explicit",
+        "deliver_policy": "by_start_sequence", "opt_start_seq": 8, "max_deliver": 7}})
+    require("error" not in answer, f"{answer}")
+    change = {"description": "the books", "compression": "s2", "duplicate_window": 60 * NS,
+              "max_age": 3600 * NS, "max_consumers": 9, "allow_direct": True}
+    edit_stream(mesh, **change, metadata={"team": "shop"})
+    wait_until(lambda: notices(mesh, "order-svc").get(("description", "the books")),
+               "the settings are seen", 30)
+    for fault in (("STREAM.PURGE.ORDER", {"keep": 3}), ("STREAM.DELETE.ORDER", None)):
+        size = mesh.log_size("order-svc")
+        wait_until(lambda: mesh.stats("order-svc")["audited_from"] > 0, "an audit has been", 30)
+        require("error" not in mesh.api(*fault), "the fault had no effect")
+        wait_until(lambda: mesh.log_has("order-svc", "durable_given_back .*analytics", size),
+                   lambda: f"{fault}: the durable is given back: {mesh.stats('order-svc')}", 40)
+        config = stream(mesh)["config"]
+        for field, value in change.items():
+            require(config[field] == value, f"{fault}: {field} is {config.get(field)}")
+        require(config["metadata"]["team"] == "shop", f"{fault}: {config['metadata']}")
+        reader = mesh.api("CONSUMER.INFO.ORDER.analytics")
+        require(reader["ack_floor"]["stream_seq"] == 7, f"{fault}: {reader}")
+        require(reader["config"]["max_deliver"] == 7, f"{fault}: {reader}")
+    mesh.check()
+
+
+UNBEARABLE = [
+    ({"no_ack": True}, {"no_ack": False}),
+    ({"max_msgs_per_subject": 1000000}, {"max_msgs_per_subject": -1}),
+    ({"max_msgs": 1000000, "discard": "old"}, {"max_msgs": -1, "discard": "new"}),
+    ({"max_bytes": 100000000, "discard": "old"}, {"max_bytes": -1, "discard": "new"}),
+    ({"subjects": ["evt.elsewhere.>"]}, {"subjects": ["evt.order.>"]}),
+    ({"subject_transform": {"src": "evt.order.>", "dest": "evt.order.x.>"}},
+     {"subject_transform": None}),
+]
+
+
+def fault_49_unbearable_settings_are_held_and_named(mesh):
+    """An operator sets what the service cannot bear, one after another: no acknowledgements, limits
+    that drop events, other subjects, a transform. The service is held, names the field, and goes on
+    when it is set back. Requests are accepted meanwhile. Last the stream is sealed, which cannot be
+    undone: the operator deletes it, and it is made anew."""
+    mesh.up()
+    account, tea = mesh.customer(), mesh.product()
+    created = stream(mesh)["created"]
+    for change, back in UNBEARABLE:
+        edit_stream(mesh, **change)
+        order = mesh.order(account, tea)
+        require(order and "error" not in order, f"order.place: {order}")
+        field = next(iter(change))
+        if field == "subject_transform":       # it has changed what was published meanwhile
+            require(stream(mesh)["created"] == created, "the stream was made anew")
+        wait_until(lambda: any(f == field and kind == "held" for (f, _), kind in
+                               notices(mesh, "order-svc").items()),
+                   lambda: f"{field} is named: {mesh.stats('order-svc')}", 40)
+        mesh.wait_state("order-svc", "held")
+        edit_stream(mesh, **back)
+        mesh.wait_state("order-svc", "ready", 40)
+    edit_stream(mesh, sealed=True)
+    mesh.order(account, tea)
+    mesh.wait_state("order-svc", "held", 40)
+    require(notices(mesh, "order-svc").get(("sealed", "true")) == "held", "sealed is not named")
+    mesh.api("STREAM.DELETE.ORDER")
+    mesh.wait_state("order-svc", "ready", 40)
+    mesh.check()
+
+
+# ---- The server's own messages -------------------------------------------------------------------
+
+def fault_51_markers_of_the_server(mesh):
+    """The server writes markers of its own into the streams, because they have an age limit and
+    subject_delete_marker_ttl. They are the server's: nobody is forked, no stream is made anew, and
+    events go on behind them; also when a service starts and finds nothing else."""
+    mesh.up()
+    account, tea = mesh.customer(), mesh.product()
+    sees(mesh, account, tea)
+    created = {}
+    for log in LOG.values():
+        config = dict(stream(mesh, log)["config"], max_age=NS, allow_msg_ttl=True,
+                      subject_delete_marker_ttl=3600 * NS, allow_rollup_hdrs=True)
+        answer = mesh.api(f"STREAM.UPDATE.{log}", config)
+        require("error" not in answer, f"the fault had no effect: {answer}")
+        created[log] = stream(mesh, log)["created"]
+
+    def has_marker(log):
+        last = mesh.api(f"STREAM.MSG.GET.{log}", {"seq": stream(mesh, log)["state"]["last_seq"]})
+        return b"Nats-Marker-Reason" in base64.b64decode(last.get("message", {}).get("hdrs", ""))
+    for log in LOG.values():
+        wait_until(lambda: has_marker(log), f"a marker is in {log}", 30)
+    sees(mesh, account, tea)
+    for log in LOG.values():
+        wait_until(lambda: has_marker(log), f"a marker is in {log}", 30)
+    for name in SERVICES:
+        mesh.restart(name)
+    sees(mesh, account, tea)
+    mesh.load(seconds=1).finish()
+    for name, log in LOG.items():
+        mesh.wait_state(name, "ready")
+        require(stream(mesh, log)["created"] == created[log], f"{log} was made anew")
+        require(not mesh.log_has(name, "forked|foreign_message"), f"{name} takes it for foreign")

@@ -272,8 +272,9 @@ def take_over(mesh, name):
 @needs(slow=True)
 def fault_29_zombie_comes_back(mesh):
     """An instance is paused (SIGSTOP), a second takes over with a copy of its folder; then the
-    first is resumed. The stream fences it: it becomes forked and writes no more, and everything
-    that it accepted before is in its own log, for an operator to see."""
+    first is resumed. The stream fences it, and it hears the second: it steps back or becomes
+    forked, and writes no more. Everything that it accepted before is in its own log, for an
+    operator to see."""
     mesh.up()
     mesh.load(seconds=1).finish()
     mesh.quiet()
@@ -296,9 +297,9 @@ def fault_29_zombie_comes_back(mesh):
         order()
     os.kill(zombie, signal.SIGCONT)
     try:
-        forked = "level=error .*event=relay state=forked .*reason="
-        wait_until(lambda: order() and mesh.log_has("order-svc", forked),
-                   "the zombie becomes forked", 20)
+        fenced = "level=error .*event=relay state=forked .*reason=|event=stepping_back serving="
+        wait_until(lambda: order() and mesh.log_has("order-svc", fenced),
+                   "the zombie becomes forked or steps back", 20)
         for _ in range(20):
             answer = order()
             require("position" in answer or answer.get("error", {}).get("code") == "internal",

@@ -1,5 +1,6 @@
-"""Row 43: the payment provider, played by a thread of the test."""
+"""Rows 43 and 54: the payment provider, played by a thread of the test."""
 import collections
+import itertools
 import json
 import threading
 import time
@@ -8,17 +9,18 @@ from kit import needs, require, slower, wait_until
 from journey.natsline import Connection
 
 IN_FLIGHT = 16
+KEYS = itertools.count(1)
 
 
 class Provider(Connection):
-    """Answers psp.charge and psp.void as the contract wants: a key that was charged gets the same
-    answer again."""
+    """Answers psp.charge, psp.void and psp.refund: a key that was charged gets the same answer
+    again. By its mode it does so late, twice, not at all; refuses voids; and says too much."""
 
     def __init__(self, url):
         super().__init__(url, "provider")
-        self.mode = "prompt"               # prompt, slow, silent, twice, dying
+        self.mode = "prompt"               # prompt, slow, silent, twice, dying, refusing, rambling
         self.timeout_s = slower(0.4)       # order-svc's
-        self.charged, self.voided = {}, set()
+        self.charged, self.voided, self.refused = {}, set(), set()
         self.calls, self.wrong = collections.Counter(), []
         self.delayed = []                  # (due, reply subject, answer)
         self.away_until = 0.0
@@ -78,13 +80,17 @@ class Provider(Connection):
     def take(self, subject, reply_to, body):
         key = body["key"]
         self.calls[key] += 1
-        if subject == "psp.void":
-            self.voided.add(key)
-            answer = {"status": "voided"}
+        if subject != "psp.charge":
+            kept = self.mode == "refusing"
+            (self.refused if kept else self.voided).add(key)
+            answer = {"status": "voided" if subject == "psp.void" else "refunded"}
+            if kept:
+                answer = {"status": "refused", "reason": "already_settled"}
         else:
-            declined = body["card_token"].startswith("tok_declined")
             answer = {"status": "paid"}
-            if declined:
+            if body["card_token"].startswith("tok_declined"):
+                answer = {"status": "declined", "reason": "card_declined"}
+            if body["card_token"].startswith("tok_soft"):
                 answer = {"status": "declined", "reason": "insufficient_funds"}
             before = self.charged.setdefault(key, (answer["status"], body["amount"]))
             if before != (answer["status"], body["amount"]):
@@ -92,6 +98,9 @@ class Provider(Connection):
                                   f"{answer['status']} {body['amount']}")
         if self.mode in ("silent", "dying"):   # charged, without an answer
             return
+        if self.mode == "rambling":            # a final word, and trifles that fit no contract
+            answer = {**answer, "decline": 7, "reason": answer.get("reason") and "no " * 100,
+                      "fee": 10 ** 30, "nested": {"id": [None]}, "note": "\u0000"}
         if self.mode == "slow":
             self.delayed.append((time.monotonic() + 1.75 * self.timeout_s, reply_to, answer))
             return
@@ -193,3 +202,167 @@ def fault_43_service_dies_between_charge_and_answer(mesh):
             mesh.start("order-svc", wait=False)
             mesh.wait_takes("order-svc")
     return with_provider(mesh, "slow", during)
+
+
+# ---- Row 54 --------------------------------------------------------------------------------------
+
+def begin(mesh, provider, *flags):
+    """order-svc asks this provider."""
+    timeout_ms = str(int(1000 * provider.timeout_s))
+    mesh.flags["order-svc"] = ["--payment", "nats", "--payment-timeout-ms", timeout_ms, *flags]
+    mesh.restart("order-svc")
+
+
+def command(mesh, subject, body, key=None):
+    return mesh.ask(subject, body, key or f"k-{next(KEYS)}")
+
+
+def customer(mesh, token):
+    """An account with one card, and tea to order; its id."""
+    command(mesh, "order.add-product", {"sku": "tea", "name": "Tea", "stock": 1000,
+                                        "price": {"amount": 450, "currency": "EUR"}}, key="tea")
+    account = command(mesh, "account.register", {
+        "name": "Ada", "email": f"{token}@example.org",
+        "address": {"street": "1 Rue", "city": "Paris", "postal_code": "75002",
+                    "country": "FR"}})["account_id"]
+    add_card(mesh, account, token)
+    return account
+
+
+def add_card(mesh, account, token):
+    card = command(mesh, "account.add-card", {
+        "account_id": account, "card_token": token, "brand": "visa", "last4": "4242",
+        "expires": "2099-12"})["card_id"]
+    wait_until(lambda: mesh.query("order-svc", "SELECT count(*) FROM customer_cards"
+                                  f" WHERE card_id = '{card}'") == [(1,)], "order-svc has the card")
+    return card
+
+
+def place(mesh, account):
+    return command(mesh, "order.place", {"account_id": account,
+                                        "lines": [{"sku": "tea", "quantity": 1}]})["order_id"]
+
+
+def status(mesh, order):
+    return mesh.ask("order.get", {"order_id": order})["status"]
+
+
+def count(mesh, kind):
+    return mesh.query("order-svc", f"SELECT count(*) FROM event_log WHERE type = '{kind}'")[0][0]
+
+
+def work(mesh, name):
+    return mesh.stats("order-svc")["work"][name]
+
+
+def fault_54_provider_always_late(mesh):
+    """Every answer comes after one and three quarters of the timeout. Each order is paid once, by
+    an answer that no call waited for, and the statistics count it."""
+    mesh.up()
+    with Provider(mesh.url) as provider:
+        begin(mesh, provider)
+        provider.mode = "slow"
+        account = customer(mesh, "tok_ok")
+        orders = [place(mesh, account) for _ in range(6)]
+        wait_until(lambda: all(status(mesh, order) == "paid" for order in orders),
+                   "all orders are paid", 30)
+        charge = work(mesh, "charge")
+        require(charge["late"] > 0, f"the statistics count no late answer: {charge}")
+        require(charge["open"] == 0, f"a charge is still open: {charge}")
+        mesh.check(wait=40)
+        wrong = orders_at_odds(mesh, provider)
+        require(not wrong and not provider.wrong, f"{wrong[:3]} {provider.wrong[:3]}")
+        return f"{len(orders)} orders, {charge['asked']} calls, {charge['late']} late answers"
+
+
+def fault_54_provider_late_after_the_deadline(mesh):
+    """The provider says paid when the order was cancelled at its deadline: the money is taken
+    back."""
+    mesh.up()
+    with Provider(mesh.url) as provider:
+        begin(mesh, provider, "--payment-deadline-s", "1")
+        provider.timeout_s, provider.mode = 4.0, "slow"
+        order = place(mesh, customer(mesh, "tok_ok"))
+        wait_until(lambda: status(mesh, order) == "cancelled", "the order is cancelled", 15)
+        wait_until(lambda: count(mesh, "PaymentArrivedLate") == 1, "the payment arrives late", 30)
+        provider.mode = "prompt"
+        wait_until(lambda: f"{order}/1" in provider.voided, "the charge is voided", 15)
+        mesh.check(wait=40)
+        wrong = orders_at_odds(mesh, provider)
+        require(not wrong, f"{wrong[:3]}")
+
+
+def fault_54_provider_refuses_voids(mesh):
+    """A charge that nobody wants cannot be taken back. The service gives up after a few refusals,
+    says so in the log, the statistics and order.unsettled; order.refund settles it."""
+    mesh.up()
+    with Provider(mesh.url) as provider:
+        begin(mesh, provider)
+        account = customer(mesh, "tok_ok")
+        provider.mode = "silent"
+        order = place(mesh, account)
+        wait_until(lambda: f"{order}/1" in provider.charged, "the order is charged")
+        provider.mode = "refusing"
+        command(mesh, "order.cancel", {"order_id": order})
+        wait_until(lambda: count(mesh, "VoidRefused") == 1, "the void is given up", 30)
+        wait_until(lambda: work(mesh, "void")["stuck"] == 1, "the statistics show it")
+        rows = mesh.ask("order.unsettled", {})["unsettled"]
+        require([row["order_id"] for row in rows] == [order], f"order.unsettled says {rows}")
+        require(rows[0]["cause"] == "void_refused" and rows[0]["reason"] == "already_settled",
+                f"order.unsettled says {rows}")
+        provider.mode = "prompt"
+        command(mesh, "order.refund", {"order_id": order})
+        wait_until(lambda: mesh.ask("order.unsettled", {})["unsettled"] == [],
+                   "the refund settles it", 15)
+        wait_until(lambda: work(mesh, "void")["stuck"] == 0, "the statistics show it")
+        mesh.check(wait=40)
+
+
+def fault_54_provider_says_no_softly(mesh):
+    """The card has no money now. It stays usable, the order waits, and the next order is paid when
+    there is money."""
+    mesh.up()
+    with Provider(mesh.url) as provider:
+        begin(mesh, provider)
+        account = customer(mesh, "tok_soft")
+        order = place(mesh, account)
+        wait_until(lambda: status(mesh, order) == "payment_failed", "the payment fails")
+        mesh.check(wait=40)
+        cards = mesh.ask("account.get", {"account_id": account})["cards"]
+        require([card["status"] for card in cards] == ["usable"], f"account.get says {cards}")
+        place(mesh, account)                    # it is not refused: the card is usable
+
+
+def fault_54_provider_says_too_much(mesh):
+    """The provider's final word comes with a reason that is too long or null, numbers beyond all
+    bounds and fields that nobody knows. The word counts."""
+    mesh.up()
+    with Provider(mesh.url) as provider:
+        begin(mesh, provider)
+        provider.mode = "rambling"
+        order = place(mesh, customer(mesh, "tok_ok"))
+        declined = place(mesh, customer(mesh, "tok_declined"))
+        wait_until(lambda: status(mesh, order) == "paid", "the order is paid", 15)
+        wait_until(lambda: status(mesh, declined) == "payment_failed", "the other one fails", 15)
+        require(provider.calls[f"{order}/1"] == 1, "the charge was asked for again")
+        mesh.check(wait=40)
+
+
+def fault_54_one_bad_card_for_many_orders(mesh):
+    """Sixty orders wait, and a card is added that is declined. It is charged once, and declined
+    once; the orders go on waiting."""
+    mesh.up()
+    with Provider(mesh.url) as provider:
+        begin(mesh, provider)
+        account = customer(mesh, "tok_soft")
+        orders = [place(mesh, account) for _ in range(60)]
+        wait_until(lambda: count(mesh, "PaymentFailed") == len(orders), "all wait", 30)
+        card = add_card(mesh, account, "tok_declined")
+        wait_until(lambda: count(mesh, "PaymentFailed") == len(orders) + 1, "the card is tried", 15)
+        mesh.check(wait=40)
+        hard = mesh.query("order-svc", "SELECT count(*) FROM event_log WHERE type ="
+                          f" 'PaymentFailed' AND data ->> 'card_id' = '{card}'")
+        told = mesh.query("account-svc", "SELECT count(*) FROM event_log WHERE type ="
+                          f" 'CardDeclined' AND data ->> 'card_id' = '{card}'")
+        require((hard, told) == ([(1,)], [(1,)]), f"{hard} charges, {told} CardDeclined")
+        require(not mesh.log_has("order-svc", "event=payment_provider_away"), "it was not away")

@@ -102,6 +102,36 @@ story_of_orders() {
     do_request order.cancel "{\"order_id\":\"$ID\"}"
 }
 
+# Money that goes back: whole; not at all; of a charge that is answered for too late; and of one
+# that the provider keeps.
+story_of_money() {
+    local order
+    new_account 'Sofja Kowalewskaja' sofja@example.org
+    SOFJA=$ID
+    new_card "$SOFJA" tok_ok_kept 0007
+    await_accounts
+    new_order "$SOFJA" tea 1
+    await_order "$ID" paid
+    do_request order.refund \
+        "{\"order_id\":\"$ID\",\"amount\":100,\"reason\":\"eine Tüte \\\"zerrissen\\\"\"}"
+    do_request order.refund "{\"order_id\":\"$PAID\"}"
+    await_order "$PAID" cancelled
+    for token in tok_timeout_kept tok_late tok_soft; do
+        new_card "$SOFJA" "$token" 0008
+        await_accounts
+        new_order "$SOFJA" tea 1
+        order=$ID
+        [[ $token == tok_soft ]] || do_request order.cancel "{\"order_id\":\"$order\"}"
+    done
+    wait_until 20 unsettled_is 2 || die "the provider's refusals do not end"
+    wait_until 30 has_event PaymentArrivedLate || die "no payment comes too late"
+}
+unsettled_is() { query_is order.unsettled '{}' '.unsettled | length' "$1"; }
+has_event() {
+    [[ $(sqlite3 -readonly "$DIR/order-svc/order-svc.db" \
+        "SELECT count(*) FROM event_log WHERE type = '$1'") != 0 ]]
+}
+
 story_of_refusals() {
     send order.place "$(order_body "$JOERG" tea 1000)"
     refused out_of_stock
@@ -119,6 +149,7 @@ tell_every_event() {
     ORDER_SVC_FLAGS="--payment-deadline-s $LONGEST_DEADLINE_S" mesh start order-svc
     story_of_accounts
     story_of_orders
+    story_of_money
     story_of_refusals
     await_orders                       # the last declined card is one of ACCOUNT's events …
     await_accounts                     # … and when order-svc has read it, it stands in the stream

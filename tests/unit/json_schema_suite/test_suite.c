@@ -8,7 +8,7 @@ static _Bool is_taken_wrongly(const struct suite_case *c)
 {
     _deinit_(arena) struct arena arena = { 0 };
     void *value = NULL;
-    return !c->valid && scan_read(c->schema, c->text, c->length, &arena, &value) == 0;
+    return !c->valid && scan_read(c->schema, c->text, c->length, 0, &arena, &value) == 0;
 }
 
 int main(void)

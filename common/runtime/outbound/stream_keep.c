@@ -1,0 +1,258 @@
+/* Stream keep: see stream_keep.h. */
+#include "runtime/outbound/stream_keep.h"
+#include "base/log.h"
+#include <stdio.h>
+#include <string.h>
+
+#define ASK_AGAIN_MS 5000
+#define REFUSED_MAX 3 /* then our own configuration is tried */
+
+static char *copy_text(struct json_text text)
+{
+    return text.text ? strndup(text.text, text.length) : NULL;
+}
+
+static struct json_text text_of(const char *text)
+{
+    return text ? json_text_of(text, strlen(text)) : (struct json_text){ 0 };
+}
+
+int stream_keep_init(struct stream_keep *keep, struct outbound *outbound,
+                     const struct js_stream_config *config)
+{
+    _deinit_(buf) struct buf wish = { 0 };
+    *keep = (struct stream_keep){ .outbound = outbound, .stream = config->name };
+    snprintf(keep->of, sizeof(keep->of), "stream %s", config->name);
+    int r = js_stream_config_put(config, &wish);
+    if (r < 0)
+        return trace(r);
+    keep->wish = buf_take(&wish, NULL);
+    return 0;
+}
+
+static void forget_durables(struct stream_keep *keep)
+{
+    for (int i = 0; i < keep->durable_count; i++)
+        free(keep->durables[i].config);
+    keep->durable_count = keep->owed_count = 0;
+}
+
+void stream_keep_deinit(struct stream_keep *keep)
+{
+    forget_durables(keep);
+    free(take(keep->config));
+    free(take(keep->wish));
+}
+
+/* ---- The configuration ---------------------------------------------------------------------- */
+
+/* What is ours is set back by an update; the next look sees whether that helped. */
+static void mend(struct stream_keep *keep)
+{
+    _deinit_(js_request) struct js_request request;
+    _deinit_(buf) struct buf config = { 0 };
+    const struct reply_tag tag = { .part = PART_RELAY, .step = 'x' };
+    js_request_init(&request, NULL);
+    drift_keep(drift_stream_fields, text_of(keep->config), text_of(keep->wish), &config);
+    int built = buf_status(&config);
+    if (built == 0)
+        built = js_stream_update(&request, keep->stream, config.data);
+    if (outbound_request_api(keep->outbound, &tag, built, &request) < 0)
+        log_debug("stream_not_mended", LOG_TEXT("reason", failure_text()));
+}
+
+_Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state *state)
+{
+    const struct drift_use use = { .messages = state->messages, .bytes = state->bytes };
+    struct drift drift;
+    drift_compare(drift_stream_fields, keep->of, state->config, text_of(keep->wish), &use, &drift);
+    drift_text(&drift, NOTICE_HELD, keep->held, sizeof(keep->held));
+    if (*keep->lost && drift.count < DRIFT_MAX)
+        notice_set(&drift.found[drift.count++], NOTICE_LOST, keep->of, "durables", keep->lost,
+                   strlen(keep->lost));
+    notices_replace(&keep->outbound->status->notices, keep->of, drift.found, drift.count);
+    if (!keep->config || !json_text_equal(text_of(keep->config), state->config)) {
+        free(keep->config);
+        keep->config = copy_text(state->config);
+    }
+    if (drift.mends && !drift.holds)
+        mend(keep);
+    return drift.holds;
+}
+
+void stream_keep_put(struct stream_keep *keep, struct buf *out)
+{
+    const _Bool as_it_was = keep->refused_count < REFUSED_MAX;
+    drift_keep(drift_stream_fields, text_of(as_it_was ? keep->config : NULL), text_of(keep->wish),
+               out);
+}
+
+static void owe_durables(struct stream_keep *keep)
+{
+    for (int i = 0; i < keep->durable_count; i++)
+        keep->durables[i].state = KEPT_OWED;
+    keep->owed_count = keep->durable_count;
+}
+
+void stream_keep_made(struct stream_keep *keep)
+{
+    if (keep->refused_count >= REFUSED_MAX)
+        log_error("stream_settings_lost", LOG_TEXT("stream", keep->stream),
+                  LOG_TEXT("settings", keep->config));
+    keep->refused_count = 0;
+    owe_durables(keep);
+}
+
+void stream_keep_refused(struct stream_keep *keep)
+{
+    keep->refused_count++;
+}
+
+/* ---- The durables of others ----------------------------------------------------------------- */
+
+int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag)
+{
+    _deinit_(js_request) struct js_request request;
+    js_request_init(&request, NULL);
+    int built = js_consumer_list(&request, keep->stream, 0);
+    return trace(outbound_request_api(keep->outbound, tag, built, &request));
+}
+
+static const struct kept_durable *find_kept(const struct kept_durable *list, int count,
+                                            const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    return NULL;
+}
+
+/* A consumer of the list; false: it is none that can be given back. */
+static _Bool read_durable(struct json_text consumer, const struct relay *relay,
+                          struct kept_durable *ret_durable)
+{
+    _deinit_(buf) struct buf tried = { 0 };
+    const struct json_text config = json_text_find(consumer, "config"),
+                           name = json_text_find(config, "durable_name"),
+                           floor = json_text_find(json_text_find(consumer, "ack_floor"),
+                                                  "stream_seq");
+    const int64_t position = json_text_number(floor, 0) - relay->offset;
+    if (name.length < 3 || name.length > sizeof(ret_durable->name) + 1 ||
+        !drift_durable_at(config, 0, &tried))
+        return 0;
+    *ret_durable = (struct kept_durable){ .position = position > 0 ? position : 0,
+                                          .config = copy_text(config) };
+    snprintf(ret_durable->name, sizeof(ret_durable->name), "%.*s", (int)name.length - 2,
+             name.text + 1);
+    return ret_durable->config != NULL;
+}
+
+/* A page of the list. What the server has moved over messages that are gone stays where it was. */
+static void remember(struct stream_keep *keep, const struct relay *relay,
+                     const struct js_consumer_page *page)
+{
+    struct kept_durable now[KEPT_DURABLES_MAX];
+    struct json_members members;
+    struct json_text key, consumer;
+    const int64_t gone = relay->first_sequence - 1 - relay->offset;
+    int count = 0, found = 0;
+    json_text_members_begin(&members, page->consumers);
+    while (json_text_members_next(&members, &key, &consumer)) {
+        struct kept_durable durable;
+        if (!read_durable(consumer, relay, &durable))
+            continue;
+        found++;
+        const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
+                                                      durable.name);
+        if (before && before->position < gone)
+            durable.position = before->position;
+        if (count < KEPT_DURABLES_MAX)
+            now[count++] = durable;
+        else
+            free(durable.config);
+    }
+    if (found > count)
+        snprintf(keep->lost, sizeof(keep->lost), "%d of %d would be lost with the stream",
+                 found - count, found);
+    forget_durables(keep);
+    memcpy(keep->durables, now, sizeof(now[0]) * (size_t)count);
+    keep->durable_count = count;
+}
+
+void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
+                           struct bus_message *message)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_consumer_page page;
+    if (bus_message_status(message) || keep->owed_count > 0)
+        return; /* those that are owed are not all there */
+    if (js_parse_consumer_list(bus_message_data(message), bus_message_length(message), &arena,
+                               &page) == 0)
+        remember(keep, relay, &page);
+}
+
+/* ---- Giving back ---------------------------------------------------------------------------- */
+
+static void give_back(struct stream_keep *keep, int i, const struct reply_tag *tag, int64_t now_ms)
+{
+    struct kept_durable *durable = &keep->durables[i];
+    _deinit_(js_request) struct js_request request;
+    _deinit_(buf) struct buf config = { 0 };
+    struct reply_tag own = *tag;
+    own.n = i;
+    js_request_init(&request, NULL);
+    drift_durable_at(text_of(durable->config), durable->position, &config);
+    int built = buf_status(&config);
+    if (built == 0)
+        built = js_consumer_create_as(&request, keep->stream, durable->name, config.data);
+    if (outbound_request_api(keep->outbound, &own, built, &request) < 0)
+        return; /* with the next turn */
+    durable->state = KEPT_ASKED;
+    durable->asked_ms = now_ms;
+}
+
+void stream_keep_give_back(struct stream_keep *keep, const struct relay *relay,
+                           const struct reply_tag *tag, int64_t now_ms)
+{
+    if (relay->state != RELAY_PUBLISHING)
+        return;
+    for (int i = 0; i < keep->durable_count; i++) {
+        struct kept_durable *durable = &keep->durables[i];
+        const int64_t place = durable->position < relay->head ? durable->position : relay->head;
+        if (durable->state == KEPT_ASKED && now_ms >= durable->asked_ms + ASK_AGAIN_MS)
+            durable->state = KEPT_OWED;
+        if (durable->state == KEPT_OWED && relay->published >= place)
+            give_back(keep, i, tag, now_ms);
+    }
+}
+
+static void name_lost(struct stream_keep *keep, const struct kept_durable *durable,
+                      const char *words)
+{
+    log_error("durable_lost", LOG_TEXT("stream", keep->stream), LOG_TEXT("durable", durable->name),
+              LOG_INT("position", durable->position), LOG_TEXT("reason", words));
+    const size_t length = strlen(keep->lost);
+    snprintf(keep->lost + length, sizeof(keep->lost) - length, "%s%s at %lld", length ? ", " : "",
+             durable->name, (long long)durable->position);
+}
+
+void stream_keep_take_given(struct stream_keep *keep, int64_t n, struct bus_message *message)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct js_consumer_state state;
+    if (n < 0 || n >= keep->durable_count || keep->durables[n].state != KEPT_ASKED ||
+        bus_message_status(message))
+        return; /* asked for again */
+    struct kept_durable *durable = &keep->durables[n];
+    int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena,
+                                   &state);
+    if (r < 0 || (r == JS_REFUSED && state.error.code >= 500))
+        return;
+    if (r == 0)
+        log_warn("durable_given_back", LOG_TEXT("stream", keep->stream),
+                 LOG_TEXT("durable", durable->name), LOG_INT("position", durable->position));
+    else if (state.error.error_code != JS_ERR_CONSUMER_EXISTS)
+        name_lost(keep, durable, state.error.description);
+    durable->state = KEPT_KEPT;
+    keep->owed_count--;
+}

@@ -1,0 +1,66 @@
+/* Stream keep: what others have set and made on our stream, so that it survives when the stream is
+ * made anew, by us or because somebody has deleted it: its configuration, and the durables of
+ * others with their places. Both are looked at with each look and audit, and kept in our file.
+ *
+ *     KEPT ── the stream was made anew ──► OWED ── our log is republished up to its place ──► ASKED
+ *                                            ▲           no answer in time                    │
+ *                                            └────────────────────────────────────────────────┤
+ *     KEPT ◄── given back, or somebody has made it, or the server refuses (and that is named) ─┘
+ *
+ * A place is a position of our log, because the new stream has each event at its position. One that
+ * the server has moved on, because what stood there is gone, is not believed.
+ * On the sender's thread. */
+#pragma once
+#include "runtime/outbound/outbound.h"
+#include "runtime/sync/drift.h"
+#include "runtime/sync/relay.h"
+
+#define KEPT_DURABLES_MAX 64 /* more than that are not given back, and that is named */
+
+enum kept_state { KEPT_KEPT, KEPT_OWED, KEPT_ASKED };
+struct kept_durable {
+    char name[65];
+    int64_t position; /* all up to here is acknowledged */
+    char *config;     /* JSON; owned */
+    enum kept_state state;
+    int64_t asked_ms; /* monotonic */
+};
+
+struct stream_keep {
+    struct outbound *outbound; /* borrowed */
+    const char *stream;
+    char of[48];  /* as notices call the stream */
+    char *wish;   /* the configuration that we would make, JSON; owned */
+    char *config; /* as it was last seen, JSON; owned; NULL: never */
+    struct kept_durable durables[KEPT_DURABLES_MAX];
+    int durable_count, owed_count;
+    int refused_count;            /* the stream, as it was, was not taken so often */
+    char held[256];               /* what is unbearable in it, "FIELD=VALUE, …"; "": nothing */
+    char lost[NOTICE_VALUE_SIZE]; /* durables that could not be given back; "": none */
+};
+
+/* What our stream should look like is config; 0 or < 0. */
+int stream_keep_init(struct stream_keep *keep, struct outbound *outbound,
+                     const struct js_stream_config *config);
+void stream_keep_deinit(struct stream_keep *keep);
+
+/* The stream as a look or an audit shows it: compares it, tells, mends what is ours, remembers it.
+ * True: something in it is unbearable (keep->held). */
+_Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state *state);
+
+/* The configuration to make it with, appended. */
+void stream_keep_put(struct stream_keep *keep, struct buf *out);
+/* The stream was made, or was not taken with that configuration. */
+void stream_keep_made(struct stream_keep *keep);
+void stream_keep_refused(struct stream_keep *keep);
+
+/* Asks for the durables; the reply goes to stream_keep_take_list. tag: of that reply. 0 or < 0. */
+int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag);
+void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
+                           struct bus_message *message);
+
+/* Those that are owed and have their events in the stream again. tag: of the replies, n is theirs.
+ */
+void stream_keep_give_back(struct stream_keep *keep, const struct relay *relay,
+                           const struct reply_tag *tag, int64_t now_ms);
+void stream_keep_take_given(struct stream_keep *keep, int64_t n, struct bus_message *message);

@@ -1,0 +1,135 @@
+"""Row 44: a second instance of a service, with a folder of its own or a copied one."""
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import time
+
+import kit
+from kit import needs, require, wait_until
+from rows_file import Second
+
+NAME = "order-svc"
+RATE = 60
+
+
+def roles(mesh):
+    """The roles of all instances of order-svc that answer $SRV.PING, by id."""
+    connection, found, end = mesh.client("roles"), {}, time.monotonic() + 0.4
+    connection.request(f"$SRV.PING.{NAME}", b"", "0")
+    while time.monotonic() < end:
+        for _, _, body in connection.poll(0.05):
+            if body:
+                reply = json.loads(body)
+                found[reply["id"]] = reply["metadata"].get("role")
+    connection.close()
+    return found
+
+
+def one_serves(mesh, count):
+    return sorted(roles(mesh).values()) == ["serving"] + ["standby"] * (count - 1)
+
+
+def second(mesh, folder="second"):
+    path = os.path.join(mesh.folder, folder)
+    os.makedirs(path, exist_ok=True)
+    return Second(mesh, NAME, path)
+
+
+def says(instance, pattern):
+    return pattern in instance.text()
+
+
+def fault_44_second_instance_with_its_own_folder(mesh):
+    """order-svc is typed a second time, with a folder of its own, while 60 orders a second come.
+    The second one hears the first, stands by, and says so; no order is refused or lost, no event is
+    in the second's log."""
+    mesh.up()
+    load = mesh.load(seconds=15 if kit.FULL else 5, rate=RATE)
+    mesh.wait_orders(30)
+    other = second(mesh)
+    wait_until(lambda: says(other, "event=standby"),
+               lambda: f"the second stands by:\n{other.text()}", 20)
+    wait_until(lambda: one_serves(mesh, 2), lambda: f"one serves: {roles(mesh)}", 20)
+    said = load.finish()
+    require(not says(other, "event=ready"), f"the second has served:\n{other.text()}")
+    require(mesh.stats(NAME) is not None, said)
+    path = os.path.join(mesh.folder, "second", NAME + ".db")
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    written = database.execute("SELECT count(*) FROM event_log").fetchone()[0]
+    database.close()
+    require(written == 0, f"the second has written {written} events to its log")
+    other.end()
+    mesh.again()
+    mesh.check()
+
+
+def fault_44_standby_takes_over(mesh):
+    """The serving order-svc is killed (SIGKILL) under load. The standby goes through the ordinary
+    start: it reads the stream back, serves, and every order is there once. The first one comes back
+    and stands by, until the second is stopped."""
+    mesh.up()
+    load = mesh.load(seconds=6, rate=RATE)
+    mesh.wait_orders(60)
+    other = second(mesh)
+    wait_until(lambda: says(other, "event=standby"),
+               lambda: f"the second stands by:\n{other.text()}", 20)
+    mesh.kill(NAME)
+    wait_until(lambda: says(other, "event=ready"),
+               lambda: f"the second serves:\n{other.text()}", 30)
+    mesh.start(NAME, wait=False)
+    wait_until(lambda: mesh.log_has(NAME, "event=standby") and one_serves(mesh, 2),
+               lambda: f"the first stands by: {roles(mesh)}", 30)
+    load.finish()
+    other.end()
+    wait_until(lambda: (mesh.stats(NAME) or {}).get("state") == "ready",
+               "the first serves again", 30)
+    mesh.check()
+
+
+def fault_44_copied_folder(mesh):
+    """The folder of order-svc is copied, as a cloned machine has it, and an instance is started on
+    each copy, under load. One serves, the others stand by; whichever is killed, one of the others
+    goes on from the stream."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    mesh.mark()
+    mesh.stop(NAME)
+    for folder in ("second", "third"):
+        shutil.copytree(mesh.data(NAME), os.path.join(mesh.folder, folder))
+    others = [second(mesh, folder) for folder in ("second", "third")]  # together
+    mesh.start(NAME, wait=False)
+    wait_until(lambda: one_serves(mesh, 3), lambda: f"one of three serves: {roles(mesh)}", 30)
+    load = mesh.load(seconds=4, rate=RATE, seed=2)
+    for other in others:
+        other.process.send_signal(signal.SIGKILL)
+        other.process.wait()
+        wait_until(lambda: "serving" in roles(mesh).values(),
+                   lambda: f"another one serves: {roles(mesh)}", 30)
+    load.finish()
+    wait_until(lambda: one_serves(mesh, 1), lambda: f"the last serves: {roles(mesh)}", 30)
+    mesh.check()
+
+
+@needs(slow=True)
+def fault_44_two_start_together(mesh):
+    """Two instances with folders of their own start at the same moment, again and again: one
+    serves and one stands by, never both for long, and never none."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    mesh.stop(NAME)
+    mesh.may_be_down.add(NAME)
+    for _ in range(8 if kit.FULL else 4):
+        pair = [second(mesh, folder) for folder in ("second", "third")]
+        wait_until(lambda: one_serves(mesh, 2), lambda: f"one of two serves: {roles(mesh)}", 30)
+        for one in pair:
+            one.process.send_signal(signal.SIGKILL)
+            one.process.wait()
+    mesh.may_be_down.clear()
+    mesh.start(NAME)
+    mesh.wait_ready()
+    mesh.load(seconds=1, seed=2).finish()
+    mesh.check()
