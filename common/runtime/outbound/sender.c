@@ -63,10 +63,10 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
         return;
     int feed = tag.part - PART_FEED;
     switch (tag.part) {
-    case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
-    case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
-    case PART_PEERS:    peer_io_reply(&sender->peers, message, now_ms); break;
-    case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_PEERS:   peer_io_reply(&sender->peers, message, now_ms); break;
+    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
     case PART_READERS:
         reader_ask_reply(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                          message, now_ms);

@@ -286,9 +286,8 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
         relay_audited(&relay_io->relay, &tail, now_ms);
     } else if (tail.messages == 0 || (tail.is_held && tail.last_sequence <= relay_io->relay.head)) {
         if (relay_io->relay.epoch == epoch && relay_io->readers.answer_by_ms == 0 &&
-            (tail.messages > 0 ||
-             !reader_ask_begin(&relay_io->readers, relay_io->outbound, &relay_io->relay, &tail,
-                              now_ms)))
+            (tail.messages > 0 || !reader_ask_begin(&relay_io->readers, relay_io->outbound,
+                                                    &relay_io->relay, &tail, now_ms)))
             relay_looked(&relay_io->relay, &tail, now_ms);
     } else {
         look->tail = tail;
