@@ -11,7 +11,7 @@ int list_unsettled(struct journey *j, const void *request, void *ret_reply)
 {
     const struct order_unsettled *list = request;
     struct order_unsettled_reply *reply = ret_reply;
-    int limit = list->has_limit ? (int)list->limit : PAGE_DEFAULT, count = 0;
+    int limit = (int)journey_page_limit(j, list->has_limit ? list->limit : PAGE_DEFAULT), count = 0;
     struct order_unsettled_reply_unsettled_item *rows =
         arena_alloc(journey_arena(j), ((size_t)limit + 1) * sizeof(*rows));
     if (!rows)

@@ -2,10 +2,12 @@
  * because nats.c lets a connection either write each message at once or gather messages for a
  * millisecond:
  *
- *   BUS_URGENT   each message is written at once. All subscriptions live here, and small messages
- *                that somebody waits for are published here: a reply, an acknowledgement, a pull, a
+ *   BUS_URGENT   each message is written at once. Subscriptions live here, and small messages that
+ *                somebody waits for are published here: a reply, an acknowledgement, a pull, a
  *                JetStream API request.
  *   BUS_BULK     messages are gathered: events for the stream, and the replies of a big batch.
+ *                Subscriptions that must not wait behind a flood of the others live here, each with
+ *                a thread of its own (bus_subscribe_apart).
  *
  * What two connections mean for the order of messages:
  *
@@ -50,10 +52,12 @@ struct bus_handlers {
     void (*connected)(void *context);
     void (*disconnected)(void *context);
     void (*closed)(void *context, const char *reason);
+    /* the server does not permit to publish on this subject, or to subscribe to it */
+    void (*denied)(void *context, _Bool publish, const char *subject);
 };
 
 struct bus_options { /* NULL and 0 leave things at their default */
-    const char *url; /* one, or several with commas; default nats://127.0.0.1:4222 */
+    const char *url; /* one, or several with commas, tried in turn; default nats://127.0.0.1:4222 */
     /* "order-svc": name of the connections, and the inbox prefix `_INBOX.order-svc` */
     const char *name;
     const char *user, *password;
@@ -69,6 +73,11 @@ struct bus_options { /* NULL and 0 leave things at their default */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */
     struct bus_handlers handlers;
 };
+
+#define BUS_SERVERS_MAX 16
+#define BUS_SERVERS_SIZE 2048 /* of their list */
+/* Can it be the url of struct bus_options? 0 or -ERR_CONFIG; nothing is looked up. */
+int bus_check_servers(const char *list);
 
 /* Connects, or goes on trying in the background. Returns at once when the connection is refused;
  * where packets are dropped, after up to connect_timeout_ms per address. -ERR_CONFIG (credentials,
@@ -136,6 +145,12 @@ typedef void (*bus_handler)(void *context, struct bus_message *message);
 #define BUS_PENDING_BYTES_MAX (32 * 1024 * 1024)
 int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
                   void *context, struct bus_subscription **ret_subscription);
+
+/* The same, on a connection and a thread that no flood of messages to another subscription reaches.
+ * For requests that come seldom, not for answers (see above). */
+int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
+                        bus_handler handler, void *context,
+                        struct bus_subscription **ret_subscription);
 
 /* Takes no more messages, and waits until the handler has seen all messages that had arrived. Other
  * subscriptions and publishing go on. Not from a handler. -ERR_NETWORK after the timeout. */

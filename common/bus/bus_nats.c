@@ -71,6 +71,21 @@ static void on_closed(natsConnection *connection, void *closure)
     pthread_mutex_unlock(&bus->lock);
 }
 
+/* `Permissions Violation for Publish to "evt.order.X"`, `… for Subscription to "order.place" …`. */
+static void tell_denied(struct bus *bus, const char *text)
+{
+    char subject[BUS_SUBJECT_MAX + 1];
+    const char *begin = strchr(text, '"'), *end = begin ? strchr(begin + 1, '"') : NULL;
+    if (!end || !bus->handlers.denied)
+        return;
+    snprintf(subject, sizeof(subject), "%.*s", (int)(end - begin - 1), begin + 1);
+    const _Bool publish = strcasestr(text, "for publish") != NULL;
+    pthread_mutex_lock(&bus->lock);
+    if (!bus->closing)
+        bus->handlers.denied(bus->handlers.context, publish, subject);
+    pthread_mutex_unlock(&bus->lock);
+}
+
 static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
                      void *closure)
 {
@@ -82,6 +97,13 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
         log_error("bus_messages_dropped",
                   LOG_TEXT("subject", natsSubscription_GetSubject(subscription)));
         return;
+    }
+    if (status == NATS_NOT_PERMITTED) { /* the text of this very error, if the library has it */
+        const char *own = nats_GetLastError(NULL);
+        if (own && strstr(own, "ermissions"))
+            text = own;
+        if (text)
+            tell_denied(lane->bus, text);
     }
     log_warn("bus_error", LOG_TEXT("status", natsStatus_GetText(status)),
              LOG_TEXT("reason", text ? text : ""));

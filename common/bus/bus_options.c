@@ -4,6 +4,7 @@
 #include "bus/nkey.h"
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,7 +52,7 @@ static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
     if (s == NATS_OK)
         s = natsOptions_SetFailRequestsOnDisconnect(to, true);
     if (s == NATS_OK)
-        s = natsOptions_UseGlobalMessageDelivery(to, true);
+        s = natsOptions_UseGlobalMessageDelivery(to, urgency == BUS_URGENT);
     if (s == NATS_OK)
         s = natsOptions_SetSendAsap(to, urgency == BUS_URGENT);
     return s;
@@ -109,6 +110,29 @@ static int set_tls(natsOptions *to, const struct bus_options *options, const cha
     return 0;
 }
 
+/* One, or several with commas, tried in turn from the first on: nats.c takes a list apart from one
+ * address. */
+static natsStatus set_servers(natsOptions *to, const char *list)
+{
+    char copy[BUS_SERVERS_SIZE];
+    const char *servers[BUS_SERVERS_MAX];
+    int count = 0;
+    char *rest = copy, *one;
+    if (!strchr(list, ','))
+        return natsOptions_SetURL(to, list);
+    if (snprintf(copy, sizeof(copy), "%s", list) >= (int)sizeof(copy))
+        return NATS_INVALID_ARG;
+    while ((one = strsep(&rest, ", "))) {
+        if (!*one)
+            continue;
+        if (count == BUS_SERVERS_MAX)
+            return NATS_INVALID_ARG;
+        servers[count++] = one;
+    }
+    natsStatus s = natsOptions_SetServers(to, servers, count);
+    return s == NATS_OK ? natsOptions_SetNoRandomize(to, true) : s;
+}
+
 int bus_options_make(const struct bus_options *options, const struct bus *bus,
                      enum bus_urgency urgency, natsOptions **ret_options)
 {
@@ -117,7 +141,7 @@ int bus_options_make(const struct bus_options *options, const struct bus *bus,
     natsOptions *to = NULL;
     natsStatus s = natsOptions_Create(&to);
     if (s == NATS_OK)
-        s = natsOptions_SetURL(to, url);
+        s = set_servers(to, url);
     if (s == NATS_OK)
         s = natsOptions_SetName(to, bus->name);
     if (s == NATS_OK)

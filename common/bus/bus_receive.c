@@ -198,17 +198,16 @@ static void on_message(natsConnection *connection, natsSubscription *raw, natsMs
     subscription->handler(subscription->context, message);
 }
 
-static natsStatus subscribe_raw(struct bus *bus, const char *subject, const char *queue,
+static natsStatus subscribe_raw(natsConnection *connection, const char *subject, const char *queue,
                                 struct bus_subscription *to)
 {
-    natsConnection *connection = bus->lanes[BUS_URGENT].connection;
     if (queue)
         return natsConnection_QueueSubscribe(&to->raw, connection, subject, queue, on_message, to);
     return natsConnection_Subscribe(&to->raw, connection, subject, on_message, to);
 }
 
-int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
-                  void *context, struct bus_subscription **ret_subscription)
+static int subscribe(natsConnection *connection, const char *subject, const char *queue,
+                     bus_handler handler, void *context, struct bus_subscription **ret_subscription)
 {
     assert(handler && ret_subscription);
     if (!bus_subject_is_safe(subject, 1) || (queue && !bus_header_key_is_safe(queue)))
@@ -218,7 +217,7 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
         return fail(ERR_MEMORY, "no memory for a subscription");
     *subscription =
         (struct bus_subscription){ .handler = handler, .context = context, .holders = 1 };
-    natsStatus s = subscribe_raw(bus, subject, queue, subscription);
+    natsStatus s = subscribe_raw(connection, subject, queue, subscription);
     if (s != NATS_OK) {
         free(subscription);
         return bus_fail(s, "subscribe");
@@ -231,6 +230,21 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
     natsSubscription_SetPendingLimits(subscription->raw, BUS_PENDING_MAX, BUS_PENDING_BYTES_MAX);
     *ret_subscription = subscription;
     return 0;
+}
+
+int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
+                  void *context, struct bus_subscription **ret_subscription)
+{
+    return trace(subscribe(bus->lanes[BUS_URGENT].connection, subject, queue, handler, context,
+                           ret_subscription));
+}
+
+int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
+                        bus_handler handler, void *context,
+                        struct bus_subscription **ret_subscription)
+{
+    return trace(subscribe(bus->lanes[BUS_BULK].connection, subject, queue, handler, context,
+                           ret_subscription));
 }
 
 int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms)

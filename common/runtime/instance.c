@@ -25,6 +25,11 @@ static void on_closed(void *context, const char *reason)
     instance->options.end(instance->options.context, EXIT_FAILED);
 }
 
+static void on_denied(void *context, _Bool publish, const char *subject)
+{
+    sender_denied(&((struct instance *)context)->sender, publish, subject);
+}
+
 static void on_query_answered(void *context, struct item *item)
 {
     struct instance *instance = context;
@@ -135,7 +140,8 @@ static int open_bus(struct instance *instance)
     options.handlers = (struct bus_handlers){ .context = instance,
                                               .connected = on_connected,
                                               .disconnected = on_disconnected,
-                                              .closed = on_closed };
+                                              .closed = on_closed,
+                                              .denied = on_denied };
     int r = bus_open(&options, &instance->bus);
     if (bus_library_is_old())
         log_warn("old_library", LOG_TEXT("libnats", bus_library_version()),

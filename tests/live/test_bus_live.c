@@ -1,6 +1,7 @@
 /* Bus on a real nats-server: connecting, reconnecting, logins, and what arrives of what was
  * sent. */
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -409,6 +410,45 @@ Test(messages, a_drain_waits_for_the_handler, .init = setup, .fini = teardown)
     for (int i = 0; i < box.count; i++)
         bus_message_free(box.messages[i]);
     bus_subscription_free(box.subscription);
+}
+
+static atomic_bool may_end;
+
+static void on_busy(void *context, struct bus_message *message)
+{
+    while (!atomic_load(&may_end))
+        sched_yield();
+    mailbox_put(context, message);
+}
+
+static void open_box(struct mailbox *box)
+{
+    *box = (struct mailbox){ 0 };
+    pthread_mutex_init(&box->lock, NULL);
+    pthread_cond_init(&box->filled, NULL);
+}
+
+/* Sixteen handlers that do not come back are more than the bus has delivery threads. */
+Test(messages, a_subscription_apart_does_not_wait_for_the_handlers_of_others, .init = setup,
+     .fini = teardown)
+{
+    struct mailbox busy[16], apart;
+    open_box(&apart);
+    cr_assert_eq(bus_subscribe_apart(bus, "apart", "q", mailbox_put, &apart, &apart.subscription),
+                 0);
+    for (int i = 0; i < 16; i++) {
+        open_box(&busy[i]);
+        cr_assert_eq(bus_subscribe(bus, "busy", NULL, on_busy, &busy[i], &busy[i].subscription), 0);
+    }
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
+    cr_assert_eq(publish(BUS_URGENT, "busy", NULL, "x"), 0);
+    cr_assert_eq(bus_flush(bus, FAR_MS), 0);
+    cr_assert_eq(publish(BUS_URGENT, "apart", NULL, "x"), 0);
+    cr_expect_not_null(mailbox_next(&apart));
+    atomic_store(&may_end, 1);
+    mailbox_close(&apart);
+    for (int i = 0; i < 16; i++)
+        mailbox_close(&busy[i]);
 }
 
 /* ---- Micro ---------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define BETWEEN_MS 20000 /* the longest between two messages */
+#define BETWEEN_MS 5000 /* the longest between two messages */
 
 void adversary_act(struct world *world)
 {

@@ -210,6 +210,14 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
     return 0;
 }
 
+/* No flood is simulated that is a matter of threads. */
+int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
+                        bus_handler handler, void *context,
+                        struct bus_subscription **ret_subscription)
+{
+    return trace(bus_subscribe(bus, subject, queue, handler, context, ret_subscription));
+}
+
 static void handle(struct bus_subscription *s)
 {
     struct bus_message *message = s->first;

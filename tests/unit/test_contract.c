@@ -1,5 +1,6 @@
 /* Contracts: every example of every schema, and every way in which a request can be invalid. */
 #include "contract/scan.h"
+#include "schemas/psp.charge.reply.h"
 #include "schemas/contracts_examples.h"
 #include "base/refusal.h"
 #include "schemas/account.change-profile.h"
@@ -245,4 +246,62 @@ Test(contract, a_body_with_more_values_than_its_schema_has_room_for_is_counted_a
     cr_expect_eq(values_count("\"\\", 2, 9), 1);
     memset(many, '{', sizeof(many));
     cr_expect_eq(values_count(many, sizeof(many), 559), 560);
+}
+
+/* ---- Answers of somebody outside ------------------------------------------------------------- */
+
+/* Optional fields never cost the status; what is needed is held to the contract. */
+Test(contract, F17_an_optional_field_of_an_answer_never_costs_its_status)
+{
+    static const struct {
+        const char *text, *status, *reason; /* status NULL: refused */
+    } rows[] = {
+        { "{\"status\":\"paid\"}", "paid", NULL },
+        { "{\"status\":\"paid\",\"reason\":null}", "paid", NULL },
+        { "{\"status\":\"paid\",\"reason\":7,\"decline\":\"what\"}", "paid", NULL },
+        { "{\"reason\":{\"a\":[1]},\"status\":\"declined\"}", "declined", NULL },
+        { "{\"status\":\"declined\",\"reason\":\"\"}", "declined", NULL },
+        { "{\"status\":\"declined\",\"reason\":\"a\\u0000b\"}", "declined", NULL },
+        { "{\"status\":\"declined\",\"reason\":\"no money\"}", "declined", "no money" },
+        { "{\"status\":\"paid\",\"id\":123456789012345678901234567890}", "paid", NULL },
+        { "{\"status\":\"paid\",\"more\":{\"a\":[null,1.5]}}", "paid", NULL },
+        { "{\"status\":null}", NULL, NULL },
+        { "{\"status\":\"perhaps\"}", NULL, NULL },
+        { "{\"status\":\"paid\",\"status\":\"declined\"}", NULL, NULL },
+        { "{\"reason\":\"paid\"}", NULL, NULL },
+        { "[]", NULL, NULL },
+        { "paid", NULL, NULL },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct arena arena;
+        struct invalid invalid;
+        void *value = NULL;
+        arena_init(&arena);
+        int r = schema_decode_answer(&psp_charge_reply_schema, rows[i].text, strlen(rows[i].text),
+                                     &arena, &value, &invalid);
+        cr_expect_eq(r == 0, rows[i].status != NULL, "%s", rows[i].text);
+        const struct psp_charge_reply *reply = value;
+        if (r == 0) {
+            cr_expect_str_eq(reply->status, rows[i].status, "%s", rows[i].text);
+            cr_expect_eq(!reply->reason, !rows[i].reason, "%s", rows[i].text);
+            cr_expect_eq(reply->decline, NULL, "%s", rows[i].text);
+        }
+        arena_deinit(&arena);
+    }
+}
+
+Test(contract, F17_a_reason_of_300_characters_is_left_out)
+{
+    struct arena arena;
+    struct invalid invalid;
+    char text[400];
+    void *value = NULL;
+    arena_init(&arena);
+    snprintf(text, sizeof(text), "{\"status\":\"paid\",\"reason\":\"%0300d\"}", 0);
+    cr_assert_eq(schema_decode_answer(&psp_charge_reply_schema, text, strlen(text), &arena, &value,
+                                      &invalid),
+                 0);
+    cr_assert_str_eq(((const struct psp_charge_reply *)value)->status, "paid");
+    cr_assert_null(((const struct psp_charge_reply *)value)->reason);
+    arena_deinit(&arena);
 }

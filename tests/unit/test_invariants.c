@@ -170,31 +170,31 @@ Test(invariants, of_the_inbox)
     inbox_deinit(&inbox);
 }
 
-/* ---- Lane ------------------------------------------------------------------------------------ */
+/* ---- Fair queue ------------------------------------------------------------------------------ */
 
-static struct lane lane;
+static struct fair_queue fair;
 
-static void check_lane(void)
+static void check_fair_queue(void)
 {
-    lane_check(&lane, 0);
+    fair_queue_check(&fair, 0);
 }
 
-Test(invariants, of_a_lane)
+Test(invariants, of_a_fair_queue)
 {
-    lane_init(&lane, 2);
-    fine(check_lane);
-    lane_add(&lane, item_new(ITEM_QUERY));
-    const struct lane as_it_was = lane;
-    fine(check_lane);
-    planted(lane.length = 0, check_lane); /* C1 */
-    lane = as_it_was;
-    planted(lane.queues[0].length = 2, check_lane); /* C1 */
-    lane = as_it_was;
-    planted(lane.filled[0] = 2, check_lane); /* C2 */
-    lane = as_it_was;
-    planted(lane.queues[0].last = NULL, check_lane); /* C2 */
-    lane = as_it_was;
-    lane_deinit(&lane);
+    fair_queue_init(&fair, 2);
+    fine(check_fair_queue);
+    fair_queue_add(&fair, item_new(ITEM_QUERY));
+    const struct fair_queue as_it_was = fair;
+    fine(check_fair_queue);
+    planted(fair.length = 0, check_fair_queue); /* C1 */
+    fair = as_it_was;
+    planted(fair.queues[0].length = 2, check_fair_queue); /* C1 */
+    fair = as_it_was;
+    planted(fair.filled[0] = 2, check_fair_queue); /* C2 */
+    fair = as_it_was;
+    planted(fair.queues[0].last = NULL, check_fair_queue); /* C2 */
+    fair = as_it_was;
+    fair_queue_deinit(&fair);
 }
 
 /* ---- Readers --------------------------------------------------------------------------------- */

@@ -9,6 +9,9 @@ static const struct relay_config config = {
     .publish_max = 10,
     .answer_timeout_ms = 100,
     .backoff_min_ms = 10,
+    .heal_min_ms = 100,
+    .heal_max_ms = 1000,
+    .heal_reset_ms = 60000,
     .backoff_max_ms = 80,
     .audit_interval_ms = 1000,
     .seed = 7,
@@ -382,13 +385,44 @@ Test(relay_heal, F45_messages_ahead_that_do_not_follow_are_healed_and_forgotten)
                                    { "tail", 1, .tail = &forged, .state = RELAY_RECOVERING,
                                      .kind = RELAY_RECOVER, .first = 0, .last = 31, .sequence = 1 },
                                    { 0 } });
-    relay_voids(&relay);
+    relay_voids(&relay, 2);
     cr_assert_eq(relay_next(&relay, 2).kind, RELAY_DELETE_STREAM);
     cr_expect_str_eq(relay.reason, "messages ahead of our log are not events of ours");
     relay_made(&relay, 3);
     relay_made(&relay, 4);
     relay_looked(&relay, &unused, 5);
     cr_expect_eq(relay.state, RELAY_PUBLISHING); /* and not a log that has lost 1,000 events */
-    relay_voids(&relay);
+    relay_voids(&relay, 6);
     cr_expect_eq(relay.state, RELAY_PUBLISHING); /* an answer that came too late */
+}
+
+/* A writer that intrudes again as soon as the stream is healed. */
+Test(relay_heal, F45_a_steady_intruder_has_the_stream_deleted_less_and_less_often)
+{
+    static const struct relay_tail intruder = {
+        OURS, .first_sequence = 1, .last_sequence = 31, .messages = 31, .position = 30, .foreign = 1
+    };
+    struct relay relay;
+    relay_init(&relay, &config, 30);
+    relay_connected(&relay, 0);
+    int64_t now_ms = 1, last_ms = 0, gap_ms = 0;
+    for (int heals = 0; heals < 8;) {
+        struct relay_action action = relay_next(&relay, now_ms);
+        if (action.kind == RELAY_ASK) {
+            relay_looked(&relay, &intruder, now_ms);
+        } else if (action.kind == RELAY_DELETE_STREAM) {
+            cr_expect(heals < 2 || now_ms - last_ms >= gap_ms || gap_ms >= config.heal_max_ms / 2);
+            gap_ms = now_ms - last_ms;
+            last_ms = now_ms;
+            heals++;
+            relay_made(&relay, now_ms);
+        } else if (action.kind == RELAY_MAKE_STREAM) {
+            relay_made(&relay, now_ms);
+        } else {
+            cr_assert_eq(relay.state, RELAY_WAITING);
+            cr_expect_str_eq(relay.reason, "a message in the stream is not an event of ours");
+            now_ms = relay_due_ms(&relay);
+        }
+    }
+    cr_expect(relay.remade == 8 && gap_ms >= config.heal_max_ms / 2, "%lld ms", (long long)gap_ms);
 }

@@ -71,6 +71,9 @@ static const struct relay_config config = {
     .publish_max = WINDOW / 3,
     .answer_timeout_ms = 400,
     .backoff_min_ms = 10,
+    .heal_min_ms = 100,
+    .heal_max_ms = 1000,
+    .heal_reset_ms = 60000,
     .backoff_max_ms = 500,
     .audit_interval_ms = 700,
 };

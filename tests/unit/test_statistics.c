@@ -143,7 +143,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"file_checks\":0,\"file_checked\":\"\",\"file_check_skipped\":0,"
         "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
-        "\"server_advisories\":0,"
+        "\"server_advisories\":0,\"heal_wait_ms\":0,"
         "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
         "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
         "\"max_payload\":0,\"largest_event\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":{"

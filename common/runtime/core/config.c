@@ -270,6 +270,14 @@ void config_bus_options(const struct config *config, const char *name,
     };
 }
 
+static int check_servers(const struct config *config)
+{
+    if (bus_check_servers(config->server) == 0)
+        return 0;
+    terminal_print(stderr, "NATS_URL (--server): %s\n", failure_reason());
+    return -ERR_CONFIG;
+}
+
 static int check_sources(const struct config *config, const struct service *service)
 {
     char prefix[SOURCE_API_SIZE];
@@ -308,6 +316,8 @@ int config_read(struct config *config, const struct service *service,
     }
     if (r >= 0 && !print)
         r = check_folder(config);
+    if (r >= 0)
+        r = check_servers(config);
     if (r >= 0)
         r = check_files(config);
     if (r >= 0)

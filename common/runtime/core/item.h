@@ -49,7 +49,7 @@ struct item {
     int64_t *min_positions; /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
     int64_t give_up_ms;     /* monotonic: until when it waits for them */
     _Bool is_about_log;     /* the runtime's own query, which other services heal with */
-    uint32_t client;        /* who asks, as a hash: see request/lane.h */
+    uint32_t client;        /* who asks, as a hash: see request/fair_queue.h */
     const void *request;    /* struct of the request's schema */
     const char *key;        /* idempotency key; with an account see account_subject.h; NULL */
     const char *account;    /* that the subject names, and that the request is for; NULL: none */

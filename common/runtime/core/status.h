@@ -51,6 +51,7 @@ struct status {
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;
     atomic_llong server_advisories; /* known against the server, and not fixed in it */
+    atomic_llong heal_wait_ms;  /* how long the next deletion of a wrong stream still waits; 0 */
     atomic_llong audited_from;  /* the audit of the stream has read from this sequence to the end */
     atomic_llong replay_target; /* while we recover from our stream: its last position; 0 */
     atomic_llong last_commit_ms;

@@ -16,6 +16,7 @@ enum note_kind {
     NOTE_REFUSED,      /* the stream refused an event of `epoch`, with the code `status` */
     NOTE_PULL_STATUS,  /* of `pull` of `feed` in `epoch`: `status` */
     NOTE_REPLY,        /* `reply` to a request of ours */
+    NOTE_DENIED,       /* by the server: to publish (`status` 1) on `words`, or to subscribe (0) */
     NOTE_OPERATOR      /* `request` of an operator */
 };
 

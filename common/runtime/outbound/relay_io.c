@@ -165,6 +165,13 @@ void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const 
         name_refusal(relay_io, reason);
 }
 
+void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms)
+{
+    static const char reason[] = "not permitted to publish";
+    relay_io_explain(relay_io, reason, subject);
+    relay_refused(&relay_io->relay, relay_io->relay.epoch, reason, now_ms);
+}
+
 static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
 {
     for (;;) {
@@ -282,6 +289,10 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     atomic_store(&status->republished, relay->republished);
     atomic_store(&status->stream_remade, relay->remade);
     atomic_store(&status->refused, relay->refusals);
+    atomic_store(&status->heal_wait_ms,
+                 relay->state == RELAY_WAITING && relay->deadline_ms == relay->heal_ms
+                     ? relay->heal_ms - now_ms
+                     : 0);
     atomic_store(&status->audited_from, relay->audited_from);
     atomic_store(&status->replay_target,
                  relay->state == RELAY_RECOVERING ? relay->stream_position : 0);

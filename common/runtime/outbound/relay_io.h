@@ -107,6 +107,8 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms);
 /* words: the server's */
 void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const char *words,
                       int64_t now_ms);
+/* the server does not permit us to publish on this subject */
+void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms);
 /* What stands beside this reason, when the relay waits with it. */
 void relay_io_explain(struct relay_io *relay_io, const char *reason, const char *words);
 

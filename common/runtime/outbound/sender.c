@@ -6,6 +6,8 @@
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/request/reply.h"
+#include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define URGENT_REPLIES_MAX 8 /* a write call each; more than that go gathered */
@@ -40,6 +42,13 @@ void sender_operate(struct sender *sender, struct item *item)
 {
     mailbox_push(&sender->outbound.mailbox,
                  (struct note){ .kind = NOTE_OPERATOR, .request = item });
+}
+
+void sender_denied(struct sender *sender, _Bool publish, const char *subject)
+{
+    struct note note = { .kind = NOTE_DENIED, .status = publish };
+    snprintf(note.words, sizeof(note.words), "%s", subject);
+    mailbox_push(&sender->outbound.mailbox, note);
 }
 
 static void on_reply(void *context, struct bus_message *message)
@@ -146,6 +155,11 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         relay_io_refused(&sender->relay_io, note->epoch, note->status, note->words, now_ms);
         break;
     case NOTE_PULL_STATUS: feed_io_pull_status(&sender->feeds[note->feed], note, now_ms); break;
+    case NOTE_DENIED:
+        permissions_denied(&sender->permissions, note->status != 0, note->words, now_ms);
+        if (note->status && strncmp(note->words, "evt.", 4) == 0)
+            relay_io_denied(&sender->relay_io, note->words, now_ms);
+        break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -251,6 +265,7 @@ static void act(struct sender *sender, int64_t now_ms)
         feed_io_act(&sender->feeds[i], now_ms);
     call_io_look_at_clock(&sender->calls, now_ms);
     redrive_look_at_clock(&sender->redrive, now_ms);
+    permissions_act(&sender->permissions, now_ms);
     durable_io_look_at_clock(&sender->durables, now_ms);
     report(sender, now_ms);
 }
@@ -409,6 +424,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
+    permissions_init(&sender->permissions, outbound, options->endpoints);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
     if (r == 0)

@@ -11,6 +11,7 @@
 #include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
 #include "runtime/outbound/peer_io.h"
+#include "runtime/outbound/permissions.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
 #include "runtime/request/endpoint.h"
@@ -39,6 +40,7 @@ struct sender {
     int feed_count;
     struct call_io calls;
     struct redrive redrive;
+    struct permissions permissions;
     struct durable_io durables;
     struct peer_io peers;
     struct bus_subscription *replies; /* to the requests of all parts */
@@ -72,5 +74,7 @@ void sender_wake(struct sender *sender); /* any thread */
 void sender_settle(struct sender *sender, struct batch *batch);
 void sender_connected(struct sender *sender); /* from library threads, as the next */
 void sender_disconnected(struct sender *sender);
+/* what the server does not permit; from library threads */
+void sender_denied(struct sender *sender, _Bool publish, const char *subject);
 /* takes an operator's request over, for options.operate on the sender's thread */
 void sender_operate(struct sender *sender, struct item *item);

@@ -382,6 +382,8 @@ void stream_io_make(struct relay_io *relay_io, const struct relay_action *action
     assert(action->kind == RELAY_DELETE_STREAM || action->kind == RELAY_MAKE_STREAM);
     if (action->kind == RELAY_MAKE_STREAM)
         create_stream(relay_io, action->epoch, now_ms);
+    else if (!relay_io->keep.may_list) /* the right to it is missing: no answer would come */
+        delete_stream(relay_io, action->epoch, now_ms);
     else if (stream_keep_ask_list(&relay_io->keep, &tag) < 0) /* who reads it goes with it */
         relay_failed(&relay_io->relay, "the server cannot be asked", now_ms);
 }

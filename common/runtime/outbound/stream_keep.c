@@ -184,6 +184,7 @@ void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_page page;
+    keep->may_list = !bus_message_status(message);
     if (bus_message_status(message) || keep->owed_count > 0)
         return; /* those that are owed are not all there */
     if (js_parse_consumer_list(bus_message_data(message), bus_message_length(message), &arena,

@@ -34,8 +34,9 @@ struct stream_keep {
     char *config; /* as it was last seen, JSON; owned; NULL: never */
     struct kept_durable durables[KEPT_DURABLES_MAX];
     int durable_count, owed_count;
-    int refused_count;            /* the stream, as it was, was not taken so often */
-    char held[256];               /* what is unbearable in it, "FIELD=VALUE, …"; "": nothing */
+    _Bool may_list;    /* the server has shown us the consumers, and so will do it again */
+    int refused_count; /* the stream, as it was, was not taken so often */
+    char held[256];    /* what is unbearable in it, "FIELD=VALUE, …"; "": nothing */
     char lost[NOTICE_VALUE_SIZE]; /* durables that could not be given back; "": none */
 };
 

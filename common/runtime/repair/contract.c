@@ -4,7 +4,7 @@
 #include "runtime/core/config.h"
 #include "runtime/core/event_text.h"
 #include "runtime/core/service_table.h"
-#include "runtime/request/endpoint.h"
+#include "runtime/request/min_position.h"
 #include "schemas/error.h"
 #include "schemas/runtime.durable.h"
 #include "schemas/runtime.durable.reply.h"

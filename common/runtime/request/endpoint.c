@@ -5,6 +5,7 @@
 #include "contract/values.h"
 #include "runtime/core/event_text.h"
 #include "runtime/request/header_text.h"
+#include "runtime/request/min_position.h"
 #include "runtime/request/reply.h"
 #include <assert.h>
 #include <stdio.h>
@@ -44,49 +45,6 @@ static int take_headers(struct item *item, const struct bus_view *view, struct i
     if (r == 0)
         r = header_take_traceparent(item, view);
     return r == 0 && key ? take_key(item, view, key, ret_invalid) : r;
-}
-
-/* 0, or a refusal at once: the position cannot come while the query waits. */
-static int check_ahead(const struct status *status, int i, const char *log, int64_t demanded,
-                       struct invalid *ret_invalid)
-{
-    int64_t position = atomic_load(i == 0 ? &status->position : &status->sources[i - 1].position);
-    if (demanded - position <= MIN_POSITION_AHEAD_MAX)
-        return 0;
-    snprintf(ret_invalid->field, sizeof(ret_invalid->field), "min_position.%s", log);
-    snprintf(ret_invalid->message, sizeof(ret_invalid->message),
-             "is %lld events ahead, and at most %d can come while a query waits; try again later",
-             (long long)(demanded - position), MIN_POSITION_AHEAD_MAX);
-    return REFUSED_REPLAYING;
-}
-
-/* A query's min_position, whatever other fields its schema has: by the names of the logs. */
-static int take_min_positions(struct item *item, const struct endpoint *endpoint,
-                              struct invalid *ret_invalid)
-{
-    const struct service *service = endpoint->all->options.service;
-    const struct schema_field *field = schema_find_field(endpoint->request, "min_position");
-    const char *demanded = field
-                               ? *(const char *const *)((const char *)item->request + field->offset)
-                               : NULL;
-    if (!demanded)
-        return 0;
-    int64_t *positions = arena_alloc(&item->arena, (1 + SOURCES_MAX) * sizeof(*positions));
-    if (!positions)
-        return fail(ERR_MEMORY, "no memory for a request");
-    for (int i = 0; i == 0 || (service->sources && service->sources[i - 1].log); i++) {
-        assert(i <= SOURCES_MAX);
-        const char *name = i == 0 ? service->log : service->sources[i - 1].log;
-        const struct schema_field *log = schema_find_field(field->schema, name);
-        if (log && *(const _Bool *)(demanded + log->extra_offset))
-            positions[i] = *(const int64_t *)(demanded + log->offset);
-        int r = check_ahead(endpoint->all->options.status, i, name, positions[i], ret_invalid);
-        if (r != 0)
-            return r;
-    }
-    item->min_positions = positions;
-    item->give_up_ms = clock_monotonic_ms() + MIN_POSITION_WAIT_MS;
-    return 0;
 }
 
 /* Who asks, for the lines about the decision. A header that is forged says nobody. */
@@ -152,7 +110,7 @@ static int fill_item(struct item *item, const struct endpoint *endpoint,
     if (r == 0 && log_is_written(LOG_DEBUG))
         r = take_asker(item, view);
     if (r == 0 && item->kind == ITEM_QUERY)
-        r = take_min_positions(item, endpoint, ret_invalid);
+        r = min_position_take(item, &endpoint->all->options, endpoint->request, ret_invalid);
     if (r == 0 && item->kind == ITEM_DURABLE)
         r = take_reader(item, view, ret_invalid);
     return trace(r);

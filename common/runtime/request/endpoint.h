@@ -11,9 +11,6 @@
 
 #define REQUEST_BYTES_MAX 65536 /* of a body: jansson needs up to 80 times the size of its input */
 #define BODY_SHORT 2048 /* up to here the values of a body are not counted before it is read */
-#define MIN_POSITION_WAIT_MS 2000 /* how long a query waits for the positions that it demands */
-/* Events that may come meanwhile, with much to spare: what is further ahead is refused at once. */
-#define MIN_POSITION_AHEAD_MAX 200000
 
 /* 0: owns the item from now on; REFUSED_BUSY: the endpoint keeps it. Called on library threads,
  * several at once. */
@@ -80,6 +77,8 @@ void endpoint_take(void *context, struct bus_message *message);
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
 int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
+/* Unsubscribes one, which the server has refused; endpoints_subscribe tries again. */
+void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject);
 /* Unsubscribes all, so that other instances get the requests; endpoints_subscribe comes back. */
 void endpoints_leave(struct endpoints *endpoints);
 void endpoints_drain(struct endpoints *endpoints); /* takes no request after this */

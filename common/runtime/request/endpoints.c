@@ -152,8 +152,13 @@ static int subscribe_missing(struct endpoints *endpoints)
         struct endpoint *endpoint = &endpoints->list[i];
         if (endpoint->subscription)
             continue;
-        int r = bus_subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, endpoint_take,
-                              endpoint, &endpoint->subscription);
+        int (*subscribe)(struct bus *bus, const char *subject, const char *queue,
+                         bus_handler handler, void *context,
+                         struct bus_subscription **ret_subscription) = endpoint->is_about_log
+                                                                           ? bus_subscribe_apart
+                                                                           : bus_subscribe;
+        int r = subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, endpoint_take,
+                          endpoint, &endpoint->subscription);
         if (r < 0)
             return trace(r);
     }
@@ -166,6 +171,17 @@ int endpoints_subscribe(struct endpoints *endpoints)
     int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
+}
+
+void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++)
+        if (strcmp(endpoints->list[i].subject, subject) == 0) {
+            bus_subscription_free(endpoints->list[i].subscription);
+            endpoints->list[i].subscription = NULL;
+        }
+    pthread_mutex_unlock(&endpoints->lock);
 }
 
 void endpoints_leave(struct endpoints *endpoints)

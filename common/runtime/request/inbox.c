@@ -5,7 +5,7 @@
 
 void inbox_check(const struct inbox *inbox)
 {
-    const struct lane *requests = &inbox->requests;
+    const struct fair_queue *requests = &inbox->requests;
     assert(!inbox->first == (inbox->length == requests->length));       /* N1 */
     assert(inbox->first || inbox->last == &inbox->first);               /* N1 */
     assert(!*inbox->last);                                              /* N2 */
@@ -17,7 +17,7 @@ int inbox_init(struct inbox *inbox, int queue_max)
 {
     assert(queue_max > 0);
     *inbox = (struct inbox){ 0 };
-    lane_init(&inbox->requests, queue_max);
+    fair_queue_init(&inbox->requests, queue_max);
     inbox->last = &inbox->first;
     pthread_mutex_init(&inbox->lock, NULL);
     condition_init(&inbox->filled);
@@ -26,7 +26,7 @@ int inbox_init(struct inbox *inbox, int queue_max)
 
 void inbox_deinit(struct inbox *inbox)
 {
-    lane_deinit(&inbox->requests);
+    fair_queue_deinit(&inbox->requests);
     item_list_free(inbox->first);
     inbox->first = NULL;
     pthread_cond_destroy(&inbox->filled);
@@ -50,11 +50,12 @@ int inbox_push(struct inbox *inbox, struct item *item)
     int result = 0;
     _Bool was_empty = 0;
     pthread_mutex_lock(&inbox->lock);
-    if (is_request(item) && (inbox->closed || !lane_has_room(&inbox->requests, item->client))) {
+    if (is_request(item) &&
+        (inbox->closed || !fair_queue_has_room(&inbox->requests, item->client))) {
         result = REFUSED_BUSY;
     } else {
         if (is_request(item))
-            lane_add(&inbox->requests, item);
+            fair_queue_add(&inbox->requests, item);
         else
             append(inbox, item);
         was_empty = inbox->length++ == 0;
@@ -71,7 +72,7 @@ void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
     pthread_mutex_lock(&inbox->lock);
     assert(first && !*last);
     for (const struct item *item = first; item; item = item->next) {
-        assert(!is_request(item)); /* those are in their lane */
+        assert(!is_request(item)); /* those are in `requests` */
         inbox->length++;
     }
     *last = inbox->first;
@@ -125,7 +126,7 @@ static struct item *take_one(struct inbox *inbox)
     struct item *item = inbox->first;
     assert(inbox->length > 0);
     if (!item || (inbox->is_requests_turn && inbox->requests.length > 0)) {
-        item = lane_take(&inbox->requests);
+        item = fair_queue_take(&inbox->requests);
     } else {
         inbox->first = item->next;
         item->next = NULL;

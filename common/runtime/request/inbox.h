@@ -1,6 +1,6 @@
 /* Inbox: the bounded queue before the writer. Many threads push, the writer takes. Requests are
  * bounded by queue_max: when it is full the callback answers `busy` at once. They are taken from
- * their clients in turns (lane.h). Events and answers are bounded where they are asked for (a
+ * their clients in turns (fair_queue.h). Events and answers are bounded where they are asked for (a
  * feed's pull window, a process's calls in flight), so they always find a place. They have a list
  * of their own, and the writer takes one of these and one request in turns: a flood of requests
  * stops neither the feeds nor the work list.
@@ -11,13 +11,13 @@
  *   N3  the requests in it are from 0 to queue_max, and no more than there are items */
 #pragma once
 #include <pthread.h>
-#include "runtime/request/lane.h"
+#include "runtime/request/fair_queue.h"
 
 struct inbox {
     pthread_mutex_t lock;
     pthread_cond_t filled;
-    struct lane requests; /* commands */
-    struct item *first;   /* all else, in its order */
+    struct fair_queue requests; /* commands */
+    struct item *first;         /* all else, in its order */
     struct item **last;
     int length;             /* items of all kinds */
     _Bool is_requests_turn; /* of which the next is taken first */

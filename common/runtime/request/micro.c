@@ -244,6 +244,29 @@ static enum micro_verb verb_of(const char *subject)
     return *verb == 'P' ? MICRO_PING : *verb == 'I' ? MICRO_INFO : MICRO_STATS;
 }
 
+static int send_answer(const struct micro *micro, enum micro_verb verb, const char *reply)
+{
+    _deinit_(buf) struct buf body = { 0 };
+    int r = micro_write(micro, verb, &body);
+    if (r == 0)
+        r = bus_publish(
+            micro->bus, BUS_URGENT,
+            &(struct bus_outgoing){ .subject = reply, .data = body.data, .length = body.length });
+    return trace(r);
+}
+
+/* A server whose messages are too small for the list of all endpoints gets the first one, with the
+ * data about the service: that says how it is. */
+static int send_less(const struct micro *micro, enum micro_verb verb, const char *reply)
+{
+    struct micro less = *micro;
+    log_warn("reply_too_large", LOG_TEXT("subject", "$SRV"),
+             LOG_INT("max_payload", bus_max_payload_bytes(micro->bus)),
+             LOG_TEXT("help", "only the first endpoint is listed"));
+    less.endpoint_count = micro->endpoint_count > 0;
+    return trace(send_answer(&less, verb, reply));
+}
+
 static void on_srv_request(void *context, struct bus_message *received)
 {
     const struct micro *micro = context;
@@ -251,12 +274,10 @@ static void on_srv_request(void *context, struct bus_message *received)
     const char *reply = bus_message_reply(message);
     if (!reply || !bus_subject_is_inbox(reply))
         return; /* never publish where a stranger says */
-    _deinit_(buf) struct buf body = { 0 };
-    int r = micro_write(micro, verb_of(bus_message_subject(message)), &body);
-    if (r == 0)
-        r = bus_publish(
-            micro->bus, BUS_URGENT,
-            &(struct bus_outgoing){ .subject = reply, .data = body.data, .length = body.length });
+    const enum micro_verb verb = verb_of(bus_message_subject(message));
+    int r = send_answer(micro, verb, reply);
+    if (r == -ERR_INVALID)
+        r = send_less(micro, verb, reply);
     if (r < 0)
         log_debug("micro_answer_lost", LOG_TEXT("reason", failure_text()));
 }

@@ -37,7 +37,7 @@ void readers_check(const struct readers *readers)
     assert(readers->journeys.length >= 0 && readers->journeys.length <= most); /* Q3 */
 }
 
-static struct lane *lane_of(struct readers *readers, const struct item *item)
+static struct fair_queue *queue_of(struct readers *readers, const struct item *item)
 {
     return item->is_about_log ? &readers->healing : &readers->journeys;
 }
@@ -65,8 +65,8 @@ static void let_wait(struct readers *readers, struct item *item)
     readers->waiting_count++;
 }
 
-/* Moves those to their lane whose positions are there, or whose time is up. The list is walked only
- * when positions have moved, or the first has waited long enough. */
+/* Moves those to their queue whose positions are there, or whose time is up. The list is walked
+ * only when positions have moved, or the first has waited long enough. */
 static void look_at_waiting(struct readers *readers, int64_t now_ms)
 {
     struct item **place = &readers->waiting;
@@ -81,7 +81,7 @@ static void look_at_waiting(struct readers *readers, int64_t now_ms)
                               item->min_positions)) {
             *place = item->next;
             readers->waiting_count--;
-            lane_add(lane_of(readers, item), item);
+            fair_queue_add(queue_of(readers, item), item);
         } else {
             place = &item->next;
         }
@@ -105,7 +105,7 @@ static struct item *take_ready(struct readers *readers, int64_t now_ms)
     look_at_waiting(readers, now_ms);
     _Bool heals = readers->healing.length > 0 &&
                   (!readers->has_healed || readers->journeys.length == 0);
-    struct item *item = lane_take(heals ? &readers->healing : &readers->journeys);
+    struct item *item = fair_queue_take(heals ? &readers->healing : &readers->journeys);
     if (item)
         readers->has_healed = heals;
     readers_check(readers);
@@ -219,8 +219,8 @@ void readers_init(struct readers *readers, const struct readers_options *options
 {
     assert(options->service && options->status && options->reply && options->queue_max > 0);
     *readers = (struct readers){ .options = *options };
-    lane_init(&readers->healing, options->queue_max);
-    lane_init(&readers->journeys, options->queue_max);
+    fair_queue_init(&readers->healing, options->queue_max);
+    fair_queue_init(&readers->journeys, options->queue_max);
     readers->last_waiting = &readers->waiting;
     pthread_mutex_init(&readers->lock, NULL);
     condition_init(&readers->changed);
@@ -251,8 +251,8 @@ void readers_stop(struct readers *readers)
 void readers_deinit(struct readers *readers)
 {
     assert(readers->thread_count == 0); /* readers_stop joined them */
-    lane_deinit(&readers->healing);
-    lane_deinit(&readers->journeys);
+    fair_queue_deinit(&readers->healing);
+    fair_queue_deinit(&readers->journeys);
     item_list_free(readers->waiting);
     readers->waiting = NULL;
     pthread_cond_destroy(&readers->changed);
@@ -262,11 +262,11 @@ void readers_deinit(struct readers *readers)
 /* Under the lock. 0, or REFUSED_BUSY. */
 static int place(struct readers *readers, struct item *item)
 {
-    struct lane *lane = lane_of(readers, item);
-    if (readers->stopping || !lane_has_room(lane, item->client))
+    struct fair_queue *queue = queue_of(readers, item);
+    if (readers->stopping || !fair_queue_has_room(queue, item->client))
         return REFUSED_BUSY;
     if (positions_reached(readers->options.status, readers->options.service, item->min_positions)) {
-        lane_add(lane, item);
+        fair_queue_add(queue, item);
         return 0;
     }
     if (!may_wait(readers, item)) {

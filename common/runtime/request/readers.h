@@ -2,8 +2,8 @@
  * one client does keeps the others, or the services that heal, from being answered:
  *
  *   - The runtime's own queries (`.events`, `.parked`), with which services heal one another, have
- *     a lane of their own. The readers take one of it and one of the journeys' in turns.
- *   - Each lane is bounded by queue_max, and takes its clients in turns (lane.h).
+ *     a queue of their own. The readers take one of it and one of the journeys' in turns.
+ *   - Each queue is bounded by queue_max, and takes its clients in turns (fair_queue.h).
  *   - A query that demands positions (min_position) waits, for a bounded time, until they are
  *     committed. Those that wait have a list and a bound of their own; at the bound the newest is
  *     refused. An eighth of the places is for clients that hold few of them.
@@ -11,13 +11,13 @@
  * Invariants, whenever the lock is free (readers_check):
  *   Q1  `waiting` is in the order in which the queries came, and ends where `last_waiting` says
  *   Q2  `waiting_count` is 0 exactly when none waits, and at most QUERIES_WAITING_MAX and queue_max
- *   Q3  a lane has at most queue_max queries, and as many as may wait beside
+ *   Q3  a queue has at most queue_max queries, and as many as may wait beside
  *
  * A scheduler may take the threads' place: readers_turn runs at most one query, and does not
  * wait. */
 #pragma once
 #include <pthread.h>
-#include "runtime/request/lane.h"
+#include "runtime/request/fair_queue.h"
 #include "runtime/request/query.h"
 
 #define READERS_MAX 8
@@ -40,8 +40,8 @@ struct readers {
     struct readers_options options;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct lane healing;                  /* the runtime's queries, ready to run */
-    struct lane journeys;                 /* the others, ready to run */
+    struct fair_queue healing;            /* the runtime's queries, ready to run */
+    struct fair_queue journeys;           /* the others, ready to run */
     _Bool has_healed;                     /* the newest that was taken came from `healing` */
     struct item *waiting, **last_waiting; /* for a position; the first gives up first */
     int waiting_count;
@@ -60,7 +60,7 @@ void readers_deinit(struct readers *readers); /* frees what is left */
 /* 0, or REFUSED_BUSY: the caller keeps it; its message says what is full */
 int readers_push(struct readers *readers, struct item *item);
 void readers_committed(struct readers *readers); /* the status has new positions */
-/* Of both lanes and those that wait; of those that wait alone. */
+/* Of both queues and those that wait; of those that wait alone. */
 int readers_length(struct readers *readers);
 int readers_waiting(struct readers *readers);
 

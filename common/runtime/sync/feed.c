@@ -39,14 +39,13 @@ void feed_check(const struct feed *feed)
 {
     const enum feed_state state = feed->state;
     const _Bool has_deadline = feed->deadline_ms != INT64_MAX;
-    assert(feed->cursor >= 0 && feed->unsettled >= 0);                            /* F1 */
-    assert(feed->leader_position >= feed->cursor);                                /* F1 */
+    assert(feed->cursor >= 0 && feed->cursor <= feed->leader_position);           /* F1 */
     assert(feed->fill_limit >= 1 && feed->fill_limit <= feed->config.fill_limit); /* F7 */
     for (int i = 0; i < FEED_PULLS; i++) {
         const struct feed_pull *pull = &feed->pulls[i];
-        assert(pull->number == 0 || state == FEED_PULLING); /* F2 */
-        assert((pull->number > 0) == (pull->left > 0));     /* F2 */
-        assert(pull->left <= feed->config.pull_batch);      /* F2 */
+        assert(pull->number == 0 || state == FEED_PULLING);                    /* F2 */
+        assert((pull->number > 0) == (pull->left > 0));                        /* F2 */
+        assert(pull->left <= feed->config.pull_batch && feed->unsettled >= 0); /* F2, F1 */
     }
     assert(state != FEED_WAITING || (has_deadline && feed->reason));                   /* F3, F4 */
     assert((state != FEED_OFFLINE && state != FEED_PULLING) || !has_deadline);         /* F3 */

@@ -2,6 +2,7 @@
 #include "runtime/sync/relay.h"
 #include <assert.h>
 #include "base/guard.h"
+#include "runtime/sync/relay_tail.h"
 
 const struct relay_config relay_defaults = {
     .window_max = 1024,
@@ -9,13 +10,14 @@ const struct relay_config relay_defaults = {
     .answer_timeout_ms = 2000,
     .backoff_min_ms = 50,
     .backoff_max_ms = 5000,
+    .heal_min_ms = 1000,
+    .heal_max_ms = 10000,
+    .heal_reset_ms = 60000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
 };
 
 const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
-
-#define DENIED_MAX 4 /* messages of an older epoch may still be on their way */
 
 /* ---- Moves ---------------------------------------------------------------------------------- */
 
@@ -85,6 +87,7 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
         .audit_ms = INT64_MAX,
     };
     backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
+    backoff_init(&relay->heal, config->heal_min_ms, config->heal_max_ms, config->seed);
     relay_check(relay);
 }
 
@@ -146,12 +149,28 @@ static void relay_make(struct relay *relay, const char *delete_why)
     relay->denied = relay->audited_from = 0;
 }
 
-void relay_voids(struct relay *relay)
+/* Only the stream is wrong: it is made anew, but not over and over. */
+static void relay_heal(struct relay *relay, const char *wrong, int64_t now_ms)
+{
+    if (now_ms < relay->heal_ms) {
+        relay_move(relay, RELAY_WAITING);
+        relay->reason = wrong;
+        relay->deadline_ms = relay->heal_ms;
+        return;
+    }
+    if (relay->healed_ms > 0 && now_ms - relay->healed_ms > relay->config.heal_reset_ms)
+        backoff_reset(&relay->heal);
+    relay->healed_ms = now_ms;
+    relay->heal_ms = now_ms + backoff_take_ms(&relay->heal);
+    relay_make(relay, wrong);
+}
+
+void relay_voids(struct relay *relay, int64_t now_ms)
 {
     if (relay->state != RELAY_RECOVERING)
         return;
     relay->high_water = smaller(relay->high_water, relay->head); /* they are no positions of ours */
-    relay_make(relay, "messages ahead of our log are not events of ours");
+    relay_heal(relay, "messages ahead of our log are not events of ours", now_ms);
     relay_check(relay);
 }
 
@@ -180,58 +199,6 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     relay->audit_ms = now_ms + relay->config.audit_interval_ms;
 }
 
-static _Bool is_damaged(const struct relay_tail *tail)
-{
-    int64_t whole = tail->last_sequence; /* nothing leaves a stream of ours but by an age limit */
-    if (tail->expires)
-        whole = tail->messages > 0 ? tail->last_sequence - tail->first_sequence + 1 : 0;
-    return !tail->marked && (tail->deleted > 0 || tail->messages < whole);
-}
-
-static int64_t message_sequence(const struct relay_tail *tail)
-{
-    return tail->message_sequence > 0 ? tail->message_sequence : tail->last_sequence;
-}
-
-/* The newest position that was ever in the stream, as its sequence tells: what others have written
- * was none. */
-static int64_t newest_ever(const struct relay_tail *tail)
-{
-    if (!tail->exists || (tail->marked && !tail->has_last))
-        return 0;
-    if (tail->marked) /* what is behind it were markers */
-        return tail->position;
-    return tail->has_last ? tail->position + tail->last_sequence - message_sequence(tail) -
-                                tail->foreign_behind
-                          : tail->last_sequence - tail->foreign;
-}
-
-/* The server says that the stream ends here, and refuses what follows: it is of two minds. */
-static _Bool is_denied(const struct relay *relay, const struct relay_tail *tail)
-{
-    return relay->denied >= DENIED_MAX &&
-           relay->denied_at == (tail->has_last ? tail->position : tail->last_sequence);
-}
-
-/* Only the stream is wrong, and our log has all of it: why it must be made anew; NULL: it is
- * right. */
-static const char *wrong_with(const struct relay *relay, const struct relay_tail *tail)
-{
-    if (tail->foreign > 0)
-        return "a message in the stream is not an event of ours";
-    if (tail->has_gap)
-        return "an event is missing in the stream, and later ones are there";
-    if (is_damaged(tail))
-        return "the stream has lost messages";
-    if (relay->damage)
-        return relay->damage;
-    if (is_denied(relay, tail))
-        return "the stream refuses what follows the end that it shows";
-    if (tail->has_last && tail->last_sequence < tail->position)
-        return "the stream's sequence is behind the position";
-    return NULL;
-}
-
 /* An age limit that is new explains what an audit has missed. */
 static void note_tail(struct relay *relay, const struct relay_tail *tail)
 {
@@ -247,7 +214,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
-    const char *wrong = wrong_with(relay, tail);
+    const char *wrong = tail_wrong(relay, tail);
     if (tail->is_held && !(tail->has_last && tail->fit == TAIL_AHEAD)) {
         relay_wait(relay, RELAY_HELD_REASON, now_ms);
     } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
@@ -255,14 +222,14 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (tail->has_last && tail->fit == TAIL_AHEAD) {
         relay_move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
-        relay->offset = message_sequence(tail) - tail->position;
+        relay->offset = tail_message_sequence(tail) - tail->position;
         see(relay, tail->position);
-    } else if (newest_ever(tail) > relay->head || relay->high_water > relay->head) {
+    } else if (tail_newest_ever(tail) > relay->head || relay->high_water > relay->head) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (!tail->exists) {
         relay_make(relay, NULL);
     } else if (wrong) {
-        relay_make(relay, wrong);
+        relay_heal(relay, wrong, now_ms);
     } else { /* without a message: new, or all of it has expired */
         const int64_t all = tail->marked && tail->last_sequence > 0
                                 ? relay->published
@@ -365,7 +332,7 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
      * asked. */
     if (tail->is_held)
         relay_wait(relay, RELAY_HELD_REASON, now_ms);
-    else if (!tail->exists || is_damaged(tail) ||
+    else if (!tail->exists || tail_is_damaged(tail) ||
              tail->last_sequence < relay->audit_published + relay->offset)
         relay_wait(relay, "the audit found the stream damaged", now_ms);
     else if (tail->last_sequence > relay->sent + relay->offset)
@@ -399,19 +366,16 @@ static struct relay_action relay_ask(struct relay *relay, enum relay_action_kind
     return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* The part of the stream that is before what the audit has read, from its end again after its
  * beginning; a little each time. */
 static void read_part(struct relay *relay, struct relay_action *action)
 {
-    const int64_t begin = larger(relay->first_sequence, 1), end = relay->published + relay->offset;
+    const int64_t begin = relay->first_sequence > 1 ? relay->first_sequence : 1;
+    const int64_t end = relay->published + relay->offset;
     const _Bool goes_on = relay->audited_from > begin && relay->audited_from <= end;
     action->last = goes_on ? relay->audited_from - 1 : end;
-    action->first = larger(action->last - relay->config.audit_read_max + 1, begin);
+    const int64_t first = action->last - relay->config.audit_read_max + 1;
+    action->first = first > begin ? first : begin;
     if (action->first <= action->last)
         relay->audited_from = action->first;
 }

@@ -43,6 +43,8 @@
  *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
  *     server disagrees with itself about the stream's end (seen after damage in its files): make it
  *     anew
+ * A writer who intrudes again and again would have the stream deleted each time: the waits between
+ * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
  * back to the oldest, then from the newest again. What it finds leads to the same decisions.
  * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who
@@ -85,6 +87,8 @@ struct relay_config {
     int64_t publish_max;       /* events of one action: replies wait no longer than these take */
     int64_t answer_timeout_ms; /* for any answer of the server */
     int64_t backoff_min_ms, backoff_max_ms;
+    int64_t heal_min_ms, heal_max_ms; /* between two deletions of a stream that is wrong */
+    int64_t heal_reset_ms;            /* so long without one, and the first is at once again */
     int64_t audit_interval_ms;
     int64_t audit_read_max; /* messages that an audit reads */
     uint64_t seed;          /* of the random part of the waits; 0: none */
@@ -144,6 +148,9 @@ struct relay {
     int64_t epoch;       /* answers of older epochs are ignored */
     int64_t deadline_ms; /* of the state: time-out or end of the wait */
     struct backoff backoff;
+    struct backoff heal;     /* the wait before the stream is deleted once more */
+    int64_t heal_ms;         /* not before */
+    int64_t healed_ms;       /* when it was last deleted; 0: never */
     int64_t audit_ms;        /* next audit */
     int64_t audit_published; /* `published` when the audit asked */
     int64_t stream_position; /* RECOVERING: how far the stream goes */
@@ -198,7 +205,7 @@ static inline void relay_place(const struct relay *relay, int64_t sequence, int6
 /* our log now reaches so far */
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);
 /* The messages ahead of our log are none of ours: the stream is made anew. */
-void relay_voids(struct relay *relay);
+void relay_voids(struct relay *relay, int64_t now_ms);
 void relay_fork(struct relay *relay, const char *reason);
 void relay_resolved(struct relay *relay); /* FORKED, and a person says: our log is right */
 /* only the counts are looked at */

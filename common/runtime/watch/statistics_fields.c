@@ -336,6 +336,10 @@ const struct statistics_field statistics_fields[] = {
     { "server_advisories", .at = AT(server_advisories), GAUGE("journey_server_advisories"),
       .help = "Advisories known against the NATS server's version that concern the mesh; the log "
               "names them." },
+    { "heal_wait_ms", .form = FORM_MS, .at = AT(heal_wait_ms),
+      GAUGE("journey_stream_heal_wait_seconds"),
+      .help = "How long our stream, in which somebody writes again and again, waits until it is "
+              "made anew; else 0." },
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },

@@ -104,7 +104,11 @@ class Mesh:
 
     def stats(self, log):
         """The status of a service: `data` of $SRV.STATS; None when the service does not answer."""
-        reply = self.request(f"$SRV.STATS.{self.service[log]}", "")
+        subject = f"$SRV.STATS.{self.service[log]}"
+        reply = self.request(subject, "")
+        serving = (reply.get("metadata") or {}).get("serving")
+        if serving:                               # a standby was faster than the one that serves
+            reply = self.request(f"{subject}.{serving}", "")
         endpoints = reply.get("endpoints", [])
         return next((endpoint["data"] for endpoint in endpoints if endpoint.get("data")), None)
 

@@ -357,6 +357,9 @@ class Mesh:
         """A service's statistics: state, position, published, outbox, sources …; None without an
         answer."""
         reply = self.request(f"$SRV.STATS.{name}", None, timeout=timeout) or {}
+        serving = (reply.get("metadata") or {}).get("serving")
+        if serving:                      # a standby was faster than the instance that serves
+            reply = self.request(f"$SRV.STATS.{name}.{serving}", None, timeout=timeout) or {}
         return next((e["data"] for e in reply.get("endpoints", []) if e.get("data")), None)
 
     def state(self, name):

@@ -126,6 +126,18 @@ def fault_51_server_takes_less_than_the_largest_event(mesh):
     mesh.check()
 
 
+def fault_53_statistics_larger_than_a_message(mesh):
+    """A server takes 4 KiB, less than the statistics of all endpoints. The services work, and what
+    they say of themselves comes with the first endpoint alone; the log warns of it."""
+    mesh.server_config("max_payload: 4096")
+    mesh.up()
+    mesh.product()
+    require("position" in mesh.order(mesh.customer()), "a small order is taken")
+    require(mesh.state("order-svc") == "ready", f"the statistics: {mesh.stats('order-svc')}")
+    require(mesh.log_has("order-svc", "reply_too_large.*max_payload=4096"), "the log warns")
+    mesh.check()
+
+
 def fault_53_headers_that_nobody_reads(mesh):
     """Requests with a header without a value, with hundreds of headers, with strange bytes: taken.
     Two different idempotency keys: refused by name. A traceparent that is malformed or too long is

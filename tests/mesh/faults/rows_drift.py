@@ -287,3 +287,72 @@ def fault_51_markers_of_the_server(mesh):
         mesh.wait_state(name, "ready")
         require(stream(mesh, log)["created"] == created[log], f"{log} was made anew")
         require(not mesh.log_has(name, "forked|foreign_message"), f"{name} takes it for foreign")
+
+
+# ---- Rights, and several servers -----------------------------------------------------------------
+
+RIGHTS = """
+accounts {{ SHOP {{ jetstream: enabled, users: [
+  {{ user: svc, password: x, permissions: {{ publish: {{ deny: [{publish}] }},
+                                             subscribe: {{ deny: [{subscribe}] }} }} }},
+  {{ user: all, password: x }} ] }} }}
+no_auth_user: all
+"""
+
+
+def set_rights(mesh, publish="", subscribe=""):
+    """The rights of the user `svc`, which order-svc is; all others may do everything."""
+    text = RIGHTS.format(publish=publish, subscribe=subscribe)
+    (mesh.write_server_config if mesh.runs("server") else mesh.server_config)(text)
+
+
+def fault_52_refused_subscription_is_named(mesh):
+    """The server refuses the subscription of one endpoint. The service is not ready and names the
+    subject; when the operator gives the right, requests arrive, without a restart."""
+    set_rights(mesh, subscribe='"order.place"')
+    mesh.env["order-svc"].update(NATS_USER="svc", NATS_PASSWORD="x")
+    mesh.up(wait=False)
+    wait_until(lambda: notices(mesh, "order-svc").get(
+        ("not permitted to subscribe", "order.place")) == "held",
+               lambda: f"it is named: {mesh.stats('order-svc')}", 30)
+    mesh.wait_state("order-svc", "held")
+    account, tea = mesh.customer(), mesh.product()
+    set_rights(mesh)
+    mesh.wait_state("order-svc", "ready", 40)
+    sees(mesh, account, tea)
+    set_rights(mesh, subscribe='"order.place"')         # taken away while it runs
+    mesh.wait_state("order-svc", "held", 40)
+    set_rights(mesh)
+    mesh.wait_state("order-svc", "ready", 40)
+    sees(mesh, account, tea)
+
+
+def fault_52_refused_publish_is_named(mesh):
+    """The server refuses what the service publishes into its stream. The service is not ready, says
+    so with the subject, and publishes when the operator has given the right back."""
+    set_rights(mesh)
+    mesh.env["order-svc"].update(NATS_USER="svc", NATS_PASSWORD="x")
+    mesh.up()
+    account, tea = mesh.customer(), mesh.product()
+    sees(mesh, account, tea)
+    set_rights(mesh, publish='"evt.>"')
+    mesh.order(account, tea)
+    mesh.wait_state("order-svc", "held", 40)
+    wait_until(lambda: "not permitted to publish: evt.order.OrderPlaced" in
+               mesh.stats("order-svc")["relay_reason"],
+               lambda: f"it is the reason: {mesh.stats('order-svc')}", 30)
+    require(mesh.log_has("order-svc", "level=warn .*not permitted to publish"), "no line")
+    set_rights(mesh)
+    mesh.wait_state("order-svc", "ready", 60)
+    sees(mesh, account, tea)
+
+
+def fault_52_one_of_several_servers_is_dead(mesh):
+    """--server names several servers, and the first is dead. The service uses the next."""
+    mesh.up()
+    account, tea = mesh.customer(), mesh.product()
+    mesh.stop("order-svc")
+    mesh.flags["order-svc"] = ["--server", f"nats://127.0.0.1:1,{mesh.url}"]
+    mesh.start("order-svc")
+    sees(mesh, account, tea)
+    mesh.check()

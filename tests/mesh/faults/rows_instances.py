@@ -133,3 +133,36 @@ def fault_44_two_start_together(mesh):
     mesh.wait_ready()
     mesh.load(seconds=1, seed=2).finish()
     mesh.check()
+
+
+def fault_44_accepted_in_a_stray_file(mesh):
+    """A file of order-svc in another folder has an accepted order that the served log has not, as
+    after a second instance that took orders. scripts/check finds the file and names the order; an
+    older copy of the folder is no such file."""
+    mesh.up()
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    account, _ = mesh.buyer()
+    sku = mesh.product("mug", 1000)
+    mesh.quiet()
+    mesh.stop(NAME)
+    shutil.copytree(mesh.data(NAME), os.path.join(mesh.folder, "stray"))
+    path = os.path.join(mesh.folder, "stray", NAME + ".db")
+    mesh.start(NAME)
+    mesh.wait_ready()
+    mesh.order(account, sku)
+    mesh.quiet()
+    require("all is right" in mesh.command("check", "--dir", mesh.folder),
+            "an older copy of the file is no stray")
+    position, digest = mesh.head(NAME)[0], b"\x01" * 32
+    stray = sqlite3.connect(path)  # as an instance would have written that nobody reads
+    stray.execute("INSERT INTO event_log (position, chain, id, type, entity, time_ms, cause, data)"
+                  " VALUES (?, ?, 'x', 'OrderPlaced', 'ord_x', 1, 'request/stray-key', '{}')",
+                  (position + 1, digest))
+    stray.commit()
+    stray.close()
+    said = mesh.command("check", "--dir", mesh.folder, code=1)
+    require(path in said and "request/stray-key" in said,
+            f"scripts/check does not name the file and the order: {said}")
+    shutil.rmtree(os.path.dirname(path))
+    mesh.check()
