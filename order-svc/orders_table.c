@@ -168,15 +168,6 @@ static int read_history(struct journey *j, struct order_get_reply *order, int64_
     return r < 0 ? trace(r) : trace(row_status(&row));
 }
 
-int orders_waiting_count(struct journey *j, const char *account_id, int64_t max, int64_t *ret_count)
-{
-    return trace(db_find_number(
-        journey_db(j), ret_count,
-        "SELECT count(*) FROM (SELECT 1 FROM orders INDEXED BY"
-        " orders_waiting WHERE " ORDER_WAITS_FOR_CARD("") " AND account_id = ?1 LIMIT ?2)",
-        "si", account_id, max));
-}
-
 static struct ship_to ship_to_of(struct row *row)
 {
     return (struct ship_to){

@@ -118,24 +118,12 @@ static const char *pay_until(struct journey *j)
     return text;
 }
 
-static int check_waiting(struct journey *j, const char *account_id)
-{
-    int64_t max = journey_option_int(j, "orders-waiting-max"), count = 0;
-    int r = max > 0 ? orders_waiting_count(j, account_id, max, &count) : 0;
-    if (r < 0)
-        return trace(r);
-    if (max > 0 && count >= max)
-        return journey_refuse(j, REFUSED_TOO_MANY_WAITING,
-                              "account_id: %" PRId64 " orders of the account wait for a card",
-                              count);
-    return 0;
-}
-
 int place_order(struct journey *j, const void *request)
 {
     const struct order_place *place = request;
     struct customer customer;
-    int r = customer_find(j, place->account_id, &customer);
+    const int64_t waiting_max = journey_option_int(j, "orders-waiting-max"); /* 0: no limit */
+    int r = customer_find(j, place->account_id, waiting_max, &customer);
     if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT,
                               "account_id: no such account is known here");
@@ -147,9 +135,10 @@ int place_order(struct journey *j, const void *request)
         return journey_refuse(j, REFUSED_NO_VALID_CARD,
                               "account_id: the account has no usable card");
 
-    r = check_waiting(j, place->account_id);
-    if (r != 0)
-        return trace(r);
+    if (customer.has_too_many_waiting)
+        return journey_refuse(j, REFUSED_TOO_MANY_WAITING,
+                              "account_id: %" PRId64 " orders of the account wait for a card",
+                              waiting_max);
     struct basket basket = { 0 };
     struct order_placed placed = {
         .account_id = place->account_id,

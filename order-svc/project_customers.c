@@ -19,9 +19,10 @@
 
 /* ---- Queries --------------------------------------------------------------------------------- */
 
-/* Customer and card in one statement, because every order needs both. Card ids grow with time, so
+/* Customer, card and waiting orders in one statement, because every order needs them. Card ids grow with time, so
  * the newest card has the greatest id. */
-int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer)
+int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
+                  struct customer *ret_customer)
 {
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
@@ -33,9 +34,12 @@ int customer_find(struct journey *j, const char *account_id, struct customer *re
                            "c.") "  AND c.expires >= ?2"
                                  "  AND NOT EXISTS (SELECT 1 FROM declined_cards d"
                                  "                  WHERE d.card_id = c.card_id)"
-                                 "  ORDER BY c.card_id DESC LIMIT 1) AS card_id"
-                                 " FROM customers WHERE account_id = ?1",
-                       "ss", account_id, month);
+                                 "  ORDER BY c.card_id DESC LIMIT 1) AS card_id,"
+                                 " (SELECT 1 FROM orders o INDEXED BY orders_waiting"
+                                 "  WHERE " ORDER_WAITS_FOR_CARD(
+                                     "o.") " AND o.account_id = ?1 LIMIT 1 OFFSET ?3) AS waiting"
+                                           " FROM customers WHERE account_id = ?1",
+                       "ssi", account_id, month, waiting_max > 0 ? waiting_max - 1 : INT64_MAX);
     if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
@@ -47,6 +51,7 @@ int customer_find(struct journey *j, const char *account_id, struct customer *re
                                   .postal_code = row_text(&row, "postal_code"),
                                   .country = row_text(&row, "country") } },
         .card_id = row_text(&row, "card_id"),
+        .has_too_many_waiting = waiting_max > 0 && !row_is_null(&row, "waiting"),
     };
     r = row_status(&row);
     if (r < 0)

@@ -118,10 +118,6 @@ int payment_failed_apply(struct db *db, const struct event *event);
 int order_shipped_apply(struct db *db, const struct event *event);
 int order_cancelled_apply(struct db *db, const struct event *event);
 
-/* How many orders of the account wait for a card, counted up to `max`. 0 or < 0. */
-int orders_waiting_count(struct journey *j, const char *account_id, int64_t max,
-                         int64_t *ret_count);
-
 /* ---- Payments: the orders as take_payment.c sees them (payments_table.c) --------------------- */
 
 struct payment {
@@ -208,10 +204,12 @@ int refund_failed_apply(struct db *db, const struct event *event);
 struct customer {
     _Bool is_open;
     struct ship_to ship_to;
-    const char *card_id; /* the newest usable card; NULL: none */
+    const char *card_id;        /* the newest usable card; NULL: none */
+    _Bool has_too_many_waiting; /* orders that wait for a card: waiting_max or more */
 };
-/* 0, NOT_FOUND or < 0 */
-int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);
+/* waiting_max 0: no limit. 0, NOT_FOUND or < 0. */
+int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
+                  struct customer *ret_customer);
 int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no, < 0 */
 
 /* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or

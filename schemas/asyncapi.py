@@ -216,7 +216,8 @@ class Operations:
         subject, schema = row["subject"], self.schema(row["request"])
         self.channels[subject] = channel(subject, [row["request"]], description)
         self.channels[subject + ".reply"] = channel(
-            None, replies, "The requester's inbox, _INBOX.…: nothing else is answered to.")
+            None, replies, "The requester's inbox: a subject under _INBOX, or under a prefix of "
+                "--reply-prefix. Nothing else is answered to.")
         self.operations[subject] = operation(action, subject, [row["request"]],
                                              schema.get("title", subject),
                                              schema.get("description", ""), tag)

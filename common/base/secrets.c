@@ -24,9 +24,10 @@ int secrets_look_at_file(const char *path, enum secret_file *ret_is, unsigned *r
     if (stat(path, &status) < 0)
         return fail(ERR_CONFIG, "%s: %s", path, errno_text(errno));
     *ret_mode = status.st_mode & 07777;
-    *ret_is = !S_ISREG(status.st_mode)               ? SECRET_FILE_PRIVATE /* a pipe, /dev/null */
-              : status.st_mode & (S_IWGRP | S_IWOTH) ? SECRET_FILE_WRITABLE
-              : status.st_mode & (S_IRGRP | S_IROTH) ? SECRET_FILE_READABLE
-                                                     : SECRET_FILE_PRIVATE;
+    *ret_is = SECRET_FILE_PRIVATE; /* a pipe and /dev/null, too */
+    if (S_ISREG(status.st_mode) && (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        *ret_is = SECRET_FILE_WRITABLE;
+    else if (S_ISREG(status.st_mode) && (status.st_mode & (S_IRGRP | S_IROTH)) != 0)
+        *ret_is = SECRET_FILE_READABLE;
     return 0;
 }

@@ -71,10 +71,45 @@ _Bool bus_subject_is_safe(const char *subject, _Bool wildcards)
     }
 }
 
+static char reply_prefixes[BUS_SUBJECT_MAX + 1]; /* set once, before there are threads */
+
+int bus_set_reply_prefixes(const char *list)
+{
+    char copy[sizeof(reply_prefixes)], *rest = copy, *one;
+    const size_t length = strlen(list);
+    if (length >= sizeof(copy))
+        return fail(ERR_CONFIG, "a list of at most %d bytes, please", BUS_SUBJECT_MAX);
+    memcpy(copy, list, length + 1);
+    while (length > 0 && (one = strsep(&rest, ","))) {
+        size_t end = strlen(one);
+        if (end > 0 && one[end - 1] == '.')
+            one[end - 1] = '\0';
+        if (!bus_subject_is_safe(one, 0) || *one == '$' || strncmp(one, "evt", 3) == 0)
+            return fail(ERR_CONFIG, "%s cannot begin a reply subject", one);
+    }
+    memcpy(reply_prefixes, list, length + 1);
+    return 0;
+}
+
+/* Is it under one of these prefixes, with a dot between? */
+static _Bool is_under_prefix(const char *subject)
+{
+    for (const char *prefix = reply_prefixes; *prefix;) {
+        size_t length = strcspn(prefix, ",");
+        const char *next = prefix[length] ? prefix + length + 1 : prefix + length;
+        length -= length > 0 && prefix[length - 1] == '.';
+        if (length > 0 && strncmp(subject, prefix, length) == 0 && subject[length] == '.')
+            return 1;
+        prefix = next;
+    }
+    return 0;
+}
+
 _Bool bus_subject_is_inbox(const char *subject)
 {
     return bus_subject_is_safe(subject, 0) &&
-           (strncmp(subject, "_INBOX.", 7) == 0 || strncmp(subject, "_R_.", 4) == 0);
+           (strncmp(subject, "_INBOX.", 7) == 0 || strncmp(subject, "_R_.", 4) == 0 ||
+            is_under_prefix(subject));
 }
 
 _Bool bus_header_key_is_safe(const char *key)

@@ -37,7 +37,10 @@ _Bool bus_subject_is_safe(const char *subject, _Bool wildcards);
 
 /* True for a safe subject under `_INBOX.`, or under `_R_.`, which the server puts in the place of
  * an inbox when a request comes from another account. A service answers only to these: a requester
- * who chose `$JS.API.STREAM.DELETE.ORDER` as reply subject would make the service publish there. */
+ * who chose `$JS.API.STREAM.DELETE.ORDER` as reply subject would make the service publish there.
+ * An operator may allow other prefixes beside, for clients with inboxes of their own: a list with
+ * commas, "MYAPP.inbox"; before threads are started. 0 or -ERR_CONFIG. */
+int bus_set_reply_prefixes(const char *list);
 _Bool bus_subject_is_inbox(const char *subject);
 
 /* True for a key of [A-Za-z0-9_-], 1 to BUS_HEADER_KEY_MAX bytes. */

@@ -26,7 +26,11 @@ struct js_request {
     char subject[BUS_SUBJECT_MAX + 1];
     struct buf body; /* may be empty */
 };
-void js_request_init(struct js_request *request, const char *api); /* api NULL: JS_API_PREFIX */
+void js_request_init(struct js_request *request, const char *api); /* api NULL: the default */
+/* The default is JS_API_PREFIX, or that of JetStream's domain, `$JS.<domain>.API`: set before
+ * threads are started. 0 or -ERR_CONFIG. */
+int js_set_domain(const char *domain);
+const char *js_default_api(void);
 void js_request_deinit(struct js_request *request);
 DEFINE_DEINIT(js_request)
 

@@ -10,9 +10,24 @@
 #define DUPLICATE_WINDOW_MIN_MS 100 /* the server's own lower bound */
 #define ACK_WAIT_MS 30000
 
+static char default_api[128] = JS_API_PREFIX; /* set once, before there are threads */
+
+int js_set_domain(const char *domain)
+{
+    if (!bus_header_key_is_safe(domain) || snprintf(default_api, sizeof(default_api), "$JS.%s.API",
+                                                    domain) >= (int)sizeof(default_api))
+        return fail(ERR_CONFIG, "not the name of a JetStream domain");
+    return 0;
+}
+
+const char *js_default_api(void)
+{
+    return default_api;
+}
+
 void js_request_init(struct js_request *request, const char *api)
 {
-    *request = (struct js_request){ .api = api ? api : JS_API_PREFIX };
+    *request = (struct js_request){ .api = api ? api : default_api };
 }
 
 void js_request_deinit(struct js_request *request)

@@ -15,9 +15,9 @@ static const struct server_advisory advisories[] = {
 
 void server_version_of_info(const char *data, size_t length, char ret_version[SERVER_VERSION_SIZE])
 {
-    const char *found = memmem(data, length, KEY, strlen(KEY));
     size_t size = 0;
     assert(data && ret_version);
+    const char *found = memmem(data, length, KEY, strlen(KEY));
     if (found) {
         found += strlen(KEY);
         while (size < SERVER_VERSION_SIZE - 1 && found + size < data + length &&

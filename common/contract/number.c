@@ -73,7 +73,9 @@ static _Bool read_number(const char *at, const char *end, struct number *ret, co
 /* The i-th digit of whole and fraction together. */
 static char digit(const struct number *number, size_t i)
 {
-    return i < number->whole_length ? number->whole[i] : number->fraction[i - number->whole_length];
+    if (i < number->whole_length)
+        return number->whole[i];
+    return number->fraction[i - number->whole_length];
 }
 
 /* Is the value an integer, and one of at most DIGITS_MAX digits? Then it is written. */
@@ -111,22 +113,29 @@ static _Bool has_fraction(const struct number *number)
     return count > 0 && number->exponent + (int64_t)number->whole_length - (int64_t)count < 0;
 }
 
-static void put_other(const struct number *number, struct buf *out)
+/* Its double; false: it is too long to look at. */
+static _Bool double_of(const struct number *number, double *ret_value)
 {
     char text[TEXT_MAX + 1];
     const size_t length = (size_t)(number->end - number->start);
+    if (length > TEXT_MAX)
+        return 0;
+    memcpy(text, number->start, length);
+    text[length] = '\0';
+    *ret_value = strtod(text, NULL);
+    return 1;
+}
+
+static void put_other(const struct number *number, struct buf *out)
+{
     double value = 0;
-    if (length <= TEXT_MAX) {
-        memcpy(text, number->start, length);
-        text[length] = '\0';
-        value = strtod(text, NULL);
-    }
-    if (has_fraction(number) && (length > TEXT_MAX || rint(value) == value)) {
+    const _Bool is_known = double_of(number, &value);
+    if (has_fraction(number) && (!is_known || rint(value) == value)) {
         /* about as large, and with a fraction in a double, too */
         double near = value > 4e15 ? 4e15 + 0.5 : value < -4e15 ? -4e15 - 0.5 : trunc(value) + 0.5;
         buf_put_format(out, "%.1f", near);
     } else {
-        buf_put(out, number->start, length);
+        buf_put(out, number->start, (size_t)(number->end - number->start));
     }
 }
 
@@ -156,9 +165,9 @@ static _Bool find_number(const char *at, const char *end, struct number *ret_num
 int numbers_write_exactly(const char *data, size_t length, struct arena *arena,
                           const char **ret_data, size_t *ret_length)
 {
+    assert(data && arena);
     const char *end = data + length, *done = data;
     struct number number;
-    assert(data && arena);
     *ret_data = data;
     *ret_length = length;
     if (!find_number(data, end, &number))

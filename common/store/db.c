@@ -250,6 +250,12 @@ void db_free(struct db *db)
     free(db);
 }
 
+int64_t db_wal_pending_bytes(const struct db *db)
+{
+    assert(db->wal_moved <= db->wal_pages);
+    return (int64_t)(db->wal_pages - db->wal_moved) * PAGE_BYTES;
+}
+
 /* ---- Transactions --------------------------------------------------------------------------- */
 
 int db_begin(struct db *db)

@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE_BYTES 4096 /* SQLite's own */
-
 int db_checkpoint(struct db *db, _Bool truncate, int64_t *ret_wal_bytes)
 {
     int r = db_may_write(db);
@@ -70,12 +68,6 @@ int64_t db_wal_bytes(const struct db *db)
     struct stat status;
     snprintf(path, sizeof(path), "%s-wal", db->path);
     return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
-}
-
-int64_t db_wal_pending_bytes(const struct db *db)
-{
-    assert(db->wal_moved <= db->wal_pages);
-    return (int64_t)(db->wal_pages - db->wal_moved) * PAGE_BYTES;
 }
 
 int64_t db_file_bytes(const struct db *db)

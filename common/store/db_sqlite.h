@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "store/db.h"
 
+#define PAGE_BYTES 4096    /* SQLite's own */
 #define STATEMENTS_MAX 512 /* a power of two; a service has some sixty statements */
 
 struct statement {

@@ -86,7 +86,7 @@ fault_copied() {
 }
 
 # Files that do not belong together, or are not where they were. Nothing of it may be served; then
-# a person puts right what he did. A backup of the same life is made whole by the WAL, and is served.
+# a person puts right what he did. A backup of the same life is made whole by the WAL: it is served.
 position_in() { sqlite3 "$1" 'SELECT coalesce(max(position), 0) FROM event_log'; }
 is_gone_or_whole() {                   # SERVICE POSITION
     process_is_gone "$DIR/run/$1.pid" ||

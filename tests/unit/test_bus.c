@@ -194,3 +194,30 @@ Test(nkey, the_public_key_is_made_from_the_seed)
                   "a seed in a message");
     }
 }
+
+Test(bus, an_operator_may_allow_other_prefixes_of_reply_subjects)
+{
+    cr_expect_not(bus_subject_is_inbox("MYAPP.inbox.x"));
+    cr_assert_eq(bus_set_reply_prefixes("MYAPP.inbox,other."), 0);
+    cr_expect(bus_subject_is_inbox("MYAPP.inbox.x") && bus_subject_is_inbox("other.1.2"));
+    cr_expect(bus_subject_is_inbox("_INBOX.x"));
+    cr_expect_not(bus_subject_is_inbox("MYAPP.inboxes.x"));
+    cr_expect_not(bus_subject_is_inbox("MYAPP.inbox"));
+    cr_expect_not(bus_subject_is_inbox("evt.order.x"));
+    cr_expect_lt(bus_set_reply_prefixes("$JS.API"), 0);
+    cr_expect_lt(bus_set_reply_prefixes("evt.order"), 0);
+    cr_expect_lt(bus_set_reply_prefixes("a b"), 0);
+    cr_expect_lt(bus_set_reply_prefixes("a,,b"), 0);
+}
+
+Test(bus, a_list_of_servers_is_looked_at_one_by_one)
+{
+    static const char *const good[] = { "nats://127.0.0.1:4222", "a",
+                                        "tls://u:p@h:1,nats://[::1]:2", "a,b, c" };
+    static const char *const bad[] = { "",    ",",       "nats://", "http://a",
+                                       "a:0", "a:99999", "a,b c:x", "nats://a:4222,nats://" };
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+        cr_expect_eq(bus_check_servers(good[i]), 0, "%s", good[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        cr_expect_lt(bus_check_servers(bad[i]), 0, "%s", bad[i]);
+}

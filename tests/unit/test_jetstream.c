@@ -421,3 +421,13 @@ Test(jetstream, the_servers_version_stands_in_the_metadata_of_a_stream)
         cr_expect_str_eq(version, cases[i].version);
     }
 }
+
+Test(jetstream, a_domain_is_in_the_prefix_of_the_api)
+{
+    _deinit_(js_request) struct js_request request;
+    cr_assert_eq(js_set_domain("hub"), 0);
+    js_request_init(&request, NULL);
+    cr_assert_eq(js_stream_info(&request, "ORDER"), 0);
+    cr_expect_str_eq(request.subject, "$JS.hub.API.STREAM.INFO.ORDER");
+    cr_expect_lt(js_set_domain("a.b"), 0);
+}

@@ -1,5 +1,6 @@
 /* Config: see config.h. Here the options are read; the table of them is in config_options.c. */
 #include "runtime/core/config.h"
+#include "bus/jetstream.h"
 #include "base/terminal.h"
 #include "base/secrets.h"
 #include "runtime/core/config_options.h"
@@ -243,11 +244,13 @@ int config_source_api(const struct config *config, const char *log,
                       char ret_prefix[SOURCE_API_SIZE])
 {
     assert(config->source_api && log);
-    const char *place = strstr(config->source_api, "{log}");
-    int length = place ? snprintf(ret_prefix, SOURCE_API_SIZE, "%.*s%s%s",
-                                  (int)(place - config->source_api), config->source_api, log,
-                                  place + strlen("{log}"))
-                       : snprintf(ret_prefix, SOURCE_API_SIZE, "%s", config->source_api);
+    /* others' streams are in the same domain, unless they are said to be elsewhere */
+    const char *api = strcmp(config->source_api, JS_API_PREFIX) == 0 ? js_default_api()
+                                                                     : config->source_api;
+    const char *place = strstr(api, "{log}");
+    int length = place ? snprintf(ret_prefix, SOURCE_API_SIZE, "%.*s%s%s", (int)(place - api), api,
+                                  log, place + strlen("{log}"))
+                       : snprintf(ret_prefix, SOURCE_API_SIZE, "%s", api);
     if (length >= SOURCE_API_SIZE || !bus_subject_is_safe(ret_prefix, 0))
         return fail(ERR_CONFIG, "%s is not a subject's prefix", config->source_api);
     return 0;
@@ -276,6 +279,20 @@ static int check_servers(const struct config *config)
         return 0;
     terminal_print(stderr, "NATS_URL (--server): %s\n", failure_reason());
     return -ERR_CONFIG;
+}
+
+/* Both hold for the whole process. */
+static int set_subjects(const struct config *config)
+{
+    if (config->js_domain && js_set_domain(config->js_domain) < 0) {
+        terminal_print(stderr, "JOURNEY_JS_DOMAIN (--js-domain): %s\n", failure_reason());
+        return -ERR_CONFIG;
+    }
+    if (config->reply_prefix && bus_set_reply_prefixes(config->reply_prefix) < 0) {
+        terminal_print(stderr, "JOURNEY_REPLY_PREFIX (--reply-prefix): %s\n", failure_reason());
+        return -ERR_CONFIG;
+    }
+    return 0;
 }
 
 static int check_sources(const struct config *config, const struct service *service)
@@ -318,6 +335,8 @@ int config_read(struct config *config, const struct service *service,
         r = check_folder(config);
     if (r >= 0)
         r = check_servers(config);
+    if (r >= 0)
+        r = set_subjects(config);
     if (r >= 0)
         r = check_files(config);
     if (r >= 0)

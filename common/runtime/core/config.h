@@ -16,7 +16,8 @@ struct config {
     const char *ca_file, *certificate_file, *key_file;
     /* prefix of the JetStream API of others' streams; {log} is the log's name */
     const char *source_api;
-    const char *data_dir; /* never empty, but with --print-config */
+    const char *js_domain, *reply_prefix; /* NULL: none */
+    const char *data_dir;                 /* never empty, but with --print-config */
     enum log_level log_level;
     enum log_format log_format;
     int64_t stream_replicas;

@@ -29,6 +29,11 @@ const struct config_row config_rows[] = {
       "prefix of the JetStream API of others' streams, where they are imported from other "
       "accounts; {log} is a log's name",
       0 },
+    { "js-domain", "JOURNEY_JS_DOMAIN", TEXT, AT(js_domain), NULL, 0, 0,
+      "JetStream domain of the streams, where the server is a leaf node of the hub that has them",
+      0 },
+    { "reply-prefix", "JOURNEY_REPLY_PREFIX", TEXT, AT(reply_prefix), NULL, 0, 0,
+      "prefixes of reply subjects that are answered to beside _INBOX, several with commas", 0 },
     { "log-level", "JOURNEY_LOG_LEVEL", LEVEL, AT(log_level), "info", 0, 0,
       "debug, info, warn or error", 0 },
     { "log-format", "JOURNEY_LOG_FORMAT", FORMAT, AT(log_format), "logfmt", 0, 0, "logfmt or json",

@@ -161,8 +161,7 @@ static void take_looked(struct feed_durable *durable, struct bus_message *messag
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_state state;
     struct feed_info *info = durable->info;
-    struct drift drift;
-    char text[sizeof(durable->accepted)];
+    struct drift drift = { 0 };
     int r = js_parse_consumer_info(bus_message_data(message), bus_message_length(message), &arena,
                                    &state);
     if (r == JS_REFUSED && state.error.error_code != JS_ERR_CONSUMER_NOT_FOUND) {
@@ -176,6 +175,7 @@ static void take_looked(struct feed_durable *durable, struct bus_message *messag
         return;
     }
     if (r == 0) {
+        char text[sizeof(durable->accepted)];
         drift_text(&drift, NOTICE_MENDED, text, sizeof(text));
         info->durable_exists = 1;
         info->durable_differs = drift.mends && strcmp(text, durable->accepted) != 0;
@@ -242,12 +242,11 @@ static void take_leaders(struct feed_durable *durable, struct bus_message *messa
         return;
     durable->by_us = (status || refusal) && durable->leader_turns == 0;
     durable->leader_turns -= durable->leader_turns > 0;
-    if (refusal)
+    if (refusal) {
         log_warn("durable_not_made", LOG_TEXT("log", durable->source->log),
                  LOG_TEXT("reason", refusal));
-    if (refusal)
         feed_refused(durable->feed, "the leader refuses to make our durable", refusal, now_ms);
-    else if (status)
+    } else if (status)
         feed_failed(durable->feed, "the leader, which makes our durable, is away", now_ms);
     else
         ask(durable, STEP_SHOWN, now_ms);

@@ -24,16 +24,6 @@ enum step {
     STEP_COMPARED = FEED_LEADER_COMPARED,
 };
 
-void feed_io_request(struct feed_io *feed_io, char step, int built,
-                     const struct js_request *request, int64_t now_ms)
-{
-    const struct reply_tag tag = { .part = (char)(PART_FEED + feed_io->number),
-                                   .step = step,
-                                   .epoch = feed_io->feed.epoch };
-    if (outbound_request_api(feed_io->outbound, &tag, built, request) < 0)
-        feed_failed(&feed_io->feed, "the server cannot be asked", now_ms);
-}
-
 /* ---- Deliveries, on a library thread -------------------------------------------------------- */
 
 /* 0, or why not; the reason may live in the item. */

@@ -52,8 +52,15 @@ void feed_io_pull_status(struct feed_io *feed_io, const struct note *note, int64
 void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms);
 
 /* A request of the feed; the reply comes with this step. built: the result of making it. */
-void feed_io_request(struct feed_io *feed_io, char step, int built,
-                     const struct js_request *request, int64_t now_ms);
+static inline void feed_io_request(struct feed_io *feed_io, char step, int built,
+                                   const struct js_request *request, int64_t now_ms)
+{
+    const struct reply_tag tag = { .part = (char)(PART_FEED + feed_io->number),
+                                   .step = step,
+                                   .epoch = feed_io->feed.epoch };
+    if (outbound_request_api(feed_io->outbound, &tag, built, request) < 0)
+        feed_failed(&feed_io->feed, "the server cannot be asked", now_ms);
+}
 
 /* Its numbers into the status; a state that is new into the log. */
 void feed_io_report(struct feed_io *feed_io, int64_t now_ms);

@@ -1,6 +1,6 @@
-/* Permissions: what the server does not let us do, by its own word: subscriptions and publishes that
- * it has refused. Each is named; the service is held while it may not answer its own requests, or
- * not write or look at its own stream. A refused subscription is tried again until the right is
+/* Permissions: what the server does not let us do, by its own word: subscriptions and publishes
+ * that it has refused. Each is named; the service is held while it may not answer its own requests,
+ * or not write or look at its own stream. A refused subscription is tried again until the right is
  * there. On the sender's thread. */
 #pragma once
 #include "runtime/outbound/outbound.h"

@@ -132,12 +132,6 @@ static const char *reason_of(int code)
     }
 }
 
-void relay_io_explain(struct relay_io *relay_io, const char *reason, const char *words)
-{
-    relay_io->explained = reason;
-    snprintf(relay_io->words, sizeof(relay_io->words), "%s", words);
-}
-
 /* It will refuse again until somebody sets another limit: the service is held. */
 static void name_refusal(struct relay_io *relay_io, const char *reason)
 {

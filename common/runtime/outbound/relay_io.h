@@ -3,6 +3,7 @@
  * stream_io.h. On the sender's thread, but for the acknowledgements, which come on library
  * threads. */
 #pragma once
+#include <stdio.h>
 #include "bus/server_version.h"
 #include "runtime/outbound/outbound.h"
 #include "runtime/outbound/reader_ask.h"
@@ -63,7 +64,8 @@ struct relay_io {
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct stream_keep keep; /* what others have set and made on it */
     struct look look;
-    int64_t audited_before; /* the newest position that this part of the audit has seen; 0 */
+    int64_t audited_at;     /* the sequence of the message that the audit has looked at last */
+    int64_t audited_before; /* the position of that message, or before a marker; 0: not known */
     /* The server's own words, or a field and its value, beside a reason of the relay. */
     const char *explained; /* the reason; NULL: none */
     char words[256];
@@ -110,7 +112,12 @@ void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const 
 /* the server does not permit us to publish on this subject */
 void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms);
 /* What stands beside this reason, when the relay waits with it. */
-void relay_io_explain(struct relay_io *relay_io, const char *reason, const char *words);
+static inline void relay_io_explain(struct relay_io *relay_io, const char *reason,
+                                    const char *words)
+{
+    relay_io->explained = reason;
+    snprintf(relay_io->words, sizeof(relay_io->words), "%s", words);
+}
 
 /* Its numbers into the status. True: its state is another than at the last report, and was
  * logged. */

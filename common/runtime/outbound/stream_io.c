@@ -298,7 +298,9 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
     }
 }
 
-/* A message in the middle of the stream, that the audit looks at. */
+/* A message in the middle of the stream, that the audit looks at. The replies may come in another
+ * order than they were asked for: only behind the one before it does a place say that an event is
+ * missing. */
 static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus_message *message,
                          int64_t now_ms)
 {
@@ -307,8 +309,11 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
     int64_t low, high;
     const int64_t place = compare_message(relay_io, message, sequence, &fit);
     relay_place(relay, sequence, &low, &high);
-    if (place == 0 || place == PLACE_MARKER || place == PLACE_NO_STORE ||
-        (place == PLACE_HOLE && relay->expires))
+    const _Bool is_unread = place == 0 || place == PLACE_NO_STORE;
+    if (sequence != relay_io->audited_at + 1 || is_unread || place == PLACE_HOLE)
+        relay_io->audited_before = 0;
+    relay_io->audited_at = sequence;
+    if (is_unread || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires))
         return;
     if (place == PLACE_HOLE)
         relay_damaged(relay, "the audit found a message that cannot be read", now_ms);
@@ -329,6 +334,7 @@ static void read_part(struct relay_io *relay_io, const struct relay_action *acti
 {
     const int64_t last = GUARD(fence) ? action->last : 0;
     relay_io->audited_before = 0;
+    relay_io->audited_at = 0;
     for (int64_t sequence = action->first; sequence > 0 && sequence <= last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);

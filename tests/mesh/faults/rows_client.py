@@ -111,6 +111,7 @@ def fault_41_poison_at_the_endpoints(mesh):
     connection.write(b"PUB order.get 5\r\nhello\r\n")
     connection.write(b"PUB order.get $JS.API.STREAM.DELETE.ORDER 2\r\n{}\r\n")
     connection.write(b"PUB order.get evt.order.OrderPaid 2\r\n{}\r\n")
+    connection.write(b"PUB order.get order.place 2\r\n{}\r\n")  # the server refuses the first one
     connection.write(b"HPUB order.get _INBOX.x.y 12 14\r\nNATS/1.0\r\n\r\n{}\r\n")
     wait_until(lambda: mesh.log_text("order-svc").count("event=reply_subject_refused") >= 2,
                "a reply subject that is no inbox is refused")
