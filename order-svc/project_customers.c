@@ -19,8 +19,8 @@
 
 /* ---- Queries --------------------------------------------------------------------------------- */
 
-/* Customer, card and waiting orders in one statement, because every order needs them. Card ids grow with time, so
- * the newest card has the greatest id. */
+/* Customer, card and waiting orders in one statement, because every order needs them. Card ids grow
+ * with time, so the newest card has the greatest id. */
 int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
                   struct customer *ret_customer)
 {

@@ -143,8 +143,8 @@ const char order_tables[] =
     "  token TEXT NOT NULL,"
     "  PRIMARY KEY (account_id, card_id)"
     ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX IF NOT EXISTS customer_cards_usable ON customer_cards (account_id, card_id, expires)"
-    "  WHERE " CARD_IS_USABLE("") ";";
+    "CREATE INDEX IF NOT EXISTS customer_cards_usable"
+    "  ON customer_cards (account_id, card_id, expires) WHERE " CARD_IS_USABLE("") ";";
 
 /* card_choices: the card of an attempt that no event names, because the card was added after the
  * order had begun to wait. The choice is kept, so that after a restart the same key is not charged

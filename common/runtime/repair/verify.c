@@ -269,9 +269,11 @@ static int read_message(struct check *check, int64_t sequence, struct arena *are
     int r = api_client_stream_message(check->api, sequence, arena, ret_message);
     if (r == 0 && ret_message->place != STREAM_EVENT)
         return different("stream", "sequence %" PRId64 " %s%s", sequence,
-                         ret_message->place == STREAM_HOLE ? "is not there"
-                                                           : "is no event of ours: ",
-                         ret_message->place == STREAM_HOLE ? "" : ret_message->reason);
+                         ret_message->place == STREAM_HOLE     ? "is not there"
+                         : ret_message->place == STREAM_MARKER ? "is a marker of the server, which "
+                                                                 "moves what is behind it"
+                                                               : "is no event of ours: ",
+                         ret_message->place == STREAM_FOREIGN ? ret_message->reason : "");
     return trace(r);
 }
 
