@@ -77,6 +77,8 @@ def fault_55_backup_copied_beside_an_old_wal(mesh):
     require(mesh.log_has(ORDER, "event=cannot_start .*restore FILE", before),
             "the log does not name `restore`")
     require(not mesh.log_has(ORDER, "event=ready", before), "the mixture was ready")
+    code = end_of(mesh, ORDER, start_by_hand(mesh, ORDER))
+    require(code == 78, f"started again, the mixture ends with {code}")
     said = tool(mesh, ORDER, "restore", copy)
     require("next: start order-svc" in said, f"restore does not say what follows: {said}")
     require(not os.path.exists(mesh.database_path(ORDER) + "-wal"), "the old WAL is still there")
