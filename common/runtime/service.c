@@ -10,6 +10,7 @@
 #include "runtime/instance.h"
 #include "runtime/watch/metrics.h"
 #include "runtime/repair/contract.h"
+#include "runtime/repair/file_check.h"
 #include "runtime/repair/tools.h"
 #include <assert.h>
 #include <errno.h>
@@ -43,6 +44,7 @@ static struct {
     struct micro micro;
     struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
     struct statistics statistics;
+    struct file_check file_check;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
 
@@ -157,6 +159,13 @@ static int start(struct instance *instance, const struct instance_options *optio
         r = init_micro(instance);
     if (r == 0)
         r = instance_start(instance);
+    if (r == 0) {
+        process.file_check = (struct file_check){ .service = options->service,
+                                                  .database_path = options->database_path,
+                                                  .status = &instance->status,
+                                                  .interval_ms = config->file_check_s * 1000 };
+        r = file_check_start(&process.file_check);
+    }
     if (r == 0 && *config->http)
         start_http(config->http);
     return trace(r);
@@ -164,6 +173,7 @@ static int start(struct instance *instance, const struct instance_options *optio
 
 static void stop(struct instance *instance)
 {
+    file_check_stop(&process.file_check);
     instance_stop(instance);
     if (instance->bus) {
         micro_stop(&process.micro);

@@ -165,7 +165,11 @@ int64_t db_file_bytes(const struct db *db);
 
 int db_may_write(const struct db *db); /* 0; -ERR_CORRUPT from the moment that damage was met */
 int db_integrity_check(struct db *db); /* 0, or -ERR_CORRUPT with the first finding */
-int db_quick_check(struct db *db);     /* the same without the indexes' contents: much faster */
+/* Of one table and its indexes. `pause` is called now and then, and may sleep; not 0: stop. 0;
+ * DB_CHECK_STOPPED; -ERR_CORRUPT with the first finding; or < 0. */
+int db_check_table(struct db *db, const char *table, int (*pause)(void *context), void *context);
+#define DB_CHECK_STOPPED 1
+int db_quick_check(struct db *db); /* the same without the indexes' contents: much faster */
 
 /* A copy by SQLite's backup API, while others write: one snapshot; the WAL grows until the copy is
  * done. The path must not exist; after a failure there is no file. */

@@ -99,6 +99,38 @@ int db_quick_check(struct db *db)
     return trace(check(db, "PRAGMA quick_check(1)"));
 }
 
+#define CHECK_STEPS 2000 /* of SQLite's machine between two pauses */
+
+static int run_table_check(struct db *db, const char *table, const char *sql)
+{
+    sqlite3_stmt *prepared;
+    int r = db_prepare(db, sql, 0, &prepared);
+    if (r < 0)
+        return trace(r);
+    const int code = sqlite3_step(prepared);
+    const char *finding = code == SQLITE_ROW ? (const char *)sqlite3_column_text(prepared, 0) : "";
+    if (code == SQLITE_INTERRUPT)
+        r = DB_CHECK_STOPPED;
+    else if (code != SQLITE_ROW)
+        r = code == SQLITE_DONE ? 0 : db_fail(db, code, table);
+    else if (finding && strcmp(finding, "ok") != 0)
+        r = fail(ERR_CORRUPT, "the table %s: %s", table, finding);
+    sqlite3_finalize(prepared);
+    return r;
+}
+
+int db_check_table(struct db *db, const char *table, int (*pause)(void *context), void *context)
+{
+    char *sql = sqlite3_mprintf("PRAGMA integrity_check(%Q)", table);
+    if (!sql)
+        return fail(ERR_MEMORY, "no memory for a check");
+    sqlite3_progress_handler(db->handle, CHECK_STEPS, pause, context);
+    int r = run_table_check(db, table, sql);
+    sqlite3_progress_handler(db->handle, 0, NULL, NULL);
+    sqlite3_free(sql);
+    return r < 0 ? trace(r) : r;
+}
+
 /* All pages in one step, under one snapshot. Between two steps another writer would make the copy
  * start anew, under load for ever. */
 int db_backup(struct db *db, const char *path)

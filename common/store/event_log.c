@@ -183,6 +183,29 @@ int event_log_has_cause(struct db *db, const char *cause)
     return trace(db_has_row(db, "SELECT 1 FROM event_log WHERE cause = ?1 LIMIT 1", "s", cause));
 }
 
+void event_name_cause(const struct event *event, char *ret_cause, size_t size)
+{
+    assert(event->log && event->id && event->position > 0);
+    int length = snprintf(ret_cause, size, "%s/%" PRId64 "/%s", event->log, event->position,
+                          event->id);
+    assert(length > 0);
+    if ((size_t)length >= size) /* an id of another's making: the causation has all of it */
+        (void)snprintf(ret_cause, size, "%s/%" PRId64, event->log, event->position);
+}
+
+int event_log_has_reaction(struct db *db, const struct event *event)
+{
+    char cause[1024], older[128];
+    event_name_cause(event, cause, sizeof(cause));
+    int r = event_log_has_cause(db, cause);
+    if (r != 0)
+        return trace(r);
+    (void)snprintf(older, sizeof(older), "%s/%" PRId64, event->log, event->position);
+    return trace(db_has_row(db,
+                            "SELECT 1 FROM event_log WHERE cause = ?1 AND causation = ?2 LIMIT 1",
+                            "ss", older, event->id));
+}
+
 int event_log_find_origin(struct db *db, int64_t position, struct arena *arena,
                           const char **ret_correlation, const char **ret_id,
                           const char **ret_traceparent)

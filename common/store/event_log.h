@@ -30,7 +30,7 @@ struct event {        /* borrowed text; NULL where absent */
     int64_t time_ms;         /* wall clock of the decision */
     const char *correlation; /* one id for all that follows from a first request */
     const char *causation;   /* id of the request or event that made this one */
-    /* "request/<key>", "request.<account>/<key>", "<LOG>/<position>" or NULL */
+    /* "request/<key>", "request.<account>/<key>", event_name_cause() or NULL */
     const char *cause;
     /* hex SHA-256 of subject and body of the request; NULL without a key */
     const char *cause_digest;
@@ -83,6 +83,15 @@ DEFINE_DEINIT(event_reader)
 int event_reader_find_cause(struct event_reader *reader, struct db *db, const char *log,
                             const char *cause, struct event *ret_event);
 int event_log_has_cause(struct db *db, const char *cause); /* 1 yes, 0 no, < 0 */
+
+/* The cause of what follows from another service's event: "<LOG>/<position>/<id>". A position alone
+ * does not name an event: after both copies of a log were restored to an older one, its positions
+ * are used a second time. Cut at `size`, which must have room for log and position. */
+void event_name_cause(const struct event *event, char *ret_cause, size_t size);
+
+/* Is there an event of ours that follows from this one? Programs up to 0.1.0 named log and position
+ * as the cause, and the id as the causation; both forms count. 1 yes, 0 no, < 0. */
+int event_log_has_reaction(struct db *db, const struct event *event);
 
 /* What an event that follows from the one at a position inherits: its correlation, its id, its
  * trace; NULL where absent, text in the arena. 0, NOT_FOUND: no such position, or < 0. */

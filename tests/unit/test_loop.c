@@ -317,6 +317,21 @@ Test(loop, events_of_others_are_applied_once_in_order)
               rows("SELECT count(*) FROM reactions") == 2);
 }
 
+/* A position that is used again after a restore is another event, also for causes as of 0.1.0. */
+Test(loop, a_position_that_is_used_again_is_reacted_to_again)
+{
+    const char *const ids[] = { "id-1", "another", "another", "id-1", "third" };
+    for (int i = 0; i < 5; i++) {
+        struct item *item = other_event(1, "e1", "{}");
+        db_script(db, i == 3 ? "UPDATE event_log SET cause = 'OTHER/1'" : "");
+        db_script(db, "DELETE FROM cursors; DELETE FROM closed");
+        loop.at.cursors[0] = (struct cursor){ 0 };
+        item->event.id = ids[i];
+        batch_free(run(1, &item));
+        cr_assert_eq(rows("SELECT count(*) FROM event_log"), i == 0 ? 1 : i < 4 ? 2 : 3);
+    }
+}
+
 Test(loop, a_reaction_happens_once_even_with_an_older_cursor)
 {
     run_other(1, "e1", "{}");

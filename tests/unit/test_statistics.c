@@ -140,6 +140,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
         "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
+        "\"file_checks\":0,\"file_checked\":\"\",\"file_check_skipped\":0,"
         "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"server_advisories\":0,\"heal_wait_ms\":0,"

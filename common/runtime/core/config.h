@@ -28,6 +28,7 @@ struct config {
     int64_t reader_threads;
     int64_t client_rate_max;     /* requests a second of one client; 0: no limit */
     int64_t refusals_keep_hours; /* how long a refusal under an idempotency key is remembered */
+    int64_t file_check_s;        /* between two checks of the own file */
     const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
     _Bool allow_dumps;                              /* core files, and debuggers of the same user */

@@ -54,6 +54,8 @@ const struct config_row config_rows[] = {
       "requests a second of one client; beyond it: busy; 0: no limit", 0 },
     { "refusals-keep-hours", "JOURNEY_REFUSALS_KEEP_HOURS", NUMBER, AT(refusals_keep_hours), "168",
       1, 876000, "how long a refusal under an idempotency key is remembered", 0 },
+    { "file-check-s", "JOURNEY_FILE_CHECK_S", NUMBER, AT(file_check_s), "60", 1, 86400,
+      "seconds between two slow checks of the own database", 0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0,
       "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },
     { "allow-dumps", "JOURNEY_ALLOW_DUMPS", SWITCH, AT(allow_dumps), NULL, 0, 0,

@@ -66,6 +66,9 @@ struct status {
     /* rebuilds since the start, and rows that they corrected; the rebuilder */
     atomic_llong rebuilds, rebuilt_rows;
     atomic_llong rebuild_events; /* folded by the rebuild under way; 0: there is none */
+    /* checks of our own file that came to their end; when the newest did (wall time); tables that
+     * it left out: repair/file_check.h */
+    atomic_llong file_checks, file_checked_ms, file_check_skipped;
     atomic_llong layout_differs; /* 1: the tables are not as this program makes them */
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */

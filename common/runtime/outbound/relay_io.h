@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "bus/server_version.h"
 #include "runtime/outbound/outbound.h"
+#include "runtime/outbound/reader_ask.h"
 #include "runtime/outbound/stream_keep.h"
 #include "runtime/sync/relay.h"
 
@@ -70,7 +71,9 @@ struct relay_io {
     char words[256];
     int64_t refused_at; /* a notice says that the stream refuses what follows this; -1: none does */
     struct recovery recovery;
-    struct relay_age { /* when our log reached a position, oldest first */
+    struct reader_ask readers;
+    int no_store_count; /* looks in a row that found a stream without its messages */
+    struct relay_age {  /* when our log reached a position, oldest first */
         int64_t position, since_ms;
     } ages[RELAY_AGES];
     int age_count;

@@ -27,6 +27,7 @@ enum part {
     PART_CALLS = 'c',
     PART_REDRIVE = 'p',
     PART_DURABLES = 'd',
+    PART_READERS = 'e',
     PART_PEERS = 's',
     PART_FEED = '0'
 };

@@ -72,10 +72,14 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
         return;
     int feed = tag.part - PART_FEED;
     switch (tag.part) {
-    case PART_RELAY:    stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
-    case PART_CALLS:    call_io_reply(&sender->calls, tag.n, message); break;
-    case PART_PEERS:    peer_io_reply(&sender->peers, message, now_ms); break;
-    case PART_REDRIVE:  redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_RELAY:   stream_io_reply(&sender->relay_io, &tag, message, now_ms); break;
+    case PART_CALLS:   call_io_reply(&sender->calls, tag.n, message); break;
+    case PART_PEERS:   peer_io_reply(&sender->peers, message, now_ms); break;
+    case PART_REDRIVE: redrive_reply(&sender->redrive, &tag, message, now_ms); break;
+    case PART_READERS:
+        reader_ask_reply(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
+                         message, now_ms);
+        break;
     case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;
     default:
         if (feed >= 0 && feed < sender->feed_count)
@@ -250,6 +254,8 @@ static void look_at_payload(struct sender *sender)
 
 static void act(struct sender *sender, int64_t now_ms)
 {
+    reader_ask_look_at_clock(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
+                             now_ms);
     look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
         begin_serving(sender, now_ms);
@@ -273,6 +279,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
     due = earlier(due, relay_due_ms(&sender->relay_io.relay));
+    due = earlier(due, reader_ask_due_ms(&sender->relay_io.readers));
     due = earlier(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));

@@ -32,7 +32,10 @@ static void request_stream(struct relay_io *relay_io, enum step step, int64_t ep
 /* ---- Looking at the stream ------------------------------------------------------------------ */
 
 /* What stands at a sequence, when it is no event of ours. */
-enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2, PLACE_MARKER = -3 };
+enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2, PLACE_MARKER = -3, PLACE_NO_STORE = -4 };
+
+/* The server knows the stream, and not its messages: so often in a row it may be of two minds. */
+#define NO_STORE_MAX 3
 
 /* Does the event follow our log's event before its position? 0: yes; 1: no; < 0. */
 static int follows_log(struct relay_io *relay_io, const struct event *event,
@@ -88,7 +91,9 @@ static int64_t compare_message(struct relay_io *relay_io, struct bus_message *me
                 : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
                                    &stored);
     if (r == JS_REFUSED)
-        return stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND ? PLACE_HOLE : 0;
+        return stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND  ? PLACE_HOLE
+               : stored.error.error_code == JS_ERR_STREAM_NOT_FOUND ? PLACE_NO_STORE
+                                                                    : 0;
     if (r == 0 && envelope_is_marker(&stored.view))
         return PLACE_MARKER;
     if (r == 0)
@@ -165,6 +170,22 @@ static void judge_window(struct look *look)
     }
 }
 
+/* The stream is there by its name alone, as when most of its servers have lost their stores: no
+ * message of it can be read, so all of them count as lost. */
+static void take_no_store(struct relay_io *relay_io, int64_t now_ms)
+{
+    struct relay_tail tail = relay_io->look.tail;
+    if (++relay_io->no_store_count < NO_STORE_MAX) {
+        relay_failed(&relay_io->relay, "the server has not the messages of the stream", now_ms);
+        return;
+    }
+    relay_io->no_store_count = 0;
+    tail.deleted = tail.messages;
+    tail.has_last = 0;
+    tail.fit = TAIL_EQUAL;
+    relay_looked(&relay_io->relay, &tail, now_ms);
+}
+
 static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequence,
                         struct bus_message *message, int64_t now_ms)
 {
@@ -173,10 +194,15 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
     if (sequence < look->first || sequence > look->last || look->places[sequence - look->first])
         return;
     const int64_t place = compare_message(relay_io, message, sequence, &fit);
+    if (place == PLACE_NO_STORE) {
+        take_no_store(relay_io, now_ms);
+        return;
+    }
     if (place == 0) {
         relay_failed(&relay_io->relay, "the stream's messages cannot be read", now_ms);
         return;
     }
+    relay_io->no_store_count = 0;
     look->places[sequence - look->first] = place;
     if (fit > look->tail.fit)
         look->tail.fit = fit;
@@ -259,7 +285,10 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
     if (audit) {
         relay_audited(&relay_io->relay, &tail, now_ms);
     } else if (tail.messages == 0 || (tail.is_held && tail.last_sequence <= relay_io->relay.head)) {
-        relay_looked(&relay_io->relay, &tail, now_ms);
+        if (relay_io->relay.epoch == epoch && relay_io->readers.answer_by_ms == 0 &&
+            (tail.messages > 0 || !reader_ask_begin(&relay_io->readers, relay_io->outbound,
+                                                    &relay_io->relay, &tail, now_ms)))
+            relay_looked(&relay_io->relay, &tail, now_ms);
     } else {
         look->tail = tail;
         look->later_position = 0;
@@ -280,10 +309,11 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
     int64_t low, high;
     const int64_t place = compare_message(relay_io, message, sequence, &fit);
     relay_place(relay, sequence, &low, &high);
-    if (sequence != relay_io->audited_at + 1 || place == 0 || place == PLACE_HOLE)
+    const _Bool is_unread = place == 0 || place == PLACE_NO_STORE;
+    if (sequence != relay_io->audited_at + 1 || is_unread || place == PLACE_HOLE)
         relay_io->audited_before = 0;
     relay_io->audited_at = sequence;
-    if (place == 0 || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires))
+    if (is_unread || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires))
         return;
     if (place == PLACE_HOLE)
         relay_damaged(relay, "the audit found a message that cannot be read", now_ms);

@@ -104,6 +104,8 @@ static int check_file(const struct service *service, struct db *db)
     }
     if (r == 0 && db_wal_bytes(db) > 0)
         r = log_check_end(db, service->log);
+    if (r < 0)
+        db_abandon(db); /* closing it would move the WAL into the file */
     return trace(r);
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/writer/run_item.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/core/event_text.h"
 #include "runtime/writer/append.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/process.h"
@@ -173,11 +174,11 @@ static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct b
     assert(item->source && item->event.value);
     if (!item->type->react)
         return 0;
-    char cause[64];
-    snprintf(cause, sizeof(cause), "%s/%" PRId64, item->source->log, item->event.position);
-    int r = GUARD(react_once) ? event_log_has_cause(loop->db, cause) : 0;
+    char cause[EVENT_TEXT_MAX + 1];
+    int r = GUARD(react_once) ? event_log_has_reaction(loop->db, &item->event) : 0;
     if (r != 0)
         return r < 0 ? trace(r) : 0;
+    event_name_cause(&item->event, cause, sizeof(cause));
     struct journey j;
     journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
                  &loop->ids, wall_ms);
