@@ -93,7 +93,7 @@ def fault_44_serving_instance_killed(mesh):
     other = second(mesh)
     wait_until(lambda: says(other, "event=ready"),
                lambda: f"the second serves:\n{other.text()}", 30)
-    account, sku = mesh.buyer()
+    account, sku = mesh.buyer()[0], mesh.product("mug", 1000)
     wait_until(lambda: "position" in (mesh.order(account, sku) or {}),
                "the second takes an order", 20)
     mesh.start(NAME, wait=False)
