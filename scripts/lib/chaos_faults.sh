@@ -2,6 +2,10 @@
 # Chaos, the faults that scripts/chaos --help lists, a function each: it injects the fault and heals
 # it. Sourced by scripts/chaos, which has the services, their lines and disks.
 
+declare -A SETTING=() OTHER=()         # what others have set, and the durables that are theirs
+BACKUPS=0 OTHERS=0
+
+# shellcheck disable=SC2153 # scripts/chaos has SERVICES
 random_service() { draw 2; SERVICE=${SERVICES[DRAWN]}; }
 random_process() { draw 3; PROCESS=${PROCESSES[DRAWN]}; }
 # When the server is away, the command fails and this fault does not happen.
@@ -141,6 +145,7 @@ fault_edit() {
     draw 1000
     if js_done stream edit -f "${STREAM[$SERVICE]}" --description "set $DRAWN" \
         --dupe-window "$((60 + DRAWN))s" --max-bytes "$((1000000000 + DRAWN))"; then
+        # shellcheck disable=SC2034 # scripts/chaos looks at it
         SETTING[$SERVICE]="set $DRAWN $((60 + DRAWN)) $((1000000000 + DRAWN))"
     fi
 }

@@ -19,7 +19,7 @@
  *
  * A standby that has heard one that serves does not take its place by itself. What that one has
  * answered and not yet published is in its file alone, so a take-over can cost answered requests:
- * it is a person's to decide, who starts the standby anew. One that has only heard others begin asks
+ * it is a person's to decide, who starts the standby anew. One that only heard others begin asks
  * on, and starts when it has heard nobody who serves several times; where another standby with a
  * smaller id is there, it leaves that one the time to go first. A forked instance serves nobody: it
  * is OUT, and no reason to stand by.
