@@ -29,7 +29,8 @@ static const unsigned moves[] = {
                        FROM(FEED_WAITING),
     [FEED_MAKING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
     [FEED_PULLING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING),
-    [FEED_FILLING] = FROM(FEED_PULLING) | FROM(FEED_COMPARING) | FROM(FEED_WAITING),
+    [FEED_FILLING] = FROM(FEED_ASKING) | FROM(FEED_PULLING) | FROM(FEED_COMPARING) |
+                     FROM(FEED_WAITING),
     [FEED_WAITING] = FROM(FEED_ASKING) | FROM(FEED_COMPARING) | FROM(FEED_MAKING) |
                      FROM(FEED_PULLING) | FROM(FEED_FILLING),
     [FEED_FORKED] = ~0u,
@@ -182,6 +183,10 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
         feed->info = *info;
         return;
     }
+    if (feed_fill_of_expired(feed, info)) {
+        feed_move(feed, FEED_FILLING);
+        return;
+    }
     note_complete(feed, now_ms);
     go_on(feed, info, now_ms);
     feed_check(feed);
@@ -236,19 +241,10 @@ void feed_made(struct feed *feed, int64_t now_ms)
     feed_check(feed);
 }
 
-/* A page that does not come may be larger than a message: the next is asked for less, and for a
- * little more again once one has come. */
-static void set_fill_limit(struct feed *feed, int64_t limit)
-{
-    feed->fill_limit = limit < 1                         ? 1
-                       : limit > feed->config.fill_limit ? feed->config.fill_limit
-                                                         : limit;
-}
-
 void feed_failed(struct feed *feed, const char *reason, int64_t now_ms)
 {
     if (feed->state == FEED_FILLING)
-        set_fill_limit(feed, feed->fill_limit / 4);
+        feed_set_fill_limit(feed, feed->fill_limit / 4);
     if (feed->state == FEED_ASKING || feed->state == FEED_COMPARING || feed->state == FEED_MAKING ||
         feed->state == FEED_FILLING)
         feed_wait(feed, reason, now_ms);
@@ -363,6 +359,7 @@ void feed_gap(struct feed *feed, int64_t epoch, int64_t position, int64_t now_ms
     if (feed->state != FEED_PULLING || epoch != feed->epoch)
         return;
     feed->gaps++;
+    feed->fills_expired = 0;
     feed->fill_until = position - 1;
     feed_move(feed, FEED_FILLING);
     feed_check(feed);
@@ -383,6 +380,10 @@ void feed_not_filled(struct feed *feed)
 {
     if (feed->state != FEED_FILLING)
         return;
+    if (feed->fills_expired) {
+        feed_filled(feed, feed->cursor, 0);
+        return;
+    }
     feed_move(feed, FEED_COMPARING);
     feed->judged = feed->fill_until + 1;
     feed_check(feed);
@@ -393,7 +394,9 @@ void feed_filled(struct feed *feed, int64_t last_position, int64_t now_ms)
     if (feed->state != FEED_FILLING)
         return;
     note_leader(feed, last_position);
-    set_fill_limit(feed, feed->fill_limit + feed->fill_limit / 4 + 1);
+    if (feed->fills_expired && last_position < feed->fill_until)
+        feed->fill_until = last_position;
+    feed_set_fill_limit(feed, feed->fill_limit + feed->fill_limit / 4 + 1);
     feed->page_is_in = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
     go_on_filling(feed, now_ms); /* it may be run already, or empty */

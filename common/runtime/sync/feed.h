@@ -121,6 +121,8 @@ struct feed {
     struct feed_info info; /* COMPARING: what was found before */
     int64_t judged;        /* COMPARING: of the message that does not follow; 0: none */
     int64_t fill_until;    /* FILLING: position up to which the leader is asked */
+    _Bool fills_expired;   /* of a stream that is empty: the leader says how far there are any */
+    int64_t expired_until; /* sequence up to which that was asked */
     int64_t fill_limit;    /* a page is asked for so many: fewer when none came, down to 1 */
     int64_t fill_after;    /* where the page begins that it was asked for */
     _Bool page_is_in;      /* the inbox has that page */

@@ -56,3 +56,22 @@ struct feed_action feed_pull_next(struct feed *feed, int64_t now_ms)
         .pull = feed->pull_number,
     };
 }
+
+_Bool feed_fill_of_expired(struct feed *feed, const struct feed_info *info)
+{
+    if (info->last_position > 0)
+        feed->expired_until = 0;
+    if (info->last_position > 0 || info->last_sequence <= feed->cursor ||
+        info->last_sequence <= feed->expired_until)
+        return 0;
+    feed->fills_expired = 1;
+    feed->expired_until = feed->fill_until = info->last_sequence;
+    return 1;
+}
+
+void feed_set_fill_limit(struct feed *feed, int64_t limit)
+{
+    feed->fill_limit = limit < 1                         ? 1
+                       : limit > feed->config.fill_limit ? feed->config.fill_limit
+                                                         : limit;
+}

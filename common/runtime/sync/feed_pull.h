@@ -2,6 +2,15 @@
 #pragma once
 #include "runtime/sync/feed.h"
 
+/* A stream whose messages have all expired, or were purged, does not say how many events there were:
+ * at most as many as sequences. 1: the leader is to be asked for them, once for each end of the
+ * stream; fill_until is set. */
+_Bool feed_fill_of_expired(struct feed *feed, const struct feed_info *info);
+/* A page of the leader has so many events at most, from 1 to what is configured: one that does not
+ * come may be larger than a message, so the next is asked for less, and for a little more again
+ * once one has come. */
+void feed_set_fill_limit(struct feed *feed, int64_t limit);
+
 struct feed_pull *feed_pull_find(struct feed *feed, int64_t number); /* NULL: it is not out */
 /* A delivery keeps the stream's subject, so it does not say which pull it answers; the server
  * serves them in order. NULL: none is out. */
