@@ -2,7 +2,7 @@
 #pragma once
 #include "runtime/sync/feed.h"
 
-/* A stream whose messages have all expired, or were purged, does not say how many events there were:
+/* A stream whose messages have all expired or were purged does not say how many events there were:
  * at most as many as sequences. 1: the leader is to be asked for them, once for each end of the
  * stream; fill_until is set. */
 _Bool feed_fill_of_expired(struct feed *feed, const struct feed_info *info);
