@@ -89,8 +89,6 @@ Test(invariants, of_the_relay, .init = make_relay)
     relay_fork(&relay, "because");
     planted(relay.reason = NULL, check_relay); /* R5 */
     relay.reason = "because";
-    relay_resolved(&relay);
-    planted(relay.reason = NULL, check_relay); /* R5 */
 }
 
 /* ---- Feed ------------------------------------------------------------------------------------ */

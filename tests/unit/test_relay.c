@@ -42,7 +42,6 @@ enum input {
     REFUSED,
     RECOVERED,
     FORK,
-    RESOLVED,
     AUDIT_BAD,
     TIME_OUT,
     INPUTS,
@@ -63,7 +62,6 @@ static void put_in(struct relay *relay, enum input input, int64_t now_ms)
     case REFUSED:      relay_refused(relay, relay->epoch, "no", now_ms); break;
     case RECOVERED:    relay_recovered(relay, 50, now_ms); break;
     case FORK:         relay_fork(relay, "fork"); break;
-    case RESOLVED:     relay_resolved(relay); break;
     case AUDIT_BAD:    relay_audited(relay, &missing, now_ms); break;
     case TIME_OUT:     relay_next(relay, now_ms + 1000000); break;
     case INPUTS:       break;
@@ -98,14 +96,14 @@ Test(relay, every_input_leads_from_every_state_where_the_table_says)
         char from;
         const char *to;
     } table[] = {
-        /*       con dis mis equ ahe dif mad fai ack ref rec frk res aud time */
-        { 'O', "A   O   O   O   O   O   O   O   O   O   O   F   O   O   O" },
-        { 'A', "A   O   M   P   R   F   A   W   A   A   A   F   A   A   W" },
-        { 'M', "M   O   M   M   M   M   A   W   M   M   M   F   M   M   W" },
-        { 'R', "R   O   R   R   R   R   R   W   R   R   A   F   R   R   W" },
-        { 'P', "P   O   P   P   P   P   P   P   P   W   P   F   P   W   W" },
-        { 'W', "W   O   W   W   W   W   W   W   W   W   W   F   W   W   A" },
-        { 'F', "F   F   F   F   F   F   F   F   F   F   F   F   M   F   F" },
+        /*       con dis mis equ ahe dif mad fai ack ref rec frk aud time */
+        { 'O', "A   O   O   O   O   O   O   O   O   O   O   F   O   O" },
+        { 'A', "A   O   M   P   R   F   A   W   A   A   A   F   A   W" },
+        { 'M', "M   O   M   M   M   M   A   W   M   M   M   F   M   W" },
+        { 'R', "R   O   R   R   R   R   R   W   R   R   A   F   R   W" },
+        { 'P', "P   O   P   P   P   P   P   P   P   W   P   F   W   W" },
+        { 'W', "W   O   W   W   W   W   W   W   W   W   W   F   W   A" },
+        { 'F', "F   F   F   F   F   F   F   F   F   F   F   F   F   F" },
     };
     for (size_t i = 0; i < COUNT(table); i++)
         for (int input = 0; input < INPUTS; input++) {

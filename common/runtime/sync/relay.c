@@ -27,8 +27,7 @@ static const unsigned moves[] = {
     [RELAY_OFFLINE] = ~FROM(RELAY_FORKED),
     [RELAY_ASKING] = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) |
                      FROM(RELAY_RECOVERING),
-    [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
-                     FROM(RELAY_FORKED),
+    [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING),
     [RELAY_RECOVERING] = FROM(RELAY_ASKING),
     [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
     [RELAY_WAITING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
@@ -171,15 +170,6 @@ void relay_voids(struct relay *relay, int64_t now_ms)
         return;
     relay->high_water = smaller(relay->high_water, relay->head); /* they are no positions of ours */
     relay_heal(relay, "messages ahead of our log are not events of ours", now_ms);
-    relay_check(relay);
-}
-
-void relay_resolved(struct relay *relay)
-{
-    if (relay->state != RELAY_FORKED)
-        return;
-    relay->high_water = 0;
-    relay_make(relay, "a person has chosen the log");
     relay_check(relay);
 }
 

@@ -47,9 +47,8 @@
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
  * back to the oldest, then from the newest again. What it finds leads to the same decisions.
- * A person who chooses our log calls relay_resolved: the stream is made anew from it. One who
- * chooses the stream moves the database away and starts the service, which then recovers from the
- * stream.
+ * FORKED has no way out but the service's end: a person runs `resolve` while it is down
+ * (repair/resolve.h), which deletes the stream or sets the database aside.
  *
  * Publishing (rule 1): one group is in flight, of at most window_max events, in actions of at most
  * publish_max. Each message names the sequence that it must follow, and the outcome of each is
@@ -207,7 +206,6 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);
 /* The messages ahead of our log are none of ours: the stream is made anew. */
 void relay_voids(struct relay *relay, int64_t now_ms);
 void relay_fork(struct relay *relay, const char *reason);
-void relay_resolved(struct relay *relay); /* FORKED, and a person says: our log is right */
 /* only the counts are looked at */
 void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
 
