@@ -142,6 +142,26 @@ Test(relay_heal, F14_a_deleted_stream_is_made_anew)
     cr_expect(relay.refusals == 1 && relay.republished == 11 && relay.remade == 0);
 }
 
+/* In the life in which all of our log was in the stream, nothing behind it can have been ours. After
+ * a restart nobody can tell. */
+Test(relay_heal, F45_messages_of_others_that_are_purged_were_no_events_of_ours)
+{
+    static const struct relay_tail gone = { .exists = 1,
+                                            .first_sequence = 34,
+                                            .last_sequence = 33 };
+    struct relay relay = run_steps(
+        30, (const struct step[]){
+                ASKS,
+                { "tail", 1, .tail = &equal_30, .state = RELAY_PUBLISHING },
+                { "disconnected", 2, .state = RELAY_OFFLINE },
+                { "connected", 3, .state = RELAY_ASKING, .kind = RELAY_ASK },
+                { "tail", 4, .tail = &gone, .state = RELAY_MAKING, .kind = RELAY_DELETE_STREAM },
+                { 0 } });
+    cr_expect_eq(relay.remade, 1);
+    run_steps(30, (const struct step[]){
+                      ASKS, { "tail", 1, .tail = &gone, .state = RELAY_FORKED }, { 0 } });
+}
+
 Test(relay_heal, F14_a_purged_stream_is_made_anew)
 {
     static const struct relay_tail purged = { .exists = 1,
