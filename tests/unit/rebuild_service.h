@@ -2,25 +2,7 @@
 #pragma once
 #include "journey.h"
 #include "schemas/evt.account.AccountClosed.h"
-#include "schemas/evt.order.ProductAdded.h"
-#include "schemas/order.add-product.h"
-#include "schemas/order.add-product.reply.h"
-
-static int add(struct journey *j, const void *request)
-{
-    const struct order_add_product *wanted = request;
-    struct product_added added = {
-        .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
-    };
-    return trace(journey_emit(j, &product_added_schema, wanted->sku, &added));
-}
-
-static void add_answer(const struct event *event, void *ret_reply)
-{
-    struct order_add_product_reply *reply = ret_reply;
-    reply->sku = event->entity;
-    reply->position = event->position;
-}
+#include "add_product.h"
 
 /* The newest row says how many there are in all, so a wrong row of `totals` makes the next rows
  * wrong, too. */
@@ -52,7 +34,8 @@ static const struct event_type other_events[] = {
 static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL },
                                          { 0 } };
 static const struct command commands[] = {
-    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer },
+    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, decide_add_product,
+      answer_add_product },
     { 0 },
 };
 static const struct service service = {

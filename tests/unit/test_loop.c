@@ -9,6 +9,7 @@
 #include "schemas/order.add-product.h"
 #include "schemas/order.add-product.reply.h"
 #include "store/parked.h"
+#include "add_product.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,20 +54,6 @@ static int add(struct journey *j, const void *request)
     return trace(r);
 }
 
-static void add_answer(const struct event *event, void *ret_reply)
-{
-    struct order_add_product_reply *reply = ret_reply;
-    reply->sku = event->entity;
-    reply->position = event->position;
-}
-
-static int apply_added(struct db *db, const struct event *event)
-{
-    const struct product_added *added = event->value;
-    return trace(
-        db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
-}
-
 /* How another version of the program applies the same event. */
 static int apply_added_with_note(struct db *db, const struct event *event)
 {
@@ -95,7 +82,7 @@ static int react_closed(struct journey *j, const struct event *event)
 }
 
 static const struct event_type own_events[] = {
-    { &product_added_schema, "ProductAdded", apply_added, NULL },
+    { &product_added_schema, "ProductAdded", apply_product_added, NULL },
     { &stock_received_schema, "StockReceived", apply_received, NULL },
     { 0 },
 };
@@ -105,7 +92,8 @@ static const struct event_type other_events[] = {
 static const struct source sources[] = { { "OTHER", "other-svc", "other", other_events, NULL },
                                          { 0 } };
 static const struct command commands[] = {
-    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add, add_answer },
+    { "test.add", &order_add_product_schema, &order_add_product_reply_schema, add,
+      answer_add_product },
     { 0 },
 };
 static const struct service service = {

@@ -144,7 +144,7 @@ Test(relay_heal, F14_a_deleted_stream_is_made_anew)
 
 /* In the life in which all of our log was in the stream, nothing behind it can have been ours. After
  * a restart nobody can tell. */
-Test(relay_heal, F45_messages_of_others_that_are_purged_were_no_events_of_ours)
+Test(relay_heal, F45_purged_messages_of_others_were_no_events_of_ours)
 {
     static const struct relay_tail gone = { .exists = 1,
                                             .first_sequence = 34,

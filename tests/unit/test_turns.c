@@ -5,35 +5,10 @@
 #include "runtime/core/exit_codes.h"
 #include "runtime/request/readers.h"
 #include "runtime/writer/writer.h"
-#include "schemas/evt.order.ProductAdded.h"
-#include "schemas/order.add-product.h"
-#include "schemas/order.add-product.reply.h"
 #include "store_folder.h"
+#include "add_product.h"
 
 /* ---- The service ----------------------------------------------------------------------------- */
-
-static int add(struct journey *j, const void *request)
-{
-    const struct order_add_product *wanted = request;
-    struct product_added added = {
-        .sku = wanted->sku, .name = wanted->name, .price = wanted->price, .stock = wanted->stock
-    };
-    return trace(journey_emit(j, &product_added_schema, wanted->sku, &added));
-}
-
-static void add_answer(const struct event *event, void *ret_reply)
-{
-    struct order_add_product_reply *reply = ret_reply;
-    reply->sku = event->entity;
-    reply->position = event->position;
-}
-
-static int apply_added(struct db *db, const struct event *event)
-{
-    const struct product_added *added = event->value;
-    return trace(
-        db_exec(db, "INSERT INTO products VALUES (?1, ?2)", "si", added->sku, added->stock));
-}
 
 static int ask(struct journey *j, const void *request, void *ret_reply)
 {
@@ -45,7 +20,7 @@ static int ask(struct journey *j, const void *request, void *ret_reply)
 }
 
 static const struct event_type events[] = {
-    { .schema = &product_added_schema, .name = "ProductAdded", .apply = apply_added }, { 0 }
+    { .schema = &product_added_schema, .name = "ProductAdded", .apply = apply_product_added }, { 0 }
 };
 static const struct source sources[] = {
     { .log = "OTHER", .service = "other-svc", .prefix = "other", .events = events }, { 0 }
@@ -53,8 +28,8 @@ static const struct source sources[] = {
 static const struct command commands[] = { { .subject = "test.add",
                                              .request = &order_add_product_schema,
                                              .reply = &order_add_product_reply_schema,
-                                             .decide = add,
-                                             .answer = add_answer },
+                                             .decide = decide_add_product,
+                                             .answer = answer_add_product },
                                            { 0 } };
 static const struct query_type queries[] = { { .subject = "test.count",
                                                .request = &order_add_product_schema,
