@@ -142,8 +142,8 @@ Test(relay_heal, F14_a_deleted_stream_is_made_anew)
     cr_expect(relay.refusals == 1 && relay.republished == 11 && relay.remade == 0);
 }
 
-/* In the life in which all of our log was in the stream, nothing behind it can have been ours. After
- * a restart nobody can tell. */
+/* In the life in which all of our log was in the stream, nothing behind it can have been ours.
+ * After a restart nobody can tell. */
 Test(relay_heal, F45_purged_messages_of_others_were_no_events_of_ours)
 {
     static const struct relay_tail gone = { .exists = 1,

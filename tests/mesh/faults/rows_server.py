@@ -290,9 +290,10 @@ def fault_20_server_disk_full(mesh):
 
 
 def back(mesh):
-    """JetStream turns itself off after some disk errors; then an operator restarts the server."""
+    """JetStream turns itself off after some disk errors, and newer servers store nothing more in a
+    stream whose write has failed; then an operator restarts the server."""
     if mesh.api("INFO", timeout=1.0) in (None, {}) or mesh.log_has(
-            "server", "JetStream.*(disabled|out of resources|will be disabled)"):
+            "server", "JetStream.*(disabled|out of resources|will be disabled|failed to store)"):
         if mesh.runs("server"):
             mesh.kill("server")
         mesh.start("server")
