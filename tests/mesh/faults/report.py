@@ -53,7 +53,18 @@ CATALOGUE = {
     41: "poison: bad JSON, wrong schema, gap, foreign subject, 1 MB bomb, CRLF in ids",
     42: "forged reply subject, pull reply, inbox snooping, impersonation",
     43: "payment provider slow, silent, answers twice, dies between charge and answer",
+    44: "a second instance with a folder of its own; a copied folder",
     45: "another writer inside of the leader's pipeline",
+    49: "an operator edits, seals, transforms, limits a running stream; another's durable on it",
+    50: "a durable edited, made beforehand otherwise, limited by the server",
+    51: "the server's own messages in a stream, a message larger than max_payload",
+    52: "a subscription or publish refused by rights",
+    53: "replies and pages larger than a message",
+    54: "a provider that is always late, refuses voids, says no softly, answers with too much",
+    55: "a backup beside an old WAL; the file moved, replaced, removed under the service",
+    56: "server and one service restored to yesterday; both copies of a log lost",
+    57: "a flood of queries that wait; a huge parked table, refusals, removed cards, orders",
+    58: "the log's reader stands still; the HTTP port taken, slow connections",
 }
 GUARDS = 99                            # the row of the stories of guards.py
 
