@@ -1,5 +1,5 @@
 /* Race: many threads push into the inbox, one thread takes, and the inbox is closed meanwhile. Each
- * item must arrive once, in the order of its thread, and a refused request must not arrive. This is
+ * item must arrive once, in the order of its thread and kind, and a refused request must not arrive. This is
  * a plain program, so that ThreadSanitizer sees all threads. */
 #include "base/clock.h"
 #include "runtime/request/inbox.h"
@@ -20,7 +20,7 @@ struct pusher {
     int number;
     int accepted, refused;
     int taken; /* written by the taker alone */
-    int64_t last;
+    int64_t last_event, last_request;
 };
 static struct pusher pushers[PUSHERS];
 
@@ -61,11 +61,14 @@ static int take_all(void)
             return wrong;
         for (int i = 0; i < count; i++) {
             struct pusher *pusher = &pushers[items[i]->feed];
-            if (items[i]->received_ns <= pusher->last) {
+            /* events keep their order, and requests theirs: the inbox takes them in turns */
+            int64_t *last = items[i]->kind == ITEM_EVENT ? &pusher->last_event
+                                                         : &pusher->last_request;
+            if (items[i]->received_ns <= *last) {
                 printf("an item of thread %d came out of order\n", pusher->number);
                 wrong++;
             }
-            pusher->last = items[i]->received_ns;
+            *last = items[i]->received_ns;
             pusher->taken++;
             item_free(items[i]);
         }
