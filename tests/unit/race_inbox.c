@@ -1,6 +1,6 @@
 /* Race: many threads push into the inbox, one thread takes, and the inbox is closed meanwhile. Each
- * item must arrive once, in the order of its thread and kind, and a refused request must not arrive. This is
- * a plain program, so that ThreadSanitizer sees all threads. */
+ * item must arrive once, in the order of its thread and kind, and a refused request must not
+ * arrive. This is a plain program, so that ThreadSanitizer sees all threads. */
 #include "base/clock.h"
 #include "runtime/request/inbox.h"
 #include <stdatomic.h>
