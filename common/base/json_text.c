@@ -48,7 +48,7 @@ static const char *skip_key(const char *at, const char *end)
 /* Behind the value that begins here; NULL: there is none. */
 static const char *skip_value(const char *at, const char *end)
 {
-    char closing[JSON_DEPTH_MAX]; /* of what is open */
+    char closing[JSON_DEPTH_MAX] = { 0 }; /* of what is open */
     int depth = 0;
     _Bool may_close = 0; /* behind an opening or a value */
     at = skip_blanks(at, end);
@@ -137,7 +137,7 @@ struct json_text json_text_find(struct json_text object, const char *key)
     struct json_text name, value;
     json_text_members_begin(&members, object);
     while (json_text_members_next(&members, &name, &value))
-        if (name.length == strlen(key) && memcmp(name.text, key, name.length) == 0)
+        if (name.text && name.length == strlen(key) && memcmp(name.text, key, name.length) == 0)
             return value;
     return absent;
 }

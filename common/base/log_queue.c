@@ -60,6 +60,7 @@ static void check(void)
 static void drop(struct line **place)
 {
     struct line *line = *place;
+    assert(line);
     *place = line->next;
     if (!*place)
         queue.last = place;

@@ -363,10 +363,13 @@ static int read_config(struct config *config, const struct service *service, int
  * log written into it: into the lock file, or into the database. */
 static void hold_standard_descriptors(void)
 {
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd)
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        int held = open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+        if (held != fd)
             _exit(EXIT_INTERNAL); /* nowhere to say why */
+    }
 }
 
 int service_main(const struct service *service, int argc, char **argv)

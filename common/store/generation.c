@@ -53,7 +53,7 @@ static int read_numbers(struct db *db, int64_t *ret_number, int64_t *ret_after)
 int generation_check(struct db *db)
 {
     _free_(db) struct db *alone = NULL;
-    int64_t number, after, own, unused;
+    int64_t number, after, own = 0, unused;
     int r = read_numbers(db, &number, &after);
     if (r < 0)
         return trace(r);

@@ -191,9 +191,9 @@ static void take_looked(struct feed_durable *durable, struct bus_message *messag
 /* As we got it, though we asked otherwise: the server's limits, and what else it insists on. */
 static void accept(struct feed_durable *durable, const struct js_consumer_state *state)
 {
-    struct drift drift;
+    struct drift drift = { 0 };
     feed_limit(durable->feed, state->max_batch, state->max_expires_ns / NS_PER_MS);
-    if (compare(durable, state, &drift) < 0)
+    if (compare(durable, state, &drift) != 0)
         return; /* the next look compares again */
     drift_text(&drift, NOTICE_MENDED, durable->accepted, sizeof(durable->accepted));
     tell(durable, &drift, 1);

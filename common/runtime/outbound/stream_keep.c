@@ -151,7 +151,7 @@ static _Bool read_durable(struct json_text consumer, const struct relay *relay,
 static void remember(struct stream_keep *keep, const struct relay *relay,
                      const struct js_consumer_page *page)
 {
-    struct kept_durable now[KEPT_DURABLES_MAX];
+    struct kept_durable now[KEPT_DURABLES_MAX] = { 0 };
     struct json_members members;
     struct json_text key, consumer;
     const int64_t gone = relay->first_sequence - 1 - relay->offset;

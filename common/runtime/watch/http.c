@@ -66,8 +66,8 @@ struct http {
 
 static void remove_connection(struct http *http, int i)
 {
-    struct connection *connection = http->connections[i];
     assert(i >= 0 && i < http->count);
+    struct connection *connection = http->connections[i];
     close(connection->fd);
     buf_deinit(&connection->answer);
     free(connection);
@@ -79,6 +79,7 @@ static void remove_connection(struct http *http, int i)
 /* Not by its own fault or wish. */
 static void cut_connection(struct http *http, int i)
 {
+    assert(i >= 0 && i < http->count);
     if (http->connections[i]->state != CONNECTION_ENDING)
         atomic_fetch_add(&http->cut, 1);
     remove_connection(http, i);
@@ -166,7 +167,7 @@ static int count_from(const struct http *http, uint64_t from)
 /* The oldest of this address; of all, when there is no room at all: of the address with most. */
 static void make_room(struct http *http, uint64_t from)
 {
-    int oldest = -1;
+    int oldest = 0;
     if (count_from(http, from) < OF_ADDRESS_MAX) {
         if (http->count < CONNECTIONS_MAX)
             return;
@@ -178,7 +179,8 @@ static void make_room(struct http *http, uint64_t from)
     }
     for (int i = 0; i < http->count; i++)
         if (http->connections[i]->from == from &&
-            (oldest < 0 || http->connections[i]->since_ms < http->connections[oldest]->since_ms))
+            (http->connections[oldest]->from != from ||
+             http->connections[i]->since_ms < http->connections[oldest]->since_ms))
             oldest = i;
     cut_connection(http, oldest);
 }
@@ -281,8 +283,8 @@ static void wait_for_something(const struct http *http, struct pollfd *fds, int6
             .fd = http->connections[i]->fd,
             .events = http->connections[i]->state == CONNECTION_WRITING ? POLLOUT : POLLIN,
         };
-    if (poll(fds, (nfds_t)(2 + http->count), timeout_ms(http, now_ms)) < 0)
-        memset(fds, 0, sizeof(*fds) * (size_t)(2 + http->count));
+    if (poll(fds, (nfds_t)http->count + 2, timeout_ms(http, now_ms)) < 0)
+        memset(fds, 0, sizeof(*fds) * ((size_t)http->count + 2));
 }
 
 static void *http_main(void *argument)
