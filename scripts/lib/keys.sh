@@ -114,9 +114,10 @@ has_reloaded() { (($(reloads) > $1)); }
 # server_settings PORT: the variables of the configuration.
 server_settings() {
     local user
-    # All services together take at most half of what was free at first.
+    # A service takes at most a sixteenth of what was free at first: the server gives its accounts
+    # no more than three quarters of that in all, and others may join.
     [[ -f $DIR/run/store-mb ]] || remember store-mb \
-        "$(($(df --output=avail --block-size=1M "$DIR/server" | tail -n 1) / 2 / ${#SERVICES[@]}))"
+        "$(($(df --output=avail --block-size=1M "$DIR/server" | tail -n 1) / 16))"
     printf 'MESH_LISTEN: "127.0.0.1:%s"\nMESH_STORE_MAX: %sMB\n' "$1" "$(recall store-mb)"
     printf 'MESH_STORE: %s\n' "$(conf_text "$DIR/server")"
     printf 'MESH_CERT: %s\n' "$(conf_text "$DIR/keys/server.pem")"
