@@ -123,6 +123,7 @@ static int open_sender(struct instance *instance)
         .inbox = &instance->inbox,
         .writer = &instance->writer,
         .endpoints = &instance->endpoints,
+        .instance = instance->id,
         .seed = instance->options.seed,
         .peers = instance->options.show ? &instance->peers : NULL,
         .operate = operations_begin,

@@ -240,7 +240,8 @@ static void log_relay_state(const struct relay_io *relay_io, const char *reason,
     const _Bool waits = relay->state == RELAY_WAITING,
                 heals = relay->state == RELAY_MAKING && relay->delete_first;
     enum log_level level = forked ? LOG_ERROR : waits || heals ? LOG_WARN : LOG_INFO;
-    log_at(is_known ? LOG_DEBUG : level, "relay", LOG_TEXT("state", relay_state_name(relay->state)),
+    log_at(is_known || (relay->follows && level == LOG_INFO) ? LOG_DEBUG : level, "relay",
+           LOG_TEXT("state", relay_state_name(relay->state)),
            LOG_INT("published", relay->published), LOG_INT("position", relay->head),
            LOG_TEXT("reason", forked || waits || heals ? reason : NULL),
            LOG_TEXT("help", forked ? "a person must choose: `resolve` shows both sides, "
@@ -261,7 +262,8 @@ static void tell_state(struct relay_io *relay_io)
     if (has_reason)
         snprintf(reason, sizeof(reason), "%s%s%s", relay->reason, has_words ? ": " : "",
                  has_words ? relay_io->words : "");
-    if (has_reason || relay->state == RELAY_PUBLISHING || relay->state == RELAY_RECOVERING)
+    if (has_reason || relay->state == RELAY_PUBLISHING || relay->state == RELAY_RECOVERING ||
+        relay->state == RELAY_FOLLOWING)
         is_known = !status_text_set(text, reason) && relay->state == RELAY_WAITING;
     log_relay_state(relay_io, reason, is_known);
 }

@@ -233,8 +233,10 @@ static void read_state(struct relay_io *relay_io, const struct js_stream_state *
         .deleted = state->deleted_count,
         .expires = state->max_age_ns > 0,
         .marked = json_text_is(json_text_find(state->config, "allow_msg_ttl"), "true"),
-        .is_held = stream_keep_compare(&relay_io->keep, state),
+        .is_held = !relay_io->relay.follows && stream_keep_compare(&relay_io->keep, state),
     };
+    if (relay_io->relay.follows) /* what is set on it is its leader's */
+        return;
     if (ret_tail->is_held)
         relay_io_explain(relay_io, RELAY_HELD_REASON, relay_io->keep.held);
     if (state->consumer_count > 0 || relay_io->keep.durable_count > 0)
@@ -286,8 +288,9 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
         relay_audited(&relay_io->relay, &tail, now_ms);
     } else if (tail.messages == 0 || (tail.is_held && tail.last_sequence <= relay_io->relay.head)) {
         if (relay_io->relay.epoch == epoch && relay_io->readers.answer_by_ms == 0 &&
-            (tail.messages > 0 || !reader_ask_begin(&relay_io->readers, relay_io->outbound,
-                                                    &relay_io->relay, &tail, now_ms)))
+            (tail.messages > 0 || relay_io->relay.follows ||
+             !reader_ask_begin(&relay_io->readers, relay_io->outbound, &relay_io->relay, &tail,
+                               now_ms)))
             relay_looked(&relay_io->relay, &tail, now_ms);
     } else {
         look->tail = tail;

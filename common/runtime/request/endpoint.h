@@ -77,6 +77,8 @@ void endpoint_take(void *context, struct bus_message *message);
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
 int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
+/* Of those the service's own queries alone: a standby answers them. */
+int endpoints_subscribe_queries(struct endpoints *endpoints);
 /* Unsubscribes one, which the server has refused; endpoints_subscribe tries again. */
 void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject);
 /* Unsubscribes all, so that other instances get the requests; endpoints_subscribe comes back. */

@@ -146,11 +146,16 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     return trace(r);
 }
 
-static int subscribe_missing(struct endpoints *endpoints)
+static _Bool is_for_standby(const struct endpoint *endpoint)
+{
+    return endpoint->kind == ITEM_QUERY && !endpoint->is_about_log;
+}
+
+static int subscribe_missing(struct endpoints *endpoints, _Bool stands_by)
 {
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
-        if (endpoint->subscription)
+        if (endpoint->subscription || (stands_by && !is_for_standby(endpoint)))
             continue;
         int (*subscribe)(struct bus *bus, const char *subject, const char *queue,
                          bus_handler handler, void *context,
@@ -168,7 +173,15 @@ static int subscribe_missing(struct endpoints *endpoints)
 int endpoints_subscribe(struct endpoints *endpoints)
 {
     pthread_mutex_lock(&endpoints->lock);
-    int r = subscribe_missing(endpoints);
+    int r = subscribe_missing(endpoints, 0);
+    pthread_mutex_unlock(&endpoints->lock);
+    return r;
+}
+
+int endpoints_subscribe_queries(struct endpoints *endpoints)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    int r = subscribe_missing(endpoints, 1);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
 }

@@ -89,6 +89,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
     *feed = (struct feed){ .config = *config,
                            .cursor = cursor,
                            .leader_position = cursor,
+                           .until = INT64_MAX,
                            .fill_limit = config->fill_limit,
                            .deadline_ms = INT64_MAX };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
@@ -136,10 +137,24 @@ static void note_leader(struct feed *feed, int64_t position)
         feed->leader_position = position;
 }
 
+/* How far it may go, of what the leader has. */
+static int64_t reachable(const struct feed *feed)
+{
+    return feed->until < feed->leader_position ? feed->until : feed->leader_position;
+}
+
 static void note_complete(struct feed *feed, int64_t now_ms)
 {
-    if (feed->cursor >= feed->leader_position && feed->unsettled == 0)
+    if (feed->cursor >= reachable(feed) && feed->unsettled == 0)
         feed->complete_ms = now_ms;
+}
+
+void feed_hold_at(struct feed *feed, int64_t position, int64_t now_ms)
+{
+    feed->until = position > feed->cursor ? position : feed->cursor;
+    if (feed->state == FEED_PULLING)
+        note_complete(feed, now_ms);
+    feed_check(feed);
 }
 
 /* Does the durable stand where our cursor stands? */
@@ -327,7 +342,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
 /* FILLING: enough, or the next page when the one that came was run. */
 static void go_on_filling(struct feed *feed, int64_t now_ms)
 {
-    if (feed->cursor >= feed->fill_until) {
+    if (feed->cursor >= feed->fill_until || feed->cursor >= feed->until) {
         feed->must_remake = 1; /* what the durable delivered behind the gap is gone */
         feed_move(feed, FEED_ASKING);
     } else if (feed->page_is_in && feed->unsettled == 0) {
@@ -450,8 +465,9 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         return (struct feed_action){ .kind = FEED_NOTHING };
     feed->acted = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
-    const int64_t after = feed->cursor;
-    return (struct feed_action){ kind, feed->epoch, after + 1, feed->fill_limit, after, 0 };
+    const int64_t after = feed->cursor, room = feed->until - after;
+    const int64_t count = room < 1 ? 1 : room < feed->fill_limit ? room : feed->fill_limit;
+    return (struct feed_action){ kind, feed->epoch, after + 1, count, after, 0 };
 }
 
 static struct feed_action fill(struct feed *feed, int64_t now_ms)

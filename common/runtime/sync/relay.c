@@ -15,6 +15,7 @@ const struct relay_config relay_defaults = {
     .heal_reset_ms = 60000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
+    .follow_look_ms = 1000,
 };
 
 const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
@@ -26,13 +27,14 @@ static const unsigned moves[] = {
     /* from which states each state may be entered */
     [RELAY_OFFLINE] = ~FROM(RELAY_FORKED),
     [RELAY_ASKING] = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) |
-                     FROM(RELAY_RECOVERING),
+                     FROM(RELAY_RECOVERING) | FROM(RELAY_FOLLOWING) | FROM(RELAY_PUBLISHING),
     [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING),
     [RELAY_RECOVERING] = FROM(RELAY_ASKING),
     [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
     [RELAY_WAITING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
-                      FROM(RELAY_PUBLISHING),
+                      FROM(RELAY_PUBLISHING) | FROM(RELAY_FOLLOWING),
     [RELAY_FORKED] = ~0u,
+    [RELAY_FOLLOWING] = FROM(RELAY_ASKING),
 };
 
 void relay_check(const struct relay *relay)
@@ -40,17 +42,19 @@ void relay_check(const struct relay *relay)
     const enum relay_state state = relay->state;
     const int64_t in_flight = relay->sent - relay->published;
     const _Bool has_deadline = relay->deadline_ms != INT64_MAX;
-    assert(relay->published >= 0 && relay->published <= relay->head);             /* R1 */
-    assert(in_flight >= 0 && relay->sent <= relay->head);                         /* R1 */
-    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));         /* R2 */
-    assert(in_flight == 0 || state == RELAY_PUBLISHING);                          /* R2 */
-    assert(relay->sent <= relay->group_last && relay->group_last <= relay->head); /* R2 */
-    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));         /* R3 */
-    assert(state != RELAY_WAITING || has_deadline);                               /* R4 */
-    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline);   /* R4 */
-    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason);   /* R5 */
-    assert(state != RELAY_MAKING || !relay->delete_first || relay->reason);       /* R5 */
-    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published);   /* R6 */
+    assert(relay->published >= 0 && relay->published <= relay->head);                /* R1 */
+    assert(in_flight >= 0 && relay->sent <= relay->head);                            /* R1 */
+    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));            /* R2 */
+    assert(in_flight == 0 || state == RELAY_PUBLISHING);                             /* R2 */
+    assert(relay->sent <= relay->group_last && relay->group_last <= relay->head);    /* R2 */
+    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));            /* R3 */
+    assert(state != RELAY_WAITING || has_deadline);                                  /* R4 */
+    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline);      /* R4 */
+    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason);      /* R5 */
+    assert(state != RELAY_MAKING || !relay->delete_first || relay->reason);          /* R5 */
+    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published);      /* R6 */
+    assert(!relay->follows || (state != RELAY_PUBLISHING && state != RELAY_MAKING)); /* R7 */
+    assert(relay->follows || state != RELAY_FOLLOWING);                              /* R7 */
 }
 
 static void relay_move(struct relay *relay, enum relay_state state)
@@ -173,6 +177,82 @@ void relay_voids(struct relay *relay, int64_t now_ms)
     relay_check(relay);
 }
 
+/* ---- Following ------------------------------------------------------------------------------ */
+
+void relay_follow(struct relay *relay)
+{
+    if (relay->follows || relay->state == RELAY_FORKED)
+        return;
+    if (relay->state != RELAY_OFFLINE && relay->state != RELAY_ASKING)
+        relay_move(relay, RELAY_OFFLINE);
+    relay->follows = 1;
+    relay_check(relay);
+}
+
+void relay_lead(struct relay *relay)
+{
+    if (!relay->follows)
+        return;
+    if (relay->state == RELAY_FOLLOWING)
+        relay_move(relay, RELAY_ASKING);
+    relay->follows = 0;
+    relay_check(relay);
+}
+
+void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
+{
+    if (relay->state != RELAY_FOLLOWING)
+        return;
+    if (published > relay->stream_position)
+        relay->stream_position = published;
+    relay->look_ms = now_ms + relay->config.follow_look_ms;
+    relay_check(relay);
+}
+
+void relay_read_tail(struct relay *relay, int64_t now_ms)
+{
+    relay->looked = 0;
+    relay->look_ms = now_ms;
+}
+
+_Bool relay_has_tail(const struct relay *relay)
+{
+    return relay->state == RELAY_FOLLOWING && relay->looked && !relay->acted &&
+           relay->head >= relay->stream_position;
+}
+
+void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms)
+{
+    if (relay->state == RELAY_PUBLISHING)
+        relay_wait(relay, reason, now_ms);
+    relay_check(relay);
+}
+
+/* What is in the stream goes into our log; where our log goes on behind the stream's end, its
+ * leader is about to publish more, or nobody leads. */
+static void follow(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+{
+    if (!tail->exists) {
+        relay_wait(relay, "the stream is not there", now_ms);
+        return;
+    }
+    if (tail->has_last && tail->fit == TAIL_DIFFERENT) {
+        relay_fork(relay, "log and stream have different chains at the same position");
+        return;
+    }
+    const int64_t position = tail->has_last ? tail->position : relay->published;
+    relay_move(relay, RELAY_FOLLOWING);
+    relay->looked = 1;
+    relay->look_ms = now_ms + relay->config.follow_look_ms;
+    relay->stream_position = position;
+    relay->published = relay->sent = relay->group_last = smaller(position, relay->head);
+    if (tail->has_last) {
+        relay->offset = tail_message_sequence(tail) - position;
+        see(relay, position);
+    }
+    backoff_reset(&relay->backoff);
+}
+
 static void publish_after(struct relay *relay, int64_t position, int64_t last_sequence,
                           int64_t now_ms)
 {
@@ -204,6 +284,11 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
+    if (relay->follows) {
+        follow(relay, tail, now_ms);
+        relay_check(relay);
+        return;
+    }
     const char *wrong = tail_wrong(relay, tail);
     if (tail->is_held && !(tail->has_last && tail->fit == TAIL_AHEAD)) {
         relay_wait(relay, RELAY_HELD_REASON, now_ms);
@@ -234,7 +319,9 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
 
 void relay_reading(struct relay *relay, int64_t now_ms)
 {
-    if ((relay->state == RELAY_ASKING || relay->state == RELAY_RECOVERING) && relay->acted)
+    if ((relay->state == RELAY_ASKING || relay->state == RELAY_RECOVERING ||
+         relay->state == RELAY_FOLLOWING) &&
+        relay->acted)
         relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
     relay_check(relay);
 }
@@ -254,7 +341,7 @@ void relay_made(struct relay *relay, int64_t now_ms)
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
 {
     if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING ||
-        relay->state == RELAY_RECOVERING)
+        relay->state == RELAY_RECOVERING || relay->state == RELAY_FOLLOWING)
         relay_wait(relay, reason, now_ms);
     relay_check(relay);
 }
@@ -307,6 +394,14 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
     if (head > relay->head)
         backoff_reset(&relay->backoff);
     relay_grew(relay, head, now_ms);
+    if (relay->state == RELAY_FOLLOWING) { /* what has come is the stream's */
+        relay->published = relay->sent = relay->group_last = relay->head;
+        see(relay, relay->head);
+        relay->deadline_ms = INT64_MAX;
+        relay->acted = 0;
+        relay_check(relay);
+        return;
+    }
     if (relay->state != RELAY_RECOVERING)
         return;
     relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
@@ -337,6 +432,9 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 
 static void relay_look_at_clock(struct relay *relay, int64_t now_ms)
 {
+    if (relay->state == RELAY_FOLLOWING && !relay->acted && now_ms >= relay->look_ms &&
+        relay->head >= relay->stream_position)
+        relay_move(relay, RELAY_ASKING);
     if (now_ms < relay->deadline_ms)
         return;
     if (relay->state == RELAY_WAITING) {
@@ -430,9 +528,13 @@ static struct relay_action relay_choose(struct relay *relay, int64_t now_ms)
                          now_ms);
     case RELAY_PUBLISHING: return publish(relay, now_ms);
     case RELAY_RECOVERING: return recover(relay, now_ms);
+    case RELAY_FOLLOWING:
+        if (relay->head < relay->stream_position)
+            return recover(relay, now_ms);
+        break;
     case RELAY_OFFLINE:
     case RELAY_WAITING:
-    case RELAY_FORKED:     break;
+    case RELAY_FORKED:  break;
     }
     return (struct relay_action){ .kind = RELAY_NOTHING };
 }
@@ -450,5 +552,7 @@ int64_t relay_due_ms(const struct relay *relay)
     int64_t due_ms = relay->deadline_ms;
     if (relay->state == RELAY_PUBLISHING && relay->audit_ms < due_ms)
         due_ms = relay->audit_ms;
+    if (relay->state == RELAY_FOLLOWING && !relay->acted && relay->look_ms < due_ms)
+        due_ms = relay->look_ms;
     return due_ms;
 }

@@ -172,7 +172,7 @@ static int park(struct loop *loop, struct item *item, const char *error, int64_t
 static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     assert(item->source && item->event.value);
-    if (!item->type->react)
+    if (!item->type->react || loop->follows)
         return 0;
     char cause[EVENT_TEXT_MAX + 1];
     int r = GUARD(react_once) ? event_log_has_reaction(loop->db, &item->event) : 0;
@@ -299,8 +299,8 @@ static int run_own_event(struct loop *loop, struct item *item)
         r = append_note_size(loop, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
-    /* the projections are as old as our log was */
-    if (r == 0 && !loop->at.folding && loop->service->sources) {
+    /* the projections are as old as our log was; those of a follower come with it */
+    if (r == 0 && !loop->at.folding && !loop->follows && loop->service->sources) {
         loop->at.folding = 1;
         r = meta_write(loop->db, META_FOLDING, 1);
     }
