@@ -71,7 +71,7 @@ void lead_io_settled(struct lead_io *lead_io, const struct batch *batch)
         lead_io->newest.cursors[i] = batch->at.cursors[i].position;
 }
 
-/* One commit after another, so that under load there is always one that is about to be published. */
+/* One commit after another: under load there is always one that is about to be published. */
 void lead_io_note_published(struct lead_io *lead_io, int64_t published)
 {
     struct lead *lead = &lead_io->lead;

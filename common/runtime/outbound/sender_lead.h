@@ -1,6 +1,6 @@
-/* Sender's lead: carries out what sync/lead.h says, on the parts of the sender: who follows reads
- * our stream and others' up to the leader's cursors, and answers queries; who leads publishes, takes
- * requests, reacts and pays. On the sender's thread. */
+/* Sender's lead: carries out what sync/lead.h says, on the parts of the sender. Who follows reads
+ * our stream, and others' up to the leader's cursors, and answers queries; who leads publishes,
+ * takes requests, reacts and pays. On the sender's thread. */
 #pragma once
 #include "runtime/outbound/sender.h"
 

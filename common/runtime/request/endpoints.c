@@ -151,11 +151,11 @@ static _Bool is_for_standby(const struct endpoint *endpoint)
     return endpoint->kind == ITEM_QUERY && !endpoint->is_about_log;
 }
 
-static int subscribe_missing(struct endpoints *endpoints, _Bool stands_by)
+static int subscribe_missing(struct endpoints *endpoints)
 {
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
-        if (endpoint->subscription || (stands_by && !is_for_standby(endpoint)))
+        if (endpoint->subscription || (endpoints->stands_by && !is_for_standby(endpoint)))
             continue;
         int (*subscribe)(struct bus *bus, const char *subject, const char *queue,
                          bus_handler handler, void *context,
@@ -173,7 +173,8 @@ static int subscribe_missing(struct endpoints *endpoints, _Bool stands_by)
 int endpoints_subscribe(struct endpoints *endpoints)
 {
     pthread_mutex_lock(&endpoints->lock);
-    int r = subscribe_missing(endpoints, 0);
+    endpoints->stands_by = 0;
+    int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
 }
@@ -181,7 +182,16 @@ int endpoints_subscribe(struct endpoints *endpoints)
 int endpoints_subscribe_queries(struct endpoints *endpoints)
 {
     pthread_mutex_lock(&endpoints->lock);
-    int r = subscribe_missing(endpoints, 1);
+    endpoints->stands_by = 1;
+    int r = subscribe_missing(endpoints);
+    pthread_mutex_unlock(&endpoints->lock);
+    return r;
+}
+
+int endpoints_retry(struct endpoints *endpoints)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
 }

@@ -137,26 +137,6 @@ static void note_leader(struct feed *feed, int64_t position)
         feed->leader_position = position;
 }
 
-/* How far it may go, of what the leader has. */
-static int64_t reachable(const struct feed *feed)
-{
-    return feed->until < feed->leader_position ? feed->until : feed->leader_position;
-}
-
-static void note_complete(struct feed *feed, int64_t now_ms)
-{
-    if (feed->cursor >= reachable(feed) && feed->unsettled == 0)
-        feed->complete_ms = now_ms;
-}
-
-void feed_hold_at(struct feed *feed, int64_t position, int64_t now_ms)
-{
-    feed->until = position > feed->cursor ? position : feed->cursor;
-    if (feed->state == FEED_PULLING)
-        note_complete(feed, now_ms);
-    feed_check(feed);
-}
-
 /* Does the durable stand where our cursor stands? */
 static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
 {
@@ -202,7 +182,7 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
         feed_move(feed, FEED_FILLING);
         return;
     }
-    note_complete(feed, now_ms);
+    feed_note_complete(feed, now_ms);
     go_on(feed, info, now_ms);
     feed_check(feed);
 }
@@ -236,7 +216,7 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, 
                            : "the leader has lost events that we have read");
     } else {
         feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
-        note_complete(feed, now_ms);
+        feed_note_complete(feed, now_ms);
         if (feed->judged > 0)
             pass_over(feed, last_position, now_ms);
         else
@@ -302,7 +282,7 @@ void feed_heartbeat(struct feed *feed, int64_t now_ms)
         return;
     feed->is_held = 0;
     backoff_reset(&feed->backoff);
-    note_complete(feed, now_ms);
+    feed_note_complete(feed, now_ms);
     feed_check(feed);
 }
 
@@ -334,7 +314,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
     feed->heard_ms = now_ms;
     feed->is_held = 0;
     backoff_reset(&feed->backoff);
-    note_complete(feed, now_ms);
+    feed_note_complete(feed, now_ms);
     end_pull(feed, pull);
     feed_check(feed);
 }
@@ -362,7 +342,7 @@ void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_
         note_leader(feed, cursor);
     }
     if (feed->state == FEED_PULLING)
-        note_complete(feed, now_ms);
+        feed_note_complete(feed, now_ms);
     else if (feed->state == FEED_FILLING)
         go_on_filling(feed, now_ms);
     feed_check(feed);

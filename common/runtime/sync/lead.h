@@ -18,10 +18,10 @@
  *                                   ▼
  *                                REJOINING: a stop in order, and a start as follower
  *
- * The log is the judge: whoever's TermBegan is in the stream leads, and the fence of rule 1 lets one
- * of two claimants have its event there. Heartbeats serve liveness only: that a leader is silent is
- * a reason to claim, and never a right to lead. So nothing here needs a clock that is right, a lease
- * or a lock, and a mistake costs a change of leaders, and no event.
+ * The log is the judge: whoever's TermBegan is in the stream leads, and the fence of rule 1 lets
+ * one of two claimants have its event there. Heartbeats serve liveness only: that a leader is
+ * silent is a reason to claim, and never a right to lead. So nothing here needs a clock that is
+ * right, a lease or a lock, and a mistake costs a change of leaders, and no event.
  *
  * Why peer.h stands beside it, and who decides what. Peer asks `$SRV.PING.<name>` and waits for
  * answers: it decides how a life begins (does another serve?), for an instance that has heard no

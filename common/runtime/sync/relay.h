@@ -191,7 +191,8 @@ void relay_follow(struct relay *relay);
 void relay_lead(struct relay *relay);
 /* FOLLOWING: the leader says that the stream goes so far. */
 void relay_heard(struct relay *relay, int64_t published, int64_t now_ms);
-/* FOLLOWING: looks at the stream's end now; relay_has_tail says when our log has all up to there. */
+/* FOLLOWING: looks at the stream's end now; relay_has_tail says when our log has all up to
+ * there. */
 void relay_read_tail(struct relay *relay, int64_t now_ms);
 _Bool relay_has_tail(const struct relay *relay);
 /* PUBLISHING: somebody else may publish there, too */
