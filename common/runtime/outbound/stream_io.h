@@ -1,5 +1,5 @@
-/* Stream I/O: inspects our stream for the relay; stream_make.h creates it, read_back.h reads it back
- * into the log. When to do so is decided in sync/relay.h, which is told what was found. On the
+/* Stream I/O: inspects our stream for the relay; stream_make.h creates it, read_back.h reads it
+ * back into the log. When to do so is decided in sync/relay.h, which is told what was found. On the
  * sender's thread. */
 #pragma once
 #include "runtime/outbound/read_back.h"

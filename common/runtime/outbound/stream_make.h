@@ -1,5 +1,5 @@
-/* Stream make: deletes and creates our stream for the relay, and gives others back what they had set
- * and made on it (stream_keep.h). On the sender's thread. Messages are borrowed. */
+/* Stream make: deletes and creates our stream for the relay, and gives others back what they had
+ * set and made on it (stream_keep.h). On the sender's thread. Messages are borrowed. */
 #pragma once
 #include "runtime/outbound/relay_io.h"
 

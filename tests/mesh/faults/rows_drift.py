@@ -261,7 +261,8 @@ def are_back(mesh):
     for field, value in SET.items():
         require(state["config"][field] == value, f"{field} is {state['config'].get(field)}")
     require(state["config"]["metadata"]["team"] == "shop", f"{state['config']['metadata']}")
-    require(mesh.api("CONSUMER.INFO.ORDER.analytics")["config"]["max_deliver"] == 7, "not as it was")
+    reader = mesh.api("CONSUMER.INFO.ORDER.analytics")
+    require(reader["config"]["max_deliver"] == 7, f"it is otherwise: {reader}")
     wait_until(lambda: mesh.query("order-svc", "SELECT created FROM kept_streams") ==
                [(state["created"],)], "the file says which stream has them", 30)
 
