@@ -7,26 +7,27 @@
 /* ---- Statements ------------------------------------------------------------------------------ */
 
 // clang-format off: SQL
-/* One shape of row for all questions; after these columns: the card, its token, why it was declined
- * for good (not with payment_sql), whether it was chosen. o: an order; c: the projection's card;
- * f: a card that a charge failed on; x: a card chosen meanwhile. */
+/* o: an order; c: the projection's card; f: a card that a charge failed on; x: a card chosen
+ * meanwhile. */
 #define PAYMENT_COLUMNS \
     "o.order_id, o.account_id, o.status, o.attempt, o.amount, o.currency, o.pay_until_ms," \
     " o.last_position"
 
+/* The order alone, because each answer of the provider needs it. */
 static const char payment_sql[] =
-    "SELECT " PAYMENT_COLUMNS ", coalesce(o.card_id, x.card_id) AS charged_card_id, c.token,"
-    " NULL AS card_declined, o.card_id IS NULL AND x.card_id IS NOT NULL AS is_chosen"
-    " FROM orders o LEFT JOIN card_choices x"
-    "   ON o.card_id IS NULL AND x.order_id = o.order_id AND x.attempt = o.attempt"
-    " LEFT JOIN customer_cards c"
-    "   ON c.account_id = o.account_id AND c.card_id = coalesce(o.card_id, x.card_id)"
-    " WHERE o.order_id = ?1";
+    "SELECT " PAYMENT_COLUMNS ", o.card_id AS charged_card_id FROM orders o WHERE o.order_id = ?1";
 
-static const char decline_sql[] =
-    "SELECT f.reason AS card_declined FROM failed_cards f"
-    " WHERE f.account_id = ?1 AND f.card_id = ?2";
+static const char choice_sql[] =
+    "SELECT card_id FROM card_choices WHERE order_id = ?1 AND attempt = ?2";
 
+static const char card_sql[] =
+    "SELECT (SELECT c.token FROM customer_cards c"
+    "        WHERE c.account_id = ?1 AND c.card_id = ?2) AS token,"
+    " (SELECT f.reason FROM failed_cards f"
+    "  WHERE f.account_id = ?1 AND f.card_id = ?2) AS card_declined";
+
+/* Pages of work: one shape of row. After the columns of the order: the card, its token, why it was
+ * declined for good, whether it was chosen. */
 static const char charges_sql[] =
     "SELECT " PAYMENT_COLUMNS ", o.card_id AS charged_card_id, c.token,"
     " f.reason AS card_declined, 0 AS is_chosen"
@@ -124,10 +125,19 @@ static struct payment payment_of(struct row *row)
         .pay_until_ms = row_int(row, "pay_until_ms"),
         .position = row_int(row, "last_position"),
         .card_id = row_text(row, "charged_card_id"),
-        .card_token = row_text(row, "token"),
-        .card_declined = row_text(row, "card_declined"),
-        .card_is_chosen = row_bool(row, "is_chosen"),
     };
+}
+
+static int find_choice(struct journey *j, struct payment *payment)
+{
+    _deinit_(query) struct query q = { 0 };
+    int r = query_find(&q, journey_db(j), choice_sql, "si", payment->order_id, payment->attempt);
+    if (r != 0)
+        return r < 0 ? trace(r) : 0;
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    payment->card_id = row_text(&row, "card_id");
+    payment->card_is_chosen = 1;
+    return trace(row_status(&row));
 }
 
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment)
@@ -139,20 +149,23 @@ int payment_find(struct journey *j, const char *order_id, struct payment *ret_pa
     struct row row = { .query = &q, .arena = journey_arena(j) };
     struct payment payment = payment_of(&row);
     r = row_status(&row);
+    if (r == 0 && !payment.card_id)
+        r = find_choice(j, &payment);
     if (r < 0)
         return trace(r);
     *ret_payment = payment;
     return 0;
 }
 
-int payment_find_decline(struct journey *j, struct payment *payment)
+int payment_find_card(struct journey *j, struct payment *payment)
 {
     _deinit_(query) struct query q = { 0 };
-    int r = query_find(&q, journey_db(j), decline_sql, "ss", payment->account_id, payment->card_id);
-    if (r < 0)
+    int r = query_find(&q, journey_db(j), card_sql, "ss", payment->account_id, payment->card_id);
+    if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
-    payment->card_declined = r == NOT_FOUND ? NULL : row_text(&row, "card_declined");
+    payment->card_token = row_text(&row, "token");
+    payment->card_declined = row_text(&row, "card_declined");
     return trace(row_status(&row));
 }
 
@@ -169,6 +182,9 @@ static int page_read(struct journey *j, struct query *q, int r, struct work_page
             break;
         }
         *payment = payment_of(&row);
+        payment->card_token = row_text(&row, "token");
+        payment->card_declined = row_text(&row, "card_declined");
+        payment->card_is_chosen = row_bool(&row, "is_chosen");
         page->found[page->count++] = (struct work_found){
             .key = payment->order_id,
             .number = payment->attempt,

@@ -133,9 +133,10 @@ struct payment {
     int64_t pay_until_ms;
     int64_t position; /* of the order's newest event */
 };
-/* All but card_declined, which few need. 0, NOT_FOUND or < 0 */
+/* Without card_token and card_declined, which few need: payment_find_card reads them. 0, NOT_FOUND
+ * or < 0; payment_find_card: 0 or < 0. */
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment);
-int payment_find_decline(struct journey *j, struct payment *payment); /* 0 or < 0 */
+int payment_find_card(struct journey *j, struct payment *payment);
 
 /* Pages of work (work.h): the key is the order, the number its attempt, the row a struct payment.
  * 0 or < 0. */

@@ -88,7 +88,7 @@ static int payment_of(struct journey *j, const struct work *work, struct payment
     if (r == NOT_FOUND || payment.attempt != work->number ||
         !order_may_become(payment.status, ORDER_PAID))
         return WORK_GONE;
-    r = payment_find_decline(j, &payment);
+    r = payment_find_card(j, &payment);
     if (r < 0)
         return trace(r);
     *ret_payment = payment;
@@ -215,7 +215,7 @@ static int charge_answered(struct journey *j, const struct work *work, const voi
     if (is_paid) {
         r = charge_paid(j, &payment);
     } else {
-        r = payment_find_decline(j, &payment);
+        r = payment_find_card(j, &payment);
         if (r == 0)
             r = charge_declined(j, &payment, reply->reason, kind_of_decline(&payment, reply));
     }
