@@ -1,5 +1,5 @@
-/* Outbound: the subjects that answers come to, the mailbox that others' notes wait in, and the places
- * of others' durables. */
+/* Outbound: the subjects that answers come to, the mailbox that others' notes wait in, and the
+ * places of others' durables. */
 #include "base/clock.h"
 #include "runtime/outbound/mailbox.h"
 #include "runtime/outbound/reply_subject.h"

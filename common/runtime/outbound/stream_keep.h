@@ -8,8 +8,8 @@
  *     KEPT ◄── given back, or somebody has made it, or the server refuses (and that is named) ─┘
  *
  * A place is a position of our log, because the new stream has each event at its position. One that
- * the server has moved on, because what stood there is gone, is not believed, also when that happens
- * between a look at the stream and the list of its consumers: then the next look tells.
+ * the server has moved on, because what stood there is gone, is not believed; also not when that
+ * happens between a look at the stream and the list of its consumers: then the next look tells.
  * On the sender's thread. */
 #pragma once
 #include "runtime/outbound/outbound.h"
@@ -64,9 +64,9 @@ int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag);
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
                            struct bus_message *message);
 
-/* The place to remember of a durable whose floor is `listed`, where positions up to `gone` have gone
- * from the stream, and had up to `gone_before` at the list before. before: as that list left it;
- * NULL: it did not have it. A pure function. */
+/* The place to remember of a durable whose floor is `listed`. Positions up to `gone` have left the
+ * stream, at the list before up to `gone_before`. before: as that list left the durable; NULL: the
+ * list did not have it. Changes nothing. */
 struct kept_place {
     int64_t position, gain; /* as in a kept_durable */
 };

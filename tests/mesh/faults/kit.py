@@ -310,10 +310,8 @@ class Mesh:
 
     def requests(self, wanted, timeout=3.0):
         """Sends several requests (subject, body, key, headers) at once; returns their answers in
-        this order, None for a missing one: after the timeout, or when the connection has broken,
-        because then no answer comes any more."""
-        if self.connection is None:
-            self.connection = self.client()
+        this order, None for a missing one: after the timeout, or when the connection breaks."""
+        self.connection = self.connection or self.client()
         self.connection.poll(0)              # notices that the server has gone meanwhile
         answers, stamp = {}, os.urandom(4).hex()
         end = time.monotonic() + slower(timeout)
@@ -380,8 +378,7 @@ class Mesh:
             self.wait_state(name, seconds=seconds)
 
     def takes(self, name):
-        """Whether a service accepts commands: the writer has answered one that was sent now. So it
-        has got over all that it met before, which its statistics, from another thread, don't say."""
+        """Whether a service accepts a command now: its writer is beyond all that it met before."""
         subject, body = {"account-svc": ("account.close", {"account_id": "acc_nobody"}),
                          "order-svc": ("order.cancel", {"order_id": "ord_nobody"})}[name]
         code = (self.request(subject, body, timeout=0.2) or {}).get("error", {}).get("code")
