@@ -66,6 +66,7 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
     const struct drift_use use = { .messages = state->messages, .bytes = state->bytes };
     struct drift drift;
     drift_compare(drift_stream_fields, keep->of, state->config, text_of(keep->wish), &use, &drift);
+    keep->first_sequence = state->first_sequence;
     drift_text(&drift, NOTICE_HELD, keep->held, sizeof(keep->held));
     if (*keep->lost && drift.count < DRIFT_MAX)
         notice_set(&drift.found[drift.count++], NOTICE_LOST, keep->of, "durables", keep->lost,
@@ -147,6 +148,18 @@ static _Bool read_durable(struct json_text consumer, const struct relay *relay,
     return ret_durable->config != NULL;
 }
 
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
+                                    int64_t gone_before)
+{
+    if (!before)
+        return (struct kept_place){ .position = listed };
+    if (listed > gone)
+        return (struct kept_place){ listed, listed - before->position };
+    if (gone > gone_before) /* the list before may already have had what the server moved */
+        return (struct kept_place){ .position = before->position - before->gain };
+    return (struct kept_place){ .position = before->position < gone ? before->position : listed };
+}
+
 /* A page of the list. What the server has moved over messages that are gone stays where it was. */
 static void remember(struct stream_keep *keep, const struct relay *relay,
                      const struct js_consumer_page *page)
@@ -154,7 +167,7 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
     struct kept_durable now[KEPT_DURABLES_MAX] = { 0 };
     struct json_members members;
     struct json_text key, consumer;
-    const int64_t gone = relay->first_sequence - 1 - relay->offset;
+    const int64_t gone = keep->first_sequence - 1 - relay->offset;
     int count = 0, found = 0;
     json_text_members_begin(&members, page->consumers);
     while (json_text_members_next(&members, &key, &consumer)) {
@@ -164,8 +177,10 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
-        if (before && before->position < gone)
-            durable.position = before->position;
+        const struct kept_place place = stream_keep_place(before, durable.position, gone,
+                                                          keep->gone);
+        durable.position = place.position;
+        durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)
             now[count++] = durable;
         else
@@ -177,6 +192,7 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
     forget_durables(keep);
     memcpy(keep->durables, now, sizeof(now[0]) * (size_t)count);
     keep->durable_count = count;
+    keep->gone = gone;
 }
 
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
