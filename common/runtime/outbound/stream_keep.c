@@ -102,7 +102,7 @@ static struct item *make_item(const struct stream_keep *keep)
     for (int i = 0; i < keep->durable_count; i++)
         durables[i] = (struct kept_durable_row){
             .name = copy(&item->arena, keep->durables[i].name, &failed),
-            .position = keep->durables[i].position,
+            .position = keep->durables[i].position - keep->durables[i].gain, /* what is certain */
             .config = copy(&item->arena, keep->durables[i].config, &failed),
         };
     item->kept = row;
@@ -183,6 +183,7 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
     const struct drift_use use = { .messages = state->messages, .bytes = state->bytes };
     struct drift drift;
     drift_compare(drift_stream_fields, keep->of, state->config, text_of(keep->wish), &use, &drift);
+    keep->first_sequence = state->first_sequence;
     drift_text(&drift, NOTICE_HELD, keep->held, sizeof(keep->held));
     if (*keep->lost && drift.count < DRIFT_MAX)
         notice_set(&drift.found[drift.count++], NOTICE_LOST, keep->of, "durables", keep->lost,
@@ -193,7 +194,6 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
         keep->config = copy_text(state->config);
         keep->is_changed = 1;
     }
-    keep->first_sequence = state->first_sequence;
     see_stream(keep, state->created);
     (void)stream_keep_save(keep);
     if (drift.mends && !drift.holds)
@@ -267,10 +267,22 @@ static _Bool are_equal(const struct stream_keep *keep, const struct kept_durable
     for (int i = 0; i < count && equal; i++) {
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       now[i].name);
-        equal = before && before->position == now[i].position &&
+        equal = before && before->position == now[i].position && before->gain == now[i].gain &&
                 strcmp(before->config, now[i].config) == 0;
     }
     return equal;
+}
+
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
+                                    int64_t gone_before)
+{
+    if (!before)
+        return (struct kept_place){ .position = listed };
+    if (listed > gone)
+        return (struct kept_place){ listed, listed - before->position };
+    if (gone > gone_before) /* the list before may already have had what the server moved */
+        return (struct kept_place){ .position = before->position - before->gain };
+    return (struct kept_place){ .position = before->position < gone ? before->position : listed };
 }
 
 /* A page of the list. What the server has moved over messages that are gone stays where it was; so
@@ -291,8 +303,12 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
-        if (before && (before->position < gone || !relay->was_whole))
-            durable.position = before->position;
+        const struct kept_place place = before && !relay->was_whole
+                                            ? (struct kept_place){ .position = before->position }
+                                            : stream_keep_place(before, durable.position, gone,
+                                                                keep->gone);
+        durable.position = place.position;
+        durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)
             now[count++] = durable;
         else
@@ -306,6 +322,7 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
     memcpy(keep->durables, now, sizeof(now[0]) * (size_t)count);
     keep->durable_count = count;
     (void)stream_keep_save(keep);
+    keep->gone = gone;
 }
 
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,

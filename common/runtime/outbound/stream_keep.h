@@ -15,7 +15,8 @@
  * only then.
  *
  * A place is a position of our log, because the new stream has each event at its position. One that
- * the server has moved on, because what stood there is gone, is not believed.
+ * the server has moved on, because what stood there is gone, is not believed; also not when that
+ * happens between a look at the stream and the list of its consumers: then the next look tells.
  * On the sender's thread. */
 #pragma once
 #include "runtime/outbound/outbound.h"
@@ -28,6 +29,7 @@ enum kept_state { KEPT_KEPT, KEPT_OWED, KEPT_ASKED };
 struct kept_durable {
     char name[65];
     int64_t position; /* all up to here is acknowledged */
+    int64_t gain;     /* so much of it came with the newest list */
     char *config;     /* JSON; owned */
     enum kept_state state;
     int64_t asked_ms; /* monotonic */
@@ -41,14 +43,15 @@ struct stream_keep {
     char *config;     /* as it was last seen, JSON; owned; NULL: never */
     char created[48]; /* of the stream that is there, as the server writes it; "": not seen yet */
     char owner[48];   /* likewise, of the one that had these durables last */
-    int64_t first_sequence; /* of the stream, as it was last seen */
-    _Bool is_changed;       /* since it was handed to the writer */
-    _Bool is_saving;        /* the writer has it */
+    _Bool is_changed; /* since it was handed to the writer */
+    _Bool is_saving;  /* the writer has it */
     struct kept_durable durables[KEPT_DURABLES_MAX];
     int durable_count, owed_count;
-    _Bool may_list;    /* the server has shown us the consumers, and so will do it again */
-    int refused_count; /* the stream, as it was, was not taken so often */
-    char held[256];    /* what is unbearable in it, "FIELD=VALUE, …"; "": nothing */
+    int64_t first_sequence; /* of the stream, when it was last looked at */
+    int64_t gone;           /* positions up to here had gone when the newest list came */
+    _Bool may_list;         /* the server has shown us the consumers, and so will do it again */
+    int refused_count;      /* the stream, as it was, was not taken so often */
+    char held[256];         /* what is unbearable in it, "FIELD=VALUE, …"; "": nothing */
     char lost[NOTICE_VALUE_SIZE]; /* durables that could not be given back; "": none */
 };
 
@@ -78,6 +81,15 @@ void stream_keep_refused(struct stream_keep *keep);
 int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag);
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
                            struct bus_message *message);
+
+/* The place to remember of a durable whose floor is `listed`. Positions up to `gone` have left the
+ * stream, at the list before up to `gone_before`. before: as that list left the durable; NULL: the
+ * list did not have it. Changes nothing. */
+struct kept_place {
+    int64_t position, gain; /* as in a kept_durable */
+};
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
+                                    int64_t gone_before);
 
 /* Those that are owed and have their events in the stream again. tag: of the replies, n is theirs.
  */

@@ -347,6 +347,9 @@ def fault_49_unbearable_settings_are_held_and_named(mesh):
         mesh.wait_state("order-svc", "held")
         edit_stream(mesh, **back)
         mesh.wait_state("order-svc", "ready", 40)
+    # What was transformed is no event: the stream is made anew, before or after `ready` was seen.
+    wait_until(lambda: stream(mesh).get("created", created) != created, "it is made anew", 40)
+    mesh.wait_state("order-svc", "ready", 40)
     edit_stream(mesh, sealed=True)
     mesh.order(account, tea)
     mesh.wait_state("order-svc", "held", 40)
