@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/outbound/stream_make.h"
@@ -272,22 +273,17 @@ static void act(struct sender *sender, int64_t now_ms)
     report(sender, now_ms);
 }
 
-static int64_t earlier(int64_t one_ms, int64_t other_ms)
-{
-    return one_ms < other_ms ? one_ms : other_ms;
-}
-
 static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
-    due = earlier(due, relay_due_ms(&sender->relay_io.relay));
-    due = earlier(due, reader_ask_due_ms(&sender->relay_io.readers));
-    due = earlier(due, peer_due_ms(&sender->peers.peer));
+    due = smaller(due, relay_due_ms(&sender->relay_io.relay));
+    due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
+    due = smaller(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
-        due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
-    due = earlier(due, call_io_due_ms(&sender->calls));
-    due = earlier(due, durable_io_due_ms(&sender->durables));
-    return earlier(due, redrive_due_ms(&sender->redrive));
+        due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
+    due = smaller(due, call_io_due_ms(&sender->calls));
+    due = smaller(due, durable_io_due_ms(&sender->durables));
+    return smaller(due, redrive_due_ms(&sender->redrive));
 }
 
 /* Is there work beside the mail that is due now? Under the mailbox's lock. */

@@ -2,6 +2,7 @@
 #include "runtime/outbound/stream_io.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_make.h"
 #include "runtime/sync/envelope.h"
@@ -95,11 +96,6 @@ static int64_t compare_message(struct relay_io *relay_io, struct bus_message *me
     log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
               LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
     return PLACE_FOREIGN;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 static void look_check(const struct look *look)
