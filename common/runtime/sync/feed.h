@@ -46,8 +46,8 @@
  * there is none.
  *
  * A follower's feed is held at the leader's cursor (feed_hold_at): no pull and no page asks for
- * more than there is up to there. A stream's sequence never runs behind the position, so a pull of as
- * many messages as positions are left delivers none behind it, but where it shows a gap.
+ * more than there is up to there. A stream's sequence never runs behind the position, so a pull of
+ * as many messages as positions are left delivers none behind it, but where it shows a gap.
  *
  * Invariants, after each function (feed_check):
  *   F1  cursor and what is not settled are not negative; the leader is not behind our cursor
