@@ -74,7 +74,9 @@ static void end_process(void *context, int exit_code)
 
 static void write_metadata(void *context, struct buf *out)
 {
-    peer_io_write_metadata(context, out);
+    struct instance *instance = context;
+    peer_io_write_metadata(&instance->sender.peers, out);
+    lead_io_write_metadata(&instance->status, out);
 }
 
 static int init_micro(struct instance *instance)
@@ -107,7 +109,7 @@ static int init_micro(struct instance *instance)
         .data = statistics_write_data,
         .context = &process.statistics,
         .write_metadata = write_metadata,
-        .metadata_context = &instance->sender.peers,
+        .metadata_context = instance,
     };
     return trace(micro_check(&process.micro));
 }

@@ -93,7 +93,7 @@ Test(lead, alone_it_claims_and_leads_when_its_term_is_in_the_stream)
     lead_began(&lead, 1);
     lead_took(&lead, 10);
     cr_assert_str_eq(act(&lead, 10), "sb");
-    cr_assert_str_eq(lead_role_name(lead.state), "leading");
+    cr_assert_eq(lead_role(lead.state), ROLE_LEADING);
 }
 
 Test(lead, a_silent_leader_is_followed_after_four_intervals)
@@ -150,7 +150,7 @@ Test(lead, of_two_claimants_the_slower_one_steps_back_and_follows)
     struct lead lead = claiming();
     lead_fenced(&lead, 4, "N");
     cr_assert_str_eq(act(&lead, 1620), "k");
-    cr_expect_str_eq(lead_role_name(lead.state), "fenced");
+    cr_expect_eq(lead_role(lead.state), ROLE_FENCED);
     lead_took(&lead, 1621);
     lead_set_aside(&lead);
     cr_expect_str_eq(act(&lead, 1622), "a");

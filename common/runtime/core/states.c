@@ -43,12 +43,11 @@ const struct state_text service_states[] = {
                         "place" },
     [SERVICE_DRAINING] = { "draining", "the service is stopping", "nothing" },
     [SERVICE_STANDBY] = { "standby",
-                          "another instance of this service serves; this one takes no requests, "
-                          "and "
-                          "decides and publishes nothing",
-                          "stop the instance that is not wanted. When the one that serves is "
-                          "lost for good, start this one anew: it catches up on the stream and "
-                          "serves" },
+                          "another instance of this service leads; this one follows its log and "
+                          "answers queries, and decides and publishes nothing",
+                          "nothing; with `--take-over manual`, when the one that leads is lost "
+                          "for good, stop this one and start it anew: it catches up on the "
+                          "stream and leads" },
 };
 
 const struct state_text relay_states[] = {
@@ -106,6 +105,13 @@ const char *service_state_name(enum service_state state)
 {
     assert((unsigned)state < SERVICE_STATES);
     return service_states[state].name;
+}
+
+const char *service_role_name(enum service_role role)
+{
+    static const char *const names[SERVICE_ROLES] = { "standby", "leading", "fenced" };
+    assert((unsigned)role < SERVICE_ROLES);
+    return names[role];
 }
 
 const char *relay_state_name(enum relay_state state)

@@ -56,6 +56,11 @@ enum feed_state {
 #define FEED_STATES (FEED_FORKED + 1)
 extern const struct state_text feed_states[FEED_STATES];
 
+/* What this instance is among those of its service: see sync/lead.h. */
+enum service_role { ROLE_STANDBY, ROLE_LEADING, ROLE_FENCED };
+#define SERVICE_ROLES (ROLE_FENCED + 1)
+const char *service_role_name(enum service_role role);
+
 /* The name of a state; it must be one. */
 const char *service_state_name(enum service_state state);
 const char *relay_state_name(enum relay_state state);

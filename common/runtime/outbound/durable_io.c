@@ -109,7 +109,11 @@ void durable_io_begin(struct durable_io *durable_io, struct item *item, int64_t 
 {
     owner_assert(&durable_io->outbound->owner);
     assert(item->kind == ITEM_DURABLE && item->reader);
-    struct durable_job *job = job_for(durable_io, item->reader);
+    char reader[DURABLE_NAME_MAX + 1];
+    const struct runtime_durable *wanted = item->request;
+    snprintf(reader, sizeof(reader), "%s%s%.24s", item->reader, wanted->instance ? "-" : "",
+             wanted->instance ? wanted->instance : "");
+    struct durable_job *job = job_for(durable_io, reader);
     if (!job) {
         struct durable_job refused = { .item = item };
         snprintf(refused.reader, sizeof(refused.reader), "%s", item->reader);
@@ -119,7 +123,7 @@ void durable_io_begin(struct durable_io *durable_io, struct item *item, int64_t 
     if (job->item)
         refuse_job(durable_io, job, "the reader has asked again");
     *job = (struct durable_job){ .item = item, .number = ++durable_io->newest_number };
-    snprintf(job->reader, sizeof(job->reader), "%s", item->reader);
+    snprintf(job->reader, sizeof(job->reader), "%s", reader);
     delete_durable(durable_io, job, now_ms);
 }
 

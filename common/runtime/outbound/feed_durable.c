@@ -47,15 +47,15 @@ static int write_request(const struct feed_durable *durable, int64_t start_seque
                          struct js_request *ret_request)
 {
     int length = snprintf(ret_request->subject, sizeof(ret_request->subject), "%s.durable.%s.make",
-                          durable->source->prefix, durable->outbound->reader);
+                          durable->source->prefix, durable->outbound->self.service);
     if (length < 0 || length > BUS_SUBJECT_MAX)
         return fail(ERR_CONFIG, "the name of the service is too long");
     buf_put_format(&ret_request->body,
                    "{\"start_sequence\":%" PRId64 ",\"max_ack_pending\":%" PRId64, start_sequence,
                    feed_ack_pending(durable->feed));
     if (durable->outbound->reader_inactive_s > 0)
-        buf_put_format(&ret_request->body, ",\"inactive_s\":%" PRId64,
-                       durable->outbound->reader_inactive_s);
+        buf_put_format(&ret_request->body, ",\"inactive_s\":%" PRId64 ",\"instance\":\"%s\"",
+                       durable->outbound->reader_inactive_s, durable->outbound->reader_instance);
     buf_put_char(&ret_request->body, '}');
     return trace(buf_status(&ret_request->body));
 }

@@ -117,25 +117,20 @@ void lead_io_report(struct lead_io *lead_io)
 {
     struct status *status = lead_io->outbound->status;
     const struct lead *lead = &lead_io->lead;
-    atomic_store(&status->lead_state, lead->state);
+    const int64_t ahead = lead_io->leader_position - atomic_load(&status->position);
+    const _Bool follows = lead->state == LEAD_FOLLOWING || lead->state == LEAD_SUSPECTING;
+    atomic_store(&status->role, lead_role(lead->state));
     atomic_store(&status->leader_term, lead->term);
-    atomic_store(&status->follower_lag,
-                 lead->state == LEAD_FOLLOWING || lead->state == LEAD_SUSPECTING
-                     ? lead_io->leader_position - atomic_load(&status->position)
-                     : 0);
-    pthread_mutex_lock(&lead_io->lock);
-    memcpy(lead_io->leader, lead->leader, sizeof(lead_io->leader));
-    pthread_mutex_unlock(&lead_io->lock);
+    atomic_store(&status->follower_lag, follows && ahead > 0 ? ahead : 0);
+    status_text_set(&status->leader, lead->leader);
 }
 
-void lead_io_write_metadata(struct lead_io *lead_io, struct buf *out)
+void lead_io_write_metadata(const struct status *status, struct buf *out)
 {
-    const struct status *status = lead_io->outbound->status;
     char leader[LEAD_ID_SIZE];
-    pthread_mutex_lock(&lead_io->lock);
-    memcpy(leader, lead_io->leader, sizeof(leader));
-    pthread_mutex_unlock(&lead_io->lock);
-    buf_put_format(out, ",\"term\":\"%lld\",\"leader\":\"%s\"",
+    status_text_read(&status->leader, leader, sizeof(leader));
+    buf_put_format(out, ",\"lead\":\"%s\",\"term\":\"%lld\",\"leader\":\"%s\"",
+                   service_role_name((enum service_role)atomic_load(&status->role)),
                    (long long)atomic_load(&status->leader_term), leader);
 }
 
@@ -145,7 +140,6 @@ void lead_io_init(struct lead_io *lead_io, struct outbound *outbound,
                   const struct lead_config *config, const struct positions *at)
 {
     *lead_io = (struct lead_io){ .outbound = outbound };
-    pthread_mutex_init(&lead_io->lock, NULL);
     lead_init(&lead_io->lead, config, NULL);
     for (int i = 0; i < SOURCES_MAX; i++)
         lead_io->newest.cursors[i] = lead_io->reached.cursors[i] = at->cursors[i].position;
@@ -166,5 +160,4 @@ int lead_io_subscribe(struct lead_io *lead_io, const char *id)
 void lead_io_deinit(struct lead_io *lead_io)
 {
     bus_subscription_free(lead_io->beats);
-    pthread_mutex_destroy(&lead_io->lock);
 }

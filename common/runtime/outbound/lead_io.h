@@ -28,8 +28,6 @@ struct lead_io {
     struct lead_marks heard, reached;
     _Bool hears;                               /* there is one that is not reached */
     int64_t leader_position, leader_published; /* of the newest heartbeat */
-    pthread_mutex_t lock;
-    char leader[LEAD_ID_SIZE]; /* for other threads */
 };
 
 void lead_io_init(struct lead_io *lead_io, struct outbound *outbound,
@@ -50,4 +48,4 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head);
 /* Role, term and leader into the status. */
 void lead_io_report(struct lead_io *lead_io);
 /* Members of `metadata` in $SRV. Any thread. */
-void lead_io_write_metadata(struct lead_io *lead_io, struct buf *out);
+void lead_io_write_metadata(const struct status *status, struct buf *out);

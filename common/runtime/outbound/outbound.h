@@ -29,6 +29,7 @@ struct outbound {
     /* The name of our consumers on others' streams: that of the service, whose durables a leader
      * has; of a follower with its instance, and gone when nobody has asked for so long. 0: stays */
     char reader[DURABLE_NAME_MAX + 1];
+    char reader_instance[DURABLE_NAME_MAX + 1]; /* what its name ends with; "": nothing */
     int64_t reader_inactive_s;
     struct mailbox mailbox;
     char replies[BUS_INBOX_SIZE]; /* the inbox below which all replies come in */

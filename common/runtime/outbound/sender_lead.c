@@ -23,11 +23,10 @@ static void set_reader(struct sender *sender, _Bool is_follower)
 {
     struct outbound *outbound = &sender->outbound;
     outbound->reader_inactive_s = is_follower ? FOLLOWER_INACTIVE_S : 0;
-    if (is_follower)
-        snprintf(outbound->reader, sizeof(outbound->reader), "%.22s-%.40s", outbound->self.service,
-                 lead_of(sender)->id);
-    else
-        snprintf(outbound->reader, sizeof(outbound->reader), "%s", outbound->self.service);
+    snprintf(outbound->reader_instance, sizeof(outbound->reader_instance), "%s",
+             is_follower ? lead_of(sender)->id : "");
+    snprintf(outbound->reader, sizeof(outbound->reader), "%s%s%.24s", outbound->self.service,
+             is_follower ? "-" : "", outbound->reader_instance);
 }
 
 static void hold_feeds(struct sender *sender, int64_t now_ms)

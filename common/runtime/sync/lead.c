@@ -38,11 +38,11 @@ const char *lead_state_name(enum lead_state state)
     return state_names[state];
 }
 
-const char *lead_role_name(enum lead_state state)
+enum service_role lead_role(enum lead_state state)
 {
-    return state == LEAD_LEADING                             ? "leading"
-           : state == LEAD_FENCED || state == LEAD_REJOINING ? "fenced"
-                                                             : "standby";
+    return state == LEAD_LEADING                             ? ROLE_LEADING
+           : state == LEAD_FENCED || state == LEAD_REJOINING ? ROLE_FENCED
+                                                             : ROLE_STANDBY;
 }
 
 void lead_check(const struct lead *lead)

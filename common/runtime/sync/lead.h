@@ -42,6 +42,7 @@
  *   E5  heartbeats are due only while LEADING */
 #pragma once
 #include <stdint.h>
+#include "runtime/core/states.h"
 
 #define LEAD_ID_SIZE 40
 
@@ -68,8 +69,8 @@ enum lead_state {
 };
 #define LEAD_STATES (LEAD_REJOINING + 1)
 const char *lead_state_name(enum lead_state state);
-/* "leading", "standby", "fenced": what operators see. */
-const char *lead_role_name(enum lead_state state);
+/* What operators see. */
+enum service_role lead_role(enum lead_state state);
 
 struct lead_beat { /* what a heartbeat says of its sender */
     int64_t term;

@@ -218,10 +218,10 @@ def fault_28_backup_restored_account(mesh):
 class Second:
     """A second instance of a service, beside the mesh's own."""
 
-    def __init__(self, mesh, name, folder):
+    def __init__(self, mesh, name, folder, *flags):
         self.said = open(os.path.join(mesh.folder, "log", f"{name}-second.log"), "w+b")
         self.process = kit.subprocess.Popen(
-            [mesh.program(name), "--server", mesh.url, "--data-dir", folder],
+            [mesh.program(name), "--server", mesh.url, "--data-dir", folder, *flags],
             stdin=kit.subprocess.DEVNULL, stdout=self.said, stderr=self.said,
             env=mesh.environment())
 
