@@ -47,6 +47,8 @@ void lead_io_heard(struct lead_io *lead_io, struct bus_message *message, int64_t
     lead_heard(lead, &(struct lead_beat){ .term = beat->term, .instance = beat->instance }, now_ms);
     lead_io->leader_position = beat->position;
     lead_io->leader_published = beat->published;
+    if (beat->has_ended && beat->ended)
+        lead_ended(lead, now_ms);
     if (!lead_io->hears) /* one after the other: under load each would be overtaken by the next */
         take_marks(lead_io, beat);
 }
@@ -92,14 +94,15 @@ void lead_io_note_published(struct lead_io *lead_io, int64_t published)
     }
 }
 
-void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published)
+void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published, _Bool ended)
 {
     _deinit_(buf) struct buf body = { 0 };
     const struct source *source = lead_io->outbound->service->sources;
     buf_put_format(&body,
                    "{\"term\":%" PRId64 ",\"instance\":\"%s\",\"position\":%" PRId64
-                   ",\"published\":%" PRId64 ",\"cursors\":[",
-                   lead_io->lead.term, lead_io->lead.id, position, published);
+                   ",\"published\":%" PRId64 ",%s\"cursors\":[",
+                   lead_io->lead.term, lead_io->lead.id, position, published,
+                   ended ? "\"ended\":true," : "");
     for (int i = 0; source && source[i].log; i++)
         buf_put_format(&body, "%s{\"log\":\"%s\",\"position\":%" PRId64 "}", i > 0 ? "," : "",
                        source[i].log, lead_io->published.cursors[i]);

@@ -41,7 +41,8 @@ void lead_io_heard(struct lead_io *lead_io, struct bus_message *message, int64_t
 /* LEADING: what heartbeats say has moved. */
 void lead_io_settled(struct lead_io *lead_io, const struct batch *batch);
 void lead_io_note_published(struct lead_io *lead_io, int64_t published);
-void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published);
+/* ended: it stops, and its stream has all of its log. */
+void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published, _Bool ended);
 /* FOLLOWING: our log goes so far. True: others' events may be applied up to `reached`. */
 _Bool lead_io_reach(struct lead_io *lead_io, int64_t head);
 

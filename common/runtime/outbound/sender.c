@@ -156,11 +156,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         if (note->status && strncmp(note->words, "evt.", 4) == 0)
             relay_io_denied(&sender->relay_io, note->words, now_ms);
         break;
-    case NOTE_BEAT: {
-        _free_(bus_message) struct bus_message *beat = take(note->reply);
-        sender_lead_heard(sender, beat, now_ms);
-        break;
-    }
+    case NOTE_BEAT: sender_lead_heard(sender, note->reply, now_ms); break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -322,8 +318,10 @@ static _Bool is_done(struct sender *sender, int64_t now_ms)
 static _Bool take_and_act(struct sender *sender, struct note *notes, _Bool stopping, int64_t now_ms)
 {
     owner_assert(&sender->outbound.owner);
-    if (!notes && stopping && is_done(sender, now_ms))
+    if (!notes && stopping && is_done(sender, now_ms)) {
+        sender_lead_end(sender);
         return 0;
+    }
     atomic_store(&sender->outbound.status->sender_turned_ms, now_ms);
     /* Arrivals before batches: what a batch settles has arrived before. */
     for (int i = 0; i < sender->feed_count; i++)

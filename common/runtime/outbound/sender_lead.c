@@ -88,6 +88,7 @@ static void begin_to_lead(struct sender *sender, int64_t now_ms)
     log_info("leading", LOG_INT("term", lead_of(sender)->term),
              LOG_INT("position", sender->relay_io.relay.head));
     atomic_store(&sender->outbound.status->caught_up, 0);
+    endpoints_set_term(sender->options.endpoints, lead_of(sender)->term);
     writer_follow(sender->options.writer, 0);
     if (sender->options.peers)
         peer_lead(&sender->peers.peer, now_ms, clock_wall_ms());
@@ -111,7 +112,7 @@ static void carry_out(struct sender *sender, enum lead_action_kind action, int64
     case LEAD_SERVE:     begin_to_lead(sender, now_ms); break;
     case LEAD_BEAT:
         lead_io_beat(&sender->lead_io, sender->relay_io.relay.head,
-                     sender->relay_io.relay.published);
+                     sender->relay_io.relay.published, 0);
         break;
     case LEAD_LOOK:
         relay_doubt(&sender->relay_io.relay, "another instance may lead", now_ms);
@@ -133,8 +134,9 @@ static void carry_out(struct sender *sender, enum lead_action_kind action, int64
 
 /* ---- What follows from the parts ------------------------------------------------------------- */
 
-void sender_lead_heard(struct sender *sender, struct bus_message *message, int64_t now_ms)
+void sender_lead_heard(struct sender *sender, struct bus_message *received, int64_t now_ms)
 {
+    _free_(bus_message) struct bus_message *message = received;
     lead_io_heard(&sender->lead_io, message, now_ms);
     if (follows(sender))
         relay_heard(&sender->relay_io.relay, sender->lead_io.leader_published, now_ms);
@@ -176,6 +178,17 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
         lead_took(lead, now_ms);
     }
     lead_io_note_published(&sender->lead_io, relay->published);
+}
+
+void sender_lead_end(struct sender *sender)
+{
+    const struct relay *relay = &sender->relay_io.relay;
+    if (lead_of(sender)->state != LEAD_LEADING || relay->state != RELAY_PUBLISHING ||
+        relay->published < relay->head)
+        return;
+    lead_io_beat(&sender->lead_io, relay->head, relay->published, 1);
+    log_info("term_ended", LOG_INT("term", lead_of(sender)->term),
+             LOG_INT("position", relay->head));
 }
 
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms)

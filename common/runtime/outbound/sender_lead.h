@@ -11,6 +11,9 @@
 
 /* All that lead_next says. True: something has changed, look again at once. */
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms);
-void sender_lead_heard(struct sender *sender, struct bus_message *message, int64_t now_ms);
+/* A heartbeat, which it takes over. */
+void sender_lead_heard(struct sender *sender, struct bus_message *received, int64_t now_ms);
+/* A stop, and all is settled: when the stream has all of our log, a standby may lead at once. */
+void sender_lead_end(struct sender *sender);
 /* The server is there: our stream, and others'. */
 void sender_lead_connect(struct sender *sender, int64_t now_ms);

@@ -57,6 +57,7 @@ struct endpoint {
     struct bus_subscription *subscription;
 };
 
+#define ENDPOINT_GROUP_SIZE 32
 struct endpoints {
     struct endpoints_options options;
     struct client_rate client_rate;
@@ -67,8 +68,9 @@ struct endpoints {
     /* The sender's thread subscribes when our log agrees with our stream; main drains when a signal
      * comes. Main must see all subscriptions, and none may be made after it has drained. */
     pthread_mutex_t lock;
-    _Bool closed;    /* drained */
-    _Bool stands_by; /* queries alone are wanted */
+    _Bool closed;                    /* drained */
+    _Bool stands_by;                 /* queries alone are wanted */
+    char group[ENDPOINT_GROUP_SIZE]; /* of all but queries */
 };
 
 /* A request of an endpoint, which is the context; it owns the message. On a library thread. */
@@ -77,6 +79,9 @@ void endpoint_take(void *context, struct bus_message *message);
 /* Makes the endpoints of the service's table and of the runtime's own requests; nothing is
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
+/* Before it is subscribed: all but the service's queries are in a queue group of this term, so that
+ * a leader of an older term, which may be frozen, takes nothing from the one that leads. */
+void endpoints_set_term(struct endpoints *endpoints, int64_t term);
 int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
 /* Of those the service's own queries alone: a standby answers them. */
 int endpoints_subscribe_queries(struct endpoints *endpoints);

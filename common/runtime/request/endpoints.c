@@ -162,12 +162,27 @@ static int subscribe_missing(struct endpoints *endpoints)
                          struct bus_subscription **ret_subscription) = endpoint->is_about_log
                                                                            ? bus_subscribe_apart
                                                                            : bus_subscribe;
-        int r = subscribe(endpoints->options.bus, endpoint->subject, QUEUE_GROUP, endpoint_take,
-                          endpoint, &endpoint->subscription);
+        int r = subscribe(endpoints->options.bus, endpoint->subject,
+                          endpoint->counters->queue_group, endpoint_take, endpoint,
+                          &endpoint->subscription);
         if (r < 0)
             return trace(r);
     }
     return 0;
+}
+
+void endpoints_set_term(struct endpoints *endpoints, int64_t term)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    snprintf(endpoints->group, sizeof(endpoints->group), QUEUE_GROUP ".t%lld", (long long)term);
+    for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
+        if (is_for_standby(endpoint))
+            continue;
+        bus_subscription_free(take(endpoint->subscription)); /* refused until now, in no term */
+        endpoint->counters->queue_group = endpoints->group;
+    }
+    pthread_mutex_unlock(&endpoints->lock);
 }
 
 int endpoints_subscribe(struct endpoints *endpoints)

@@ -19,9 +19,9 @@ extern const int64_t micro_bucket_ns[MICRO_BUCKETS - 1];
 
 /* One endpoint. The first part is set before micro_start and then only read. */
 struct micro_endpoint {
-    const char *name;        /* ^[a-zA-Z0-9_-]+$ : "place", not "order.place" */
-    const char *subject;     /* "order.place" */
-    const char *queue_group; /* "q" */
+    const char *name;                /* ^[a-zA-Z0-9_-]+$ : "place", not "order.place" */
+    const char *subject;             /* "order.place" */
+    const char *_Atomic queue_group; /* "q", or that of a term (endpoint.h) */
     /* What INFO shows as the endpoint's metadata; a member that is NULL is left out. */
     const char *kind;        /* "command", "query" or "runtime", as in the contract */
     const char *description; /* of its request's schema, in a sentence or two */
