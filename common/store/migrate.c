@@ -5,6 +5,7 @@
 #include "store/event_log.h"
 #include "store/parked.h"
 #include "store/refusals.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static int step_0(struct db *db)
     return 0;
 }
 
-static int (*const steps[])(struct db *) = { step_0, refusals_create_index };
+static int (*const steps[])(struct db *) = { step_0, refusals_create_index, terms_create_table };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
 int64_t store_version(void)

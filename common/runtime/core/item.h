@@ -12,6 +12,7 @@ enum item_kind {
     ITEM_ANSWER,  /* the answer to a call of the process */
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
+    ITEM_TERM,    /* this instance begins to lead: its TermBegan (store/terms.h) */
     ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
@@ -75,6 +76,10 @@ struct item {
     /* ITEM_ANSWER */
     struct answer answer;
     int64_t due_ms; /* wall time; a built-in provider's answer waits until then */
+
+    /* ITEM_TERM */
+    const char *instance; /* who begins it */
+    int64_t term;         /* the highest that was seen elsewhere; once it is run: the one begun */
 
     /* outcome, set by the loop */
     enum item_outcome outcome;

@@ -112,6 +112,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
+    term_io_settled(&sender->term_io, batch, now_ms);
     batch_free(batch);
 }
 
@@ -169,8 +170,8 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
 
 /* ---- State ---------------------------------------------------------------------------------- */
 
-/* Our log agrees with our stream for the first time: the feeds may begin, and others may read our
- * log. */
+/* Our log agrees with our stream for the first time, and our term has begun: the feeds may begin,
+ * and others may read our log. */
 static void note_whole(struct sender *sender)
 {
     assert(!sender->whole);
@@ -222,7 +223,9 @@ static void report(struct sender *sender, int64_t now_ms)
         peer_role(&sender->peers.peer) == PEER_SERVES &&
         endpoints_subscribe(sender->options.endpoints) < 0)
         log_error("not_ready", LOG_TEXT("reason", failure_text()));
-    if (state == RELAY_PUBLISHING && !sender->whole)
+    if (state == RELAY_PUBLISHING && sender->term_io.term == 0)
+        term_io_begin(&sender->term_io, 0, now_ms);
+    if (state == RELAY_PUBLISHING && sender->term_io.term > 0 && !sender->whole)
         note_whole(sender);
     if (sender->whole && !sender->announced && has_projections(sender))
         announce(sender);
@@ -285,6 +288,8 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
         due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
     due = earlier(due, call_io_due_ms(&sender->calls));
     due = earlier(due, durable_io_due_ms(&sender->durables));
+    if (sender->relay_io.relay.state == RELAY_PUBLISHING)
+        due = earlier(due, term_io_due_ms(&sender->term_io));
     return earlier(due, redrive_due_ms(&sender->redrive));
 }
 
@@ -414,7 +419,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
                                            .read_only = 1,
                                            .damaged = &options->status->damaged };
     assert(options->service && options->status && options->inbox && options->endpoints);
-    assert(options->operate);
+    assert(options->operate && options->instance);
     sender->options = *options;
     outbound->inbox = options->inbox;
     outbound->status = options->status;
@@ -427,6 +432,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     permissions_init(&sender->permissions, outbound, options->endpoints);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
+    term_io_init(&sender->term_io, outbound, options->instance);
     if (r == 0)
         r = open_feeds(sender, at);
     return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));

@@ -14,6 +14,7 @@
 #include "runtime/outbound/permissions.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
+#include "runtime/outbound/term_io.h"
 #include "runtime/request/endpoint.h"
 #include "runtime/writer/writer.h"
 
@@ -25,6 +26,7 @@ struct sender_options { /* all borrowed for the life of the sender */
     struct inbox *inbox;
     struct writer *writer; /* open: its loop says where the service stands */
     struct endpoints *endpoints;
+    const char *instance;           /* our id in $SRV; it may be filled in later */
     const struct peer_hooks *peers; /* NULL: no other instance of our name can be there */
     uint64_t seed;                  /* of the random part of the waits; 0: from the kernel */
     /* Takes an operator's request over (sender_operate), on the sender's thread. */
@@ -43,6 +45,7 @@ struct sender {
     struct permissions permissions;
     struct durable_io durables;
     struct peer_io peers;
+    struct term_io term_io;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
