@@ -46,6 +46,10 @@ HEADERS = {
         "Journey-Chain": plain_text(
             "The hash over the chain before it and this event: two logs agree up to a position "
             "exactly when their chains are equal there.", pattern="^[0-9a-f]{64}$"),
+        "Journey-Term": plain_text(
+            "The term of the leader who decided it: the newest TermBegan at or before its position "
+            "says so. Absent before the first. A lower one behind a higher TermBegan is void.",
+            pattern="^[0-9]+$"),
         "Journey-Cause": plain_text("request/KEY or LOG/POSITION; absent for what follows from an "
                                     "own event."),
         "Journey-Cause-Digest": plain_text("Of the request's subject and body, in hex."),

@@ -103,6 +103,7 @@ static int open_writer(struct instance *instance)
         .batch_max = (int)instance->options.config->batch_max,
         .refusals_keep_ms = instance->options.config->refusals_keep_hours * 3600000,
         .seed = instance->options.seed,
+        .wants_term = 1,
         .listener = { .context = instance,
                       .settle = on_batch,
                       .committed = on_committed,

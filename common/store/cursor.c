@@ -18,9 +18,10 @@ int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
     _deinit_(query) struct query query = { 0 };
     assert(log && ret_cursor);
     struct cursor cursor = { 0 };
-    enum { POSITION, CHAIN, EVENT_TIME_MS };
-    int r = query_find(
-        &query, db, "SELECT position, chain, event_time_ms FROM cursors WHERE log = ?1", "s", log);
+    enum { POSITION, CHAIN, EVENT_TIME_MS, TERM };
+    int r = query_find(&query, db,
+                       "SELECT position, chain, event_time_ms, term FROM cursors WHERE log = ?1",
+                       "s", log);
     if (r < 0)
         return trace(r);
     if (r == 0) {
@@ -31,6 +32,7 @@ int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
         cursor.position = query_int(&query, POSITION);
         memcpy(cursor.chain.bytes, chain, DIGEST_SIZE);
         cursor.event_time_ms = query_int(&query, EVENT_TIME_MS);
+        cursor.term = query_int(&query, TERM);
     }
     *ret_cursor = cursor;
     return 0;
@@ -39,9 +41,9 @@ int cursor_read(struct db *db, const char *log, struct cursor *ret_cursor)
 int cursor_write(struct db *db, const char *log, const struct cursor *cursor)
 {
     assert(log && cursor->position > 0); /* a cursor is written with the effect of an event */
-    return trace(db_exec(db, "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4)", "sibi", log,
-                         cursor->position, cursor->chain.bytes, (size_t)DIGEST_SIZE,
-                         cursor->event_time_ms));
+    return trace(db_exec(db, "INSERT OR REPLACE INTO cursors VALUES (?1, ?2, ?3, ?4, ?5)", "sibii",
+                         log, cursor->position, cursor->chain.bytes, (size_t)DIGEST_SIZE,
+                         cursor->event_time_ms, cursor->term));
 }
 
 enum cursor_fit cursor_compare(const struct cursor *cursor, int64_t position,

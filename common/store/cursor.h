@@ -7,6 +7,7 @@ struct cursor {
     int64_t position;      /* of the newest event applied; 0: none was */
     struct digest chain;   /* of the log at that position */
     int64_t event_time_ms; /* of that event; 0: none was */
+    int64_t term;          /* of that event (store/terms.h); 0: none */
 };
 
 int cursor_create_table(struct db *db);

@@ -4,6 +4,7 @@
 #include "base/digits.h"
 #include "base/result.h"
 #include "store/row.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -162,7 +163,7 @@ int event_log_append(struct db *db, const struct event *event)
         return trace(r);
     int64_t given = db_inserted_row(db);
     if (given == event->position)
-        return 0;
+        return trace(terms_note(db, event));
     r = db_exec(db, "DELETE FROM event_log WHERE position = ?1", "i", given);
     return r < 0 ? trace(r)
                  : fail(ERR_CONSTRAINT,

@@ -38,6 +38,7 @@ struct event {        /* borrowed text; NULL where absent */
     const char *data;        /* JSON text; these bytes are hashed */
     size_t data_length;
     const void *value; /* data decoded by its schema; NULL where that is not needed */
+    int64_t term;      /* Journey-Term: see store/terms.h; 0: none, or not asked for */
 };
 
 struct log_head {
@@ -51,8 +52,9 @@ int event_chain(const struct digest *previous, const struct digest *event_digest
 
 int event_log_create(struct db *db); /* the table, when it is not there */
 int event_log_head(struct db *db, struct log_head *ret_head);
-/* The caller sets position and chain, and sees to it that the chain follows. ERR_CONSTRAINT: the
- * position is not the log's highest + 1, and nothing was appended. */
+/* The caller sets position and chain, and sees to it that the chain follows; a TermBegan is noted
+ * in the table of terms. ERR_CONSTRAINT: the position is not the log's highest + 1, and nothing was
+ * appended. */
 int event_log_append(struct db *db, const struct event *event);
 /* 0, NOT_FOUND: the log has no such position, or < 0. */
 int event_log_find_chain(struct db *db, int64_t position, struct digest *ret_chain);

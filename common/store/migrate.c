@@ -6,6 +6,7 @@
 #include "store/kept_streams.h"
 #include "store/parked.h"
 #include "store/refusals.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ static int step_0(struct db *db)
 }
 
 static int (*const steps[])(struct db *) = { step_0, refusals_create_index,
-                                             kept_streams_create_tables };
+                                             kept_streams_create_tables, terms_create_table };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
 int64_t store_version(void)

@@ -40,7 +40,12 @@ struct bus *customer_bus(void);
 /* The text of the answer, valid until the next call; NULL: none in time. key NULL: no key. */
 const char *ask(const char *subject, const void *body, size_t length, const char *key);
 const char *ask_text(const char *subject, const char *body);
+/* Where `part` holds {ORDER:3} or {ACCOUNT:3}, the answer must have head_of that log there. */
 _Bool says(const char *answer, const char *part);
+
+/* The position of the log's head when its journeys have made so many events: beside them it has a
+ * TermBegan of each life of the service, counted in its file. */
+int64_t head_of(const char *log, int events);
 
 /* The text of a string field in an answer: field("order_id"). The newest four results are valid. */
 const char *field(const char *answer, const char *name);

@@ -53,7 +53,7 @@ const char *shop_customer(const char *token)
         says(ask_text("order.add-product", "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{"
                                            "\"amount\":450,\"currency\":\"EUR\"},\"stock\":1000}"),
              "position"));
-    wait_for_stats("order-svc", "\"cursor\":2,\"lag\":0");
+    wait_for_stats("order-svc", "\"cursor\":{ACCOUNT:2},\"lag\":0");
     return account;
 }
 

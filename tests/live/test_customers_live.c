@@ -76,7 +76,7 @@ static void begin(void)
         says(ask_text("order.add-product", "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{"
                                            "\"amount\":450,\"currency\":\"EUR\"},\"stock\":100}"),
              "position"));
-    wait_for_stats("order-svc", "\"cursor\":4,\"lag\":0");
+    wait_for_stats("order-svc", "\"cursor\":{ACCOUNT:4},\"lag\":0");
     snprintf(annas_order, sizeof(annas_order), "%s", field(shop_place(anna, "k"), "order_id"));
     give_rights();
 }

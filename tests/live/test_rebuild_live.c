@@ -191,7 +191,7 @@ Test(rebuild_live, open_orders_are_paid_after_the_process_restarts)
         cr_assert(places());
     rebuilds_and_says("\"changed\":1");
     /* the product, five orders, five payments */
-    wait_for_stats("order-svc", "\"position\":11,");
+    wait_for_stats("order-svc", "\"position\":{ORDER:11},");
     cr_assert(count("SELECT stock FROM products") == 995);
 }
 
@@ -200,7 +200,7 @@ Test(rebuild_live, events_of_others_wait_for_the_swap_and_go_on_in_order)
 {
     char path[128], body[200];
     cr_assert(places());
-    wait_for_stats("account-svc", "\"cursor\":3,\"lag\":0");
+    wait_for_stats("account-svc", "\"cursor\":{ORDER:3},\"lag\":0");
     snprintf(path, sizeof(path), "%s/account-svc.db", account_svc.folder);
     plant_in(path, "UPDATE purchases SET amount = 7");
     snprintf(body, sizeof(body),

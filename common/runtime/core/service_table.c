@@ -1,6 +1,7 @@
 /* Service table: see service_table.h. */
 #include "runtime/core/service_table.h"
 #include "runtime/core/event_text.h"
+#include "store/terms.h"
 #include "work.h"
 #include <string.h>
 
@@ -116,6 +117,14 @@ static int check_requests(const struct service *service)
     return trace(r);
 }
 
+static int check_own_events(const struct event_type *events)
+{
+    for (const struct event_type *type = events; type->name; type++)
+        if (event_is_of_runtime(type->name))
+            return fail(ERR_INTERNAL, "the event %s is the runtime's own", type->name);
+    return 0;
+}
+
 static int check_events(const struct event_type *events)
 {
     for (const struct event_type *type = events; type && type->name; type++) {
@@ -174,6 +183,8 @@ int service_check(const struct service *service)
         r = check_requests(service);
     if (r == 0)
         r = check_events(service->events);
+    if (r == 0)
+        r = check_own_events(service->events);
     for (const struct source *source = service->sources; r == 0 && source && source->log; source++)
         r = check_events(source->events);
     if (r == 0)

@@ -68,6 +68,8 @@ void lead_io_settled(struct lead_io *lead_io, const struct batch *batch)
 {
     if (batch->aborted)
         return;
+    if (lead_io->lead.state == LEAD_FOLLOWING && batch->at.term > lead_io->lead.term)
+        lead_io->lead.term = batch->at.term;
     lead_io->newest.head = batch->at.head.position;
     for (int i = 0; i < SOURCES_MAX; i++)
         lead_io->newest.cursors[i] = batch->at.cursors[i].position;
@@ -144,6 +146,7 @@ void lead_io_init(struct lead_io *lead_io, struct outbound *outbound,
 {
     *lead_io = (struct lead_io){ .outbound = outbound };
     lead_init(&lead_io->lead, config, NULL);
+    lead_io->lead.term = at->term;
     for (int i = 0; i < SOURCES_MAX; i++)
         lead_io->newest.cursors[i] = lead_io->reached.cursors[i] = at->cursors[i].position;
     lead_io->newest.head = lead_io->reached.head = at->head.position;

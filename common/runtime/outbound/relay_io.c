@@ -55,10 +55,14 @@ static void publish_range(struct relay_io *relay_io, const struct relay_action *
     struct event event;
     assert(action->first > 0 && action->first <= action->last && sequence >= 0);
     begin_epoch(relay_io, action);
-    int r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,
+    int r = term_walk_to(&relay_io->terms, relay_io->outbound->db, action->first);
+    if (r == 0)
+        r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,
                               action->first - 1, action->last - action->first + 1);
-    while (r == 0 && event_reader_has_next(&reader, &event))
+    while (r == 0 && event_reader_has_next(&reader, &event)) {
+        event.term = term_walk_pass(&relay_io->terms, &event);
         r = publish_event(relay_io, &envelope, &event, sequence++, action);
+    }
     if (r == 0)
         r = event_reader_status(&reader);
     crash_point("after_publish");

@@ -9,6 +9,7 @@
 #include "runtime/outbound/reader_ask.h"
 #include "runtime/outbound/stream_keep.h"
 #include "runtime/sync/relay.h"
+#include "store/terms.h"
 
 #define RECOVER_WINDOW 256 /* own messages asked for at a time */
 #define LOOK_WINDOW 256    /* likewise, of a look */
@@ -65,6 +66,7 @@ struct relay_io {
     struct stream_keep keep; /* what others have set and made on it */
     int64_t delete_epoch;    /* the stream is deleted when that is in our file; 0: it is not */
     struct look look;
+    struct term_walk terms; /* of what is published */
     int64_t audited_at;     /* the sequence of the message that the audit has looked at last */
     int64_t audited_before; /* the position of that message, or before a marker; 0: not known */
     /* The server's own words, or a field and its value, beside a reason of the relay. */

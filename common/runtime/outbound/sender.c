@@ -117,6 +117,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     lead_io_settled(&sender->lead_io, batch);
     stream_make_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
+    term_io_settled(&sender->term_io, batch, now_ms);
     batch_free(batch);
 }
 
@@ -166,8 +167,8 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
 
 /* ---- State ---------------------------------------------------------------------------------- */
 
-/* Our log agrees with our stream for the first time: the feeds may begin, and others may read our
- * log. */
+/* Our log agrees with our stream for the first time, and our term has begun: the feeds may begin,
+ * and others may read our log. */
 static void note_whole(struct sender *sender)
 {
     assert(!sender->whole);
@@ -255,7 +256,7 @@ static _Bool reads_others(const struct sender *sender)
     return sender->whole || sender->relay_io.relay.follows;
 }
 
-/* Nobody else of our name serves: neither at the start nor, as far as is known, any more. */
+/* Nobody else of our name serves, at the start or any more. */
 static void begin_alone(struct sender *sender, int64_t now_ms)
 {
     lead_alone(&sender->lead_io.lead, now_ms);
@@ -284,8 +285,8 @@ static void act(struct sender *sender, int64_t now_ms)
 
 static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
-    int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
-    due = smaller(due, relay_due_ms(&sender->relay_io.relay));
+    int64_t due = smaller(now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS),
+                          relay_due_ms(&sender->relay_io.relay));
     due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
     due = smaller(due, peer_due_ms(&sender->peers.peer));
     due = smaller(due, lead_due_ms(&sender->lead_io.lead));
@@ -293,6 +294,8 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
         due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
     due = smaller(due, call_io_due_ms(&sender->calls));
     due = smaller(due, durable_io_due_ms(&sender->durables));
+    if (sender->relay_io.relay.state == RELAY_PUBLISHING)
+        due = smaller(due, term_io_due_ms(&sender->term_io));
     return smaller(due, redrive_due_ms(&sender->redrive));
 }
 
@@ -409,16 +412,6 @@ static int open_feeds(struct sender *sender, const struct positions *at)
     return 0;
 }
 
-static void open_lead(struct sender *sender, const struct positions *at)
-{
-    struct lead_config config = lead_defaults;
-    config.is_auto = sender->options.config->take_over == TAKE_OVER_AUTO;
-    config.seed = seed_of(sender->options.seed, 1);
-    lead_io_init(&sender->lead_io, &sender->outbound, &config, at);
-    if (!sender->options.peers)
-        lead_alone(&sender->lead_io.lead, 0);
-}
-
 int sender_open(struct sender *sender, const struct sender_options *options)
 {
     struct outbound *outbound = &sender->outbound;
@@ -451,8 +444,8 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     permissions_init(&sender->permissions, outbound, options->endpoints);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
-    snprintf(outbound->reader, sizeof(outbound->reader), "%s", outbound->self.service);
-    open_lead(sender, at);
+    term_io_init(&sender->term_io, outbound, options->instance);
+    sender_lead_init(sender, at, seed_of(options->seed, 1));
     if (r == 0)
         r = open_feeds(sender, at);
     return trace(r);

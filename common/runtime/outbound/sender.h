@@ -15,6 +15,7 @@
 #include "runtime/outbound/permissions.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
+#include "runtime/outbound/term_io.h"
 #include "runtime/request/endpoint.h"
 #include "runtime/writer/writer.h"
 
@@ -46,6 +47,7 @@ struct sender {
     struct durable_io durables;
     struct peer_io peers;
     struct lead_io lead_io;
+    struct term_io term_io;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;

@@ -160,6 +160,21 @@ static void listen_to_queries(struct sender *sender)
     log_info("answers_queries", LOG_INT("position", relay->head));
 }
 
+/* Our log is a prefix of the stream: a term begins behind both. It is ours when the stream has it:
+ * the fence lets one of two claimants have its TermBegan there. */
+static void claim_term(struct sender *sender, int64_t now_ms)
+{
+    struct lead *lead = lead_of(sender);
+    struct term_io *term_io = &sender->term_io;
+    term_io_begin(term_io, lead->term, now_ms);
+    if (term_io->term > 0)
+        lead_began(lead, term_io->term);
+    else if (term_io->asked)
+        lead_began(lead, lead->term + 1);
+    if (term_io->term > 0 && sender->relay_io.relay.published >= term_io->position)
+        lead_took(lead, now_ms);
+}
+
 static void look_at_parts(struct sender *sender, int64_t now_ms)
 {
     struct lead *lead = lead_of(sender);
@@ -173,10 +188,8 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
     }
     if (lead->state == LEAD_SUSPECTING && relay_has_tail(relay))
         lead_tail_read(lead, now_ms);
-    if (lead->state == LEAD_CLAIMING && relay->state == RELAY_PUBLISHING) {
-        lead_began(lead, lead->term + 1);
-        lead_took(lead, now_ms);
-    }
+    if (lead->state == LEAD_CLAIMING && relay->state == RELAY_PUBLISHING)
+        claim_term(sender, now_ms);
     lead_io_note_published(&sender->lead_io, relay->published);
 }
 
@@ -202,4 +215,17 @@ _Bool sender_lead_act(struct sender *sender, int64_t now_ms)
     }
     lead_io_report(&sender->lead_io);
     return changed;
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+void sender_lead_init(struct sender *sender, const struct positions *at, uint64_t seed)
+{
+    struct lead_config config = lead_defaults;
+    config.is_auto = sender->options.config->take_over == TAKE_OVER_AUTO;
+    config.seed = seed;
+    lead_io_init(&sender->lead_io, &sender->outbound, &config, at);
+    set_reader(sender, 0);
+    if (!sender->options.peers)
+        lead_alone(lead_of(sender), 0);
 }

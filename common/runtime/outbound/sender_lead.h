@@ -9,6 +9,7 @@
 /* A new leader waits so long for what others have published, before it takes requests. */
 #define CATCH_UP_MS 1000
 
+void sender_lead_init(struct sender *sender, const struct positions *at, uint64_t seed);
 /* All that lead_next says. True: something has changed, look again at once. */
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms);
 /* A heartbeat, which it takes over. */

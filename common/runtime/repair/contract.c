@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "runtime/core/config.h"
 #include "runtime/core/event_text.h"
+#include "runtime/core/runtime_events.h"
 #include "runtime/core/service_table.h"
 #include "runtime/request/min_position.h"
 #include "schemas/error.h"
@@ -161,6 +162,12 @@ static void put_events(struct printer *p, const struct service *service)
     for (const struct event_type *type = service->events; type && type->name; type++) {
         begin_row(p, number++);
         put_event(p, service->prefix, type);
+        buf_put_char(&p->out, '}');
+    }
+    for (const struct event_type *type = runtime_events; type->name; type++) {
+        begin_row(p, number++);
+        put_event(p, service->prefix, type);
+        put_text(p, "of", "runtime");
         buf_put_char(&p->out, '}');
     }
     end_list(p);

@@ -174,7 +174,7 @@ static int subscribe_missing(struct endpoints *endpoints)
 void endpoints_set_term(struct endpoints *endpoints, int64_t term)
 {
     pthread_mutex_lock(&endpoints->lock);
-    snprintf(endpoints->group, sizeof(endpoints->group), QUEUE_GROUP ".t%lld", (long long)term);
+    snprintf(endpoints->group, sizeof(endpoints->group), QUEUE_GROUP "-t%lld", (long long)term);
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
         if (is_for_standby(endpoint))

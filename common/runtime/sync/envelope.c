@@ -2,6 +2,7 @@
 #include "runtime/sync/envelope.h"
 #include "base/clock.h"
 #include "runtime/core/event_text.h"
+#include "store/terms.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #define CONTENT_TYPE "application/json"
 #define FIRST_VERSION ".v1" /* of ce-type; the log and the subject leave it out */
 #define SUBJECT_ROOT "evt."
+#define RUNTIME_SCHEMA SUBJECT_ROOT "runtime." /* of a type that every service has */
 #define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
 
 /* ---- Text ----------------------------------------------------------------------------------- */
@@ -115,7 +117,9 @@ static void put_cloudevents(struct writer_state *w, const struct event *event,
     put_text(w, "ce-subject", event->entity);
     put_joined(w, "ce-time", time, NULL, NULL, NULL);
     put_fixed(w, "ce-datacontenttype", CONTENT_TYPE);
-    if (w->to->schema_base)
+    if (w->to->schema_base && event_is_of_runtime(event->type))
+        put_joined(w, "ce-dataschema", w->to->schema_base, RUNTIME_SCHEMA, event->type, ".json");
+    else if (w->to->schema_base)
         put_joined(w, "ce-dataschema", w->to->schema_base, w->to->subject, ".json", NULL);
     put_text(w, "ce-correlationid", event->correlation);
     put_text(w, "ce-causationid", event->causation);
@@ -131,6 +135,8 @@ static void put_journey(struct writer_state *w, const struct event *event,
         put_number(w, "Nats-Expected-Last-Sequence", expected_last_sequence);
     put_number(w, "Journey-Position", event->position);
     put_joined(w, "Journey-Chain", chain, NULL, NULL, NULL);
+    if (event->term > 0)
+        put_number(w, "Journey-Term", event->term);
     put_text(w, "Journey-Cause", event->cause);
     put_text(w, "Journey-Cause-Digest", event->cause_digest);
     put_text(w, "traceparent", event->traceparent);
@@ -187,6 +193,7 @@ enum known {
     CHAIN,
     CAUSE,
     CAUSE_DIGEST,
+    TERM,
     TRACEPARENT,
     KNOWN_COUNT
 };
@@ -211,6 +218,7 @@ static const struct {
     [CHAIN] = HEADER("Journey-Chain", 1),
     [CAUSE] = HEADER("Journey-Cause", 0),
     [CAUSE_DIGEST] = HEADER("Journey-Cause-Digest", 0),
+    [TERM] = HEADER("Journey-Term", 0),
     [TRACEPARENT] = HEADER("traceparent", 0),
 };
 #undef HEADER
@@ -369,6 +377,8 @@ static int fill_event(struct reader_state *r, const struct bus_view *view,
     struct digest ignored;
     if (!read_position(r->values[POSITION], &event->position))
         return refuse(r, known[POSITION].key, "is not a position");
+    if (r->values[TERM] && (!read_position(r->values[TERM], &event->term) || event->term == 0))
+        return refuse(r, known[TERM].key, "is not a term");
     if (!read_time(r->values[TIME], &event->time_ms))
         return refuse(r, known[TIME].key, "is not a time with milliseconds in UTC");
     if (digest_parse(r->values[CHAIN], &event->chain) < 0)

@@ -6,6 +6,7 @@
  *   Nats-Expected-Last-Sequence    the fence of rule 1
  *   Journey-Position               position in the leader's log, decimal
  *   Journey-Chain                  hex; the chain after this event
+ *   Journey-Term                   of the leader who appended it; absent before the first term
  *   Journey-Cause, Journey-Cause-Digest   absent where the event has none
  *   traceparent                    W3C; absent likewise
  *

@@ -1,6 +1,7 @@
 /* Event item: see event_item.h. */
 #include "runtime/sync/event_item.h"
 #include "runtime/core/context.h"
+#include "runtime/core/runtime_events.h"
 #include "runtime/writer/fold.h"
 #include <assert.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@ static void set_type(struct item *item, const struct source *leader)
     struct invalid invalid;
     void *value = NULL;
     item->type = event_type_of_name(leader->events, item->event.type);
+    if (!item->type && !item->source) /* of our own log */
+        item->type = event_type_of_name(runtime_events, item->event.type);
     if (!item->type)
         return;
     int r = schema_decode(item->type->schema, item->event.data, item->event.data_length,

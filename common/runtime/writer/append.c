@@ -1,8 +1,11 @@
 /* Append: see append.h. */
 #include "runtime/writer/append.h"
 #include "runtime/writer/event_size.h"
+#include "runtime/core/runtime_events.h"
 #include "runtime/writer/loop.h"
+#include "schemas/evt.runtime.TermBegan.h"
 #include "store/migrate.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <inttypes.h>
 
@@ -125,6 +128,7 @@ static int append(struct loop *loop, struct batch *batch, const struct event_typ
 {
     struct committed_event *committed = arena_alloc(arena, sizeof(*committed));
     assert(event->position == loop->at.head.position + 1); /* rule 1: without a gap */
+    assert(loop->at.own_term > 0 || !loop->wants_term);    /* L6 */
     if (!committed)
         return fail(ERR_MEMORY, "no memory for an event");
     int r = event_log_append(loop->db, event);
@@ -174,5 +178,37 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
     assert(loop->at.head.position - head.position == batch->own_event_count - count);
     if (ret_first)
         *ret_first = first;
+    return 0;
+}
+
+int append_term(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch,
+                int64_t *ret_term)
+{
+    const int64_t before = loop->at.term, own_before = loop->at.own_term,
+                  seen = item->term > before ? item->term : before;
+    struct term_began *value = arena_alloc(&item->arena, sizeof(*value));
+    struct emission *emission = arena_alloc(&item->arena, sizeof(*emission));
+    struct journey j;
+    assert(item->instance && own_before == 0);
+    if (!value || !emission)
+        return fail(ERR_MEMORY, "no memory for an event");
+    *value = (struct term_began){ .term = seen + 1,
+                                  .instance = item->instance,
+                                  .head_before = loop->at.head.position };
+    *emission = (struct emission){ .type = event_type_of_name(runtime_events, EVENT_TERM_BEGAN),
+                                   .entity = item->instance,
+                                   .value = value };
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
+    j.emissions = emission;
+    loop->at.own_term = loop->at.term = seen + 1;
+    int r = append_emissions(loop, &j, batch, NULL);
+    journey_deinit(&j);
+    if (r < 0) {
+        loop->at.term = before;
+        loop->at.own_term = own_before;
+        return trace(r);
+    }
+    *ret_term = seen + 1;
     return 0;
 }

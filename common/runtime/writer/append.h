@@ -30,3 +30,7 @@ int append_note_size(struct loop *loop, const struct event *event);
  * arena; NULL when there is none; ret_first may be NULL. 0; < 0: the loop's head is unchanged. */
 int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
                      const struct event **ret_first);
+
+/* The TermBegan of this life, with the next term. 0, with *ret_term; < 0: nothing is changed. */
+int append_term(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch,
+                int64_t *ret_term);

@@ -1,6 +1,7 @@
 /* Fold: see fold.h. */
 #include "runtime/writer/fold.h"
 #include "runtime/core/context.h"
+#include "runtime/core/runtime_events.h"
 #include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/parked.h"
@@ -15,8 +16,8 @@ int fold_event(const struct service *service, const struct source *source, struc
 {
     _deinit_(arena) struct arena arena;
     arena_init(&arena);
-    const struct event_type *type = event_type_of_name(source ? source->events : service->events,
-                                                       event->type);
+    const struct event_type *type = source ? event_type_of_name(source->events, event->type)
+                                           : own_event_type_of_name(service, event->type);
     struct invalid invalid;
     void *value = NULL;
     assert(event->position > 0 && event->data);

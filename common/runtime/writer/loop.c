@@ -13,6 +13,7 @@
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -62,7 +63,11 @@ static int measure_log(struct loop *loop)
 
 static int read_positions(struct loop *loop)
 {
+    struct term term = { 0 };
     int r = event_log_head(loop->db, &loop->at.head);
+    if (r == 0)
+        r = terms_newest(loop->db, &term);
+    loop->at.term = term.term;
     if (r < 0)
         return trace(r);
     const struct source *source = loop->service->sources;

@@ -12,6 +12,7 @@
  *   L3  every cursor that has moved is written
  *   L4  a run that committed has moved neither the head nor a cursor back
  *   L5  a run that failed has moved nothing
+ *   L6  no event of our own is appended before the TermBegan of this life (append.c)
  *   P1… of the process: see process.h */
 #pragma once
 #include "base/thread_owner.h"
@@ -30,7 +31,9 @@ struct loop {
     int64_t refusals_keep_ms;  /* 0: for ever */
     int64_t message_bytes_max; /* what the server takes; 0: not known, then any event is taken */
     _Bool follows;             /* another instance leads: nothing is decided or reacted to */
-    _Bool isolates;            /* each item runs in a savepoint of its own (append.h) */
+    /* no event is decided before this life has begun its term; not in tests of journeys */
+    _Bool wants_term;
+    _Bool isolates; /* each item runs in a savepoint of its own (append.h) */
 };
 
 /* Creates the tables of the runtime and of the service where they are missing; reads the

@@ -4,6 +4,7 @@
 #include "base/guard.h"
 #include "base/log.h"
 #include "runtime/core/event_text.h"
+#include "runtime/core/runtime_events.h"
 #include "runtime/writer/append.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/process.h"
@@ -11,6 +12,7 @@
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -82,7 +84,7 @@ static int answer_repeat(struct loop *loop, struct item *item)
         return trace(refuse_repeat(loop, item));
     if (!found.cause_digest || strcmp(found.cause_digest, item->origin.cause_digest) != 0)
         return trace(refuse_conflict(item));
-    const struct event_type *type = event_type_of_name(loop->service->events, found.type);
+    const struct event_type *type = own_event_type_of_name(loop->service, found.type);
     void *value = NULL;
     struct invalid invalid;
     if (!type || schema_decode(type->schema, found.data, found.data_length, &item->arena, &value,
@@ -248,6 +250,13 @@ static int run_redriven_event(struct loop *loop, struct item *item, int64_t wall
     return 0;
 }
 
+/* The term behind an event that follows. */
+static int64_t term_after(int64_t term, const struct event *event)
+{
+    struct term begun;
+    return term_read(event, &begun) == 0 && begun.term > term ? begun.term : term;
+}
+
 static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_ms,
                              struct batch *batch)
 {
@@ -275,6 +284,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
         .position = item->event.position,
         .chain = item->event.chain,
         .event_time_ms = item->event.time_ms,
+        .term = term_after(cursor->term, &item->event),
     };
     loop->cursor_moved[item->feed] = 1;
     return trace(r);
@@ -313,6 +323,7 @@ static int run_own_event(struct loop *loop, struct item *item)
         return trace(r);
     loop->at.head = (struct log_head){ .position = item->event.position,
                                        .chain = item->event.chain };
+    loop->at.term = term_after(loop->at.term, &item->event);
     item->outcome = OUTCOME_DONE;
     return 0;
 }
@@ -328,6 +339,19 @@ static int run_keep(struct loop *loop, struct item *item)
     return trace(r);
 }
 
+/* ---- Leading -------------------------------------------------------------------------------- */
+
+/* Once in a life; asked again, it has been done. */
+static int run_term(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    item->outcome = loop->at.own_term > 0 ? OUTCOME_REPEAT : OUTCOME_DONE;
+    if (item->outcome == OUTCOME_REPEAT) {
+        item->term = loop->at.own_term;
+        return 0;
+    }
+    return trace(append_term(loop, item, wall_ms, batch, &item->term));
+}
+
 /* ---- The table of kinds --------------------------------------------------------------------- */
 
 int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
@@ -341,6 +365,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
     case ITEM_KEEP:    r = run_keep(loop, item); break;
+    case ITEM_TERM:    r = run_term(loop, item, wall_ms, batch); break;
     case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
         r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)

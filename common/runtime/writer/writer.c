@@ -84,6 +84,7 @@ int writer_open(struct writer *writer, const struct writer_options *options)
         atomic_store(&status->sources[i].position, writer->loop.at.cursors[i].position);
         atomic_store(&status->sources[i].parked, writer->loop.at.parked[i]);
     }
+    writer->loop.wants_term = options->wants_term;
     writer->loop.refusals_keep_ms = options->refusals_keep_ms;
     return 0;
 }

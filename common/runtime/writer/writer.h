@@ -46,6 +46,7 @@ struct writer_options { /* all borrowed for the life of the writer */
     int batch_max;            /* items in one commit */
     int64_t refusals_keep_ms; /* how long a refusal under a key is remembered; 0: for ever */
     uint64_t seed;            /* of ids; 0: random bits from the kernel */
+    _Bool wants_term;         /* an ITEM_TERM comes before anything is decided */
     struct writer_listener listener;
 };
 

@@ -1,0 +1,64 @@
+/* Term I/O: see term_io.h. */
+#include "runtime/outbound/term_io.h"
+#include "base/log.h"
+#include <string.h>
+
+#define AGAIN_MS 100 /* after a batch that was rolled back: the disk is full or locked */
+
+static void term_io_check(const struct term_io *term_io)
+{
+    assert(term_io->term >= 0 && !(term_io->asked && term_io->term > 0));
+}
+
+void term_io_init(struct term_io *term_io, struct outbound *outbound, const char *instance)
+{
+    assert(instance);
+    *term_io = (struct term_io){ .outbound = outbound, .instance = instance };
+    term_io_check(term_io);
+}
+
+void term_io_begin(struct term_io *term_io, int64_t seen, int64_t now_ms)
+{
+    owner_assert(&term_io->outbound->owner);
+    if (term_io->asked || term_io->term > 0 || now_ms < term_io->ask_ms)
+        return;
+    _free_(item) struct item *item = item_new(ITEM_TERM);
+    term_io->ask_ms = now_ms + AGAIN_MS;
+    if (item)
+        item->instance = arena_copy(&item->arena, term_io->instance, strlen(term_io->instance));
+    if (!item || !item->instance) {
+        log_error("out_of_memory");
+        return;
+    }
+    item->term = seen;
+    term_io->asked = 1;
+    inbox_push(term_io->outbound->inbox, take(item));
+    term_io_check(term_io);
+}
+
+void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t now_ms)
+{
+    owner_assert(&term_io->outbound->owner);
+    if (!term_io->asked)
+        return;
+    for (const struct item *item = batch->items; item; item = item->next) {
+        if (item->kind != ITEM_TERM)
+            continue;
+        term_io->asked = 0;
+        term_io->ask_ms = now_ms + AGAIN_MS;
+        if (batch->aborted)
+            continue;
+        term_io->term = item->term;
+        term_io->position = batch->at.head.position;
+        atomic_store(&term_io->outbound->status->term, item->term);
+        log_info("term_began", LOG_INT("term", item->term), LOG_TEXT("instance", term_io->instance),
+                 LOG_INT("position", batch->at.head.position));
+    }
+    term_io_check(term_io);
+}
+
+int64_t term_io_due_ms(const struct term_io *term_io)
+{
+    return term_io->term == 0 && !term_io->asked && term_io->ask_ms > 0 ? term_io->ask_ms
+                                                                        : INT64_MAX;
+}

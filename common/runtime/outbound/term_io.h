@@ -1,0 +1,23 @@
+/* Term I/O: this instance's term (store/terms.h). It asks the writer to begin it, and knows when it
+ * is committed. Before that nothing is decided here: requests are answered as while a service
+ * starts, others' logs are not read. On the sender's thread. */
+#pragma once
+#include "runtime/outbound/outbound.h"
+
+struct term_io {
+    struct outbound *outbound;
+    const char *instance; /* our id in $SRV; borrowed */
+    int64_t term;         /* begun in this life, and committed; 0: none yet */
+    int64_t position;     /* of a commit that has it; it is in the stream when that is published */
+    _Bool asked;          /* the writer has the item */
+    int64_t ask_ms;       /* monotonic: not again before */
+};
+
+void term_io_init(struct term_io *term_io, struct outbound *outbound, const char *instance);
+
+/* The own stream is a prefix of our log, and nobody else leads: asks for the next term, behind the
+ * highest that the log has or that was seen in the stream. Again and again until term_io->term. */
+void term_io_begin(struct term_io *term_io, int64_t seen, int64_t now_ms);
+void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t now_ms);
+/* monotonic time when term_io_begin wants to be called again; INT64_MAX */
+int64_t term_io_due_ms(const struct term_io *term_io);
