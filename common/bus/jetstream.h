@@ -65,6 +65,7 @@ struct js_consumer_config {
     int64_t start_sequence; /* 0 or 1: from the first message */
     int max_ack_pending;    /* at least the pull's batch */
     int64_t ack_wait_ms;    /* 0: 30 s */
+    int64_t inactive_ms;    /* removed when nobody has pulled for so long; 0: never */
     int replicas;           /* 0: as the stream */
 };
 int js_consumer_create(struct js_request *request, const struct js_consumer_config *config);

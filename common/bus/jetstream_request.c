@@ -175,6 +175,8 @@ int js_consumer_config_put(const struct js_consumer_config *config, struct buf *
                    "\"ack_policy\":\"all\",\"ack_wait\":%" PRId64
                    ",\"max_deliver\":-1,\"replay_policy\":\"instant\",",
                    (config->ack_wait_ms > 0 ? config->ack_wait_ms : ACK_WAIT_MS) * NS_PER_MS);
+    if (config->inactive_ms > 0)
+        buf_put_format(out, "\"inactive_threshold\":%" PRId64 ",", config->inactive_ms * NS_PER_MS);
     buf_put_format(out, "\"max_ack_pending\":%d,\"num_replicas\":%d}", config->max_ack_pending,
                    config->replicas > 0 ? config->replicas : 0);
     return trace(buf_status(out));

@@ -168,7 +168,7 @@ Test(drift, fault_50_a_durable_that_is_otherwise_is_made_anew)
         // clang-format on
     };
     _deinit_(buf) struct buf wish = { 0 };
-    cr_assert_eq(drift_durable_wish("account-svc", 8, 4096, &wish), 0);
+    cr_assert_eq(drift_durable_wish("account-svc", 8, 4096, 0, &wish), 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         expect_said(drift_durable_fields, wish.data, wish.data, &cases[i]);
     struct drift drift;

@@ -23,6 +23,14 @@ static int parse_number(const char *text, int64_t min, int64_t max, int64_t *ret
     return 0;
 }
 
+static int parse_take_over(const char *text, enum take_over *ret_value)
+{
+    if (strcmp(text, "auto") != 0 && strcmp(text, "manual") != 0)
+        return fail(ERR_CONFIG, "must be auto or manual");
+    *ret_value = strcmp(text, "auto") == 0 ? TAKE_OVER_AUTO : TAKE_OVER_MANUAL;
+    return 0;
+}
+
 static int set(struct config *config, const struct config_row *row, const char *text,
                const char *from)
 {
@@ -38,6 +46,7 @@ static int set(struct config *config, const struct config_row *row, const char *
     case SWITCH:    *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
     case LEVEL:     r = log_level_parse(text, (enum log_level *)place); break;
     case FORMAT:    r = log_format_parse(text, (enum log_format *)place); break;
+    case TAKE_OVER: r = parse_take_over(text, (enum take_over *)place); break;
     }
     if (r < 0)
         terminal_print(stderr, "%s: %s\n", from, failure_reason());

@@ -56,6 +56,10 @@ const struct config_row config_rows[] = {
       1, 876000, "how long a refusal under an idempotency key is remembered", 0 },
     { "file-check-s", "JOURNEY_FILE_CHECK_S", NUMBER, AT(file_check_s), "60", 1, 86400,
       "seconds between two slow checks of the own database", 0 },
+    { "take-over", "JOURNEY_TAKE_OVER", TAKE_OVER, AT(take_over), "manual", 0, 0,
+      "of a standby, when the leader is silent: auto, or manual (what the leader has answered and "
+      "not published is lost by it)",
+      0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0,
       "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },
     { "allow-dumps", "JOURNEY_ALLOW_DUMPS", SWITCH, AT(allow_dumps), NULL, 0, 0,
@@ -78,11 +82,13 @@ void config_variable_of(const struct service *service, const char *option, char 
 _Bool config_option(const struct service *service, int i, struct config_option *ret_option)
 {
     static const char *const kinds[] = {
-        [TEXT] = "text",     [FILE_NAME] = "file", [KEY_FILE] = "file", [FOLDER] = "folder",
-        [NUMBER] = "number", [SWITCH] = "switch",  [LEVEL] = "choice",  [FORMAT] = "choice"
+        [TEXT] = "text",     [FILE_NAME] = "file", [KEY_FILE] = "file",
+        [FOLDER] = "folder", [NUMBER] = "number",  [SWITCH] = "switch",
+        [LEVEL] = "choice",  [FORMAT] = "choice",  [TAKE_OVER] = "choice"
     };
     static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
     static const char *const formats[] = { "logfmt", "json", NULL };
+    static const char *const take_overs[] = { "auto", "manual", NULL };
     if (i < config_row_count) {
         const struct config_row *row = &config_rows[i];
         *ret_option = (struct config_option){
@@ -91,9 +97,10 @@ _Bool config_option(const struct service *service, int i, struct config_option *
             .value = row->value,
             .min = row->min,
             .max = row->max,
-            .choices = row->kind == LEVEL    ? levels
-                       : row->kind == FORMAT ? formats
-                                             : NULL,
+            .choices = row->kind == LEVEL       ? levels
+                       : row->kind == FORMAT    ? formats
+                       : row->kind == TAKE_OVER ? take_overs
+                                                : NULL,
             .help = row->help,
             .is_secret = row->secret,
         };
@@ -222,6 +229,8 @@ void config_print(const struct config *config, const struct service *service)
                                            "error" }[*(const enum log_level *)place]);
         else if (config_rows[i].kind == FORMAT)
             printf("%s", *(const enum log_format *)place == LOG_JSON ? "json" : "logfmt");
+        else if (config_rows[i].kind == TAKE_OVER)
+            printf("%s", *(const enum take_over *)place == TAKE_OVER_AUTO ? "auto" : "manual");
         printf("\n");
     }
     for (int i = 0; service->options && service->options[i].name; i++) {

@@ -14,7 +14,8 @@ enum config_kind {
     NUMBER,
     SWITCH,
     LEVEL,
-    FORMAT
+    FORMAT,
+    TAKE_OVER
 };
 
 struct config_row {

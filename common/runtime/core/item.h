@@ -13,6 +13,7 @@ enum item_kind {
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
     ITEM_TERM,    /* this instance begins to lead: its TermBegan (store/terms.h) */
+    ITEM_KEEP,    /* what others have set on our stream, to be kept: see stream_keep.h */
     ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
@@ -36,6 +37,7 @@ struct origin {
     const char *traceparent;  /* NULL */
 };
 
+struct kept_stream_row;
 struct micro_endpoint;
 
 struct item {
@@ -80,6 +82,8 @@ struct item {
     /* ITEM_TERM */
     const char *instance; /* who begins it */
     int64_t term;         /* the highest that was seen elsewhere; once it is run: the one begun */
+
+    const struct kept_stream_row *kept; /* of an ITEM_KEEP */
 
     /* outcome, set by the loop */
     enum item_outcome outcome;

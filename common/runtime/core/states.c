@@ -68,6 +68,10 @@ const struct state_text relay_states[] = {
                         "nothing; if it lasts, see `relay_reason`" },
     [RELAY_FORKED] = { "forked", "log and stream disagree; nothing is published",
                        "decide, see A fork" },
+    [RELAY_FOLLOWING] = { "following",
+                          "another instance leads: its events are read from the stream into the "
+                          "log, and nothing is published",
+                          "nothing" },
 };
 
 const struct state_text feed_states[] = {

@@ -43,11 +43,13 @@ struct status {
     atomic_bool whole;      /* our log agrees with our stream: the sender */
     /* the projections are being rebuilt, and have not caught up: the writer */
     atomic_bool folding;
-    atomic_bool caught_up;  /* whole, and not folding: the sender */
-    atomic_bool draining;   /* main */
-    atomic_bool standby;    /* another instance serves: the sender */
+    atomic_bool caught_up; /* whole, and not folding: the sender */
+    atomic_bool draining;  /* main */
+    atomic_bool standby;   /* another instance serves: the sender */
+    atomic_int lead_state; /* enum lead_state of sync/lead.h; the sender */
+    /* of the instance that leads, as far as we know; how far its log is ahead of ours */
+    atomic_llong leader_term, follower_lag;
     atomic_llong position;  /* of our log, committed; the writer */
-    atomic_llong term;      /* that we have begun in this life; 0: none yet; the sender */
     atomic_llong published; /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;

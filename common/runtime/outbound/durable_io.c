@@ -79,9 +79,10 @@ static void make_durable(struct durable_io *durable_io, struct durable_job *job,
     js_request_init(&request, NULL);
     _deinit_(buf) struct buf wish = { 0 };
     const struct runtime_durable *wanted = job->item->request;
-    int built = drift_durable_wish(
-        job->reader, wanted->start_sequence,
-        wanted->has_max_ack_pending ? wanted->max_ack_pending : DURABLE_ACK_PENDING, &wish);
+    int built = drift_durable_wish(job->reader, wanted->start_sequence,
+                                   wanted->has_max_ack_pending ? wanted->max_ack_pending
+                                                               : DURABLE_ACK_PENDING,
+                                   wanted->has_inactive_s ? wanted->inactive_s : 0, &wish);
     if (built == 0)
         built = js_consumer_create_as(&request, durable_io->outbound->self.log, job->reader,
                                       wish.data);

@@ -13,7 +13,6 @@
 #include "runtime/outbound/outbound.h"
 
 #define DURABLE_JOBS_MAX 16 /* readers that are served at a time; another one is refused as busy */
-#define DURABLE_NAME_MAX 64
 #define DURABLE_ACK_PENDING 4096 /* where the reader does not say it: two windows of a feed */
 
 struct durable_job {

@@ -47,19 +47,24 @@ static int write_request(const struct feed_durable *durable, int64_t start_seque
                          struct js_request *ret_request)
 {
     int length = snprintf(ret_request->subject, sizeof(ret_request->subject), "%s.durable.%s.make",
-                          durable->source->prefix, durable->outbound->self.service);
+                          durable->source->prefix, durable->outbound->reader);
     if (length < 0 || length > BUS_SUBJECT_MAX)
         return fail(ERR_CONFIG, "the name of the service is too long");
     buf_put_format(&ret_request->body,
-                   "{\"start_sequence\":%" PRId64 ",\"max_ack_pending\":%" PRId64 "}",
-                   start_sequence, feed_ack_pending(durable->feed));
+                   "{\"start_sequence\":%" PRId64 ",\"max_ack_pending\":%" PRId64, start_sequence,
+                   feed_ack_pending(durable->feed));
+    if (durable->outbound->reader_inactive_s > 0)
+        buf_put_format(&ret_request->body, ",\"inactive_s\":%" PRId64,
+                       durable->outbound->reader_inactive_s);
+    buf_put_char(&ret_request->body, '}');
     return trace(buf_status(&ret_request->body));
 }
 
 static int put_wish(const struct feed_durable *durable, int64_t start_sequence, struct buf *out)
 {
-    return trace(drift_durable_wish(durable->outbound->self.service, start_sequence,
-                                    feed_ack_pending(durable->feed), out));
+    return trace(drift_durable_wish(durable->outbound->reader, start_sequence,
+                                    feed_ack_pending(durable->feed),
+                                    durable->outbound->reader_inactive_s, out));
 }
 
 static int write_consumer(const struct feed_durable *durable, int64_t start_sequence,
@@ -69,7 +74,7 @@ static int write_consumer(const struct feed_durable *durable, int64_t start_sequ
     int r = put_wish(durable, start_sequence, &wish);
     return r < 0 ? trace(r)
                  : trace(js_consumer_create_as(ret_request, durable->source->log,
-                                               durable->outbound->self.service, wish.data));
+                                               durable->outbound->reader, wish.data));
 }
 
 /* Before each request: whose turn is it? */
@@ -103,8 +108,7 @@ void feed_durable_delete(struct feed_durable *durable, int64_t now_ms)
     owner_assert(&durable->outbound->owner);
     begin(durable);
     if (durable->by_us) {
-        int built = js_consumer_delete(&request, durable->source->log,
-                                       durable->outbound->self.service);
+        int built = js_consumer_delete(&request, durable->source->log, durable->outbound->reader);
         request_step(durable, STEP_DELETED, built, &request, now_ms);
         return;
     }
@@ -118,7 +122,7 @@ static void ask(struct feed_durable *durable, enum step step, int64_t now_ms)
 {
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, durable->api);
-    int built = js_consumer_info(&request, durable->source->log, durable->outbound->self.service);
+    int built = js_consumer_info(&request, durable->source->log, durable->outbound->reader);
     request_step(durable, step, built, &request, now_ms);
 }
 

@@ -304,8 +304,7 @@ static void send_pull(struct feed_io *feed_io, const struct feed_action *action,
         .expires_ms = feed->config.pull_expires_ms,
         .idle_heartbeat_ms = feed->config.heartbeat_ms,
     };
-    int r = js_consumer_next(&request, feed_io->source->log, feed_io->outbound->self.service,
-                             &wanted);
+    int r = js_consumer_next(&request, feed_io->source->log, feed_io->outbound->reader, &wanted);
     if (r == 0)
         r = bus_publish(feed_io->outbound->bus, BUS_URGENT,
                         &(struct bus_outgoing){ .subject = request.subject,

@@ -42,7 +42,7 @@ void mailbox_push(struct mailbox *mailbox, struct note note)
         abort(); /* a supervisor starts us again */
     }
     assert((note.kind == NOTE_BATCH) == (note.batch != NULL));
-    assert((note.kind == NOTE_REPLY) == (note.reply != NULL));
+    assert((note.kind == NOTE_REPLY || note.kind == NOTE_BEAT) == (note.reply != NULL));
     assert((note.kind == NOTE_OPERATOR) == (note.request != NULL));
     *kept = note;
     kept->next = NULL;

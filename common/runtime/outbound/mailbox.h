@@ -17,6 +17,7 @@ enum note_kind {
     NOTE_PULL_STATUS,  /* of `pull` of `feed` in `epoch`: `status` */
     NOTE_REPLY,        /* `reply` to a request of ours */
     NOTE_DENIED,       /* by the server: to publish (`status` 1) on `words`, or to subscribe (0) */
+    NOTE_BEAT,         /* `reply`: a heartbeat of a leader of our log */
     NOTE_OPERATOR      /* `request` of an operator */
 };
 

@@ -16,6 +16,8 @@
 #include "runtime/outbound/reply_subject.h"
 #include "runtime/request/inbox.h"
 
+#define DURABLE_NAME_MAX 64
+
 struct outbound {
     struct thread_owner owner; /* the sender's thread */
     struct bus *bus;           /* borrowed, as all pointers here; NULL until sender_subscribe */
@@ -24,6 +26,10 @@ struct outbound {
     const struct service *service;
     struct source self; /* our own log, as others see it */
     struct db *db;      /* read-only */
+    /* The name of our consumers on others' streams: that of the service, whose durables a leader
+     * has; of a follower with its instance, and gone when nobody has asked for so long. 0: stays */
+    char reader[DURABLE_NAME_MAX + 1];
+    int64_t reader_inactive_s;
     struct mailbox mailbox;
     char replies[BUS_INBOX_SIZE]; /* the inbox below which all replies come in */
 };

@@ -25,6 +25,8 @@ static _Bool begins(const char *subject, const char *with)
  * that a reader may not make its own durable is as it should be. */
 static _Bool is_needed(const struct denied *denied)
 {
+    if (begins(denied->subject, "journey.")) /* heartbeats: a service alone needs none */
+        return 0;
     return !denied->publish || begins(denied->subject, "evt.") ||
            begins(denied->subject, "$JS.API.STREAM.") || begins(denied->subject, "$JS.ACK.");
 }
@@ -74,7 +76,7 @@ static void try_again(struct permissions *permissions, int64_t now_ms)
         permissions->retry_ms = now_ms + RETRY_MS;
         endpoints_unsubscribe(permissions->endpoints, permissions->denied[i].subject);
     }
-    if (permissions->retry_ms < INT64_MAX && endpoints_subscribe(permissions->endpoints) < 0)
+    if (permissions->retry_ms < INT64_MAX && endpoints_retry(permissions->endpoints) < 0)
         log_debug("not_subscribed", LOG_TEXT("reason", failure_text()));
 }
 

@@ -65,6 +65,10 @@ static void end_window(struct relay_io *relay_io, int64_t now_ms)
         read_back(relay_io, &rest, now_ms);
         return;
     }
+    if (relay->state == RELAY_FOLLOWING) { /* its leader heals it: another look */
+        relay_failed(relay, "the stream does not go on from our log", now_ms);
+        return;
+    }
     const _Bool knows_place = recovery->seen_sequence > 0 || relay->head == 0;
     if (strangers > 0 && (relay->was_whole || (recovery->lost_count == 0 && knows_place)))
         relay_voids(relay, now_ms);
@@ -117,7 +121,8 @@ void read_back_reply(struct relay_io *relay_io, int64_t sequence, struct bus_mes
                   LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
         recovery->foreign++;
     }
-    item->stream_position = relay_io->relay.stream_position;
+    if (!relay_io->relay.follows) /* what a leader says of its stream binds nobody */
+        item->stream_position = relay_io->relay.stream_position;
     item->sequence = sequence;
     if (r == 0)
         recovery->items[place] = take(item);
@@ -174,7 +179,8 @@ void read_back_settled(struct relay_io *relay_io, const struct batch *batch, int
         return;
     }
     int64_t head = batch->at.head.position;
-    if (recovering && recovery->unsettled == 0 && relay->state == RELAY_RECOVERING)
+    if (recovering && recovery->unsettled == 0 &&
+        (relay->state == RELAY_RECOVERING || relay->state == RELAY_FOLLOWING))
         settle_window(relay_io, head, judged, now_ms);
     relay_grew(relay, head, now_ms);
 }

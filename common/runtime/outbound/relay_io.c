@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
+#include "runtime/outbound/stream_make.h"
 #include "runtime/sync/envelope.h"
 #include <stdio.h>
 #include <string.h>
@@ -179,7 +180,7 @@ static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
         case RELAY_ASK:
         case RELAY_AUDIT:         stream_io_look(relay_io, &action, now_ms); break;
         case RELAY_MAKE_STREAM:
-        case RELAY_DELETE_STREAM: stream_io_make(relay_io, &action, now_ms); break;
+        case RELAY_DELETE_STREAM: stream_make_begin(relay_io, &action, now_ms); break;
         case RELAY_RECOVER:       read_back(relay_io, &action, now_ms); break;
         case RELAY_PUBLISH:       publish_range(relay_io, &action, now_ms); return 1;
         }
@@ -209,7 +210,7 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
         relay_acked(relay, relay->epoch, acked, now_ms);
     _Bool more = carry_out(relay_io, now_ms);
     if (relay_io->keep.owed_count > 0)
-        stream_io_give_back(relay_io, now_ms);
+        stream_make_give_back(relay_io, now_ms);
     /* Wake up when all that is in flight is taken: nothing leaves before. */
     atomic_store(&relay_io->ack_wake_position, relay->sent);
     return more;
@@ -244,7 +245,8 @@ static void log_relay_state(const struct relay_io *relay_io, const char *reason,
     const _Bool waits = relay->state == RELAY_WAITING,
                 heals = relay->state == RELAY_MAKING && relay->delete_first;
     enum log_level level = forked ? LOG_ERROR : waits || heals ? LOG_WARN : LOG_INFO;
-    log_at(is_known ? LOG_DEBUG : level, "relay", LOG_TEXT("state", relay_state_name(relay->state)),
+    log_at(is_known || (relay->follows && level == LOG_INFO) ? LOG_DEBUG : level, "relay",
+           LOG_TEXT("state", relay_state_name(relay->state)),
            LOG_INT("published", relay->published), LOG_INT("position", relay->head),
            LOG_TEXT("reason", forked || waits || heals ? reason : NULL),
            LOG_TEXT("help", forked ? "a person must choose: `resolve` shows both sides, "
@@ -265,7 +267,8 @@ static void tell_state(struct relay_io *relay_io)
     if (has_reason)
         snprintf(reason, sizeof(reason), "%s%s%s", relay->reason, has_words ? ": " : "",
                  has_words ? relay_io->words : "");
-    if (has_reason || relay->state == RELAY_PUBLISHING || relay->state == RELAY_RECOVERING)
+    if (has_reason || relay->state == RELAY_PUBLISHING || relay->state == RELAY_RECOVERING ||
+        relay->state == RELAY_FOLLOWING)
         is_known = !status_text_set(text, reason) && relay->state == RELAY_WAITING;
     log_relay_state(relay_io, reason, is_known);
 }

@@ -3,8 +3,11 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
+#include "runtime/outbound/sender_lead.h"
 #include "runtime/outbound/stream_io.h"
+#include "runtime/outbound/stream_make.h"
 #include "runtime/request/reply.h"
 #include <stdio.h>
 #include <string.h>
@@ -111,34 +114,27 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
+    lead_io_settled(&sender->lead_io, batch);
+    stream_make_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     term_io_settled(&sender->term_io, batch, now_ms);
     batch_free(batch);
-}
-
-/* Our stream, and others'. */
-static void begin_serving(struct sender *sender, int64_t now_ms)
-{
-    assert(peer_role(&sender->peers.peer) == PEER_SERVES);
-    atomic_store(&sender->outbound.status->max_payload_bytes,
-                 bus_max_payload_bytes(sender->outbound.bus));
-    relay_connected(&sender->relay_io.relay, now_ms);
-    for (int i = 0; i < sender->feed_count; i++)
-        feed_connected(&sender->feeds[i].feed);
 }
 
 static void connect_all(struct sender *sender, int64_t now_ms)
 {
     log_info("connected");
     peer_connected(&sender->peers.peer, now_ms);
-    if (peer_role(&sender->peers.peer) == PEER_SERVES)
-        begin_serving(sender, now_ms);
+    lead_connected(&sender->lead_io.lead, now_ms);
+    if (sender->lead_io.lead.state != LEAD_UNDECIDED)
+        sender_lead_connect(sender, now_ms);
 }
 
 static void disconnect_all(struct sender *sender)
 {
     log_warn("disconnected");
     peer_disconnected(&sender->peers.peer);
+    lead_disconnected(&sender->lead_io.lead);
     relay_disconnected(&sender->relay_io.relay);
     for (int i = 0; i < sender->feed_count; i++)
         feed_disconnected(&sender->feeds[i].feed);
@@ -161,6 +157,11 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         if (note->status && strncmp(note->words, "evt.", 4) == 0)
             relay_io_denied(&sender->relay_io, note->words, now_ms);
         break;
+    case NOTE_BEAT: {
+        _free_(bus_message) struct bus_message *beat = take(note->reply);
+        sender_lead_heard(sender, beat, now_ms);
+        break;
+    }
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -189,9 +190,10 @@ static void note_whole(struct sender *sender)
  * customer who is not known yet would be refused, and the refusal be remembered under its key. */
 static _Bool has_projections(struct sender *sender)
 {
-    const _Bool folding = atomic_load(&sender->outbound.status->folding);
+    const _Bool folding = atomic_load(&sender->outbound.status->folding),
+                catches_up = clock_monotonic_ms() < sender->catch_up_by_ms;
     for (int i = 0; i < sender->feed_count; i++)
-        if ((folding || sender->feeds[i].began_empty) &&
+        if ((folding || catches_up || sender->feeds[i].began_empty) &&
             !feed_has_what_there_is(&sender->feeds[i].feed))
             return 0;
     if (!folding)
@@ -223,9 +225,7 @@ static void report(struct sender *sender, int64_t now_ms)
         peer_role(&sender->peers.peer) == PEER_SERVES &&
         endpoints_subscribe(sender->options.endpoints) < 0)
         log_error("not_ready", LOG_TEXT("reason", failure_text()));
-    if (state == RELAY_PUBLISHING && sender->term_io.term == 0)
-        term_io_begin(&sender->term_io, 0, now_ms);
-    if (state == RELAY_PUBLISHING && sender->term_io.term > 0 && !sender->whole)
+    if (state == RELAY_PUBLISHING && sender->lead_io.lead.state == LEAD_LEADING && !sender->whole)
         note_whole(sender);
     if (sender->whole && !sender->announced && has_projections(sender))
         announce(sender);
@@ -255,16 +255,30 @@ static void look_at_payload(struct sender *sender)
     sender->payload_is_small = is_small;
 }
 
+static _Bool reads_others(const struct sender *sender)
+{
+    return sender->whole || sender->relay_io.relay.follows;
+}
+
+/* Nobody else of our name serves: neither at the start nor, as far as is known, any more. */
+static void begin_alone(struct sender *sender, int64_t now_ms)
+{
+    lead_alone(&sender->lead_io.lead, now_ms);
+    lead_take_over(&sender->lead_io.lead, now_ms);
+}
+
 static void act(struct sender *sender, int64_t now_ms)
 {
     reader_ask_look_at_clock(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                              now_ms);
     look_at_payload(sender);
-    if (peer_io_act(&sender->peers, now_ms) && bus_is_connected(sender->outbound.bus))
-        begin_serving(sender, now_ms);
+    if (peer_io_act(&sender->peers, now_ms))
+        begin_alone(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
-    /* Others' logs only once our own is whole: a reaction must see what we have said before. */
-    for (int i = 0; i < sender->feed_count && sender->whole; i++)
+    sender->more |= sender_lead_act(sender, now_ms);
+    /* Others' logs only once our own is whole: a reaction must see what we have said before. One
+     * that follows reacts to nothing. */
+    for (int i = 0; i < sender->feed_count && reads_others(sender); i++)
         feed_io_act(&sender->feeds[i], now_ms);
     call_io_look_at_clock(&sender->calls, now_ms);
     redrive_look_at_clock(&sender->redrive, now_ms);
@@ -273,24 +287,19 @@ static void act(struct sender *sender, int64_t now_ms)
     report(sender, now_ms);
 }
 
-static int64_t earlier(int64_t one_ms, int64_t other_ms)
-{
-    return one_ms < other_ms ? one_ms : other_ms;
-}
-
 static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
-    due = earlier(due, relay_due_ms(&sender->relay_io.relay));
-    due = earlier(due, reader_ask_due_ms(&sender->relay_io.readers));
-    due = earlier(due, peer_due_ms(&sender->peers.peer));
-    for (int i = 0; i < sender->feed_count && sender->whole; i++)
-        due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
-    due = earlier(due, call_io_due_ms(&sender->calls));
-    due = earlier(due, durable_io_due_ms(&sender->durables));
-    if (sender->relay_io.relay.state == RELAY_PUBLISHING)
-        due = earlier(due, term_io_due_ms(&sender->term_io));
-    return earlier(due, redrive_due_ms(&sender->redrive));
+    due = smaller(due, relay_due_ms(&sender->relay_io.relay));
+    due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
+    due = smaller(due, peer_due_ms(&sender->peers.peer));
+    due = smaller(due, lead_due_ms(&sender->lead_io.lead));
+    for (int i = 0; i < sender->feed_count && reads_others(sender); i++)
+        due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
+    due = smaller(due, term_io_due_ms(&sender->term_io));
+    due = smaller(due, call_io_due_ms(&sender->calls));
+    due = smaller(due, durable_io_due_ms(&sender->durables));
+    return smaller(due, redrive_due_ms(&sender->redrive));
 }
 
 /* Is there work beside the mail that is due now? Under the mailbox's lock. */
@@ -404,6 +413,16 @@ static int open_feeds(struct sender *sender, const struct positions *at)
     return 0;
 }
 
+static void open_lead(struct sender *sender, const struct positions *at)
+{
+    struct lead_config config = lead_defaults;
+    config.is_auto = sender->options.config->take_over == TAKE_OVER_AUTO;
+    config.seed = seed_of(sender->options.seed, 1);
+    lead_io_init(&sender->lead_io, &sender->outbound, &config, at);
+    if (!sender->options.peers)
+        lead_alone(&sender->lead_io.lead, 0);
+}
+
 int sender_open(struct sender *sender, const struct sender_options *options)
 {
     struct outbound *outbound = &sender->outbound;
@@ -426,16 +445,22 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = db_open(&db_options, &outbound->db);
+    if (r == 0)
+        r = relay_io_init(&sender->relay_io, outbound, &relay_options);
+    if (r == 0)
+        r = stream_keep_load(&sender->relay_io.keep);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
     permissions_init(&sender->permissions, outbound, options->endpoints);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
     term_io_init(&sender->term_io, outbound, options->instance);
+    snprintf(outbound->reader, sizeof(outbound->reader), "%s", outbound->self.service);
+    open_lead(sender, at);
     if (r == 0)
         r = open_feeds(sender, at);
-    return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
+    return trace(r);
 }
 
 int sender_subscribe(struct sender *sender, struct bus *bus)
@@ -451,6 +476,8 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
         r = outbound_subscribe(&sender->outbound, ".q.>", on_reply, sender, &sender->replies);
     if (r == 0)
         r = outbound_subscribe(&sender->outbound, ".w.>", on_reply, sender, &sender->answers);
+    if (r == 0)
+        r = lead_io_subscribe(&sender->lead_io, sender->options.instance);
     for (int i = 0; i < sender->feed_count && r == 0; i++)
         r = feed_io_subscribe(&sender->feeds[i]);
     return trace(r);
@@ -468,6 +495,7 @@ void sender_deinit(struct sender *sender)
     call_io_deinit(&sender->calls);
     redrive_deinit(&sender->redrive);
     peer_io_deinit(&sender->peers);
+    lead_io_deinit(&sender->lead_io);
     durable_io_deinit(&sender->durables);
     db_free(sender->outbound.db);
     sender->outbound.db = NULL;

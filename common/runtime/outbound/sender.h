@@ -10,6 +10,7 @@
 #include "runtime/outbound/call_io.h"
 #include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
+#include "runtime/outbound/lead_io.h"
 #include "runtime/outbound/peer_io.h"
 #include "runtime/outbound/permissions.h"
 #include "runtime/outbound/redrive.h"
@@ -46,6 +47,7 @@ struct sender {
     struct durable_io durables;
     struct peer_io peers;
     struct term_io term_io;
+    struct lead_io lead_io;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
@@ -54,6 +56,8 @@ struct sender {
     int64_t stop_by_ms;     /* monotonic; 0: no stop is under way */
     _Bool whole;            /* our log agrees with our stream: others' logs may be read */
     _Bool announced;        /* that we are ready */
+    _Bool listens;          /* FOLLOWING: queries are answered */
+    int64_t catch_up_by_ms; /* monotonic; after a take-over, how long others' events are awaited */
     _Bool payload_is_small; /* the server takes less than our largest event: told as a notice */
 };
 

@@ -67,7 +67,8 @@ struct endpoints {
     /* The sender's thread subscribes when our log agrees with our stream; main drains when a signal
      * comes. Main must see all subscriptions, and none may be made after it has drained. */
     pthread_mutex_t lock;
-    _Bool closed; /* drained */
+    _Bool closed;    /* drained */
+    _Bool stands_by; /* queries alone are wanted */
 };
 
 /* A request of an endpoint, which is the context; it owns the message. On a library thread. */
@@ -77,6 +78,10 @@ void endpoint_take(void *context, struct bus_message *message);
  * subscribed yet. -ERR_MEMORY: endpoints_free takes apart what there is. */
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options);
 int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
+/* Of those the service's own queries alone: a standby answers them. */
+int endpoints_subscribe_queries(struct endpoints *endpoints);
+/* Once more, what was wanted last and the server has refused. */
+int endpoints_retry(struct endpoints *endpoints);
 /* Unsubscribes one, which the server has refused; endpoints_subscribe tries again. */
 void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject);
 /* Unsubscribes all, so that other instances get the requests; endpoints_subscribe comes back. */

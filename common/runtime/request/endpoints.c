@@ -146,11 +146,16 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     return trace(r);
 }
 
+static _Bool is_for_standby(const struct endpoint *endpoint)
+{
+    return endpoint->kind == ITEM_QUERY && !endpoint->is_about_log;
+}
+
 static int subscribe_missing(struct endpoints *endpoints)
 {
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
-        if (endpoint->subscription)
+        if (endpoint->subscription || (endpoints->stands_by && !is_for_standby(endpoint)))
             continue;
         int (*subscribe)(struct bus *bus, const char *subject, const char *queue,
                          bus_handler handler, void *context,
@@ -166,6 +171,24 @@ static int subscribe_missing(struct endpoints *endpoints)
 }
 
 int endpoints_subscribe(struct endpoints *endpoints)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    endpoints->stands_by = 0;
+    int r = subscribe_missing(endpoints);
+    pthread_mutex_unlock(&endpoints->lock);
+    return r;
+}
+
+int endpoints_subscribe_queries(struct endpoints *endpoints)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    endpoints->stands_by = 1;
+    int r = subscribe_missing(endpoints);
+    pthread_mutex_unlock(&endpoints->lock);
+    return r;
+}
+
+int endpoints_retry(struct endpoints *endpoints)
 {
     pthread_mutex_lock(&endpoints->lock);
     int r = subscribe_missing(endpoints);

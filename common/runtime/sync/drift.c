@@ -360,12 +360,14 @@ void drift_keep(const struct drift_field *fields, struct json_text kept, struct 
     buf_put_char(out, '}');
 }
 
-int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending, struct buf *out)
+int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending,
+                       int64_t inactive_s, struct buf *out)
 {
     const struct js_consumer_config config = {
         .name = reader,
         .start_sequence = sequence,
         .max_ack_pending = (int)ack_pending,
+        .inactive_ms = inactive_s * 1000,
     };
     return trace(js_consumer_config_put(&config, out));
 }

@@ -56,8 +56,10 @@ void drift_keep(const struct drift_field *fields, struct json_text kept, struct 
                 struct buf *out);
 
 /* What the durable of a reader should look like, from a sequence on (0: from the first);
- * ack_pending is the most that may be in flight. Appended. 0 or < 0. */
-int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending, struct buf *out);
+ * ack_pending is the most that may be in flight; inactive_s: it goes when nobody has asked it for
+ * so long (0: it stays). Appended. 0 or < 0. */
+int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending,
+                       int64_t inactive_s, struct buf *out);
 
 /* The configuration of somebody else's durable, so that it goes on behind `sequence` in a stream
  * that was made anew. Appended. False: it is none that can be given back (not a durable). */

@@ -89,6 +89,7 @@ void feed_init(struct feed *feed, const struct feed_config *config, int64_t curs
     *feed = (struct feed){ .config = *config,
                            .cursor = cursor,
                            .leader_position = cursor,
+                           .until = INT64_MAX,
                            .fill_limit = config->fill_limit,
                            .deadline_ms = INT64_MAX };
     backoff_init(&feed->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
@@ -136,12 +137,6 @@ static void note_leader(struct feed *feed, int64_t position)
         feed->leader_position = position;
 }
 
-static void note_complete(struct feed *feed, int64_t now_ms)
-{
-    if (feed->cursor >= feed->leader_position && feed->unsettled == 0)
-        feed->complete_ms = now_ms;
-}
-
 /* Does the durable stand where our cursor stands? */
 static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
 {
@@ -187,7 +182,7 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
         feed_move(feed, FEED_FILLING);
         return;
     }
-    note_complete(feed, now_ms);
+    feed_note_complete(feed, now_ms);
     go_on(feed, info, now_ms);
     feed_check(feed);
 }
@@ -221,7 +216,7 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, 
                            : "the leader has lost events that we have read");
     } else {
         feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
-        note_complete(feed, now_ms);
+        feed_note_complete(feed, now_ms);
         if (feed->judged > 0)
             pass_over(feed, last_position, now_ms);
         else
@@ -287,7 +282,7 @@ void feed_heartbeat(struct feed *feed, int64_t now_ms)
         return;
     feed->is_held = 0;
     backoff_reset(&feed->backoff);
-    note_complete(feed, now_ms);
+    feed_note_complete(feed, now_ms);
     feed_check(feed);
 }
 
@@ -319,7 +314,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
     feed->heard_ms = now_ms;
     feed->is_held = 0;
     backoff_reset(&feed->backoff);
-    note_complete(feed, now_ms);
+    feed_note_complete(feed, now_ms);
     end_pull(feed, pull);
     feed_check(feed);
 }
@@ -327,7 +322,7 @@ void feed_pull_ended(struct feed *feed, int64_t number, _Bool is_error, int64_t 
 /* FILLING: enough, or the next page when the one that came was run. */
 static void go_on_filling(struct feed *feed, int64_t now_ms)
 {
-    if (feed->cursor >= feed->fill_until) {
+    if (feed->cursor >= feed->fill_until || feed->cursor >= feed->until) {
         feed->must_remake = 1; /* what the durable delivered behind the gap is gone */
         feed_move(feed, FEED_ASKING);
     } else if (feed->page_is_in && feed->unsettled == 0) {
@@ -347,7 +342,7 @@ void feed_settled(struct feed *feed, int64_t count, int64_t cursor, int64_t now_
         note_leader(feed, cursor);
     }
     if (feed->state == FEED_PULLING)
-        note_complete(feed, now_ms);
+        feed_note_complete(feed, now_ms);
     else if (feed->state == FEED_FILLING)
         go_on_filling(feed, now_ms);
     feed_check(feed);
@@ -450,8 +445,9 @@ static struct feed_action feed_ask(struct feed *feed, enum feed_action_kind kind
         return (struct feed_action){ .kind = FEED_NOTHING };
     feed->acted = 1;
     feed->deadline_ms = now_ms + feed->config.answer_timeout_ms;
-    const int64_t after = feed->cursor;
-    return (struct feed_action){ kind, feed->epoch, after + 1, feed->fill_limit, after, 0 };
+    const int64_t after = feed->cursor, room = feed->until - after;
+    const int64_t count = room < 1 ? 1 : room < feed->fill_limit ? room : feed->fill_limit;
+    return (struct feed_action){ kind, feed->epoch, after + 1, count, after, 0 };
 }
 
 static struct feed_action fill(struct feed *feed, int64_t now_ms)

@@ -45,6 +45,10 @@
  * looks like an idle one. Only a pull that is out can be silent: while the loop is a window behind
  * there is none.
  *
+ * A follower's feed is held at the leader's cursor (feed_hold_at): no pull and no page asks for
+ * more than there is up to there. A stream's sequence never runs behind the position, so a pull of
+ * as many messages as positions are left delivers none behind it, but where it shows a gap.
+ *
  * Invariants, after each function (feed_check):
  *   F1  cursor and what is not settled are not negative; the leader is not behind our cursor
  *   F2  pulls are out only in PULLING; each has from 1 to pull_batch messages to come
@@ -112,6 +116,7 @@ struct feed {
     enum feed_state state;
     int64_t cursor;          /* committed */
     int64_t leader_position; /* newest that we know of */
+    int64_t until;           /* nothing behind this position is asked for; INT64_MAX: all */
     int64_t epoch;
     int64_t deadline_ms;
     struct backoff backoff;
@@ -139,6 +144,10 @@ struct feed {
 
 void feed_check(const struct feed *feed);
 void feed_init(struct feed *feed, const struct feed_config *config, int64_t cursor);
+
+/* Nothing behind this position is asked for, until it is called again; INT64_MAX: all is. A
+ * follower applies no more than its leader has (sync/lead.h). */
+void feed_hold_at(struct feed *feed, int64_t position, int64_t now_ms);
 
 void feed_connected(struct feed *feed);
 void feed_disconnected(struct feed *feed);

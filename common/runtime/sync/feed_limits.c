@@ -1,15 +1,12 @@
 /* Feed, limits: what the server does not permit is asked for in smaller pieces. See feed.h. */
 #include "runtime/sync/feed.h"
+#include "base/smaller.h"
+#include "runtime/sync/feed_pull.h"
 #include <assert.h>
 
 int64_t feed_ack_pending(const struct feed *feed)
 {
     return 2 * feed->config.window_max;
-}
-
-static int64_t smaller(int64_t one, int64_t other)
-{
-    return one < other ? one : other;
 }
 
 void feed_limit(struct feed *feed, int64_t batch, int64_t expires_ms)
@@ -35,4 +32,24 @@ _Bool feed_halve(struct feed *feed, int64_t now_ms)
     feed->deadline_ms = now_ms + config->answer_timeout_ms;
     feed_check(feed);
     return 1;
+}
+
+/* How far it may go, of what the leader has. */
+static int64_t reachable(const struct feed *feed)
+{
+    return feed->until < feed->leader_position ? feed->until : feed->leader_position;
+}
+
+void feed_note_complete(struct feed *feed, int64_t now_ms)
+{
+    if (feed->cursor >= reachable(feed) && feed->unsettled == 0)
+        feed->complete_ms = now_ms;
+}
+
+void feed_hold_at(struct feed *feed, int64_t position, int64_t now_ms)
+{
+    feed->until = position > feed->cursor ? position : feed->cursor;
+    if (feed->state == FEED_PULLING)
+        feed_note_complete(feed, now_ms);
+    feed_check(feed);
 }

@@ -38,21 +38,23 @@ struct feed_action feed_pull_next(struct feed *feed, int64_t now_ms)
     }
     /* The next pull leaves before the running one is empty, so that the stream never waits for
      * us. */
-    if (!free_pull || asked > feed->config.pull_batch / 2 ||
+    const int64_t left = feed->until - feed->cursor - feed->unsettled - asked;
+    const int64_t count = left < feed->config.pull_batch ? left : feed->config.pull_batch;
+    if (!free_pull || count < 1 || asked > feed->config.pull_batch / 2 ||
         feed->unsettled + asked + feed->config.pull_batch > feed->config.window_max)
         return (struct feed_action){ .kind = FEED_NOTHING };
     if (!feed_pull_is_out(feed))
         feed->heard_ms = now_ms; /* silence counts from here */
     *free_pull = (struct feed_pull){
         .number = ++feed->pull_number,
-        .left = feed->config.pull_batch,
+        .left = count,
         .expires_ms = now_ms + feed->config.pull_expires_ms,
         .empty = 1,
     };
     return (struct feed_action){
         .kind = FEED_PULL,
         .epoch = feed->epoch,
-        .count = feed->config.pull_batch,
+        .count = count,
         .pull = feed->pull_number,
     };
 }

@@ -19,3 +19,6 @@ _Bool feed_pull_is_out(const struct feed *feed);
 
 /* The next pull, when there is room for it; else FEED_NOTHING. */
 struct feed_action feed_pull_next(struct feed *feed, int64_t now_ms);
+
+/* Nothing is known to be missing, as far as it may go: then it is complete (feed_limits.c). */
+void feed_note_complete(struct feed *feed, int64_t now_ms);

@@ -166,6 +166,17 @@ void peer_forked(struct peer *peer, int64_t now_ms)
     peer_check(peer);
 }
 
+void peer_lead(struct peer *peer, int64_t now_ms, int64_t wall_ms)
+{
+    if (peer->state != PEER_STANDBY && peer->state != PEER_CONFIRMING)
+        return;
+    move(peer, PEER_SERVING, now_ms + peer->config.serving_ms / 10);
+    peer->since_ms = wall_ms;
+    peer->other[0] = '\0';
+    peer->defers = peer->is_deserted = 0;
+    peer_check(peer);
+}
+
 /* ---- What to do ----------------------------------------------------------------------------- */
 
 /* A standby that leaves the first turn to another waits twice as long. */

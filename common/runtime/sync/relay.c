@@ -2,6 +2,8 @@
 #include "runtime/sync/relay.h"
 #include <assert.h>
 #include "base/guard.h"
+#include "base/smaller.h"
+#include "runtime/sync/relay_follow.h"
 #include "runtime/sync/relay_tail.h"
 
 const struct relay_config relay_defaults = {
@@ -15,6 +17,7 @@ const struct relay_config relay_defaults = {
     .heal_reset_ms = 60000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
+    .follow_look_ms = 1000,
 };
 
 const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
@@ -26,13 +29,14 @@ static const unsigned moves[] = {
     /* from which states each state may be entered */
     [RELAY_OFFLINE] = ~FROM(RELAY_FORKED),
     [RELAY_ASKING] = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) |
-                     FROM(RELAY_RECOVERING),
+                     FROM(RELAY_RECOVERING) | FROM(RELAY_FOLLOWING) | FROM(RELAY_PUBLISHING),
     [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING),
     [RELAY_RECOVERING] = FROM(RELAY_ASKING),
     [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
     [RELAY_WAITING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
-                      FROM(RELAY_PUBLISHING),
+                      FROM(RELAY_PUBLISHING) | FROM(RELAY_FOLLOWING),
     [RELAY_FORKED] = ~0u,
+    [RELAY_FOLLOWING] = FROM(RELAY_ASKING),
 };
 
 void relay_check(const struct relay *relay)
@@ -40,20 +44,22 @@ void relay_check(const struct relay *relay)
     const enum relay_state state = relay->state;
     const int64_t in_flight = relay->sent - relay->published;
     const _Bool has_deadline = relay->deadline_ms != INT64_MAX;
-    assert(relay->published >= 0 && relay->published <= relay->head);             /* R1 */
-    assert(in_flight >= 0 && relay->sent <= relay->head);                         /* R1 */
-    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));         /* R2 */
-    assert(in_flight == 0 || state == RELAY_PUBLISHING);                          /* R2 */
-    assert(relay->sent <= relay->group_last && relay->group_last <= relay->head); /* R2 */
-    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));         /* R3 */
-    assert(state != RELAY_WAITING || has_deadline);                               /* R4 */
-    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline);   /* R4 */
-    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason);   /* R5 */
-    assert(state != RELAY_MAKING || !relay->delete_first || relay->reason);       /* R5 */
-    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published);   /* R6 */
+    assert(relay->published >= 0 && relay->published <= relay->head);                /* R1 */
+    assert(in_flight >= 0 && relay->sent <= relay->head);                            /* R1 */
+    assert(in_flight <= (relay->probing ? 1 : relay->config.window_max));            /* R2 */
+    assert(in_flight == 0 || state == RELAY_PUBLISHING);                             /* R2 */
+    assert(relay->sent <= relay->group_last && relay->group_last <= relay->head);    /* R2 */
+    assert(state != RELAY_PUBLISHING || has_deadline == (in_flight > 0));            /* R3 */
+    assert(state != RELAY_WAITING || has_deadline);                                  /* R4 */
+    assert((state != RELAY_OFFLINE && state != RELAY_FORKED) || !has_deadline);      /* R4 */
+    assert((state != RELAY_WAITING && state != RELAY_FORKED) || relay->reason);      /* R5 */
+    assert(state != RELAY_MAKING || !relay->delete_first || relay->reason);          /* R5 */
+    assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published);      /* R6 */
+    assert(!relay->follows || (state != RELAY_PUBLISHING && state != RELAY_MAKING)); /* R7 */
+    assert(relay->follows || state != RELAY_FOLLOWING);                              /* R7 */
 }
 
-static void relay_move(struct relay *relay, enum relay_state state)
+void relay_move(struct relay *relay, enum relay_state state)
 {
     const unsigned from = moves[state];
     assert(from & FROM(relay->state));
@@ -65,12 +71,7 @@ static void relay_move(struct relay *relay, enum relay_state state)
     relay->epoch++; /* what was asked before is not waited for any more */
 }
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)
+void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)
 {
     relay_move(relay, RELAY_WAITING);
     relay->reason = reason;
@@ -204,6 +205,11 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
+    if (relay->follows) {
+        relay_look_as_follower(relay, tail, now_ms);
+        relay_check(relay);
+        return;
+    }
     const char *wrong = tail_wrong(relay, tail);
     if (tail->is_held && !(tail->has_last && tail->fit == TAIL_AHEAD)) {
         relay_wait(relay, RELAY_HELD_REASON, now_ms);
@@ -234,7 +240,9 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
 
 void relay_reading(struct relay *relay, int64_t now_ms)
 {
-    if ((relay->state == RELAY_ASKING || relay->state == RELAY_RECOVERING) && relay->acted)
+    if ((relay->state == RELAY_ASKING || relay->state == RELAY_RECOVERING ||
+         relay->state == RELAY_FOLLOWING) &&
+        relay->acted)
         relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
     relay_check(relay);
 }
@@ -254,7 +262,7 @@ void relay_made(struct relay *relay, int64_t now_ms)
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
 {
     if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING ||
-        relay->state == RELAY_RECOVERING)
+        relay->state == RELAY_RECOVERING || relay->state == RELAY_FOLLOWING)
         relay_wait(relay, reason, now_ms);
     relay_check(relay);
 }
@@ -307,6 +315,14 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
     if (head > relay->head)
         backoff_reset(&relay->backoff);
     relay_grew(relay, head, now_ms);
+    if (relay->state == RELAY_FOLLOWING) { /* what has come is the stream's */
+        relay->published = relay->sent = relay->group_last = relay->head;
+        see(relay, relay->head);
+        relay->deadline_ms = INT64_MAX;
+        relay->acted = 0;
+        relay_check(relay);
+        return;
+    }
     if (relay->state != RELAY_RECOVERING)
         return;
     relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
@@ -337,6 +353,9 @@ void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t n
 
 static void relay_look_at_clock(struct relay *relay, int64_t now_ms)
 {
+    if (relay->state == RELAY_FOLLOWING && !relay->acted && now_ms >= relay->look_ms &&
+        relay->head >= relay->stream_position)
+        relay_move(relay, RELAY_ASKING);
     if (now_ms < relay->deadline_ms)
         return;
     if (relay->state == RELAY_WAITING) {
@@ -430,9 +449,13 @@ static struct relay_action relay_choose(struct relay *relay, int64_t now_ms)
                          now_ms);
     case RELAY_PUBLISHING: return publish(relay, now_ms);
     case RELAY_RECOVERING: return recover(relay, now_ms);
+    case RELAY_FOLLOWING:
+        if (relay->head < relay->stream_position)
+            return recover(relay, now_ms);
+        break;
     case RELAY_OFFLINE:
     case RELAY_WAITING:
-    case RELAY_FORKED:     break;
+    case RELAY_FORKED:  break;
     }
     return (struct relay_action){ .kind = RELAY_NOTHING };
 }
@@ -450,5 +473,7 @@ int64_t relay_due_ms(const struct relay *relay)
     int64_t due_ms = relay->deadline_ms;
     if (relay->state == RELAY_PUBLISHING && relay->audit_ms < due_ms)
         due_ms = relay->audit_ms;
+    if (relay->state == RELAY_FOLLOWING && !relay->acted && relay->look_ms < due_ms)
+        due_ms = relay->look_ms;
     return due_ms;
 }

@@ -43,6 +43,11 @@
  *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
  *     server disagrees with itself about the stream's end (seen after damage in its files): make it
  *     anew
+ * An instance that another one leads (sync/lead.h) follows: with `follows` set, ASKING leads to
+ * FOLLOWING, which is RECOVERING made permanent. It reads what the stream has behind our log, as
+ * soon as a heartbeat says that there is more (relay_heard), and looks by itself when none comes.
+ * It publishes nothing, and makes, mends and deletes no stream: what is wrong with the stream is
+ * its leader's, and is looked at again. relay_lead ends it: from ASKING on all is as at a start.
  * A writer who intrudes again and again would have the stream deleted each time: the waits between
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
@@ -75,6 +80,7 @@
  *   R4  WAITING ends at a deadline; OFFLINE and FORKED have none
  *   R5  WAITING and FORKED have a reason, and so has MAKING when it deletes a stream
  *   R6  PUBLISHING: what is published was seen in the stream
+ *   R7  one that follows is never MAKING or PUBLISHING, and only such a one is FOLLOWING
  */
 #pragma once
 #include <stdint.h>
@@ -90,6 +96,7 @@ struct relay_config {
     int64_t heal_reset_ms;            /* so long without one, and the first is at once again */
     int64_t audit_interval_ms;
     int64_t audit_read_max; /* messages that an audit reads */
+    int64_t follow_look_ms; /* FOLLOWING: looks at the stream when no heartbeat came for so long */
     uint64_t seed;          /* of the random part of the waits; 0: none */
 };
 extern const struct relay_config relay_defaults;
@@ -152,7 +159,10 @@ struct relay {
     int64_t healed_ms;       /* when it was last deleted; 0: never */
     int64_t audit_ms;        /* next audit */
     int64_t audit_published; /* `published` when the audit asked */
-    int64_t stream_position; /* RECOVERING: how far the stream goes */
+    int64_t stream_position; /* RECOVERING, FOLLOWING: how far the stream goes */
+    int64_t look_ms;         /* FOLLOWING: looks again */
+    _Bool follows;           /* another instance leads */
+    _Bool looked;            /* FOLLOWING: since relay_read_tail the stream's end was seen */
     /* newest position ever seen in the stream: what is below is republished, what is above our log
      * must come from the stream */
     int64_t high_water;
@@ -176,6 +186,17 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
 /* it was in the stream once, as an earlier life knows */
 void relay_saw(struct relay *relay, int64_t position);
 void relay_connected(struct relay *relay, int64_t now_ms);
+/* Another instance leads: OFFLINE until relay_connected. We do. */
+void relay_follow(struct relay *relay);
+void relay_lead(struct relay *relay);
+/* FOLLOWING: the leader says that the stream goes so far. */
+void relay_heard(struct relay *relay, int64_t published, int64_t now_ms);
+/* FOLLOWING: looks at the stream's end now; relay_has_tail says when our log has all up to
+ * there. */
+void relay_read_tail(struct relay *relay, int64_t now_ms);
+_Bool relay_has_tail(const struct relay *relay);
+/* PUBLISHING: somebody else may publish there, too */
+void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms);
 void relay_disconnected(struct relay *relay);
 /* our log has new events, committed */
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);

@@ -369,8 +369,8 @@ const struct statistics_field statistics_fields[] = {
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
     { "largest_event", .at = AT(largest_event_bytes), GAUGE("journey_largest_event_bytes"),
       .help = "What the largest event of our log needs as one message, in bytes; at least 4096." },
-    { "term", .at = AT(term), GAUGE("journey_term"),
-      .help = "The term of its log in which this instance leads; 0: it has not begun one." },
+    { "term", .at = AT(leader_term), GAUGE("journey_term"),
+      .help = "The term of the instance that leads, as far as this one knows; 0: none yet." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),

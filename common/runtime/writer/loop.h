@@ -30,6 +30,7 @@ struct loop {
     int64_t newest_ms;         /* wall time of the last run */
     int64_t refusals_keep_ms;  /* 0: for ever */
     int64_t message_bytes_max; /* what the server takes; 0: not known, then any event is taken */
+    _Bool follows;             /* another instance leads: nothing is decided or reacted to */
     /* no event is decided before this life has begun its term; not in tests of journeys */
     _Bool wants_term;
     _Bool isolates; /* each item runs in a savepoint of its own (append.h) */

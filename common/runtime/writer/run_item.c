@@ -8,6 +8,7 @@
 #include "runtime/writer/append.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/process.h"
+#include "store/kept_streams.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
@@ -174,7 +175,7 @@ static int park(struct loop *loop, struct item *item, const char *error, int64_t
 static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     assert(item->source && item->event.value);
-    if (!item->type->react)
+    if (!item->type->react || loop->follows)
         return 0;
     char cause[EVENT_TEXT_MAX + 1];
     int r = GUARD(react_once) ? event_log_has_reaction(loop->db, &item->event) : 0;
@@ -309,8 +310,8 @@ static int run_own_event(struct loop *loop, struct item *item)
         r = append_note_size(loop, &item->event);
     if (r == 0)
         r = item->type->apply(loop->db, &item->event);
-    /* the projections are as old as our log was */
-    if (r == 0 && !loop->at.folding && loop->service->sources) {
+    /* the projections are as old as our log was; those of a follower come with it */
+    if (r == 0 && !loop->at.folding && !loop->follows && loop->service->sources) {
         loop->at.folding = 1;
         r = meta_write(loop->db, META_FOLDING, 1);
     }
@@ -340,6 +341,17 @@ static int run_term(struct loop *loop, struct item *item, int64_t wall_ms, struc
     return trace(append_term(loop, item, wall_ms, batch, &item->term));
 }
 
+/* ---- What others have set on our stream --------------------------------------------------- */
+
+static int run_keep(struct loop *loop, struct item *item)
+{
+    assert(item->kept);
+    int r = kept_streams_write(loop->db, item->kept);
+    if (r == 0)
+        item->outcome = OUTCOME_DONE;
+    return trace(r);
+}
+
 /* ---- The table of kinds --------------------------------------------------------------------- */
 
 int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
@@ -353,6 +365,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
     case ITEM_TERM:    r = run_term(loop, item, wall_ms, batch); break;
+    case ITEM_KEEP:    r = run_keep(loop, item); break;
     case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
         r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)

@@ -97,6 +97,11 @@ void writer_end_folding(struct writer *writer)
     inbox_wake(writer->options.inbox);
 }
 
+void writer_follow(struct writer *writer, _Bool follows)
+{
+    atomic_store(&writer->follows, follows);
+}
+
 void writer_start_process(struct writer *writer)
 {
     atomic_store(&writer->start_process, 1);
@@ -397,6 +402,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
     }
     if (atomic_load(&writer->start_process))
         loop_start_process(&writer->loop);
+    writer->loop.follows = atomic_load(&writer->follows);
     writer->loop.message_bytes_max = atomic_load(&status->max_payload_bytes);
     int64_t wall_ms = clock_wall_ms();
     loop_look_at_clock(&writer->loop, wall_ms);

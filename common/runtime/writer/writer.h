@@ -58,6 +58,7 @@ struct writer {
     atomic_bool stopping;      /* the inbox is closed: end when it is empty */
     atomic_bool end_folding;   /* writer_end_folding was called */
     atomic_bool start_process; /* writer_start_process was called */
+    atomic_bool follows;       /* writer_follow was called */
     _Bool died;                /* listener.die was called, and has returned */
     _Bool commit_is_owed;      /* without GUARD(reply_after_commit): settled, not yet committed */
     int64_t rest_until_ms;     /* monotonic: no batch before, after a failure; 0: none failed */
@@ -91,6 +92,8 @@ int64_t writer_due_ms(struct writer *writer, int64_t now_ms);
 
 /* The projections have caught up: META_FOLDING is cleared, then listener.folded is called. */
 void writer_end_folding(struct writer *writer);
+/* Another instance leads: others' events are applied, and nothing is decided or reacted to. */
+void writer_follow(struct writer *writer, _Bool follows);
 /* Our log agrees with our stream: the process may run. */
 void writer_start_process(struct writer *writer);
 

@@ -1,0 +1,205 @@
+/* Sender's lead: see sender_lead.h. */
+#include "runtime/outbound/sender_lead.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include <stdio.h>
+#include <string.h>
+
+static struct lead *lead_of(struct sender *sender)
+{
+    return &sender->lead_io.lead;
+}
+
+static _Bool follows(struct sender *sender)
+{
+    const enum lead_state state = lead_of(sender)->state;
+    return state == LEAD_FOLLOWING || state == LEAD_SUSPECTING;
+}
+
+/* ---- Parts ---------------------------------------------------------------------------------- */
+
+/* How our consumers on others' streams are called. Those of a follower are its own. */
+static void set_reader(struct sender *sender, _Bool is_follower)
+{
+    struct outbound *outbound = &sender->outbound;
+    outbound->reader_inactive_s = is_follower ? FOLLOWER_INACTIVE_S : 0;
+    if (is_follower)
+        snprintf(outbound->reader, sizeof(outbound->reader), "%.22s-%.40s", outbound->self.service,
+                 lead_of(sender)->id);
+    else
+        snprintf(outbound->reader, sizeof(outbound->reader), "%s", outbound->self.service);
+}
+
+static void hold_feeds(struct sender *sender, int64_t now_ms)
+{
+    for (int i = 0; i < sender->feed_count; i++)
+        feed_hold_at(&sender->feeds[i].feed,
+                     follows(sender) ? sender->lead_io.reached.cursors[i] : INT64_MAX, now_ms);
+}
+
+void sender_lead_connect(struct sender *sender, int64_t now_ms)
+{
+    atomic_store(&sender->outbound.status->max_payload_bytes,
+                 bus_max_payload_bytes(sender->outbound.bus));
+    relay_connected(&sender->relay_io.relay, now_ms);
+    for (int i = 0; i < sender->feed_count; i++)
+        feed_connected(&sender->feeds[i].feed);
+}
+
+/* From where they are, with consumers of another name. */
+static void begin_anew(struct sender *sender, int64_t now_ms)
+{
+    for (int i = 0; i < sender->feed_count; i++)
+        feed_disconnected(&sender->feeds[i].feed);
+    hold_feeds(sender, now_ms);
+    if (bus_is_connected(sender->outbound.bus))
+        sender_lead_connect(sender, now_ms);
+}
+
+/* ---- What it says --------------------------------------------------------------------------- */
+
+static void begin_to_follow(struct sender *sender, int64_t now_ms)
+{
+    if (sender->relay_io.relay.follows)
+        return; /* a heartbeat came back */
+    log_info("following", LOG_TEXT("leader", lead_of(sender)->leader),
+             LOG_INT("position", sender->relay_io.relay.head));
+    writer_follow(sender->options.writer, 1);
+    relay_follow(&sender->relay_io.relay);
+    set_reader(sender, 1);
+    begin_anew(sender, now_ms);
+}
+
+static void claim(struct sender *sender, int64_t now_ms)
+{
+    const struct lead *lead = lead_of(sender);
+    if (sender->relay_io.relay.follows)
+        log_warn("taking_over", LOG_TEXT("from", lead->leader), LOG_INT("term", lead->term),
+                 LOG_INT("position", sender->relay_io.relay.head),
+                 LOG_INT("silent_ms", now_ms - lead->heard_ms));
+    relay_lead(&sender->relay_io.relay);
+    if (bus_is_connected(sender->outbound.bus))
+        sender_lead_connect(sender, now_ms);
+}
+
+/* What others have published since the last heartbeat is applied first, as after a start. */
+static void begin_to_lead(struct sender *sender, int64_t now_ms)
+{
+    const _Bool took_over = sender->outbound.reader_inactive_s > 0;
+    log_info("leading", LOG_INT("term", lead_of(sender)->term),
+             LOG_INT("position", sender->relay_io.relay.head));
+    atomic_store(&sender->outbound.status->caught_up, 0);
+    writer_follow(sender->options.writer, 0);
+    if (sender->options.peers)
+        peer_lead(&sender->peers.peer, now_ms, clock_wall_ms());
+    if (!took_over)
+        return;
+    sender->catch_up_by_ms = now_ms + CATCH_UP_MS;
+    for (int i = 0; i < sender->feed_count; i++)
+        sender->feeds[i].feed.complete_ms = 0;
+    set_reader(sender, 0);
+    begin_anew(sender, now_ms);
+}
+
+static void carry_out(struct sender *sender, enum lead_action_kind action, int64_t now_ms)
+{
+    const struct lead *lead = lead_of(sender);
+    switch (action) {
+    case LEAD_NOTHING:   break;
+    case LEAD_FOLLOW:    begin_to_follow(sender, now_ms); break;
+    case LEAD_READ_TAIL: relay_read_tail(&sender->relay_io.relay, now_ms); break;
+    case LEAD_CLAIM:     claim(sender, now_ms); break;
+    case LEAD_SERVE:     begin_to_lead(sender, now_ms); break;
+    case LEAD_BEAT:
+        lead_io_beat(&sender->lead_io, sender->relay_io.relay.head,
+                     sender->relay_io.relay.published);
+        break;
+    case LEAD_LOOK:
+        relay_doubt(&sender->relay_io.relay, "another instance may lead", now_ms);
+        break;
+    case LEAD_SAY_SILENT:
+        log_warn("nobody_leads", LOG_TEXT("led", lead->leader), LOG_INT("term", lead->term),
+                 LOG_TEXT("reason", "no heartbeat comes from the leader"),
+                 LOG_TEXT("help", "start it again; only if its file is lost, ask for take-over: "
+                                  "what it has answered and not published is then lost"));
+        break;
+    case LEAD_END_TERM:
+    case LEAD_STEP_BACK: break;
+    case LEAD_START_AGAIN:
+        if (sender->options.peers)
+            sender->options.peers->step_back(sender->options.peers->context);
+        break;
+    }
+}
+
+/* ---- What follows from the parts ------------------------------------------------------------- */
+
+void sender_lead_heard(struct sender *sender, struct bus_message *message, int64_t now_ms)
+{
+    lead_io_heard(&sender->lead_io, message, now_ms);
+    if (follows(sender))
+        relay_heard(&sender->relay_io.relay, sender->lead_io.leader_published, now_ms);
+}
+
+/* Within reach of the leader: queries are answered, as_of says how old. */
+static void listen_to_queries(struct sender *sender)
+{
+    const struct relay *relay = &sender->relay_io.relay;
+    if (sender->listens || relay->state != RELAY_FOLLOWING || !relay_has_tail(relay))
+        return;
+    for (int i = 0; i < sender->feed_count; i++)
+        if (!feed_has_what_there_is(&sender->feeds[i].feed))
+            return;
+    if (endpoints_subscribe_queries(sender->options.endpoints) < 0) {
+        log_error("not_ready", LOG_TEXT("reason", failure_text()));
+        return;
+    }
+    sender->listens = 1;
+    atomic_store(&sender->outbound.status->caught_up, 1);
+    log_info("answers_queries", LOG_INT("position", relay->head));
+}
+
+/* Our log is the stream's: the next term begins in it, and is ours when the stream has it. */
+static void claim_term(struct sender *sender, int64_t now_ms)
+{
+    struct lead *lead = lead_of(sender);
+    struct relay *relay = &sender->relay_io.relay;
+    const struct term_io *term_io = &sender->term_io;
+    if (relay->state == RELAY_PUBLISHING && term_io->term == 0)
+        term_io_begin(&sender->term_io, lead->term, now_ms);
+    if (term_io->term > 0 && lead->own_term == 0)
+        lead_began(lead, term_io->term);
+    if (term_io->term > 0 && relay->published >= term_io->position)
+        lead_took(lead, now_ms);
+}
+
+static void look_at_parts(struct sender *sender, int64_t now_ms)
+{
+    struct lead *lead = lead_of(sender);
+    struct relay *relay = &sender->relay_io.relay;
+    if (lead->state == LEAD_UNDECIDED && peer_role(&sender->peers.peer) == PEER_STANDS_BY)
+        lead_follow(lead, sender->peers.peer.other, now_ms);
+    if (follows(sender)) {
+        if (lead_io_reach(&sender->lead_io, relay->head))
+            hold_feeds(sender, now_ms);
+        listen_to_queries(sender);
+    }
+    if (lead->state == LEAD_SUSPECTING && relay_has_tail(relay))
+        lead_tail_read(lead, now_ms);
+    if (lead->state == LEAD_CLAIMING)
+        claim_term(sender, now_ms);
+    lead_io_note_published(&sender->lead_io, relay->published);
+}
+
+_Bool sender_lead_act(struct sender *sender, int64_t now_ms)
+{
+    enum lead_action_kind action;
+    _Bool changed = 0;
+    look_at_parts(sender, now_ms);
+    while ((action = lead_next(lead_of(sender), now_ms)) != LEAD_NOTHING) {
+        changed |= action != LEAD_BEAT;
+        carry_out(sender, action, now_ms);
+    }
+    lead_io_report(&sender->lead_io);
+    return changed;
+}

@@ -1,0 +1,11 @@
+/* Relay of a follower: what relay.c and relay_follow.c need of each other; all others include
+ * relay.h. */
+#pragma once
+#include "runtime/sync/relay.h"
+
+/* Checked moves: see relay.h. */
+void relay_move(struct relay *relay, enum relay_state state);
+void relay_wait(struct relay *relay, const char *reason, int64_t now_ms);
+
+/* ASKING, of one that follows: what a look has found. */
+void relay_look_as_follower(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);

@@ -1,0 +1,158 @@
+/* Following: the relay of an instance that another one leads, and feeds that are held at its
+ * leader's cursors. */
+#include <criterion/criterion.h>
+#include "runtime/sync/feed.h"
+#include "runtime/sync/relay.h"
+
+#define TAIL(n)                                                                             \
+    .exists = 1, .has_last = 1, .first_sequence = 1, .last_sequence = (n), .messages = (n), \
+    .position = (n)
+
+/* The log has `head` events, and the stream those up to `tail`. */
+static struct relay relay_of(int64_t head, int64_t tail)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, head);
+    relay_follow(&relay);
+    relay_connected(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
+    relay_looked(&relay,
+                 &(struct relay_tail){ TAIL(tail), .fit = tail > head ? TAIL_AHEAD : TAIL_EQUAL },
+                 1);
+    return relay;
+}
+
+Test(follow, it_reads_what_the_stream_has_behind_its_log)
+{
+    struct relay relay = relay_of(20, 50);
+    cr_assert_eq(relay.state, RELAY_FOLLOWING);
+    struct relay_action action = relay_next(&relay, 1);
+    cr_assert(action.kind == RELAY_RECOVER && action.sequence == 20 && action.last == 50);
+    cr_assert_eq(relay_next(&relay, 2).kind, RELAY_NOTHING, "one window at a time");
+    relay_recovered(&relay, 45, 3);
+    action = relay_next(&relay, 3);
+    cr_assert(action.kind == RELAY_RECOVER && action.sequence == 45 && action.last == 50);
+    relay_recovered(&relay, 50, 4);
+    cr_assert(relay_next(&relay, 4).kind == RELAY_NOTHING && relay.state == RELAY_FOLLOWING);
+    cr_expect(relay_has_tail(&relay) && relay.published == 50);
+}
+
+Test(follow, a_heartbeat_makes_it_read_at_once_and_none_makes_it_look)
+{
+    struct relay relay = relay_of(20, 20);
+    cr_assert_eq(relay_next(&relay, 500).kind, RELAY_NOTHING);
+    relay_heard(&relay, 23, 500);
+    cr_assert_not(relay_has_tail(&relay));
+    struct relay_action action = relay_next(&relay, 500);
+    cr_assert(action.kind == RELAY_RECOVER && action.sequence == 20 && action.last == 23);
+    relay_recovered(&relay, 23, 510);
+    cr_assert_eq(relay_due_ms(&relay), 1500);
+    cr_assert_eq(relay_next(&relay, 1499).kind, RELAY_NOTHING);
+    action = relay_next(&relay, 1500);
+    cr_assert(action.kind == RELAY_ASK && action.sequence == 23);
+}
+
+Test(follow, it_makes_no_stream_and_mends_none)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, 20);
+    relay_follow(&relay);
+    relay_connected(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ 0 }, 1);
+    cr_assert_eq(relay.state, RELAY_WAITING);
+    int64_t now_ms = relay_due_ms(&relay);
+    cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(20), .foreign = 3, .deleted = 2 }, now_ms);
+    cr_assert_eq(relay.state, RELAY_FOLLOWING);
+}
+
+Test(follow, what_it_has_more_than_the_stream_it_keeps_and_publishes_when_it_leads)
+{
+    struct relay relay = relay_of(25, 20);
+    cr_assert(relay.state == RELAY_FOLLOWING && relay.published == 20);
+    cr_assert(relay_has_tail(&relay));
+    relay_lead(&relay);
+    cr_assert_eq(relay_next(&relay, 2).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(20) }, 3);
+    struct relay_action action = relay_next(&relay, 3);
+    cr_assert(action.kind == RELAY_PUBLISH && action.first == 21 && action.last == 25 &&
+              action.sequence == 20);
+}
+
+Test(follow, a_claim_reads_the_end_of_the_stream_first)
+{
+    struct relay relay = relay_of(20, 20);
+    relay_read_tail(&relay, 10);
+    cr_assert_not(relay_has_tail(&relay), "what was seen before may be old");
+    cr_assert_eq(relay_next(&relay, 10).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(22), .fit = TAIL_AHEAD }, 11);
+    cr_assert_not(relay_has_tail(&relay));
+    cr_assert_eq(relay_next(&relay, 11).kind, RELAY_RECOVER);
+    relay_recovered(&relay, 22, 12);
+    cr_assert(relay_has_tail(&relay));
+}
+
+Test(follow, another_chain_at_a_position_is_a_fork)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, 20);
+    relay_follow(&relay);
+    relay_connected(&relay, 0);
+    (void)relay_next(&relay, 0);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(20), .fit = TAIL_DIFFERENT }, 1);
+    cr_assert_eq(relay.state, RELAY_FORKED);
+}
+
+/* ---- Others' logs --------------------------------------------------------------------------- */
+
+/* Pulling, with a cursor at 10; the leader has 30. */
+static struct feed feed_at_10(int64_t until)
+{
+    struct feed feed;
+    feed_init(&feed, &feed_defaults, 10);
+    feed_hold_at(&feed, until, 0);
+    feed_connected(&feed);
+    cr_assert_eq(feed_next(&feed, 0).kind, FEED_ASK);
+    feed_looked(&feed,
+                &(struct feed_info){ .stream_exists = 1,
+                                     .last_sequence = 30,
+                                     .last_position = 30,
+                                     .durable_exists = 1,
+                                     .acked_sequence = 10,
+                                     .delivered_sequence = 10,
+                                     .pending = 20 },
+                1);
+    cr_assert_eq(feed.state, FEED_PULLING);
+    return feed;
+}
+
+Test(follow, a_feed_pulls_no_more_than_its_leader_has_applied)
+{
+    struct feed feed = feed_at_10(15);
+    struct feed_action action = feed_next(&feed, 1);
+    cr_assert(action.kind == FEED_PULL && action.count == 5);
+    cr_assert_eq(feed_next(&feed, 1).kind, FEED_NOTHING);
+    feed_delivered(&feed, 5, 15, 15, 2);
+    cr_assert_eq(feed_next(&feed, 2).kind, FEED_NOTHING, "they are not applied yet");
+    feed_settled(&feed, 5, 15, 3);
+    cr_assert_eq(feed_next(&feed, 3).kind, FEED_NOTHING);
+    cr_expect_eq(feed.complete_ms, 3, "it has what there is for it");
+    feed_hold_at(&feed, 17, 4);
+    action = feed_next(&feed, 4);
+    cr_assert(action.kind == FEED_PULL && action.count == 2);
+}
+
+Test(follow, a_held_feed_asks_nobody_while_nothing_moves)
+{
+    struct feed feed = feed_at_10(10);
+    cr_assert_eq(feed_next(&feed, 100000).kind, FEED_NOTHING);
+    cr_expect_eq(feed_due_ms(&feed), INT64_MAX);
+}
+
+Test(follow, who_leads_is_held_no_more)
+{
+    struct feed feed = feed_at_10(10);
+    feed_hold_at(&feed, INT64_MAX, 2);
+    cr_expect_eq(feed_next(&feed, 2).count, feed_defaults.pull_batch);
+}
