@@ -157,11 +157,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         if (note->status && strncmp(note->words, "evt.", 4) == 0)
             relay_io_denied(&sender->relay_io, note->words, now_ms);
         break;
-    case NOTE_BEAT: {
-        _free_(bus_message) struct bus_message *beat = take(note->reply);
-        sender_lead_heard(sender, beat, now_ms);
-        break;
-    }
+    case NOTE_BEAT: sender_lead_heard(sender, note->reply, now_ms); break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -260,11 +256,11 @@ static _Bool reads_others(const struct sender *sender)
     return sender->whole || sender->relay_io.relay.follows;
 }
 
-/* Nobody else of our name serves: neither at the start nor, as far as is known, any more. */
-static void begin_alone(struct sender *sender, int64_t now_ms)
+/* Nobody else serves: neither at the start nor, as far as is known, any more. */
+static void begin_alone(struct lead *lead, int64_t now_ms)
 {
-    lead_alone(&sender->lead_io.lead, now_ms);
-    lead_take_over(&sender->lead_io.lead, now_ms);
+    lead_alone(lead, now_ms);
+    lead_take_over(lead, now_ms);
 }
 
 static void act(struct sender *sender, int64_t now_ms)
@@ -273,7 +269,7 @@ static void act(struct sender *sender, int64_t now_ms)
                              now_ms);
     look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms))
-        begin_alone(sender, now_ms);
+        begin_alone(&sender->lead_io.lead, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     sender->more |= sender_lead_act(sender, now_ms);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. One
@@ -293,10 +289,9 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
     due = smaller(due, relay_due_ms(&sender->relay_io.relay));
     due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
     due = smaller(due, peer_due_ms(&sender->peers.peer));
-    due = smaller(due, lead_due_ms(&sender->lead_io.lead));
     for (int i = 0; i < sender->feed_count && reads_others(sender); i++)
         due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
-    due = smaller(due, term_io_due_ms(&sender->term_io));
+    due = smaller(due, sender_lead_due_ms(sender));
     due = smaller(due, call_io_due_ms(&sender->calls));
     due = smaller(due, durable_io_due_ms(&sender->durables));
     return smaller(due, redrive_due_ms(&sender->redrive));
@@ -323,11 +318,11 @@ static _Bool is_done(struct sender *sender, int64_t now_ms)
 /* False: a stop was asked for and all is settled. */
 static _Bool take_and_act(struct sender *sender, struct note *notes, _Bool stopping, int64_t now_ms)
 {
-    owner_assert(&sender->outbound.owner);
     if (!notes && stopping && is_done(sender, now_ms))
         return 0;
+    owner_assert(&sender->outbound.owner);
     atomic_store(&sender->outbound.status->sender_turned_ms, now_ms);
-    /* Arrivals before batches: what a batch settles has arrived before. */
+    /* Before batches: what a batch settles has arrived before. */
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_take_arrivals(&sender->feeds[i], now_ms);
     while (notes) {

@@ -2,6 +2,7 @@
 #include "runtime/outbound/sender_lead.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -134,8 +135,9 @@ static void carry_out(struct sender *sender, enum lead_action_kind action, int64
 
 /* ---- What follows from the parts ------------------------------------------------------------- */
 
-void sender_lead_heard(struct sender *sender, struct bus_message *message, int64_t now_ms)
+void sender_lead_heard(struct sender *sender, struct bus_message *beat, int64_t now_ms)
 {
+    _free_(bus_message) struct bus_message *message = beat;
     lead_io_heard(&sender->lead_io, message, now_ms);
     if (follows(sender))
         relay_heard(&sender->relay_io.relay, sender->lead_io.leader_published, now_ms);
@@ -202,4 +204,13 @@ _Bool sender_lead_act(struct sender *sender, int64_t now_ms)
     }
     lead_io_report(&sender->lead_io);
     return changed;
+}
+
+int64_t sender_lead_due_ms(const struct sender *sender)
+{
+    const struct lead *lead = &sender->lead_io.lead;
+    const _Bool begins = lead->state == LEAD_CLAIMING &&
+                         sender->relay_io.relay.state == RELAY_PUBLISHING;
+    const int64_t begin_ms = begins ? term_io_due_ms(&sender->term_io) : INT64_MAX;
+    return smaller(lead_due_ms(lead), begin_ms);
 }

@@ -11,6 +11,8 @@
 
 /* All that lead_next says. True: something has changed, look again at once. */
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms);
+int64_t sender_lead_due_ms(const struct sender *sender);
+/* Takes the message over. */
 void sender_lead_heard(struct sender *sender, struct bus_message *message, int64_t now_ms);
 /* The server is there: our stream, and others'. */
 void sender_lead_connect(struct sender *sender, int64_t now_ms);
