@@ -49,11 +49,6 @@ int terms_note(struct db *db, const struct event *event)
                          term.position, term.term, term.instance, term.began_ms));
 }
 
-int terms_forget_after(struct db *db, int64_t position)
-{
-    return trace(db_exec(db, "DELETE FROM terms WHERE position > ?1", "i", position));
-}
-
 /* Terms only grow along the log, so the newest before a position is the highest, too. */
 int terms_find(struct db *db, int64_t position, struct term *ret_term)
 {

@@ -27,8 +27,6 @@ int terms_create_table(struct db *db); /* a step of store/migrate.c; cursors get
 /* Reads a TermBegan; 1: the event is none, or its data says no term; 0. */
 int term_read(const struct event *event, struct term *ret_term);
 int terms_note(struct db *db, const struct event *event); /* a new event of our log. 0 or < 0 */
-/* The events behind this position were taken out of the log. 0 or < 0. */
-int terms_forget_after(struct db *db, int64_t position);
 
 /* The term of the event at a position, which need not be there yet; zeros: none. 0 or < 0. */
 int terms_find(struct db *db, int64_t position, struct term *ret_term);

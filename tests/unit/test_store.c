@@ -406,8 +406,10 @@ Test(store, a_file_of_an_older_version_keeps_streams_from_now_on)
     const struct kept_stream_row row = { .stream = "TEST", .created = "t", .config = "{}" };
     struct kept_stream_row read;
     cr_assert_eq(store_migrate(db), 0);
-    cr_assert_eq(db_script(db, "DROP TABLE kept_streams; DROP TABLE kept_durables;"
-                               " PRAGMA user_version=2"),
+    cr_assert_eq(db_script(db,
+                           "DROP TABLE kept_streams; DROP TABLE kept_durables; DROP TABLE terms;"
+                           " ALTER TABLE cursors DROP COLUMN term;"
+                           " PRAGMA user_version=2"),
                  0);
     cr_assert_eq(store_migrate(db), 0, "%s", failure_text());
     cr_assert_eq(kept_streams_write(db, &row), 0, "%s", failure_text());

@@ -12,8 +12,8 @@ enum item_kind {
     ITEM_ANSWER,  /* the answer to a call of the process */
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
-    ITEM_KEEP,    /* what others have set on our stream, to be kept: see stream_keep.h */
     ITEM_TERM,    /* this instance begins to lead: its TermBegan (store/terms.h) */
+    ITEM_KEEP,    /* what others have set on our stream, to be kept: see stream_keep.h */
     ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
@@ -79,10 +79,11 @@ struct item {
     struct answer answer;
     int64_t due_ms; /* wall time; a built-in provider's answer waits until then */
 
-    const struct kept_stream_row *kept; /* of an ITEM_KEEP */
     /* ITEM_TERM */
     const char *instance; /* who begins it */
     int64_t term;         /* the highest that was seen elsewhere; once it is run: the one begun */
+
+    const struct kept_stream_row *kept; /* of an ITEM_KEEP */
 
     /* outcome, set by the loop */
     enum item_outcome outcome;

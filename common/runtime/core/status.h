@@ -51,7 +51,6 @@ struct status {
     atomic_llong leader_term;  /* of the instance that leads, as far as we know */
     struct status_text leader; /* its id; "": not known */
     atomic_llong position;     /* of our log, committed; the writer */
-    atomic_llong term;         /* that we have begun in this life; 0: none yet; the sender */
     atomic_llong published;    /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;

@@ -256,11 +256,11 @@ static _Bool reads_others(const struct sender *sender)
     return sender->whole || sender->relay_io.relay.follows;
 }
 
-/* Nobody else of our name serves, at the start or any more. */
-static void begin_alone(struct sender *sender, int64_t now_ms)
+/* Nobody else serves: neither at the start nor, as far as is known, any more. */
+static void begin_alone(struct lead *lead, int64_t now_ms)
 {
-    lead_alone(&sender->lead_io.lead, now_ms);
-    lead_take_over(&sender->lead_io.lead, now_ms);
+    lead_alone(lead, now_ms);
+    lead_take_over(lead, now_ms);
 }
 
 static void act(struct sender *sender, int64_t now_ms)
@@ -269,7 +269,7 @@ static void act(struct sender *sender, int64_t now_ms)
                              now_ms);
     look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms))
-        begin_alone(sender, now_ms);
+        begin_alone(&sender->lead_io.lead, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     sender->more |= sender_lead_act(sender, now_ms);
     /* Others' logs only once our own is whole: a reaction must see what we have said before. One
@@ -289,13 +289,11 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
                           relay_due_ms(&sender->relay_io.relay));
     due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
     due = smaller(due, peer_due_ms(&sender->peers.peer));
-    due = smaller(due, lead_due_ms(&sender->lead_io.lead));
     for (int i = 0; i < sender->feed_count && reads_others(sender); i++)
         due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
+    due = smaller(due, sender_lead_due_ms(sender));
     due = smaller(due, call_io_due_ms(&sender->calls));
     due = smaller(due, durable_io_due_ms(&sender->durables));
-    if (sender->relay_io.relay.state == RELAY_PUBLISHING)
-        due = smaller(due, term_io_due_ms(&sender->term_io));
     return smaller(due, redrive_due_ms(&sender->redrive));
 }
 
@@ -326,7 +324,7 @@ static _Bool take_and_act(struct sender *sender, struct note *notes, _Bool stopp
         return 0;
     }
     atomic_store(&sender->outbound.status->sender_turned_ms, now_ms);
-    /* Arrivals before batches: what a batch settles has arrived before. */
+    /* Before batches: what a batch settles has arrived before. */
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_take_arrivals(&sender->feeds[i], now_ms);
     while (notes) {

@@ -46,8 +46,8 @@ struct sender {
     struct permissions permissions;
     struct durable_io durables;
     struct peer_io peers;
-    struct lead_io lead_io;
     struct term_io term_io;
+    struct lead_io lead_io;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;

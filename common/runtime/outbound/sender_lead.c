@@ -2,6 +2,7 @@
 #include "runtime/outbound/sender_lead.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -215,6 +216,15 @@ _Bool sender_lead_act(struct sender *sender, int64_t now_ms)
     }
     lead_io_report(&sender->lead_io);
     return changed;
+}
+
+int64_t sender_lead_due_ms(const struct sender *sender)
+{
+    const struct lead *lead = &sender->lead_io.lead;
+    const _Bool begins = lead->state == LEAD_CLAIMING &&
+                         sender->relay_io.relay.state == RELAY_PUBLISHING;
+    const int64_t begin_ms = begins ? term_io_due_ms(&sender->term_io) : INT64_MAX;
+    return smaller(lead_due_ms(lead), begin_ms);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */

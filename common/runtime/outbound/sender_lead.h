@@ -16,5 +16,6 @@ _Bool sender_lead_act(struct sender *sender, int64_t now_ms);
 void sender_lead_heard(struct sender *sender, struct bus_message *received, int64_t now_ms);
 /* A stop, and all is settled: when the stream has all of our log, a standby may lead at once. */
 void sender_lead_end(struct sender *sender);
+int64_t sender_lead_due_ms(const struct sender *sender);
 /* The server is there: our stream, and others'. */
 void sender_lead_connect(struct sender *sender, int64_t now_ms);

@@ -49,8 +49,7 @@ void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t
         if (batch->aborted)
             continue;
         term_io->term = item->term;
-        term_io->position = batch->at.head.position;
-        atomic_store(&term_io->outbound->status->term, item->term);
+        term_io->position = batch->at.head.position; /* or before it, in the same commit */
         log_info("term_began", LOG_INT("term", item->term), LOG_TEXT("instance", term_io->instance),
                  LOG_INT("position", batch->at.head.position));
     }

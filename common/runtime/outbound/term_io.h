@@ -8,7 +8,7 @@ struct term_io {
     struct outbound *outbound;
     const char *instance; /* our id in $SRV; borrowed */
     int64_t term;         /* begun in this life, and committed; 0: none yet */
-    int64_t position;     /* of a commit that has it; it is in the stream when that is published */
+    int64_t position;     /* our log has its TermBegan when it goes so far */
     _Bool asked;          /* the writer has the item */
     int64_t ask_ms;       /* monotonic: not again before */
 };

@@ -128,8 +128,10 @@ static void claim(struct lead *lead)
 void lead_alone(struct lead *lead, int64_t now_ms)
 {
     (void)now_ms;
-    if (lead->state == LEAD_UNDECIDED)
+    if (lead->state == LEAD_UNDECIDED) {
+        lead->was_alone = 1;
         claim(lead);
+    }
     lead_check(lead);
 }
 
@@ -147,10 +149,14 @@ void lead_heard(struct lead *lead, const struct lead_beat *beat, int64_t now_ms)
     case LEAD_CLAIMING:
         if (lead->own_term > 0)
             return; /* the stream decides */
+        lead->alone_ms = lead->was_alone ? now_ms : 0;
         lead->returns++;
         move(lead, LEAD_FOLLOWING);
         break;
-    case LEAD_FOLLOWING: lead->was_told = 0; break;
+    case LEAD_FOLLOWING:
+        lead->was_told = 0;
+        lead->was_alone &= now_ms - lead->alone_ms < lead->wait_ms;
+        break;
     case LEAD_UNDECIDED:
     case LEAD_FENCED:
     case LEAD_REJOINING: return;
@@ -270,7 +276,7 @@ static enum lead_action_kind follow(struct lead *lead, int64_t now_ms)
 {
     if (!lead->is_connected || now_ms - lead->heard_ms < lead->wait_ms)
         return LEAD_NOTHING;
-    if (lead->config.is_auto || lead->takes_over) {
+    if (lead->config.is_auto || lead->takes_over || lead->was_alone) {
         suspect(lead, now_ms);
         return LEAD_NOTHING;
     }

@@ -105,8 +105,12 @@ struct lead {
     int64_t turned_ms;          /* when it was last asked what to do */
     int64_t own_term;           /* that has begun in our log, in this life; 0: none */
     _Bool is_connected;
-    _Bool acted;             /* what the state begins with was said */
-    _Bool was_told;          /* that nobody leads was said */
+    _Bool acted;    /* what the state begins with was said */
+    _Bool was_told; /* that nobody leads was said */
+    /* It began alone, and has been led for less than a silence, since alone_ms: what it has heard
+     * may be what its own life before had sent. */
+    _Bool was_alone;
+    int64_t alone_ms;
     _Bool takes_over;        /* an operator said so, or the leader ended its term */
     _Bool looks;             /* LEADING: another may lead */
     _Bool ends;              /* LEADING: the term is to be ended */

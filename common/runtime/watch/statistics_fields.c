@@ -183,27 +183,6 @@ static int64_t read_age(const struct statistics_sample *sample, int i)
     return sample->wall_ms > complete_ms ? sample->wall_ms - complete_ms : 0;
 }
 
-/* ---- Who leads ------------------------------------------------------------------------------ */
-
-static int64_t read_leading(const struct statistics_sample *sample, int i)
-{
-    (void)i;
-    return atomic_load(&sample->of->status->role) == ROLE_LEADING;
-}
-
-static void text_role(const struct statistics_sample *sample, int i, char *ret_text, size_t size)
-{
-    (void)i;
-    snprintf(ret_text, size, "%s",
-             service_role_name((enum service_role)atomic_load(&sample->of->status->role)));
-}
-
-static void text_leader(const struct statistics_sample *sample, int i, char *ret_text, size_t size)
-{
-    (void)i;
-    status_text_read(&sample->of->status->leader, ret_text, size);
-}
-
 /* ---- Work lists ------------------------------------------------------------------------------ */
 
 static int64_t read_work_age(const struct statistics_sample *sample, int i)
@@ -364,15 +343,13 @@ const struct statistics_field statistics_fields[] = {
     { "audited_from", .at = AT(audited_from), GAUGE("journey_audited_from_sequence"),
       .help = "The audit of our stream has read from this sequence to the end, newest first, and "
               "goes on; 1: all of it, 0: nothing yet." },
-    { "role", .form = FORM_TEXT, .text = text_role, .shown = 1,
+    { "role", .form = FORM_TEXT, .text = statistics_text_role, .shown = 1,
       .help = "What this instance is among those of its service: leading, standby or fenced." },
-    { GAUGE("journey_leading"), .read = read_leading,
+    { GAUGE("journey_leading"), .read = statistics_read_leading,
       .help = "1 when this instance leads its service." },
-    { "leader", .form = FORM_TEXT, .text = text_leader,
+    { "leader", .form = FORM_TEXT, .text = statistics_text_leader,
       .help =
           "The id of the instance that leads, as far as this one knows; empty: none is known." },
-    { "leader_term", .at = AT(leader_term), GAUGE("journey_leader_term"),
-      .help = "Its term; 0: not known." },
     { "follower_lag", .at = AT(follower_lag), GAUGE("journey_follower_lag_events"),
       .help = "Of a standby: events of the leader's log that it has not read yet." },
     { "lines_dropped", .read = statistics_read_lines_dropped,
@@ -401,8 +378,8 @@ const struct statistics_field statistics_fields[] = {
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
     { "largest_event", .at = AT(largest_event_bytes), GAUGE("journey_largest_event_bytes"),
       .help = "What the largest event of our log needs as one message, in bytes; at least 4096." },
-    { "term", .at = AT(term), GAUGE("journey_term"),
-      .help = "The term of its log in which this instance leads; 0: it has not begun one." },
+    { "term", .at = AT(leader_term), GAUGE("journey_term"),
+      .help = "The term of the instance that leads, as far as this one knows; 0: none yet." },
 
     /* the logs of others */
     { "cursor", OF_SOURCE, .at = AT_SOURCE(position), GAUGE("journey_source_position"),

@@ -1,5 +1,6 @@
 /* Statistics, texts: see statistics_text.h. */
 #include "runtime/watch/statistics_text.h"
+#include <stdio.h>
 
 /* Why the service is not ready, or does not publish. */
 void statistics_text_reason(const struct statistics_sample *sample, int i, char *ret_text,
@@ -40,4 +41,25 @@ void statistics_write_info(const struct statistics_sample *sample, int i, struct
                    "journey_info{service=\"%s\",version=\"%s\",libnats=\"%s\",sqlite=\"%s\"} 1\n",
                    sample->of->service->name, service_version(sample->of->service),
                    bus_library_version(), db_library_version());
+}
+
+int64_t statistics_read_leading(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return atomic_load(&sample->of->status->role) == ROLE_LEADING;
+}
+
+void statistics_text_role(const struct statistics_sample *sample, int i, char *ret_text,
+                          size_t size)
+{
+    (void)i;
+    snprintf(ret_text, size, "%s",
+             service_role_name((enum service_role)atomic_load(&sample->of->status->role)));
+}
+
+void statistics_text_leader(const struct statistics_sample *sample, int i, char *ret_text,
+                            size_t size)
+{
+    (void)i;
+    status_text_read(&sample->of->status->leader, ret_text, size);
 }

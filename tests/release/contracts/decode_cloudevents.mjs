@@ -37,6 +37,11 @@ function header(sample, name) {
     return sample.headers.find(([key]) => key.toLowerCase() === name)?.[1];
 }
 
+// Of the runtime's types, which every service has, there is one schema.
+function schemaOf(subject) {
+    return subject.replace(/^evt\.[^.]+\.(Term(?:Began|Ended))$/, 'evt.runtime.$1');
+}
+
 function mapping(sample, event) {
     const [, prefix, type] = sample.subject.split('.');
     const data = JSON.parse(sample.data);
@@ -48,7 +53,7 @@ function mapping(sample, event) {
         'subject': Object.values(data).includes(event.subject),
         'time': TIME.test(header(sample, 'ce-time')) && event.time === header(sample, 'ce-time'),
         'datacontenttype': event.datacontenttype === 'application/json',
-        'dataschema': event.dataschema === `https://journey-mesh.example/schemas/${sample.subject}.json`,
+        'dataschema': event.dataschema === `https://journey-mesh.example/schemas/${schemaOf(sample.subject)}.json`,
         'correlationid': typeof event.correlationid === 'string' && event.correlationid.length > 0,
         'causationid': event.causationid === undefined || event.causationid.length > 0,     // a request without a key has none
         'data': isDeepStrictEqual(event.data, data),
