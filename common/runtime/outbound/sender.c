@@ -6,6 +6,7 @@
 #include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
+#include "runtime/outbound/stream_make.h"
 #include "runtime/request/reply.h"
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
+    stream_make_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     batch_free(batch);
 }
@@ -417,7 +419,11 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = db_open(&db_options, &outbound->db);
+    if (r == 0)
+        r = relay_io_init(&sender->relay_io, outbound, &relay_options);
+    if (r == 0)
+        r = stream_keep_load(&sender->relay_io.keep);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
     permissions_init(&sender->permissions, outbound, options->endpoints);
@@ -425,7 +431,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     durable_io_init(&sender->durables, outbound);
     if (r == 0)
         r = open_feeds(sender, at);
-    return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
+    return trace(r);
 }
 
 int sender_subscribe(struct sender *sender, struct bus *bus)
