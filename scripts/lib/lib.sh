@@ -110,14 +110,14 @@ server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}
 # all are fixed. A row of the table names the releases in which one was fixed, oldest branch first.
 # The services read the same table.
 server_advisories() {
-    local branch_1 branch_2 newest id reason fixed
-    while IFS='|' read -r branch_1 branch_2 newest id reason; do
+    local start branch_1 branch_2 newest id reason fixed _
+    while IFS='"' read -r start branch_1 _ branch_2 _ newest _ id _ reason _; do
+        [[ $start == '{ { ' ]] || continue          # a line of the comment
         for fixed in "$branch_1" "$branch_2"; do
             [[ $1 != "${fixed%.*}".* ]] || ! version_at_least "$1" "$fixed" || continue 2
         done
         version_at_least "$1" "$newest" || printf '%s: %s\n' "$id" "$reason"
-    done < <(sed -n 's/^SERVER_ADVISORY("\(.*\)", "\(.*\)", "\(.*\)", "\(.*\)",$/\1|\2|\3|\4|/p
-        s/^ *"\(.*\)")$/\1/p' "$ROOT/common/bus/server_advisories.inc" | paste -d '' - -)
+    done <"$ROOT/common/bus/server_advisories.inc"
 }
 
 # find_server: prints the path of a nats-server: the first one without known advisories, else the

@@ -310,9 +310,9 @@ class Mesh:
 
     def requests(self, wanted, timeout=3.0):
         """Sends several requests (subject, body, key, headers) at once; returns their answers in
-        this order, None for a missing one."""
-        if self.connection is None:
-            self.connection = self.client()
+        this order, None for a missing one: after the timeout, or when the connection breaks."""
+        self.connection = self.connection or self.client()
+        self.connection.poll(0)              # notices that the server has gone meanwhile
         answers, stamp = {}, os.urandom(4).hex()
         end = time.monotonic() + slower(timeout)
         for i, (subject, body, key, headers) in enumerate(wanted):
@@ -322,7 +322,8 @@ class Mesh:
             while not self.connection.request(subject, data, f"{stamp}-{i}",
                                               head) and time.monotonic() < end:
                 self.connection.poll(0.02)
-        while len(answers) < len(wanted) and (left := end - time.monotonic()) > 0:
+        while (len(answers) < len(wanted) and self.connection.socket
+               and (left := end - time.monotonic()) > 0):
             for token, _, data in self.connection.poll(min(left, 0.1)):
                 if token.startswith(stamp + "-"):
                     answers[int(token.rpartition("-")[2])] = json.loads(data) if data else {}
@@ -376,16 +377,17 @@ class Mesh:
         for name in SERVICES:
             self.wait_state(name, seconds=seconds)
 
+    def takes(self, name):
+        """Whether a service accepts a command now: its writer is beyond all that it met before."""
+        subject, body = {"account-svc": ("account.close", {"account_id": "acc_nobody"}),
+                         "order-svc": ("order.cancel", {"order_id": "ord_nobody"})}[name]
+        code = (self.request(subject, body, timeout=0.2) or {}).get("error", {}).get("code")
+        return code is not None and code not in script("load").NOT_NOW
+
     def wait_takes(self, name, seconds=10):
         """Waits until a service accepts commands; returns the seconds that this took."""
         start = time.monotonic()
-        subject, body = {"account-svc": ("account.close", {"account_id": "acc_nobody"}),
-                         "order-svc": ("order.cancel", {"order_id": "ord_nobody"})}[name]
-
-        def takes():
-            code = (self.request(subject, body, timeout=0.2) or {}).get("error", {}).get("code")
-            return code is not None and code not in script("load").NOT_NOW
-        wait_until(takes, f"{name} takes requests", seconds, 0.005)
+        wait_until(lambda: self.takes(name), f"{name} takes requests", seconds, 0.005)
         return time.monotonic() - start
 
     # ---- Load, settling, check
