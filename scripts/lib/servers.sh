@@ -184,6 +184,19 @@ start_servers() {
     await_servers "$@"
 }
 
+# The streams of a mesh that had one server keep the one copy that they had, as all that an operator
+# may set: here the operator is `up --servers N`.
+replicate_streams() {
+    local name log account=()
+    for name in "${SERVICES[@]}"; do
+        log=$(recall "log.$name")
+        ! is_secure || account=(env NATS_CONTEXT="$name")
+        "${account[@]}" nats stream edit "$log" --replicas "${#SERVERS[@]}" --force \
+            >/dev/null 2>&1 ||
+            warn "stream $log did not get ${#SERVERS[@]} replicas; see: $(this_mesh) status"
+    done
+}
+
 # ---- What a cluster says of its streams ----------------------------------------------------------
 
 # streams_status: a line for each stream: its Raft leader, and how far its replicas are.

@@ -56,6 +56,17 @@ def let_pass(seconds):
     time.sleep(seconds)
 
 
+def require_clean_log(name, text):
+    """I16 of a service's log, bytes, and the messages of a sanitizer in it."""
+    for pattern, what in ((SECRETS, "a secret or personal data"),
+                          (CONTROL, "a raw control character"),
+                          (re.compile(rb"runtime error:|(Address|Leak|Thread)Sanitizer"),
+                           "a sanitizer's report")):
+        found = pattern.search(text)
+        near = found and text[max(0, found.start() - 80):found.end() + 120]
+        require(not found, f"{name}'s log has {what}: {near!r}")
+
+
 @functools.cache
 def script(name):
     """One of scripts/ as a module."""
