@@ -271,6 +271,7 @@ static const char *const guards[] = {
     "expected_sequence",
     "fence",
     "gap_rule",
+    "gate",
     "idempotency_key",
     "parking_behind",
     "react_once",

@@ -136,6 +136,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
     cr_expect_str_eq(
         out.data,
         "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
+        "\"confirmed\":7,\"answers_held\":0,\"unconfirmed\":0,"
         "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"queries_waiting\":0,\"parked\":3,"
         "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
         "\"committed_items\":4,"
@@ -153,6 +154,17 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"voids\":0,\"reason\":\"\"}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
         "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"stuck\":0,\"away\":1}}}");
+}
+
+Test(statistics, confirmed_is_what_the_stream_has_where_answers_wait, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    status.answers_wait = 1;
+    atomic_store(&status.answers_held, 3);
+    atomic_store(&status.unconfirmed, 9);
+    statistics_write_data(&statistics, &out);
+    cr_expect(strstr(out.data, "\"confirmed\":5,\"answers_held\":3,\"unconfirmed\":9,"), "%s",
+              out.data);
 }
 
 Test(statistics, what_holds_a_service_is_named_with_field_and_value, .init = setup, .fini = fini)

@@ -113,6 +113,12 @@ static int64_t read_published(const struct statistics_sample *sample, int i)
     return sample->published;
 }
 
+static int64_t read_confirmed(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->of->status->answers_wait ? sample->published : sample->position;
+}
+
 static int64_t read_outbox(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -276,6 +282,13 @@ const struct statistics_field statistics_fields[] = {
       .help = "Newest position of our log, committed." },
     { "published", .read = read_published, GAUGE("journey_published_position"),
       .help = "Newest position that our stream is known to have." },
+    { "confirmed", .read = read_confirmed, GAUGE("journey_confirmed_position"),
+      .help = "Newest position whose answers may leave: `position`, or with `--answer-when "
+              "published` what our stream has." },
+    { "answers_held", .at = AT(answers_held), GAUGE("journey_answers_held"),
+      .help = "Answers that wait for our stream." },
+    { "unconfirmed", .at = AT(unconfirmed), COUNTER("journey_answers_unconfirmed_total"),
+      .help = "Answers that our stream did not confirm in time, since the start." },
     { "outbox", .read = read_outbox, .shown = 1, GAUGE("journey_relay_lag_events"),
       .help = "Events that wait for our stream." },
     { .form = FORM_MS,
