@@ -136,7 +136,6 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
     cr_expect_str_eq(
         out.data,
         "{\"state\":\"ready\",\"relay\":\"publishing\",\"position\":7,\"published\":5,"
-        "\"confirmed\":7,\"answers_held\":0,\"unconfirmed\":0,"
         "\"outbox\":2,\"queue\":0,\"readers_queue\":0,\"queries_waiting\":0,\"parked\":3,"
         "\"redriven\":0,\"rebuilds\":0,\"rebuilt_rows\":0,\"rebuild_events\":0,\"commits\":2,"
         "\"committed_items\":4,"
@@ -146,7 +145,8 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"server_advisories\":0,\"heal_wait_ms\":0,"
         "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
-        "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
+        "\"relay_reason\":\"\",\"notices\":[],"
+        "\"confirmed\":7,\"answers_held\":0,\"unconfirmed\":0,\"unsent_replies\":0,"
         "\"max_payload\":0,\"largest_event\":0,\"http_listening\":0,\"http_cut\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
         "\"voids\":2,\"reason\":\"\"},"

@@ -282,13 +282,6 @@ const struct statistics_field statistics_fields[] = {
       .help = "Newest position of our log, committed." },
     { "published", .read = read_published, GAUGE("journey_published_position"),
       .help = "Newest position that our stream is known to have." },
-    { "confirmed", .read = read_confirmed, GAUGE("journey_confirmed_position"),
-      .help = "Newest position whose answers may leave: `position`, or with `--answer-when "
-              "published` what our stream has." },
-    { "answers_held", .at = AT(answers_held), GAUGE("journey_answers_held"),
-      .help = "Answers that wait for our stream." },
-    { "unconfirmed", .at = AT(unconfirmed), COUNTER("journey_answers_unconfirmed_total"),
-      .help = "Answers that our stream did not confirm in time, since the start." },
     { "outbox", .read = read_outbox, .shown = 1, GAUGE("journey_relay_lag_events"),
       .help = "Events that wait for our stream." },
     { .form = FORM_MS,
@@ -375,6 +368,13 @@ const struct statistics_field statistics_fields[] = {
       .help = "What somebody has set otherwise than we would, or does not permit, each with field "
               "and value, and what follows: borne, mended, lost, held." },
 
+    { "confirmed", .read = read_confirmed, GAUGE("journey_confirmed_position"),
+      .help = "Newest position whose answers may leave: `position`, or with `--answer-when "
+              "published` what our stream has." },
+    { "answers_held", .at = AT(answers_held), GAUGE("journey_answers_held"),
+      .help = "Answers that wait for our stream." },
+    { "unconfirmed", .at = AT(unconfirmed), COUNTER("journey_answers_unconfirmed_total"),
+      .help = "Answers that our stream did not confirm in time, since the start." },
     { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
       .help = "Replies that could not be sent: larger than the server takes as one message, or "
               "without a connection." },

@@ -8,6 +8,7 @@ import kit
 from kit import SERVICES, require, wait_until
 
 NAME = "order-svc"
+NOBODY = "ord_019abc12-3456-7def-8123-456789abcdef"
 PUBLISHED = ["--answer-when", "published", "--answer-wait-ms", "500"]
 
 
@@ -49,8 +50,8 @@ def fault_18_published_stream_full(mesh):
     key, answer = fill_stream(mesh, account, sku, "full")
     require(code_of(answer) == "unconfirmed", f"{key} is answered with {answer}")
     require(len(made_by(mesh, key)) == 1, f"{key} has not happened once")
-    for subject, body in (("order.get", {"order_id": "ord_nobody"}), ("order.products", {}),
-                          ("order.cancel", {"order_id": "ord_nobody"})):
+    for subject, body in (("order.get", {"order_id": NOBODY}), ("order.products", {}),
+                          ("order.cancel", {"order_id": NOBODY})):
         got = code_of(mesh.request(subject, body, key="full-" + subject))
         require(got == "unconfirmed", f"{subject} says {got}")
     stats = mesh.stats(NAME)
@@ -62,8 +63,8 @@ def fault_18_published_stream_full(mesh):
                        "the order is confirmed", 30)
     require(mesh.order(account, sku, key=key)["order_id"] == again, "the key has two answers")
     require(len(made_by(mesh, key)) == 1, f"{key} has happened more than once")
-    wait_until(lambda: code_of(mesh.request("order.get", {"order_id": "ord_nobody"}))
-               == "not_found", "queries are answered", 20)
+    wait_until(lambda: code_of(mesh.request("order.get", {"order_id": NOBODY})) == "not_found",
+               "queries are answered", 20)
     mesh.check()
 
 
