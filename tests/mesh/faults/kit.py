@@ -29,9 +29,9 @@ import stat
 import subprocess
 import time
 
-from basics import (FULL, LOG, MARK, NEEDS, READER, ROOT, SCRIPTS, SECRETS, CONTROL, SERVICES,
-                    Failed, Skipped, address_of, faketime_library, is_sanitized, leftovers,
-                    let_pass, needs, order_of, require, script, wait_until)
+from basics import (CONTROL, FULL, LOG, MARK, NEEDS, NOBODY, READER, ROOT, SCRIPTS, SECRETS,
+                    SERVICES, Failed, Skipped, address_of, faketime_library, is_sanitized,
+                    leftovers, let_pass, logged, needs, order_of, require, script, wait_until)
 from load import Load
 from journey import meshview                        # basics has put scripts/lib on the path
 from journey.natsline import Connection
@@ -40,7 +40,7 @@ from journey.patience import far, slower
 __all__ = [
     "FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "Connection", "Failed",
     "Load", "Mesh", "Skipped", "address_of", "faketime_library", "far", "is_sanitized", "json",
-    "leftovers", "let_pass", "needs", "order_of", "os", "require", "script", "slower",
+    "leftovers", "let_pass", "logged", "needs", "order_of", "os", "require", "script", "slower",
     "subprocess", "wait_until"
 ]
 
@@ -378,9 +378,9 @@ class Mesh:
             self.wait_state(name, seconds=seconds)
 
     def takes(self, name):
-        """Whether a service accepts a command now: its writer is beyond all that it met before."""
-        subject, body = {"account-svc": ("account.close", {"account_id": "acc_nobody"}),
-                         "order-svc": ("order.cancel", {"order_id": "ord_nobody"})}[name]
+        """Whether a service's writer answers a command now; it is beyond all that it met before."""
+        subject, body = {"account-svc": ("account.close", {"account_id": "acc_" + NOBODY}),
+                         "order-svc": ("order.cancel", {"order_id": "ord_" + NOBODY})}[name]
         code = (self.request(subject, body, timeout=0.2) or {}).get("error", {}).get("code")
         return code is not None and code not in script("load").NOT_NOW
 

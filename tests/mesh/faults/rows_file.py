@@ -5,7 +5,7 @@ import signal
 import sqlite3
 
 import kit
-from kit import SERVICES, address_of, needs, order_of, require, wait_until
+from kit import SERVICES, address_of, logged, needs, order_of, require, wait_until
 
 HELD_S = 30 if kit.FULL else 5         # how long a lock or a snapshot is held
 
@@ -59,8 +59,8 @@ def says_and_refuses(mesh, change):
             mesh.request("account.change-address", body, timeout=0.5)
         return mesh.state("order-svc") == "corrupt"
     wait_until(found, "the service meets the damage", 20)
-    require(mesh.log_has("order-svc", "event=(corrupt|cannot_start|commit_unknown).*", size),
-            "the log does not report the damage")
+    logged(mesh, "order-svc", "event=(corrupt|cannot_start|commit_unknown).*",
+           "the log does not report the damage", size)
     with open(path, "rb") as file:
         before = file.read()
     if mesh.runs("order-svc"):
@@ -131,8 +131,8 @@ def fault_27_wal_lost(mesh):
     size = mesh.log_size("order-svc")
     mesh.start("order-svc")
     mesh.wait_ready()
-    require(mesh.log_has("order-svc", "event=relay state=recovering", size),
-            "it did not catch up on its own stream")
+    logged(mesh, "order-svc", "event=relay state=recovering",
+           "it did not catch up on its own stream", size)
     mesh.load(seconds=1, seed=2).finish()
     mesh.check()
 
@@ -153,8 +153,8 @@ def lost(mesh, name):
     mesh.start(name)
     load.finish()
     mesh.wait_ready()
-    require(mesh.log_has(name, "event=relay state=recovering", size),
-            "the service did not read its own stream")
+    logged(mesh, name, "event=relay state=recovering",
+           "the service did not read its own stream", size)
     mesh.check()
 
 
@@ -195,8 +195,8 @@ def restored(mesh, name):
     mesh.wait_ready()
     marked = [position for service, position, _ in mesh.marks if service == name]
     require(marked and before < max(marked), "the backup is not older")
-    require(mesh.log_has(name, "event=relay state=recovering", size),
-            "it did not catch up on its own stream")
+    logged(mesh, name, "event=relay state=recovering",
+           "it did not catch up on its own stream", size)
     mesh.check()
 
 
@@ -379,7 +379,7 @@ def fault_31_write_lock_held(mesh):
     load.finish()
     mesh.wait_ready()
     for event in ("degraded", "recovered"):
-        require(mesh.log_has("order-svc", f"event={event}", size), f"the log does not say {event}")
+        logged(mesh, "order-svc", f"event={event}", f"the log does not say {event}", size)
     mesh.check()
     found = mesh.query("order-svc",
                        "SELECT cause FROM event_log WHERE cause LIKE 'request/fault-31-%'")
