@@ -63,8 +63,7 @@ class Mesh:
         self.run_in = []  # runs scripts/mesh: ["ip", "netns", "exec", "x"]
         self.marks = []  # (log, position, chain) that must stay in the log
         self.may_be_down = set()  # services that check() does not expect to run
-        self.mounts = []
-        self.helpers = []  # processes beside the mesh that end with the test
+        self.mounts, self.helpers = [], []  # helpers: processes beside it that end with the test
         self.connection = None
         for name in SERVICES:
             os.makedirs(os.path.join(self.folder, "programs", name), exist_ok=True)
@@ -428,10 +427,11 @@ class Mesh:
         key = key or "fault-" + os.urandom(6).hex()
         return self.tell("order.place", order_of(account, sku, quantity), key)
 
-    def buyer(self):
-        """(account, sku): an open account and a product that order-svc knows."""
-        return self.query("order-svc", "SELECT account_id, (SELECT max(sku) FROM products) "
-                                       "FROM customers WHERE is_open LIMIT 1")[0]
+    def buyers(self):
+        """The open accounts of the load that have a card that pays, as order-svc knows them."""
+        return [row[0] for row in self.query(
+            "order-svc", "SELECT DISTINCT account_id FROM customers JOIN customer_cards USING"
+            " (account_id) WHERE is_open AND is_usable AND token = 'tok_ok'")]
 
     def quiet(self, seconds=40):
         """Waits until the mesh has settled (I12)."""

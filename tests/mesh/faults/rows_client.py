@@ -292,7 +292,7 @@ def fault_41_wrong_schema_in_the_stream(mesh):
     require((shown.get(bad), shown.get(good)) == ("paid", "shipped"),
             f"what flows on and what does not: {shown}")
     leader_back(mesh)
-    account, sku = mesh.buyer()
+    account, sku = mesh.buyers()[0], mesh.product("mug")
     for _ in range(4):
         mesh.order(account, sku)
     wait_until(lambda: source_of(mesh)["state"] == "forked",
@@ -337,7 +337,7 @@ def fault_45_intruder_in_the_pipeline(mesh):
     mesh.load(seconds=1).finish()
     mesh.quiet()
     mesh.mark()
-    account, _ = mesh.buyer()
+    account = mesh.buyers()[0]
     sku = mesh.product("mug", 100_000)
     for fences in (False, True, False):
         remade = mesh.stats("order-svc")["stream_remade"]
@@ -376,7 +376,7 @@ def fault_45_forged_events_at_a_reader(mesh):
     mesh.load(seconds=1).finish()
     mesh.quiet()
     mesh.mark()
-    account, _ = mesh.buyer()
+    account = mesh.buyers()[0]
     sku = mesh.product("mug", 100_000)
     for shift in ((1,), (1, 2, 3), (0,), (1000,)):
         mesh.quiet()
