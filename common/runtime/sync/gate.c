@@ -1,6 +1,7 @@
 /* Gate: see gate.h. */
 #include "runtime/sync/gate.h"
 #include "base/guard.h"
+#include "base/smaller.h"
 #include <assert.h>
 
 #define MIB (INT64_C(1024) * 1024)
@@ -46,11 +47,6 @@ void gate_deinit(struct gate *gate)
         gate->calls = next;
     }
     *gate = (struct gate){ .config = gate->config };
-}
-
-static int64_t larger(int64_t one, int64_t other)
-{
-    return one > other ? one : other;
 }
 
 static int64_t bytes_of(const struct item *item)
@@ -147,12 +143,12 @@ enum gate_verdict gate_take_call(struct gate *gate, int64_t confirmed, int64_t n
 
 int64_t gate_due_ms(const struct gate *gate)
 {
-    int64_t due_ms = gate->items ? gate->items->give_up_ms : INT64_MAX;
-    return gate->calls && gate->calls->give_up_ms < due_ms ? gate->calls->give_up_ms : due_ms;
+    return smaller(gate->items ? gate->items->give_up_ms : INT64_MAX,
+                   gate->calls ? gate->calls->give_up_ms : INT64_MAX);
 }
 
 int64_t gate_first_position(const struct gate *gate)
 {
-    int64_t position = gate->items ? gate->items->depends_on : INT64_MAX;
-    return gate->calls && gate->calls->depends_on < position ? gate->calls->depends_on : position;
+    return smaller(gate->items ? gate->items->depends_on : INT64_MAX,
+                   gate->calls ? gate->calls->depends_on : INT64_MAX);
 }
