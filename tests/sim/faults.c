@@ -13,28 +13,39 @@ static struct node *any_node(struct world *world)
     return &world->nodes[draw(world, world->node_count)];
 }
 
+/* One that begins while the stream is damaged may never hear of the one that has all. */
+static _Bool nobody_else_begins(const struct world *world, const struct node *leader)
+{
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *node = &world->nodes[i];
+        if (node->log == leader->log && node != leader && node->runs &&
+            node->instance->sender.peers.peer.state != PEER_STANDBY)
+            return 0;
+    }
+    return 1;
+}
+
 /* May this stream be damaged? Its service's database must have all. */
 _Bool stream_may_go(const struct world *world, int log)
 {
     if (!world->server.streams[log].exists)
         return 0;
-    for (int i = 0; i < world->node_count; i++)
-        if (world->nodes[i].log == log && world->nodes[i].promise == world->logs[log].count)
-            return 1;
-    return 0;
+    const struct node *leader = leader_of(world, log);
+    return leader && leader->branch == 0 && leader->promise == world->logs[log].line.count &&
+           nobody_else_begins(world, leader);
 }
 
-static _Bool stream_is_whole(const struct world *world, int log)
+_Bool stream_reaches(const struct world *world, int log, int64_t last, _Bool and_nothing_else)
 {
     const struct stream *stream = &world->server.streams[log];
     int64_t position = 0;
     for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
         const struct stored *stored = stream_at(stream, s);
-        if (!stored || stored->position == 0)
+        if (and_nothing_else && (!stored || stored->position == 0))
             return 0;
-        position += stored->position == position + 1;
+        position += stored && stored->position == position + 1;
     }
-    return stream->exists && position == world->logs[log].count;
+    return last == 0 || (stream->exists && position >= last);
 }
 
 /* May this database go? Its stream must have all, and nothing on its way may delete it. */
@@ -42,7 +53,9 @@ static _Bool database_may_go(const struct world *world, int log)
 {
     char deletion[64];
     snprintf(deletion, sizeof(deletion), JS_API_PREFIX ".STREAM.DELETE.%s", world->logs[log].name);
-    return !net_has(world, deletion) && stream_is_whole(world, log);
+    return !net_has(world, deletion) &&
+           stream_reaches(world, log, world->logs[log].line.count, 1) &&
+           world->server.streams[log].exists;
 }
 
 /* ---- Services -------------------------------------------------------------------------------- */
@@ -83,6 +96,34 @@ static _Bool lose_database(struct world *world)
     return restore(world, 0);
 }
 
+/* A folder is copied to another machine, where an instance of the same service begins with it. */
+static _Bool copy_folder(struct world *world)
+{
+    struct node *node = any_node(world);
+    const struct node *from = any_node(world);
+    if (node == from || node->log != from->log || !from->runs || disk_is_dead(from->index) ||
+        !database_may_go(world, node->log))
+        return 0;
+    node_crash(world, node, 0);
+    struct disk_copy *copy = disk_copy(from->index);
+    tell(world, "%s begins with the folder of %s", node->name, from->name);
+    disk_restore(node->index, copy);
+    disk_copy_free(copy);
+    instance_forgets(node);
+    world->logs[node->log].restores++;
+    return 1;
+}
+
+/* As by SIGSTOP: longer than many time-outs, now and then longer than all. */
+static _Bool freeze_service(struct world *world)
+{
+    struct node *node = any_node(world);
+    if (!node->runs || node->frozen_until_ms > 0)
+        return 0;
+    node_freeze(world, node, world->now_ms + 50 + draw(world, one_in(world, 4) ? 20000 : 3000));
+    return 1;
+}
+
 /* Both connections of a service, or one of them. */
 static _Bool disconnect(struct world *world)
 {
@@ -102,7 +143,7 @@ static _Bool fill_disk(struct world *world)
         return 0;
     node->disk_full_until_ms = world->now_ms + 1 + draw(world, 1000);
     disk_fill(node->index, 1);
-    tell(world, "%s: the disk is full", node->service->name);
+    tell(world, "%s: the disk is full", node->name);
     return 1;
 }
 
@@ -139,7 +180,7 @@ static _Bool jump_clock(struct world *world)
         node->clock_ms = 0;
     if (node->clock_ms > node->clock_max_ms)
         node->clock_max_ms = node->clock_ms;
-    tell(world, "%s: the clock is %lld ms ahead", node->service->name, (long long)node->clock_ms);
+    tell(world, "%s: the clock is %lld ms ahead", node->name, (long long)node->clock_ms);
     return 1;
 }
 
@@ -375,6 +416,8 @@ static const struct {
     { "pulls forgotten", forget_pulls, 3 },
     { "provider away", provider_goes, 3 },
     { "everything stands still", freeze, 3 },
+    { "service frozen", freeze_service, 4 },
+    { "folder copied to another", copy_folder, 4 },
     { "answers cannot be read", garble, 4 },
     { "program has a bug", break_program, 3 },
     { "backup taken", copy_database, 4 },
@@ -433,6 +476,8 @@ void faults_end(struct world *world)
         struct node *node = &world->nodes[i];
         node->clock_ms = node->clock_max_ms; /* deadlines that were set by it must come */
         node->disk_full_until_ms = node->crash_points = 0;
+        if (node->frozen_until_ms > world->now_ms)
+            node->frozen_until_ms = world->now_ms;
         disk_fill(i, 0);
         if (!disk_is_dead(i))
             disk_fail_after(i, 0, 0);
