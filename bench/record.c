@@ -1,6 +1,7 @@
 /* Record: records the floors' statements from the services. It runs the services' loops (shop.h),
- * records every call of their writing connection to SQLite (by --wrap around SQLite's functions),
- * and writes pairs of a database as it was before and a trace, for replay.c:
+ * records every call of their writing connection to SQLite (by --wrap around SQLite's functions;
+ * the connection is known by its file, because a service opens others beside it), and writes pairs
+ * of a database as it was before and a trace, for replay.c:
  *
  *   place     order.place of so many orders, 256 a commit, each with an idempotency key, unpaid
  *   paid      the same, with the payment of each order
@@ -21,12 +22,20 @@
 #define TO_SETTLE_MAX 10000 /* batches until all orders are paid; more is an endless loop */
 
 static struct {
-    FILE *file; /* NULL: nothing is recorded */
-    /* the newest connection; the recorded connection */
-    sqlite3 *newest, *handle;
+    FILE *file;          /* NULL: nothing is recorded */
+    char database[4200]; /* the file whose connection is recorded */
+    sqlite3 *handle;     /* the newest connection to it */
     sqlite3_stmt *statements[STATEMENTS_MAX];
     int count;
 } trace;
+
+static const char *folder;
+
+static const char *in_folder(char path[4200], const char *name)
+{
+    snprintf(path, 4200, "%s/%s", folder, name);
+    return path;
+}
 
 /* ---- Writing down --------------------------------------------------------------------------- */
 
@@ -134,16 +143,20 @@ WRAP(int, exec,
 WRAP(int, open_v2, (const char *path, sqlite3 **ret_handle, int flags, const char *vfs))
 {
     int code = __real_sqlite3_open_v2(path, ret_handle, flags, vfs);
-    trace.newest = *ret_handle;
-    if (!trace.handle)
+    if (strcmp(path, trace.database) == 0)
         trace.handle = *ret_handle;
     return code;
 }
 
-/* Records the newest connection, or the next one when `of_next`. */
-static void begin_trace(const char *path, _Bool of_next)
+/* The next connection to this file of the folder is the recorded one. */
+static void choose_database(const char *name)
 {
-    trace.handle = of_next ? NULL : trace.newest;
+    in_folder(trace.database, name);
+    trace.handle = NULL;
+}
+
+static void begin_trace(const char *path)
+{
     trace.count = 0;
     trace.file = fopen(path, "we");
     must(trace.file ? 0 : -1, path);
@@ -153,18 +166,11 @@ static void end_trace(const char *path)
 {
     FILE *file = trace.file;
     trace.file = NULL;
+    must(trace.count > 0 ? 0 : -1, "nothing was recorded");
     must(fclose(file), path);
 }
 
 /* ---- What is recorded ----------------------------------------------------------------------- */
-
-static const char *folder;
-
-static const char *in_folder(char path[4200], const char *name)
-{
-    snprintf(path, 4200, "%s/%s", folder, name);
-    return path;
-}
 
 /* Copies a closed database: its last connection has checkpointed everything into the one file. */
 static void copy(const char *from, const char *to)
@@ -202,8 +208,9 @@ static void furnish(void)
 static void record_orders(int orders, _Bool with_payments, const char *name)
 {
     char path[4200];
+    choose_database("orders.db");
     side_open(&shop_orders, in_folder(path, "orders.db"));
-    begin_trace(in_folder(path, name), 0);
+    begin_trace(in_folder(path, name));
     if (with_payments)
         loop_start_process(&shop_orders.loop);
     int64_t end = shop_orders.loop.at.head.position + (with_payments ? 2 : 1) * orders;
@@ -220,8 +227,9 @@ static void record_orders(int orders, _Bool with_payments, const char *name)
 static void record_projection(void)
 {
     char path[4200];
+    choose_database("accounts.db");
     open_both();
-    begin_trace(in_folder(path, "project.trace"), 0);
+    begin_trace(in_folder(path, "project.trace"));
     for (int count = 1; count > 0;) {
         count = shop_publish(&shop_orders, shop_accounts.loop.at.cursors[0].position);
         shop_project(&shop_accounts, count, clock_wall_ms());
@@ -240,7 +248,8 @@ static void record_rebuild(void)
     struct service alone = *shop_orders.service;
     alone.sources = NULL;
     struct rebuild rebuild = { .service = &alone, .served_path = in_folder(served, "paid.after") };
-    begin_trace(in_folder(path, "rebuild.trace"), 1);
+    choose_database("paid.after.rebuild");
+    begin_trace(in_folder(path, "rebuild.trace"));
     must(rebuild_open(&rebuild), "rebuild");
     must(rebuild_catch_up(&rebuild), rebuild.why);
     end_trace(path);

@@ -43,13 +43,15 @@ static void check(int code, const char *what)
         die(what, sqlite3_errmsg(replay.handle));
 }
 
-/* The connection of db_open, seen by --wrap: its pragmas and settings are the service's. */
+/* The first connection is that of db_open, seen by --wrap: its pragmas and settings are the
+ * service's. */
 int __real_sqlite3_open_v2(const char *path, sqlite3 **ret_handle, int flags, const char *vfs);
 int __wrap_sqlite3_open_v2(const char *path, sqlite3 **ret_handle, int flags, const char *vfs);
 int __wrap_sqlite3_open_v2(const char *path, sqlite3 **ret_handle, int flags, const char *vfs)
 {
     int code = __real_sqlite3_open_v2(path, ret_handle, flags, vfs);
-    replay.handle = *ret_handle;
+    if (!replay.handle)
+        replay.handle = *ret_handle;
     return code;
 }
 

@@ -43,6 +43,8 @@ static int void_ask(struct journey *j, const struct work *work)
 {
     struct payment payment = { 0 };
     int r = payment_find(j, work->key, &payment);
+    if (r == 0)
+        r = payment_find_card(j, &payment);
     return r < 0 ? trace(r) : trace(payment_provider_of(j)->take_back(j, work, payment.card_token));
 }
 

@@ -291,9 +291,12 @@ int payment_failed_apply(struct db *db, const struct event *event)
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         "sissii", failed->order_id, failed->attempt, failed->card_id, failed->reason,
         event->time_ms, event->position);
-    if (r == 0 && decline_is_hard(failed->decline))
-        r = db_exec(db, "INSERT OR IGNORE INTO declined_cards (card_id, reason) VALUES (?1, ?2)",
-                    "ss", failed->card_id, failed->reason);
+    if (r == 0)
+        r = db_exec(db,
+                    "INSERT INTO failed_cards (account_id, card_id, reason) VALUES (?1, ?2, ?3)"
+                    " ON CONFLICT DO UPDATE SET reason = coalesce(reason, excluded.reason)",
+                    "sss", failed->account_id, failed->card_id,
+                    decline_is_hard(failed->decline) ? failed->reason : NULL);
     if (r < 0)
         return trace(r);
     return trace(db_changed_one(

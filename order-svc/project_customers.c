@@ -19,27 +19,62 @@
 
 /* ---- Queries --------------------------------------------------------------------------------- */
 
-/* Customer, card and waiting orders in one statement, because every order needs them. Card ids grow
- * with time, so the newest card has the greatest id. */
-int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
-                  struct customer *ret_customer)
+// clang-format off: SQL
+/* Card ids grow with time, so the newest card has the greatest id. Every order needs this, so the
+ * two questions that only an account with a failed charge needs have a statement of their own. */
+static const char customer_sql[] =
+    "SELECT is_open, name, street, city, postal_code, country,"
+    " (SELECT c.card_id FROM customer_cards c INDEXED BY customer_cards_usable"
+    "  WHERE c.account_id = ?1 AND " CARD_IS_USABLE("c.") " AND c.expires >= ?2"
+    "  ORDER BY c.card_id DESC LIMIT 1) AS card_id,"
+    " EXISTS (SELECT 1 FROM failed_cards f WHERE f.account_id = ?1) AS has_failed"
+    " FROM customers WHERE account_id = ?1";
+
+static const char after_failures_sql[] =
+    "SELECT"
+    " (SELECT c.card_id FROM customer_cards c INDEXED BY customer_cards_usable"
+    "  WHERE c.account_id = ?1 AND " CARD_IS_USABLE("c.") " AND c.expires >= ?2"
+    "  AND NOT EXISTS (SELECT 1 FROM failed_cards f"
+    "                  WHERE f.account_id = ?1 AND f.card_id = c.card_id"
+    "                  AND " CARD_WAS_DECLINED("f.") ")"
+    "  ORDER BY c.card_id DESC LIMIT 1) AS card_id,"
+    " (SELECT 1 FROM orders o INDEXED BY orders_waiting"
+    "  WHERE " ORDER_WAITS_FOR_CARD("o.") " AND o.account_id = ?1"
+    "  LIMIT 1 OFFSET ?3) AS waiting";
+
+static const char next_card_sql[] =
+    "SELECT card_id FROM customer_cards INDEXED BY customer_cards_usable"
+    " WHERE account_id = ?1 AND " CARD_IS_USABLE("") " AND expires >= ?2 AND card_id <> ?3"
+    " AND NOT EXISTS (SELECT 1 FROM failed_cards f"
+    "                 WHERE f.account_id = ?1 AND f.card_id = customer_cards.card_id"
+    "                 AND " CARD_WAS_DECLINED("f.") ")"
+    " AND card_id NOT IN (SELECT p.card_id FROM payment_failures p WHERE p.order_id = ?4)"
+    " ORDER BY card_id DESC LIMIT 1";
+// clang-format on
+
+/* An account of which a charge has failed: its newest card may have been declined for good, and
+ * its orders may wait for one. */
+static int look_at_failures(struct journey *j, const char *account_id, const char *month,
+                            struct customer *customer)
+{
+    _deinit_(query) struct query q = { 0 };
+    const int64_t waiting_max = journey_option_int(j, "orders-waiting-max"); /* 0: no limit */
+    int r = query_find(&q, journey_db(j), after_failures_sql, "ssi", account_id, month,
+                       waiting_max > 0 ? waiting_max - 1 : INT64_MAX);
+    if (r != 0)
+        return trace(r);
+    struct row row = { .query = &q, .arena = journey_arena(j) };
+    customer->card_id = row_text(&row, "card_id");
+    customer->has_too_many_waiting = waiting_max > 0 && !row_is_null(&row, "waiting");
+    return trace(row_status(&row));
+}
+
+int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer)
 {
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
-    int r = query_find(&q, journey_db(j),
-                       "SELECT is_open, name, street, city, postal_code, country,"
-                       " (SELECT c.card_id FROM customer_cards c INDEXED BY customer_cards_usable"
-                       "  WHERE c.account_id = ?1 AND " CARD_IS_USABLE(
-                           "c.") "  AND c.expires >= ?2"
-                                 "  AND NOT EXISTS (SELECT 1 FROM declined_cards d"
-                                 "                  WHERE d.card_id = c.card_id)"
-                                 "  ORDER BY c.card_id DESC LIMIT 1) AS card_id,"
-                                 " (SELECT 1 FROM orders o INDEXED BY orders_waiting"
-                                 "  WHERE " ORDER_WAITS_FOR_CARD(
-                                     "o.") " AND o.account_id = ?1 LIMIT 1 OFFSET ?3) AS waiting"
-                                           " FROM customers WHERE account_id = ?1",
-                       "ssi", account_id, month, waiting_max > 0 ? waiting_max - 1 : INT64_MAX);
+    int r = query_find(&q, journey_db(j), customer_sql, "ss", account_id, month);
     if (r != 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };
@@ -51,9 +86,11 @@ int customer_find(struct journey *j, const char *account_id, int64_t waiting_max
                                   .postal_code = row_text(&row, "postal_code"),
                                   .country = row_text(&row, "country") } },
         .card_id = row_text(&row, "card_id"),
-        .has_too_many_waiting = waiting_max > 0 && !row_is_null(&row, "waiting"),
     };
+    _Bool has_failed = row_bool(&row, "has_failed");
     r = row_status(&row);
+    if (r == 0 && has_failed)
+        r = look_at_failures(j, account_id, month, &customer);
     if (r < 0)
         return trace(r);
     *ret_customer = customer;
@@ -71,16 +108,8 @@ int customer_next_card(struct journey *j, const struct payment *payment, const c
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
     _deinit_(query) struct query q = { 0 };
-    int r = query_find(&q, journey_db(j),
-                       "SELECT card_id FROM customer_cards INDEXED BY customer_cards_usable"
-                       " WHERE account_id = ?1 AND " CARD_IS_USABLE(
-                           "") " AND expires >= ?2 AND card_id <> ?3"
-                               " AND NOT EXISTS (SELECT 1 FROM declined_cards d"
-                               "                 WHERE d.card_id = customer_cards.card_id)"
-                               " AND card_id NOT IN (SELECT f.card_id FROM payment_failures f "
-                               "WHERE f.order_id = ?4)"
-                               " ORDER BY card_id DESC LIMIT 1",
-                       "ssss", payment->account_id, month, payment->card_id, payment->order_id);
+    int r = query_find(&q, journey_db(j), next_card_sql, "ssss", payment->account_id, month,
+                       payment->card_id, payment->order_id);
     if (r < 0)
         return trace(r);
     struct row row = { .query = &q, .arena = journey_arena(j) };

@@ -76,11 +76,14 @@ const char order_tables[] =
     "  PRIMARY KEY (order_id, attempt)"
     ") STRICT, WITHOUT ROWID;"
 
-    /* Cards that were declined for good, by what we know ourselves: the projection hears of it when
-     * account-svc has. */
-    "CREATE TABLE IF NOT EXISTS declined_cards ("
-    "  card_id TEXT PRIMARY KEY,"
-    "  reason TEXT NOT NULL"
+    /* Cards that a charge failed on; with the reason of the decline when it was for good. We know
+     * it before the projection, which hears of it when account-svc has. An account without a row
+     * has no order that waits for a card. */
+    "CREATE TABLE IF NOT EXISTS failed_cards ("
+    "  account_id TEXT NOT NULL,"
+    "  card_id TEXT NOT NULL,"
+    "  reason TEXT,"
+    "  PRIMARY KEY (account_id, card_id)"
     ") STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE IF NOT EXISTS late_payments (" /* to be voided */

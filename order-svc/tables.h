@@ -1,7 +1,7 @@
 /* Tables of order-svc. Only the files named here hold SQL.
  *
  *     leading     products, orders, order_lines, payment_failures,    folded from our own log
- *                 declined_cards, late_payments, refunds, unsettled
+ *                 failed_cards, late_payments, refunds, unsettled
  *     projection  customers, customer_cards                           folded from account-svc's log
  *     scratch     card_choices, void_mark                             may be lost without harm
  *
@@ -54,6 +54,7 @@ _Bool order_may_become(enum order_status status, enum order_status next);
 #define ORDER_WAITS_FOR_CARD(o) o "status = 2 AND " o "card_id IS NULL"
 #define ORDER_IS_CANCELLED(o) o "status = 5"
 #define CARD_IS_USABLE(c) c "is_usable <> 0"
+#define CARD_WAS_DECLINED(f) f "reason IS NOT NULL" /* for good, of a row of failed_cards */
 #define REFUND_IS_OPEN "status = 1"
 #define IS_UNSETTLED "amount > 0"
 _Static_assert(ORDER_PLACED == 1 && ORDER_PAYMENT_FAILED == 2 && ORDER_CANCELLED == 5,
@@ -132,8 +133,10 @@ struct payment {
     int64_t pay_until_ms;
     int64_t position; /* of the order's newest event */
 };
-/* 0, NOT_FOUND or < 0 */
+/* Without card_token and card_declined, which few need: payment_find_card reads them. 0, NOT_FOUND
+ * or < 0; payment_find_card: 0 or < 0. */
 int payment_find(struct journey *j, const char *order_id, struct payment *ret_payment);
+int payment_find_card(struct journey *j, struct payment *payment);
 
 /* Pages of work (work.h): the key is the order, the number its attempt, the row a struct payment.
  * 0 or < 0. */
@@ -205,11 +208,10 @@ struct customer {
     _Bool is_open;
     struct ship_to ship_to;
     const char *card_id;        /* the newest usable card; NULL: none */
-    _Bool has_too_many_waiting; /* orders that wait for a card: waiting_max or more */
+    _Bool has_too_many_waiting; /* orders that wait for a card: orders-waiting-max or more */
 };
-/* waiting_max 0: no limit. 0, NOT_FOUND or < 0. */
-int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
-                  struct customer *ret_customer);
+/* 0, NOT_FOUND or < 0 */
+int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);
 int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no, < 0 */
 
 /* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or

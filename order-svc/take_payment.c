@@ -88,6 +88,9 @@ static int payment_of(struct journey *j, const struct work *work, struct payment
     if (r == NOT_FOUND || payment.attempt != work->number ||
         !order_may_become(payment.status, ORDER_PAID))
         return WORK_GONE;
+    r = payment_find_card(j, &payment);
+    if (r < 0)
+        return trace(r);
     *ret_payment = payment;
     return 0;
 }
@@ -209,8 +212,13 @@ static int charge_answered(struct journey *j, const struct work *work, const voi
     if (payment.attempt != work->number || !payment.card_id ||
         !order_may_become(payment.status, ORDER_PAID))
         return is_paid ? trace(charge_too_late(j, &payment, work->number)) : 0;
-    r = is_paid ? charge_paid(j, &payment)
-                : charge_declined(j, &payment, reply->reason, kind_of_decline(&payment, reply));
+    if (is_paid) {
+        r = charge_paid(j, &payment);
+    } else {
+        r = payment_find_card(j, &payment);
+        if (r == 0)
+            r = charge_declined(j, &payment, reply->reason, kind_of_decline(&payment, reply));
+    }
     if (r == 0 && payment.card_is_chosen)
         r = payment_forget_choice(j, payment.order_id);
     return trace(r);

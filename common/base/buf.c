@@ -4,6 +4,7 @@
  *   B2  without memory: length and capacity are 0
  */
 #include "base/buf.h"
+#include "base/digits.h"
 #include "base/result.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -98,20 +99,18 @@ void buf_put_text(struct buf *buf, const char *text)
 
 void buf_put_char(struct buf *buf, char c)
 {
-    buf_put(buf, &c, 1);
+    if (!has_room(buf, 1))
+        return;
+    buf->data[buf->length++] = c;
+    buf->data[buf->length] = '\0';
 }
 
 void buf_put_int(struct buf *buf, int64_t value)
 {
-    char digits[24];
-    char *first = digits + sizeof(digits);
-    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    do
-        *--first = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (value < 0)
-        *--first = '-';
-    buf_put(buf, first, (size_t)(digits + sizeof(digits) - first));
+    char digits[DIGITS_SIZE];
+    size_t length;
+    const char *first = digits_of(value, digits, &length);
+    buf_put(buf, first, length);
 }
 
 void buf_put_format(struct buf *buf, const char *format, ...)
@@ -144,11 +143,13 @@ static void put_escaped(struct buf *buf, unsigned char c)
 
 void buf_put_json(struct buf *buf, const char *text, size_t length)
 {
+    /* by a table, because every byte of every event comes through here */
+    static const _Bool is_escaped[256] = { [0 ... 0x1f] = 1, ['"'] = 1, ['\\'] = 1, [0x7f] = 1 };
     buf_put_char(buf, '"');
     size_t start = 0; /* of the run that needs no escape */
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (!is_escaped[c])
             continue;
         buf_put(buf, text + start, i - start);
         put_escaped(buf, c);

@@ -67,7 +67,7 @@ struct bus_options { /* NULL and 0 leave things at their default */
     const char *tls_certificate_file, *tls_key_file, *tls_ca_file;
     int connect_timeout_ms; /* of one attempt; 2000 */
     int reconnect_wait_ms;  /* between attempts, for ever; 250, and as much jitter */
-    int ping_interval_ms;   /* two without an answer are a disconnect; 5000 */
+    int ping_interval_ms;   /* two without an answer are a disconnect; 5000, of several 2000 */
     int write_deadline_ms;  /* 3000 */
     int delivery_threads;   /* that call handlers, for all subscriptions of the process; 2 */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */

@@ -7,10 +7,7 @@
 #define KEY "\"_nats.ver\":\""
 
 static const struct server_advisory advisories[] = {
-#define SERVER_ADVISORY(branch_1, branch_2, newest, id, reason) \
-    { { branch_1, branch_2, newest }, id, reason },
 #include "bus/server_advisories.inc"
-#undef SERVER_ADVISORY
 };
 
 void server_version_of_info(const char *data, size_t length, char ret_version[SERVER_VERSION_SIZE])

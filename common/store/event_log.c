@@ -1,6 +1,7 @@
 /* Event log: see event_log.h. */
 #include "store/event_log.h"
 #include "base/buf.h"
+#include "base/digits.h"
 #include "base/result.h"
 #include "store/row.h"
 #include <assert.h>
@@ -67,9 +68,10 @@ static void form_put_text(struct canonical *form, const char *text)
 
 static void form_put_number(struct canonical *form, int64_t value)
 {
-    char digits[24];
-    int length = snprintf(digits, sizeof(digits), "%" PRId64, value);
-    form_put_field(form, digits, (size_t)length);
+    char digits[DIGITS_SIZE];
+    size_t length;
+    const char *first = digits_of(value, digits, &length);
+    form_put_field(form, first, length);
 }
 
 int event_digest(const struct event *event, struct digest *ret_digest)

@@ -3,6 +3,7 @@
 #include "base/result.h"
 #include "store/cursor.h"
 #include "store/event_log.h"
+#include "store/kept_streams.h"
 #include "store/parked.h"
 #include "store/refusals.h"
 #include <assert.h>
@@ -30,7 +31,8 @@ static int step_0(struct db *db)
     return 0;
 }
 
-static int (*const steps[])(struct db *) = { step_0, refusals_create_index };
+static int (*const steps[])(struct db *) = { step_0, refusals_create_index,
+                                             kept_streams_create_tables };
 #define STORE_VERSION ((int64_t)(sizeof(steps) / sizeof(*steps)))
 
 int64_t store_version(void)

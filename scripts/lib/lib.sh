@@ -110,14 +110,14 @@ server_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}
 # all are fixed. A row of the table names the releases in which one was fixed, oldest branch first.
 # The services read the same table.
 server_advisories() {
-    local branch_1 branch_2 newest id reason fixed
-    while IFS='|' read -r branch_1 branch_2 newest id reason; do
+    local start branch_1 branch_2 newest id reason fixed _
+    while IFS='"' read -r start branch_1 _ branch_2 _ newest _ id _ reason _; do
+        [[ $start == '{ { ' ]] || continue          # a line of the comment
         for fixed in "$branch_1" "$branch_2"; do
             [[ $1 != "${fixed%.*}".* ]] || ! version_at_least "$1" "$fixed" || continue 2
         done
         version_at_least "$1" "$newest" || printf '%s: %s\n' "$id" "$reason"
-    done < <(sed -n 's/^SERVER_ADVISORY("\(.*\)", "\(.*\)", "\(.*\)", "\(.*\)",$/\1|\2|\3|\4|/p
-        s/^ *"\(.*\)")$/\1/p' "$ROOT/common/bus/server_advisories.inc" | paste -d '' - -)
+    done <"$ROOT/common/bus/server_advisories.inc"
 }
 
 # find_server: prints the path of a nats-server: the first one without known advisories, else the
@@ -207,8 +207,19 @@ ask() {
 # service_answers SERVICE: succeeds when the service answers $SRV.PING.
 service_answers() { ASK_S=1 ask "\$SRV.PING.$1" '' >/dev/null; }
 
-# service_data SERVICE: the service's statistics, one line of JSON.
+# services_data SERVICE COUNT FILTER: the statistics of that instance, of COUNT, whose answer the jq
+# filter lets pass; one line of JSON.
+services_data() {
+    ASK_S=1 ask "\$SRV.STATS.$1" '' --replies "$2" |
+        jq -cen "first(inputs | $3 | first(.endpoints[].data | objects))" 2>/dev/null
+}
+
+# service_data SERVICE: the statistics of the instance that serves, one line of JSON. A standby
+# answers, too, and says who that is.
 service_data() {
-    ASK_S=1 ask "\$SRV.STATS.$1" '' |
-        jq -ce '[.endpoints[].data | objects][0]' 2>/dev/null
+    local reply serving
+    reply=$(ASK_S=1 ask "\$SRV.STATS.$1" '') || return 1
+    serving=$(jq -r '.metadata.serving // empty' <<<"$reply")
+    [[ -z $serving ]] || reply=$(ASK_S=1 ask "\$SRV.STATS.$1.$serving" '') || return 1
+    jq -ce '[.endpoints[].data | objects][0]' <<<"$reply" 2>/dev/null
 }

@@ -21,8 +21,8 @@ const char *const order_folds[] = {
     "SELECT group_concat(order_id || attempt || card_id || reason || failed_ms || ' ' || position, "
     "' ')"
     " FROM (SELECT * FROM payment_failures ORDER BY order_id, attempt)",
-    "SELECT group_concat(card_id || reason, ' ') FROM"
-    " (SELECT * FROM declined_cards ORDER BY card_id)",
+    "SELECT group_concat(account_id || card_id || ifnull(reason, '-'), ' ') FROM"
+    " (SELECT * FROM failed_cards ORDER BY account_id, card_id)",
     "SELECT group_concat(order_id || attempt || ' ' || arrived_ms || ' ' || position, ' ')"
     " FROM (SELECT * FROM late_payments ORDER BY order_id, attempt)",
     "SELECT group_concat(order_id || refund || ' ' || attempt || ' ' || amount || ' ' || status ||"

@@ -369,7 +369,7 @@ Test(heal_live, verify_finds_what_differs_in_each_kind_of_table_and_in_the_strea
     wait_for_stats("order-svc", "\"cursor\":1,\"lag\":0");
     wait_for_stats("order-svc", "\"published\":2,");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
-    assert_says("all as the logs say: customer_cards customers declined_cards late_payments "
+    assert_says("all as the logs say: customer_cards customers failed_cards late_payments "
                 "order_lines orders payment_failures products refunds unsettled");
 
     change_order_tables("UPDATE products SET stock = 999, name = 'Coffee' WHERE sku = 'tea'");

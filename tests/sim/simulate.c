@@ -5,6 +5,7 @@
 #include "world.h"
 #include "base/log.h"
 #include "bus_sim.h"
+#include "tests/mesh/breakable/guard_names.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -286,48 +287,25 @@ static int simulate(const struct wish *wish)
     return wish->expect != NULL;
 }
 
-static const char *const guards[] = {
-    "ack_after_commit",
-    "chain_check",
-    "cursor_in_transaction",
-    "expected_sequence",
-    "fence",
-    "gap_rule",
-    "idempotency_key",
-    "parking_behind",
-    "react_once",
-    "reply_after_commit",
-    "sync_before_reply",
-    NULL,
-};
-
 /* Without a guard, the checks must fail. */
 static int check_the_checks(const struct wish *given)
 {
     int missed = 0;
-    for (int i = 0; guards[i]; i++) {
+    for (int i = 0; guard_names[i]; i++) {
         struct wish wish = *given;
         struct total total = { 0 };
         char violation[512] = "";
         uint64_t seed = wish.seed;
-        wish.without = guards[i];
+        wish.without = guard_names[i];
         while (total.runs < GUARD_SEEDS_MAX &&
                run(&wish, seed, &total, violation, sizeof(violation)))
             seed++;
         missed += !violation[0];
-        printf("without %-22s %s%s (%lld runs)\n", guards[i],
+        printf("without %-22s %s%s (%lld runs)\n", guard_names[i],
                violation[0] ? "caught: " : "NOT NOTICED", violation, (long long)total.runs);
         fflush(stdout);
     }
     return missed > 0;
-}
-
-static _Bool is_guard(const char *name)
-{
-    int i = 0;
-    while (guards[i] && strcmp(guards[i], name) != 0)
-        i++;
-    return guards[i] != NULL;
 }
 
 static _Bool take_number(const char *text, int64_t *ret_number)

@@ -1,7 +1,9 @@
-/* Outbound: the subjects that answers come to, and the mailbox that others' notes wait in. */
+/* Outbound: the subjects that answers come to, the mailbox that others' notes wait in, and the
+ * places of others' durables. */
 #include "base/clock.h"
 #include "runtime/outbound/mailbox.h"
 #include "runtime/outbound/reply_subject.h"
+#include "runtime/outbound/stream_keep.h"
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
@@ -173,4 +175,35 @@ Test(outbound, a_note_has_what_its_kind_says, .signal = SIGABRT)
     struct mailbox mailbox;
     mailbox_init(&mailbox);
     mailbox_push(&mailbox, (struct note){ .kind = NOTE_BATCH });
+}
+
+/* ---- The places of others' durables --------------------------------------------------------- */
+
+Test(outbound, a_place_that_the_server_has_moved_is_not_believed)
+{
+    static const struct {
+        const char *what;
+        int64_t position, gain, listed, gone, gone_before;
+        int64_t place, place_gain;
+    } rows[] = {
+        { "it has acknowledged more", 7, 2, 12, 0, 0, 12, 5 },
+        { "it stands", 7, 2, 7, 0, 0, 7, 0 },
+        { "a purge that was seen before the list", 7, 0, 200, 200, 0, 7, 0 },
+        { "and in each list after it", 7, 0, 200, 200, 200, 7, 0 },
+        { "a purge between the look and the list", 7, 0, 200, 0, 0, 200, 193 },
+        { "is found by the next look", 200, 193, 200, 200, 0, 7, 0 },
+        { "it has gone on behind the purge", 7, 0, 203, 200, 200, 203, 196 },
+        { "it had read what has expired", 50, 0, 50, 50, 40, 50, 0 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct kept_durable before = { .position = rows[i].position, .gain = rows[i].gain };
+        const struct kept_place place = stream_keep_place(&before, rows[i].listed, rows[i].gone,
+                                                          rows[i].gone_before);
+        cr_expect_eq(place.position, rows[i].place, "%s: %lld", rows[i].what,
+                     (long long)place.position);
+        cr_expect_eq(place.gain, rows[i].place_gain, "%s: %lld", rows[i].what,
+                     (long long)place.gain);
+    }
+    const struct kept_place first = stream_keep_place(NULL, 9, 20, 0);
+    cr_expect(first.position == 9 && first.gain == 0, "one that was not there");
 }

@@ -2,6 +2,7 @@
 #include "base/refusal.h"
 #include "store/compare.h"
 #include "store/cursor.h"
+#include "store/kept_streams.h"
 #include "store/parked.h"
 #include "store/refusals.h"
 #include "store_folder.h"
@@ -363,6 +364,56 @@ Test(store, refusals_are_forgotten_by_age_the_oldest_first_a_slice_at_a_time)
     cr_assert_eq(number(db, "SELECT count(*) FROM refusals"), 4, "6 to 9 are young enough");
 }
 
+Test(store, what_was_set_on_a_stream_is_kept_in_the_place_of_what_was_kept_before)
+{
+    static const struct kept_durable_row two[] = { { "analytics", 7, "{\"a\":1}" },
+                                                   { "books", 0, "{}" } };
+    _free_(db) struct db *db = open_store();
+    _deinit_(arena) struct arena arena = { 0 };
+    struct kept_stream_row row = { .stream = "TEST",
+                                   .created = "t1",
+                                   .config = "{\"max\":1}",
+                                   .durable_count = 2,
+                                   .durables = two },
+                           other = { .stream = "OTHER",
+                                     .created = "",
+                                     .config = "{}",
+                                     .durable_count = 1,
+                                     .durables = two },
+                           read;
+    cr_assert_eq(kept_streams_read(db, "TEST", &arena, &read), NOT_FOUND);
+    cr_assert(kept_streams_write(db, &row) == 0 && kept_streams_write(db, &other) == 0);
+    cr_assert_eq(kept_streams_read(db, "TEST", &arena, &read), 0);
+    cr_assert(strcmp(read.created, "t1") == 0 && strcmp(read.config, "{\"max\":1}") == 0);
+    cr_assert_eq(read.durable_count, 2);
+    cr_assert_str_eq(read.durables[0].name, "analytics");
+    cr_assert(read.durables[0].position == 7 && strcmp(read.durables[0].config, "{\"a\":1}") == 0);
+    row.created = "t2";
+    row.durable_count = 1;
+    row.durables = two + 1;
+    cr_assert(kept_streams_write(db, &row) == 0);
+    cr_assert_eq(kept_streams_read(db, "TEST", &arena, &read), 0);
+    cr_assert(read.durable_count == 1 && strcmp(read.durables[0].name, "books") == 0);
+    cr_assert_str_eq(read.created, "t2");
+    cr_assert_eq(kept_streams_read(db, "OTHER", &arena, &read), 0);
+    cr_assert(read.durable_count == 1 && read.durables[0].position == 7, "another stream's stay");
+}
+
+Test(store, a_file_of_an_older_version_keeps_streams_from_now_on)
+{
+    _free_(db) struct db *db = open_db(0);
+    _deinit_(arena) struct arena arena = { 0 };
+    const struct kept_stream_row row = { .stream = "TEST", .created = "t", .config = "{}" };
+    struct kept_stream_row read;
+    cr_assert_eq(store_migrate(db), 0);
+    cr_assert_eq(db_script(db, "DROP TABLE kept_streams; DROP TABLE kept_durables;"
+                               " PRAGMA user_version=2"),
+                 0);
+    cr_assert_eq(store_migrate(db), 0, "%s", failure_text());
+    cr_assert_eq(kept_streams_write(db, &row), 0, "%s", failure_text());
+    cr_assert(kept_streams_read(db, "TEST", &arena, &read) == 0 && read.durable_count == 0);
+}
+
 Test(store, our_file_is_accepted_in_any_journal_mode)
 {
     db_free(open_store());
@@ -371,7 +422,7 @@ Test(store, our_file_is_accepted_in_any_journal_mode)
     cr_assert(sqlite3_exec(handle, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) == SQLITE_OK);
     sqlite3_close(handle);
     _free_(db) struct db *db = open_store();
-    cr_assert_eq(number(db, "PRAGMA user_version"), 2);
+    cr_assert_eq(number(db, "PRAGMA user_version"), 3);
 }
 
 Test(store, a_failed_migration_step_is_rolled_back)

@@ -12,6 +12,7 @@ enum item_kind {
     ITEM_ANSWER,  /* the answer to a call of the process */
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
+    ITEM_KEEP,    /* what others have set on our stream, to be kept: see stream_keep.h */
     ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
@@ -35,6 +36,7 @@ struct origin {
     const char *traceparent;  /* NULL */
 };
 
+struct kept_stream_row;
 struct micro_endpoint;
 
 struct item {
@@ -75,6 +77,8 @@ struct item {
     /* ITEM_ANSWER */
     struct answer answer;
     int64_t due_ms; /* wall time; a built-in provider's answer waits until then */
+
+    const struct kept_stream_row *kept; /* of an ITEM_KEEP */
 
     /* outcome, set by the loop */
     enum item_outcome outcome;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
+#include "runtime/outbound/stream_make.h"
 #include "runtime/sync/envelope.h"
 #include <stdio.h>
 #include <string.h>
@@ -175,7 +176,7 @@ static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
         case RELAY_ASK:
         case RELAY_AUDIT:         stream_io_look(relay_io, &action, now_ms); break;
         case RELAY_MAKE_STREAM:
-        case RELAY_DELETE_STREAM: stream_io_make(relay_io, &action, now_ms); break;
+        case RELAY_DELETE_STREAM: stream_make_begin(relay_io, &action, now_ms); break;
         case RELAY_RECOVER:       read_back(relay_io, &action, now_ms); break;
         case RELAY_PUBLISH:       publish_range(relay_io, &action, now_ms); return 1;
         }
@@ -205,7 +206,7 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
         relay_acked(relay, relay->epoch, acked, now_ms);
     _Bool more = carry_out(relay_io, now_ms);
     if (relay_io->keep.owed_count > 0)
-        stream_io_give_back(relay_io, now_ms);
+        stream_make_give_back(relay_io, now_ms);
     /* Wake up when all that is in flight is taken: nothing leaves before. */
     atomic_store(&relay_io->ack_wake_position, relay->sent);
     return more;

@@ -63,6 +63,7 @@ struct relay_io {
     struct js_stream_config stream; /* as we make it; borrows from the service */
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct stream_keep keep; /* what others have set and made on it */
+    int64_t delete_epoch;    /* the stream is deleted when that is in our file; 0: it is not */
     struct look look;
     int64_t audited_at;     /* the sequence of the message that the audit has looked at last */
     int64_t audited_before; /* the position of that message, or before a marker; 0: not known */

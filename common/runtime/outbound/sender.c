@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/stream_io.h"
+#include "runtime/outbound/stream_make.h"
 #include "runtime/request/reply.h"
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +113,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
+    stream_make_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     batch_free(batch);
 }
@@ -270,22 +273,17 @@ static void act(struct sender *sender, int64_t now_ms)
     report(sender, now_ms);
 }
 
-static int64_t earlier(int64_t one_ms, int64_t other_ms)
-{
-    return one_ms < other_ms ? one_ms : other_ms;
-}
-
 static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS);
-    due = earlier(due, relay_due_ms(&sender->relay_io.relay));
-    due = earlier(due, reader_ask_due_ms(&sender->relay_io.readers));
-    due = earlier(due, peer_due_ms(&sender->peers.peer));
+    due = smaller(due, relay_due_ms(&sender->relay_io.relay));
+    due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
+    due = smaller(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && sender->whole; i++)
-        due = earlier(due, feed_due_ms(&sender->feeds[i].feed));
-    due = earlier(due, call_io_due_ms(&sender->calls));
-    due = earlier(due, durable_io_due_ms(&sender->durables));
-    return earlier(due, redrive_due_ms(&sender->redrive));
+        due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
+    due = smaller(due, call_io_due_ms(&sender->calls));
+    due = smaller(due, durable_io_due_ms(&sender->durables));
+    return smaller(due, redrive_due_ms(&sender->redrive));
 }
 
 /* Is there work beside the mail that is due now? Under the mailbox's lock. */
@@ -421,7 +419,11 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
-    int r = relay_io_init(&sender->relay_io, outbound, &relay_options);
+    int r = db_open(&db_options, &outbound->db);
+    if (r == 0)
+        r = relay_io_init(&sender->relay_io, outbound, &relay_options);
+    if (r == 0)
+        r = stream_keep_load(&sender->relay_io.keep);
     call_io_init(&sender->calls, outbound);
     redrive_init(&sender->redrive, outbound);
     permissions_init(&sender->permissions, outbound, options->endpoints);
@@ -429,7 +431,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     durable_io_init(&sender->durables, outbound);
     if (r == 0)
         r = open_feeds(sender, at);
-    return r < 0 ? trace(r) : trace(db_open(&db_options, &outbound->db));
+    return trace(r);
 }
 
 int sender_subscribe(struct sender *sender, struct bus *bus)

@@ -2,27 +2,14 @@
 #include "runtime/outbound/stream_io.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
+#include "runtime/outbound/stream_make.h"
 #include "runtime/sync/envelope.h"
 #include <string.h>
 
-/* The step of a request. */
-enum step {
-    STEP_INFO = 'i',
-    STEP_AUDIT = 'u',
-    STEP_LOOK = 'l',
-    STEP_AUDITED = 'v',
-    STEP_MADE = 'm',
-    STEP_DELETED = 'd',
-    STEP_MENDED = 'x',
-    STEP_LISTED = 'k',
-    STEP_LISTED_LAST = 'K', /* before the stream is deleted */
-    STEP_GIVEN = 'b',
-    STEP_OWN_MESSAGE = READ_BACK_STEP,
-};
-
-static void request_stream(struct relay_io *relay_io, enum step step, int64_t epoch, int64_t n,
-                           int built, const struct js_request *request, int64_t now_ms)
+void stream_io_request(struct relay_io *relay_io, enum stream_step step, int64_t epoch, int64_t n,
+                       int built, const struct js_request *request, int64_t now_ms)
 {
     const struct reply_tag tag = { .part = PART_RELAY, .step = (char)step, .epoch = epoch, .n = n };
     if (outbound_request_api(relay_io->outbound, &tag, built, request) < 0)
@@ -111,11 +98,6 @@ static int64_t compare_message(struct relay_io *relay_io, struct bus_message *me
     return PLACE_FOREIGN;
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 static void look_check(const struct look *look)
 {
     assert(look->first >= 1 && look->first <= look->last);                         /* L1 */
@@ -138,9 +120,9 @@ static void request_window(struct relay_io *relay_io, int64_t epoch, int64_t las
     for (int64_t sequence = look->first; sequence <= look->last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
-        request_stream(relay_io, STEP_LOOK, epoch, sequence,
-                       js_message_get(&request, relay_io->outbound->self.log, sequence), &request,
-                       now_ms);
+        stream_io_request(relay_io, STEP_LOOK, epoch, sequence,
+                          js_message_get(&request, relay_io->outbound->self.log, sequence),
+                          &request, now_ms);
     }
 }
 
@@ -338,9 +320,9 @@ static void read_part(struct relay_io *relay_io, const struct relay_action *acti
     for (int64_t sequence = action->first; sequence > 0 && sequence <= last; sequence++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
-        request_stream(relay_io, STEP_AUDITED, action->epoch, sequence,
-                       js_message_get(&request, relay_io->outbound->self.log, sequence), &request,
-                       now_ms);
+        stream_io_request(relay_io, STEP_AUDITED, action->epoch, sequence,
+                          js_message_get(&request, relay_io->outbound->self.log, sequence),
+                          &request, now_ms);
     }
 }
 
@@ -351,116 +333,9 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
     assert(action->kind == RELAY_ASK || action->kind == RELAY_AUDIT);
     if (action->kind == RELAY_ASK)
         relay_io->look = (struct look){ .stop = action->sequence };
-    request_stream(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch, 0,
-                   js_stream_info(&request, relay_io->stream.name), &request, now_ms);
+    stream_io_request(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch,
+                      0, js_stream_info(&request, relay_io->stream.name), &request, now_ms);
     read_part(relay_io, action, now_ms);
-}
-
-/* ---- Making the stream ---------------------------------------------------------------------- */
-
-static void delete_stream(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    js_request_init(&request, NULL);
-    log_warn("stream_deleted_to_be_made_anew", LOG_TEXT("stream", relay_io->stream.name),
-             LOG_TEXT("reason", relay_io->relay.reason));
-    request_stream(relay_io, STEP_DELETED, epoch, 0,
-                   js_stream_delete(&request, relay_io->stream.name), &request, now_ms);
-}
-
-static void create_stream(struct relay_io *relay_io, int64_t epoch, int64_t now_ms)
-{
-    _deinit_(js_request) struct js_request request;
-    _deinit_(buf) struct buf config = { 0 };
-    js_request_init(&request, NULL);
-    stream_keep_put(&relay_io->keep, &config);
-    int built = buf_status(&config);
-    if (built == 0)
-        built = js_stream_create_as(&request, relay_io->stream.name, config.data);
-    request_stream(relay_io, STEP_MADE, epoch, 0, built, &request, now_ms);
-}
-
-void stream_io_make(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
-{
-    const struct reply_tag tag = { .part = PART_RELAY,
-                                   .step = STEP_LISTED_LAST,
-                                   .epoch = action->epoch };
-    assert(action->kind == RELAY_DELETE_STREAM || action->kind == RELAY_MAKE_STREAM);
-    if (action->kind == RELAY_MAKE_STREAM)
-        create_stream(relay_io, action->epoch, now_ms);
-    else if (!relay_io->keep.may_list) /* the right to it is missing: no answer would come */
-        delete_stream(relay_io, action->epoch, now_ms);
-    else if (stream_keep_ask_list(&relay_io->keep, &tag) < 0) /* who reads it goes with it */
-        relay_failed(&relay_io->relay, "the server cannot be asked", now_ms);
-}
-
-static void take_deleted(struct relay_io *relay_io, struct bus_message *message, int64_t now_ms)
-{
-    static const char reason[] = "the stream cannot be deleted";
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_error error = { 0 };
-    int r = bus_message_status(message)
-                ? -ERR_NETWORK
-                : js_parse_success(bus_message_data(message), bus_message_length(message), &arena,
-                                   &error);
-    if (r == 0 || (r == JS_REFUSED && error.error_code == JS_ERR_STREAM_NOT_FOUND)) {
-        relay_made(&relay_io->relay, now_ms);
-        return;
-    }
-    if (r == JS_REFUSED) {
-        log_error("stream_refused", LOG_TEXT("reason", error.description));
-        relay_io_explain(relay_io, reason, error.description);
-    }
-    relay_failed(&relay_io->relay, reason, now_ms);
-}
-
-static void take_created(struct relay_io *relay_io, struct bus_message *message, int64_t now_ms)
-{
-    static const char reason[] = "the stream cannot be made";
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_stream_state state;
-    int r = bus_message_status(message)
-                ? -ERR_NETWORK
-                : js_parse_stream_info(bus_message_data(message), bus_message_length(message),
-                                       &arena, &state);
-    if (r == 0) {
-        log_warn("stream_made", LOG_TEXT("stream", relay_io->stream.name));
-        stream_keep_made(&relay_io->keep);
-        relay_made(&relay_io->relay, now_ms);
-        return;
-    }
-    if (r == JS_REFUSED) {
-        log_error("stream_refused", LOG_TEXT("reason", state.error.description));
-        relay_io_explain(relay_io, reason, state.error.description);
-        if (state.error.code < 500)
-            stream_keep_refused(&relay_io->keep);
-    }
-    relay_failed(&relay_io->relay, reason, now_ms);
-}
-
-static void take_mended(struct relay_io *relay_io, struct bus_message *message)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct js_stream_state state;
-    if (bus_message_status(message) == 0 &&
-        js_parse_stream_info(bus_message_data(message), bus_message_length(message), &arena,
-                             &state) == JS_REFUSED)
-        log_error("stream_refused", LOG_TEXT("stream", relay_io->stream.name),
-                  LOG_TEXT("reason", state.error.description));
-}
-
-/* Before the stream is deleted: who reads it, once more. No answer: as it was last seen. */
-static void take_listed_last(struct relay_io *relay_io, int64_t epoch, struct bus_message *message,
-                             int64_t now_ms)
-{
-    stream_keep_take_list(&relay_io->keep, &relay_io->relay, message);
-    delete_stream(relay_io, epoch, now_ms);
-}
-
-void stream_io_give_back(struct relay_io *relay_io, int64_t now_ms)
-{
-    const struct reply_tag tag = { .part = PART_RELAY, .step = STEP_GIVEN };
-    stream_keep_give_back(&relay_io->keep, &relay_io->relay, &tag, now_ms);
 }
 
 /* ---- Answers -------------------------------------------------------------------------------- */
@@ -469,20 +344,22 @@ void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
                      struct bus_message *message, int64_t now_ms)
 {
     owner_assert(&relay_io->outbound->owner);
-    const enum step step = (enum step)tag->step;
+    const enum stream_step step = (enum stream_step)tag->step;
     if (tag->epoch != relay_io->relay.epoch && step != STEP_MENDED && step != STEP_LISTED &&
         step != STEP_GIVEN)
         return;
     switch (step) {
-    case STEP_INFO:        take_info(relay_io, tag->epoch, message, 0, now_ms); break;
-    case STEP_AUDIT:       take_info(relay_io, tag->epoch, message, 1, now_ms); break;
-    case STEP_LOOK:        take_looked(relay_io, tag->epoch, tag->n, message, now_ms); break;
-    case STEP_AUDITED:     take_audited(relay_io, tag->n, message, now_ms); break;
-    case STEP_MADE:        take_created(relay_io, message, now_ms); break;
-    case STEP_DELETED:     take_deleted(relay_io, message, now_ms); break;
-    case STEP_MENDED:      take_mended(relay_io, message); break;
-    case STEP_LISTED:      stream_keep_take_list(&relay_io->keep, &relay_io->relay, message); break;
-    case STEP_LISTED_LAST: take_listed_last(relay_io, tag->epoch, message, now_ms); break;
+    case STEP_INFO:    take_info(relay_io, tag->epoch, message, 0, now_ms); break;
+    case STEP_AUDIT:   take_info(relay_io, tag->epoch, message, 1, now_ms); break;
+    case STEP_LOOK:    take_looked(relay_io, tag->epoch, tag->n, message, now_ms); break;
+    case STEP_AUDITED: take_audited(relay_io, tag->n, message, now_ms); break;
+    case STEP_MADE:    stream_make_take_created(relay_io, message, now_ms); break;
+    case STEP_DELETED: stream_make_take_deleted(relay_io, message, now_ms); break;
+    case STEP_MENDED:  stream_make_take_mended(relay_io, message); break;
+    case STEP_LISTED:  stream_keep_take_list(&relay_io->keep, &relay_io->relay, message); break;
+    case STEP_LISTED_LAST:
+        stream_make_take_listed_last(relay_io, tag->epoch, message, now_ms);
+        break;
     case STEP_GIVEN:       stream_keep_take_given(&relay_io->keep, tag->n, message); break;
     case STEP_OWN_MESSAGE: read_back_reply(relay_io, tag->n, message, now_ms); break;
     }

@@ -1,6 +1,7 @@
 /* Stream keep: see stream_keep.h. */
 #include "runtime/outbound/stream_keep.h"
 #include "base/log.h"
+#include "store/kept_streams.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -44,6 +45,122 @@ void stream_keep_deinit(struct stream_keep *keep)
     free(take(keep->wish));
 }
 
+/* ---- In our file ---------------------------------------------------------------------------- */
+
+static int load_durables(struct stream_keep *keep, const struct kept_stream_row *row)
+{
+    for (int i = 0; i < row->durable_count && i < KEPT_DURABLES_MAX; i++) {
+        struct kept_durable *durable = &keep->durables[i];
+        *durable = (struct kept_durable){ .position = row->durables[i].position,
+                                          .config = strdup(row->durables[i].config) };
+        snprintf(durable->name, sizeof(durable->name), "%s", row->durables[i].name);
+        keep->durable_count++;
+        if (!durable->config)
+            return fail(ERR_MEMORY, "no memory for a durable");
+    }
+    return 0;
+}
+
+int stream_keep_load(struct stream_keep *keep)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct kept_stream_row row;
+    int r = kept_streams_read(keep->outbound->db, keep->stream, &arena, &row);
+    if (r != 0)
+        return r == NOT_FOUND ? 0 : trace(r);
+    keep->config = strdup(row.config);
+    snprintf(keep->created, sizeof(keep->created), "%s", row.created);
+    snprintf(keep->owner, sizeof(keep->owner), "%s", row.created);
+    return keep->config ? trace(load_durables(keep, &row))
+                        : fail(ERR_MEMORY, "no memory for a configuration");
+}
+
+static const char *copy(struct arena *arena, const char *text, _Bool *failed)
+{
+    const char *copied = arena_copy(arena, text, strlen(text));
+    *failed |= !copied;
+    return copied;
+}
+
+/* An item for the writer; NULL: no memory. */
+static struct item *make_item(const struct stream_keep *keep)
+{
+    _free_(item) struct item *item = item_new(ITEM_KEEP);
+    if (!item)
+        return NULL;
+    const size_t size = sizeof(struct kept_durable_row) * (size_t)keep->durable_count;
+    struct kept_stream_row *row = arena_alloc(&item->arena, sizeof(*row));
+    struct kept_durable_row *durables = arena_alloc(&item->arena, size);
+    _Bool failed = !row || !durables;
+    if (failed)
+        return NULL;
+    *row = (struct kept_stream_row){ .stream = copy(&item->arena, keep->stream, &failed),
+                                     .created = copy(&item->arena, keep->owner, &failed),
+                                     .config = copy(&item->arena, keep->config, &failed),
+                                     .durable_count = keep->durable_count,
+                                     .durables = durables };
+    for (int i = 0; i < keep->durable_count; i++)
+        durables[i] = (struct kept_durable_row){
+            .name = copy(&item->arena, keep->durables[i].name, &failed),
+            .position = keep->durables[i].position - keep->durables[i].gain, /* what is certain */
+            .config = copy(&item->arena, keep->durables[i].config, &failed),
+        };
+    item->kept = row;
+    return failed ? NULL : take(item);
+}
+
+_Bool stream_keep_save(struct stream_keep *keep)
+{
+    if (keep->is_changed && !keep->is_saving && keep->config) {
+        struct item *item = make_item(keep);
+        if (item) { /* else with the next look */
+            keep->is_saving = 1;
+            keep->is_changed = 0;
+            inbox_push(keep->outbound->inbox, item);
+        }
+    }
+    return keep->is_saving;
+}
+
+_Bool stream_keep_settled(struct stream_keep *keep, const struct batch *batch)
+{
+    const struct item *item = keep->is_saving ? batch->items : NULL;
+    while (item && item->kind != ITEM_KEEP)
+        item = item->next;
+    if (!item)
+        return 0;
+    keep->is_saving = 0;
+    keep->is_changed |= batch->aborted; /* tried again with the next look */
+    return 1;
+}
+
+/* All that are owed are given back: from now on they are those of the stream that is there. */
+static void note_owner(struct stream_keep *keep)
+{
+    if (keep->owed_count > 0 || strcmp(keep->owner, keep->created) == 0)
+        return;
+    memcpy(keep->owner, keep->created, sizeof(keep->owner));
+    keep->is_changed = 1;
+}
+
+static void owe_durables(struct stream_keep *keep)
+{
+    for (int i = 0; i < keep->durable_count; i++)
+        keep->durables[i].state = KEPT_OWED;
+    keep->owed_count = keep->durable_count;
+}
+
+/* The stream that is there. */
+static void see_stream(struct stream_keep *keep, const char *created)
+{
+    if (strcmp(keep->created, created) == 0)
+        return;
+    if (*keep->created) /* another one than before */
+        owe_durables(keep);
+    snprintf(keep->created, sizeof(keep->created), "%s", created);
+    note_owner(keep);
+}
+
 /* ---- The configuration ---------------------------------------------------------------------- */
 
 /* What is ours is set back by an update; the next look sees whether that helped. */
@@ -66,6 +183,7 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
     const struct drift_use use = { .messages = state->messages, .bytes = state->bytes };
     struct drift drift;
     drift_compare(drift_stream_fields, keep->of, state->config, text_of(keep->wish), &use, &drift);
+    keep->first_sequence = state->first_sequence;
     drift_text(&drift, NOTICE_HELD, keep->held, sizeof(keep->held));
     if (*keep->lost && drift.count < DRIFT_MAX)
         notice_set(&drift.found[drift.count++], NOTICE_LOST, keep->of, "durables", keep->lost,
@@ -74,7 +192,10 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
     if (!keep->config || !json_text_equal(text_of(keep->config), state->config)) {
         free(keep->config);
         keep->config = copy_text(state->config);
+        keep->is_changed = 1;
     }
+    see_stream(keep, state->created);
+    (void)stream_keep_save(keep);
     if (drift.mends && !drift.holds)
         mend(keep);
     return drift.holds;
@@ -87,20 +208,13 @@ void stream_keep_put(struct stream_keep *keep, struct buf *out)
                out);
 }
 
-static void owe_durables(struct stream_keep *keep)
-{
-    for (int i = 0; i < keep->durable_count; i++)
-        keep->durables[i].state = KEPT_OWED;
-    keep->owed_count = keep->durable_count;
-}
-
-void stream_keep_made(struct stream_keep *keep)
+void stream_keep_made(struct stream_keep *keep, const struct js_stream_state *state)
 {
     if (keep->refused_count >= REFUSED_MAX)
         log_error("stream_settings_lost", LOG_TEXT("stream", keep->stream),
                   LOG_TEXT("settings", keep->config));
     keep->refused_count = 0;
-    owe_durables(keep);
+    see_stream(keep, state->created);
 }
 
 void stream_keep_refused(struct stream_keep *keep)
@@ -147,14 +261,39 @@ static _Bool read_durable(struct json_text consumer, const struct relay *relay,
     return ret_durable->config != NULL;
 }
 
-/* A page of the list. What the server has moved over messages that are gone stays where it was. */
+static _Bool are_equal(const struct stream_keep *keep, const struct kept_durable *now, int count)
+{
+    _Bool equal = keep->durable_count == count;
+    for (int i = 0; i < count && equal; i++) {
+        const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
+                                                      now[i].name);
+        equal = before && before->position == now[i].position && before->gain == now[i].gain &&
+                strcmp(before->config, now[i].config) == 0;
+    }
+    return equal;
+}
+
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
+                                    int64_t gone_before)
+{
+    if (!before)
+        return (struct kept_place){ .position = listed };
+    if (listed > gone)
+        return (struct kept_place){ listed, listed - before->position };
+    if (gone > gone_before) /* the list before may already have had what the server moved */
+        return (struct kept_place){ .position = before->position - before->gain };
+    return (struct kept_place){ .position = before->position < gone ? before->position : listed };
+}
+
+/* A page of the list. What the server has moved over messages that are gone stays where it was; so
+ * does all that an earlier life has kept, until we know which position is at which sequence. */
 static void remember(struct stream_keep *keep, const struct relay *relay,
                      const struct js_consumer_page *page)
 {
     struct kept_durable now[KEPT_DURABLES_MAX] = { 0 };
     struct json_members members;
     struct json_text key, consumer;
-    const int64_t gone = relay->first_sequence - 1 - relay->offset;
+    const int64_t gone = keep->first_sequence - 1 - relay->offset;
     int count = 0, found = 0;
     json_text_members_begin(&members, page->consumers);
     while (json_text_members_next(&members, &key, &consumer)) {
@@ -164,8 +303,12 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
-        if (before && before->position < gone)
-            durable.position = before->position;
+        const struct kept_place place = before && !relay->was_whole
+                                            ? (struct kept_place){ .position = before->position }
+                                            : stream_keep_place(before, durable.position, gone,
+                                                                keep->gone);
+        durable.position = place.position;
+        durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)
             now[count++] = durable;
         else
@@ -174,9 +317,12 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
     if (found > count)
         snprintf(keep->lost, sizeof(keep->lost), "%d of %d would be lost with the stream",
                  found - count, found);
+    keep->is_changed |= !are_equal(keep, now, count);
     forget_durables(keep);
     memcpy(keep->durables, now, sizeof(now[0]) * (size_t)count);
     keep->durable_count = count;
+    (void)stream_keep_save(keep);
+    keep->gone = gone;
 }
 
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
@@ -256,4 +402,6 @@ void stream_keep_take_given(struct stream_keep *keep, int64_t n, struct bus_mess
         name_lost(keep, durable, state.error.description);
     durable->state = KEPT_KEPT;
     keep->owed_count--;
+    note_owner(keep);
+    (void)stream_keep_save(keep);
 }

@@ -1,15 +1,11 @@
 /* Feed, limits: what the server does not permit is asked for in smaller pieces. See feed.h. */
 #include "runtime/sync/feed.h"
+#include "base/smaller.h"
 #include <assert.h>
 
 int64_t feed_ack_pending(const struct feed *feed)
 {
     return 2 * feed->config.window_max;
-}
-
-static int64_t smaller(int64_t one, int64_t other)
-{
-    return one < other ? one : other;
 }
 
 void feed_limit(struct feed *feed, int64_t batch, int64_t expires_ms)

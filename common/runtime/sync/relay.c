@@ -2,6 +2,7 @@
 #include "runtime/sync/relay.h"
 #include <assert.h>
 #include "base/guard.h"
+#include "base/smaller.h"
 #include "runtime/sync/relay_tail.h"
 
 const struct relay_config relay_defaults = {
@@ -63,11 +64,6 @@ static void relay_move(struct relay *relay, enum relay_state state)
     relay->deadline_ms = INT64_MAX;
     relay->sent = relay->group_last = relay->published; /* nobody counts on what is in flight */
     relay->epoch++; /* what was asked before is not waited for any more */
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 static void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)

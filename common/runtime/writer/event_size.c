@@ -1,5 +1,6 @@
 /* Event size: see event_size.h. */
 #include "runtime/writer/event_size.h"
+#include "base/smaller.h"
 #include <string.h>
 
 /* Of the stream's message (sync/envelope.c): keys, numbers, time, chain, and what JetStream may
@@ -53,32 +54,25 @@ static size_t page_bytes(const struct service *service)
     return bytes;
 }
 
-static int64_t larger(size_t a, size_t b)
-{
-    return (int64_t)(a > b ? a : b);
-}
-
 int64_t event_size(const struct event *event, const struct service *service, int64_t enough)
 {
     const struct texts texts = texts_of(event, service);
     size_t length = 0;
     for (size_t i = 0; i < sizeof(texts.at) / sizeof(*texts.at); i++)
         length += texts.at[i] ? strlen(texts.at[i]) : 0;
-    int64_t at_most =
-        larger(HEADERS_BYTES + texts.fixed + PERCENT_MAX * length + event->data_length,
-               page_bytes(service) + texts.fixed + ESCAPE_MAX * length +
-                   DATA_ESCAPE_MAX * event->data_length);
+    size_t message = HEADERS_BYTES + texts.fixed + PERCENT_MAX * length + event->data_length;
+    size_t page = page_bytes(service) + texts.fixed + ESCAPE_MAX * length +
+                  DATA_ESCAPE_MAX * event->data_length;
+    int64_t at_most = larger((int64_t)message, (int64_t)page);
     if (at_most <= enough || at_most <= EVENT_SIZE_MIN)
         return EVENT_SIZE_MIN;
-    size_t message = HEADERS_BYTES + texts.fixed + event->data_length;
-    size_t page = page_bytes(service) + texts.fixed +
-                  escaped_bytes(event->data, event->data_length);
+    message = HEADERS_BYTES + texts.fixed + event->data_length;
+    page = page_bytes(service) + texts.fixed + escaped_bytes(event->data, event->data_length);
     for (size_t i = 0; i < sizeof(texts.at) / sizeof(*texts.at); i++) {
         if (!texts.at[i])
             continue;
         message += percent_encoded_bytes(texts.at[i]);
         page += escaped_bytes(texts.at[i], strlen(texts.at[i]));
     }
-    int64_t size = larger(message, page);
-    return size > EVENT_SIZE_MIN ? size : EVENT_SIZE_MIN;
+    return larger(larger((int64_t)message, (int64_t)page), EVENT_SIZE_MIN);
 }

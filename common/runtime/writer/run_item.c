@@ -7,6 +7,7 @@
 #include "runtime/writer/append.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/process.h"
+#include "store/kept_streams.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/refusals.h"
@@ -316,6 +317,17 @@ static int run_own_event(struct loop *loop, struct item *item)
     return 0;
 }
 
+/* ---- What others have set on our stream --------------------------------------------------- */
+
+static int run_keep(struct loop *loop, struct item *item)
+{
+    assert(item->kept);
+    int r = kept_streams_write(loop->db, item->kept);
+    if (r == 0)
+        item->outcome = OUTCOME_DONE;
+    return trace(r);
+}
+
 /* ---- The table of kinds --------------------------------------------------------------------- */
 
 int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
@@ -328,6 +340,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
     case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
+    case ITEM_KEEP:    r = run_keep(loop, item); break;
     case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
         r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)

@@ -1,5 +1,6 @@
 /* Work list: see work_list.h. */
 #include "runtime/writer/work_list.h"
+#include "base/smaller.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,16 +12,6 @@
 #define RESCAN_MS 1000
 #define PATIENCE_CALLS 3 /* given up, before a piece makes room for others */
 #define LOOK_MIN_MS 10   /* a source does not begin anew more often, whatever it wants */
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 void work_list_check(const struct work_list *list)
 {
@@ -98,7 +89,7 @@ static int timeout_ms_of(const struct work_list *list, const struct piece *piece
     int64_t timeout_ms = list->limits.timeout_ms;
     for (int i = 0; i < piece->timeouts && timeout_ms < list->limits.timeout_max_ms; i++)
         timeout_ms *= 2;
-    return (int)earlier(timeout_ms, list->limits.timeout_max_ms);
+    return (int)smaller(timeout_ms, list->limits.timeout_max_ms);
 }
 
 static struct work work_of(const struct work_list *list, const struct piece *piece, const void *row)
@@ -129,7 +120,7 @@ static void evict(struct work_list *list, struct piece *piece)
 {
     assert(piece->is_in_tables);
     if (piece->asks > 0)
-        list->old_place = later(list->old_place, piece->found_place);
+        list->old_place = larger(list->old_place, piece->found_place);
     list->has_evicted = 1;
     work_queue_remove(&list->queue, piece);
 }
@@ -277,7 +268,7 @@ static int find(struct work_list *list, struct work_source_state *state, struct 
         r = take_up(list, j, &pieces[i]);
     if (r < 0)
         return trace(r);
-    state->look_ms = later(page.look_ms, j->now_ms + LOOK_MIN_MS);
+    state->look_ms = larger(page.look_ms, j->now_ms + LOOK_MIN_MS);
     state->has_more = page.count > wanted;
     if (count > 0) {
         state->after = pieces[count - 1].place;
@@ -385,9 +376,9 @@ int64_t work_list_due_ms(const struct work_list *list, int64_t now_ms)
 {
     if (has_more(list) && room(list) > 0)
         return now_ms;
-    int64_t due_ms = earlier(list->rescan_ms, work_queue_due_ms(&list->queue));
+    int64_t due_ms = smaller(list->rescan_ms, work_queue_due_ms(&list->queue));
     for (int i = 0; i < list->source_count; i++)
-        due_ms = earlier(due_ms, list->sources[i].look_ms);
+        due_ms = smaller(due_ms, list->sources[i].look_ms);
     return due_ms;
 }
 

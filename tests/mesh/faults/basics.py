@@ -20,6 +20,7 @@ from journey.patience import far  # noqa: E402 - the path comes first
 SERVICES = ("account-svc", "order-svc")
 LOG = {"account-svc": "ACCOUNT", "order-svc": "ORDER"}          # a service's log and stream
 READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # the reader of a stream
+NOBODY = "0" * 8 + 3 * "-0000" + "-" + "0" * 12  # an id that is well formed, so the writer looks
 MARK = "JOURNEY_FAULT_TEST"            # every process that a test starts inherits it
 FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as often as the catalogue says
 SECRETS = re.compile(rb"tok_[a-z]|@example\.org|19\d\d-\d\d-\d\d|Market Street")
@@ -49,6 +50,12 @@ def wait_until(condition, what, seconds=10.0, tick=0.02):
             raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}")
         time.sleep(tick)
     return value
+
+
+def logged(mesh, name, pattern, what, after=0):
+    """Waits for a line in a service's log (see Mesh.log_has). A thread of its own writes the log:
+    what a service has done is seen in its statistics, or from outside, before its line is there."""
+    wait_until(lambda: mesh.log_has(name, pattern, after), what, 5)
 
 
 def let_pass(seconds):

@@ -51,6 +51,8 @@ class Looker:
         data = b"" if body is None else json.dumps(body).encode()
         self.connection.request(subject, data, token, [("Idempotency-Key", key)] if key else [])
         while (left := end - time.monotonic()) > 0 and not self.ends.is_set():
+            if not self.connection.socket:      # it has broken, and the request with it
+                return {}
             for found, _, data in self.connection.poll(min(left, 0.05)):
                 if found == token:
                     answer = json.loads(data) if data else {}

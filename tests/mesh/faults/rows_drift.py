@@ -1,9 +1,10 @@
 """Rows of what somebody else has set: durables that are edited, made beforehand otherwise, or
 limited by the server; settings of the streams; rights."""
 import base64
+import json
 import os
 
-from kit import LOG, READER, SERVICES, needs, require, wait_until
+from kit import LOG, READER, SERVICES, logged, needs, require, wait_until
 
 NS = 1_000_000_000
 
@@ -67,8 +68,8 @@ def edit_each(mesh, *edits):
         field, value = next(iter(edit.items()))
         wait_until(lambda: durable(mesh, "ORDER").get("config", {field: value}).get(field) != value,
                    f"the durable is made anew without {edit}", 40)
-        require(mesh.log_has("account-svc", f"event=notice of=.*ORDER.* field={field} ", size),
-                f"{field} is not named")
+        logged(mesh, "account-svc", f"event=notice of=.*ORDER.* field={field} ",
+               f"{field} is not named", size)
     return account, tea
 
 
@@ -138,7 +139,7 @@ def fault_50_refused_durable_is_named(mesh):
     wait_until(lambda: "consumers limit" in ((mesh.stats("order-svc") or {}).get("sources", {}).get(
         "ACCOUNT", {}).get("reason", "")), lambda: f"a reason: {mesh.stats('order-svc')}", 30)
     mesh.wait_state("order-svc", "held")
-    require(mesh.log_has("order-svc", "level=warn .*event=feed .*consumers limit"), "no line")
+    logged(mesh, "order-svc", "level=warn .*event=feed .*consumers limit", "no line")
     mesh.api("STREAM.UPDATE.ACCOUNT", dict(config, max_consumers=-1))
     mesh.wait_state("order-svc", "ready")
     mesh.check()
@@ -218,6 +219,102 @@ def fault_49_settings_and_durables_survive(mesh):
     mesh.check()
 
 
+SET = {"description": "the books", "max_age": 3600 * NS, "duplicate_window": 60 * NS}
+
+
+def add_reader(mesh, name, **more):
+    answer = mesh.api(f"CONSUMER.CREATE.ORDER.{name}", {"stream_name": "ORDER", "config": dict({
+        "durable_name": name, "name": name, "ack_policy": "explicit", "deliver_policy": "all"},
+        **more)})
+    require("error" not in answer, f"{answer}")
+
+
+def set_and_read(mesh):
+    """Settings of an operator, and somebody else's durable that has read up to sequence 5; waits
+    until both are in the service's file."""
+    mesh.load(seconds=1).finish()
+    mesh.quiet()
+    edit_stream(mesh, **SET, metadata={"team": "shop"})
+    add_reader(mesh, "analytics", deliver_policy="by_start_sequence", opt_start_seq=6,
+               max_deliver=7)
+    wait_until(lambda: kept(mesh) == (True, [("analytics", 5)]),
+               lambda: f"they are in the file: {kept(mesh)}", 30)
+
+
+def kept(mesh):
+    """What the file has: the settings; durables of others, with their places."""
+    rows = mesh.query("order-svc", "SELECT config FROM kept_streams WHERE stream = 'ORDER'")
+    config = json.loads(rows[0][0]) if rows else {}
+    others = mesh.query("order-svc", "SELECT name, position FROM kept_durables WHERE name <> ? "
+                        "ORDER BY name", READER["ORDER"])
+    return all(config.get(field) == value for field, value in SET.items()), others
+
+
+def are_back(mesh):
+    """The settings and the durable are those of set_and_read, and the file belongs to this stream.
+    """
+    def is_back():
+        reader = mesh.api("CONSUMER.INFO.ORDER.analytics")
+        return reader.get("ack_floor", {}).get("stream_seq") == 5
+    wait_until(is_back, lambda: f"the durable is at its place: {mesh.stats('order-svc')}", 40)
+    state = stream(mesh)
+    for field, value in SET.items():
+        require(state["config"][field] == value, f"{field} is {state['config'].get(field)}")
+    require(state["config"]["metadata"]["team"] == "shop", f"{state['config']['metadata']}")
+    reader = mesh.api("CONSUMER.INFO.ORDER.analytics")
+    require(reader["config"]["max_deliver"] == 7, f"it is otherwise: {reader}")
+    wait_until(lambda: mesh.query("order-svc", "SELECT created FROM kept_streams") ==
+               [(state["created"],)], "the file says which stream has them", 30)
+
+
+def fault_49_stream_deleted_while_the_service_is_down(mesh):
+    """An operator has set an age limit and a description, and somebody else reads the stream with a
+    durable. The service is killed, the stream deleted, the service started: it makes the stream as
+    it was, and the durable goes on at its place. Then somebody makes the stream himself meanwhile:
+    it is his, as he has set it, and the durable is given back."""
+    mesh.up()
+    set_and_read(mesh)
+    mesh.kill("order-svc")
+    require("error" not in mesh.api("STREAM.DELETE.ORDER"), "the fault had no effect")
+    mesh.start("order-svc")
+    are_back(mesh)
+    mesh.kill("order-svc")
+    config = dict(stream(mesh)["config"], description="mine")
+    for verb, body in (("STREAM.DELETE.ORDER", None), ("STREAM.CREATE.ORDER", config)):
+        answer = mesh.api(verb, body)
+        require("error" not in answer, f"the fault had no effect: {answer}")
+    size = mesh.log_size("order-svc")
+    mesh.start("order-svc")
+    wait_until(lambda: mesh.log_has("order-svc", "durable_given_back .*analytics", size),
+               lambda: f"the durable is given back: {mesh.stats('order-svc')}", 40)
+    require(stream(mesh)["config"]["description"] == "mine", "the settings were undone")
+    mesh.check()
+
+
+@needs("crash points")
+def fault_49_killed_while_the_stream_is_made_anew(mesh):
+    """The stream is purged but for its last messages, so the service deletes it and makes it anew;
+    it is killed when the stream is deleted, then when it is made and the durable of somebody else
+    not yet given back. The next start makes it as it was."""
+    mesh.up()
+    set_and_read(mesh)
+    edit_stream(mesh, max_age=0)           # it would explain what the purge has taken
+    wait_until(lambda: not kept(mesh)[0], "that is in the file", 30)
+    for point in ("after_stream_deleted", "after_stream_made"):
+        mesh.stop("order-svc")
+        require("error" not in mesh.api("STREAM.PURGE.ORDER", {"keep": 3}), "no effect")
+        mesh.start("order-svc", wait=False, JOURNEY_CRASH_AT=point)
+        mesh.wait_dead("order-svc", 40)
+        gone = mesh.api("CONSUMER.INFO.ORDER.analytics")
+        require("error" in gone, f"{point}: the durable is there: {gone}")
+        mesh.start("order-svc")
+        edit_stream(mesh, max_age=SET["max_age"])
+        are_back(mesh)
+        edit_stream(mesh, max_age=0)
+        wait_until(lambda: not kept(mesh)[0], "that is in the file", 30)
+    mesh.check()
+
+
 UNBEARABLE = [
     ({"no_ack": True}, {"no_ack": False}),
     ({"max_msgs_per_subject": 1000000}, {"max_msgs_per_subject": -1}),
@@ -250,6 +347,9 @@ def fault_49_unbearable_settings_are_held_and_named(mesh):
         mesh.wait_state("order-svc", "held")
         edit_stream(mesh, **back)
         mesh.wait_state("order-svc", "ready", 40)
+    # What was transformed is no event: the stream is made anew, before or after `ready` was seen.
+    wait_until(lambda: stream(mesh).get("created", created) != created, "it is made anew", 40)
+    mesh.wait_state("order-svc", "ready", 40)
     edit_stream(mesh, sealed=True)
     mesh.order(account, tea)
     mesh.wait_state("order-svc", "held", 40)
@@ -346,7 +446,7 @@ def fault_52_refused_publish_is_named(mesh):
     wait_until(lambda: "not permitted to publish: evt.order.OrderPlaced" in
                mesh.stats("order-svc")["relay_reason"],
                lambda: f"it is the reason: {mesh.stats('order-svc')}", 30)
-    require(mesh.log_has("order-svc", "level=warn .*not permitted to publish"), "no line")
+    logged(mesh, "order-svc", "level=warn .*not permitted to publish", "no line")
     set_rights(mesh)
     mesh.wait_state("order-svc", "ready", 60)
     sees(mesh, account, tea)

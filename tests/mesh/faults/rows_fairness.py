@@ -9,7 +9,7 @@ import threading
 import time
 
 import kit
-from kit import order_of, require, wait_until
+from kit import logged, order_of, require, wait_until
 
 RATIO_MAX = 100        # p99 beside a flood: so many times the quiet one, of at least QUIET_LEAST
 QUIET_LEAST = 0.002    # seconds
@@ -349,11 +349,11 @@ def fault_58_http_port_taken(mesh):
         mesh.up()
         mesh.product()
         require("position" in mesh.order(mesh.customer()), "no order can be placed")
-        require(mesh.log_has("order-svc", r"event=http_cannot_listen .*Address already in use"),
-                "the log does not say so")
+        logged(mesh, "order-svc", r"event=http_cannot_listen .*Address already in use",
+               "the log does not say so")
         require(mesh.stats("order-svc")["http_listening"] == 0, "it says that it listens")
     wait_until(lambda: page(port) == 200, "/healthz is there")
-    require(mesh.log_has("order-svc", "event=http_listens"), "the log does not say so")
+    logged(mesh, "order-svc", "event=http_listens", "the log does not say so")
     mesh.check()
 
 

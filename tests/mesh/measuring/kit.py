@@ -68,4 +68,4 @@ def usage(program, refused):
 
 
 if __name__ == "__main__":
-    sys.exit("kit.py is a part of test_compare and test_bench")
+    sys.exit("kit.py is a part of the tests beside it")
