@@ -4,58 +4,12 @@
  * database and the one in its stream, are lost. Nothing can heal that. So a stream is damaged only
  * while the database has all, and a database only while the stream has all; both together are lost
  * once, at the end of a run, to see it named. */
-#include "bus/jetstream.h"
 #include "world.h"
 #include <stdlib.h>
 
 static struct node *any_node(struct world *world)
 {
     return &world->nodes[draw(world, world->node_count)];
-}
-
-/* One that begins while the stream is damaged may never hear of the one that has all. */
-static _Bool nobody_else_begins(const struct world *world, const struct node *leader)
-{
-    for (int i = 0; i < world->node_count; i++) {
-        const struct node *node = &world->nodes[i];
-        if (node->log == leader->log && node != leader && node->runs &&
-            node->instance->sender.peers.peer.state != PEER_STANDBY)
-            return 0;
-    }
-    return 1;
-}
-
-/* May this stream be damaged? Its service's database must have all. */
-_Bool stream_may_go(const struct world *world, int log)
-{
-    if (!world->server.streams[log].exists)
-        return 0;
-    const struct node *leader = leader_of(world, log);
-    return leader && leader->branch == 0 && leader->promise == world->logs[log].line.count &&
-           nobody_else_begins(world, leader);
-}
-
-_Bool stream_reaches(const struct world *world, int log, int64_t last, _Bool and_nothing_else)
-{
-    const struct stream *stream = &world->server.streams[log];
-    int64_t position = 0;
-    for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
-        const struct stored *stored = stream_at(stream, s);
-        if (and_nothing_else && (!stored || stored->position == 0))
-            return 0;
-        position += stored && stored->position == position + 1;
-    }
-    return last == 0 || (stream->exists && position >= last);
-}
-
-/* May this database go? Its stream must have all, and nothing on its way may delete it. */
-static _Bool database_may_go(const struct world *world, int log)
-{
-    char deletion[64];
-    snprintf(deletion, sizeof(deletion), JS_API_PREFIX ".STREAM.DELETE.%s", world->logs[log].name);
-    return !net_has(world, deletion) &&
-           stream_reaches(world, log, world->logs[log].line.count, 1) &&
-           world->server.streams[log].exists;
 }
 
 /* ---- Services -------------------------------------------------------------------------------- */
@@ -121,6 +75,39 @@ static _Bool freeze_service(struct world *world)
     if (!node->runs || node->frozen_until_ms > 0)
         return 0;
     node_freeze(world, node, world->now_ms + 50 + draw(world, one_in(world, 4) ? 20000 : 3000));
+    return 1;
+}
+
+/* Than its stream had. */
+static _Bool another_has_more(const struct world *world, const struct node *node)
+{
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *other = &world->nodes[i];
+        if (other->log == node->log && other != node &&
+            other->line.count > world->logs[node->log].in_stream)
+            return 1;
+    }
+    return 0;
+}
+
+/* The machine with its disk, and all that is on its way from there, at a moment in which the stream
+ * need not have all: the rest was never answered. What the stream once had must still be there. */
+static _Bool lose_machine(struct world *world)
+{
+    struct node *node = any_node(world);
+    struct history *history = &world->logs[node->log];
+    if (!node->runs || !history->answers_wait || stream_is_being_deleted(world, node->log) ||
+        !world->server.streams[node->log].exists || another_has_more(world, node) ||
+        !stream_reaches(world, node->log, history->in_stream, 1))
+        return 0;
+    node_crash(world, node, 0);
+    net_forget(world, node);
+    node_restore(world, node, 0);
+    disk_copy_free(node->copy);
+    node->copy = NULL;
+    tell(world, "%s: what came after %lld of %lld is lost", node->name,
+         (long long)history->in_stream, (long long)history->line.count);
+    history->line.count = history->in_stream;
     return 1;
 }
 
@@ -398,6 +385,7 @@ static const struct {
     { "service crashes at a point", crash_at_point, 8 },
     { "older database restored", restore_older, 6 },
     { "database lost", lose_database, 4 },
+    { "machine lost", lose_machine, 6 },
     { "connection breaks", disconnect, 8 },
     { "disk full", fill_disk, 4 },
     { "clock jumps", jump_clock, 3 },

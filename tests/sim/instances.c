@@ -5,7 +5,8 @@
  * branch is set apart: it may be in that one file alone. Who was answered by such an instance may
  * be answered otherwise by another one; everybody else may not (I1 to I3, I10). What an instance on
  * a branch asks of the provider is asked all the same: an order on a branch may be charged and
- * voided by two. That is the price of answers that do not wait for the stream.
+ * voided by two. That is the price of answers that do not wait for the stream; where they do wait,
+ * nothing of it is excused but a refusal of one that has not heard of the other.
  *
  * So that nothing but that is lost, the world's operator does what OPERATIONS.md says: the instance
  * that served is started again, and another one only where the stream has all of the log, or where
@@ -66,6 +67,8 @@ _Bool instance_may_start(const struct world *world, const struct node *node)
 
 static void set_apart(struct world *world, struct history *history, const struct committed *event)
 {
+    if (history->answers_wait) /* for the stream: nobody was told of it */
+        return;
     if (event->request >= 0 && event->request < world->load.count)
         world->load.requests[event->request]->is_contested = 1;
     line_put(&history->set_apart, event);

@@ -335,7 +335,8 @@ static void take_later_answer(struct world *world, const struct request *request
         return;
     if (*request->refusal && world->logs[request->log].restores > request->restores)
         return;
-    if (request->is_contested)
+    const _Bool is_refused = *request->refusal || *seen->refusal;
+    if (request->is_contested && (is_refused || !world->logs[request->log].answers_wait))
         return;
     violated(world, "%s: %s under key %s was answered %s, and later %s",
              *request->refusal ? "I2" : "I1", kinds[request->kind].subject, request->key,

@@ -115,7 +115,8 @@ static void open_logs(struct world *world, const struct wish *wish)
         world->logs[log] = (struct history){ .service = services[log],
                                              .name = services[log]->log,
                                              .serving = -1,
-                                             .instances = draw_instances(world, wish) };
+                                             .instances = draw_instances(world, wish),
+                                             .answers_wait = (world->seed >> log & 1) != 0 };
 }
 
 void world_open(struct world *world, const struct wish *wish, uint64_t seed)

@@ -71,6 +71,7 @@ struct history {
     int64_t in_stream; /* so many were in the stream once, in order */
     /* how often its database was lost or restored, or another instance began to serve */
     int64_t restores;
+    _Bool answers_wait; /* its service has --answer-when published */
     int instances;
     int serving;           /* node that served last; -1: none yet */
     int64_t takeovers;     /* how often another one began to serve */
@@ -348,9 +349,13 @@ void adversary_act(struct world *world);
 const char *fault_name(int i); /* NULL: there are no more */
 void fault_act(struct world *world);
 void faults_end(struct world *world);
+
+/* may_go.c */
 _Bool stream_may_go(const struct world *world, int log); /* its database has all */
 /* Its stream has all up to this position, in order. */
 _Bool stream_reaches(const struct world *world, int log, int64_t last, _Bool and_nothing_else);
+_Bool stream_is_being_deleted(const struct world *world, int log);
+_Bool database_may_go(const struct world *world, int log);
 
 /* loss.c */
 _Bool see_loss_named(struct world *world); /* false: there was nothing to lose */
