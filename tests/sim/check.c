@@ -73,17 +73,45 @@ void check_published(struct world *world, const struct node *node)
             node->service->name, (long long)relay->published, (long long)history->in_stream + 1);
 }
 
-/* Rule 4: who is told of a position may rely on it; and none is above what is committed. */
+/* The order that a call to the provider is about is in the stream, when it has to be. */
+static void check_call(struct world *world, const struct node *node, const struct wire *wire)
+{
+    char order[64];
+    const struct history *history = &world->logs[node->log];
+    const char *key = strstr(wire_data(wire), "\"key\":\"");
+    if (!history->answers_wait || !key || sscanf(key, "\"key\":\"%63[^/]/", order) != 1)
+        return;
+    sqlite3_stmt *placed = prepare(world, node,
+                                   "SELECT min(position) FROM event_log WHERE entity = ?1");
+    sqlite3_bind_text(placed, 1, order, -1, SQLITE_STATIC);
+    int64_t position = sqlite3_step(placed) == SQLITE_ROW ? sqlite3_column_int64(placed, 0) : 0;
+    sqlite3_finalize(placed);
+    if (position > history->in_stream)
+        violated(world,
+                 "gate: %s asks the provider for %s of position %lld, and its stream has"
+                 " never had more than %lld",
+                 node->service->name, order, (long long)position, (long long)history->in_stream);
+}
+
+/* Rule 4: who is told of a position may rely on it; and none is above what is committed, or above
+ * what the stream has had, where answers wait for it. */
 void check_reply(struct world *world, const struct node *node, const struct wire *wire)
 {
+    const struct history *history = &world->logs[node->log];
+    if (strncmp(wire_subject(wire), "psp.", 4) == 0)
+        check_call(world, node, wire);
     if (strncmp(wire_subject(wire), "_INBOX.customers.", 17) != 0 || wire->block_length > 0)
         return;
     int64_t position = wire_member(wire, "\"position\":", 0);
-    if (position > world->logs[node->log].count)
+    if (history->answers_wait && position > history->in_stream)
+        violated(world,
+                 "gate: %s answers with position %lld, and its stream has never had more than %lld",
+                 node->service->name, (long long)position, (long long)history->in_stream);
+    if (position > history->count)
         violated(world,
                  "I14: %s answers with position %lld, and %lld is the last that it has"
                  " committed",
-                 node->service->name, (long long)position, (long long)world->logs[node->log].count);
+                 node->service->name, (long long)position, (long long)history->count);
 }
 
 /* ---- Rest ------------------------------------------------------------------------------------ */
@@ -133,7 +161,8 @@ static const char *what_moves(const struct world *world, const struct node *node
     for (int i = 0; node->sources[i].log && !moves; i++)
         moves = what_a_feed_does(world, node, i);
     if (!moves && (inbox_length(&node->instance->inbox) > 0 || sender->outbound.mailbox.first ||
-                   sender->calls.open || sender->redrive.item))
+                   sender->calls.open || sender->redrive.item || sender->gate.gate.items ||
+                   sender->gate.gate.calls))
         moves = "something waits in a service";
     return moves;
 }

@@ -24,25 +24,31 @@ _Bool stream_may_go(const struct world *world, int log)
     return 0;
 }
 
-static _Bool stream_is_whole(const struct world *world, int log)
+/* So far goes what the stream has in order; -1: something else stands in it, or is missing. */
+static int64_t end_of_order(const struct stream *stream)
 {
-    const struct stream *stream = &world->server.streams[log];
     int64_t position = 0;
     for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
         const struct stored *stored = stream_at(stream, s);
         if (!stored || stored->position == 0)
-            return 0;
+            return -1;
         position += stored->position == position + 1;
     }
-    return stream->exists && position == world->logs[log].count;
+    return stream->exists ? position : -1;
+}
+
+static _Bool is_being_deleted(const struct world *world, int log)
+{
+    char deletion[64];
+    snprintf(deletion, sizeof(deletion), JS_API_PREFIX ".STREAM.DELETE.%s", world->logs[log].name);
+    return net_has(world, deletion);
 }
 
 /* May this database go? Its stream must have all, and nothing on its way may delete it. */
 static _Bool database_may_go(const struct world *world, int log)
 {
-    char deletion[64];
-    snprintf(deletion, sizeof(deletion), JS_API_PREFIX ".STREAM.DELETE.%s", world->logs[log].name);
-    return !net_has(world, deletion) && stream_is_whole(world, log);
+    return !is_being_deleted(world, log) &&
+           end_of_order(&world->server.streams[log]) == world->logs[log].count;
 }
 
 /* ---- Services -------------------------------------------------------------------------------- */
@@ -81,6 +87,26 @@ static _Bool restore_older(struct world *world)
 static _Bool lose_database(struct world *world)
 {
     return restore(world, 0);
+}
+
+/* The machine with its disk, and all that is on its way from there, at a moment in which the stream
+ * need not have all: the rest was never answered. What the stream once had must still be there. */
+static _Bool lose_machine(struct world *world)
+{
+    struct node *node = any_node(world);
+    struct history *history = &world->logs[node->log];
+    if (!node->runs || !history->answers_wait || is_being_deleted(world, node->log) ||
+        end_of_order(&world->server.streams[node->log]) != history->in_stream)
+        return 0;
+    node_crash(world, node, 0);
+    net_forget(world, node);
+    node_restore(world, node, 0);
+    disk_copy_free(node->copy);
+    node->copy = NULL;
+    tell(world, "%s: what came after %lld of %lld is lost", node->service->name,
+         (long long)history->in_stream, (long long)history->count);
+    history->count = history->in_stream;
+    return 1;
 }
 
 /* Both connections of a service, or one of them. */
@@ -357,6 +383,7 @@ static const struct {
     { "service crashes at a point", crash_at_point, 8 },
     { "older database restored", restore_older, 6 },
     { "database lost", lose_database, 4 },
+    { "machine lost", lose_machine, 6 },
     { "connection breaks", disconnect, 8 },
     { "disk full", fill_disk, 4 },
     { "clock jumps", jump_clock, 3 },

@@ -263,6 +263,20 @@ void net_hurry(struct world *world, struct node *node)
     free(waiting);
 }
 
+void net_forget(struct world *world, const struct node *node)
+{
+    struct net *net = &world->net;
+    int kept = 0;
+    for (int i = 0; i < net->count; i++) {
+        if (net->packets[i].node == node->index && net->packets[i].kind == PACKET_PUBLISH)
+            wire_drop(net->packets[i].wire);
+        else
+            net->packets[kept++] = net->packets[i];
+    }
+    net->count = kept;
+    sort(net);
+}
+
 /* ---- Links ---------------------------------------------------------------------------------- */
 
 void link_connect(struct node *node, int lane)

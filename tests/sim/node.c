@@ -31,6 +31,8 @@ static void read_config(struct node *node, const struct service *service)
         count++;
     if (config_read(&node->config, service, &program, count, (char **)arguments) != 0)
         must(NULL);
+    if (node->world->logs[node->log].answers_wait)
+        node->config.answer_when = WHEN_PUBLISHED;
 }
 
 void node_open(struct world *world, int index, int log)

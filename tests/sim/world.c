@@ -102,7 +102,9 @@ static void open_logs(struct world *world)
         [ACCOUNT] = &account_service, [ORDER] = &order_service
     };
     for (int log = 0; log < LOGS; log++)
-        world->logs[log] = (struct history){ .service = services[log], .name = services[log]->log };
+        world->logs[log] = (struct history){ .service = services[log],
+                                             .name = services[log]->log,
+                                             .answers_wait = (world->seed >> log & 1) != 0 };
 }
 
 void world_open(struct world *world, const struct wish *wish, uint64_t seed)

@@ -53,8 +53,9 @@ struct history {
     const struct service *service;
     struct digest *chains; /* by position: all that was ever committed */
     int64_t count, room;
-    int64_t in_stream; /* so many were in the stream once, in order */
-    int64_t restores;  /* how often its database was lost or restored */
+    int64_t in_stream;  /* so many were in the stream once, in order */
+    int64_t restores;   /* how often its database was lost or restored */
+    _Bool answers_wait; /* its service has --answer-when published */
 };
 
 /* ---- A process ------------------------------------------------------------------------------- */
