@@ -2,8 +2,9 @@
  * what the customers remember, not by what the services say of themselves. The invariants: I1 to I3
  * by key, I4 and I6 by position, I12 by looking. I9 and I11 are in check_tables.c, I5 and I8 in
  * fold.c and history.c, I10 in load.c; I6, I7 and I14 are looked at with each message, too. The
- * list stands in docs/FAULTS-COVERED.md; what is violated as `contract` is an answer that does not
- * fit its schema. */
+ * list stands in docs/FAULTS-COVERED.md. What is violated as `contract` is an answer that does not
+ * fit its schema; as `gate`, something that has left a service before its stream had what it rests
+ * on (--answer-when published). */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>

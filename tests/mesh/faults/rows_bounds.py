@@ -34,6 +34,7 @@ def service_command(mesh, name, *arguments):
                           capture_output=True, text=True, check=False)
     require(done.returncode == 0,
             f"{name} {arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def fault_53_pages_larger_than_a_message(mesh):

@@ -5,6 +5,7 @@ import json
 import os
 
 from kit import LOG, READER, SERVICES, logged, needs, require, wait_until
+from rows_bounds import service_command
 
 NS = 1_000_000_000
 
@@ -392,6 +393,15 @@ def fault_51_markers_of_the_server(mesh):
         mesh.wait_state(name, "ready")
         require(stream(mesh, log)["created"] == created[log], f"{log} was made anew")
         require(not mesh.log_has(name, "forked|foreign_message"), f"{name} takes it for foreign")
+    wait_until(lambda: has_marker("ORDER"), "a marker is at the end", 30)
+    edit_stream(mesh, max_age=0)           # what is behind the markers stays
+    sees(mesh, account, tea)
+    mesh.stop("order-svc")
+    last = stream(mesh)["state"]["last_seq"]
+    require(last > mesh.head("order-svc")[0], f"markers take sequences: {last}")
+    said = service_command(mesh, "order-svc", "verify")
+    require("each message is the log's event, or a marker of the server" in said, said)
+    require("DIFFERENT" not in said, said)
 
 
 # ---- Rights, and several servers -----------------------------------------------------------------
