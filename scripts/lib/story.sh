@@ -114,13 +114,13 @@ do_mesh() {
     mesh "$@"
 }
 
-# begin_mesh [OPTION…]: options of `mesh up`.
+MESH_OPTIONS=()                        # more options of `mesh up`
 begin_mesh() {
-    do_mesh up --port "${MESH_PORT:-0}" "$@" 2>/dev/null ||
+    do_mesh up --port "${MESH_PORT:-0}" "${MESH_OPTIONS[@]}" 2>/dev/null ||
         { mesh logs | tail -n 30 >&2; die "the mesh did not start"; }
     NATS_URL=$(cat "$DIR/run/url")
     export NATS_URL XDG_CONFIG_HOME=$DIR/xdg
-    if (($# > 0)); then tell "It runs; the data is in $DIR."
+    if ((${#MESH_OPTIONS[@]})); then tell "It runs; the data is in $DIR."
     else tell "A NATS server, account-svc and order-svc run; the data is in $DIR."; fi
 }
 

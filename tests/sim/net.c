@@ -195,8 +195,8 @@ static void tell_packet(const struct world *world, const struct packet *packet, 
                                           "the adversary" };
     _Bool is_actor = packet->kind == PACKET_FROM_ACTOR || packet->kind == PACKET_TO_ACTOR;
     tell(world, "%s %s %s %.200s%s",
-         is_actor ? actors[packet->actor] : world->nodes[packet->node].service->name,
-         kinds[packet->kind], packet->wire ? wire_subject(packet->wire) : "",
+         is_actor ? actors[packet->actor] : world->nodes[packet->node].name, kinds[packet->kind],
+         packet->wire ? wire_subject(packet->wire) : "",
          packet->wire ? wire_data(packet->wire) : "", lost ? " (lost)" : "");
 }
 

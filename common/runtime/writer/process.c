@@ -132,10 +132,10 @@ static void name_too_large(struct loop *loop, struct journey *j)
  * the tables; the batch goes on. */
 static int carry_out(struct loop *loop, struct journey *j, struct batch *batch, int r)
 {
-    if (r == 0)
+    if (r == 0) {
         name_too_large(loop, j);
-    if (r == 0)
         r = append_emissions(loop, j, batch, NULL);
+    }
     if (r == 0)
         take_calls(&loop->process, j, batch);
     journey_deinit(j);

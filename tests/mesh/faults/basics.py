@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 
@@ -43,13 +44,19 @@ def require(condition, what):
 
 def wait_until(condition, what, seconds=10.0, tick=0.02):
     """Polls condition() until it is true, and returns its value; fails with `what` after
-    JOURNEY_PATIENCE times the seconds."""
-    end = time.monotonic() + far(seconds)
-    while not (value := condition()):
+    JOURNEY_PATIENCE times the seconds. A condition that fails because an answer, a member of it or
+    a table is not there yet is not true yet."""
+    end, error = time.monotonic() + far(seconds), None
+    while True:
+        try:
+            if value := condition():
+                return value
+        except (KeyError, TypeError, sqlite3.OperationalError) as found:
+            error = found
         if time.monotonic() > end:
-            raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}")
+            raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}"
+                         + (f" ({error!r})" if error else ""))
         time.sleep(tick)
-    return value
 
 
 def logged(mesh, name, pattern, what, after=0):

@@ -133,7 +133,8 @@ def guard_chain_check(mesh):
     forge_next(mesh, "order-svc", "StockReceived", "tea", '{"sku":"tea","quantity":1}',
                (position, "ab" * 32))
     wait_until(
-        lambda: cursor(mesh) > position or mesh.log_has("account-svc", "event=fork log=ORDER"),
+        lambda: cursor(mesh) > position or mesh.log_has(
+            "account-svc", "event=event_does_not_follow log=ORDER"),
         "the reader meets it", 20)
     mesh.stop("account-svc")
     require("error" not in mesh.api("STREAM.DELETE.ORDER"), "the stream cannot be deleted")
