@@ -169,8 +169,8 @@ struct relay {
     _Bool probing;      /* nothing was taken since the last refusal or time-out */
     /* so often was the one after this position refused for its sequence */
     int64_t denied, denied_at;
-    /* since when no acknowledgement has come for the one after this position, while the stream could
-     * be read; 0: no wait has ended so */
+    /* since when no acknowledgement has come for the one after this position, while the stream
+     * could be read; 0: no wait has ended so */
     int64_t silent_since_ms, silent_at;
     int64_t silent_wait_ms; /* how long that may last */
     int64_t silent_made_ms; /* when it was last made anew because of that; 0: never */
