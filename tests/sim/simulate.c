@@ -296,6 +296,8 @@ static int check_the_checks(const struct wish *given)
         struct total total = { 0 };
         char violation[512] = "";
         uint64_t seed = wish.seed;
+        /* of several instances the world itself may differ: then not the guard would be missed */
+        wish.instances = given->instances > 0 ? given->instances : 1;
         wish.without = guard_names[i];
         while (total.runs < GUARD_SEEDS_MAX &&
                run(&wish, seed, &total, violation, sizeof(violation)))
