@@ -10,6 +10,9 @@
 
 #define SERVICE_OPTIONS_MAX 16
 
+/* When answers leave: see outbound/gate_io.h. */
+enum { WHEN_COMMITTED, WHEN_PUBLISHED };
+
 struct config {
     const char *server; /* "nats://127.0.0.1:4222" */
     const char *user, *password, *token, *credentials_file, *nkey_file;
@@ -29,6 +32,8 @@ struct config {
     int64_t client_rate_max;     /* requests a second of one client; 0: no limit */
     int64_t refusals_keep_hours; /* how long a refusal under an idempotency key is remembered */
     int64_t file_check_s;        /* between two checks of the own file */
+    int64_t answer_when;         /* WHEN_… */
+    int64_t answer_wait_ms;      /* how long an answer waits for the stream */
     const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
     _Bool allow_dumps;                              /* core files, and debuggers of the same user */

@@ -14,7 +14,8 @@ enum config_kind {
     NUMBER,
     SWITCH,
     LEVEL,
-    FORMAT
+    FORMAT,
+    ANSWER_WHEN /* as the next such: the number of the word in config_choices */
 };
 
 struct config_row {
@@ -29,6 +30,9 @@ struct config_row {
 };
 extern const struct config_row config_rows[];
 extern const int config_row_count;
+
+/* What a value of this kind may be, NULL ends; NULL: anything. */
+const char *const *config_choices(enum config_kind kind);
 
 /* payment-deadline-s of order-svc -> ORDER_PAYMENT_DEADLINE_S */
 void config_variable_of(const struct service *service, const char *option, char *ret_name,
