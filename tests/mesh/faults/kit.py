@@ -29,9 +29,9 @@ import stat
 import subprocess
 import time
 
-from basics import (FULL, LOG, MARK, NEEDS, NOBODY, READER, ROOT, SCRIPTS, SERVICES, Failed, Skipped,
-                    address_of, faketime_library, is_sanitized, leftovers, let_pass, logged, needs,
-                    order_of, require, require_clean_log, script, wait_until)
+from basics import (FULL, LOG, MARK, NEEDS, NOBODY, READER, ROOT, SCRIPTS, SERVICES, Failed,
+                    Skipped, address_of, faketime_library, is_sanitized, leftovers, let_pass,
+                    logged, needs, order_of, require, require_clean_log, script, wait_until)
 from load import Load
 from journey import meshview                        # basics has put scripts/lib on the path
 from journey.natsline import Connection
