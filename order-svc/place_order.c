@@ -122,8 +122,7 @@ int place_order(struct journey *j, const void *request)
 {
     const struct order_place *place = request;
     struct customer customer;
-    const int64_t waiting_max = journey_option_int(j, "orders-waiting-max"); /* 0: no limit */
-    int r = customer_find(j, place->account_id, waiting_max, &customer);
+    int r = customer_find(j, place->account_id, &customer);
     if (r == NOT_FOUND)
         return journey_refuse(j, REFUSED_UNKNOWN_ACCOUNT,
                               "account_id: no such account is known here");
@@ -138,7 +137,7 @@ int place_order(struct journey *j, const void *request)
     if (customer.has_too_many_waiting)
         return journey_refuse(j, REFUSED_TOO_MANY_WAITING,
                               "account_id: %" PRId64 " orders of the account wait for a card",
-                              waiting_max);
+                              journey_option_int(j, "orders-waiting-max"));
     struct basket basket = { 0 };
     struct order_placed placed = {
         .account_id = place->account_id,

@@ -55,9 +55,10 @@ static const char next_card_sql[] =
 /* An account of which a charge has failed: its newest card may have been declined for good, and
  * its orders may wait for one. */
 static int look_at_failures(struct journey *j, const char *account_id, const char *month,
-                            int64_t waiting_max, struct customer *customer)
+                            struct customer *customer)
 {
     _deinit_(query) struct query q = { 0 };
+    const int64_t waiting_max = journey_option_int(j, "orders-waiting-max"); /* 0: no limit */
     int r = query_find(&q, journey_db(j), after_failures_sql, "ssi", account_id, month,
                        waiting_max > 0 ? waiting_max - 1 : INT64_MAX);
     if (r != 0)
@@ -68,8 +69,7 @@ static int look_at_failures(struct journey *j, const char *account_id, const cha
     return trace(row_status(&row));
 }
 
-int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
-                  struct customer *ret_customer)
+int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer)
 {
     char month[MONTH_SIZE];
     month_format(journey_now_ms(j), month);
@@ -90,7 +90,7 @@ int customer_find(struct journey *j, const char *account_id, int64_t waiting_max
     _Bool has_failed = row_bool(&row, "has_failed");
     r = row_status(&row);
     if (r == 0 && has_failed)
-        r = look_at_failures(j, account_id, month, waiting_max, &customer);
+        r = look_at_failures(j, account_id, month, &customer);
     if (r < 0)
         return trace(r);
     *ret_customer = customer;

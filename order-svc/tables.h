@@ -208,11 +208,10 @@ struct customer {
     _Bool is_open;
     struct ship_to ship_to;
     const char *card_id;        /* the newest usable card; NULL: none */
-    _Bool has_too_many_waiting; /* orders that wait for a card: waiting_max or more */
+    _Bool has_too_many_waiting; /* orders that wait for a card: orders-waiting-max or more */
 };
-/* waiting_max 0: no limit. 0, NOT_FOUND or < 0. */
-int customer_find(struct journey *j, const char *account_id, int64_t waiting_max,
-                  struct customer *ret_customer);
+/* 0, NOT_FOUND or < 0 */
+int customer_find(struct journey *j, const char *account_id, struct customer *ret_customer);
 int customer_is_known(struct journey *j, const char *account_id); /* 1 yes, 0 no, < 0 */
 
 /* The newest usable card that this order has not been charged to; NULL in *ret_card_id: none. 0 or

@@ -91,3 +91,11 @@ char *arena_copy(struct arena *arena, const char *text, size_t length)
     copy[length] = '\0';
     return copy;
 }
+
+size_t arena_bytes(const struct arena *arena)
+{
+    size_t bytes = 0;
+    for (const struct arena_block *block = arena->blocks; block; block = block->older)
+        bytes += sizeof(*block) + block->size_bytes;
+    return bytes;
+}

@@ -19,5 +19,7 @@ void *arena_alloc(struct arena *arena, size_t size_bytes);
 /* A NUL-terminated copy of length bytes; NULL when malloc fails. */
 char *arena_copy(struct arena *arena, const char *text, size_t length);
 
+size_t arena_bytes(const struct arena *arena); /* that it has taken of malloc */
+
 #include "base/cleanup.h"
 DEFINE_DEINIT(arena)

@@ -8,13 +8,13 @@
 /* The first character, in `buffer`, of which the text fills the end. */
 static inline const char *digits_of(int64_t value, char buffer[DIGITS_SIZE], size_t *ret_length)
 {
-    char *const end = buffer + DIGITS_SIZE, *first = end;
+    size_t at = DIGITS_SIZE;
     uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
     do
-        *--first = (char)('0' + rest % 10);
+        buffer[--at] = (char)('0' + rest % 10);
     while (rest /= 10);
     if (value < 0)
-        *--first = '-';
-    *ret_length = (size_t)(end - first);
-    return first;
+        buffer[--at] = '-';
+    *ret_length = DIGITS_SIZE - at;
+    return &buffer[at];
 }

@@ -13,6 +13,7 @@ static const struct refusal_type refusals[REFUSAL_MAX] = {
     [REFUSED_INTERNAL]        = { REFUSED_INTERNAL,        "internal",        500, 1 },
     [REFUSED_BUSY]            = { REFUSED_BUSY,            "busy",            503, 1 },
     [REFUSED_REPLAYING]       = { REFUSED_REPLAYING,       "replaying",       503, 1 },
+    [REFUSED_UNCONFIRMED]     = { REFUSED_UNCONFIRMED,     "unconfirmed",     503, 1 },
 };
 // clang-format on
 

@@ -16,7 +16,9 @@ enum refusal {
     REFUSED_INTERNAL = 10,       /* 500 */
     REFUSED_BUSY = 11,           /* 503 */
     REFUSED_REPLAYING = 12,      /* 503 */
-    REFUSAL_MAX = 13,
+    /* 503: it may have happened, or will be taken back with a lost disk; the same key tells */
+    REFUSED_UNCONFIRMED = 13,
+    REFUSAL_MAX = 14,
     REFUSED_OWN = 100, /* a service numbers its new refusals from here */
 };
 

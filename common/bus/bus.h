@@ -67,7 +67,7 @@ struct bus_options { /* NULL and 0 leave things at their default */
     const char *tls_certificate_file, *tls_key_file, *tls_ca_file;
     int connect_timeout_ms; /* of one attempt; 2000 */
     int reconnect_wait_ms;  /* between attempts, for ever; 250, and as much jitter */
-    int ping_interval_ms;   /* two without an answer are a disconnect; 5000 */
+    int ping_interval_ms;   /* two without an answer are a disconnect; 5000, of several 2000 */
     int write_deadline_ms;  /* 3000 */
     int delivery_threads;   /* that call handlers, for all subscriptions of the process; 2 */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */
@@ -126,6 +126,12 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
 
 /* Waits until the server has seen all that was published and subscribed on both connections. */
 int bus_flush(struct bus *bus, int timeout_ms);
+
+/* After a turn that may have published. nats.c waits by the wall clock: the thread that sends what
+ * BUS_BULK gathers sleeps a millisecond, and when the clock is set back meanwhile, as long as it
+ * was set back by (seen with 3.4.1; fault 38). For that long, what waits is sent from here. By one
+ * thread at a time; wall_ms, now_ms: wall and monotonic time. */
+void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms);
 
 #define BUS_INBOX_SIZE 128
 /* A subject of our own that cannot be guessed, `_INBOX.order-svc.<unique>`. 0 or -ERR_MEMORY. */

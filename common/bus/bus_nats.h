@@ -25,6 +25,8 @@ struct bus {
     _Bool closing;          /* bus_free was called: the handlers are not called any more */
     atomic_bool connected;
     atomic_ullong connects, dropped;
+    /* bus_push: by how much the wall clock is ahead of the monotonic one; a sleeper's longest */
+    int64_t clock_offset_ms, push_until_ms;
 };
 
 /* What a lane's options ask of nats.c, all but the callbacks. 0 with *ret_options, to be destroyed;

@@ -12,6 +12,7 @@
 #define CONNECT_TIMEOUT_MS 2000
 #define RECONNECT_WAIT_MS 250
 #define PING_INTERVAL_MS 5000
+#define PING_INTERVAL_OF_SEVERAL_MS 2000 /* a frozen server of a cluster is left in six seconds */
 #define PINGS_MAX 2
 #define WRITE_DEADLINE_MS 3000
 #define DELIVERY_THREADS 2
@@ -28,7 +29,9 @@ int bus_delivery_threads(const struct bus_options *options)
 static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
                              enum bus_urgency urgency)
 {
-    int wait_ms = OR_DEFAULT(options->reconnect_wait_ms, RECONNECT_WAIT_MS);
+    const int wait_ms = OR_DEFAULT(options->reconnect_wait_ms, RECONNECT_WAIT_MS);
+    const int ping_ms = options->url && strchr(options->url, ',') ? PING_INTERVAL_OF_SEVERAL_MS
+                                                                  : PING_INTERVAL_MS;
     natsStatus s =
         natsOptions_SetTimeout(to, OR_DEFAULT(options->connect_timeout_ms, CONNECT_TIMEOUT_MS));
     if (s == NATS_OK)
@@ -40,8 +43,7 @@ static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
     if (s == NATS_OK)
         s = natsOptions_SetReconnectBufSize(to, RECONNECT_BUFFER_BYTES);
     if (s == NATS_OK)
-        s = natsOptions_SetPingInterval(to,
-                                        OR_DEFAULT(options->ping_interval_ms, PING_INTERVAL_MS));
+        s = natsOptions_SetPingInterval(to, OR_DEFAULT(options->ping_interval_ms, ping_ms));
     if (s == NATS_OK)
         s = natsOptions_SetMaxPingsOut(to, PINGS_MAX);
     if (s == NATS_OK)

@@ -2,11 +2,14 @@
 #include "bus/bus_nats.h"
 #include "base/buf.h"
 #include "base/result.h"
+#include "base/smaller.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#define LONG_KEY_BYTES 1500 /* enough for the headers of an event */
+#define LONG_KEY_BYTES 1500   /* enough for the headers of an event */
+#define CLOCK_BACK_MIN_MS 100 /* less is a clock that is corrected slowly */
+#define PUSH_WAIT_MS 10       /* for an answer that nobody needs */
 
 static int check_outgoing(const struct bus_outgoing *message)
 {
@@ -108,6 +111,18 @@ int bus_flush(struct bus *bus, int timeout_ms)
             return bus_fail(s, "flush");
     }
     return 0;
+}
+
+void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
+{
+    const int64_t offset_ms = wall_ms - now_ms, back_ms = bus->clock_offset_ms - offset_ms;
+    bus->clock_offset_ms = offset_ms;
+    if (back_ms > CLOCK_BACK_MIN_MS)
+        bus->push_until_ms = larger(bus->push_until_ms, now_ms) + back_ms + CLOCK_BACK_MIN_MS;
+    natsConnection *connection = bus->lanes[BUS_BULK].connection;
+    if (now_ms < bus->push_until_ms && bus_is_connected(bus) &&
+        natsConnection_Buffered(connection) > 0)
+        natsConnection_FlushTimeout(connection, PUSH_WAIT_MS); /* sends first, then waits */
 }
 
 int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])

@@ -33,6 +33,11 @@ static void on_denied(void *context, _Bool publish, const char *subject)
 static void on_query_answered(void *context, struct item *item)
 {
     struct instance *instance = context;
+    const struct status *status = &instance->status;
+    if (status->answers_wait && item->depends_on > atomic_load(&status->published)) {
+        sender_answer(&instance->sender, item);
+        return;
+    }
     reply_send(instance->bus, BUS_URGENT, item);
     item_free(item);
 }
@@ -188,6 +193,7 @@ int instance_open(struct instance *instance, const struct instance_options *opti
     assert(options->end && options->die && !instance->bus); /* a zeroed instance */
     instance->options = *options;
     instance->status.started_ms = clock_wall_ms();
+    instance->status.answers_wait = options->config->answer_when == WHEN_PUBLISHED;
     inbox_init(&instance->inbox, (int)options->config->queue_max);
     init_readers(instance);
     instance->peers = (struct peer_hooks){ .context = options->context,

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ static struct {
     const char *data_dir, *name;
     int64_t started_ms; /* monotonic */
     struct micro micro;
-    struct micro_metadata metadata[4]; /* of $SRV.INFO; ends with { 0 } */
+    struct micro_metadata metadata[6];     /* of $SRV.INFO; ends with { 0 } */
+    char host[HOST_NAME_MAX + 1], pid[24]; /* which of several instances answers */
     struct statistics statistics;
     struct file_check file_check;
     struct http *http; /* NULL: off */
@@ -82,10 +84,16 @@ static void write_metadata(void *context, struct buf *out)
 static int init_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
-    process.metadata[0] = (struct micro_metadata){ "log", service->log };
-    process.metadata[1] = (struct micro_metadata){ "prefix", service->prefix };
+    struct micro_metadata *metadata = process.metadata;
+    if (gethostname(process.host, sizeof(process.host) - 1) < 0)
+        process.host[0] = '\0';
+    snprintf(process.pid, sizeof(process.pid), "%ld", (long)getpid());
+    *metadata++ = (struct micro_metadata){ "log", service->log };
+    *metadata++ = (struct micro_metadata){ "prefix", service->prefix };
+    *metadata++ = (struct micro_metadata){ "host", process.host };
+    *metadata++ = (struct micro_metadata){ "pid", process.pid };
     if (service->schema_base)
-        process.metadata[2] = (struct micro_metadata){ "schema_base", service->schema_base };
+        *metadata++ = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
     process.statistics = (struct statistics){
         .service = service,

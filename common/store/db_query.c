@@ -183,13 +183,20 @@ static int go_to_first(struct query *query)
     return r < 0 ? trace(r) : NOT_FOUND;
 }
 
+static int find_first(struct query *query, struct db *db, const char *sql, const char *types,
+                      va_list *arguments)
+{
+    int r = query_start(query, db, sql, types, arguments);
+    return r < 0 ? trace(r) : trace(go_to_first(query));
+}
+
 int query_find(struct query *query, struct db *db, const char *sql, const char *types, ...)
 {
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(query, db, sql, types, &arguments);
+    int r = find_first(query, db, sql, types, &arguments);
     va_end(arguments);
-    return r < 0 ? trace(r) : trace(go_to_first(query));
+    return trace(r);
 }
 
 void query_deinit(struct query *query)
@@ -291,10 +298,8 @@ int db_find_number(struct db *db, int64_t *ret_value, const char *sql, const cha
     _deinit_(query) struct query query = { 0 };
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, &arguments);
+    int r = find_first(&query, db, sql, types, &arguments);
     va_end(arguments);
-    if (r == 0)
-        r = go_to_first(&query);
     if (r == 0)
         *ret_value = query_int(&query, 0);
     return trace(r);
@@ -305,10 +310,8 @@ int db_has_row(struct db *db, const char *sql, const char *types, ...)
     _deinit_(query) struct query query = { 0 };
     va_list arguments;
     va_start(arguments, types);
-    int r = query_start(&query, db, sql, types, &arguments);
+    int r = find_first(&query, db, sql, types, &arguments);
     va_end(arguments);
-    if (r == 0)
-        r = go_to_first(&query);
     return r < 0 ? trace(r) : r == 0;
 }
 

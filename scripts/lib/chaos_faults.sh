@@ -30,9 +30,23 @@ fault_stop() {
     pause_up_to 500
     start_again "$SERVICE"
 }
-# A lost or old database needs the stream: the stream stays until the service has its log again.
+# A lost or old database needs the stream: the stream stays until the service has its log again, and
+# has seen what others have set (I18), at the next audit.
 has_its_log() {
     wait_until 60 service_is_ready "$1" || die "$1 does not get ready: $(service_data "$1")"
+    wait_until 60 has_seen_others "$1" || die "$1 does not see what was set: $(in_file "$1")"
+}
+in_file() {
+    sqlite3 "file:$DIR/$1/$1.db?mode=ro" "SELECT json_extract(config, '\$.description')
+        || ' ' || (json_extract(config, '\$.duplicate_window') / 1000000000)
+        || ' ' || json_extract(config, '\$.max_bytes') FROM kept_streams;
+        SELECT name FROM kept_durables" 2>&1
+}
+has_seen_others() {
+    local seen durable
+    seen=$(in_file "$1")
+    [[ -z ${SETTING[$1]:-} ]] || grep -qxF -- "${SETTING[$1]}" <<<"$seen" || return 1
+    for durable in ${OTHER[$1]:-}; do grep -qxF -- "$durable" <<<"$seen" || return 1; done
 }
 
 fault_delete() { random_service; has_its_log "$SERVICE"; js stream rm -f "${STREAM[$SERVICE]}"; }
@@ -150,7 +164,10 @@ fault_edit() {
     fi
 }
 fault_other() {
+    local before
     random_service
+    read -ra before <<<"${OTHER[$SERVICE]:-}"
+    ((${#before[@]} < 40)) || return 0 # a service gives back 64
     js_done consumer add "${STREAM[$SERVICE]}" "analytics-$((OTHERS += 1))" --pull --ack explicit \
         --deliver all --defaults || return 0
     OTHER[$SERVICE]+=" analytics-$OTHERS"

@@ -4,12 +4,12 @@
 # program_of and DIR.
 
 key_of() { printf '%s' "$DIR/keys/$1.nkey"; }
-rights_file() { printf '%s' "$DIR/server/mesh.conf"; }
+rights_file() { printf '%s' "$DIR/server/mesh.conf.rights"; }
 
-# write_rights PORT: the server's configuration, from the contracts of the mesh's services, and the
-# users' keys. A server that runs takes it.
+# write_rights: the servers' configuration, from the contracts of the mesh's services, and the
+# users' keys. Servers that run take it.
 write_rights() {
-    local name contracts=()
+    local name contracts=() changed=0
     need_tools python3 nats openssl
     mkdir -p "$DIR/server/contracts" "$DIR/keys"
     for name in "${SERVICES[@]}"; do
@@ -17,20 +17,33 @@ write_rights() {
             die "$name prints no contract (--print-contract)"
         contracts+=("$DIR/server/contracts/$name.json")
     done
-    "$ROOT/deploy/nats/make-conf" "${contracts[@]}" >"$(rights_file).rights" ||
+    "$ROOT/deploy/nats/make-conf" "${contracts[@]}" >"$(rights_file)" ||
         die "the rights of the services cannot be written"
     for name in $(users); do make_key "$name"; done
     make_certificate
-    { server_settings "$1" && cat "$(rights_file).rights"; } >"$(rights_file).new"
     write_customers
-    if cmp -s "$(rights_file).new" "$(rights_file)"; then return 0; fi
-    mv "$(rights_file).new" "$(rights_file)"
-    reload_server
+    for name in "${SERVERS[@]}"; do
+        secure_config "$name" >"$(config_of "$name").new"
+        ! cmp -s "$(config_of "$name").new" "$(config_of "$name")" || continue
+        mv "$(config_of "$name").new" "$(config_of "$name")"
+        changed=1
+    done
+    ((changed == 0)) || reload_servers
+}
+
+# secure_config SERVER: mesh.conf, and cluster.conf for a cluster, behind the variables of both.
+secure_config() {
+    server_settings "$1"
+    cat "$(rights_file)"
+    is_cluster || return 0
+    route_settings "$1"
+    grep -v '^include' "$ROOT/deploy/nats/cluster.conf"
+    [[ $DIR/$1 == "$DIR/server" ]] || ln -sf ../server/customers.conf "$DIR/$1/customers.conf"
 }
 
 # The users of the configuration, one a line: its variables name them, $ORDER_SVC_NKEY.
 users() {
-    sed -n 's/^ *nkey: \$\(.*\)_NKEY$/\1/p' "$(rights_file).rights" | tr 'A-Z_' 'a-z-'
+    sed -n 's/^ *nkey: \$\(.*\)_NKEY$/\1/p' "$(rights_file)" | tr 'A-Z_' 'a-z-'
 }
 
 make_key() {
@@ -97,34 +110,50 @@ add_customer() {
     [[ ! -f $(key_of "$1") ]] || return 0
     make_key "$1"
     write_customers
-    reload_server
+    reload_servers
 }
 
-reload_server() {
-    local pid said
-    pid=$(process_of "$(pid_file server)") || return 0
-    said=$(reloads)
-    kill -HUP "$pid"
-    wait_until 10 has_reloaded "$said" ||
-        die "the server did not take the new rights; see $(log_file server)"
+reload_servers() {
+    local name pid said
+    for name in "${SERVERS[@]}"; do
+        pid=$(process_of "$(pid_file "$name")") || continue
+        said=$(reloads "$name")
+        kill -HUP "$pid"
+        wait_until 10 has_reloaded "$name" "$said" ||
+            die "$name did not take the new rights; see $(log_file "$name")"
+    done
 }
-reloads() { grep -c 'Reloaded server configuration' "$(log_file server)" || true; }
-has_reloaded() { (($(reloads) > $1)); }
+reloads() { grep -c 'Reloaded server configuration' "$(log_file "$1")" || true; }
+has_reloaded() { (($(reloads "$1") > $2)); }
 
-# server_settings PORT: the variables of the configuration.
+# server_settings SERVER: the variables of mesh.conf.
 server_settings() {
     local user
     # A service takes at most a sixteenth of what was free at first: the server gives its accounts
     # no more than three quarters of that in all, and others may join.
     [[ -f $DIR/run/store-mb ]] || remember store-mb \
         "$(($(df --output=avail --block-size=1M "$DIR/server" | tail -n 1) / 16))"
-    printf 'MESH_LISTEN: "127.0.0.1:%s"\nMESH_STORE_MAX: %sMB\n' "$1" "$(recall store-mb)"
-    printf 'MESH_STORE: %s\n' "$(conf_text "$DIR/server")"
+    printf 'MESH_LISTEN: "127.0.0.1:%s"\n' "$(port_of "$1")"
+    printf 'MESH_STORE_MAX: %sMB\n' "$(recall store-mb)"
+    printf 'MESH_STORE: %s\n' "$(conf_text "$DIR/$1")"
     printf 'MESH_CERT: %s\n' "$(conf_text "$DIR/keys/server.pem")"
     printf 'MESH_KEY: %s\n' "$(conf_text "$DIR/keys/server.key")"
     printf 'MESH_CA: %s\n' "$(conf_text "$DIR/keys/ca.pem")"
     for user in $(users); do
         printf '%s_NKEY: %s\n' "$(upper "$user")" "$(nats auth nkey show "$(key_of "$user")")"
+    done
+}
+
+# route_settings SERVER: the variables of cluster.conf.
+route_settings() {
+    local name file=$DIR/keys/route.password
+    [[ -f $file ]] || openssl rand -hex 24 >"$file"
+    printf 'MESH_NAME: "%s"\n' "$1"
+    printf 'MESH_ROUTE_LISTEN: "127.0.0.1:%s"\n' "$(port_of "$1" route-port)"
+    printf 'MESH_ROUTE_USER: "route"\nMESH_ROUTE_PASSWORD: "%s"\n' "$(<"$file")"
+    for name in "${SERVERS[@]}"; do
+        printf 'MESH_ROUTE_%s: "nats://route:%s@127.0.0.1:%s"\n' "$(number_of "$name")" \
+            "$(<"$file")" "$(port_of "$name" route-port)"
     done
 }
 

@@ -207,8 +207,19 @@ ask() {
 # service_answers SERVICE: succeeds when the service answers $SRV.PING.
 service_answers() { ASK_S=1 ask "\$SRV.PING.$1" '' >/dev/null; }
 
-# service_data SERVICE: the service's statistics, one line of JSON.
+# services_data SERVICE COUNT FILTER: the statistics of that instance, of COUNT, whose answer the jq
+# filter lets pass; one line of JSON.
+services_data() {
+    ASK_S=1 ask "\$SRV.STATS.$1" '' --replies "$2" |
+        jq -cen "first(inputs | $3 | first(.endpoints[].data | objects))" 2>/dev/null
+}
+
+# service_data SERVICE: the statistics of the instance that serves, one line of JSON. A standby
+# answers, too, and says who that is.
 service_data() {
-    ASK_S=1 ask "\$SRV.STATS.$1" '' |
-        jq -ce '[.endpoints[].data | objects][0]' 2>/dev/null
+    local reply serving
+    reply=$(ASK_S=1 ask "\$SRV.STATS.$1" '') || return 1
+    serving=$(jq -r '.metadata.serving // empty' <<<"$reply")
+    [[ -z $serving ]] || reply=$(ASK_S=1 ask "\$SRV.STATS.$1.$serving" '') || return 1
+    jq -ce '[.endpoints[].data | objects][0]' <<<"$reply" 2>/dev/null
 }

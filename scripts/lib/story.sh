@@ -114,12 +114,51 @@ do_mesh() {
     mesh "$@"
 }
 
+MESH_OPTIONS=()                        # more options of `mesh up`
 begin_mesh() {
-    do_mesh up --port "${MESH_PORT:-0}" 2>/dev/null ||
+    do_mesh up --port "${MESH_PORT:-0}" "${MESH_OPTIONS[@]}" 2>/dev/null ||
         { mesh logs | tail -n 30 >&2; die "the mesh did not start"; }
     NATS_URL=$(cat "$DIR/run/url")
     export NATS_URL XDG_CONFIG_HOME=$DIR/xdg
-    tell "A NATS server, account-svc and order-svc run; the data is in $DIR."
+    if ((${#MESH_OPTIONS[@]})); then tell "It runs; the data is in $DIR."
+    else tell "A NATS server, account-svc and order-svc run; the data is in $DIR."; fi
+}
+
+# begin_load SECONDS: customers, in the background, until end_load.
+begin_load() {
+    command_line "scripts/load --seconds $1 --history history.jsonl &"
+    "$ROOT/scripts/load" --seconds "$1" --hold --seed "$SEED" --history "$HISTORY" \
+        >"$DIR/log/load.log" 2>&1 &
+    LOAD=$!
+    HELPERS+=("$LOAD")
+}
+
+end_load() {
+    kill -USR1 "$LOAD"
+    wait "$LOAD" || { cat "$DIR/log/load.log"; die "requests were left without an answer"; }
+    quote <"$DIR/log/load.log"
+    good "every request has its answer"
+    tell "Each idempotency key is sent again; the answers must be the same."
+    "$ROOT/scripts/load" --again --history "$HISTORY" | quote
+}
+
+# ---- A cluster -----------------------------------------------------------------------------------
+
+# raft_of STREAM FILTER: what jq's filter selects of the stream's cluster: leader and replicas.
+raft_of() {
+    local subject="\$JS.API.STREAM.INFO.$1"
+    [[ ! -f $DIR/run/secure ]] || subject=$1.JS.API.STREAM.INFO.$1
+    ASK_S=1 ask "$subject" '' | jq -r ".cluster | $2"
+}
+
+# The server that is the Raft leader of a stream; empty while there is none.
+raft_leader() { raft_of "$1" '.leader // empty' || true; }
+
+# Has each stream a leader, and each of its replicas all that the leader has?
+replicas_are_current() {
+    local log all='.leader != null and ([.replicas[]? | .current and (.offline | not) and
+        (.lag // 0) == 0] | length > 0 and all)'
+    for log in ACCOUNT ORDER; do [[ $(raft_of "$log" "$all") == true ]] || return 1; done
 }
 
 # send SUBJECT BODY [OPTION…]: sends a request under a new idempotency key. ANSWER is the reply's

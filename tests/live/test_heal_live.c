@@ -194,6 +194,8 @@ Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
     fork_order_svc();
     cr_assert(adds_product("jug", "internal"));
     cr_assert(asks_and_hears("order.products", "{}", "mug"), "queries go on");
+    cr_assert(asks_and_hears("order.events", "{\"after_position\":0}", "have forked"),
+              "no reader takes what may be thrown away");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("sequence 3 is not the log's event at this position");
     cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0,

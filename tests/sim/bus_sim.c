@@ -15,7 +15,7 @@
 struct bus_subscription {
     struct bus *bus;
     int64_t sid;
-    char subject[BUS_SUBJECT_MAX + 1], queue[16];
+    char subject[BUS_SUBJECT_MAX + 1], queue[32];
     bus_handler handler;
     void *context;
     struct bus_message *first, **last; /* arrived, not handled */
@@ -97,6 +97,8 @@ void bus_link_changed(struct bus *bus, int lane)
 {
     struct node *node = bus->node;
     const struct link *links = node->links;
+    if (node->frozen_until_ms > 0)
+        return; /* it hears of it later */
     if (lane == BUS_URGENT && links[lane].is_up)
         for (int i = 0; i < bus->subscription_count; i++) {
             const struct bus_subscription *s = bus->subscriptions[i];
@@ -169,11 +171,16 @@ int bus_flush(struct bus *bus, int timeout_ms)
     return 0;
 }
 
+void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
+{
+    (void)bus, (void)wall_ms, (void)now_ms; /* nothing is gathered here */
+}
+
 int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
 {
     struct bus *own = (struct bus *)bus; /* it counts them */
-    snprintf(ret_inbox, BUS_INBOX_SIZE, "_INBOX.%s.L%" PRId64 "x%" PRId64, bus->name,
-             bus->node->life, ++own->inboxes);
+    snprintf(ret_inbox, BUS_INBOX_SIZE, "_INBOX.%s.N%dL%" PRId64 "x%" PRId64, bus->name,
+             bus->node->index, bus->node->life, ++own->inboxes);
     return 0;
 }
 

@@ -2,8 +2,9 @@
  * what the customers remember, not by what the services say of themselves. The invariants: I1 to I3
  * by key, I4 and I6 by position, I12 by looking. I9 and I11 are in check_tables.c, I5 and I8 in
  * fold.c and history.c, I10 in load.c; I6, I7 and I14 are looked at with each message, too. The
- * list stands in docs/FAULTS-COVERED.md; what is violated as `contract` is an answer that does not
- * fit its schema. */
+ * list stands in docs/FAULTS-COVERED.md. What is violated as `contract` is an answer that does not
+ * fit its schema; as `gate`, something that has left a service before its stream had what it rests
+ * on (--answer-when published). */
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ sqlite3_stmt *prepare(struct world *world, const struct node *node, const char *
 {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(node->handle, sql, -1, &statement, NULL) != SQLITE_OK)
-        violated(world, "%s: %s: %s", node->service->name, sql, sqlite3_errmsg(node->handle));
+        violated(world, "%s: %s: %s", node->name, sql, sqlite3_errmsg(node->handle));
     return statement;
 }
 
@@ -39,18 +40,35 @@ static _Bool is_committed(const struct history *history, int64_t position, const
     return strncmp(chain, value, DIGEST_HEX_SIZE - 1) == 0;
 }
 
+/* By another instance than the one that was first. */
+static _Bool is_committed_by_another(struct world *world, int log, int64_t position,
+                                     const struct wire *wire)
+{
+    const char *value;
+    char text[DIGEST_HEX_SIZE];
+    struct digest chain;
+    if (world->logs[log].instances == 1 ||
+        wire_header(wire, "Journey-Chain", &value) != DIGEST_HEX_SIZE - 1)
+        return 0;
+    snprintf(text, sizeof(text), "%.*s", DIGEST_HEX_SIZE - 1, value);
+    return digest_parse(text, &chain) == 0 &&
+           instances_have_committed(world, log, position, &chain);
+}
+
 /* What is stored is committed, and comes in order or is a repeat; but for what others write. A
  * message of theirs may take the place of one of ours, until the relay has heard of it and makes
  * the stream anew: it must not count anything behind it as published (check_published). */
 void check_stored(struct world *world, struct stream *stream, const struct wire *wire)
 {
-    struct history *history = &world->logs[stream - world->server.streams];
+    const int log = (int)(stream - world->server.streams);
+    struct history *history = &world->logs[log];
     const int64_t position = stream->at[stream->last].position;
     if (position == 0) {
         stream->has_foreign = 1;
         return;
     }
-    if (!is_committed(history, position, wire))
+    if (!is_committed(history, position, wire) &&
+        !is_committed_by_another(world, log, position, wire))
         violated(world, "I7: stream %s holds an event at position %lld that was never committed",
                  stream->name, (long long)position);
     else if (position > stream->in_order + 1 && !stream->has_foreign)
@@ -67,23 +85,55 @@ void check_published(struct world *world, const struct node *node)
 {
     const struct history *history = &world->logs[node->log];
     const struct relay *relay = node_relay(node);
-    if (relay->published > history->in_stream && relay->state != RELAY_FORKED)
-        violated(
-            world, "I6: %s counts position %lld as published, and its stream has never had %lld",
-            node->service->name, (long long)relay->published, (long long)history->in_stream + 1);
+    if (node_leads(node) && relay->published > history->in_stream && relay->state != RELAY_FORKED)
+        violated(world,
+                 "I6: %s counts position %lld as published, and its stream has never had %lld",
+                 node->name, (long long)relay->published, (long long)history->in_stream + 1);
 }
 
-/* Rule 4: who is told of a position may rely on it; and none is above what is committed. */
+/* The order that a call to the provider is about is in the stream, when it has to be. */
+static void check_call(struct world *world, const struct node *node, const struct wire *wire)
+{
+    char order[64];
+    const struct history *history = &world->logs[node->log];
+    const char *key = strstr(wire_data(wire), "\"key\":\"");
+    if (!history->answers_wait || !key || sscanf(key, "\"key\":\"%63[^/]/", order) != 1)
+        return;
+    sqlite3_stmt *placed = prepare(world, node,
+                                   "SELECT min(position) FROM event_log WHERE entity = ?1");
+    sqlite3_bind_text(placed, 1, order, -1, SQLITE_STATIC);
+    int64_t position = sqlite3_step(placed) == SQLITE_ROW ? sqlite3_column_int64(placed, 0) : 0;
+    sqlite3_finalize(placed);
+    if (position > history->in_stream)
+        violated(world,
+                 "gate: %s asks the provider for %s of position %lld, and its stream has"
+                 " never had more than %lld",
+                 node->name, order, (long long)position, (long long)history->in_stream);
+}
+
+/* Rule 4: who is told of a position may rely on it; and none is above what is committed, or above
+ * what the stream has had, where answers wait for it. */
 void check_reply(struct world *world, const struct node *node, const struct wire *wire)
 {
-    if (strncmp(wire_subject(wire), "_INBOX.customers.", 17) != 0 || wire->block_length > 0)
+    const struct history *history = &world->logs[node->log];
+    if (strncmp(wire_subject(wire), "psp.", 4) == 0)
+        check_call(world, node, wire);
+    if (strncmp(wire_subject(wire), "_INBOX.customers.", 17) != 0)
         return;
-    int64_t position = wire_member(wire, "\"position\":", 0);
-    if (position > world->logs[node->log].count)
+    instances_note_answer(world, node, wire);
+    if (wire->block_length > 0)
+        return;
+    const int64_t position = wire_member(wire, "\"position\":", 0);
+    const int64_t count = history->instances > 1 ? node->line.count : history->line.count;
+    if (history->answers_wait && position > history->in_stream)
+        violated(world,
+                 "gate: %s answers with position %lld, and its stream has never had more than %lld",
+                 node->name, (long long)position, (long long)history->in_stream);
+    if (position > count)
         violated(world,
                  "I14: %s answers with position %lld, and %lld is the last that it has"
                  " committed",
-                 node->service->name, (long long)position, (long long)world->logs[node->log].count);
+                 node->name, (long long)position, (long long)count);
 }
 
 /* ---- Rest ------------------------------------------------------------------------------------ */
@@ -93,7 +143,7 @@ void check_reply(struct world *world, const struct node *node, const struct wire
 static _Bool is_audited(const struct world *world, struct node *node)
 {
     const struct relay *relay = node_relay(node);
-    const int64_t count = world->logs[node->log].count;
+    const int64_t count = world->logs[node->log].line.count;
     if (node->audited_count != count || relay->published != count) {
         node->audited_count = count;
         node->audited_from_ms = world->now_ms;
@@ -109,14 +159,28 @@ static const char *what_a_feed_does(const struct world *world, const struct node
     if (feed->state == FEED_FORKED)
         return "a feed says `forked`, and nothing was lost";
     if (feed->state != FEED_PULLING || feed->unsettled != 0 ||
-        feed->cursor != world->logs[node_source_log(node, i)].count)
+        feed->cursor != world->logs[node_source_log(node, i)].line.count)
         return "a feed is not at the end of its leader's log";
     return NULL;
 }
 
+/* One that does not lead. */
+static const char *what_stands_by(const struct node *node)
+{
+    if (!node->runs)
+        return "an instance does not run";
+    return node->instance->sender.peers.peer.state == PEER_STANDBY
+               ? NULL
+               : "an instance does not stand by";
+}
+
 static const char *what_moves(const struct world *world, const struct node *node)
 {
-    const int64_t count = world->logs[node->log].count;
+    if (!node_leads(node))
+        return what_stands_by(node);
+    if (leader_of(world, node->log) != node)
+        return "two instances of a service serve";
+    const int64_t count = world->logs[node->log].line.count;
     if (!node->runs || !node_serves(node))
         return "a service does not serve";
     const struct sender *sender = &node->instance->sender;
@@ -133,7 +197,8 @@ static const char *what_moves(const struct world *world, const struct node *node
     for (int i = 0; node->sources[i].log && !moves; i++)
         moves = what_a_feed_does(world, node, i);
     if (!moves && (inbox_length(&node->instance->inbox) > 0 || sender->outbound.mailbox.first ||
-                   sender->calls.open || sender->redrive.item))
+                   sender->calls.open || sender->redrive.item || sender->gate.gate.items ||
+                   sender->gate.gate.calls))
         moves = "something waits in a service";
     return moves;
 }
@@ -147,10 +212,13 @@ const char *what_is_not_quiet(struct world *world)
         if (moves)
             return moves;
     }
+    for (int log = 0; log < LOGS; log++)
+        if (!leader_of(world, log))
+            return "no instance of a service serves";
     if (world->load.waiting_count > 0)
         return "a request has no answer";
     for (int i = 0; i < world->node_count; i++)
-        if (!is_audited(world, &world->nodes[i]))
+        if (node_leads(&world->nodes[i]) && !is_audited(world, &world->nodes[i]))
             return "an audit has not read its whole stream";
     if (number_of(world, node_of_log(world, ORDER),
                   "SELECT count(*) FROM orders WHERE status <= 2") > 0)
@@ -183,12 +251,15 @@ static void check_requests(struct world *world, const struct node *node)
         const struct request *request = load->requests[i];
         if (request->log != node->log || request->other)
             continue;
+        const _Bool is_excused = request->is_contested && effects[i] == 0 &&
+                                 !world->logs[node->log].answers_wait;
         _Bool accepted = request->is_answered && !*request->refusal;
         _Bool refused = request->is_answered && *request->refusal;
-        if (accepted && effects[i] != 1)
+        if (accepted && effects[i] != 1 && !is_excused)
             violated(world, "I1: %s %s was accepted and is %d times in the log",
                      wire_subject(request->wire), request->key, effects[i]);
-        else if (refused && effects[i] != 0 && request->restores == world->logs[node->log].restores)
+        else if (refused && effects[i] != 0 && !request->is_contested &&
+                 request->restores == world->logs[node->log].restores)
             violated(world, "I2: %s %s was refused and is in the log", wire_subject(request->wire),
                      request->key);
         else if (effects[i] > 1)
@@ -206,24 +277,28 @@ static void check_log(struct world *world, const struct node *node)
     struct event event;
     struct digest chain = { 0 }, digest;
     struct db *db = NULL;
+    const _Bool leads = node_leads(node);
+    const int64_t count = leads ? world->logs[node->log].line.count : node->line.count;
     int64_t position = 0;
     if (db_open(&(struct db_options){ .path = node->path, .read_only = 1 }, &db) < 0)
         must(NULL);
     int r = event_reader_open(&reader, db, node->service->log, 0, INT64_MAX);
     while (r == 0 && event_reader_has_next(&reader, &event)) {
-        const struct digest *known = history_at(&world->logs[node->log], ++position);
+        const struct digest *known = ++position > count ? NULL
+                                     : leads ? history_at(&world->logs[node->log], position)
+                                             : &node->line.at[position].chain;
         if (event_digest(&event, &digest) < 0 || event_chain(&chain, &digest, &chain) < 0)
             must(NULL);
         if (event.position != position || !known || !digest_equal(&chain, &event.chain) ||
             !digest_equal(&chain, known)) {
             violated(world, "I4: the log of %s differs from what was committed at position %lld",
-                     node->service->name, (long long)position);
+                     node->name, (long long)position);
             break;
         }
     }
-    if (position != world->logs[node->log].count)
-        violated(world, "I4: the log of %s ends at %lld of %lld", node->service->name,
-                 (long long)position, (long long)world->logs[node->log].count);
+    if (position != count)
+        violated(world, "I4: the log of %s ends at %lld of %lld", node->name, (long long)position,
+                 (long long)count);
     event_reader_deinit(&reader);
     db_free(db);
 }
@@ -250,9 +325,9 @@ static void check_stream(struct world *world, int log)
         }
         position += stored->position == position + 1;
     }
-    if (position != world->logs[log].count)
+    if (position != world->logs[log].line.count)
         violated(world, "I6: stream %s ends at %lld of %lld", stream->name, (long long)position,
-                 (long long)world->logs[log].count);
+                 (long long)world->logs[log].line.count);
 }
 
 void check_all(struct world *world)
@@ -262,9 +337,11 @@ void check_all(struct world *world)
     for (int i = 0; i < world->node_count; i++) {
         const struct node *node = &world->nodes[i];
         check_log(world, node);
+        if (!node_leads(node))
+            continue;
         check_requests(world, node);
         if (number_of(world, node, "SELECT count(*) FROM parked") > 0)
-            violated(world, "I8: %s has parked an event of a healthy leader", node->service->name);
+            violated(world, "I8: %s has parked an event of a healthy leader", node->name);
     }
     check_tables(world);
     check_folds(world);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DISK_NUMBER_AT 4 /* in each name: "disk0.db" */
+
 static struct disk disks[DISKS];
 
 void disk_path(int node, char ret_path[DISK_PATH_SIZE])
@@ -13,7 +15,7 @@ void disk_path(int node, char ret_path[DISK_PATH_SIZE])
 
 struct disk *disk_of_path(const char *path)
 {
-    return &disks[path[4] - '0'];
+    return &disks[path[DISK_NUMBER_AT] - '0'];
 }
 
 struct disk_file *disk_find(const char *path)
@@ -233,6 +235,8 @@ void disk_restore(int node, const struct disk_copy *copy)
     for (int i = 0; i < DISK_FILES_MAX; i++) {
         struct disk_file *file = &disks[node].files[i];
         memcpy(file->name, copy->files[i].name, sizeof(file->name));
+        if (file->name[0])
+            file->name[DISK_NUMBER_AT] = (char)('0' + node); /* the copy may be another disk's */
         copy_content(&file->now, &copy->files[i].content);
         copy_content(&file->synced, &copy->files[i].content);
     }

@@ -4,45 +4,12 @@
  * database and the one in its stream, are lost. Nothing can heal that. So a stream is damaged only
  * while the database has all, and a database only while the stream has all; both together are lost
  * once, at the end of a run, to see it named. */
-#include "bus/jetstream.h"
 #include "world.h"
 #include <stdlib.h>
 
 static struct node *any_node(struct world *world)
 {
     return &world->nodes[draw(world, world->node_count)];
-}
-
-/* May this stream be damaged? Its service's database must have all. */
-_Bool stream_may_go(const struct world *world, int log)
-{
-    if (!world->server.streams[log].exists)
-        return 0;
-    for (int i = 0; i < world->node_count; i++)
-        if (world->nodes[i].log == log && world->nodes[i].promise == world->logs[log].count)
-            return 1;
-    return 0;
-}
-
-static _Bool stream_is_whole(const struct world *world, int log)
-{
-    const struct stream *stream = &world->server.streams[log];
-    int64_t position = 0;
-    for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
-        const struct stored *stored = stream_at(stream, s);
-        if (!stored || stored->position == 0)
-            return 0;
-        position += stored->position == position + 1;
-    }
-    return stream->exists && position == world->logs[log].count;
-}
-
-/* May this database go? Its stream must have all, and nothing on its way may delete it. */
-static _Bool database_may_go(const struct world *world, int log)
-{
-    char deletion[64];
-    snprintf(deletion, sizeof(deletion), JS_API_PREFIX ".STREAM.DELETE.%s", world->logs[log].name);
-    return !net_has(world, deletion) && stream_is_whole(world, log);
 }
 
 /* ---- Services -------------------------------------------------------------------------------- */
@@ -83,6 +50,67 @@ static _Bool lose_database(struct world *world)
     return restore(world, 0);
 }
 
+/* A folder is copied to another machine, where an instance of the same service begins with it. */
+static _Bool copy_folder(struct world *world)
+{
+    struct node *node = any_node(world);
+    const struct node *from = any_node(world);
+    if (node == from || node->log != from->log || !from->runs || disk_is_dead(from->index) ||
+        !database_may_go(world, node->log))
+        return 0;
+    node_crash(world, node, 0);
+    struct disk_copy *copy = disk_copy(from->index);
+    tell(world, "%s begins with the folder of %s", node->name, from->name);
+    disk_restore(node->index, copy);
+    disk_copy_free(copy);
+    instance_forgets(node);
+    world->logs[node->log].restores++;
+    return 1;
+}
+
+/* As by SIGSTOP: longer than many time-outs, now and then longer than all. */
+static _Bool freeze_service(struct world *world)
+{
+    struct node *node = any_node(world);
+    if (!node->runs || node->frozen_until_ms > 0)
+        return 0;
+    node_freeze(world, node, world->now_ms + 50 + draw(world, one_in(world, 4) ? 20000 : 3000));
+    return 1;
+}
+
+/* Than its stream had. */
+static _Bool another_has_more(const struct world *world, const struct node *node)
+{
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *other = &world->nodes[i];
+        if (other->log == node->log && other != node &&
+            other->line.count > world->logs[node->log].in_stream)
+            return 1;
+    }
+    return 0;
+}
+
+/* The machine with its disk, and all that is on its way from there, at a moment in which the stream
+ * need not have all: the rest was never answered. What the stream once had must still be there. */
+static _Bool lose_machine(struct world *world)
+{
+    struct node *node = any_node(world);
+    struct history *history = &world->logs[node->log];
+    if (!node->runs || !history->answers_wait || stream_is_being_deleted(world, node->log) ||
+        !world->server.streams[node->log].exists || another_has_more(world, node) ||
+        !stream_reaches(world, node->log, history->in_stream, 1))
+        return 0;
+    node_crash(world, node, 0);
+    net_forget(world, node);
+    node_restore(world, node, 0);
+    disk_copy_free(node->copy);
+    node->copy = NULL;
+    tell(world, "%s: what came after %lld of %lld is lost", node->name,
+         (long long)history->in_stream, (long long)history->line.count);
+    history->line.count = history->in_stream;
+    return 1;
+}
+
 /* Both connections of a service, or one of them. */
 static _Bool disconnect(struct world *world)
 {
@@ -102,7 +130,7 @@ static _Bool fill_disk(struct world *world)
         return 0;
     node->disk_full_until_ms = world->now_ms + 1 + draw(world, 1000);
     disk_fill(node->index, 1);
-    tell(world, "%s: the disk is full", node->service->name);
+    tell(world, "%s: the disk is full", node->name);
     return 1;
 }
 
@@ -139,7 +167,7 @@ static _Bool jump_clock(struct world *world)
         node->clock_ms = 0;
     if (node->clock_ms > node->clock_max_ms)
         node->clock_max_ms = node->clock_ms;
-    tell(world, "%s: the clock is %lld ms ahead", node->service->name, (long long)node->clock_ms);
+    tell(world, "%s: the clock is %lld ms ahead", node->name, (long long)node->clock_ms);
     return 1;
 }
 
@@ -357,6 +385,7 @@ static const struct {
     { "service crashes at a point", crash_at_point, 8 },
     { "older database restored", restore_older, 6 },
     { "database lost", lose_database, 4 },
+    { "machine lost", lose_machine, 6 },
     { "connection breaks", disconnect, 8 },
     { "disk full", fill_disk, 4 },
     { "clock jumps", jump_clock, 3 },
@@ -375,6 +404,8 @@ static const struct {
     { "pulls forgotten", forget_pulls, 3 },
     { "provider away", provider_goes, 3 },
     { "everything stands still", freeze, 3 },
+    { "service frozen", freeze_service, 4 },
+    { "folder copied to another", copy_folder, 4 },
     { "answers cannot be read", garble, 4 },
     { "program has a bug", break_program, 3 },
     { "backup taken", copy_database, 4 },
@@ -433,6 +464,8 @@ void faults_end(struct world *world)
         struct node *node = &world->nodes[i];
         node->clock_ms = node->clock_max_ms; /* deadlines that were set by it must come */
         node->disk_full_until_ms = node->crash_points = 0;
+        if (node->frozen_until_ms > world->now_ms)
+            node->frozen_until_ms = world->now_ms;
         disk_fill(i, 0);
         if (!disk_is_dead(i))
             disk_fail_after(i, 0, 0);

@@ -7,40 +7,69 @@
 
 const struct digest *history_at(const struct history *history, int64_t position)
 {
-    return position >= 1 && position <= history->count ? &history->chains[position] : NULL;
+    const struct line *line = &history->line;
+    return position >= 1 && position <= line->count ? &line->at[position].chain : NULL;
 }
 
-static void add(struct world *world, const struct node *node, int64_t position,
+void line_put(struct line *line, const struct committed *event)
+{
+    if (line->count + 1 >= line->room) {
+        line->room = line->room ? 2 * line->room : 256;
+        line->at = must(realloc(line->at, (size_t)line->room * sizeof(*line->at)));
+    }
+    line->at[++line->count] = *event;
+}
+
+/* The request that an event answers, by its cause; -1. */
+static int request_of(const char *cause)
+{
+    const char *key = cause && strncmp(cause, "request", 7) == 0 ? strrchr(cause, '/') : NULL;
+    return key && key[1] == 'k' ? atoi(key + 2) : -1;
+}
+
+static void add(struct world *world, struct node *node, int64_t position,
                 const struct digest *chain)
 {
     struct history *history = &world->logs[node->log];
-    if (position != history->count + 1) {
-        violated(world, "I4: %s commits position %lld behind %lld", node->service->name,
-                 (long long)position, (long long)history->count);
+    struct committed event = { .chain = *chain, .request = -1 };
+    const char *type = (const char *)sqlite3_column_text(node->commits, 2),
+               *entity = (const char *)sqlite3_column_text(node->commits, 3);
+    const int64_t before = history->instances > 1 ? node->line.count : history->line.count;
+    if (position != before + 1) {
+        violated(world, "I4: %s commits position %lld behind %lld", node->name, (long long)position,
+                 (long long)before);
         return;
     }
-    if (history->count + 1 >= history->room) {
-        history->room = history->room ? 2 * history->room : 256;
-        history->chains =
-            must(realloc(history->chains, (size_t)history->room * sizeof(*history->chains)));
+    tell(world, "%s commits %lld %s %s", node->name, (long long)position, type, entity);
+    if (history->instances > 1) {
+        event.request = request_of((const char *)sqlite3_column_text(node->commits, 4));
+        snprintf(event.entity, sizeof(event.entity), "%s", entity ? entity : "");
+        instance_commits(world, node, &event);
+        return;
     }
-    history->chains[++history->count] = *chain;
+    line_put(&history->line, &event);
     digest_add(world, chain->bytes, sizeof(chain->bytes));
-    tell(world, "%s commits %lld %s %s", node->service->name, (long long)position,
-         (const char *)sqlite3_column_text(node->commits, 2),
-         (const char *)sqlite3_column_text(node->commits, 3));
+}
+
+/* What we know of a node's file at a position. */
+static const struct digest *known_at(const struct world *world, const struct node *node,
+                                     int64_t position)
+{
+    const struct history *history = &world->logs[node->log];
+    if (history->instances == 1)
+        return history_at(history, position);
+    return position <= node->line.count ? &node->line.at[position].chain : NULL;
 }
 
 /* From the one before on: it must be the one that we know. Returns the file's head. */
 static int64_t read_log(struct world *world, struct node *node, int64_t from)
 {
-    const struct history *history = &world->logs[node->log];
     int64_t position = 0;
     sqlite3_bind_int64(node->commits, 1, from);
     while (sqlite3_step(node->commits) == SQLITE_ROW) {
         position = sqlite3_column_int64(node->commits, 0);
         const void *bytes = sqlite3_column_blob(node->commits, 1);
-        const struct digest *known = history_at(history, position);
+        const struct digest *known = known_at(world, node, position);
         struct digest chain = { 0 };
         if (bytes && sqlite3_column_bytes(node->commits, 1) == sizeof(chain.bytes))
             memcpy(chain.bytes, bytes, sizeof(chain.bytes));
@@ -49,7 +78,7 @@ static int64_t read_log(struct world *world, struct node *node, int64_t from)
         else if (!digest_equal(known, &chain))
             violated(world,
                      "I4: the log of %s differs at position %lld from what it has said before",
-                     node->service->name, (long long)position);
+                     node->name, (long long)position);
     }
     sqlite3_reset(node->commits);
     return position;
@@ -62,7 +91,7 @@ static void look_at_cursors(struct world *world, struct node *node)
     int64_t cursor = sqlite3_step(cursor_of) == SQLITE_ROW ? sqlite3_column_int64(cursor_of, 0) : 0;
     sqlite3_reset(cursor_of);
     if (cursor < node->cursor)
-        violated(world, "I8: the cursor of %s goes back from %lld to %lld", node->service->name,
+        violated(world, "I8: the cursor of %s goes back from %lld to %lld", node->name,
                  (long long)node->cursor, (long long)cursor);
     node->cursor = cursor;
 }
@@ -72,9 +101,10 @@ static void open_handle(struct world *world, struct node *node)
     if (sqlite3_open_v2(node->path, &node->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK)
         must(NULL);
-    node->commits = prepare(
-        world, node,
-        "SELECT position, chain, type, entity FROM event_log WHERE position >= ?1 ORDER BY 1");
+    node->commits =
+        prepare(world, node,
+                "SELECT position, chain, type, entity, cause FROM event_log WHERE position >= ?1"
+                " ORDER BY 1");
     node->cursor_of = prepare(world, node, "SELECT position FROM cursors WHERE log = ?1");
 }
 
@@ -85,9 +115,14 @@ void history_look(struct world *world, struct node *node)
         return;
     node->seen_commits = commits;
     int64_t head = read_log(world, node, node->promise > 0 ? node->promise : 1);
+    if (head < node->promise && node->branch > 0) { /* it has set its branch aside */
+        node->line.count = node->promise = node->branch - 1;
+        node->branch = 0;
+        head = read_log(world, node, node->promise > 0 ? node->promise : 1);
+    }
     if (head < node->promise)
-        violated(world, "I1: %s had committed position %lld, and now %lld is its last",
-                 node->service->name, (long long)node->promise, (long long)head);
+        violated(world, "I1: %s had committed position %lld, and now %lld is its last", node->name,
+                 (long long)node->promise, (long long)head);
     node->promise = head;
     look_at_cursors(world, node);
 }
@@ -97,14 +132,14 @@ void history_look_at_start(struct world *world, struct node *node)
 {
     const struct history *history = &world->logs[node->log];
     open_handle(world, node);
-    int64_t known = history->count;
+    int64_t known = history->line.count;
     int64_t head = read_log(world, node, node->promise > 0 ? node->promise : 1);
-    if (history->count > known && !node->is_unsure)
+    if (history->line.count > known && !node->is_unsure)
         violated(world, "I4: %s starts at %lld, and nobody has seen it commit more than %lld",
-                 node->service->name, (long long)history->count, (long long)known);
+                 node->name, (long long)history->line.count, (long long)known);
     if (node->promise > head)
-        violated(world, "I1: %s had committed position %lld, and starts at %lld",
-                 node->service->name, (long long)node->promise, (long long)head);
+        violated(world, "I1: %s had committed position %lld, and starts at %lld", node->name,
+                 (long long)node->promise, (long long)head);
     node->promise = head;
     node->is_unsure = 0;
     node->seen_commits = 0;

@@ -197,9 +197,9 @@ static void look(struct world *world, const struct request *request, const char 
 }
 
 /* Not there is no answer: the position was waited for. Not yet is one. */
-static void take_look(struct world *world, const struct wire *wire)
+static void take_look(struct world *world, const struct request *request, const struct wire *wire)
 {
-    if (wire_header_number(wire, "Nats-Service-Error-Code", 0) == 404)
+    if (!request->is_contested && wire_header_number(wire, "Nats-Service-Error-Code", 0) == 404)
         violated(world,
                  "I10: an order was accepted, and who asks for its position does not see it");
 }
@@ -232,6 +232,8 @@ static _Bool may_be_closed(const struct load *load, const char *account)
 static void take_find(struct world *world, const struct request *request, const struct wire *wire)
 {
     int64_t status = wire_header_number(wire, "Nats-Service-Error-Code", wire_status(wire));
+    if (request->is_contested)
+        return;
     if (status == 404 ? !may_be_closed(&world->load, request->made)
                       : status == 0 && !strstr(wire_data(wire), request->made))
         violated(world, "I10: %s was registered, and its address leads to %s", request->made,
@@ -300,7 +302,8 @@ static void take_first_answer(struct world *world, struct request *request,
     if (request->is_strangers && strcmp(request->refusal, wanted) != 0)
         violated(world, "rights: who asks for what is another's gets %s", said(request->refusal));
     if (request->other) {
-        if (!request->is_strangers && strcmp(request->refusal, "conflict") != 0)
+        if (!request->is_strangers && !request->other->is_contested && !request->is_contested &&
+            strcmp(request->refusal, "conflict") != 0)
             violated(
                 world,
                 "I3: key %s was accepted, and with another body it gets %s instead of a conflict",
@@ -332,6 +335,9 @@ static void take_later_answer(struct world *world, const struct request *request
         return;
     if (*request->refusal && world->logs[request->log].restores > request->restores)
         return;
+    const _Bool is_refused = *request->refusal || *seen->refusal;
+    if (request->is_contested && (is_refused || !world->logs[request->log].answers_wait))
+        return;
     violated(world, "%s: %s under key %s was answered %s, and later %s",
              *request->refusal ? "I2" : "I1", kinds[request->kind].subject, request->key,
              said(request->refusal), said(seen->refusal));
@@ -353,7 +359,7 @@ void load_take_reply(struct world *world, const struct wire *wire)
 {
     const char *number = wire_subject(wire) + strlen(INBOX);
     if (*number == 'l') {
-        take_look(world, wire);
+        take_look(world, world->load.requests[strtol(number + strlen("look."), NULL, 10)], wire);
         return;
     }
     if (*number == 'f') {

@@ -2,6 +2,8 @@
  * events of a log are gone, the one in the service's database and the one in its stream. It must be
  * named (rule 6): by the leader, whose stream has held more, or by the reader, who has read more.
  *
+ * Where a service has several instances, those that stand by may have it all: no such run.
+ *
  * In one variant nobody looks before the leader has used the lost positions for other events: then
  * the reader must see by the chain that what comes next does not follow what it has read. */
 #include "world.h"
@@ -14,15 +16,15 @@ static struct node *lose_both_copies(struct world *world)
     struct node *node = &world->nodes[draw(world, world->node_count)];
     struct history *history = &world->logs[node->log];
     struct stream *stream = &world->server.streams[node->log];
-    if (!node->copy || node->copy_head == 0 || node->copy_head >= history->count ||
-        stream->last != history->count)
+    if (world->node_count > LOGS || !node->copy || node->copy_head == 0 ||
+        node->copy_head >= history->line.count || stream->last != history->line.count)
         return NULL;
-    tell(world, "%s and its stream lose what came after %lld", node->service->name,
+    tell(world, "%s and its stream lose what came after %lld", node->name,
          (long long)node->copy_head);
     node_crash(world, node, 0);
     node_restore(world, node, 1);
     stream_cut(stream, node->copy_head);
-    history->count = history->in_stream = node->copy_head; /* the world is another one now */
+    history->line.count = history->in_stream = node->copy_head; /* the world is another one now */
     return node;
 }
 
@@ -74,7 +76,7 @@ _Bool see_loss_named(struct world *world)
 {
     int64_t counts[LOGS];
     for (int log = 0; log < LOGS; log++)
-        counts[log] = world->logs[log].count;
+        counts[log] = world->logs[log].line.count;
     const struct node *leader = lose_both_copies(world);
     if (!leader)
         return 0;
@@ -85,6 +87,6 @@ _Bool see_loss_named(struct world *world)
         step(world);
     if (!is_named(world, leader->log))
         violated(world, "rule 6: %s has lost events that were read, and nobody says so",
-                 leader->service->name);
+                 leader->name);
     return 1;
 }

@@ -195,8 +195,8 @@ static void tell_packet(const struct world *world, const struct packet *packet, 
                                           "the adversary" };
     _Bool is_actor = packet->kind == PACKET_FROM_ACTOR || packet->kind == PACKET_TO_ACTOR;
     tell(world, "%s %s %s %.200s%s",
-         is_actor ? actors[packet->actor] : world->nodes[packet->node].service->name,
-         kinds[packet->kind], packet->wire ? wire_subject(packet->wire) : "",
+         is_actor ? actors[packet->actor] : world->nodes[packet->node].name, kinds[packet->kind],
+         packet->wire ? wire_subject(packet->wire) : "",
          packet->wire ? wire_data(packet->wire) : "", lost ? " (lost)" : "");
 }
 
@@ -261,6 +261,20 @@ void net_hurry(struct world *world, struct node *node)
     for (int i = 0; i < count; i++)
         pass(world, &waiting[i]);
     free(waiting);
+}
+
+void net_forget(struct world *world, const struct node *node)
+{
+    struct net *net = &world->net;
+    int kept = 0;
+    for (int i = 0; i < net->count; i++) {
+        if (net->packets[i].node == node->index && net->packets[i].kind == PACKET_PUBLISH)
+            wire_drop(net->packets[i].wire);
+        else
+            net->packets[kept++] = net->packets[i];
+    }
+    net->count = kept;
+    sort(net);
 }
 
 /* ---- Links ---------------------------------------------------------------------------------- */

@@ -68,6 +68,9 @@ void net_send_to_actor(struct world *world, enum actor actor, struct wire *wire)
 /* What the node has sent is seen by the server before anything else happens, as after a flush. */
 void net_hurry(struct world *world, struct node *node);
 
+/* What the node has sent and the server has not seen is lost. */
+void net_forget(struct world *world, const struct node *node);
+
 void link_connect(struct node *node, int lane);
 void link_cut(struct world *world, struct node *node, int lane);
 /* Is a message to this subject on its way to the server? */

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #define BATCH_MAX 64
-#define CONNECT_MS 20  /* the longest until a new process is connected */
-#define RESTART_MS 400 /* the longest until its supervisor starts it again */
+#define CONNECT_MS 20      /* the longest until a new process is connected */
+#define RESTART_MS 400     /* the longest until its supervisor starts it again */
+#define CLOCK_DRIFT_MAX 20 /* thousandths */
+#define HOLD_MS 200        /* the longest until its operator looks again whether it may start */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
@@ -31,16 +33,25 @@ static void read_config(struct node *node, const struct service *service)
         count++;
     if (config_read(&node->config, service, &program, count, (char **)arguments) != 0)
         must(NULL);
+    if (node->world->logs[node->log].answers_wait)
+        node->config.answer_when = WHEN_PUBLISHED;
 }
 
 void node_open(struct world *world, int index, int log)
 {
+    int instance = 1;
+    for (int i = 0; i < index; i++)
+        instance += world->nodes[i].log == log;
     struct node *node = &world->nodes[index];
     const struct service *service = world->logs[log].service;
     *node = (struct node){ .world = world, .index = index, .log = log };
     node->service = must(malloc(sizeof(*service)));
     *node->service = *service;
     node->service->sources = node->sources;
+    snprintf(node->name, sizeof(node->name), instance > 1 ? "%s-%d" : "%s", service->name,
+             instance);
+    if (world->logs[log].instances > 1)
+        node->drift = draw(world, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
     read_config(node, service);
     config_choose_sources(&node->config, service, node->sources, SOURCES_MAX + 1);
     bug_open(node);
@@ -81,15 +92,59 @@ _Bool node_serves(const struct node *node)
 static void on_end(void *context, int exit_code)
 {
     const struct node *node = context;
-    violated(node->world, "I12: %s ends by itself with %d", node->service->name, exit_code);
+    violated(node->world, "I12: %s ends by itself with %d", node->name, exit_code);
 }
 
 /* Rule 4: with a commit of which nobody knows whether it was. */
 static void on_die(void *context, int exit_code)
 {
     struct node *node = context;
-    tell(node->world, "%s ends itself with %d", node->service->name, exit_code);
+    tell(node->world, "%s ends itself with %d", node->name, exit_code);
     node_die(node, 0);
+}
+
+/* Another one of its name serves: it ends, and its supervisor starts it anew. */
+static void on_step_back(void *context)
+{
+    struct node *node = context;
+    tell(node->world, "%s steps back", node->name);
+    node_die(node, 0);
+}
+
+static void write_metadata(void *context, struct buf *out)
+{
+    peer_io_write_metadata(context, out);
+}
+
+/* As service.c does it. */
+static int on_show(void *context)
+{
+    struct node *node = context;
+    struct instance *instance = node->instance;
+    node->statistics = (struct statistics){
+        .service = node->service,
+        .status = &instance->status,
+        .bus = instance->bus,
+        .client_rate = &instance->endpoints.client_rate,
+        .inbox = &instance->inbox,
+        .readers = &instance->readers,
+        .endpoints = instance->endpoints.counters,
+        .endpoint_count = instance->endpoints.count,
+    };
+    node->micro = (struct micro){
+        .name = node->service->name,
+        .id = instance->id,
+        .version = service_version(node->service),
+        .description = node->service->description,
+        .started_ms = instance->status.started_ms,
+        .endpoints = instance->endpoints.counters,
+        .endpoint_count = instance->endpoints.count,
+        .data = statistics_write_data,
+        .context = &node->statistics,
+        .write_metadata = write_metadata,
+        .metadata_context = &instance->sender.peers,
+    };
+    return trace(micro_start(&node->micro, instance->bus));
 }
 
 /* Many runs have windows and waits that are met all the time: machines begin anew with those. */
@@ -117,12 +172,12 @@ static void look_at_due_times(struct node *node)
 {
     if (!node->runs)
         return;
-    int64_t now_ms = node->world->now_ms;
-    int64_t due_ms = writer_due_ms(&node->instance->writer, now_ms);
+    const int64_t now_ms = node_clock_ms(node);
+    int64_t due_ms = node_world_ms(node, writer_due_ms(&node->instance->writer, now_ms));
     node->writer_due_ms = due_ms < node->writer_due_ms ? due_ms : node->writer_due_ms;
-    due_ms = sender_due_ms(&node->instance->sender, now_ms);
+    due_ms = node_world_ms(node, sender_due_ms(&node->instance->sender, now_ms));
     node->sender_due_ms = due_ms < node->sender_due_ms ? due_ms : node->sender_due_ms;
-    due_ms = readers_due_ms(&node->instance->readers, now_ms);
+    due_ms = node_world_ms(node, readers_due_ms(&node->instance->readers, now_ms));
     node->readers_due_ms = due_ms < node->readers_due_ms ? due_ms : node->readers_due_ms;
 }
 
@@ -130,6 +185,9 @@ static void look_at_due_times(struct node *node)
 static void bury(struct node *node)
 {
     disk_kill(node->index); /* what is closed writes once more */
+    if (node->micro.subscriptions[0])
+        micro_stop(&node->micro);
+    node->micro = (struct micro){ 0 };
     reader_deinit(&node->reader);
     instance_close(node->instance);
     free(node->instance);
@@ -151,6 +209,8 @@ static void start(struct world *world, struct node *node)
         .context = node,
         .end = on_end,
         .die = on_die,
+        .show = world->logs[node->log].instances > 1 ? on_show : NULL,
+        .step_back = on_step_back,
     };
     _Bool may_fail = !world->calm && one_in(world, 8);
     if (may_fail) /* gone once more while it recovers its files */
@@ -159,7 +219,7 @@ static void start(struct world *world, struct node *node)
     int r = instance_open(node->instance, &options);
     if (r < 0 || disk_is_dead(node->index)) {
         if (!may_fail)
-            violated(world, "I12: %s does not start: %s", node->service->name, failure_text());
+            violated(world, "I12: %s does not start: %s", node->name, failure_text());
         node_die(node, disk_is_dead(node->index));
         return;
     }
@@ -168,12 +228,16 @@ static void start(struct world *world, struct node *node)
     set_machines(node);
     history_look_at_start(world, node);
     node->writer_due_ms = node->sender_due_ms = node->readers_due_ms = world->now_ms;
-    tell(world, "%s starts at %lld, cursor %lld", node->service->name, (long long)node->promise,
+    tell(world, "%s starts at %lld, cursor %lld", node->name, (long long)node->promise,
          (long long)node->cursor);
 }
 
 void node_start(struct world *world, struct node *node)
 {
+    if (!instance_may_start(world, node)) {
+        node->start_ms = world->now_ms + 1 + draw(world, HOLD_MS);
+        return;
+    }
     node->life++;
     node->runs = 1;
     node->disk_full_until_ms = 0;
@@ -196,13 +260,14 @@ void node_crash(struct world *world, struct node *node, _Bool power_was_cut)
 {
     if (!node->runs)
         return;
-    tell(world, "%s is gone%s", node->service->name, power_was_cut ? ", and its power" : "");
+    tell(world, "%s is gone%s", node->name, power_was_cut ? ", and its power" : "");
     node->is_dead = 1;
     for (int lane = 0; lane < LINKS; lane++)
         link_cut(world, node, lane);
     bury(node);
     disk_revive(node->index, power_was_cut, &world->random);
     node->runs = node->is_dead = node->power_was_cut = 0;
+    node->frozen_until_ms = 0;
     node->start_ms = world->now_ms + 1 + draw(world, RESTART_MS);
     node->writer_due_ms = node->sender_due_ms = node->readers_due_ms = INT64_MAX;
 }
@@ -216,6 +281,7 @@ void node_close(struct node *node)
     node->is_dead = 0;
     node_leave(node);
     disk_copy_free(node->copy);
+    free(node->line.at);
     free(node->service);
 }
 
@@ -225,9 +291,9 @@ void node_restore(struct world *world, struct node *node, _Bool from_copy)
         disk_restore(node->index, node->copy);
     else
         disk_clear(node->index);
-    tell(world, "%s: %s", node->service->name,
+    tell(world, "%s: %s", node->name,
          from_copy ? "an older database is restored" : "the database is lost");
-    node->cursor = node->promise = 0;
+    instance_forgets(node);
     world->logs[node->log].restores++;
 }
 
@@ -261,8 +327,8 @@ void node_turn_writer(struct world *world, struct node *node)
     }
     node_enter(node);
     writer->options.batch_max = 1 + (int)draw(world, BATCH_MAX);
-    (void)writer_turn(writer, world->now_ms);
-    tell(world, "%s writes: head %lld, cursor %lld", node->service->name,
+    (void)writer_turn(writer, node_clock_ms(node));
+    tell(world, "%s writes: head %lld, cursor %lld", node->name,
          (long long)writer->loop.at.head.position, (long long)writer->loop.at.cursors[0].position);
     if (disk_is_dead(node->index))
         node_die(node, 1); /* the power went in the middle of a write */
@@ -278,12 +344,12 @@ static void tell_moves(const struct world *world, const struct node *node,
     const struct relay *relay = node_relay(node);
     const struct feed *feed = node_feed(node, 0);
     if (relay->state != relay_before)
-        tell(world, "%s relay: %s -> %s (published %lld of %lld) %s", node->service->name,
+        tell(world, "%s relay: %s -> %s (published %lld of %lld) %s", node->name,
              relay_state_name(relay_before), relay_state_name(relay->state),
              (long long)relay->published, (long long)relay->head,
              relay->state >= RELAY_WAITING ? relay->reason : "");
     if (feed->state != feed_before)
-        tell(world, "%s feed: %s -> %s (cursor %lld of %lld) %s", node->service->name,
+        tell(world, "%s feed: %s -> %s (cursor %lld of %lld) %s", node->name,
              feed_state_name(feed_before), feed_state_name(feed->state), (long long)feed->cursor,
              (long long)feed->leader_position, feed->state >= FEED_WAITING ? feed->reason : "");
 }
@@ -293,18 +359,21 @@ void node_turn_sender(struct world *world, struct node *node)
     enum relay_state relay_before = node_relay(node)->state;
     enum feed_state feed_before = node_feed(node, 0)->state;
     node_enter(node);
-    (void)sender_turn(&node->instance->sender, world->now_ms);
+    (void)sender_turn(&node->instance->sender, node_clock_ms(node));
     tell_moves(world, node, relay_before, feed_before);
-    if (!node->is_dead)
+    if (!node->is_dead) {
         check_published(world, node);
+        instances_note_turn(world, node);
+    }
     node->sender_due_ms = INT64_MAX;
     end_turn(node);
 }
 
 void node_turn_readers(struct world *world, struct node *node)
 {
+    (void)world;
     node_enter(node);
-    (void)readers_turn(&node->instance->readers, &node->reader, world->now_ms);
+    (void)readers_turn(&node->instance->readers, &node->reader, node_clock_ms(node));
     node->readers_due_ms = INT64_MAX;
     end_turn(node);
 }
@@ -336,5 +405,26 @@ void node_turn_link(struct world *world, struct node *node)
     for (int lane = 0; lane < LINKS; lane++)
         if (wants_link(world, node, lane) && node->links[lane].reconnect_ms <= world->now_ms)
             link_connect(node, lane);
+    end_turn(node);
+}
+
+/* ---- Standing still -------------------------------------------------------------------------- */
+
+/* As by SIGSTOP: it has no turn, its connections stand, and what is sent to it waits for it. */
+void node_freeze(struct world *world, struct node *node, int64_t until_ms)
+{
+    tell(world, "%s is frozen until %lld", node->name, (long long)until_ms);
+    node->frozen_until_ms = until_ms;
+}
+
+/* It learns all at once, also of links that were cut meanwhile. */
+void node_thaw(struct world *world, struct node *node)
+{
+    tell(world, "%s goes on", node->name);
+    node->frozen_until_ms = 0;
+    node_enter(node);
+    for (int lane = 0; lane < LINKS; lane++)
+        if (!node->links[lane].is_up)
+            bus_link_changed(node->bus, lane);
     end_turn(node);
 }

@@ -29,7 +29,7 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
     snprintf(reply, sizeof(reply), INBOX "%d", (int)what);
     if (what == EVENTS)
         snprintf(body, sizeof(body), "{\"after_position\":%lld,\"limit\":%lld}",
-                 (long long)draw(world, history->count + 1), (long long)(1 + draw(world, 20)));
+                 (long long)draw(world, history->line.count + 1), (long long)(1 + draw(world, 20)));
     world->operator.asked++;
     net_send_from_actor(
         world, OPERATOR,
@@ -51,7 +51,15 @@ static _Bool looks_longer(const struct world *world, int log)
         foreign += stored != NULL;
     }
     int64_t newest = sequence > 0 ? stream->at[sequence].position : 0;
-    return newest + stream->last - sequence - foreign > world->logs[log].count;
+    return newest + stream->last - sequence - foreign > world->logs[log].line.count;
+}
+
+/* Of several instances it may be one that does not serve, because it is forked. */
+static _Bool knows_all(const struct world *world, const struct node *node)
+{
+    return world->logs[node->log].instances > 1
+               ? instance_is_complete(world, node) && node->frozen_until_ms == 0
+               : stream_may_go(world, node->log);
 }
 
 static void resolve_forks(struct world *world)
@@ -59,9 +67,9 @@ static void resolve_forks(struct world *world)
     for (int i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
         if (!node->runs || node_relay(node)->state != RELAY_FORKED || !world->server.is_up ||
-            !stream_may_go(world, node->log) || !looks_longer(world, node->log))
+            !knows_all(world, node) || !looks_longer(world, node->log))
             continue;
-        tell(world, "the operator keeps the log of %s", node->service->name);
+        tell(world, "the operator keeps the log of %s", node->name);
         node_crash(world, node, 0);
         stream_delete(world, &world->server.streams[node->log], 1);
         world->operator.resolved++;
@@ -71,6 +79,7 @@ static void resolve_forks(struct world *world)
 void operator_act(struct world *world)
 {
     resolve_forks(world);
+    instances_operate(world);
     int log = (int)draw(world, LOGS);
     ask(world, log, REDRIVE);
     if (!world->calm && one_in(world, 2))

@@ -43,14 +43,27 @@ int64_t __wrap_clock_wall_ms(void);
 int64_t __wrap_clock_monotonic_ms(void);
 int64_t __wrap_clock_monotonic_ns(void);
 
+int64_t node_clock_ms(const struct node *node)
+{
+    const int64_t now_ms = node->world->now_ms;
+    return node->drift ? now_ms + now_ms * node->drift / 1000 : now_ms;
+}
+
+int64_t node_world_ms(const struct node *node, int64_t clock_ms)
+{
+    if (node->drift == 0 || clock_ms > INT64_MAX / 2000)
+        return clock_ms;
+    return (clock_ms * 1000 + 999 + node->drift) / (1000 + node->drift);
+}
+
 int64_t __wrap_clock_monotonic_ms(void)
 {
-    return entered->now_ms;
+    return current ? node_clock_ms(current) : entered->now_ms;
 }
 
 int64_t __wrap_clock_monotonic_ns(void)
 {
-    return entered->now_ms * 1000000;
+    return __wrap_clock_monotonic_ms() * 1000000;
 }
 
 int64_t __wrap_clock_wall_ms(void)
@@ -95,6 +108,6 @@ void crash_point(const char *name)
     struct node *node = current;
     if (!node || node->is_dead || node->crash_points == 0 || --node->crash_points > 0)
         return;
-    tell(node->world, "%s dies at %s", node->service->name, name);
+    tell(node->world, "%s dies at %s", node->name, name);
     node_die(node, one_in(node->world, 3));
 }

@@ -115,7 +115,7 @@ void provider_take(struct world *world, const struct wire *wire)
         answer_somehow(world, wire, "{\"status\":\"refused\",\"reason\":\"settled\"}");
         return;
     }
-    if (is_refund && entry->status != CHARGE_PAID)
+    if (is_refund && entry->status != CHARGE_PAID && !is_set_apart(&world->logs[ORDER], order))
         violated(world, "I9: a refund of %s/%lld, which holds no money", order, attempt);
     if (is_void)
         entry->status = CHARGE_VOIDED;

@@ -22,7 +22,7 @@ struct world;
 struct server_subscription {
     uint64_t hash;     /* of a subject without wildcards; 0: with `>` at its end */
     int prefix_length; /* then: up to the `>` */
-    char subject[BUS_SUBJECT_MAX + 1], queue[16];
+    char subject[BUS_SUBJECT_MAX + 1], queue[32];
     int node;
     int64_t connection, sid;
 };

@@ -20,7 +20,16 @@
 /* ---- The scheduler --------------------------------------------------------------------------- */
 
 enum { DO_NET, DO_SERVER, DO_LOAD, DO_OPERATOR, DO_ADVERSARY, DO_FAULT, DO_NODE };
-enum { NODE_WRITER, NODE_SENDER, NODE_READERS, NODE_HANDLER, NODE_LINK, NODE_START, NODE_ACTIONS };
+enum {
+    NODE_WRITER,
+    NODE_SENDER,
+    NODE_READERS,
+    NODE_HANDLER,
+    NODE_LINK,
+    NODE_START,
+    NODE_THAW,
+    NODE_ACTIONS
+};
 #define ACTIONS_MAX (DO_NODE + NODES_MAX * NODE_ACTIONS)
 
 static void act_of_node(struct world *world, struct node *node, int action)
@@ -32,6 +41,7 @@ static void act_of_node(struct world *world, struct node *node, int action)
     case NODE_HANDLER: node_turn_handler(world, node); break;
     case NODE_LINK:    node_turn_link(world, node); break;
     case NODE_START:   node_start(world, node); break;
+    case NODE_THAW:    node_thaw(world, node); break;
     }
 }
 
@@ -72,6 +82,10 @@ static void weigh_node(const struct world *world, const struct node *node,
     const int first = DO_NODE + node->index * NODE_ACTIONS;
     if (!node->runs) {
         weigh(possible, first + NODE_START, node->start_ms, now_ms);
+        return;
+    }
+    if (node->frozen_until_ms > 0) {
+        weigh(possible, first + NODE_THAW, node->frozen_until_ms, now_ms);
         return;
     }
     weigh(possible, first + NODE_WRITER, node->writer_due_ms, now_ms);
@@ -147,6 +161,7 @@ static void come_to_rest(struct world *world)
 
 struct total {
     int64_t runs, steps, faults, losses, events, accepted, refused, repeated, redriven, resolved;
+    int64_t takeovers, branches;
     int64_t fault_counts[FAULTS_MAX];
     double simulated_s;
     uint64_t digest;
@@ -157,8 +172,11 @@ static void add_up(struct total *total, const struct world *world)
     total->runs++;
     total->steps += world->steps;
     total->faults += world->faults;
-    for (int log = 0; log < LOGS; log++)
-        total->events += world->logs[log].count;
+    for (int log = 0; log < LOGS; log++) {
+        total->events += world->logs[log].line.count;
+        total->takeovers += world->logs[log].takeovers;
+        total->branches += world->logs[log].branches;
+    }
     total->accepted += world->load.accepted;
     total->refused += world->load.refused;
     total->repeated += world->load.repeated;
@@ -207,11 +225,12 @@ static void report(const struct total *total, const struct wish *wish, double be
     double seconds = now_s() - begin_s;
     printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld "
            "events, %lld redriven; %lld requests accepted, %lld refused, %lld answered again; %lld "
-           "losses named, %lld forks resolved; history %016llx\n",
+           "losses named, %lld forks resolved; %lld take-overs, %lld branches; history %016llx\n",
            (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
            (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
            (long long)total->redriven, (long long)total->accepted, (long long)total->refused,
            (long long)total->repeated, (long long)total->losses, (long long)total->resolved,
+           (long long)total->takeovers, (long long)total->branches,
            (unsigned long long)total->digest);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
@@ -221,9 +240,12 @@ static void report(const struct total *total, const struct wish *wish, double be
 static void tell_violation(const struct wish *wish, uint64_t seed, const char *violation)
 {
     printf("seed %llu: VIOLATED %s\n", (unsigned long long)seed, violation);
-    printf("replay: scripts/simulate --seed %llu --steps %lld%s%s --trace\n",
-           (unsigned long long)seed, (long long)wish->steps, wish->without ? " --without " : "",
+    printf("replay: scripts/simulate --seed %llu --steps %lld%s%s", (unsigned long long)seed,
+           (long long)wish->steps, wish->without ? " --without " : "",
            wish->without ? wish->without : "");
+    if (wish->instances > 0)
+        printf(" --instances %lld", (long long)wish->instances);
+    printf(" --trace\n");
 }
 
 /* The same seed once more: the same bytes arrive in the same order. */
@@ -274,6 +296,8 @@ static int check_the_checks(const struct wish *given)
         struct total total = { 0 };
         char violation[512] = "";
         uint64_t seed = wish.seed;
+        /* of several instances the world itself may differ: then not the guard would be missed */
+        wish.instances = given->instances > 0 ? given->instances : 1;
         wish.without = guard_names[i];
         while (total.runs < GUARD_SEEDS_MAX &&
                run(&wish, seed, &total, violation, sizeof(violation)))
@@ -301,6 +325,8 @@ static _Bool take_value(const char *name, const char *value, struct wish *wish)
         return 0;
     if (strcmp(name, "--runs") == 0)
         return take_number(value, &wish->runs);
+    if (strcmp(name, "--instances") == 0)
+        return take_number(value, &wish->instances) && wish->instances <= INSTANCES_MAX;
     if (strcmp(name, "--steps") == 0)
         return take_number(value, &wish->steps);
     if (strcmp(name, "--seed") == 0 && take_number(value, &seed)) {

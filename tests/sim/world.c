@@ -73,8 +73,10 @@ static void draw_configs(struct world *world)
     struct feed_config *feed = &world->feed_config;
     relay->window_max = windows[draw(world, 4)];
     relay->publish_max = 1 + draw(world, 8);
-    /* a look asks three times */
-    relay->answer_timeout_ms = feed->answer_timeout_ms = 100 + 6 * world->latency_ms;
+    /* a look asks three times, and where $SRV is answered it waits for readers (reader_ask.c) */
+    const _Bool others = world->logs[ACCOUNT].instances + world->logs[ORDER].instances > LOGS;
+    relay->answer_timeout_ms = (others ? 500 : 100) + 6 * world->latency_ms;
+    feed->answer_timeout_ms = 100 + 6 * world->latency_ms;
     relay->backoff_min_ms = feed->backoff_min_ms = 10;
     relay->backoff_max_ms = feed->backoff_max_ms = 500;
     relay->audit_interval_ms = 400;
@@ -96,13 +98,25 @@ static void draw_tempers(struct world *world)
     world->mean_fault_ms = faults_ms[1]; /* what a missing guard lets through is rare */
 }
 
-static void open_logs(struct world *world)
+/* Half of the runs have one instance of each service. */
+static int draw_instances(struct world *world, const struct wish *wish)
+{
+    static const int counts[] = { 1, 1, 1, 1, 2, 2, 2, 3 };
+    const int drawn = counts[draw(world, 8)];
+    return wish->instances > 0 ? (int)wish->instances : drawn;
+}
+
+static void open_logs(struct world *world, const struct wish *wish)
 {
     static const struct service *const services[LOGS] = {
         [ACCOUNT] = &account_service, [ORDER] = &order_service
     };
     for (int log = 0; log < LOGS; log++)
-        world->logs[log] = (struct history){ .service = services[log], .name = services[log]->log };
+        world->logs[log] = (struct history){ .service = services[log],
+                                             .name = services[log]->log,
+                                             .serving = -1,
+                                             .instances = draw_instances(world, wish),
+                                             .answers_wait = (world->seed >> log & 1) != 0 };
 }
 
 void world_open(struct world *world, const struct wish *wish, uint64_t seed)
@@ -119,22 +133,25 @@ void world_open(struct world *world, const struct wish *wish, uint64_t seed)
         draw(world, 2); /* small seeds begin alike */
     arena_init(&world->arena);
     draw_tempers(world);
+    open_logs(world, wish);
     draw_configs(world);
     world->fault_ms = world->now_ms + world->mean_fault_ms;
     world->load.retry_ms = INT64_MAX;
     world->adversary = (struct adversary){ .next_ms = world->now_ms };
-    open_logs(world);
     server_open(world);
     for (int log = 0; log < LOGS; log++)
-        node_open(world, log, log);
+        for (int i = 0; i < world->logs[log].instances; i++)
+            node_open(world, world->node_count, log);
 }
 
 void world_close(struct world *world)
 {
     for (int i = 0; i < world->node_count; i++)
         node_close(&world->nodes[i]);
-    for (int log = 0; log < LOGS; log++)
-        free(world->logs[log].chains);
+    for (int log = 0; log < LOGS; log++) {
+        free(world->logs[log].line.at);
+        free(world->logs[log].set_apart.at);
+    }
     server_close(&world->server);
     net_close(&world->net);
     free(world->provider.entries);

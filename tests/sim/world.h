@@ -1,7 +1,8 @@
 /* World: everything that a simulated run consists of, and who may do what with it.
  *
- * One run is one seed. Two services live in it, each the shipped instance (runtime/instance.h) on a
- * disk in memory, without its threads; together with a message server, customers, an operator and a
+ * One run is one seed. Two services live in it, in many runs with two or three instances of each
+ * (instances.c): the shipped instance (runtime/instance.h), each on a disk in memory of its own,
+ * without its threads; together with a message server, customers, an operator and a
  * payment provider, and an adversary. Nothing has a thread or a clock of its own:
  * simulate.c picks one possible action after another (a step), and the world's clock moves to the
  * next due one when nothing is left to do at this moment.
@@ -39,6 +40,7 @@
 #include "disk.h"
 #include "net.h"
 #include "runtime/instance.h"
+#include "runtime/watch/statistics.h"
 #include "server.h"
 
 #define LOGS 2
@@ -46,15 +48,35 @@ enum { ACCOUNT, ORDER }; /* which service, its log, and its stream */
 #define NODES_MAX 6      /* processes: several may be of one service */
 #define WALL_BEGIN_MS INT64_C(1795000000000)
 
+#define INSTANCES_MAX 3 /* of one service */
+
 /* ---- A service and its history --------------------------------------------------------------- */
 
+struct committed { /* an event of a log */
+    struct digest chain;
+    int request;          /* that it answers; -1: none */
+    char entity[ID_SIZE]; /* kept where several instances may differ */
+};
+struct line { /* by position, from 1 on */
+    struct committed *at;
+    int64_t count, room;
+};
+
+/* Of one instance: all that was ever committed. Of several: the line is what the stream has, and
+ * behind it what one of them has committed first; the stream judges (instances.c). */
 struct history {
     const char *name; /* "ORDER" */
     const struct service *service;
-    struct digest *chains; /* by position: all that was ever committed */
-    int64_t count, room;
+    struct line line;
     int64_t in_stream; /* so many were in the stream once, in order */
-    int64_t restores;  /* how often its database was lost or restored */
+    /* how often its database was lost or restored, or another instance began to serve */
+    int64_t restores;
+    _Bool answers_wait; /* its service has --answer-when published */
+    int instances;
+    int serving;           /* node that served last; -1: none yet */
+    int64_t takeovers;     /* how often another one began to serve */
+    int64_t branches;      /* how often an instance committed what is not in the line */
+    struct line set_apart; /* events that may be in one file alone, in no order */
 };
 
 /* ---- A process ------------------------------------------------------------------------------- */
@@ -66,11 +88,14 @@ struct node {
     struct source sources[SOURCES_MAX + 1];
     struct event_type events[SOURCES_MAX][16]; /* of the sources, with the bug in them (bug.c) */
     struct config config;
+    char name[32]; /* "order-svc", or "order-svc-2" */
     char path[DISK_PATH_SIZE];
     struct instance *instance; /* of this life */
     struct reader reader;
     struct bus *bus; /* likewise */
     int64_t life;    /* counts the starts */
+    struct statistics statistics;
+    struct micro micro; /* answers $SRV, where there are others of its name */
 
     _Bool runs;
     _Bool is_dead;        /* killed in the middle of a turn */
@@ -82,6 +107,8 @@ struct node {
     int64_t writer_due_ms, sender_due_ms, readers_due_ms; /* as of the last look */
     int64_t clock_ms, clock_max_ms; /* its wall clock is so much ahead; the most that it ever was */
     int64_t disk_full_until_ms;
+    int64_t frozen_until_ms; /* has no turn before, and what is sent to it waits; 0: none */
+    int64_t drift;           /* its clocks gain so many thousandths */
 
     /* What the world knows of it. */
     sqlite3 *handle; /* the same files, read by the world */
@@ -89,6 +116,8 @@ struct node {
     int64_t seen_commits; /* of the status: history.c looks when there is a new one */
     int64_t cursor;       /* newest that was committed, since a restore */
     int64_t promise;      /* likewise, of the own log: a power cut must not take it back */
+    struct line line;     /* where it is one of several: its file */
+    int64_t branch;       /* the first position where it is not the service's line; 0: it is */
     int64_t audited_count, audited_from_ms; /* check.c: since when its stream has ended there */
     struct disk_copy *copy;                 /* an older copy */
     int64_t copy_head;
@@ -130,7 +159,10 @@ struct request {
     char refusal[CODE_SIZE]; /* "": accepted */
     uint64_t answer;         /* a hash of its text */
     int64_t restores;        /* of its service when it was asked first */
-    char made[ID_SIZE];      /* what came of it, once it is answered */
+    /* Answered by an instance that has not all that its service has committed: its effect may be in
+     * one file alone, and another instance may answer otherwise. */
+    _Bool is_contested;
+    char made[ID_SIZE]; /* what came of it, once it is answered */
 };
 
 #define NAMES_MAX 24
@@ -168,7 +200,8 @@ struct provider {
 struct operator
 {
     int64_t next_ms;
-    int64_t asked, redriven, resolved; /* counters */
+    int64_t asked, redriven, resolved, set_apart; /* counters */
+    int64_t unserved_ms[LOGS];                    /* since when nobody serves; 0: somebody does */
 };
 
 struct adversary {
@@ -217,6 +250,7 @@ struct wish { /* what the command line asks of a run */
     int64_t runs, steps;
     const char *without; /* a guard; NULL: none is left out */
     const char *expect;  /* how the violation must begin; NULL: none is wanted */
+    int64_t instances;   /* of each service; 0: drawn */
     _Bool trace, faults, check_the_checks, twice;
 };
 
@@ -243,6 +277,9 @@ void step(struct world *world);
 struct node *current_node(void); /* whose code runs; ends the program where none does */
 void node_enter(struct node *node);
 void node_leave(struct node *node);
+int64_t node_clock_ms(const struct node *node); /* monotonic, as it goes there */
+/* When that clock shows this time. */
+int64_t node_world_ms(const struct node *node, int64_t clock_ms);
 extern const char *guard_removed; /* of all processes; NULL: all guards stand */
 
 /* node.c */
@@ -260,6 +297,8 @@ void node_turn_sender(struct world *world, struct node *node);
 void node_turn_readers(struct world *world, struct node *node);
 void node_turn_handler(struct world *world, struct node *node);
 void node_turn_link(struct world *world, struct node *node);
+void node_freeze(struct world *world, struct node *node, int64_t until_ms);
+void node_thaw(struct world *world, struct node *node);
 int64_t node_link_due_ms(const struct world *world, const struct node *node);
 void node_restore(struct world *world, struct node *node, _Bool from_copy); /* does not run */
 const struct relay *node_relay(const struct node *node);
@@ -271,9 +310,26 @@ _Bool node_serves(const struct node *node);
 void bug_open(struct node *node); /* stands before the apply of all that others have said */
 void bug_begin(struct world *world);
 
+/* instances.c: several instances of one service */
+_Bool node_leads(const struct node *node); /* it serves, or it is the only one */
+const struct node *leader_of(const struct world *world, int log); /* one that leads; NULL */
+void instances_note_turn(struct world *world, struct node *node); /* after each of its sender */
+/* It has all that its service has committed, and nothing else. */
+_Bool instance_is_complete(const struct world *world, const struct node *node);
+_Bool instance_may_start(const struct world *world, const struct node *node);
+void instance_commits(struct world *world, struct node *node, const struct committed *event);
+void instance_forgets(struct node *node); /* its file is another one now */
+/* Has an instance committed what now is in the stream? Then the line is its own from there on. */
+_Bool instances_have_committed(struct world *world, int log, int64_t position,
+                               const struct digest *chain);
+void instances_note_answer(struct world *world, const struct node *node, const struct wire *wire);
+_Bool is_set_apart(const struct history *history, const char *entity);
+void instances_operate(struct world *world); /* what an operator does about them */
+
 /* history.c */
 void history_look(struct world *world, struct node *node); /* what is new in its file? */
 void history_look_at_start(struct world *world, struct node *node);
+void line_put(struct line *line, const struct committed *event); /* behind the last */
 const struct digest *history_at(const struct history *history, int64_t position); /* NULL */
 
 /* load.c, provider.c, operator.c, adversary.c */
@@ -293,7 +349,13 @@ void adversary_act(struct world *world);
 const char *fault_name(int i); /* NULL: there are no more */
 void fault_act(struct world *world);
 void faults_end(struct world *world);
+
+/* may_go.c */
 _Bool stream_may_go(const struct world *world, int log); /* its database has all */
+/* Its stream has all up to this position, in order. */
+_Bool stream_reaches(const struct world *world, int log, int64_t last, _Bool and_nothing_else);
+_Bool stream_is_being_deleted(const struct world *world, int log);
+_Bool database_may_go(const struct world *world, int log);
 
 /* loss.c */
 _Bool see_loss_named(struct world *world); /* false: there was nothing to lose */

@@ -141,6 +141,7 @@ Test(refusal, each_refusal_has_a_code_and_a_status)
         { REFUSED_INTERNAL, "internal", 500, 1 },
         { REFUSED_BUSY, "busy", 503, 1 },
         { REFUSED_REPLAYING, "replaying", 503, 1 },
+        { REFUSED_UNCONFIRMED, "unconfirmed", 503, 1 },
     };
     size_t count = 0;
     for (int number = -1; number < REFUSED_OWN; number++)

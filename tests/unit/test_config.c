@@ -73,6 +73,8 @@ Test(config, a_wrong_option_is_named, .init = cr_redirect_stderr)
         { "--http", "127.0.0.1", -ERR_CONFIG },
         { "--http", "127.0.0.1:99999", -ERR_CONFIG },
         { "--client-rate-max", "-1", -ERR_CONFIG },
+        { "--answer-when", "soon", -ERR_CONFIG },
+        { "--answer-wait-ms", "0", -ERR_CONFIG },
         { "--source-api", "a b", -ERR_CONFIG },
         { "--source-api", "$JS.{log}.>", -ERR_CONFIG },
     };
@@ -80,6 +82,17 @@ Test(config, a_wrong_option_is_named, .init = cr_redirect_stderr)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         cr_expect_eq(read_config(&config, cases[i].flag, cases[i].value), cases[i].r, "%s",
                      cases[i].flag);
+}
+
+Test(config, answers_leave_at_the_commit_unless_they_shall_wait)
+{
+    struct config config;
+    cr_assert_eq(read_config(&config, NULL, NULL), 0);
+    cr_assert(config.answer_when == WHEN_COMMITTED && config.answer_wait_ms == 2000);
+    cr_assert_eq(read_config(&config, "--answer-when", "published"), 0);
+    cr_assert_eq(config.answer_when, WHEN_PUBLISHED);
+    cr_assert_eq(read_config(&config, "--answer-when=committed", NULL), 0);
+    cr_assert_eq(config.answer_when, WHEN_COMMITTED);
 }
 
 Test(config, the_folder_has_no_default, .init = cr_redirect_stderr)

@@ -341,6 +341,32 @@ Test(feed_heal, a_stream_behind_the_cursor_is_compared_with_the_leader_first)
     cr_expect(feed.state == FEED_FORKED && strstr(feed.reason, "lost"));
 }
 
+/* An instance that was frozen answers once, before it steps back; one that reads its log back from
+ * the stream is shorter for a while. */
+Test(feed_heal, a_leader_that_disagrees_is_asked_again_before_that_is_believed)
+{
+    struct feed_config patient = config;
+    struct feed feed = feed_in('C');
+    patient.disagree_ms = 10000;
+    feed.config = patient;
+    feed_compared(&feed, FEED_LEADER_IS_SHORTER, 10, 1000);
+    cr_expect(feed.state == FEED_WAITING && strstr(feed.reason, "lost"));
+    feed_next(&feed, feed_due_ms(&feed));
+    feed_looked(&feed, &behind, 9000);
+    feed_next(&feed, 9000);
+    cr_assert_eq(feed.state, FEED_COMPARING);
+    feed_compared(&feed, FEED_LEADER_IS_SHORTER, 15, 11500); /* it grows: from here on */
+    cr_expect_eq(feed.state, FEED_WAITING);
+    feed_next(&feed, feed_due_ms(&feed));
+    feed_looked(&feed, &behind, 12000);
+    feed_next(&feed, 12000);
+    struct feed healed = feed;
+    feed_compared(&healed, FEED_LEADER_AGREES, 20, 12001);
+    cr_expect_eq(healed.disagreed_ms, 0);
+    feed_compared(&feed, FEED_LEADER_IS_SHORTER, 15, 21500);
+    cr_expect(feed.state == FEED_FORKED && strstr(feed.reason, "lost"));
+}
+
 /* A forged event at the next position, published before the leader's own. */
 Test(feed_heal, a_message_that_does_not_follow_is_judged_by_the_leaders_log)
 {

@@ -166,6 +166,7 @@ Test(outbound, a_mailbox_that_goes_takes_what_is_in_it)
     mailbox_push(&mailbox, (struct note){ .kind = NOTE_BATCH, .batch = batch_new() });
     mailbox_push(&mailbox,
                  (struct note){ .kind = NOTE_OPERATOR, .request = item_new(ITEM_REDRIVE) });
+    mailbox_push(&mailbox, (struct note){ .kind = NOTE_ANSWER, .request = item_new(ITEM_QUERY) });
     mailbox_deinit(&mailbox);
     cr_assert_null(mailbox.first);
 }

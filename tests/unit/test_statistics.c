@@ -146,7 +146,8 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"server_advisories\":0,\"heal_wait_ms\":0,"
         "\"audited_from\":0,\"role\":\"standby\",\"leader\":\"\","
         "\"follower_lag\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
-        "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
+        "\"relay_reason\":\"\",\"notices\":[],"
+        "\"confirmed\":7,\"answers_held\":0,\"unconfirmed\":0,\"unsent_replies\":0,"
         "\"max_payload\":0,\"largest_event\":0,\"term\":0,"
         "\"http_listening\":0,\"http_cut\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
@@ -155,6 +156,17 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"voids\":0,\"reason\":\"\"}},"
         "\"work\":{\"charge\":{\"open\":3,\"in_flight\":1,\"oldest_ms\":0,\"asked\":9,\"again\":5,"
         "\"answered\":6,\"late\":2,\"refused\":0,\"expired\":0,\"stuck\":0,\"away\":1}}}");
+}
+
+Test(statistics, confirmed_is_what_the_stream_has_where_answers_wait, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    status.answers_wait = 1;
+    atomic_store(&status.answers_held, 3);
+    atomic_store(&status.unconfirmed, 9);
+    statistics_write_data(&statistics, &out);
+    cr_expect(strstr(out.data, "\"confirmed\":5,\"answers_held\":3,\"unconfirmed\":9,"), "%s",
+              out.data);
 }
 
 Test(statistics, what_holds_a_service_is_named_with_field_and_value, .init = setup, .fini = fini)

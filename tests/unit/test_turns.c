@@ -10,10 +10,14 @@
 
 /* ---- The service ----------------------------------------------------------------------------- */
 
+static _Bool ask_says_no;
+
 static int ask(struct journey *j, const void *request, void *ret_reply)
 {
     struct order_add_product_reply *reply = ret_reply;
     (void)request;
+    if (ask_says_no)
+        return journey_refuse(j, REFUSED_NOT_FOUND, "there is none");
     reply->sku = "all";
     return trace(
         db_find_number(journey_db(j), &reply->position, "SELECT count(*) FROM products", ""));
@@ -346,6 +350,28 @@ Test(turns, a_query_waits_for_its_position_and_not_for_ever)
     cr_assert_not(readers_turn(&readers, &reader, 99));
     cr_assert(readers_turn(&readers, &reader, 100));
     cr_assert_eq(answered->outcome, OUTCOME_REFUSED);
+    reader_deinit(&reader);
+}
+
+/* Whatever is answered rests on what the snapshot has, a refusal too. */
+Test(turns, an_answer_says_on_which_position_it_rests)
+{
+    struct reader reader;
+    reader_init(&reader, &readers);
+    push_command("one");
+    push_command("two");
+    cr_assert(writer_turn(&writer, 1));
+    push_query(0, 100);
+    cr_assert(readers_turn(&readers, &reader, 1));
+    cr_assert_eq(answered->depends_on, 0, "nobody waits for it");
+    status.answers_wait = 1;
+    push_query(0, 100);
+    cr_assert(readers_turn(&readers, &reader, 1));
+    cr_assert(answered->outcome == OUTCOME_DONE && answered->depends_on == 2);
+    ask_says_no = 1;
+    push_query(0, 100);
+    cr_assert(readers_turn(&readers, &reader, 1));
+    cr_assert(answered->outcome == OUTCOME_REFUSED && answered->depends_on == 2);
     reader_deinit(&reader);
 }
 

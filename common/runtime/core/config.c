@@ -23,12 +23,14 @@ static int parse_number(const char *text, int64_t min, int64_t max, int64_t *ret
     return 0;
 }
 
-static int parse_take_over(const char *text, enum take_over *ret_value)
+static int parse_choice(const char *text, const char *const *choices, int64_t *ret_value)
 {
-    if (strcmp(text, "auto") != 0 && strcmp(text, "manual") != 0)
-        return fail(ERR_CONFIG, "must be auto or manual");
-    *ret_value = strcmp(text, "auto") == 0 ? TAKE_OVER_AUTO : TAKE_OVER_MANUAL;
-    return 0;
+    for (int64_t i = 0; choices[i]; i++)
+        if (strcmp(choices[i], text) == 0) {
+            *ret_value = i;
+            return 0;
+        }
+    return fail(ERR_CONFIG, "%s is not one of its values; see --help", text);
 }
 
 static int set(struct config *config, const struct config_row *row, const char *text,
@@ -41,12 +43,13 @@ static int set(struct config *config, const struct config_row *row, const char *
     case TEXT:
     case FOLDER:
     case FILE_NAME:
-    case KEY_FILE:  *(const char **)place = text; break;
-    case NUMBER:    r = parse_number(text, row->min, row->max, (int64_t *)place); break;
-    case SWITCH:    *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
-    case LEVEL:     r = log_level_parse(text, (enum log_level *)place); break;
-    case FORMAT:    r = log_format_parse(text, (enum log_format *)place); break;
-    case TAKE_OVER: r = parse_take_over(text, (enum take_over *)place); break;
+    case KEY_FILE:    *(const char **)place = text; break;
+    case NUMBER:      r = parse_number(text, row->min, row->max, (int64_t *)place); break;
+    case SWITCH:      *(_Bool *)place = strcmp(text, "0") != 0 && strcmp(text, "") != 0; break;
+    case LEVEL:       r = log_level_parse(text, (enum log_level *)place); break;
+    case FORMAT:      r = log_format_parse(text, (enum log_format *)place); break;
+    case TAKE_OVER:
+    case ANSWER_WHEN: r = parse_choice(text, config_choices(row->kind), (int64_t *)place); break;
     }
     if (r < 0)
         terminal_print(stderr, "%s: %s\n", from, failure_reason());

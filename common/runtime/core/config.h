@@ -10,7 +10,10 @@
 
 #define SERVICE_OPTIONS_MAX 16
 
-enum take_over { TAKE_OVER_AUTO, TAKE_OVER_MANUAL };
+/* What a standby does when nobody leads any more. */
+enum { TAKE_OVER_MANUAL, TAKE_OVER_AUTO };
+/* When answers leave: see outbound/gate_io.h. */
+enum { WHEN_COMMITTED, WHEN_PUBLISHED };
 
 struct config {
     const char *server; /* "nats://127.0.0.1:4222" */
@@ -31,7 +34,9 @@ struct config {
     int64_t client_rate_max;     /* requests a second of one client; 0: no limit */
     int64_t refusals_keep_hours; /* how long a refusal under an idempotency key is remembered */
     int64_t file_check_s;        /* between two checks of the own file */
-    enum take_over take_over;    /* of a standby, when nobody leads any more */
+    int64_t answer_when;         /* WHEN_… */
+    int64_t answer_wait_ms;      /* how long an answer waits for the stream */
+    int64_t take_over;      /* of a standby, when nobody leads any more */
     const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
     _Bool allow_dumps;                              /* core files, and debuggers of the same user */

@@ -54,6 +54,11 @@ const struct config_row config_rows[] = {
       "requests a second of one client; beyond it: busy; 0: no limit", 0 },
     { "refusals-keep-hours", "JOURNEY_REFUSALS_KEEP_HOURS", NUMBER, AT(refusals_keep_hours), "168",
       1, 876000, "how long a refusal under an idempotency key is remembered", 0 },
+    { "answer-when", "JOURNEY_ANSWER_WHEN", ANSWER_WHEN, AT(answer_when), "committed", 0, 0,
+      "when answers leave: when they are in the own database, or when the stream has them, too",
+      0 },
+    { "answer-wait-ms", "JOURNEY_ANSWER_WAIT_MS", NUMBER, AT(answer_wait_ms), "2000", 1, 600000,
+      "how long an answer waits for the stream; beyond it: unconfirmed", 0 },
     { "file-check-s", "JOURNEY_FILE_CHECK_S", NUMBER, AT(file_check_s), "60", 1, 86400,
       "seconds between two slow checks of the own database", 0 },
     { "take-over", "JOURNEY_TAKE_OVER", TAKE_OVER, AT(take_over), "manual", 0, 0,
@@ -79,16 +84,31 @@ void config_variable_of(const struct service *service, const char *option, char 
 
 /* ---- What is said of them -------------------------------------------------------------------- */
 
+const char *const *config_choices(enum config_kind kind)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+    static const char *const formats[] = { "logfmt", "json", NULL };
+    static const char *const whens[] = {
+        [WHEN_COMMITTED] = "committed", [WHEN_PUBLISHED] = "published", NULL
+    };
+    static const char *const take_overs[] = {
+        [TAKE_OVER_MANUAL] = "manual", [TAKE_OVER_AUTO] = "auto", NULL
+    };
+    return kind == LEVEL         ? levels
+           : kind == FORMAT      ? formats
+           : kind == ANSWER_WHEN ? whens
+           : kind == TAKE_OVER   ? take_overs
+                                 : NULL;
+}
+
 _Bool config_option(const struct service *service, int i, struct config_option *ret_option)
 {
     static const char *const kinds[] = {
         [TEXT] = "text",     [FILE_NAME] = "file", [KEY_FILE] = "file",
         [FOLDER] = "folder", [NUMBER] = "number",  [SWITCH] = "switch",
-        [LEVEL] = "choice",  [FORMAT] = "choice",  [TAKE_OVER] = "choice"
+        [LEVEL] = "choice",  [FORMAT] = "choice",  [ANSWER_WHEN] = "choice",
+        [TAKE_OVER] = "choice",
     };
-    static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
-    static const char *const formats[] = { "logfmt", "json", NULL };
-    static const char *const take_overs[] = { "auto", "manual", NULL };
     if (i < config_row_count) {
         const struct config_row *row = &config_rows[i];
         *ret_option = (struct config_option){
@@ -97,10 +117,7 @@ _Bool config_option(const struct service *service, int i, struct config_option *
             .value = row->value,
             .min = row->min,
             .max = row->max,
-            .choices = row->kind == LEVEL       ? levels
-                       : row->kind == FORMAT    ? formats
-                       : row->kind == TAKE_OVER ? take_overs
-                                                : NULL,
+            .choices = config_choices(row->kind),
             .help = row->help,
             .is_secret = row->secret,
         };
@@ -229,8 +246,8 @@ void config_print(const struct config *config, const struct service *service)
                                            "error" }[*(const enum log_level *)place]);
         else if (config_rows[i].kind == FORMAT)
             printf("%s", *(const enum log_format *)place == LOG_JSON ? "json" : "logfmt");
-        else if (config_rows[i].kind == TAKE_OVER)
-            printf("%s", *(const enum take_over *)place == TAKE_OVER_AUTO ? "auto" : "manual");
+        else if (config_rows[i].kind == ANSWER_WHEN || config_rows[i].kind == TAKE_OVER)
+            printf("%s", config_choices(config_rows[i].kind)[*(const int64_t *)place]);
         printf("\n");
     }
     for (int i = 0; service->options && service->options[i].name; i++) {

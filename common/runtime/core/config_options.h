@@ -15,6 +15,7 @@ enum config_kind {
     SWITCH,
     LEVEL,
     FORMAT,
+    ANSWER_WHEN, /* as the next such: the number of the word in config_choices */
     TAKE_OVER
 };
 
@@ -30,6 +31,9 @@ struct config_row {
 };
 extern const struct config_row config_rows[];
 extern const int config_row_count;
+
+/* What a value of this kind may be, NULL ends; NULL: anything. */
+const char *const *config_choices(enum config_kind kind);
 
 /* payment-deadline-s of order-svc -> ORDER_PAYMENT_DEADLINE_S */
 void config_variable_of(const struct service *service, const char *option, char *ret_name,

@@ -31,6 +31,7 @@ struct outbound_call {
     int64_t number;
     const char *work; /* the name of the work type whose piece it asks for; NULL */
     struct item *local;
+    int64_t depends_on, give_up_ms; /* while it waits for its position: sync/gate.h */
 };
 void outbound_call_free(struct outbound_call *call);
 

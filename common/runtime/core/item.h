@@ -50,7 +50,7 @@ struct item {
     const struct command *command;
     const struct query_type *query;
     int64_t *min_positions; /* of a query: [0] our log, [1 + i] source i; NULL: none demanded */
-    int64_t give_up_ms;     /* monotonic: until when it waits for them */
+    int64_t give_up_ms;     /* monotonic: until when it waits for them, or for the gate */
     _Bool is_about_log;     /* the runtime's own query, which other services heal with */
     uint32_t client;        /* who asks, as a hash: see request/fair_queue.h */
     const void *request;    /* struct of the request's schema */
@@ -61,6 +61,8 @@ struct item {
     const char *reply_to;   /* inbox of the requester; NULL: no reply is wanted */
     struct micro_endpoint *counters; /* of its endpoint; NULL in tests */
     int64_t received_ns;             /* monotonic, when the callback saw it */
+    /* the position of our log that its answer rests on: of a query's snapshot; see sync/gate.h */
+    int64_t depends_on;
 
     /* ITEM_EVENT */
     const struct source *source; /* NULL: our own log */

@@ -28,7 +28,7 @@ const struct state_text service_states[] = {
                            "free space, or remount; the service goes on by itself" },
     [SERVICE_FORKED] = { "forked",
                          "log and stream disagree; nothing is written or published, queries are "
-                         "answered",
+                         "answered, but for `.events`",
                          "decide, see A fork" },
     [SERVICE_CORRUPT] = { "corrupt", "the database is damaged and is no longer written",
                           "stop the service; then `restore FILE` puts a backup in its place, or "

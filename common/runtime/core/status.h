@@ -35,6 +35,7 @@ struct work_status {
 
 struct status {
     int64_t started_ms;
+    _Bool answers_wait;  /* --answer-when published; set before the threads run */
     atomic_int disk;     /* enum disk_state; the writer */
     atomic_bool damaged; /* the database file is damaged; any connection (store/db.h) */
     /* its path names another file now, or none (store/file_place.h); the writer */
@@ -52,6 +53,9 @@ struct status {
     struct status_text leader; /* its id; "": not known */
     atomic_llong position;     /* of our log, committed; the writer */
     atomic_llong published;    /* known to be in the stream; the sender */
+    /* answers that wait for the stream; since the start, those that it did not confirm in time; the
+     * sender */
+    atomic_llong answers_held, unconfirmed;
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;
     atomic_llong server_advisories; /* known against the server, and not fixed in it */

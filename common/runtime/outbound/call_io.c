@@ -91,13 +91,13 @@ static int send_call(struct call_io *calls, int64_t id, const struct outbound_ca
                                      call->body.length));
 }
 
-void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms)
+void call_io_make(struct call_io *calls, struct outbound_call **list, int64_t now_ms)
 {
     owner_assert(&calls->outbound->owner);
-    while (batch->calls) {
-        struct outbound_call *call = batch->calls;
+    while (*list) {
+        struct outbound_call *call = *list;
         assert(call->subject && !call->local); /* a built-in one waits in the loop */
-        batch->calls = call->next;
+        *list = call->next;
         call->next = NULL;
         /* lint: malloc-leak because keep_open() puts it into the list, by a pointer to one */
         struct open_call *open = calloc(1, sizeof(*open));
@@ -112,6 +112,13 @@ void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms)
             (struct open_call){ .id = id, .deadline_ms = now_ms + call->timeout_ms, .call = call };
         keep_open(calls, open);
     }
+}
+
+/* Not as one that nobody listens to, which would say something of the other side. */
+void call_io_give_up(struct call_io *calls, struct outbound_call *call)
+{
+    push_outcome(calls, call, ANSWER_TIMEOUT, NULL);
+    outbound_call_free(call);
 }
 
 static void close_call(struct call_io *calls, struct open_call **place, enum answer_outcome outcome,

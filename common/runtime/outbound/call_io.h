@@ -26,8 +26,10 @@ struct call_io {
 void call_io_init(struct call_io *calls, struct outbound *outbound);
 void call_io_deinit(struct call_io *calls);
 
-/* Takes the batch's calls and sends them. */
-void call_io_make(struct call_io *calls, struct batch *batch, int64_t now_ms);
+/* Takes all calls of the list and sends them. */
+void call_io_make(struct call_io *calls, struct outbound_call **list, int64_t now_ms);
+/* Takes over one that must not leave: for the process, nothing came in time. */
+void call_io_give_up(struct call_io *calls, struct outbound_call *call);
 /* message: borrowed */
 void call_io_reply(struct call_io *calls, int64_t id, struct bus_message *message);
 void call_io_answer(struct call_io *calls, const struct call_tag *tag, struct bus_message *message);

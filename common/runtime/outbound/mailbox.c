@@ -43,7 +43,7 @@ void mailbox_push(struct mailbox *mailbox, struct note note)
     }
     assert((note.kind == NOTE_BATCH) == (note.batch != NULL));
     assert((note.kind == NOTE_REPLY || note.kind == NOTE_BEAT) == (note.reply != NULL));
-    assert((note.kind == NOTE_OPERATOR) == (note.request != NULL));
+    assert((note.kind == NOTE_OPERATOR || note.kind == NOTE_ANSWER) == (note.request != NULL));
     *kept = note;
     kept->next = NULL;
     pthread_mutex_lock(&mailbox->lock);

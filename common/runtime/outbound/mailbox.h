@@ -3,7 +3,8 @@
  * (relay_io.h), arrivals (feed_io.h).
  *
  * It has no limit of its own, because what fills it is limited: requests, pulls and calls in
- * flight, operators' requests (operations.h), and batches by what the inbox takes. */
+ * flight, operators' requests (operations.h), and batches and answers by what inbox and readers
+ * take. */
 #pragma once
 #include <pthread.h>
 #include "bus/bus.h"
@@ -18,7 +19,8 @@ enum note_kind {
     NOTE_REPLY,        /* `reply` to a request of ours */
     NOTE_DENIED,       /* by the server: to publish (`status` 1) on `words`, or to subscribe (0) */
     NOTE_BEAT,         /* `reply`: a heartbeat of a leader of our log */
-    NOTE_OPERATOR      /* `request` of an operator */
+    NOTE_OPERATOR,     /* `request` of an operator */
+    NOTE_ANSWER,       /* `request` with its outcome, which waits for its position */
 };
 
 struct note { /* owns what it points to, until it is taken */

@@ -1,5 +1,6 @@
 /* Outbound: see outbound.h. */
 #include "runtime/outbound/outbound.h"
+#include "runtime/request/reply.h"
 #include <stdio.h>
 
 int outbound_request_to(struct outbound *outbound, const char *reply, const char *subject,
@@ -26,6 +27,17 @@ int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag,
     return built < 0 ? trace(built)
                      : trace(outbound_request(outbound, tag, request->subject, request->body.data,
                                               request->body.length));
+}
+
+void outbound_answer(struct outbound *outbound, struct item *item)
+{
+    if (outbound->status->answers_wait) {
+        item->depends_on = atomic_load(&outbound->status->position);
+        mailbox_push(&outbound->mailbox, (struct note){ .kind = NOTE_ANSWER, .request = item });
+        return;
+    }
+    reply_send(outbound->bus, BUS_URGENT, item);
+    item_free(item);
 }
 
 int outbound_subscribe(struct outbound *outbound, const char *suffix, bus_handler handler,

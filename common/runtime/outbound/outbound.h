@@ -47,6 +47,10 @@ int outbound_request_to(struct outbound *outbound, const char *reply, const char
 int outbound_request_api(struct outbound *outbound, const struct reply_tag *tag, int built,
                          const struct js_request *request);
 
+/* Takes over a request with its outcome, which rests on all that is committed: the answer leaves at
+ * once, or as soon as that is confirmed (gate_io.h). */
+void outbound_answer(struct outbound *outbound, struct item *item);
+
 /* Subscribes to a suffix of the inbox. 0 or < 0. */
 int outbound_subscribe(struct outbound *outbound, const char *suffix, bus_handler handler,
                        void *context, struct bus_subscription **ret_subscription);

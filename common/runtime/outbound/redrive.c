@@ -90,7 +90,7 @@ static void finish(struct redrive *redrive)
     log_info("redrive", LOG_INT("redriven", reply.redriven),
              LOG_INT("still_parked", reply.still_parked));
     redrive->item->outcome = OUTCOME_DONE;
-    send_reply(redrive);
+    outbound_answer(redrive->outbound, take(redrive->item));
 }
 
 static int ask_leader(struct redrive *redrive, int i, int64_t now_ms)

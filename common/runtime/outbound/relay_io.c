@@ -11,8 +11,19 @@
 #include <string.h>
 
 #define NO_RESPONDERS 503
+#define URGENT_EVENTS_MAX 8 /* a write call each */
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
+
+/* A small group that somebody waits for is written at once. All of a group takes one lane, because
+ * its order counts; the next leaves only when all of it is acknowledged. */
+static enum bus_urgency lane_of_group(const struct relay_io *relay_io)
+{
+    const struct relay *relay = &relay_io->relay;
+    return relay_io->is_urgent && relay->group_last - relay->published <= URGENT_EVENTS_MAX
+               ? BUS_URGENT
+               : BUS_BULK;
+}
 
 /* Each event asks for its acknowledgement, for the outcome of each must be known (relay.h). In one
  * epoch all come to one subject, so that the server has to find its way only once; which event is
@@ -31,7 +42,7 @@ static int publish_event(struct relay_io *relay_io, struct envelope *envelope,
                              sequence + 1 - event->position);
         envelope->message.reply = reply;
     }
-    r = bus_publish(relay_io->outbound->bus, BUS_BULK, &envelope->message);
+    r = bus_publish(relay_io->outbound->bus, lane_of_group(relay_io), &envelope->message);
     envelope->message.reply = NULL; /* it ends with this function, the envelope goes on */
     return trace(r);
 }
@@ -201,13 +212,25 @@ _Bool relay_io_has_acks(const struct relay_io *relay_io)
     return acked > relay_io->relay.published && acked >= atomic_load(&relay_io->ack_wake_position);
 }
 
+void relay_io_take_acks(struct relay_io *relay_io, int64_t now_ms)
+{
+    int64_t acked = acked_in_epoch(relay_io);
+    owner_assert(&relay_io->outbound->owner);
+    if (acked > 0)
+        relay_acked(&relay_io->relay, relay_io->relay.epoch, acked, now_ms);
+}
+
+void relay_io_wake_at(struct relay_io *relay_io, int64_t position)
+{
+    if (position < atomic_load(&relay_io->ack_wake_position))
+        atomic_store(&relay_io->ack_wake_position, position);
+}
+
 _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
 {
-    struct relay *relay = &relay_io->relay;
+    const struct relay *relay = &relay_io->relay;
     owner_assert(&relay_io->outbound->owner);
-    int64_t acked = acked_in_epoch(relay_io);
-    if (acked > 0)
-        relay_acked(relay, relay->epoch, acked, now_ms);
+    relay_io_take_acks(relay_io, now_ms);
     _Bool more = carry_out(relay_io, now_ms);
     if (relay_io->keep.owed_count > 0)
         stream_make_give_back(relay_io, now_ms);
@@ -308,7 +331,9 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
     struct relay_config config = relay_defaults;
     config.seed = options->seed;
     assert(options->head >= 0 && options->stream_position >= 0);
-    *relay_io = (struct relay_io){ .outbound = outbound, .refused_at = -1 };
+    *relay_io = (struct relay_io){ .outbound = outbound,
+                                   .refused_at = -1,
+                                   .is_urgent = options->answers_wait };
     snprintf(relay_io->stream_subject, sizeof(relay_io->stream_subject), "evt.%s.>",
              outbound->self.prefix);
     relay_io->stream = (struct js_stream_config){

@@ -88,6 +88,7 @@ struct relay_io {
     /* an acknowledgement of this position or later is worth waking up for */
     atomic_llong ack_wake_position;
     struct bus_subscription *acks;
+    _Bool is_urgent; /* answers wait for the stream: a small group is not gathered */
 };
 
 struct relay_io_options {
@@ -95,6 +96,7 @@ struct relay_io_options {
     int stream_replicas;
     int64_t head, stream_position; /* of our log; how far the stream was seen to go */
     uint64_t seed;                 /* of the random part of the waits */
+    _Bool answers_wait;            /* answers leave when the stream has what they rest on */
 };
 
 int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
@@ -106,8 +108,14 @@ void relay_io_deinit(struct relay_io *relay_io);
  * sender's thread knows; under the mailbox's lock. */
 _Bool relay_io_has_acks(const struct relay_io *relay_io);
 
+/* Tells the relay what was acknowledged. */
+void relay_io_take_acks(struct relay_io *relay_io, int64_t now_ms);
+
 /* What relay_next says, but one publish; true: there may be more. */
 _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms);
+
+/* An acknowledgement of this position is worth waking up for, too. */
+void relay_io_wake_at(struct relay_io *relay_io, int64_t position);
 
 /* words: the server's */
 void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const char *words,

@@ -1,19 +1,16 @@
 /* Sender: see sender.h. */
 #include "runtime/outbound/sender.h"
 #include "base/clock.h"
-#include "base/crash.h"
 #include "base/log.h"
 #include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/sender_lead.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/outbound/stream_make.h"
-#include "runtime/request/reply.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define URGENT_REPLIES_MAX 8 /* a write call each; more than that go gathered */
 #define TICK_MS 1000         /* the longest sleep */
 #define STOP_PUBLISH_MS 2000 /* how long a stop waits for the stream */
 #define STOP_TICK_MS 20
@@ -45,6 +42,11 @@ void sender_operate(struct sender *sender, struct item *item)
 {
     mailbox_push(&sender->outbound.mailbox,
                  (struct note){ .kind = NOTE_OPERATOR, .request = item });
+}
+
+void sender_answer(struct sender *sender, struct item *item)
+{
+    mailbox_push(&sender->outbound.mailbox, (struct note){ .kind = NOTE_ANSWER, .request = item });
 }
 
 void sender_denied(struct sender *sender, _Bool publish, const char *subject)
@@ -90,27 +92,9 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
     }
 }
 
-static int count_replies(const struct batch *batch)
-{
-    int count = 0;
-    for (const struct item *item = batch->items; item && count <= URGENT_REPLIES_MAX;
-         item = item->next)
-        count += item->kind == ITEM_COMMAND;
-    return count;
-}
-
 static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 {
-    /* First those who wait for us: the commit is done (rule 4). */
-    enum bus_urgency urgency = count_replies(batch) > URGENT_REPLIES_MAX ? BUS_BULK : BUS_URGENT;
-    assert(!batch->outcome_unknown);
-    crash_point("before_reply");
-    for (struct item *item = batch->items; item; item = item->next)
-        if (item->kind == ITEM_COMMAND)
-            reply_send(sender->outbound.bus, urgency, item);
-    crash_point("after_reply");
-    /* Then the world outside, which may take its time. */
-    call_io_make(&sender->calls, batch, now_ms);
+    gate_io_settle(&sender->gate, batch, now_ms); /* what leaves us because of the commit */
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
@@ -161,6 +145,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
+    case NOTE_ANSWER: gate_io_answer(&sender->gate, note->request, now_ms); break;
     }
     free(note);
 }
@@ -263,8 +248,17 @@ static void begin_alone(struct lead *lead, int64_t now_ms)
     lead_take_over(lead, now_ms);
 }
 
+/* Before the next group: who waits for an acknowledgement does not wait for what comes after it. */
+static void open_gate(struct sender *sender, int64_t now_ms)
+{
+    relay_io_take_acks(&sender->relay_io, now_ms);
+    gate_io_act(&sender->gate, &sender->relay_io.relay, now_ms);
+}
+
 static void act(struct sender *sender, int64_t now_ms)
 {
+    if (sender->outbound.status->answers_wait)
+        open_gate(sender, now_ms);
     reader_ask_look_at_clock(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                              now_ms);
     look_at_payload(sender);
@@ -272,6 +266,7 @@ static void act(struct sender *sender, int64_t now_ms)
         begin_alone(&sender->lead_io.lead, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     sender->more |= sender_lead_act(sender, now_ms);
+    relay_io_wake_at(&sender->relay_io, gate_first_position(&sender->gate.gate));
     /* Others' logs only once our own is whole: a reaction must see what we have said before. One
      * that follows reacts to nothing. */
     for (int i = 0; i < sender->feed_count && reads_others(sender); i++)
@@ -293,6 +288,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
         due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
     due = smaller(due, sender_lead_due_ms(sender));
     due = smaller(due, call_io_due_ms(&sender->calls));
+    due = smaller(due, gate_io_due_ms(&sender->gate));
     due = smaller(due, durable_io_due_ms(&sender->durables));
     return smaller(due, redrive_due_ms(&sender->redrive));
 }
@@ -320,6 +316,7 @@ static _Bool take_and_act(struct sender *sender, struct note *notes, _Bool stopp
 {
     owner_assert(&sender->outbound.owner);
     if (!notes && stopping && is_done(sender, now_ms)) {
+        gate_io_end(&sender->gate, &sender->relay_io.relay, now_ms);
         sender_lead_end(sender);
         return 0;
     }
@@ -356,14 +353,16 @@ static void *sender_main(void *argument)
 {
     struct sender *sender = argument;
     struct note *notes;
-    _Bool stopping = 0;
+    _Bool stopping = 0, goes_on;
     int64_t now_ms = clock_monotonic_ms();
     owner_take(&sender->outbound.owner);
     do {
         notes = mailbox_take(&sender->outbound.mailbox, due_ms(sender, now_ms), has_work, sender,
                              &stopping);
         now_ms = clock_monotonic_ms();
-    } while (take_and_act(sender, notes, stopping, now_ms));
+        goes_on = take_and_act(sender, notes, stopping, now_ms);
+        bus_push(sender->outbound.bus, clock_wall_ms(), now_ms);
+    } while (goes_on);
     return NULL;
 }
 
@@ -420,6 +419,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
         .head = at->head.position,
         .stream_position = at->stream_position,
         .seed = seed_of(options->seed, 0),
+        .answers_wait = options->status->answers_wait,
     };
     const struct db_options db_options = { .path = options->database_path,
                                            .read_only = 1,
@@ -438,6 +438,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     if (r == 0)
         r = stream_keep_load(&sender->relay_io.keep);
     call_io_init(&sender->calls, outbound);
+    gate_io_init(&sender->gate, outbound, &sender->calls, options->config->answer_wait_ms);
     redrive_init(&sender->redrive, outbound);
     permissions_init(&sender->permissions, outbound, options->endpoints);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
@@ -478,6 +479,7 @@ void sender_deinit(struct sender *sender)
     bus_subscription_free(sender->answers);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_deinit(&sender->feeds[i]);
+    gate_io_deinit(&sender->gate);
     call_io_deinit(&sender->calls);
     redrive_deinit(&sender->redrive);
     peer_io_deinit(&sender->peers);

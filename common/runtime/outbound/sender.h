@@ -10,6 +10,7 @@
 #include "runtime/outbound/call_io.h"
 #include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
+#include "runtime/outbound/gate_io.h"
 #include "runtime/outbound/lead_io.h"
 #include "runtime/outbound/peer_io.h"
 #include "runtime/outbound/permissions.h"
@@ -42,6 +43,7 @@ struct sender {
     struct feed_io feeds[SOURCES_MAX];
     int feed_count;
     struct call_io calls;
+    struct gate_io gate;
     struct redrive redrive;
     struct permissions permissions;
     struct durable_io durables;
@@ -81,6 +83,8 @@ void sender_wake(struct sender *sender); /* any thread */
 void sender_settle(struct sender *sender, struct batch *batch);
 void sender_connected(struct sender *sender); /* from library threads, as the next */
 void sender_disconnected(struct sender *sender);
+/* takes over a query's item with its outcome, which waits for item->depends_on; from readers */
+void sender_answer(struct sender *sender, struct item *item);
 /* what the server does not permit; from library threads */
 void sender_denied(struct sender *sender, _Bool publish, const char *subject);
 /* takes an operator's request over, for options.operate on the sender's thread */

@@ -334,6 +334,9 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
     _deinit_(js_request) struct js_request request;
     js_request_init(&request, NULL);
     assert(action->kind == RELAY_ASK || action->kind == RELAY_AUDIT);
+    /* the server may have told another one since the connect */
+    atomic_store(&relay_io->outbound->status->max_payload_bytes,
+                 bus_max_payload_bytes(relay_io->outbound->bus));
     if (action->kind == RELAY_ASK)
         relay_io->look = (struct look){ .stop = action->sequence };
     stream_io_request(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch,

@@ -303,10 +303,9 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
-        const struct kept_place place = before && !relay->was_whole
-                                            ? (struct kept_place){ .position = before->position }
-                                            : stream_keep_place(before, durable.position, gone,
-                                                                keep->gone);
+        struct kept_place place = { .position = before ? before->position : 0 };
+        if (!before || relay->was_whole)
+            place = stream_keep_place(before, durable.position, gone, keep->gone);
         durable.position = place.position;
         durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)

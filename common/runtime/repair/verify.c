@@ -262,56 +262,89 @@ static int check_tables(struct check *check)
 
 /* ---- The stream ----------------------------------------------------------------------------- */
 
-/* 0: an event of ours is there. */
-static int read_message(struct check *check, int64_t sequence, struct arena *arena,
-                        struct stream_message *ret_message)
+/* From the stream's first message to its last. A sequence is the position, but for markers of the
+ * server, which take sequences of their own and vanish again. */
+struct walk {
+    _Bool is_marked, expires;   /* the server writes markers; the oldest may vanish while we read */
+    _Bool is_running;           /* the service may have published more since our snapshot */
+    struct event_reader reader; /* of the log, behind `position`; open when that is not 0 */
+    int64_t sequence, position; /* of the newest event that was read; 0: none was */
+    int64_t hole_count, marker_count; /* behind it; in all */
+};
+
+/* 0: an event of ours is there; WALK_ON: nobody's message is, as it may be. */
+#define WALK_ON 2
+static int read_message(struct check *check, struct walk *walk, int64_t sequence,
+                        struct arena *arena, struct stream_message *ret_message)
 {
     int r = api_client_stream_message(check->api, sequence, arena, ret_message);
-    if (r == 0 && ret_message->place != STREAM_EVENT)
-        return different("stream", "sequence %" PRId64 " %s%s", sequence,
-                         ret_message->place == STREAM_HOLE     ? "is not there"
-                         : ret_message->place == STREAM_MARKER ? "is a marker of the server, which "
-                                                                 "moves what is behind it"
-                                                               : "is no event of ours: ",
-                         ret_message->place == STREAM_FOREIGN ? ret_message->reason : "");
-    return trace(r);
-}
-
-/* Behind our snapshot: what a service that runs has published since, and nothing else. */
-static int check_newer_message(struct check *check, int64_t sequence)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct stream_message message;
-    int r = read_message(check, sequence, &arena, &message);
-    if (r != 0)
+    if (r != 0 || ret_message->place == STREAM_EVENT)
         return trace(r);
-    return message.event.position == sequence
-               ? 0
-               : different("stream", "sequence %" PRId64 " is the event at position %" PRId64,
-                           sequence, message.event.position);
+    if (ret_message->place == STREAM_FOREIGN)
+        return different("stream", "sequence %" PRId64 " is no event of ours: %s", sequence,
+                         ret_message->reason);
+    if (ret_message->place == STREAM_HOLE && !walk->is_marked && !walk->expires)
+        return different("stream", "sequence %" PRId64 " is not there", sequence);
+    walk->hole_count += ret_message->place == STREAM_HOLE;
+    walk->marker_count += ret_message->place == STREAM_MARKER;
+    return WALK_ON;
 }
 
-static int check_message(struct check *check, struct event_reader *reader, int64_t sequence)
+/* Is this position the one that belongs there? */
+static _Bool is_next(const struct walk *walk, int64_t sequence, int64_t position)
+{
+    const _Bool is_moved = walk->is_marked || walk->marker_count > 0;
+    if (walk->position == 0)
+        return position == sequence || (is_moved && position < sequence);
+    return position == walk->position + 1 ||
+           (walk->expires && walk->hole_count > 0 && position > walk->position &&
+            position - walk->position <= sequence - walk->sequence);
+}
+
+/* The log's event at a position, after those that were read before; 0, 1: it has none; < 0. */
+static int read_log(struct check *check, struct walk *walk, int64_t position,
+                    struct event *ret_event)
+{
+    int r = 0;
+    if (position > check->head.position)
+        return 1;
+    if (position != walk->position + 1 || walk->position == 0) {
+        event_reader_deinit(&walk->reader);
+        r = event_reader_open(&walk->reader, check->db, check->service->log, position - 1,
+                              INT64_MAX);
+    }
+    if (r < 0 || event_reader_has_next(&walk->reader, ret_event))
+        return trace(r);
+    r = event_reader_status(&walk->reader);
+    return r < 0 ? trace(r) : fail(ERR_INTERNAL, "the log ends before position %" PRId64, position);
+}
+
+static int check_message(struct check *check, struct walk *walk, int64_t sequence)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct stream_message message;
     struct event event;
     struct digest digest;
-    int r = read_message(check, sequence, &arena, &message);
+    int r = read_message(check, walk, sequence, &arena, &message);
     if (r != 0)
-        return trace(r);
-    if (!event_reader_has_next(reader, &event)) {
-        r = event_reader_status(reader);
-        return r < 0 ? trace(r)
-                     : fail(ERR_INTERNAL, "the log ends before position %" PRId64, sequence);
-    }
-    r = event_digest(&event, &digest);
+        return r == WALK_ON ? 0 : trace(r);
+    const int64_t position = message.event.position;
+    const _Bool is_right = is_next(walk, sequence, position);
+    r = is_right ? read_log(check, walk, position, &event) : 0;
+    if (r == 0 && is_right)
+        r = event_digest(&event, &digest);
     if (r < 0)
         return trace(r);
-    if (message.event.position != sequence || !digest_equal(&message.digest, &digest) ||
-        !digest_equal(&message.event.chain, &event.chain))
+    if (r == 1 && !walk->is_running)
+        return different("stream", "it goes up to %" PRId64 ", the log up to %" PRId64, position,
+                         check->head.position);
+    if (!is_right || (r == 0 && (!digest_equal(&message.digest, &digest) ||
+                                 !digest_equal(&message.event.chain, &event.chain))))
         return different("stream", "sequence %" PRId64 " is not the log's event at this position",
                          sequence);
+    walk->sequence = sequence;
+    walk->position = position;
+    walk->hole_count = 0;
     return 0;
 }
 
@@ -327,10 +360,20 @@ static _Bool runs(const struct check *check)
     return 0;
 }
 
+static int walk_stream(struct check *check, struct walk *walk, const struct js_stream_state *state)
+{
+    int r = 0;
+    for (int64_t at = state->first_sequence; r == 0 && at > 0 && at <= state->last_sequence; at++) {
+        r = check_message(check, walk, at);
+        progress("stream", at, state->last_sequence);
+    }
+    return trace(r);
+}
+
 static int check_stream(struct check *check)
 {
     _deinit_(arena) struct arena arena = { 0 };
-    _deinit_(event_reader) struct event_reader reader = { 0 };
+    struct walk walk = { 0 };
     struct js_stream_state state;
     const char *log = check->service->log;
     int r = api_client_stream_state(check->api, &arena, &state);
@@ -343,25 +386,22 @@ static int check_stream(struct check *check)
     if (r != 0)
         return r < 0 ? trace(r)
                      : fail(ERR_NETWORK, "the stream %s: %s", log, state.error.description);
-    if (state.last_sequence > check->head.position && !runs(check))
+    walk.is_marked = json_text_is(json_text_find(state.config, "allow_msg_ttl"), "true");
+    walk.expires = state.max_age_ns > 0;
+    walk.is_running = runs(check);
+    if (state.last_sequence > check->head.position && !walk.is_running && !walk.is_marked)
         return different("stream", "it goes up to %" PRId64 ", the log up to %" PRId64,
                          state.last_sequence, check->head.position);
-    int64_t last = state.last_sequence < check->head.position ? state.last_sequence
-                                                              : check->head.position,
-            at = state.first_sequence;
-    r = event_reader_open(&reader, check->db, log, at - 1, INT64_MAX);
-    for (; r == 0 && at > 0 && at <= last; at++) {
-        r = check_message(check, &reader, at);
-        progress("stream", at, last);
-    }
-    for (; r == 0 && at > last && at <= state.last_sequence; at++)
-        r = check_newer_message(check, at);
+    r = walk_stream(check, &walk, &state);
+    event_reader_deinit(&walk.reader);
     if (r != 0)
         return trace(r);
+    const int64_t newest = walk.position > 0 ? walk.position : state.last_sequence;
     print_row("stream",
-              "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s", log,
-              state.first_sequence, last,
-              last < check->head.position ? "; newer events wait to be published" : "");
+              "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s%s", log,
+              state.first_sequence, state.last_sequence,
+              walk.marker_count > 0 ? ", or a marker of the server" : "",
+              newest < check->head.position ? "; newer events wait to be published" : "");
     return 0;
 }
 

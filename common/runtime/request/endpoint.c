@@ -135,9 +135,13 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     struct invalid invalid = { 0 };
     const char *why;
     enum refusal refusal = status_refuses(options->status, options->backlog_max, &why);
-    if (endpoint->query && refusal != REFUSED_REPLAYING && !atomic_load(&options->status->moved))
+    /* what is not in the stream may be thrown away, and a reader could not */
+    const _Bool is_forked_log = endpoint->gives_events &&
+                                atomic_load(&options->status->relay_state) == RELAY_FORKED;
+    if (endpoint->query && !is_forked_log && refusal != REFUSED_REPLAYING &&
+        !atomic_load(&options->status->moved))
         refusal = 0; /* what only forbids writing does not concern a query */
-    if (endpoint->is_about_log && atomic_load(&options->status->whole))
+    if (endpoint->is_about_log && !is_forked_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */
     if (view->data_length > REQUEST_BYTES_MAX) {
         snprintf(message, size, "the body has %zu bytes, at most %d are taken", view->data_length,

@@ -53,6 +53,7 @@ struct endpoint {
     const struct query_type *query;        /* of an ITEM_QUERY */
     const struct account_request *account; /* the subject ends with an account; NULL: it does not */
     _Bool is_about_log; /* the runtime's own: not limited, and answered while we catch up */
+    _Bool gives_events; /* of the log, to those who read it: not when it is forked */
     const struct endpoint_sink *sink;
     struct bus_subscription *subscription;
 };

@@ -90,6 +90,12 @@ static size_t count_queries(const struct query_type *queries)
     return count;
 }
 
+static _Bool is_events(const char *subject)
+{
+    const char *verb = strrchr(subject, '.');
+    return verb && strcmp(verb, ".events") == 0;
+}
+
 static void add_queries(struct endpoints *endpoints, const struct query_type *queries,
                         _Bool are_about_log)
 {
@@ -99,6 +105,7 @@ static void add_queries(struct endpoints *endpoints, const struct query_type *qu
                                           .kind = ITEM_QUERY,
                                           .query = q,
                                           .is_about_log = are_about_log,
+                                          .gives_events = are_about_log && is_events(q->subject),
                                           .sink = &endpoints->options.queries });
 }
 

@@ -125,6 +125,16 @@ static int ask(struct reader *reader, struct journey *j, struct item *item, int6
     }
 }
 
+/* Whatever is answered, a refusal too, rests on what the snapshot has. */
+static int note_snapshot(struct reader *reader, struct item *item)
+{
+    struct log_head head;
+    int r = event_log_head(reader->db, &head);
+    if (r == 0)
+        item->depends_on = head.position;
+    return trace(r);
+}
+
 void query_run(struct reader *reader, struct item *item, int64_t wall_ms)
 {
     struct journey j;
@@ -135,6 +145,8 @@ void query_run(struct reader *reader, struct item *item, int64_t wall_ms)
     int r = db_begin(reader->db);
     if (r == 0)
         r = ask(reader, &j, item, wall_ms);
+    if (r >= 0 && reader->status->answers_wait && note_snapshot(reader, item) < 0)
+        r = -ERR_INTERNAL;
     db_rollback(reader->db);
     item->outcome = r == 0 ? OUTCOME_DONE : OUTCOME_REFUSED;
     item->refusal = refusal_find(reader->service->refusals, r);

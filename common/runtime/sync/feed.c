@@ -1,6 +1,5 @@
 /* Feed: see feed.h. */
 #include "runtime/sync/feed.h"
-#include "base/guard.h"
 #include "runtime/sync/feed_pull.h"
 #include <assert.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@ const struct feed_config feed_defaults = {
     .backoff_max_ms = 2000,
     .fill_limit = 500,
     .idle_rounds_max = 2,
+    .disagree_ms = 10000,
 };
 
 /* ---- Moves ---------------------------------------------------------------------------------- */
@@ -126,6 +126,7 @@ static void pull(struct feed *feed, int64_t now_ms)
 {
     feed_move(feed, FEED_PULLING);
     feed->must_remake = 0;
+    feed->disagreed_ms = 0;
     feed->fill_until = 0;
     feed->idle_rounds = 0;
     feed->heard_ms = now_ms;
@@ -137,23 +138,13 @@ static void note_leader(struct feed *feed, int64_t position)
         feed->leader_position = position;
 }
 
-/* Does the durable stand where our cursor stands? */
-static _Bool is_wrong(const struct feed *feed, const struct feed_info *info)
-{
-    if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
-        return 0;
-    int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
-    return info->durable_differs ||
-           (info->last_position > 0 && info->acked_sequence > feed->cursor + offset) ||
-           info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
-           (info->last_position > feed->cursor && info->pending == 0);
 }
 
 static void go_on(struct feed *feed, const struct feed_info *info, int64_t now_ms)
 {
     if (!info->durable_exists)
         feed_make(feed, 0);
-    else if (feed->must_remake || is_wrong(feed, info))
+    else if (feed->must_remake || feed_durable_is_wrong(feed, info))
         feed_make(feed, 1);
     else
         pull(feed, now_ms);
@@ -211,10 +202,15 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, 
     if (feed->state != FEED_COMPARING)
         return;
     if (fit != FEED_LEADER_AGREES) {
-        disagree(feed, fit == FEED_LEADER_DIFFERS
-                           ? "the leader's log is not the one that we have read"
-                           : "the leader has lost events that we have read");
+        const char *reason = fit == FEED_LEADER_DIFFERS
+                                 ? "the leader's log is not the one that we have read"
+                                 : "the leader has lost events that we have read";
+        if (feed_disagrees_for_good(feed, fit, last_position, now_ms))
+            disagree(feed, reason);
+        else
+            feed_wait(feed, reason, now_ms);
     } else {
+        feed->disagreed_ms = 0;
         feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
         feed_note_complete(feed, now_ms);
         if (feed->judged > 0)

@@ -23,7 +23,9 @@
  * The same chain: what the leader's log has is ours, and the message is void. It stands in the
  * stream and not in the log; it is passed over, what the leader has in its place is fetched from
  * there, and the leader will find the message and make its stream anew. Another chain, or a log
- * that ends before the cursor: FORKED. The leader does not answer: the feed waits for it.
+ * that ends before the cursor: asked again, because another instance may answer that was frozen and
+ * is behind; where it stays so for disagree_ms: FORKED. The leader does not answer: the feed waits
+ * for it.
  *
  * A durable is created at sequence cursor + 1. That misses nothing: a stream's sequence may run
  * ahead of the position (repeats), never behind it (the relay sees to that), so position cursor + 1
@@ -71,6 +73,7 @@ struct feed_config {
     int64_t backoff_min_ms, backoff_max_ms;
     int64_t fill_limit;      /* events of a page, at most */
     int64_t idle_rounds_max; /* pulls without a message before it asks */
+    int64_t disagree_ms;     /* so long the leader must disagree before that is believed */
     uint64_t seed;           /* of the random part of the waits; 0: none */
 };
 extern const struct feed_config feed_defaults;
@@ -125,6 +128,8 @@ struct feed {
     int64_t complete_ms;   /* monotonic; when nothing was known to be missing; 0: never */
     struct feed_info info; /* COMPARING: what was found before */
     int64_t judged;        /* COMPARING: of the message that does not follow; 0: none */
+    int64_t disagreed_ms,
+        disagreed_at;      /* since when, and with which last position; 0: it has not */
     int64_t fill_until;    /* FILLING: position up to which the leader is asked */
     _Bool fills_expired;   /* of a stream that is empty: the leader says how far there are any */
     int64_t expired_until; /* sequence up to which that was asked */

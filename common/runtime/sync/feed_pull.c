@@ -1,5 +1,6 @@
 /* Feed's pulls: see feed_pull.h. */
 #include "runtime/sync/feed_pull.h"
+#include "base/guard.h"
 #include <stddef.h>
 
 struct feed_pull *feed_pull_find(struct feed *feed, int64_t number)
@@ -76,4 +77,26 @@ void feed_set_fill_limit(struct feed *feed, int64_t limit)
     feed->fill_limit = limit < 1                         ? 1
                        : limit > feed->config.fill_limit ? feed->config.fill_limit
                                                          : limit;
+}
+
+_Bool feed_disagrees_for_good(struct feed *feed, enum feed_fit fit, int64_t last_position,
+                              int64_t now_ms)
+{
+    const _Bool grows = fit == FEED_LEADER_IS_SHORTER && last_position > feed->disagreed_at;
+    if (feed->disagreed_ms == 0 || grows) {
+        feed->disagreed_ms = now_ms;
+        feed->disagreed_at = last_position;
+    }
+    return now_ms >= feed->disagreed_ms + feed->config.disagree_ms;
+}
+
+_Bool feed_durable_is_wrong(const struct feed *feed, const struct feed_info *info)
+{
+    if (!GUARD(ack_after_commit)) /* who acknowledges early believes what the server says */
+        return 0;
+    int64_t offset = info->last_position > 0 ? info->last_sequence - info->last_position : 0;
+    return info->durable_differs ||
+           (info->last_position > 0 && info->acked_sequence > feed->cursor + offset) ||
+           info->delivered_sequence > info->last_sequence || info->ack_pending > 0 ||
+           (info->last_position > feed->cursor && info->pending == 0);
 }

@@ -10,6 +10,13 @@ _Bool feed_fill_of_expired(struct feed *feed, const struct feed_info *info);
  * come may be larger than a message, so the next is asked for less, and for a little more again
  * once one has come. */
 void feed_set_fill_limit(struct feed *feed, int64_t limit);
+/* Does the durable not stand where our cursor stands? */
+_Bool feed_durable_is_wrong(const struct feed *feed, const struct feed_info *info);
+/* The leader disagrees: is that believed? One answer may come from an instance that was frozen and
+ * is about to step back, or that reads its log back from its stream: what is said again and again
+ * for disagree_ms, by a log that does not grow, is. */
+_Bool feed_disagrees_for_good(struct feed *feed, enum feed_fit fit, int64_t last_position,
+                              int64_t now_ms);
 
 struct feed_pull *feed_pull_find(struct feed *feed, int64_t number); /* NULL: it is not out */
 /* A delivery keeps the stream's subject, so it does not say which pull it answers; the server

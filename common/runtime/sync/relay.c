@@ -15,6 +15,8 @@ const struct relay_config relay_defaults = {
     .heal_min_ms = 1000,
     .heal_max_ms = 10000,
     .heal_reset_ms = 60000,
+    .silent_min_ms = 60000,
+    .silent_max_ms = 3600000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
     .follow_look_ms = 1000,
@@ -85,6 +87,7 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
         .head = head,
         .deadline_ms = INT64_MAX,
         .audit_ms = INT64_MAX,
+        .silent_wait_ms = config->silent_min_ms,
     };
     backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
     backoff_init(&relay->heal, config->heal_min_ms, config->heal_max_ms, config->seed);
@@ -119,6 +122,7 @@ void relay_disconnected(struct relay *relay)
 {
     if (relay->state != RELAY_FORKED)
         relay_move(relay, RELAY_OFFLINE);
+    relay->silent_since_ms = 0; /* it may be another server, or the same anew */
     relay_check(relay);
 }
 
@@ -146,7 +150,7 @@ static void relay_make(struct relay *relay, const char *delete_why)
     if (delete_why)
         relay->reason = delete_why;
     relay->damage = NULL;
-    relay->denied = relay->audited_from = 0;
+    relay->denied = relay->audited_from = relay->silent_since_ms = 0;
 }
 
 /* Only the stream is wrong: it is made anew, but not over and over. */
@@ -163,6 +167,33 @@ static void relay_heal(struct relay *relay, const char *wrong, int64_t now_ms)
     relay->healed_ms = now_ms;
     relay->heal_ms = now_ms + backoff_take_ms(&relay->heal);
     relay_make(relay, wrong);
+}
+
+/* Nothing was acknowledged in time. */
+static void note_silence(struct relay *relay, int64_t now_ms)
+{
+    if (relay->silent_since_ms > 0 && relay->silent_at == relay->published)
+        return;
+    relay->silent_since_ms = now_ms;
+    relay->silent_at = relay->published;
+}
+
+static _Bool is_silent(const struct relay *relay, int64_t position, int64_t now_ms)
+{
+    return relay->silent_wait_ms > 0 && relay->silent_since_ms > 0 &&
+           position == relay->silent_at && now_ms - relay->silent_since_ms >= relay->silent_wait_ms;
+}
+
+static void heal_silent(struct relay *relay, int64_t now_ms)
+{
+    const struct relay_config *config = &relay->config;
+    relay_heal(relay, "the stream can be read and acknowledges nothing", now_ms);
+    if (relay->state != RELAY_MAKING)
+        return;
+    if (relay->silent_made_ms > 0 && now_ms - relay->silent_made_ms > 2 * config->silent_max_ms)
+        relay->silent_wait_ms = config->silent_min_ms;
+    relay->silent_wait_ms = smaller(2 * relay->silent_wait_ms, config->silent_max_ms);
+    relay->silent_made_ms = now_ms;
 }
 
 void relay_voids(struct relay *relay, int64_t now_ms)
@@ -229,6 +260,8 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay_make(relay, NULL);
     } else if (wrong) {
         relay_heal(relay, wrong, now_ms);
+    } else if (tail->has_last && is_silent(relay, tail->position, now_ms)) {
+        heal_silent(relay, now_ms);
     } else { /* without a message: new, or all of it has expired */
         const int64_t all = tail->marked && tail->last_sequence > 0
                                 ? relay->published
@@ -261,6 +294,7 @@ void relay_made(struct relay *relay, int64_t now_ms)
 
 void relay_failed(struct relay *relay, const char *reason, int64_t now_ms)
 {
+    relay->silent_since_ms = 0; /* it cannot be read */
     if (relay->state == RELAY_ASKING || relay->state == RELAY_MAKING ||
         relay->state == RELAY_RECOVERING || relay->state == RELAY_FOLLOWING)
         relay_wait(relay, reason, now_ms);
@@ -289,6 +323,7 @@ void relay_refused(struct relay *relay, int64_t epoch, const char *reason, int64
         return;
     relay->refusals++;
     relay->probing = 1;
+    relay->silent_since_ms = 0;
     relay_wait(relay, reason, now_ms);
     relay_check(relay);
 }
@@ -362,6 +397,7 @@ static void relay_look_at_clock(struct relay *relay, int64_t now_ms)
         relay_move(relay, RELAY_ASKING);
     } else if (relay->state == RELAY_PUBLISHING) {
         relay->probing = 1;
+        note_silence(relay, now_ms);
         relay_wait(relay, "no acknowledgement came", now_ms);
     } else {
         relay_failed(relay, "no answer came", now_ms);

@@ -43,6 +43,10 @@
  *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
  *     server disagrees with itself about the stream's end (seen after damage in its files): make it
  *     anew
+ *   - it agrees with our log and can be read, and yet acknowledges nothing, for minutes: a server
+ *     whose disk was full stores nothing more in a stream whose write has failed, until it is
+ *     restarted or the stream is another one: make it anew, less and less often, for all that we
+ *     know the disk is still full
  * An instance that another one leads (sync/lead.h) follows: with `follows` set, ASKING leads to
  * FOLLOWING, which is RECOVERING made permanent. It reads what the stream has behind our log, as
  * soon as a heartbeat says that there is more (relay_heard), and looks by itself when none comes.
@@ -94,6 +98,9 @@ struct relay_config {
     int64_t backoff_min_ms, backoff_max_ms;
     int64_t heal_min_ms, heal_max_ms; /* between two deletions of a stream that is wrong */
     int64_t heal_reset_ms;            /* so long without one, and the first is at once again */
+    /* how long a stream acknowledges nothing before it is made anew; twice that with each time,
+     * up to the second; 0: it never is */
+    int64_t silent_min_ms, silent_max_ms;
     int64_t audit_interval_ms;
     int64_t audit_read_max; /* messages that an audit reads */
     int64_t follow_look_ms; /* FOLLOWING: looks at the stream when no heartbeat came for so long */
@@ -172,6 +179,11 @@ struct relay {
     _Bool probing;      /* nothing was taken since the last refusal or time-out */
     /* so often was the one after this position refused for its sequence */
     int64_t denied, denied_at;
+    /* since when no acknowledgement has come for the one after this position, while the stream
+     * could be read; 0: no wait has ended so */
+    int64_t silent_since_ms, silent_at;
+    int64_t silent_wait_ms; /* how long that may last */
+    int64_t silent_made_ms; /* when it was last made anew because of that; 0: never */
     int64_t audited_from;   /* the audit has read from this sequence to the end; 0: nothing yet */
     int64_t first_sequence; /* of the stream, as it was last seen */
     _Bool expires;          /* the oldest messages may be gone: none is missed */

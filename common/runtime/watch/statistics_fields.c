@@ -113,6 +113,12 @@ static int64_t read_published(const struct statistics_sample *sample, int i)
     return sample->published;
 }
 
+static int64_t read_confirmed(const struct statistics_sample *sample, int i)
+{
+    (void)i;
+    return sample->of->status->answers_wait ? sample->published : sample->position;
+}
+
 static int64_t read_outbox(const struct statistics_sample *sample, int i)
 {
     (void)i;
@@ -371,6 +377,13 @@ const struct statistics_field statistics_fields[] = {
       .help = "What somebody has set otherwise than we would, or does not permit, each with field "
               "and value, and what follows: borne, mended, lost, held." },
 
+    { "confirmed", .read = read_confirmed, GAUGE("journey_confirmed_position"),
+      .help = "Newest position whose answers may leave: `position`, or with `--answer-when "
+              "published` what our stream has." },
+    { "answers_held", .at = AT(answers_held), GAUGE("journey_answers_held"),
+      .help = "Answers that wait for our stream." },
+    { "unconfirmed", .at = AT(unconfirmed), COUNTER("journey_answers_unconfirmed_total"),
+      .help = "Answers that our stream did not confirm in time, since the start." },
     { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
       .help = "Replies that could not be sent: larger than the server takes as one message, or "
               "without a connection." },

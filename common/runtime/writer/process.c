@@ -118,12 +118,24 @@ int process_start(struct loop *loop, int64_t wall_ms, struct batch *batch)
     return trace(r);
 }
 
+/* What has happened outside cannot be refused: an event that cannot travel is written, and the
+ * service is held until the server takes a message of that size (sender.c). */
+static void name_too_large(struct loop *loop, struct journey *j)
+{
+    if (append_check(loop, j) > 0)
+        log_error("event_too_large", LOG_TEXT("reason", j->message),
+                  LOG_TEXT("help", "raise max_payload of the server: until then the event is in "
+                                   "the log and not in the stream"));
+}
+
 /* A decision of the process whose events do not fit is dropped and the process starts again from
  * the tables; the batch goes on. */
 static int carry_out(struct loop *loop, struct journey *j, struct batch *batch, int r)
 {
-    if (r == 0)
+    if (r == 0) {
+        name_too_large(loop, j);
         r = append_emissions(loop, j, batch, NULL);
+    }
     if (r == 0)
         take_calls(&loop->process, j, batch);
     journey_deinit(j);

@@ -128,6 +128,54 @@ def unloaded(bench):
             milliseconds, "ms", section=title)
 
 
+# ---- Answers that wait for the stream ------------------------------------------------------------
+
+
+def confirmed_round(bench, committed, published, number):
+    """Both ways of answering in turns, and what the longer one cannot do without."""
+    count, seconds = bench.options.count, bench.options.seconds
+    published.prepare_floor_stream()
+    one = {
+        "commit": json.loads(
+            bench.tool("bench_commit", published.folder / f"floor-{number}.db", count, PAUSE_US,
+                       label="floor: a durable commit"))["p50_ms"],
+        "echo": published.unloaded("echo", count)["latency"]["p50_ms"],
+        "publish": published.unloaded("floor", count)["latency"]["p50_ms"],
+        "committed": committed.unloaded("place", count)["latency"]["p50_ms"],
+        "published": published.unloaded("place", count)["latency"]["p50_ms"],
+        "committed_rate": committed.capacity("place", seconds)["rate"],
+        "published_rate": published.capacity("place", seconds)["rate"],
+    }
+    one["of_floor"] = one["published"] / (one["commit"] + one["echo"] + one["publish"])
+    one["of_committed"] = one["published_rate"] / one["committed_rate"]
+    return one
+
+
+def confirmed(bench):
+    title = "answers when the stream has what they rest on (--answer-when published)"
+    flags = ["--answer-when", "published"]
+    with bench.mesh("committed") as committed, \
+            bench.mesh("published", flags=flags) as published, Echo(published):
+        for mesh in (committed, published):                    # warm
+            mesh.capacity("place", bench.options.seconds / 2)
+        rounds = [confirmed_round(bench, committed, published, number)
+                  for number in range(bench.options.rounds)]
+    add = bench.report.add
+    add("published_of_floor", "order.place unloaded, p50 / (a durable commit + a bare round trip + "
+        "a bare publish)", median(rounds, "of_floor"), asked=("<=", 1.3), section=title,
+        rounds=[one["of_floor"] for one in rounds])
+    add("published_of_committed", "order.place sustained / the same with `committed`",
+        median(rounds, "of_committed"), asked=(">=", 0.8), section=title,
+        rounds=[one["of_committed"] for one in rounds])
+    for key, name in (("published", "order.place, p50"), ("committed", "  the same, `committed`"),
+                      ("commit", "a durable commit, p50"), ("echo", "a bare round trip, p50"),
+                      ("publish", "a bare publish, p50")):
+        add(f"confirmed_{key}", name, median(rounds, key) * 1000, "µs", section=title)
+    for key in ("published", "committed"):
+        add(f"confirmed_{key}_rate", f"order.place, sustained, `{key}`",
+            median(rounds, f"{key}_rate"), "a second", section=title)
+
+
 # ---- Capacity ------------------------------------------------------------------------------------
 
 
@@ -381,8 +429,8 @@ def stored(bench):
 
 
 SECTIONS = {
-    "unloaded": unloaded, "capacity": capacity, "latency": latency, "lags": lags,
-    "catchup": catchup, "memory": memory, "stored": stored
+    "unloaded": unloaded, "confirmed": confirmed, "capacity": capacity, "latency": latency,
+    "lags": lags, "catchup": catchup, "memory": memory, "stored": stored
 }
 
 

@@ -25,7 +25,7 @@ from journey.patience import far, slower
 CUSTOMERS, PRODUCTS, STOCK = 50, 10, 10**9
 STOP_S = 5                             # then a process is killed
 # Refusals until a projection has caught up.
-NOT_YET = {"busy", "replaying", "internal", "unknown_account", "no_valid_card"}
+NOT_YET = {"busy", "replaying", "internal", "unconfirmed", "unknown_account", "no_valid_card"}
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 PERSON = {

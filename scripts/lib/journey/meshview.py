@@ -8,6 +8,7 @@ import os
 import sqlite3
 import struct
 import subprocess
+import time
 import urllib.parse
 
 from journey import ROOT
@@ -50,9 +51,18 @@ class Mesh:
         self.environment.pop("NATS_CONTEXT", None)
         if self.is_secure:
             self.environment["NATS_CONTEXT"] = "operator"
+        self.instances = int(self.setting("instances") or 1)
         self.calls = 0
         self.prefix, self.service = dict(PREFIX), dict(SERVICE)     # log -> …
         self.learn_services()
+
+    def setting(self, name):
+        """What scripts/mesh remembers of the last `up`; "" when it does not."""
+        try:
+            with open(os.path.join(self.folder, "run", name), encoding="utf-8") as file:
+                return file.read().strip()
+        except OSError:
+            return ""
 
     def learn_services(self):
         """Adds the services that `scripts/mesh --with` started, by the contracts they print."""
@@ -102,28 +112,37 @@ class Mesh:
             if not after:
                 return rows
 
-    def stats(self, log):
-        """The status of a service: `data` of $SRV.STATS; None when the service does not answer."""
+    def serving(self, log):
+        """The answer to $SRV.STATS of the instance that serves; {} when none answers."""
         subject = f"$SRV.STATS.{self.service[log]}"
         reply = self.request(subject, "")
         serving = (reply.get("metadata") or {}).get("serving")
-        if serving:                               # a standby was faster than the one that serves
-            reply = self.request(f"{subject}.{serving}", "")
-        endpoints = reply.get("endpoints", [])
+        return self.request(f"{subject}.{serving}", "") if serving else reply
+
+    def stats(self, log):
+        """The status of a service: `data` of $SRV.STATS; None when the service does not answer."""
+        endpoints = self.serving(log).get("endpoints", [])
         return next((endpoint["data"] for endpoint in endpoints if endpoint.get("data")), None)
 
     def stream_info(self, log):
         return json.loads(self.nats("stream", "info", log, "--json", log=log))
 
     def stream(self, log):
-        """The whole stream, as a list of (sequence, subject, Event)."""
-        if self.stream_info(log)["state"]["messages"] == 0:
-            return []
-        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
-                         log=log)
-        messages = [json.loads(part) for part in text.split(b"\0") if part.strip()]
+        """The whole stream, as a list of (sequence, subject, Event). The CLI reads where the server
+        puts its consumer, which in a cluster may be at a replica that is still behind."""
+        end = time.monotonic() + far(10)
+        while True:
+            there = self.stream_info(log)["state"]["messages"]
+            messages = self.messages(log) if there else []
+            if len(messages) >= there or time.monotonic() > end:
+                break
         return [self.stored(message) for message in messages      # markers are the server's own
                 if "Nats-Marker-Reason" not in (message["Header"] or {})]
+
+    def messages(self, log):
+        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
+                         log=log)
+        return [json.loads(part) for part in text.split(b"\0") if part.strip()]
 
     @staticmethod
     def stored(message):
@@ -141,8 +160,42 @@ class Mesh:
 
     # ---- From the SQLite files ------------------------------------------------------------------
 
+    def pid_of(self, process):
+        try:
+            with open(os.path.join(self.folder, "run", process + ".pid"), encoding="utf-8") as file:
+                return file.read().split()[0]
+        except (OSError, IndexError):
+            return None
+
+    def data_folder(self, log):
+        """The folder of the service; of several instances, that of the one that serves. When that
+        is not known, of the one whose log has the most events."""
+        service = self.service[log]
+        if self.instances <= 1:
+            return os.path.join(self.folder, service)
+        processes = [f"{service}-{i + 1}" for i in range(self.instances)]
+        serving = self.serving(log)
+        for process in processes:
+            if serving and self.pid_of(process) == serving.get("metadata", {}).get("pid"):
+                return os.path.join(self.folder, process)
+        return max((os.path.join(self.folder, process) for process in processes),
+                   key=lambda folder: self.events_in(os.path.join(folder, service + ".db")))
+
+    @staticmethod
+    def events_in(path):
+        if not os.path.exists(path):
+            return -1
+        database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True)
+        try:
+            return database.execute("SELECT count(*) FROM event_log").fetchone()[0]
+        finally:
+            database.close()
+
+    def database_path(self, log):
+        return os.path.join(self.data_folder(log), self.service[log] + ".db")
+
     def database(self, log):
-        path = os.path.join(self.folder, self.service[log], self.service[log] + ".db")
+        path = self.database_path(log)
         address = f"file:{urllib.parse.quote(path)}?mode=ro"
         return sqlite3.connect(address, uri=True, timeout=far(10))
 
@@ -169,5 +222,5 @@ class Mesh:
         return struct.pack(">I", len(data)) + data
 
     def files(self, log):
-        folder = os.path.join(self.folder, self.service[log])
+        folder = self.data_folder(log)
         return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]

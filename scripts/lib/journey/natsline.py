@@ -12,16 +12,20 @@ from journey.patience import slower
 
 
 class Connection:
-    """One connection: `request` sends, `poll` returns the answers that have arrived since."""
+    """One connection: `request` sends, `poll` returns the answers that have arrived since. Of
+    several servers (URLs with commas) the first that can be reached is taken, and one that does not
+    answer a ping, as a frozen one, is left for the next."""
 
     def __init__(self, url, name):
-        address = urllib.parse.urlsplit(url if "//" in url else "nats://" + url)
-        self.address = (address.hostname, address.port or 4222)
+        parts = [urllib.parse.urlsplit(one if "//" in one else "nats://" + one)
+                 for one in url.split(",")]
+        self.addresses = [(part.hostname, part.port or 4222) for part in parts]
         self.name = name
         self.inbox = "_INBOX." + os.urandom(8).hex()
         self.socket = None
         self.buffer = b""
         self.retry_at = 0.0
+        self.heard_at = self.pinged_at = 0.0
 
     def connect(self):
         """Connects when needed, four tries a second at most. True: connected."""
@@ -31,15 +35,33 @@ class Connection:
             return False
         self.retry_at = time.monotonic() + 0.25
         try:
-            self.socket = socket.create_connection(self.address, timeout=slower(2))
+            self.socket = socket.create_connection(self.addresses[0], timeout=slower(2))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.buffer = b""
+            self.heard_at = self.pinged_at = time.monotonic()
             self.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,'
                        b'"no_responders":true,"lang":"python","version":"1","name":"%s"}\r\n'
                        b'SUB %s.* 1\r\nPING\r\n' % (self.name.encode(), self.inbox.encode()))
         except OSError:
-            self.close()
+            self.next_server()
         return self.socket is not None
+
+    def next_server(self):
+        self.close()
+        self.addresses.append(self.addresses.pop(0))
+
+    def leave_silent_server(self):
+        """Where there is another server to go to: pings after a second without a word, and goes
+        there when no answer comes within three."""
+        now = time.monotonic()
+        if len(self.addresses) == 1:
+            return
+        if self.pinged_at > self.heard_at:
+            if now - self.pinged_at > slower(3):
+                self.next_server()
+        elif now - self.heard_at > 1:
+            self.pinged_at = now
+            self.write(b"PING\r\n")
 
     def close(self):
         if self.socket:
@@ -72,8 +94,11 @@ class Connection:
             time.sleep(min(timeout, 0.05))
             return []
         answers = self.parse()
-        if answers or not self.socket or not select.select([self.socket], [], [], timeout)[0]:
+        if answers or not self.socket:
             return answers
+        if not select.select([self.socket], [], [], timeout)[0]:
+            self.leave_silent_server()
+            return []
         try:
             data = self.socket.recv(1 << 18)
         except OSError:
@@ -82,6 +107,7 @@ class Connection:
             self.close()
             return []
         self.buffer += data
+        self.heard_at = time.monotonic()
         return self.parse()
 
     def parse(self):

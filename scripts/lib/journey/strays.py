@@ -39,14 +39,13 @@ def folders_below(folder):
         yield path
 
 
-def stray_files(folder, service, url):
-    """Files of the service beside folder/SERVICE/SERVICE.db: in the mesh's folder, in that in which
-    we run, and those of processes that name this mesh's server."""
-    served = os.path.realpath(os.path.join(folder, service, service + ".db"))
+def stray_files(folder, service, url, served):
+    """Files of the service beside the served one: in the mesh's folder, in that in which we run,
+    and those of processes that name this mesh's server."""
     places = [*folders_below(folder), os.getcwd()]
     places += [place for place, words in folders_of_processes(service) if url in words]
     found = {os.path.realpath(os.path.join(place, service + ".db")) for place in places}
-    return sorted(path for path in found - {served} if os.path.isfile(path))
+    return sorted(path for path in found - {os.path.realpath(served)} if os.path.isfile(path))
 
 
 def events_of(path):
@@ -59,11 +58,11 @@ def events_of(path):
         database.close()
 
 
-def strays(folder, service, url, events):
-    """How many stray files there are, and a sentence for each event of theirs that the served log
-    (a list of Events) has not."""
-    served, wrong = {event.position: event.chain for event in events}, []
-    paths = stray_files(folder, service, url)
+def strays(folder, service, url, served, events):
+    """How many stray files there are beside the file `served`, and a sentence for each event of
+    theirs that the served log (a list of Events) has not."""
+    chains, wrong = {event.position: event.chain for event in events}, []
+    paths = stray_files(folder, service, url, served)
     for path in paths:
         try:
             found = events_of(path)
@@ -72,13 +71,14 @@ def strays(folder, service, url, events):
             continue
         wrong += [f"{path}: position {position}, {kind}"
                   + (f", accepted as {cause}" if (cause or "").startswith("request") else "")
-                  for position, chain, kind, cause in found if served.get(position) != chain]
+                  for position, chain, kind, cause in found if chains.get(position) != chain]
     return len(paths), wrong
 
 
 def check(table, mesh, logs):
     """One row of scripts/check for each log."""
     for log, (events, _) in logs.items():
-        count, wrong = strays(mesh.folder, mesh.service[log], mesh.url, events)
+        count, wrong = strays(mesh.folder, mesh.service[log], mesh.url, mesh.database_path(log),
+                              events)
         table.check(f"{log}: no other file of {mesh.service[log]} has events that its log has not",
                     count, wrong)

@@ -104,8 +104,9 @@ class Streams(Mesh):
     def events(self):
         """Yields all events, because a stream may be too large for a list."""
         for log, count in self.logs():
-            last = 0
+            last = found = 0
             for message in self.messages(log) if count else ():
+                found += 1
                 try:
                     event = StreamEvent(message)
                 except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -122,6 +123,9 @@ class Streams(Mesh):
                 last = event.position
                 self.read[log] = first, max(last, self.read.get(log, (0, 0))[1])
                 yield event
+            if found < count:                     # a replica of a cluster may be behind
+                what = f"{found} of the {count} messages were read: the server's copy is behind"
+                self.complaints[f"{log}: {what}"] = 1
 
     def messages(self, log):
         command = ["nats", "subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-"]

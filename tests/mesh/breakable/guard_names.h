@@ -10,6 +10,7 @@ static const char *const guard_names[] = {
     "expected_sequence",
     "fence",
     "gap_rule",
+    "gate",
     "idempotency_key",
     "parking_behind",
     "react_once",

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 
@@ -20,6 +21,7 @@ from journey.patience import far  # noqa: E402 - the path comes first
 SERVICES = ("account-svc", "order-svc")
 LOG = {"account-svc": "ACCOUNT", "order-svc": "ORDER"}          # a service's log and stream
 READER = {"ACCOUNT": "order-svc", "ORDER": "account-svc"}        # the reader of a stream
+NOBODY = "0" * 8 + 3 * "-0000" + "-" + "0" * 12  # an id that is well formed, so the writer looks
 MARK = "JOURNEY_FAULT_TEST"            # every process that a test starts inherits it
 FULL = os.environ.get("JOURNEY_FAULTS_FULL") == "1"              # as often as the catalogue says
 SECRETS = re.compile(rb"tok_[a-z]|@example\.org|19\d\d-\d\d-\d\d|Market Street")
@@ -42,18 +44,41 @@ def require(condition, what):
 
 def wait_until(condition, what, seconds=10.0, tick=0.02):
     """Polls condition() until it is true, and returns its value; fails with `what` after
-    JOURNEY_PATIENCE times the seconds."""
-    end = time.monotonic() + far(seconds)
-    while not (value := condition()):
+    JOURNEY_PATIENCE times the seconds. A condition that fails because an answer, a member of it or
+    a table is not there yet is not true yet."""
+    end, error = time.monotonic() + far(seconds), None
+    while True:
+        try:
+            if value := condition():
+                return value
+        except (KeyError, TypeError, sqlite3.OperationalError) as found:
+            error = found
         if time.monotonic() > end:
-            raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}")
+            raise Failed(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}"
+                         + (f" ({error!r})" if error else ""))
         time.sleep(tick)
-    return value
+
+
+def logged(mesh, name, pattern, what, after=0):
+    """Waits for a line in a service's log (see Mesh.log_has). A thread of its own writes the log:
+    what a service has done is seen in its statistics, or from outside, before its line is there."""
+    wait_until(lambda: mesh.log_has(name, pattern, after), what, 5)
 
 
 def let_pass(seconds):
     """Waits for a time that must pass: a pause, a window."""
     time.sleep(seconds)
+
+
+def require_clean_log(name, text):
+    """I16 of a service's log, bytes, and the messages of a sanitizer in it."""
+    for pattern, what in ((SECRETS, "a secret or personal data"),
+                          (CONTROL, "a raw control character"),
+                          (re.compile(rb"runtime error:|(Address|Leak|Thread)Sanitizer"),
+                           "a sanitizer's report")):
+        found = pattern.search(text)
+        near = found and text[max(0, found.start() - 80):found.end() + 120]
+        require(not found, f"{name}'s log has {what}: {near!r}")
 
 
 @functools.cache

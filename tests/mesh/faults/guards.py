@@ -17,6 +17,7 @@ from basics import require, wait_until
 from disk import Disk
 from journey.proxy import Proxy
 from rows_client import forge_next, intrude
+from rows_gate import PUBLISHED, enlarge, lose_machine
 
 LOST_S = 8                             # how long to wait for a mesh that never settles
 TRIES_MAX = 6
@@ -132,7 +133,8 @@ def guard_chain_check(mesh):
     forge_next(mesh, "order-svc", "StockReceived", "tea", '{"sku":"tea","quantity":1}',
                (position, "ab" * 32))
     wait_until(
-        lambda: cursor(mesh) > position or mesh.log_has("account-svc", "event=fork log=ORDER"),
+        lambda: cursor(mesh) > position or mesh.log_has(
+            "account-svc", "event=event_does_not_follow log=ORDER"),
         "the reader meets it", 20)
     mesh.stop("account-svc")
     require("error" not in mesh.api("STREAM.DELETE.ORDER"), "the stream cannot be deleted")
@@ -230,6 +232,20 @@ def guard_gap_rule(mesh):
     wait_until(lambda: cursor(mesh) > first or mesh.log_has("account-svc", "event=gap log=ORDER"),
                "the reader meets the gap", 20)
     mesh.start("order-svc")
+
+
+def guard_gate(mesh):
+    """Answers do not wait for the stream, which is full, and the machine is lost with its disk."""
+    mesh.flags["order-svc"] = PUBLISHED + ["--stream-max-bytes", "40000"]
+    account = at_work(mesh)
+    for number in range(400):
+        answer = mesh.order(account, key=f"guard-gate-{number}")
+        position = (answer or {}).get("position", 0)
+        if not position or position > mesh.stream_state("order-svc")["last_seq"]:
+            break
+    lose_machine(mesh)
+    enlarge(mesh)
+    mesh.wait_takes("order-svc", 60)
 
 
 def guard_idempotency_key(mesh):

@@ -29,9 +29,9 @@ import stat
 import subprocess
 import time
 
-from basics import (FULL, LOG, MARK, NEEDS, READER, ROOT, SCRIPTS, SECRETS, CONTROL, SERVICES,
-                    Failed, Skipped, address_of, faketime_library, is_sanitized, leftovers,
-                    let_pass, needs, order_of, require, script, wait_until)
+from basics import (FULL, LOG, MARK, NEEDS, NOBODY, READER, ROOT, SCRIPTS, SERVICES, Failed,
+                    Skipped, address_of, faketime_library, is_sanitized, leftovers, let_pass,
+                    logged, needs, order_of, require, require_clean_log, script, wait_until)
 from load import Load
 from journey import meshview                        # basics has put scripts/lib on the path
 from journey.natsline import Connection
@@ -40,7 +40,7 @@ from journey.patience import far, slower
 __all__ = [
     "FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "Connection", "Failed",
     "Load", "Mesh", "Skipped", "address_of", "faketime_library", "far", "is_sanitized", "json",
-    "leftovers", "let_pass", "needs", "order_of", "os", "require", "script", "slower",
+    "leftovers", "let_pass", "logged", "needs", "order_of", "os", "require", "script", "slower",
     "subprocess", "wait_until"
 ]
 
@@ -63,8 +63,7 @@ class Mesh:
         self.run_in = []  # runs scripts/mesh: ["ip", "netns", "exec", "x"]
         self.marks = []  # (log, position, chain) that must stay in the log
         self.may_be_down = set()  # services that check() does not expect to run
-        self.mounts = []
-        self.helpers = []  # processes beside the mesh that end with the test
+        self.mounts, self.helpers = [], []  # helpers: processes beside it that end with the test
         self.connection = None
         for name in SERVICES:
             os.makedirs(os.path.join(self.folder, "programs", name), exist_ok=True)
@@ -139,10 +138,11 @@ class Mesh:
                 f"scripts/mesh {' '.join(arguments)}: {(done.stdout + done.stderr).strip()}")
         return done.stdout + done.stderr
 
-    def server_config(self, text):
+    def server_config(self, text, server="server"):
         """Adds lines to the server's configuration, from its next start (or reload) on; the last
         value of a setting counts."""
-        with open(os.path.join(self.folder, "server", "extra.conf"), "w", encoding="utf-8") as file:
+        os.makedirs(os.path.join(self.folder, server), exist_ok=True)
+        with open(os.path.join(self.folder, server, "extra.conf"), "w", encoding="utf-8") as file:
             file.write(text + "\n")
 
     def write_server_config(self, text):
@@ -167,9 +167,14 @@ class Mesh:
                        check=True)
         self.mounts.append(path)
 
-    def up(self, wait=True):
-        self.script("--port", "0", *([] if wait else ["--no-wait"]), "up")
+    def up(self, *options, wait=True):
+        self.script("--port", "0", *options, *([] if wait else ["--no-wait"]), "up")
         return self
+
+    @property
+    def servers(self):
+        count = int(meshview.Mesh(self.folder).setting("servers"))
+        return [f"server-{i + 1}" for i in range(count)] if count > 1 else ["server"]
 
     def start(self, name, wait=True, **env):
         """Starts one process; env: for this start only."""
@@ -378,9 +383,9 @@ class Mesh:
             self.wait_state(name, seconds=seconds)
 
     def takes(self, name):
-        """Whether a service accepts a command now: its writer is beyond all that it met before."""
-        subject, body = {"account-svc": ("account.close", {"account_id": "acc_nobody"}),
-                         "order-svc": ("order.cancel", {"order_id": "ord_nobody"})}[name]
+        """Whether a service's writer answers a command now; it is beyond all that it met before."""
+        subject, body = {"account-svc": ("account.close", {"account_id": "acc_" + NOBODY}),
+                         "order-svc": ("order.cancel", {"order_id": "ord_" + NOBODY})}[name]
         code = (self.request(subject, body, timeout=0.2) or {}).get("error", {}).get("code")
         return code is not None and code not in script("load").NOT_NOW
 
@@ -428,10 +433,11 @@ class Mesh:
         key = key or "fault-" + os.urandom(6).hex()
         return self.tell("order.place", order_of(account, sku, quantity), key)
 
-    def buyer(self):
-        """(account, sku): an open account and a product that order-svc knows."""
-        return self.query("order-svc", "SELECT account_id, (SELECT max(sku) FROM products) "
-                                       "FROM customers WHERE is_open LIMIT 1")[0]
+    def buyers(self):
+        """The open accounts of the load that have a card that pays, as order-svc knows them."""
+        return [row[0] for row in self.query(
+            "order-svc", "SELECT DISTINCT account_id FROM customers JOIN customer_cards USING"
+            " (account_id) WHERE is_open AND is_usable AND token = 'tok_ok'")]
 
     def quiet(self, seconds=40):
         """Waits until the mesh has settled (I12)."""
@@ -455,7 +461,7 @@ class Mesh:
     def check(self, wait=40):
         """The end of each test: the mesh has settled, scripts/check passes, and so do the checks
         that scripts/check cannot do."""
-        for name in ("server",) + SERVICES:
+        for name in (*self.servers, *SERVICES):
             require(name in self.may_be_down or self.runs(name),
                     f"{name} does not run any more:\n{self.log_text(name)[-600:]}")
         said = self.command("check", "--dir", self.folder, "--wait", str(wait))
@@ -471,14 +477,7 @@ class Mesh:
         """I16, and the messages of a sanitizer in a log."""
         for name in SERVICES:
             with open(os.path.join(self.folder, "log", name + ".log"), "rb") as file:
-                text = file.read()
-            for pattern, what in ((SECRETS, "a secret or personal data"),
-                                  (CONTROL, "a raw control character"),
-                                  (re.compile(rb"runtime error:|(Address|Leak|Thread)Sanitizer"),
-                                   "a sanitizer's report")):
-                found = pattern.search(text)
-                near = found and text[max(0, found.start() - 80):found.end() + 120]
-                require(not found, f"{name}'s log has {what}: {near!r}")
+                require_clean_log(name, file.read())
 
     # ---- The end
 

@@ -55,6 +55,8 @@ CATALOGUE = {
     43: "payment provider slow, silent, answers twice, dies between charge and answer",
     44: "a second instance with a folder of its own; a copied folder",
     45: "another writer inside of the leader's pipeline",
+    46: "the leader's machine lost with its disk, under load",
+    48: "a server of a cluster killed, frozen, cut off, wiped; two of three; all; upgrades",
     49: "an operator edits, seals, transforms, limits a running stream; another's durable on it",
     50: "a durable edited, made beforehand otherwise, limited by the server",
     51: "the server's own messages in a stream, a message larger than max_payload",

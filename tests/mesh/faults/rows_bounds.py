@@ -1,6 +1,6 @@
 """Rows of bounds: what is larger than one message of the server may be, and headers that nobody
 reads."""
-from kit import order_of, require, subprocess, wait_until
+from kit import logged, order_of, require, subprocess, wait_until
 
 QUOTES = '"' * 476                     # each takes six bytes in a page: escaped, and escaped again
 
@@ -34,6 +34,7 @@ def service_command(mesh, name, *arguments):
                           capture_output=True, text=True, check=False)
     require(done.returncode == 0,
             f"{name} {arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def fault_53_pages_larger_than_a_message(mesh):
@@ -114,8 +115,8 @@ def fault_51_server_takes_less_than_the_largest_event(mesh):
     mesh.start("server", wait=False)
     mesh.wait_state("order-svc", "held")
     mesh.wait_state("account-svc", "ready")
-    require(mesh.log_has("order-svc", f"max_payload.*{needed - 2000}.*{needed}"),
-            "the log names the field and both values")
+    logged(mesh, "order-svc", f"max_payload.*{needed - 2000}.*{needed}",
+           "the log names the field and both values")
     mesh.wait_takes("order-svc")
     small = mesh.tell("order.place", {"account_id": account, "lines": lines[:1]}, "fault-51-small")
     require("position" in small, f"a small order: {small}")
@@ -134,7 +135,7 @@ def fault_53_statistics_larger_than_a_message(mesh):
     mesh.product()
     require("position" in mesh.order(mesh.customer()), "a small order is taken")
     require(mesh.state("order-svc") == "ready", f"the statistics: {mesh.stats('order-svc')}")
-    require(mesh.log_has("order-svc", "reply_too_large.*max_payload=4096"), "the log warns")
+    logged(mesh, "order-svc", "reply_too_large.*max_payload=4096", "the log warns")
     mesh.check()
 
 

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 
 import kit
-from kit import require, wait_until
+from kit import logged, require, wait_until
 
 ORDER = "order-svc"
 
@@ -153,7 +153,7 @@ def noticed(mesh, change):
     before = mesh.log_size(ORDER)
     change(mesh.database_path(ORDER))
     mesh.wait_state(ORDER, "moved", 10)
-    require(mesh.log_has(ORDER, "level=error .*event=moved reason=", before), "no line in the log")
+    logged(mesh, ORDER, "level=error .*event=moved reason=", "no line in the log", before)
     require(refuses(mesh), "a command is taken")
     answer = mesh.request("order.products", {}, timeout=1.0)
     require((answer or {}).get("error", {}).get("code") == "internal", f"a query says {answer}")
@@ -292,7 +292,7 @@ def fault_55_flipped_bit_is_found(mesh):
         file.seek(place)
         file.write(bytes([ident[0] ^ 1]))
     mesh.wait_state(ORDER, "corrupt", 30)
-    require(mesh.log_has(ORDER, "event=file_damaged .*position 3", before), "the place is not told")
+    logged(mesh, ORDER, "event=file_damaged .*position 3", "the place is not told", before)
     require(refuses(mesh), "a command is taken")
 
 
@@ -377,7 +377,7 @@ def fault_56_both_copies_of_a_log_lost(mesh):
     mesh.start(ORDER, wait=False)
     mesh.wait_state(ORDER, "forked")
     line = "event=log_lost .*reader=account-svc reader_position=[1-9]"
-    require(mesh.log_has(ORDER, line, before), "the log does not name the reader")
+    logged(mesh, ORDER, line, "the log does not name the reader", before)
     answer = mesh.request("order.receive-stock", {"sku": "none", "quantity": 1}, timeout=1.0)
     require("position" not in (answer or {}), f"a command is taken: {answer}")
     require(mesh.head(ORDER)[0] == 0, "positions are used a second time")

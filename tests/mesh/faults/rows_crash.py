@@ -163,12 +163,12 @@ def fault_06_reader_killed_inside_a_batch(mesh):
     committed or both lost (I8)."""
     mesh.up()
     mesh.load(seconds=1).finish()
+    accounts, sku = mesh.buyers(), mesh.product("mug", 10 ** 6)
     mesh.stop("account-svc")
     load = mesh.load(seconds=0.1, seed=2)              # these customers wait for account-svc
-    open_accounts = mesh.query("order-svc", "SELECT account_id FROM customers WHERE is_open")
-    accounts, (_, sku) = [row[0] for row in open_accounts], mesh.buyer()
     for i in range(300):
-        mesh.order(accounts[i % len(accounts)], sku, key=f"fault-6-{i}")
+        answer = mesh.order(accounts[i % len(accounts)], sku, key=f"fault-6-{i}")
+        require(answer and "position" in answer, f"order.place: {answer}")
     for point in ("before_commit:1", "before_commit:2", "after_commit:1", "before_commit:3"):
         before = mesh.query("account-svc", "SELECT position FROM cursors")
         mesh.start("account-svc", wait=False, JOURNEY_CRASH_AT=point)

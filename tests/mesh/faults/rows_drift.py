@@ -4,7 +4,8 @@ import base64
 import json
 import os
 
-from kit import LOG, READER, SERVICES, needs, require, wait_until
+from kit import LOG, READER, SERVICES, logged, needs, require, wait_until
+from rows_bounds import service_command
 
 NS = 1_000_000_000
 
@@ -68,8 +69,8 @@ def edit_each(mesh, *edits):
         field, value = next(iter(edit.items()))
         wait_until(lambda: durable(mesh, "ORDER").get("config", {field: value}).get(field) != value,
                    f"the durable is made anew without {edit}", 40)
-        require(mesh.log_has("account-svc", f"event=notice of=.*ORDER.* field={field} ", size),
-                f"{field} is not named")
+        logged(mesh, "account-svc", f"event=notice of=.*ORDER.* field={field} ",
+               f"{field} is not named", size)
     return account, tea
 
 
@@ -139,7 +140,7 @@ def fault_50_refused_durable_is_named(mesh):
     wait_until(lambda: "consumers limit" in ((mesh.stats("order-svc") or {}).get("sources", {}).get(
         "ACCOUNT", {}).get("reason", "")), lambda: f"a reason: {mesh.stats('order-svc')}", 30)
     mesh.wait_state("order-svc", "held")
-    require(mesh.log_has("order-svc", "level=warn .*event=feed .*consumers limit"), "no line")
+    logged(mesh, "order-svc", "level=warn .*event=feed .*consumers limit", "no line")
     mesh.api("STREAM.UPDATE.ACCOUNT", dict(config, max_consumers=-1))
     mesh.wait_state("order-svc", "ready")
     mesh.check()
@@ -392,6 +393,15 @@ def fault_51_markers_of_the_server(mesh):
         mesh.wait_state(name, "ready")
         require(stream(mesh, log)["created"] == created[log], f"{log} was made anew")
         require(not mesh.log_has(name, "forked|foreign_message"), f"{name} takes it for foreign")
+    wait_until(lambda: has_marker("ORDER"), "a marker is at the end", 30)
+    edit_stream(mesh, max_age=0)           # what is behind the markers stays
+    sees(mesh, account, tea)
+    mesh.stop("order-svc")
+    last = stream(mesh)["state"]["last_seq"]
+    require(last > mesh.head("order-svc")[0], f"markers take sequences: {last}")
+    said = service_command(mesh, "order-svc", "verify")
+    require("each message is the log's event, or a marker of the server" in said, said)
+    require("DIFFERENT" not in said, said)
 
 
 # ---- Rights, and several servers -----------------------------------------------------------------
@@ -446,7 +456,7 @@ def fault_52_refused_publish_is_named(mesh):
     wait_until(lambda: "not permitted to publish: evt.order.OrderPlaced" in
                mesh.stats("order-svc")["relay_reason"],
                lambda: f"it is the reason: {mesh.stats('order-svc')}", 30)
-    require(mesh.log_has("order-svc", "level=warn .*not permitted to publish"), "no line")
+    logged(mesh, "order-svc", "level=warn .*not permitted to publish", "no line")
     set_rights(mesh)
     mesh.wait_state("order-svc", "ready", 60)
     sees(mesh, account, tea)

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 
 import kit
-from kit import SERVICES, address_of, needs, order_of, require, wait_until
+from kit import SERVICES, address_of, logged, needs, order_of, require, wait_until
 
 HELD_S = 30 if kit.FULL else 5         # how long a lock or a snapshot is held
 
@@ -59,13 +59,14 @@ def says_and_refuses(mesh, change):
             mesh.request("account.change-address", body, timeout=0.5)
         return mesh.state("order-svc") == "corrupt"
     wait_until(found, "the service meets the damage", 20)
-    require(mesh.log_has("order-svc", "event=(corrupt|cannot_start|commit_unknown).*", size),
-            "the log does not report the damage")
+    logged(mesh, "order-svc", "event=(corrupt|cannot_start|commit_unknown).*",
+           "the log does not report the damage", size)
     with open(path, "rb") as file:
         before = file.read()
     if mesh.runs("order-svc"):
         answer = mesh.request("order.receive-stock", {"sku": sku, "quantity": 1}, timeout=1.0)
-        require(answer and answer.get("error", {}).get("code") == "internal",
+        require(not mesh.runs("order-svc")
+                or (answer or {}).get("error", {}).get("code") == "internal",
                 f"a command to a damaged service: {answer}")
         mesh.kill("order-svc")
     with open(path, "rb") as file:
@@ -131,8 +132,8 @@ def fault_27_wal_lost(mesh):
     size = mesh.log_size("order-svc")
     mesh.start("order-svc")
     mesh.wait_ready()
-    require(mesh.log_has("order-svc", "event=relay state=recovering", size),
-            "it did not catch up on its own stream")
+    logged(mesh, "order-svc", "event=relay state=recovering",
+           "it did not catch up on its own stream", size)
     mesh.load(seconds=1, seed=2).finish()
     mesh.check()
 
@@ -153,8 +154,8 @@ def lost(mesh, name):
     mesh.start(name)
     load.finish()
     mesh.wait_ready()
-    require(mesh.log_has(name, "event=relay state=recovering", size),
-            "the service did not read its own stream")
+    logged(mesh, name, "event=relay state=recovering",
+           "the service did not read its own stream", size)
     mesh.check()
 
 
@@ -195,8 +196,8 @@ def restored(mesh, name):
     mesh.wait_ready()
     marked = [position for service, position, _ in mesh.marks if service == name]
     require(marked and before < max(marked), "the backup is not older")
-    require(mesh.log_has(name, "event=relay state=recovering", size),
-            "it did not catch up on its own stream")
+    logged(mesh, name, "event=relay state=recovering",
+           "it did not catch up on its own stream", size)
     mesh.check()
 
 
@@ -269,6 +270,9 @@ def take_over(mesh, name):
     return pid, os.path.join(moved, name + ".db")
 
 
+NOT_YET = ("internal", "busy", None)   # at a fork; of one that starts anew; lost with a former one
+
+
 @needs(slow=True)
 def fault_29_zombie_comes_back(mesh):
     """An instance is paused (SIGSTOP), a second takes over with a copy of its folder; then the
@@ -279,7 +283,8 @@ def fault_29_zombie_comes_back(mesh):
     mesh.load(seconds=1).finish()
     mesh.quiet()
     mesh.mark()
-    account, sku = mesh.buyer()
+    account, sku = mesh.buyers()[0], mesh.product("mug")
+    mesh.quiet()
     mesh.pause("order-svc")
     zombie, zombie_file = take_over(mesh, "order-svc")
     wait_until(lambda: mesh.log_text("order-svc").count("event=ready") == 2,
@@ -288,13 +293,14 @@ def fault_29_zombie_comes_back(mesh):
 
     def order():
         key = f"fault-29-{len(accepted)}-{os.urandom(3).hex()}"
-        answer = mesh.request("order.place", order_of(account, sku), key, timeout=1.0) or {}
+        answer = mesh.request("order.place", order_of(account, sku), key, timeout=0.2) or {}
         if "position" in answer:
             accepted[key] = answer
         return answer
 
     for _ in range(20):  # the queue group gives half of these to the zombie
         order()
+    require(accepted, "the second instance has accepted nothing")
     os.kill(zombie, signal.SIGCONT)
     try:
         fenced = "level=error .*event=relay state=forked .*reason=|event=stepping_back serving="
@@ -302,7 +308,7 @@ def fault_29_zombie_comes_back(mesh):
                    "the zombie becomes forked or steps back", 20)
         for _ in range(20):
             answer = order()
-            require("position" in answer or answer.get("error", {}).get("code") == "internal",
+            require("position" in answer or answer.get("error", {}).get("code") in NOT_YET,
                     f"an order at a fork: {answer}")
     finally:
         os.kill(zombie, signal.SIGKILL)
@@ -361,7 +367,7 @@ def fault_31_write_lock_held(mesh):
     mesh.up()
     mesh.load(seconds=1).finish()
     mesh.quiet()
-    account, sku = mesh.buyer()
+    account, sku = mesh.buyers()[0], mesh.product("mug")
     size = mesh.log_size("order-svc")
     holder = hold(mesh, "order-svc", "BEGIN IMMEDIATE", "rw")
     keys = [f"fault-31-{i}" for i in range(8)]
@@ -379,7 +385,7 @@ def fault_31_write_lock_held(mesh):
     load.finish()
     mesh.wait_ready()
     for event in ("degraded", "recovered"):
-        require(mesh.log_has("order-svc", f"event={event}", size), f"the log does not say {event}")
+        logged(mesh, "order-svc", f"event={event}", f"the log does not say {event}", size)
     mesh.check()
     found = mesh.query("order-svc",
                        "SELECT cause FROM event_log WHERE cause LIKE 'request/fault-31-%'")

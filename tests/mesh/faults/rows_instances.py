@@ -126,7 +126,7 @@ def fault_44_serving_instance_killed(mesh):
     other = second(mesh)
     wait_until(lambda: says(other, "event=ready"),
                lambda: f"the second serves:\n{other.text()}", 30)
-    account, sku = mesh.buyer()[0], mesh.product("mug", 1000)
+    account, sku = mesh.buyers()[0], mesh.product("mug")
     wait_until(lambda: "position" in (mesh.order(account, sku) or {}),
                "the second takes an order", 20)
     mesh.start(NAME, wait=False)
@@ -191,7 +191,7 @@ def fault_44_accepted_in_a_stray_file(mesh):
     mesh.up()
     mesh.load(seconds=1).finish()
     mesh.quiet()
-    account, _ = mesh.buyer()
+    account = mesh.buyers()[0]
     sku = mesh.product("mug", 1000)
     mesh.quiet()
     mesh.stop(NAME)
