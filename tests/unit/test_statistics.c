@@ -146,7 +146,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"server_advisories\":0,\"heal_wait_ms\":0,"
         "\"audited_from\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
         "\"relay_reason\":\"\",\"notices\":[],\"unsent_replies\":0,"
-        "\"max_payload\":0,\"largest_event\":0,\"term\":0,"
+        "\"max_payload\":0,\"largest_event\":0,\"voids\":0,\"orphans\":0,\"term\":0,"
         "\"http_listening\":0,\"http_cut\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
         "\"voids\":2,\"reason\":\"\"},"

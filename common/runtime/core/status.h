@@ -49,7 +49,9 @@ struct status {
     atomic_int lead_state; /* enum lead_state of sync/lead.h; the sender */
     /* of the instance that leads, as far as we know; how far its log is ahead of ours */
     atomic_llong leader_term, follower_lag;
-    atomic_llong position;  /* of our log, committed; the writer */
+    atomic_llong position; /* of our log, committed; the writer */
+    /* messages of ended terms in our stream; events that were set aside, in all lives of the file */
+    atomic_llong voids, orphans;
     atomic_llong published; /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */
     atomic_llong republished, stream_remade, refused;

@@ -103,14 +103,16 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 {
     /* First those who wait for us: the commit is done (rule 4). */
     enum bus_urgency urgency = count_replies(batch) > URGENT_REPLIES_MAX ? BUS_BULK : BUS_URGENT;
+    const _Bool is_fenced = sender->relay_io.relay.state == RELAY_FENCED; /* it speaks for nobody */
     assert(!batch->outcome_unknown);
     crash_point("before_reply");
     for (struct item *item = batch->items; item; item = item->next)
-        if (item->kind == ITEM_COMMAND)
+        if (item->kind == ITEM_COMMAND && !is_fenced)
             reply_send(sender->outbound.bus, urgency, item);
     crash_point("after_reply");
     /* Then the world outside, which may take its time. */
-    call_io_make(&sender->calls, batch, now_ms);
+    if (!is_fenced)
+        call_io_make(&sender->calls, batch, now_ms);
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
