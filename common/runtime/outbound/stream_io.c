@@ -176,6 +176,7 @@ static void end_look(struct relay_io *relay_io, int64_t now_ms)
 {
     struct relay_tail *tail = &relay_io->look.tail;
     struct status *status = relay_io->outbound->status;
+    struct term newest = { 0 };
     look_end(&relay_io->look.judge);
     if (tail->voids > atomic_load(&status->voids)) {
         log_warn("void_messages", LOG_TEXT("stream", relay_io->outbound->self.log),
@@ -183,6 +184,8 @@ static void end_look(struct relay_io *relay_io, int64_t now_ms)
                  LOG_TEXT("reason", "written in a term that had ended: they have no position"));
         atomic_store(&status->voids, tail->voids);
     }
+    if (tail->leaves_at > 0 && terms_newest(relay_io->outbound->db, &newest) == 0)
+        tail->log_term = newest.term;
     if (tail->leaves_at > 0 && tail->leaves_at <= relay_io->relay.head &&
         terms_stand_alone(relay_io->outbound->db, tail->leaves_at) > 0)
         tail->only_terms = 1;

@@ -133,6 +133,7 @@ struct relay_tail { /* what a look at the stream found */
     int64_t leaves_at;    /* the first position at which the stream is not our log; 0: it is */
     int64_t fence_term;   /* what stands there is a TermBegan of this term; 0: it is none */
     char fence_instance[TAIL_INSTANCE_SIZE]; /* of that */
+    int64_t log_term;                        /* the highest term of our log */
     _Bool only_terms;                        /* our log has nothing but TermBegans from there on */
     enum tail_fit fit; /* of all events of ours, against our log, as the sender looked them up */
 };
