@@ -79,7 +79,7 @@ static void add_pending(struct look_judge *judge, int64_t sequence,
 {
     struct look_pending *pending = &judge->pending;
     if (pending->count > 0 && message->term < pending->term && !pending->has_begun) {
-        count_voids(judge, 1);
+        judge->tail->voids++; /* before the event that made it void */
         return;
     }
     if (pending->count > 0 && message->term > pending->term) {
