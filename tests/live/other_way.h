@@ -1,4 +1,4 @@
-/* Another way: a stream that has gone on otherwise than a log, though no term began between them. */
+/* Another way: a stream that has gone on otherwise than a log, though no term began there. */
 #pragma once
 #include <stdint.h>
 #include "bus/bus.h"

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "store/db.h"
 
 #define STREAM                                                                                 \
@@ -70,8 +71,8 @@ static const char *add(const char *sku)
     return ask_text("order.add-product", body);
 }
 
-/* The frozen one is still given requests, which wait there until it is thawed: asked until the other
- * has had one. */
+/* The frozen one is still given requests, which wait there until it is thawed: asked until the
+ * other has had one. */
 static _Bool is_added(void *context)
 {
     char body[200];
@@ -129,5 +130,58 @@ Test(fence_live, fault_47_a_leader_thawed_after_the_take_over_is_fenced_and_name
     cr_assert(says(products, "tea") && says(products, "pot") && !says(products, "mug"), "%s",
               products);
     wait_for_stats("order-svc", "\"outbox\":0");
+    cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+/* ---- Another instance has led -------------------------------------------------------------- */
+
+/* Two histories of one service: the copy of its folder has led since, in a term of its own. */
+static void let_a_copy_lead(char *ret_newer, size_t size)
+{
+    char path[160], older[200];
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    snprintf(older, sizeof(older), "%s/older", order_svc.folder);
+    snprintf(ret_newer, size, "%s/newer", order_svc.folder);
+    process_kill(&account_svc);
+    cr_assert(says(add("tea"), "\"position\":{ORDER:1}"));
+    cr_assert_eq(process_tool(&order_svc, &server, "backup", older, NULL), 0, "%s", tool_output());
+    cr_assert(says(add("mug"), "\"position\":{ORDER:2}"));
+    wait_for_stats("order-svc", "\"position\":{ORDER:2},\"published\":{ORDER:2},");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(rename(path, ret_newer), 0);
+    cr_assert_eq(rename(older, path), 0);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(says(add("pot"), "\"position\":{ORDER:2}"));
+    wait_for_stats("order-svc", "\"published\":{ORDER:2},");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(rename(ret_newer, path), 0);
+}
+
+/* Row 46: what it had answered and the stream has not is set aside by name, and it goes on with
+ * what the stream has. */
+Test(fence_live, fault_46_a_fenced_instance_sets_its_orphans_aside_and_starts_again)
+{
+    char newer[200], orphans[200], line[2000] = "";
+    let_a_copy_lead(newer, sizeof(newer));
+    cr_assert_eq(process_tool(&order_svc, &server, "resolve", "--keep", "log"), 1, "%s", tool_output());
+    cr_assert(says(tool_output(), "the stream has the term 2"), "%s", tool_output());
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"orphans\":1,");
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(says(ask_text("order.products", "{}"), "pot"));
+    cr_assert_not(says(ask_text("order.products", "{}"), "mug"));
+    snprintf(orphans, sizeof(orphans), "%s/orphans-1-3-3.jsonl", order_svc.folder);
+    struct stat state;
+    cr_assert(stat(orphans, &state) == 0 && (state.st_mode & 0777) == 0600, "%s", orphans);
+    FILE *file = fopen(orphans, "r");
+    cr_assert(file && fgets(line, sizeof(line), file));
+    fclose(file);
+    cr_assert(says(line, "\"type\":\"ProductAdded\",\"entity\":\"mug\""), "%s", line);
+    cr_assert(says(add("jug"), "\"position\":{ORDER:3}"));
+    wait_for_stats("order-svc", "\"published\":{ORDER:3},");
+    process_start(&account_svc, &server);
+    wait_for_stats("account-svc", "\"cursor\":{ORDER:3},\"lag\":0");
     cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
 }

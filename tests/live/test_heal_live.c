@@ -4,7 +4,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/result.h"
 #include "store/db.h"
@@ -295,59 +294,6 @@ Test(heal_live, resolve_keeps_no_stream_that_has_lost_messages)
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":{ORDER:"
                                 "2},\"published\":{ORDER:2},");
-    cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
-}
-
-/* ---- Another instance has led -------------------------------------------------------------- */
-
-/* Two histories of one service: the copy of its folder has led since, in a term of its own. */
-static void let_a_copy_lead(char *ret_newer, size_t size)
-{
-    char path[160], older[200];
-    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
-    snprintf(older, sizeof(older), "%s/older", order_svc.folder);
-    snprintf(ret_newer, size, "%s/newer", order_svc.folder);
-    process_kill(&account_svc);
-    cr_assert(adds_product("tea", "\"position\":{ORDER:1}"));
-    cr_assert_eq(tool(&order_svc, "backup", older, NULL), 0, "%s", tool_output());
-    cr_assert(adds_product("mug", "\"position\":{ORDER:2}"));
-    wait_for_stats("order-svc", "\"position\":{ORDER:2},\"published\":{ORDER:2},");
-    cr_assert_eq(process_stop(&order_svc), 0);
-    move_file(path, ret_newer);
-    move_file(older, path);
-    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
-    process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"ready\"");
-    cr_assert(adds_product("pot", "\"position\":{ORDER:2}"));
-    wait_for_stats("order-svc", "\"published\":{ORDER:2},");
-    cr_assert_eq(process_stop(&order_svc), 0);
-    move_file(ret_newer, path);
-}
-
-/* Row 46: what it had answered and the stream has not is set aside by name, and it goes on with
- * what the stream has. */
-Test(heal_live, fault_46_a_fenced_instance_sets_its_orphans_aside_and_starts_again)
-{
-    char newer[200], orphans[200], line[2000] = "";
-    let_a_copy_lead(newer, sizeof(newer));
-    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 1, "%s", tool_output());
-    assert_says("the stream has the term 2");
-    process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"orphans\":1,");
-    wait_for_stats("order-svc", "\"state\":\"ready\"");
-    cr_assert(asks_and_hears("order.products", "{}", "pot"));
-    cr_assert_not(says(ask_text("order.products", "{}"), "mug"));
-    snprintf(orphans, sizeof(orphans), "%s/orphans-1-3-3.jsonl", order_svc.folder);
-    struct stat state;
-    cr_assert(stat(orphans, &state) == 0 && (state.st_mode & 0777) == 0600, "%s", orphans);
-    FILE *file = fopen(orphans, "r");
-    cr_assert(file && fgets(line, sizeof(line), file));
-    fclose(file);
-    cr_assert(says(line, "\"type\":\"ProductAdded\",\"entity\":\"mug\""), "%s", line);
-    cr_assert(adds_product("jug", "\"position\":{ORDER:3}"));
-    wait_for_stats("order-svc", "\"published\":{ORDER:3},");
-    process_start(&account_svc, &server);
-    wait_for_stats("account-svc", "\"cursor\":{ORDER:3},\"lag\":0");
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 

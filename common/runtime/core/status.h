@@ -50,7 +50,7 @@ struct status {
     /* of the instance that leads, as far as we know; how far its log is ahead of ours */
     atomic_llong leader_term, follower_lag;
     atomic_llong position; /* of our log, committed; the writer */
-    /* messages of ended terms in our stream; events that were set aside, in all lives of the file */
+    /* messages of ended terms in our stream; events that were set aside, in all its lives */
     atomic_llong voids, orphans;
     atomic_llong published; /* known to be in the stream; the sender */
     /* repairs since the start: events published again, streams created anew, refused publishes */

@@ -42,9 +42,9 @@
  *     Then only the positions tell whether an event is missing
  *   - it leaves our log with a TermBegan of another instance, of a term that is not lower than ours
  *     there: the log is the judge, and it leads. FENCED: nothing is published or answered any more;
- *     what only our log has is set aside by name (writer/set_aside.h), and the instance starts again
- *     as a follower. Likewise where our log has nothing but a TermBegan that was never published:
- *     its claim came too late. A log that is merely older than the stream is none of these
+ *     what only our log has is set aside by name (writer/set_aside.h), and the instance starts
+ *     again as a follower. Likewise where our log has nothing but a TermBegan that was never
+ *     published: its claim came too late. A log that is merely older than the stream is neither
  *   - messages of a lower term behind a higher TermBegan are void (sync/relay_look.h): they have no
  *     position, and are borne, as repeats are; the sequence runs ahead
  *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
@@ -59,8 +59,9 @@
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
  * back to the oldest, then from the newest again. What it finds leads to the same decisions.
- * FENCED has no way out but the instance's end and its start. FORKED has none but the service's end: a person runs `resolve` while it is down
- * (repair/resolve.h), which deletes the stream or sets the database aside.
+ * FENCED has no way out but the instance's end and its start; FORKED none but the service's end: a
+ * person runs `resolve` while it is down (repair/resolve.h), which deletes the stream or sets the
+ * database aside.
  *
  * Publishing (rule 1): one group is in flight, of at most window_max events, in actions of at most
  * publish_max. Each message names the sequence that it must follow, and the outcome of each is

@@ -1,9 +1,9 @@
-/* Relay's look: what the messages of our stream, read back from its end, say together. It is told of
- * each, the newest first, and fills the tail that the relay decides by (relay.h). Pure: no I/O.
+/* Relay's look: what the messages of our stream, read back from its end, say together. It is told
+ * of each, the newest first, and fills the tail that the relay decides by (relay.h). No I/O.
  *
- * A message is void when a leader of a lower term wrote it behind a higher TermBegan. Backwards that
- * is known only when an event before it is met which has a higher term: our own (its term is our
- * log's), or the TermBegan itself. So what does not agree with our log is pending until then:
+ * A message is void when a leader of a lower term wrote it behind a higher TermBegan. Backwards
+ * that is known only when an event before it is met which has a higher term: our own (its term is
+ * our log's), or the TermBegan itself. What does not agree with our log is pending until then:
  *
  *     newest                                             oldest
  *     v(1)   e(2)   e(2)   TermBegan(2)   e(1)   e(1)   known event of our log (1)

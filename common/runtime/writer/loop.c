@@ -7,7 +7,6 @@
 #include "runtime/writer/append.h"
 #include "runtime/writer/event_size.h"
 #include "runtime/writer/run_item.h"
-#include "runtime/writer/set_aside.h"
 #include "runtime/writer/tables.h"
 #include "store/generation.h"
 #include "store/log_check.h"

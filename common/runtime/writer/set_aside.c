@@ -154,7 +154,7 @@ int set_aside(struct loop *loop, struct item *item)
         return trace(r);
     loop->at.own_term = 0;
     loop->at.fenced = 1;
-    loop_stop_process(loop);
+    process_stop(&loop->process);
     loop->process.wanted = 0;
     item->outcome = OUTCOME_DONE;
     return 0;
