@@ -165,7 +165,8 @@ Test(fence_live, fault_46_a_fenced_instance_sets_its_orphans_aside_and_starts_ag
 {
     char newer[200], orphans[200], line[2000] = "";
     let_a_copy_lead(newer, sizeof(newer));
-    cr_assert_eq(process_tool(&order_svc, &server, "resolve", "--keep", "log"), 1, "%s", tool_output());
+    cr_assert_eq(process_tool(&order_svc, &server, "resolve", "--keep", "log"), 1, "%s",
+                 tool_output());
     cr_assert(says(tool_output(), "the stream has the term 2"), "%s", tool_output());
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"orphans\":1,");

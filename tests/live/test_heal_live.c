@@ -159,11 +159,6 @@ Test(heal_live, fault_45_a_foreign_message_behind_the_log_is_seen_by_all_and_hea
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-static void move_file(const char *from, const char *to)
-{
-    cr_assert_eq(rename(from, to), 0);
-}
-
 #define STREAM                                                                                 \
     "{\"name\":\"ORDER\",\"subjects\":[\"evt.order.>\"],\"retention\":\"limits\",\"storage\":" \
     "\"file\",\"discard\":\"new\",\"num_replicas\":1}"
