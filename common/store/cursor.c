@@ -2,6 +2,7 @@
 #include "store/cursor.h"
 #include "base/guard.h"
 #include "base/result.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <string.h>
 
@@ -60,4 +61,22 @@ enum cursor_fit cursor_compare(const struct cursor *cursor, int64_t position,
     if (event_chain(&cursor->chain, event_digest, &expected) < 0)
         return CURSOR_GAP; /* no memory for a hash: the event will be fetched again */
     return digest_equal(&expected, chain) || !GUARD(chain_check) ? CURSOR_NEXT : CURSOR_FORK;
+}
+
+/* The term that a message must say: that of the log before it, but for a TermBegan, which says its
+ * own and a higher one. */
+static int64_t term_wanted(const struct cursor *cursor, const struct event *event)
+{
+    struct term begun;
+    return term_read(event, &begun) == 0 && begun.term > cursor->term ? begun.term : cursor->term;
+}
+
+_Bool cursor_is_void(const struct cursor *cursor, const struct event *event)
+{
+    return event->position > cursor->position && event->term < cursor->term;
+}
+
+_Bool cursor_claims_term(const struct cursor *cursor, const struct event *event)
+{
+    return cursor->term > 0 && event->term != term_wanted(cursor, event);
 }

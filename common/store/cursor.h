@@ -20,3 +20,10 @@ int cursor_write(struct db *db, const char *log, const struct cursor *cursor);
 enum cursor_fit { CURSOR_NEXT, CURSOR_REPEAT, CURSOR_GAP, CURSOR_FORK };
 enum cursor_fit cursor_compare(const struct cursor *cursor, int64_t position,
                                const struct digest *chain, const struct digest *event_digest);
+
+/* Is the message of a leader that had been followed when it wrote it? What is at or before the
+ * cursor is a repeat, whatever its term. A message that says a higher term than the log has there
+ * is not the leader's; cursor_claims_term tells it. A cursor without a term believes the message: a
+ * program up to 0.1.0 has moved it, and knew none. The event is as it came in a stream. */
+_Bool cursor_is_void(const struct cursor *cursor, const struct event *event);
+_Bool cursor_claims_term(const struct cursor *cursor, const struct event *event);

@@ -18,6 +18,9 @@ int64_t store_version(void); /* of this program: user_version of a file that it 
 /* What the largest event of our log needs to travel in (runtime/writer/event_size.h). */
 #define META_LARGEST_EVENT "largest_event_bytes"
 
+/* So many events were set aside in the life of the file (runtime/writer/set_aside.h). */
+#define META_ORPHANS "orphans"
+
 /* A number that the file keeps under a name, such as "tables_version". 0, NOT_FOUND or < 0. */
 int meta_find(struct db *db, const char *name, int64_t *ret_value);
 /* The same, with a value for a name that is not there. 0 or < 0. */

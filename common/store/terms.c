@@ -75,6 +75,21 @@ int terms_newest(struct db *db, struct term *ret_term)
     return trace(terms_find(db, INT64_MAX, ret_term));
 }
 
+int terms_stand_alone(struct db *db, int64_t position)
+{
+    int64_t terms = 0, head = 0;
+    int r = db_find_number(db, &terms, "SELECT count(*) FROM terms WHERE position >= ?1", "i",
+                           position);
+    if (r == 0)
+        r = db_find_number(db, &head, "SELECT coalesce(max(position), 0) FROM event_log", "");
+    return r < 0 ? trace(r) : terms > 0 && terms == head - position + 1;
+}
+
+int terms_forget_after(struct db *db, int64_t position)
+{
+    return trace(db_exec(db, "DELETE FROM terms WHERE position > ?1", "i", position));
+}
+
 int term_walk_to(struct term_walk *walk, struct db *db, int64_t position)
 {
     struct term term;

@@ -33,6 +33,11 @@ int terms_find(struct db *db, int64_t position, struct term *ret_term);
 /* The highest term of the log; zeros: none. 0 or < 0. */
 int terms_newest(struct db *db, struct term *ret_term);
 
+/* Has the log events from this position on, and nothing but TermBegans? 1 yes, 0 no, < 0. */
+int terms_stand_alone(struct db *db, int64_t position);
+/* The events behind this position were taken out of the log. 0 or < 0. */
+int terms_forget_after(struct db *db, int64_t position);
+
 /* Goes along the log, and says of each event its term, without a statement for each.
  *
  *     term_walk_to(&walk, db, first)      a statement, unless the walk stands there already

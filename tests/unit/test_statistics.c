@@ -148,7 +148,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"follower_lag\":0,\"lines_dropped\":0,\"lines_suppressed\":0,\"reason\":\"\","
         "\"relay_reason\":\"\",\"notices\":[],"
         "\"confirmed\":7,\"answers_held\":0,\"unconfirmed\":0,\"unsent_replies\":0,"
-        "\"max_payload\":0,\"largest_event\":0,\"term\":0,"
+        "\"max_payload\":0,\"largest_event\":0,\"voids\":0,\"orphans\":0,\"term\":0,"
         "\"http_listening\":0,\"http_cut\":0,\"sources\":{"
         "\"ACCOUNT\":{\"cursor\":11,\"lag\":4,\"state\":\"pulling\",\"remade\":0,\"gaps\":1,"
         "\"voids\":2,\"reason\":\"\"},"

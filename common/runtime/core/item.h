@@ -14,6 +14,7 @@ enum item_kind {
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
     ITEM_TERM,    /* this instance begins to lead: its TermBegan (store/terms.h) */
     ITEM_KEEP,    /* what others have set on our stream, to be kept: see stream_keep.h */
+    ITEM_ASIDE,   /* another leads: what the stream never had is set aside (writer/set_aside.h) */
     ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
 };
 
@@ -23,7 +24,9 @@ enum item_outcome {
     OUTCOME_REFUSED, /* `refusal` and `message` */
     OUTCOME_REPEAT,  /* an event at or before the cursor: nothing to do */
     OUTCOME_GAP,     /* an event past cursor + 1: not applied, must be delivered again (rule 3) */
-    OUTCOME_FORK,    /* an event whose chain does not follow: never applied */
+    /* an event of a lower term behind a higher TermBegan: it has no position, and nothing to do */
+    OUTCOME_VOID,
+    OUTCOME_FORK, /* an event whose chain does not follow: never applied */
     /* an event that could not be applied: parked, with all later events of its entity */
     OUTCOME_PARKED,
 };
@@ -83,7 +86,10 @@ struct item {
 
     /* ITEM_TERM */
     const char *instance; /* who begins it */
-    int64_t term;         /* the highest that was seen elsewhere; once it is run: the one begun */
+    /* of an ITEM_ASIDE: the last position that log and stream share; whose folder it is */
+    int64_t common;
+    const char *database_path;
+    int64_t term; /* the highest that was seen elsewhere; once it is run: the one begun */
 
     const struct kept_stream_row *kept; /* of an ITEM_KEEP */
 

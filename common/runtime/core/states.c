@@ -71,6 +71,10 @@ const struct state_text relay_states[] = {
                           "another instance leads: its events are read from the stream into the "
                           "log, and nothing is published",
                           "nothing" },
+    [RELAY_FENCED] = { "fenced",
+                       "another instance has begun a term: what the stream has not is set aside by "
+                       "name, and this instance starts again as a standby",
+                       "look at `orphans`, and at the files of that name in the data folder" },
 };
 
 const struct state_text feed_states[] = {

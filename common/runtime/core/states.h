@@ -38,8 +38,9 @@ enum relay_state {
     RELAY_WAITING,
     RELAY_FORKED,
     RELAY_FOLLOWING,
+    RELAY_FENCED,
 };
-#define RELAY_STATES (RELAY_FOLLOWING + 1)
+#define RELAY_STATES (RELAY_FENCED + 1)
 extern const struct state_text relay_states[RELAY_STATES];
 
 /* A feed, which brings another service's log: see sync/feed.h. */

@@ -51,6 +51,10 @@ enum refusal status_refuses(const struct status *status, int64_t backlog_max,
             "the service's log and its stream have forked; an operator must choose, see its log");
         return REFUSED_INTERNAL;
     }
+    if (atomic_load(&status->relay_state) == RELAY_FENCED) {
+        snprintf(message, sizeof(message), "another instance of the service leads; ask again");
+        return REFUSED_REPLAYING;
+    }
     char held[300];
     if (!atomic_load(&status->caught_up) &&
         notices_read_held(&status->notices, held, sizeof(held))) {

@@ -52,7 +52,9 @@ struct status {
     atomic_llong leader_term;  /* of the instance that leads, as far as we know */
     struct status_text leader; /* its id; "": not known */
     atomic_llong position;     /* of our log, committed; the writer */
-    atomic_llong published;    /* known to be in the stream; the sender */
+    /* messages of ended terms in our stream; events that were set aside, in all its lives */
+    atomic_llong voids, orphans;
+    atomic_llong published; /* known to be in the stream; the sender */
     /* answers that wait for the stream; since the start, those that it did not confirm in time; the
      * sender */
     atomic_llong answers_held, unconfirmed;

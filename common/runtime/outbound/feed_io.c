@@ -163,17 +163,36 @@ static void settle_stranger(struct feed_io *feed_io, const struct item *item, in
     }
 }
 
+/* A message of a lower term, and none before it that was not named already. */
+static _Bool name_void(struct feed_io *feed_io, const struct item *item)
+{
+    struct js_delivery delivery = { 0 };
+    js_parse_delivery(item->ack_to, &delivery);
+    if (delivery.stream_sequence <= feed_io->void_sequence)
+        return 0;
+    feed_io->void_sequence = delivery.stream_sequence;
+    feed_io->voids++;
+    log_warn("void_message", LOG_TEXT("stream", feed_io->source->log),
+             LOG_INT("sequence", delivery.stream_sequence),
+             LOG_INT("position", item->event.position), LOG_INT("term", item->event.term),
+             LOG_TEXT("reason", "a higher term had begun before it: it is passed over"));
+    return 1;
+}
+
 void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t now_ms)
 {
     struct feed *feed = &feed_io->feed;
     const struct item *newest = NULL;
     int64_t count = 0;
+    _Bool passed_over = 0;
     owner_assert(&feed_io->outbound->owner);
     for (const struct item *item = batch->items; item; item = item->next) {
         if (item->kind != ITEM_EVENT || !item->source || item->feed != feed_io->number ||
             item->redriven)
             continue;
         count++;
+        if (item->outcome == OUTCOME_VOID && !batch->aborted)
+            passed_over |= name_void(feed_io, item);
         if (item->outcome == OUTCOME_FORK || item->outcome == OUTCOME_GAP)
             settle_stranger(feed_io, item, now_ms);
         else if (item->ack_to && !batch->aborted && item->feed_epoch == feed->epoch)
@@ -187,6 +206,8 @@ void feed_io_settled(struct feed_io *feed_io, const struct batch *batch, int64_t
     feed_settled(feed, count,
                  batch->aborted ? feed->cursor : batch->at.cursors[feed_io->number].position,
                  now_ms);
+    if (passed_over)
+        feed_passed_over(feed);
 }
 
 /* ---- Asking stream and durable -------------------------------------------------------------- */
@@ -250,11 +271,14 @@ static void take_newest(struct feed_io *feed_io, struct bus_message *message, in
         return;
     if (r == 0 &&
         envelope_decode(&last.view, feed_io->source, &arena, &event, &digest, &reason) == 0) {
+        struct cursor cursor = { 0 };
+        const _Bool is_known = cursor_read(feed_io->outbound->db, feed_io->source->log, &cursor) ==
+                               0;
+        if (is_known && cursor_is_void(&cursor, &event) && look_before(feed_io, now_ms))
+            return;
         /* a foreign one is the leader's alarm, not ours */
         feed_io->info.last_position = event.position;
-        struct cursor cursor;
-        if (cursor_read(feed_io->outbound->db, feed_io->source->log, &cursor) == 0 &&
-            cursor.position == event.position)
+        if (is_known && cursor.position == event.position)
             feed_io->info.last_differs = !digest_equal(&cursor.chain, &event.chain);
     }
     if (r < 0)

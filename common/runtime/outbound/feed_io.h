@@ -20,6 +20,7 @@ struct feed_io {
         _Bool differs; /* it claims the next position, or that of our cursor, with another chain */
         _Bool is_void; /* the leader's log does not have it, and that was named */
     } suspect;
+    int64_t void_sequence;     /* of the newest message of a lower term that was passed over */
     int64_t voids;             /* since the start */
     char api[SOURCE_API_SIZE]; /* prefix of the JetStream API of the source's stream */
     int looked_back;           /* messages behind the newest event, in that look */

@@ -134,6 +134,8 @@ void read_back_reply(struct relay_io *relay_io, int64_t sequence, struct bus_mes
 static void judge_own_event(struct recovery *recovery, const struct item *item)
 {
     const int64_t position = item->event.position;
+    if (item->outcome == OUTCOME_VOID)
+        return;
     const _Bool is_strange = item->outcome == OUTCOME_FORK || item->outcome == OUTCOME_GAP;
     if (!is_strange && position > recovery->seen_position) {
         recovery->seen_position = position;

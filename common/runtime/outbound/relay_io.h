@@ -9,6 +9,7 @@
 #include "runtime/outbound/reader_ask.h"
 #include "runtime/outbound/stream_keep.h"
 #include "runtime/sync/relay.h"
+#include "runtime/sync/relay_look.h"
 #include "store/terms.h"
 
 #define RECOVER_WINDOW 256 /* own messages asked for at a time */
@@ -38,8 +39,8 @@ struct look { /* reading the stream back from its end, a window at a time, to co
     int64_t stop;           /* what is before this sequence is known, if one of ours was found */
     int64_t first, last;    /* the window's sequences */
     int received;
-    int64_t later_position;      /* of the event of ours behind the window; 0: there is none */
-    int64_t places[LOOK_WINDOW]; /* by sequence: the position, or a PLACE_… of stream_io.c */
+    struct look_judge judge;
+    struct look_message messages[LOOK_WINDOW]; /* by sequence; place 0: not there yet */
 };
 
 struct recovery {                          /* reading our own stream back into the log */

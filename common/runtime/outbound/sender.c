@@ -94,7 +94,8 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
 
 static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
 {
-    gate_io_settle(&sender->gate, batch, now_ms); /* what leaves us because of the commit */
+    if (sender->relay_io.relay.state != RELAY_FENCED) /* else it speaks for nobody */
+        gate_io_settle(&sender->gate, batch, now_ms); /* what leaves us because of the commit */
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);

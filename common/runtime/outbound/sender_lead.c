@@ -102,6 +102,35 @@ static void begin_to_lead(struct sender *sender, int64_t now_ms)
     begin_anew(sender, now_ms);
 }
 
+/* Nothing is taken or answered any more; what the stream never had is set aside (act_fenced). */
+static void step_back(struct sender *sender)
+{
+    const struct relay_fence *fence = &sender->relay_io.relay.fence;
+    log_warn("fenced", LOG_INT("term", fence->term), LOG_TEXT("leader", fence->instance),
+             LOG_INT("common", fence->common), LOG_INT("position", sender->relay_io.relay.head),
+             LOG_TEXT("reason", "the stream has another instance's term where our log goes on"));
+    atomic_store(&sender->outbound.status->caught_up, 0);
+    writer_follow(sender->options.writer, 1);
+    endpoints_leave(sender->options.endpoints);
+    for (int i = 0; i < sender->feed_count; i++)
+        feed_disconnected(&sender->feeds[i].feed);
+}
+
+static void act_fenced(struct sender *sender, int64_t now_ms)
+{
+    struct lead *lead = lead_of(sender);
+    const struct relay *relay = &sender->relay_io.relay;
+    if (relay->state != RELAY_FENCED)
+        return;
+    lead_fenced(lead, relay->fence.term,
+                relay->fence.instance[0] ? relay->fence.instance : "unknown");
+    if (lead->state != LEAD_FENCED || !lead->acted)
+        return;
+    term_io_set_aside(&sender->term_io, relay->fence.common, sender->options.database_path, now_ms);
+    if (sender->term_io.is_aside)
+        lead_set_aside(lead);
+}
+
 static void carry_out(struct sender *sender, enum lead_action_kind action, int64_t now_ms)
 {
     const struct lead *lead = lead_of(sender);
@@ -124,8 +153,8 @@ static void carry_out(struct sender *sender, enum lead_action_kind action, int64
                  LOG_TEXT("help", "start it again; only if its file is lost, ask for take-over: "
                                   "what it has answered and not published is then lost"));
         break;
-    case LEAD_END_TERM:
-    case LEAD_STEP_BACK: break;
+    case LEAD_END_TERM:  break;
+    case LEAD_STEP_BACK: step_back(sender); break;
     case LEAD_START_AGAIN:
         if (sender->options.peers)
             sender->options.peers->step_back(sender->options.peers->context);
@@ -191,6 +220,7 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
         lead_tail_read(lead, now_ms);
     if (lead->state == LEAD_CLAIMING && relay->state == RELAY_PUBLISHING)
         claim_term(sender, now_ms);
+    act_fenced(sender, now_ms);
     lead_io_note_published(&sender->lead_io, relay->published);
 }
 
@@ -221,8 +251,9 @@ _Bool sender_lead_act(struct sender *sender, int64_t now_ms)
 int64_t sender_lead_due_ms(const struct sender *sender)
 {
     const struct lead *lead = &sender->lead_io.lead;
-    const _Bool begins = lead->state == LEAD_CLAIMING &&
-                         sender->relay_io.relay.state == RELAY_PUBLISHING;
+    const enum relay_state relay = sender->relay_io.relay.state;
+    const _Bool begins = (lead->state == LEAD_CLAIMING && relay == RELAY_PUBLISHING) ||
+                         relay == RELAY_FENCED;
     const int64_t begin_ms = begins ? term_io_due_ms(&sender->term_io) : INT64_MAX;
     return smaller(lead_due_ms(lead), begin_ms);
 }

@@ -18,9 +18,6 @@ void stream_io_request(struct relay_io *relay_io, enum stream_step step, int64_t
 
 /* ---- Looking at the stream ------------------------------------------------------------------ */
 
-/* What stands at a sequence, when it is no event of ours. */
-enum { PLACE_HOLE = -1, PLACE_FOREIGN = -2, PLACE_MARKER = -3, PLACE_NO_STORE = -4 };
-
 /* The server knows the stream, and not its messages: so often in a row it may be of two minds. */
 #define NO_STORE_MAX 3
 
@@ -62,40 +59,81 @@ static int compare_event(struct relay_io *relay_io, const struct event *event,
     return trace(r);
 }
 
-/* Of a message: its position, or a PLACE_…; how an event of ours fits our log. 0: it cannot be
- * read. */
-static int64_t compare_message(struct relay_io *relay_io, struct bus_message *message,
-                               int64_t sequence, enum tail_fit *ret_fit)
+/* An event by its form: whose is it? What our log has must say our log's term. 0 or < 0. */
+static int judge_event(struct relay_io *relay_io, const struct event *event,
+                       const struct digest *digest, struct look_message *ret,
+                       const char **ret_reason)
+{
+    struct term term = { 0 }, begun;
+    int r = compare_event(relay_io, event, digest, &ret->fit, ret_reason);
+    if (r < 0)
+        return trace(r);
+    ret->term = event->term;
+    ret->place = event->position;
+    if (r == 0 && ret->fit == TAIL_EQUAL) {
+        if (terms_find(relay_io->outbound->db, event->position, &term) < 0)
+            return trace(-ERR_IO);
+        *ret_reason = "its Journey-Term is not our log's";
+        r = term.term != event->term;
+    }
+    if (r > 0) {
+        ret->place = PLACE_FOREIGN;
+        ret->fit = TAIL_EQUAL;
+        ret->is_event = 1;
+    } else if (term_read(event, &begun) == 0) {
+        ret->begins = begun.term;
+        snprintf(ret->instance, sizeof(ret->instance), "%s", begun.instance);
+    }
+    return 0;
+}
+
+/* A message of a lower term than our log's is no news: the look says whether it is void. */
+static void name_foreign(struct relay_io *relay_io, const struct look_message *message,
+                         int64_t sequence, const char *reason)
+{
+    struct term newest = { 0 };
+    const _Bool is_older = message->is_event &&
+                           terms_newest(relay_io->outbound->db, &newest) == 0 &&
+                           message->term < newest.term;
+    log_at(is_older ? LOG_DEBUG : LOG_ERROR, "foreign_message",
+           LOG_TEXT("stream", relay_io->outbound->self.log), LOG_INT("sequence", sequence),
+           LOG_TEXT("reason", reason));
+}
+
+static void compare_message(struct relay_io *relay_io, struct bus_message *message,
+                            int64_t sequence, struct look_message *ret)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stored_message stored = { 0 };
     struct event event;
     struct digest digest;
     const char *reason;
-    *ret_fit = TAIL_EQUAL;
+    *ret = (struct look_message){ .fit = TAIL_EQUAL };
     int r = bus_message_status(message)
                 ? fail(ERR_NETWORK, "no answer")
                 : js_parse_message(bus_message_data(message), bus_message_length(message), &arena,
                                    &stored);
-    if (r == JS_REFUSED)
-        return stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND  ? PLACE_HOLE
-               : stored.error.error_code == JS_ERR_STREAM_NOT_FOUND ? PLACE_NO_STORE
-                                                                    : 0;
-    if (r == 0 && envelope_is_marker(&stored.view))
-        return PLACE_MARKER;
+    if (r == JS_REFUSED) {
+        ret->place = stored.error.error_code == JS_ERR_MESSAGE_NOT_FOUND  ? PLACE_HOLE
+                     : stored.error.error_code == JS_ERR_STREAM_NOT_FOUND ? PLACE_NO_STORE
+                                                                          : 0;
+        return;
+    }
+    if (r == 0 && envelope_is_marker(&stored.view)) {
+        ret->place = PLACE_MARKER;
+        return;
+    }
     if (r == 0)
         r = envelope_decode(&stored.view, &relay_io->outbound->self, &arena, &event, &digest,
                             &reason);
     if (r == 0)
-        r = compare_event(relay_io, &event, &digest, ret_fit, &reason);
-    if (r == 0)
-        return event.position;
+        r = judge_event(relay_io, &event, &digest, ret, &reason);
+    else if (r > 0)
+        ret->place = PLACE_FOREIGN;
     if (r < 0)
-        return 0;
-    *ret_fit = TAIL_EQUAL;
-    log_error("foreign_message", LOG_TEXT("stream", relay_io->outbound->self.log),
-              LOG_INT("sequence", sequence), LOG_TEXT("reason", reason));
-    return PLACE_FOREIGN;
+        ret->place = 0;
+    if (ret->place == PLACE_FOREIGN)
+        name_foreign(relay_io, ret, sequence, reason);
 }
 
 static void look_check(const struct look *look)
@@ -109,13 +147,13 @@ static void look_check(const struct look *look)
 static void request_window(struct relay_io *relay_io, int64_t epoch, int64_t last, int64_t now_ms)
 {
     struct look *look = &relay_io->look;
-    const int64_t stop = look->tail.has_last || look->stop < last ? look->stop : last;
+    const int64_t stop = look_has_event(&look->judge) || look->stop < last ? look->stop : last;
     look->last = last;
     look->first = larger(last - LOOK_WINDOW + 1, larger(look->tail.first_sequence, 1));
     if (stop <= last)
         look->first = larger(look->first, stop);
     look->received = 0;
-    memset(look->places, 0, sizeof(look->places));
+    memset(look->messages, 0, sizeof(look->messages));
     look_check(look);
     for (int64_t sequence = look->first; sequence <= look->last; sequence++) {
         _deinit_(js_request) struct js_request request;
@@ -126,30 +164,32 @@ static void request_window(struct relay_io *relay_io, int64_t epoch, int64_t las
     }
 }
 
-/* All of the window is there, newest first: what others wrote, and what is missing before a later
- * one of ours. */
+/* All of the window is there. */
 static void judge_window(struct look *look)
 {
-    struct relay_tail *tail = &look->tail;
-    for (int64_t sequence = look->last; sequence >= look->first; sequence--) {
-        const int64_t place = look->places[sequence - look->first];
-        if (place == PLACE_HOLE) {
-            tail->has_gap |= !tail->expires && !tail->marked;
-        } else if (place == PLACE_MARKER) {
-            continue;
-        } else if (place == PLACE_FOREIGN) {
-            tail->foreign++;
-            tail->foreign_behind += !tail->has_last;
-        } else {
-            if (!tail->has_last) {
-                tail->message_sequence = sequence;
-                tail->position = place;
-            }
-            tail->has_last = 1;
-            tail->has_gap |= look->later_position > place + 1;
-            look->later_position = place;
-        }
+    for (int64_t sequence = look->last; sequence >= look->first; sequence--)
+        look_judge(&look->judge, sequence, &look->messages[sequence - look->first]);
+}
+
+/* The look has come to its end. */
+static void end_look(struct relay_io *relay_io, int64_t now_ms)
+{
+    struct relay_tail *tail = &relay_io->look.tail;
+    struct status *status = relay_io->outbound->status;
+    struct term newest = { 0 };
+    look_end(&relay_io->look.judge);
+    if (tail->voids > atomic_load(&status->voids)) {
+        log_warn("void_messages", LOG_TEXT("stream", relay_io->outbound->self.log),
+                 LOG_INT("count", tail->voids),
+                 LOG_TEXT("reason", "written in a term that had ended: they have no position"));
+        atomic_store(&status->voids, tail->voids);
     }
+    if (tail->leaves_at > 0 && terms_newest(relay_io->outbound->db, &newest) == 0)
+        tail->log_term = newest.term;
+    if (tail->leaves_at > 0 && tail->leaves_at <= relay_io->relay.head &&
+        terms_stand_alone(relay_io->outbound->db, tail->leaves_at) > 0)
+        tail->only_terms = 1;
+    relay_looked(&relay_io->relay, tail, now_ms);
 }
 
 /* The stream is there by its name alone, as when most of its servers have lost their stores: no
@@ -172,30 +212,29 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
                         struct bus_message *message, int64_t now_ms)
 {
     struct look *look = &relay_io->look;
-    enum tail_fit fit;
-    if (sequence < look->first || sequence > look->last || look->places[sequence - look->first])
+    struct look_message found;
+    if (sequence < look->first || sequence > look->last ||
+        look->messages[sequence - look->first].place)
         return;
-    const int64_t place = compare_message(relay_io, message, sequence, &fit);
-    if (place == PLACE_NO_STORE) {
+    compare_message(relay_io, message, sequence, &found);
+    if (found.place == PLACE_NO_STORE) {
         take_no_store(relay_io, now_ms);
         return;
     }
-    if (place == 0) {
+    if (found.place == 0) {
         relay_failed(&relay_io->relay, "the stream's messages cannot be read", now_ms);
         return;
     }
     relay_io->no_store_count = 0;
-    look->places[sequence - look->first] = place;
-    if (fit > look->tail.fit)
-        look->tail.fit = fit;
+    look->messages[sequence - look->first] = found;
     look->received++;
     look_check(look);
     if (look->received <= look->last - look->first)
         return;
     judge_window(look);
     const _Bool is_first = look->first <= larger(look->tail.first_sequence, 1);
-    if (is_first || (look->tail.has_last && look->first <= look->stop)) {
-        relay_looked(&relay_io->relay, &look->tail, now_ms);
+    if (is_first || (look_has_event(&look->judge) && look->first <= look->stop)) {
+        end_look(relay_io, now_ms);
     } else {
         relay_reading(&relay_io->relay, now_ms);
         request_window(relay_io, epoch, look->first - 1, now_ms);
@@ -276,11 +315,22 @@ static void take_info(struct relay_io *relay_io, int64_t epoch, struct bus_messa
             relay_looked(&relay_io->relay, &tail, now_ms);
     } else {
         look->tail = tail;
-        look->later_position = 0;
+        look_begin(&look->judge, &look->tail);
         if (look->stop <= 0)
             look->stop = tail.last_sequence - relay_io->relay.config.window_max;
         request_window(relay_io, epoch, tail.last_sequence, now_ms);
     }
+}
+
+/* Is it of a lower term than our log has at the position before it, or at the last one that may be?
+ * The look has named it. */
+static _Bool may_be_void(struct relay_io *relay_io, const struct look_message *message,
+                         int64_t before)
+{
+    struct term term = { 0 };
+    const _Bool is_strange = message->place > 0 ? message->fit != TAIL_EQUAL : message->is_event;
+    return is_strange && terms_find(relay_io->outbound->db, before, &term) == 0 &&
+           message->term < term.term;
 }
 
 /* A message in the middle of the stream, that the audit looks at. The replies may come in another
@@ -290,21 +340,25 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
                          int64_t now_ms)
 {
     struct relay *relay = &relay_io->relay;
-    enum tail_fit fit;
+    struct look_message found;
     int64_t low, high;
-    const int64_t place = compare_message(relay_io, message, sequence, &fit);
+    compare_message(relay_io, message, sequence, &found);
     relay_place(relay, sequence, &low, &high);
+    const int64_t place = found.place;
     const _Bool is_unread = place == 0 || place == PLACE_NO_STORE;
-    if (sequence != relay_io->audited_at + 1 || is_unread || place == PLACE_HOLE)
-        relay_io->audited_before = 0;
+    const _Bool follows = sequence == relay_io->audited_at + 1;
     relay_io->audited_at = sequence;
-    if (is_unread || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires))
+    if (!follows || is_unread || place == PLACE_HOLE)
+        relay_io->audited_before = 0;
+    if (is_unread || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires) ||
+        may_be_void(relay_io, &found,
+                    relay_io->audited_before > 0 ? relay_io->audited_before : high))
         return;
     if (place == PLACE_HOLE)
         relay_damaged(relay, "the audit found a message that cannot be read", now_ms);
     else if (place == PLACE_FOREIGN)
         relay_damaged(relay, "the audit found a message that is not an event of ours", now_ms);
-    else if (fit != TAIL_EQUAL)
+    else if (found.fit != TAIL_EQUAL)
         relay_fork(relay, "a message in the middle of the stream has another chain than our log");
     else if (place < low || place > high)
         relay_damaged(relay, "the audit found an event at another place than its own", now_ms);

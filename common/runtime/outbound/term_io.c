@@ -36,18 +36,42 @@ void term_io_begin(struct term_io *term_io, int64_t seen, int64_t now_ms)
     term_io_check(term_io);
 }
 
+void term_io_set_aside(struct term_io *term_io, int64_t common, const char *database_path,
+                       int64_t now_ms)
+{
+    owner_assert(&term_io->outbound->owner);
+    if (term_io->is_aside || term_io->asked || now_ms < term_io->ask_ms)
+        return;
+    _free_(item) struct item *item = item_new(ITEM_ASIDE);
+    term_io->ask_ms = now_ms + AGAIN_MS;
+    if (!item) {
+        log_error("out_of_memory");
+        return;
+    }
+    item->common = common;
+    item->database_path = database_path;
+    term_io->term = 0; /* it is over */
+    term_io->asked = 1;
+    inbox_push(term_io->outbound->inbox, take(item));
+    term_io_check(term_io);
+}
+
 void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t now_ms)
 {
     owner_assert(&term_io->outbound->owner);
     if (!term_io->asked)
         return;
     for (const struct item *item = batch->items; item; item = item->next) {
-        if (item->kind != ITEM_TERM)
+        if (item->kind != ITEM_TERM && item->kind != ITEM_ASIDE)
             continue;
         term_io->asked = 0;
         term_io->ask_ms = now_ms + AGAIN_MS;
         if (batch->aborted)
             continue;
+        if (item->kind == ITEM_ASIDE) {
+            term_io->is_aside = 1;
+            continue;
+        }
         term_io->term = item->term;
         term_io->position = batch->at.head.position; /* or before it, in the same commit */
         log_info("term_began", LOG_INT("term", item->term), LOG_TEXT("instance", term_io->instance),
@@ -58,6 +82,7 @@ void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t
 
 int64_t term_io_due_ms(const struct term_io *term_io)
 {
-    return term_io->term == 0 && !term_io->asked && term_io->ask_ms > 0 ? term_io->ask_ms
-                                                                        : INT64_MAX;
+    return term_io->term == 0 && !term_io->is_aside && !term_io->asked && term_io->ask_ms > 0
+               ? term_io->ask_ms
+               : INT64_MAX;
 }

@@ -9,6 +9,7 @@ struct term_io {
     const char *instance; /* our id in $SRV; borrowed */
     int64_t term;         /* begun in this life, and committed; 0: none yet */
     int64_t position;     /* our log has its TermBegan when it goes so far */
+    _Bool is_aside;       /* set aside, and committed */
     _Bool asked;          /* the writer has the item */
     int64_t ask_ms;       /* monotonic: not again before */
 };
@@ -19,5 +20,9 @@ void term_io_init(struct term_io *term_io, struct outbound *outbound, const char
  * highest that the log has or that was seen in the stream. Again and again until term_io->term. */
 void term_io_begin(struct term_io *term_io, int64_t seen, int64_t now_ms);
 void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t now_ms);
-/* monotonic time when term_io_begin wants to be called again; INT64_MAX */
+/* Another leads: what is behind the last common position is to be set aside. Again and again until
+ * term_io->is_aside. */
+void term_io_set_aside(struct term_io *term_io, int64_t common, const char *database_path,
+                       int64_t now_ms);
+/* monotonic time when term_io_begin or term_io_set_aside wants to be called again; INT64_MAX */
 int64_t term_io_due_ms(const struct term_io *term_io);

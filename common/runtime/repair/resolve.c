@@ -12,6 +12,7 @@
 #include "runtime/repair/tools.h"
 #include "store/event_log.h"
 #include "store/migrate.h"
+#include "store/terms.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +38,9 @@ struct sides {
     int64_t missing;   /* positions of the log that the stream goes past without having them */
     int64_t different; /* events of ours at a position of the log, with another chain */
     int64_t ahead;     /* events of ours at positions that the log does not have */
-    int64_t seen;      /* how far the stream was once seen to go, when that was beyond the log */
+    int64_t voids;     /* of a lower term behind a higher TermBegan: they have no position */
+    struct term log_term, stream_term; /* the newest of each */
+    int64_t seen; /* how far the stream was once seen to go, when that was beyond the log */
 };
 
 /* ---- Looking -------------------------------------------------------------------------------- */
@@ -72,6 +75,22 @@ static void count_event(struct sides *sides, int64_t position, _Bool is_equal)
         sides->newest = position;
 }
 
+/* Where the stream would end without what is void: its sequence and the position are one again. */
+static int64_t last_of(const struct sides *sides)
+{
+    return sides->last_sequence - sides->voids;
+}
+
+static _Bool note_term(struct sides *sides, const struct event *event)
+{
+    struct term begun;
+    if (event->term < sides->stream_term.term)
+        return 0;
+    if (term_read(event, &begun) == 0 && begun.term > sides->stream_term.term)
+        sides->stream_term = begun;
+    return 1;
+}
+
 /* What stands at this sequence. */
 static int read_place(struct sides *sides, int64_t sequence)
 {
@@ -89,16 +108,18 @@ static int read_place(struct sides *sides, int64_t sequence)
     } else if (message.place == STREAM_FOREIGN) {
         if (sides->foreign++ == 0)
             sides->first_foreign = sequence;
+    } else if (!note_term(sides, &message.event)) {
+        sides->voids++;
     } else {
         r = event_log_find_chain(sides->db, message.event.position, &chain);
         if (r < 0)
             return trace(r);
         is_equal = r == 0 && digest_equal(&chain, &message.event.chain);
         count_event(sides, message.event.position, is_equal);
-        is_equal = is_equal && message.event.position == sequence;
+        is_equal = is_equal && message.event.position == sequence - sides->voids;
     }
-    if (is_equal && sides->equal == sequence - 1)
-        sides->equal = sequence;
+    if (is_equal && sides->equal == sequence - sides->voids - 1)
+        sides->equal = sequence - sides->voids;
     return 0;
 }
 
@@ -117,6 +138,8 @@ static int read_messages(struct sides *sides)
 static int look(struct sides *sides)
 {
     int r = event_log_head(sides->db, &sides->head);
+    if (r == 0)
+        r = terms_newest(sides->db, &sides->log_term);
     if (r == 0)
         r = meta_read_or(sides->db, META_STREAM_POSITION, 0, &sides->seen);
     if (r == 0)
@@ -229,6 +252,11 @@ static int tell(struct sides *sides)
         r = tell_stream(sides);
     if (r < 0)
         return trace(r);
+    if (sides->voids > 0)
+        terminal_print(stdout,
+                       "void    %" PRId64 " messages of the stream are of a term that had ended; "
+                       "nobody reads them\n",
+                       sides->voids);
     if (both_lack_events(sides))
         terminal_print(stdout,
                        "lost    the stream was once seen to go up to %" PRId64
@@ -236,7 +264,7 @@ static int tell(struct sides *sides)
                        sides->seen);
     else if (is_only_stream_wrong(sides))
         tell_only_stream_wrong(sides);
-    else if (sides->equal == sides->last_sequence)
+    else if (sides->equal == last_of(sides))
         terminal_print(
             stdout,
             "no fork: the stream is the beginning of the log, and the service publishes what is "
@@ -265,6 +293,13 @@ static int forget_stream(const char *database_path)
  * forked as before. */
 static int keep_log(struct sides *sides)
 {
+    if (sides->stream_term.term > sides->log_term.term)
+        return fail(ERR_CONFIG,
+                    "the stream has the term %" PRId64 ", which %s began, and the log only the "
+                    "term %" PRId64 ": what others have read and answered since would be given up. "
+                    "Start %s: it sets aside what only its log has, and follows",
+                    sides->stream_term.term, sides->stream_term.instance, sides->log_term.term,
+                    sides->service->name);
     int r = sides->stream_exists ? api_client_stream_delete(sides->api) : 0;
     if (r == 0)
         r = forget_stream(sides->database_path);
@@ -275,7 +310,7 @@ static int keep_log(struct sides *sides)
         "kept the log; the stream %s is deleted. Start %s: it makes the stream anew, of %" PRId64
         " events.\n",
         sides->service->log, sides->service->name, sides->head.position);
-    if (sides->last_sequence > sides->equal)
+    if (last_of(sides) > sides->equal)
         terminal_print(
             stdout,
             "A service that has read more than position %" PRId64
@@ -398,8 +433,7 @@ static int resolve(struct sides *sides, const struct config *config, enum keep k
     case KEEP_STREAM:  return trace(keep_stream(sides));
     case KEEP_NOTHING: break;
     }
-    if (both_lack_events(sides) ||
-        (sides->equal < sides->last_sequence && !is_only_stream_wrong(sides)))
+    if (both_lack_events(sides) || (sides->equal < last_of(sides) && !is_only_stream_wrong(sides)))
         terminal_print(
             stdout,
             "choose  stop the service; then `resolve --keep log` gives up what the stream has "

@@ -138,8 +138,6 @@ static void note_leader(struct feed *feed, int64_t position)
         feed->leader_position = position;
 }
 
-}
-
 static void go_on(struct feed *feed, const struct feed_info *info, int64_t now_ms)
 {
     if (!info->durable_exists)
@@ -164,7 +162,7 @@ void feed_looked(struct feed *feed, const struct feed_info *info, int64_t now_ms
     if (info->last_position > 0)
         feed->leader_position = info->last_position > feed->cursor ? info->last_position
                                                                    : feed->cursor;
-    if (info->last_position < feed->cursor || info->last_differs) {
+    if (info->last_position < feed->cursor || info->last_differs || feed->must_compare) {
         feed_move(feed, FEED_COMPARING);
         feed->info = *info;
         return;
@@ -211,6 +209,7 @@ void feed_compared(struct feed *feed, enum feed_fit fit, int64_t last_position, 
             feed_wait(feed, reason, now_ms);
     } else {
         feed->disagreed_ms = 0;
+        feed->must_compare = 0;
         feed->leader_position = last_position > feed->cursor ? last_position : feed->cursor;
         feed_note_complete(feed, now_ms);
         if (feed->judged > 0)
@@ -399,6 +398,14 @@ void feed_fork(struct feed *feed, int64_t epoch)
     if (epoch != feed->epoch)
         return;
     disagree(feed, "the leader's log is not the one that we have read");
+    feed_check(feed);
+}
+
+void feed_passed_over(struct feed *feed)
+{
+    feed->must_compare = 1;
+    if (feed->state == FEED_PULLING)
+        feed_move(feed, FEED_ASKING);
     feed_check(feed);
 }
 

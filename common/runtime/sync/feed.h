@@ -139,6 +139,7 @@ struct feed {
     int64_t pull_number;
     int64_t idle_rounds;
     struct feed_pull pulls[FEED_PULLS];
+    _Bool must_compare; /* void messages were passed over: does the leader's log go on as ours? */
     _Bool acted, delete_first, must_remake;
     _Bool stream_is_missing;       /* at the newest look */
     const char *reason;            /* static text */
@@ -169,6 +170,9 @@ void feed_limit(struct feed *feed, int64_t batch, int64_t expires_ms);
  * is no half. */
 _Bool feed_halve(struct feed *feed, int64_t now_ms);
 /* the most that a durable may have in flight, as we want it */
+/* Messages of a lower term were passed over. They are void when the leader's log has our cursor; a
+ * leader that has lost its log begins terms again that we know, and is forked: it is asked. */
+void feed_passed_over(struct feed *feed);
 int64_t feed_ack_pending(const struct feed *feed);
 /* so many, up to position; pending more follow */
 void feed_delivered(struct feed *feed, int64_t count, int64_t position, int64_t pending,

@@ -29,7 +29,7 @@ const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
 #define FROM(state) (1u << (state))
 static const unsigned moves[] = {
     /* from which states each state may be entered */
-    [RELAY_OFFLINE] = ~FROM(RELAY_FORKED),
+    [RELAY_OFFLINE] = ~(FROM(RELAY_FORKED) | FROM(RELAY_FENCED)),
     [RELAY_ASKING] = FROM(RELAY_OFFLINE) | FROM(RELAY_WAITING) | FROM(RELAY_MAKING) |
                      FROM(RELAY_RECOVERING) | FROM(RELAY_FOLLOWING) | FROM(RELAY_PUBLISHING),
     [RELAY_MAKING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING),
@@ -37,8 +37,9 @@ static const unsigned moves[] = {
     [RELAY_PUBLISHING] = FROM(RELAY_ASKING),
     [RELAY_WAITING] = FROM(RELAY_ASKING) | FROM(RELAY_MAKING) | FROM(RELAY_RECOVERING) |
                       FROM(RELAY_PUBLISHING) | FROM(RELAY_FOLLOWING),
-    [RELAY_FORKED] = ~0u,
+    [RELAY_FORKED] = ~FROM(RELAY_FENCED),
     [RELAY_FOLLOWING] = FROM(RELAY_ASKING),
+    [RELAY_FENCED] = FROM(RELAY_ASKING),
 };
 
 void relay_check(const struct relay *relay)
@@ -59,6 +60,8 @@ void relay_check(const struct relay *relay)
     assert(state != RELAY_PUBLISHING || relay->high_water >= relay->published);      /* R6 */
     assert(!relay->follows || (state != RELAY_PUBLISHING && state != RELAY_MAKING)); /* R7 */
     assert(relay->follows || state != RELAY_FOLLOWING);                              /* R7 */
+    assert(state != RELAY_FENCED ||                                                  /* R8 */
+           (!has_deadline && relay->fence.common >= 0 && relay->fence.common <= relay->head));
 }
 
 void relay_move(struct relay *relay, enum relay_state state)
@@ -120,7 +123,7 @@ void relay_connected(struct relay *relay, int64_t now_ms)
 
 void relay_disconnected(struct relay *relay)
 {
-    if (relay->state != RELAY_FORKED)
+    if (relay->state != RELAY_FORKED && relay->state != RELAY_FENCED)
         relay_move(relay, RELAY_OFFLINE);
     relay->silent_since_ms = 0; /* it may be another server, or the same anew */
     relay_check(relay);
@@ -136,6 +139,8 @@ void relay_grew(struct relay *relay, int64_t head, int64_t now_ms)
 
 void relay_fork(struct relay *relay, const char *reason)
 {
+    if (relay->state == RELAY_FENCED)
+        return;
     relay_move(relay, RELAY_FORKED);
     relay->reason = reason;
     relay_check(relay);
@@ -236,6 +241,12 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
+    relay->void_count = tail->voids;
+    if (relay_is_fenced_by(relay, tail)) {
+        relay_fence(relay, tail);
+        relay_check(relay);
+        return;
+    }
     if (relay->follows) {
         relay_look_as_follower(relay, tail, now_ms);
         relay_check(relay);
@@ -461,9 +472,9 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
 static struct relay_action recover(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = relay_ask(relay, RELAY_RECOVER, now_ms);
-    action.sequence = relay->head + relay->offset > 0 && relay->head > 0
-                          ? relay->head + relay->offset
-                          : 1;
+    /* what is void ahead of our log has moved its end */
+    const int64_t sequence = relay->head + relay->offset - relay->void_count;
+    action.sequence = sequence > 0 && relay->head > 0 ? sequence : 1;
     action.last = relay->stream_position + relay->offset;
     return action;
 }
@@ -491,6 +502,7 @@ static struct relay_action relay_choose(struct relay *relay, int64_t now_ms)
         break;
     case RELAY_OFFLINE:
     case RELAY_WAITING:
+    case RELAY_FENCED:
     case RELAY_FORKED:  break;
     }
     return (struct relay_action){ .kind = RELAY_NOTHING };

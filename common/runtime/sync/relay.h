@@ -40,6 +40,13 @@
  *     again, until it is set back. An age limit is borne: a reader that needs what is gone asks us
  *   - messages of the server itself (markers) are nobody's: they take a sequence, and come and go.
  *     Then only the positions tell whether an event is missing
+ *   - it leaves our log with a TermBegan of another instance, of a term that is not lower than ours
+ *     there: the log is the judge, and it leads. FENCED: nothing is published or answered any more;
+ *     what only our log has is set aside by name (writer/set_aside.h), and the instance starts
+ *     again as a follower. Likewise where our log has nothing but a TermBegan that was never
+ *     published: its claim came too late. A log that is merely older than the stream is neither
+ *   - messages of a lower term behind a higher TermBegan are void (sync/relay_look.h): they have no
+ *     position, and are borne, as repeats are; the sequence runs ahead
  *   - it agrees with our log, and yet the server refuses what follows it, again and again: the
  *     server disagrees with itself about the stream's end (seen after damage in its files): make it
  *     anew
@@ -56,8 +63,9 @@
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
  * back to the oldest, then from the newest again. What it finds leads to the same decisions.
- * FORKED has no way out but the service's end: a person runs `resolve` while it is down
- * (repair/resolve.h), which deletes the stream or sets the database aside.
+ * FENCED has no way out but the instance's end and its start; FORKED none but the service's end: a
+ * person runs `resolve` while it is down (repair/resolve.h), which deletes the stream or sets the
+ * database aside.
  *
  * Publishing (rule 1): one group is in flight, of at most window_max events, in actions of at most
  * publish_max. Each message names the sequence that it must follow, and the outcome of each is
@@ -85,6 +93,7 @@
  *   R5  WAITING and FORKED have a reason, and so has MAKING when it deletes a stream
  *   R6  PUBLISHING: what is published was seen in the stream
  *   R7  one that follows is never MAKING or PUBLISHING, and only such a one is FOLLOWING
+ *   R8  FENCED has no deadline, and shares not more than its log with the stream
  */
 #pragma once
 #include <stdint.h>
@@ -113,6 +122,7 @@ extern const char RELAY_HELD_REASON[];
 
 /* Ordered: the worse is the later. */
 enum tail_fit { TAIL_EQUAL, TAIL_AHEAD, TAIL_DIFFERENT };
+#define TAIL_INSTANCE_SIZE 65
 struct relay_tail { /* what a look at the stream found */
     _Bool exists;
     int64_t first_sequence, last_sequence, messages, deleted;
@@ -126,6 +136,13 @@ struct relay_tail { /* what a look at the stream found */
     _Bool has_last;           /* there is an event of ours; then of the newest: */
     int64_t message_sequence; /* its own; 0: last_sequence */
     int64_t position;
+    int64_t voids;        /* of a lower term behind a higher TermBegan: they have no position */
+    int64_t voids_behind; /* those of them behind the newest event of ours */
+    int64_t leaves_at;    /* the first position at which the stream is not our log; 0: it is */
+    int64_t fence_term;   /* what stands there is a TermBegan of this term; 0: it is none */
+    char fence_instance[TAIL_INSTANCE_SIZE]; /* of that */
+    int64_t log_term;                        /* the highest term of our log */
+    _Bool only_terms;                        /* our log has nothing but TermBegans from there on */
     enum tail_fit fit; /* of all events of ours, against our log, as the sender looked them up */
 };
 
@@ -168,8 +185,14 @@ struct relay {
     int64_t audit_published; /* `published` when the audit asked */
     int64_t stream_position; /* RECOVERING, FOLLOWING: how far the stream goes */
     int64_t look_ms;         /* FOLLOWING: looks again */
-    _Bool follows;           /* another instance leads */
-    _Bool looked;            /* FOLLOWING: since relay_read_tail the stream's end was seen */
+    _Bool has_followed;      /* in this life, another led */
+    struct relay_fence {     /* FENCED: who leads instead, and the last position that both have */
+        int64_t term, common;
+        char instance[TAIL_INSTANCE_SIZE];
+    } fence;
+    int64_t void_count; /* in the part of the stream that was read last */
+    _Bool follows;      /* another instance leads */
+    _Bool looked;       /* FOLLOWING: since relay_read_tail the stream's end was seen */
     /* newest position ever seen in the stream: what is below is republished, what is above our log
      * must come from the stream */
     int64_t high_water;

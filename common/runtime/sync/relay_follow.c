@@ -1,14 +1,15 @@
 /* Relay of a follower: see relay.h and relay_follow.h. */
 #include "runtime/sync/relay_follow.h"
 #include "runtime/sync/relay_tail.h"
+#include <string.h>
 
 void relay_follow(struct relay *relay)
 {
-    if (relay->follows || relay->state == RELAY_FORKED)
+    if (relay->follows || relay->state == RELAY_FORKED || relay->state == RELAY_FENCED)
         return;
     if (relay->state != RELAY_OFFLINE && relay->state != RELAY_ASKING)
         relay_move(relay, RELAY_OFFLINE);
-    relay->follows = 1;
+    relay->follows = relay->has_followed = 1;
     relay_check(relay);
 }
 
@@ -49,6 +50,27 @@ void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms)
     if (relay->state == RELAY_PUBLISHING)
         relay_wait(relay, reason, now_ms);
     relay_check(relay);
+}
+
+/* One that has led, or claims what it has followed up to here, is fenced by whoever the stream has
+ * instead; one that has just started is only older. */
+_Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail)
+{
+    const _Bool has_led = !relay->follows && (relay->was_whole || relay->has_followed);
+    if (!tail->has_last || tail->leaves_at == 0 || tail->leaves_at > relay->head + 1)
+        return 0;
+    if (relay->high_water >= tail->leaves_at) /* the stream has had our event there, and lost it */
+        return 0;
+    if (tail->fence_term > 0 && tail->fence_term >= tail->log_term)
+        return tail->fit == TAIL_DIFFERENT || has_led;
+    return tail->fit == TAIL_DIFFERENT && tail->only_terms;
+}
+
+void relay_fence(struct relay *relay, const struct relay_tail *tail)
+{
+    relay_move(relay, RELAY_FENCED);
+    relay->fence = (struct relay_fence){ .term = tail->fence_term, .common = tail->leaves_at - 1 };
+    memcpy(relay->fence.instance, tail->fence_instance, sizeof(relay->fence.instance));
 }
 
 /* What is in the stream goes into our log; where our log goes on behind the stream's end, its

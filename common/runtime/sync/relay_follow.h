@@ -7,5 +7,9 @@
 void relay_move(struct relay *relay, enum relay_state state);
 void relay_wait(struct relay *relay, const char *reason, int64_t now_ms);
 
+/* ASKING: another leads from where the stream leaves our log. */
+_Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail);
+void relay_fence(struct relay *relay, const struct relay_tail *tail);
+
 /* ASKING, of one that follows: what a look has found. */
 void relay_look_as_follower(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);

@@ -24,8 +24,8 @@ int64_t tail_newest_ever(const struct relay_tail *tail)
     if (tail->marked) /* what is behind it were markers */
         return tail->position;
     return tail->has_last ? tail->position + tail->last_sequence - tail_message_sequence(tail) -
-                                tail->foreign_behind
-                          : tail->last_sequence - tail->foreign;
+                                tail->foreign_behind - tail->voids_behind
+                          : tail->last_sequence - tail->foreign - tail->voids;
 }
 
 /* The server says that the stream ends here, and refuses what follows: it is of two minds. */

@@ -391,6 +391,12 @@ const struct statistics_field statistics_fields[] = {
       .help = "What the server takes as one message, in bytes; 0: not known yet." },
     { "largest_event", .at = AT(largest_event_bytes), GAUGE("journey_largest_event_bytes"),
       .help = "What the largest event of our log needs as one message, in bytes; at least 4096." },
+    { "voids", .at = AT(voids), GAUGE("journey_void_messages"),
+      .help = "Messages of a term that had ended, met at the end of our stream: they have no "
+              "position, and nobody applies them." },
+    { "orphans", .at = AT(orphans), GAUGE("journey_orphan_events"),
+      .help = "Events that the stream never had, set aside in files `orphans-…` of the data folder "
+              "when another instance led." },
     { "term", .at = AT(leader_term), GAUGE("journey_term"),
       .help = "The term of the instance that leads, as far as this one knows; 0: none yet." },
 

@@ -15,6 +15,8 @@ struct positions {
     int64_t stream_position;
     int64_t term;          /* of the head of our log (store/terms.h); 0: none yet */
     int64_t own_term;      /* that this life has begun; 0: none yet, and nothing is decided */
+    _Bool fenced;          /* another instance leads: nothing is decided until the next start */
+    int64_t orphans;       /* events that were set aside in the life of the file */
     int64_t largest_event; /* bytes that the largest event of our log needs (event_size.h) */
 };
 

@@ -10,7 +10,8 @@
  *   L1  head, cursors and counts in `at` are not negative
  *   L2  no savepoints: only a run that is repeated has them
  *   L3  every cursor that has moved is written
- *   L4  a run that committed has moved neither the head nor a cursor back
+ *   L4  a run that committed has moved neither the head nor a cursor back, but for one that set
+ *       aside what another leader's stream never had, which is the last of its life
  *   L5  a run that failed has moved nothing
  *   L6  no event of our own is appended before the TermBegan of this life (append.c)
  *   P1… of the process: see process.h */

@@ -8,6 +8,7 @@
 #include "runtime/writer/append.h"
 #include "runtime/writer/loop.h"
 #include "runtime/writer/process.h"
+#include "runtime/writer/set_aside.h"
 #include "store/kept_streams.h"
 #include "store/migrate.h"
 #include "store/parked.h"
@@ -112,6 +113,9 @@ static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, st
 {
     int r;
     assert(item->command && item->request && !item->key == !item->origin.cause);
+    if (loop->at.fenced)
+        return trace(
+            refuse(item, refusal_of(REFUSED_REPLAYING), "another instance leads; ask again"));
     if (item->key && GUARD(idempotency_key)) {
         r = answer_repeat(loop, item);
         if (r != NOT_FOUND)
@@ -262,11 +266,23 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
 {
     assert(item->feed >= 0 && item->feed < SOURCES_MAX);
     struct cursor *cursor = &loop->at.cursors[item->feed];
+    if (loop->at.fenced) { /* whoever leads reacts to it */
+        item->outcome = OUTCOME_GAP;
+        return 0;
+    }
+    if (item->ack_to && cursor_is_void(cursor, &item->event)) {
+        item->outcome = OUTCOME_VOID;
+        return 0;
+    }
     switch (cursor_compare(cursor, item->event.position, &item->event.chain, &item->event_digest)) {
     case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
     case CURSOR_GAP:    item->outcome = OUTCOME_GAP; return 0;
     case CURSOR_FORK:   item->outcome = OUTCOME_FORK; return 0;
     case CURSOR_NEXT:   break;
+    }
+    if (item->ack_to && cursor_claims_term(cursor, &item->event)) { /* not the leader's */
+        item->outcome = OUTCOME_FORK;
+        return 0;
     }
     int behind = 0, r = 0;
     if (loop->at.parked_count > 0 && GUARD(parking_behind))
@@ -284,7 +300,7 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
         .position = item->event.position,
         .chain = item->event.chain,
         .event_time_ms = item->event.time_ms,
-        .term = term_after(cursor->term, &item->event),
+        .term = term_after(cursor->term > 0 ? cursor->term : item->event.term, &item->event),
     };
     loop->cursor_moved[item->feed] = 1;
     return trace(r);
@@ -294,7 +310,13 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
  * and nothing observed: it has all happened before. */
 static int run_own_event(struct loop *loop, struct item *item)
 {
-    struct cursor head = { .position = loop->at.head.position, .chain = loop->at.head.chain };
+    const struct cursor head = { .position = loop->at.head.position,
+                                 .chain = loop->at.head.chain,
+                                 .term = loop->at.term };
+    if (loop->at.fenced || cursor_is_void(&head, &item->event)) {
+        item->outcome = OUTCOME_VOID;
+        return 0;
+    }
     switch (cursor_compare(&head, item->event.position, &item->event.chain, &item->event_digest)) {
     case CURSOR_REPEAT: item->outcome = OUTCOME_REPEAT; return 0;
     case CURSOR_GAP:    item->outcome = OUTCOME_GAP; return 0;
@@ -333,6 +355,11 @@ static int run_own_event(struct loop *loop, struct item *item)
 /* Once in a life; asked again, it has been done. */
 static int run_term(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
+    if (loop->at.fenced) { /* it is too late */
+        item->outcome = OUTCOME_REPEAT;
+        item->term = 0;
+        return 0;
+    }
     item->outcome = loop->at.own_term > 0 ? OUTCOME_REPEAT : OUTCOME_DONE;
     if (item->outcome == OUTCOME_REPEAT) {
         item->term = loop->at.own_term;
@@ -364,6 +391,7 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
     case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
     case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
+    case ITEM_ASIDE:   r = set_aside(loop, item); break;
     case ITEM_TERM:    r = run_term(loop, item, wall_ms, batch); break;
     case ITEM_KEEP:    r = run_keep(loop, item); break;
     case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;

@@ -6,8 +6,6 @@
 #include "store/migrate.h"
 #include <assert.h>
 
-#define META_TABLES_VERSION "tables_version"
-
 /* What the service's script makes, asked of a file in memory that it is run on. */
 static int drop_tables(const struct service *service, struct db *db)
 {

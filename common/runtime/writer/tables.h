@@ -4,6 +4,9 @@
 #include "base/buf.h"
 #include "journey.h"
 
+/* The version of the program that folded the tables, in the file. */
+#define META_TABLES_VERSION "tables_version"
+
 /* In the caller's transaction, before the service takes requests. Sets META_FOLDING when the tables
  * were folded anew: the projections have to catch up. 0 or < 0. */
 int tables_create(const struct service *service, struct db *db);

@@ -78,6 +78,7 @@ int writer_open(struct writer *writer, const struct writer_options *options)
     file_watch_begin(&writer->watch, options->database_path);
     atomic_store(&status->position, writer->loop.at.head.position);
     atomic_store(&status->parked, writer->loop.at.parked_count);
+    atomic_store(&status->orphans, writer->loop.at.orphans);
     atomic_store(&status->largest_event_bytes, writer->loop.at.largest_event);
     atomic_store(&status->folding, writer->loop.at.folding != 0);
     for (int i = 0; i < SOURCES_MAX; i++) {
@@ -286,7 +287,8 @@ static void publish_status(struct writer *writer, const struct batch *batch, int
 {
     struct status *status = writer->options.status;
     assert(!batch->aborted && !batch->outcome_unknown);
-    assert(batch->at.head.position >= atomic_load(&status->position));
+    assert(batch->at.fenced || batch->at.head.position >= atomic_load(&status->position));
+    atomic_store(&status->orphans, batch->at.orphans);
     atomic_store(&status->position, batch->at.head.position);
     for (int i = 0; i < SOURCES_MAX; i++) {
         atomic_store(&status->sources[i].position, batch->at.cursors[i].position);
@@ -400,7 +402,7 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
         drop(writer, count);
         return 0;
     }
-    if (atomic_load(&writer->start_process))
+    if (atomic_load(&writer->start_process) && !writer->loop.at.fenced)
         loop_start_process(&writer->loop);
     writer->loop.follows = atomic_load(&writer->follows);
     writer->loop.message_bytes_max = atomic_load(&status->max_payload_bytes);
