@@ -96,8 +96,8 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head)
 
 /* ---- Sent ----------------------------------------------------------------------------------- */
 
-/* FOLLOWING: the leader's log ends with a TermEnded, as far as it is known; in the middle of the log
- * a TermBegan follows. */
+/* FOLLOWING: the leader's log ends with a TermEnded, as far as it is known; in the middle of the
+ * log a TermBegan follows. */
 static void look_for_end(struct lead_io *lead_io, const struct batch *batch, int64_t now_ms)
 {
     const int64_t head = batch->at.head.position;

@@ -56,14 +56,6 @@ void sender_denied(struct sender *sender, _Bool publish, const char *subject)
     mailbox_push(&sender->outbound.mailbox, note);
 }
 
-void sender_hand_over(struct sender *sender, int64_t timeout_ms)
-{
-    if (!sender->runs)
-        return;
-    mailbox_push(&sender->outbound.mailbox, (struct note){ .kind = NOTE_HAND_OVER });
-    handover_io_wait(&sender->handover, timeout_ms);
-}
-
 static void on_reply(void *context, struct bus_message *message)
 {
     struct sender *sender = context;

@@ -64,12 +64,12 @@ static void begin_to_follow(struct sender *sender, int64_t now_ms)
         return; /* a heartbeat came back */
     if (handover_io_is_over(&sender->handover))
         return; /* it follows in its next life */
-    if (endpoints_subscribe_of_each(sender->options.endpoints) < 0)
-        log_warn("not_ready", LOG_TEXT("reason", failure_text()));
     log_info("following", LOG_TEXT("leader", lead_of(sender)->leader),
              LOG_INT("position", sender->relay_io.relay.head));
     writer_follow(sender->options.writer, 1);
     endpoints_leave(sender->options.endpoints); /* those of one that was alone, and is not */
+    if (endpoints_subscribe_of_each(sender->options.endpoints) < 0)
+        log_warn("not_ready", LOG_TEXT("reason", failure_text()));
     sender->listens = 0;
     atomic_store(&sender->outbound.status->caught_up, 0);
     peer_follow(&sender->peers.peer, lead_of(sender)->leader, now_ms);
@@ -243,6 +243,14 @@ void sender_lead_end(struct sender *sender)
     lead_io_beat(&sender->lead_io, relay->head, relay->published, 1);
     log_info("term_ended", LOG_INT("term", lead_of(sender)->term),
              LOG_INT("position", relay->head));
+}
+
+void sender_hand_over(struct sender *sender, int64_t timeout_ms)
+{
+    if (!sender->runs)
+        return;
+    mailbox_push(&sender->outbound.mailbox, (struct note){ .kind = NOTE_HAND_OVER });
+    handover_io_wait(&sender->handover, timeout_ms);
 }
 
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms)

@@ -11,8 +11,8 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Name of the endpoint, subject behind the service's prefix, body, the kind of item that it becomes,
- * and whether each instance hears it. */
+/* Name of the endpoint, subject behind the service's prefix, body, the kind of item that it
+ * becomes, and whether each instance hears it. */
 static const struct {
     const char *name, *subject;
     const struct schema *request;

@@ -347,7 +347,9 @@ void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject)
 void endpoints_leave(struct endpoints *endpoints)
 {
     const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    endpoints_answer_kept(endpoints);
     pthread_mutex_lock(&endpoints->lock);
+    endpoints->joined = 0;
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
         const int64_t left_ms = deadline_ms - clock_monotonic_ms();
