@@ -218,7 +218,7 @@ Test(lead, by_hand_it_says_once_that_nobody_leads)
 Test(lead, a_term_that_was_ended_is_claimed_at_once_also_by_hand)
 {
     struct lead lead = following(0);
-    lead_ended(&lead, 1010);
+    lead_ended(&lead, NULL, 1010);
     cr_assert_str_eq(act(&lead, 1010), "t");
     lead_tail_read(&lead, 1015);
     cr_expect_str_eq(act(&lead, 1015), "c");
