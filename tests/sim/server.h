@@ -37,11 +37,12 @@ struct pull {
     int64_t left, expires_ms, idle_ms, heartbeat_ms; /* heartbeat_ms: the next one */
 };
 
-#define DURABLES_MAX 4
+#define DURABLES_MAX 16 /* each life of a standby leaves one behind, until nobody asks it */
 struct durable {
     char name[65];
     _Bool exists;
     int64_t start, delivered, acked, ack_pending_max, consumer_sequence;
+    int64_t inactive_ms, gone_ms; /* it goes when nobody has asked it for so long; 0: it stays */
     struct pull pulls[PULLS_MAX]; /* oldest first */
     int pull_count;
 };
