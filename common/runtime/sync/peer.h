@@ -95,6 +95,7 @@ struct peer {
     int64_t turned_ms;         /* when it was last asked what to do */
     /* in this round: one that serves, a standby before us, anyone but those that are OUT */
     _Bool hears_serving, hears_earlier, hears_anyone;
+    int64_t standby_ms; /* monotonic: when a standby last answered; 0 */
     _Bool is_shown, begins, steps_back, told, listens;
 };
 
