@@ -103,13 +103,17 @@ static void carry_out(struct peer_io *peer_io, enum peer_action_kind action)
     case PEER_STAND_BY:
         log_warn("standby", LOG_TEXT("serving", peer->other),
                  LOG_TEXT("reason", "another instance of this service serves"),
-                 LOG_TEXT("help", "stop this one"));
+                 LOG_TEXT("help",
+                          "nothing: it follows, and leads when it is asked to, or by itself with "
+                          "--take-over auto"));
         break;
     case PEER_DESERTED:
-        log_warn("nobody_serves", LOG_TEXT("served", peer->other),
-                 LOG_TEXT("reason", "the instance that served does not answer any more"),
-                 LOG_TEXT("help", "start that one again; only if its file is lost, start this one "
-                                  "anew: it then serves what the stream has"));
+        log_warn(
+            "nobody_serves", LOG_TEXT("served", peer->other),
+            LOG_TEXT("reason", "the instance that served does not answer any more"),
+            LOG_TEXT("help",
+                     "start that one again; only if its file is lost, ask for take-over: what it "
+                     "has answered and not published is then lost"));
         break;
     case PEER_STEP_BACK:
         log_warn("stepping_back", LOG_TEXT("serving", peer->other),
