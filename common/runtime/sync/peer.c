@@ -118,6 +118,8 @@ static void hear_serving(struct peer *peer, const struct peer_answer *answer, in
                          int64_t now_ms)
 {
     peer->hears_serving = 1;
+    if (answer->seen > peer->seen)
+        peer->seen = answer->seen;
     if (peer->state == PEER_ASKING || peer->state == PEER_CONFIRMING ||
         peer->state == PEER_STANDBY) {
         peer->missed = 0;
