@@ -245,13 +245,6 @@ static _Bool reads_others(const struct sender *sender)
     return sender->whole || sender->relay_io.relay.follows;
 }
 
-/* Nobody else serves: neither at the start nor, as far as is known, any more. */
-static void begin_alone(struct lead *lead, int64_t now_ms)
-{
-    lead_alone(lead, now_ms);
-    lead_take_over(lead, now_ms);
-}
-
 /* Before the next group: who waits for an acknowledgement does not wait for what comes after it. */
 static void open_gate(struct sender *sender, int64_t now_ms)
 {
@@ -267,7 +260,7 @@ static void act(struct sender *sender, int64_t now_ms)
                              now_ms);
     look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms))
-        begin_alone(&sender->lead_io.lead, now_ms);
+        sender_lead_alone(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     sender->more |= sender_lead_act(sender, now_ms);
     relay_io_wake_at(&sender->relay_io, gate_first_position(&sender->gate.gate));
