@@ -144,8 +144,8 @@ story_of_refusals() {
 
 # Another instance of order-svc leads for a while, with a folder of its own beside the mesh's.
 story_of_leaders() {
-    local second
-    "${JOURNEY_BUILD_DIR:-$("$ROOT/scripts/dev/build" "$VARIANT" --print-dir)}/order-svc/order-svc" \
+    local second build=${JOURNEY_BUILD_DIR:-$("$ROOT/scripts/dev/build" "$VARIANT" --print-dir)}
+    "$build/order-svc/order-svc" \
         --server "$NATS_URL" --data-dir "$DIR/second" 2>"$DIR/log/second.log" &
     second=$!
     HELPERS+=("$second")
