@@ -349,13 +349,12 @@ int64_t sender_due_ms(struct sender *sender, int64_t now_ms)
 static void *sender_main(void *argument)
 {
     struct sender *sender = argument;
-    struct note *notes;
     _Bool stopping = 0, goes_on;
     int64_t now_ms = clock_monotonic_ms();
     owner_take(&sender->outbound.owner);
     do {
-        notes = mailbox_take(&sender->outbound.mailbox, due_ms(sender, now_ms), has_work, sender,
-                             &stopping);
+        struct note *notes = mailbox_take(&sender->outbound.mailbox, due_ms(sender, now_ms),
+                                          has_work, sender, &stopping);
         now_ms = clock_monotonic_ms();
         goes_on = take_and_act(sender, notes, stopping, now_ms);
         bus_push(sender->outbound.bus, clock_wall_ms(), now_ms);
