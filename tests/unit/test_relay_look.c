@@ -233,3 +233,18 @@ Test(relay_look, what_was_published_is_not_set_aside)
     relay_looked(&relay, &tail, 99999);
     cr_assert_eq(relay.state, RELAY_FORKED);
 }
+
+/* A log with more of its own than a look reads: only an event that both have tells. */
+Test(relay_look, strangers_are_read_on_from_until_an_event_that_both_have)
+{
+    const struct look_message messages[] = { AHEAD(43, 3), STRANGE(3), KNOWN(20, 2) };
+    struct relay_tail tail = { 0 };
+    struct look_judge judge;
+    look_begin(&judge, &tail);
+    look_judge(&judge, 43, &messages[0]);
+    cr_expect_not(look_has_strangers(&judge));
+    look_judge(&judge, 42, &messages[1]);
+    cr_expect(look_has_strangers(&judge) && look_has_event(&judge));
+    look_judge(&judge, 20, &messages[2]);
+    cr_expect_not(look_has_strangers(&judge));
+}
