@@ -164,20 +164,27 @@ static const char *what_a_feed_does(const struct world *world, const struct node
     return NULL;
 }
 
-/* One that does not lead. */
-static const char *what_stands_by(const struct node *node)
+/* One that does not lead: it has all that its leader has, as far as heartbeats let it. */
+static const char *what_stands_by(const struct world *world, const struct node *node)
 {
     if (!node->runs)
         return "an instance does not run";
-    return node->instance->sender.peers.peer.state == PEER_STANDBY
-               ? NULL
-               : "an instance does not stand by";
+    const struct relay *relay = node_relay(node);
+    if (node_lead(node)->state != LEAD_FOLLOWING || relay->state != RELAY_FOLLOWING)
+        return relay->state == RELAY_FORKED ? "a standby says `forked`"
+                                            : "an instance does not stand by";
+    if (relay->head != node->promise || node->promise != world->logs[node->log].line.count)
+        return "a standby has not all that its leader has";
+    for (int i = 0; node->sources[i].log; i++)
+        if (node_feed(node, i)->cursor != world->logs[node_source_log(node, i)].line.count)
+            return "a standby has not all that others have said";
+    return NULL;
 }
 
 static const char *what_moves(const struct world *world, const struct node *node)
 {
     if (!node_leads(node))
-        return what_stands_by(node);
+        return what_stands_by(world, node);
     if (leader_of(world, node->log) != node)
         return "two instances of a service serve";
     const int64_t count = world->logs[node->log].line.count;
@@ -252,7 +259,8 @@ static void check_requests(struct world *world, const struct node *node)
         if (request->log != node->log || request->other)
             continue;
         const _Bool is_excused = request->is_contested && effects[i] == 0 &&
-                                 !world->logs[node->log].answers_wait;
+                                 !world->logs[node->log].answers_wait &&
+                                 is_orphans_request(&world->logs[node->log], i);
         _Bool accepted = request->is_answered && !*request->refusal;
         _Bool refused = request->is_answered && *request->refusal;
         if (accepted && effects[i] != 1 && !is_excused)

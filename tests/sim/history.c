@@ -1,6 +1,7 @@
 /* History: what each service has ever committed, by position, as its files say it. It is the
  * measure for everything else: no event may be somewhere that is not in it, and no position may be
  * used for two (I4). */
+#include "store/terms.h"
 #include "world.h"
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void add(struct world *world, struct node *node, int64_t position,
     tell(world, "%s commits %lld %s %s", node->name, (long long)position, type, entity);
     if (history->instances > 1) {
         event.request = request_of((const char *)sqlite3_column_text(node->commits, 4));
+        event.is_of_runtime = event_is_of_runtime(type);
         snprintf(event.entity, sizeof(event.entity), "%s", entity ? entity : "");
         instance_commits(world, node, &event);
         return;
@@ -108,6 +110,11 @@ static void open_handle(struct world *world, struct node *node)
     node->cursor_of = prepare(world, node, "SELECT position FROM cursors WHERE log = ?1");
 }
 
+static int64_t head_of(const struct node *node)
+{
+    return number_of(node->world, node, "SELECT coalesce(max(position), 0) FROM event_log");
+}
+
 void history_look(struct world *world, struct node *node)
 {
     int64_t commits = atomic_load(&node->instance->status.commits);
@@ -116,8 +123,7 @@ void history_look(struct world *world, struct node *node)
     node->seen_commits = commits;
     int64_t head = read_log(world, node, node->promise > 0 ? node->promise : 1);
     if (head < node->promise && node->branch > 0) { /* it has set its branch aside */
-        node->line.count = node->promise = node->branch - 1;
-        node->branch = 0;
+        instance_sets_aside(world, node, head_of(node));
         head = read_log(world, node, node->promise > 0 ? node->promise : 1);
     }
     if (head < node->promise)
@@ -134,6 +140,10 @@ void history_look_at_start(struct world *world, struct node *node)
     open_handle(world, node);
     int64_t known = history->line.count;
     int64_t head = read_log(world, node, node->promise > 0 ? node->promise : 1);
+    if (head < node->promise && node->branch > 0 && node->is_unsure) {
+        instance_sets_aside(world, node, head_of(node));
+        head = read_log(world, node, node->promise > 0 ? node->promise : 1);
+    }
     if (history->line.count > known && !node->is_unsure)
         violated(world, "I4: %s starts at %lld, and nobody has seen it commit more than %lld",
                  node->name, (long long)history->line.count, (long long)known);
@@ -141,7 +151,9 @@ void history_look_at_start(struct world *world, struct node *node)
         violated(world, "I1: %s had committed position %lld, and starts at %lld", node->name,
                  (long long)node->promise, (long long)head);
     node->promise = head;
-    node->is_unsure = 0;
+    if (node->folds_anew)
+        node->cursor = 0;
+    node->is_unsure = node->folds_anew = 0;
     node->seen_commits = 0;
     look_at_cursors(world, node);
 }

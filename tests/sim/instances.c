@@ -20,32 +20,43 @@
 
 /* ---- Who serves ------------------------------------------------------------------------------ */
 
+const struct lead *node_lead(const struct node *node)
+{
+    return &node->instance->sender.lead_io.lead;
+}
+
 _Bool node_leads(const struct node *node)
 {
     return node->world->logs[node->log].instances == 1 ||
-           (node->runs && peer_role(&node->instance->sender.peers.peer) == PEER_SERVES);
+           (node->runs && node_lead(node)->state == LEAD_LEADING);
 }
 
+/* Of two, of whom one does not know that it is fenced, the one of the higher term. */
 const struct node *leader_of(const struct world *world, int log)
 {
-    for (int i = 0; i < world->node_count; i++)
-        if (world->nodes[i].log == log && node_leads(&world->nodes[i]))
-            return &world->nodes[i];
-    return NULL;
+    const struct node *leader = NULL;
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *node = &world->nodes[i];
+        if (node->log == log && node_leads(node) &&
+            (!leader || node_lead(node)->term > node_lead(leader)->term))
+            leader = node;
+    }
+    return leader;
 }
 
 /* Refusals are kept in the file of whoever has given them. */
 void instances_note_turn(struct world *world, struct node *node)
 {
     struct history *history = &world->logs[node->log];
-    if (history->instances == 1 || history->serving == node->index || !node_serves(node))
+    if (history->instances == 1 || history->serving == node->index || !node_leads(node) ||
+        !node_serves(node))
         return;
     if (history->serving >= 0) {
         history->takeovers++;
         history->restores++;
     }
     history->serving = node->index;
-    tell(world, "%s serves", node->name);
+    tell(world, "%s leads, and serves", node->name);
 }
 
 _Bool instance_is_complete(const struct world *world, const struct node *node)
@@ -116,6 +127,32 @@ void instance_forgets(struct node *node)
     node->line.count = node->branch = node->cursor = node->promise = 0;
 }
 
+/* What it alone had and has no more must be named. */
+static void check_set_aside(struct world *world, const struct node *node, int64_t common)
+{
+    const struct history *history = &world->logs[node->log];
+    int64_t of_runtime = 0;
+    for (int64_t p = common + 1; p <= node->line.count; p++)
+        of_runtime += node->line.at[p].is_of_runtime;
+    for (int64_t p = common + 1; p <= node->line.count && of_runtime < node->line.count - common;
+         p++)
+        if (!is_orphan(history, &node->line.at[p].chain))
+            violated(world, "orphans: %s has taken position %lld out of its log, and not named it",
+                     node->name, (long long)p);
+}
+
+void instance_sets_aside(struct world *world, struct node *node, int64_t common)
+{
+    tell(world, "%s has taken out of its log what came after %lld", node->name, (long long)common);
+    if (common < node->branch - 1)
+        violated(world, "orphans: %s sets aside what came after %lld, and the stream has %lld",
+                 node->name, (long long)common, (long long)node->branch - 1);
+    check_set_aside(world, node, common);
+    node->line.count = node->promise = common;
+    node->branch = 0;
+    node->folds_anew = 1;
+}
+
 /* Each against the line, anew. */
 static void find_branches(struct world *world, int log)
 {
@@ -177,24 +214,27 @@ static void mend_forked(struct world *world, struct node *node)
         return;
     tell(world, "the operator takes the folder of %s away", node->name);
     node_crash(world, node, 0);
+    if (node->branch > 0)
+        orphans_of_lost_file(world, node, node->branch);
     node_restore(world, node, 0);
     world->operator.set_apart++;
 }
 
+/* One leads, is about to, or will claim by itself. */
 static _Bool goes_on(const struct world *world, int log)
 {
     for (int i = 0; i < world->node_count; i++) {
         const struct node *node = &world->nodes[i];
-        if (node->log != log || !node->runs)
+        if (node->log != log || !node->runs || node_relay(node)->state == RELAY_FORKED)
             continue;
-        const enum peer_state state = node->instance->sender.peers.peer.state;
-        if (state <= PEER_SERVING && node_relay(node)->state != RELAY_FORKED)
+        if (node_lead(node)->state != LEAD_FOLLOWING || world->logs[log].takes_over)
             return 1;
     }
     return 0;
 }
 
-/* Nobody serves, and nobody is about to: the one whose log is whole is started anew. */
+/* Nobody leads, and nobody is about to: the one whose log is whole takes over, or is started
+ * anew. */
 static void start_one(struct world *world, int log)
 {
     int64_t *since_ms = &world->operator.unserved_ms[log];
@@ -212,6 +252,10 @@ static void start_one(struct world *world, int log)
         if (node->log != log || !node->runs || node->frozen_until_ms > 0 ||
             !instance_is_complete(world, node))
             continue;
+        if (one_in(world, 2)) {
+            node_take_over(node);
+            return;
+        }
         tell(world, "the operator starts %s anew: nobody serves", node->name);
         node_crash(world, node, 0);
         return;

@@ -3,13 +3,14 @@
 #include "bus/jetstream.h"
 #include "world.h"
 
-/* One that begins while the stream is damaged may never hear of the one that has all. */
+/* One that begins, or takes over, while the stream is damaged may never hear of the one that has
+ * all. */
 static _Bool nobody_else_begins(const struct world *world, const struct node *leader)
 {
     for (int i = 0; i < world->node_count; i++) {
         const struct node *node = &world->nodes[i];
         if (node->log == leader->log && node != leader && node->runs &&
-            node->instance->sender.peers.peer.state != PEER_STANDBY)
+            (node_lead(node)->state != LEAD_FOLLOWING || !instance_is_complete(world, node)))
             return 0;
     }
     return 1;

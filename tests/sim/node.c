@@ -35,6 +35,8 @@ static void read_config(struct node *node, const struct service *service)
         must(NULL);
     if (node->world->logs[node->log].answers_wait)
         node->config.answer_when = WHEN_PUBLISHED;
+    node->config.take_over = node->world->logs[node->log].takes_over ? TAKE_OVER_AUTO
+                                                                     : TAKE_OVER_MANUAL;
 }
 
 void node_open(struct world *world, int index, int log)
@@ -113,7 +115,9 @@ static void on_step_back(void *context)
 
 static void write_metadata(void *context, struct buf *out)
 {
-    peer_io_write_metadata(context, out);
+    struct instance *instance = context;
+    peer_io_write_metadata(&instance->sender.peers, out);
+    lead_io_write_metadata(&instance->status, out);
 }
 
 /* As service.c does it. */
@@ -142,7 +146,7 @@ static int on_show(void *context)
         .data = statistics_write_data,
         .context = &node->statistics,
         .write_metadata = write_metadata,
-        .metadata_context = &instance->sender.peers,
+        .metadata_context = instance,
     };
     return trace(micro_start(&node->micro, instance->bus));
 }
@@ -339,15 +343,20 @@ void node_turn_writer(struct world *world, struct node *node)
 }
 
 static void tell_moves(const struct world *world, const struct node *node,
-                       enum relay_state relay_before, enum feed_state feed_before)
+                       enum lead_state lead_before, enum relay_state relay_before,
+                       enum feed_state feed_before)
 {
+    const struct lead *lead = node_lead(node);
     const struct relay *relay = node_relay(node);
     const struct feed *feed = node_feed(node, 0);
+    if (lead->state != lead_before)
+        tell(world, "%s lead: %s -> %s (term %lld of %s)", node->name, lead_state_name(lead_before),
+             lead_state_name(lead->state), (long long)lead->term, lead->leader);
     if (relay->state != relay_before)
         tell(world, "%s relay: %s -> %s (published %lld of %lld) %s", node->name,
              relay_state_name(relay_before), relay_state_name(relay->state),
              (long long)relay->published, (long long)relay->head,
-             relay->state >= RELAY_WAITING ? relay->reason : "");
+             relay->reason ? relay->reason : "");
     if (feed->state != feed_before)
         tell(world, "%s feed: %s -> %s (cursor %lld of %lld) %s", node->name,
              feed_state_name(feed_before), feed_state_name(feed->state), (long long)feed->cursor,
@@ -356,11 +365,12 @@ static void tell_moves(const struct world *world, const struct node *node,
 
 void node_turn_sender(struct world *world, struct node *node)
 {
+    enum lead_state lead_before = node_lead(node)->state;
     enum relay_state relay_before = node_relay(node)->state;
     enum feed_state feed_before = node_feed(node, 0)->state;
     node_enter(node);
     (void)sender_turn(&node->instance->sender, node_clock_ms(node));
-    tell_moves(world, node, relay_before, feed_before);
+    tell_moves(world, node, lead_before, relay_before, feed_before);
     if (!node->is_dead) {
         check_published(world, node);
         instances_note_turn(world, node);
@@ -405,6 +415,14 @@ void node_turn_link(struct world *world, struct node *node)
     for (int lane = 0; lane < LINKS; lane++)
         if (wants_link(world, node, lane) && node->links[lane].reconnect_ms <= world->now_ms)
             link_connect(node, lane);
+    end_turn(node);
+}
+
+void node_take_over(struct node *node)
+{
+    tell(node->world, "the operator has %s take over", node->name);
+    node_enter(node);
+    (void)lead_take_over(&node->instance->sender.lead_io.lead, node_clock_ms(node));
     end_turn(node);
 }
 

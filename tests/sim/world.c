@@ -116,7 +116,8 @@ static void open_logs(struct world *world, const struct wish *wish)
                                              .name = services[log]->log,
                                              .serving = -1,
                                              .instances = draw_instances(world, wish),
-                                             .answers_wait = (world->seed >> log & 1) != 0 };
+                                             .answers_wait = (world->seed >> log & 1) != 0,
+                                             .takes_over = draw(world, 3) > 0 };
 }
 
 void world_open(struct world *world, const struct wish *wish, uint64_t seed)
@@ -151,6 +152,7 @@ void world_close(struct world *world)
     for (int log = 0; log < LOGS; log++) {
         free(world->logs[log].line.at);
         free(world->logs[log].set_apart.at);
+        free(world->logs[log].orphans.at);
     }
     server_close(&world->server);
     net_close(&world->net);

@@ -55,6 +55,7 @@ enum { ACCOUNT, ORDER }; /* which service, its log, and its stream */
 struct committed { /* an event of a log */
     struct digest chain;
     int request;          /* that it answers; -1: none */
+    _Bool is_of_runtime;  /* a term began or ended */
     char entity[ID_SIZE]; /* kept where several instances may differ */
 };
 struct line { /* by position, from 1 on */
@@ -72,11 +73,13 @@ struct history {
     /* how often its database was lost or restored, or another instance began to serve */
     int64_t restores;
     _Bool answers_wait; /* its service has --answer-when published */
+    _Bool takes_over;   /* and --take-over auto */
     int instances;
     int serving;           /* node that served last; -1: none yet */
     int64_t takeovers;     /* how often another one began to serve */
     int64_t branches;      /* how often an instance committed what is not in the line */
     struct line set_apart; /* events that may be in one file alone, in no order */
+    struct line orphans;   /* what fenced instances have set aside by name, in no order */
 };
 
 /* ---- A process ------------------------------------------------------------------------------- */
@@ -117,6 +120,7 @@ struct node {
     int64_t cursor;       /* newest that was committed, since a restore */
     int64_t promise;      /* likewise, of the own log: a power cut must not take it back */
     struct line line;     /* where it is one of several: its file */
+    _Bool folds_anew;     /* it has set events aside: its cursors begin again with its next life */
     int64_t branch;       /* the first position where it is not the service's line; 0: it is */
     int64_t audited_count, audited_from_ms; /* check.c: since when its stream has ended there */
     struct disk_copy *copy;                 /* an older copy */
@@ -292,6 +296,7 @@ void node_crash(struct world *world, struct node *node, _Bool power_was_cut);
 void node_die(struct node *node, _Bool power_was_cut);
 void node_cut(struct world *world, struct node *node, int lane);
 void node_cut_off(struct world *world, struct node *node); /* both links */
+void node_take_over(struct node *node);                    /* an operator says so */
 void node_turn_writer(struct world *world, struct node *node);
 void node_turn_sender(struct world *world, struct node *node);
 void node_turn_readers(struct world *world, struct node *node);
@@ -310,7 +315,14 @@ _Bool node_serves(const struct node *node);
 void bug_open(struct node *node); /* stands before the apply of all that others have said */
 void bug_begin(struct world *world);
 
+/* orphans.c: what a fenced instance sets aside */
+_Bool is_orphan(const struct history *history, const struct digest *chain);
+_Bool is_orphans_request(const struct history *history, int request);
+/* The world has taken a file away, with what it alone had from there on. */
+void orphans_of_lost_file(struct world *world, const struct node *node, int64_t from);
+
 /* instances.c: several instances of one service */
+const struct lead *node_lead(const struct node *node);
 _Bool node_leads(const struct node *node); /* it serves, or it is the only one */
 const struct node *leader_of(const struct world *world, int log); /* one that leads; NULL */
 void instances_note_turn(struct world *world, struct node *node); /* after each of its sender */
@@ -318,6 +330,7 @@ void instances_note_turn(struct world *world, struct node *node); /* after each 
 _Bool instance_is_complete(const struct world *world, const struct node *node);
 _Bool instance_may_start(const struct world *world, const struct node *node);
 void instance_commits(struct world *world, struct node *node, const struct committed *event);
+void instance_sets_aside(struct world *world, struct node *node, int64_t common);
 void instance_forgets(struct node *node); /* its file is another one now */
 /* Has an instance committed what now is in the stream? Then the line is its own from there on. */
 _Bool instances_have_committed(struct world *world, int log, int64_t position,

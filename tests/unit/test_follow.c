@@ -156,3 +156,33 @@ Test(follow, who_leads_is_held_no_more)
     feed_hold_at(&feed, INT64_MAX, 2);
     cr_expect_eq(feed_next(&feed, 2).count, feed_defaults.pull_batch);
 }
+
+/* Where the stream is gone altogether, whoever has all that it had may make it anew. */
+Test(follow, a_stream_that_is_not_there_has_no_tail_to_wait_for)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, 20);
+    relay_follow(&relay);
+    relay_connected(&relay, 0);
+    relay_read_tail(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
+    cr_expect_not(relay_has_tail(&relay), "no answer yet");
+    relay_looked(&relay, &(struct relay_tail){ .exists = 0 }, 1);
+    cr_expect(relay_has_tail(&relay) && relay.state == RELAY_WAITING);
+    relay_heard(&relay, 21, 2);
+    cr_expect_not(relay_has_tail(&relay), "its leader has published more than our log has");
+}
+
+Test(follow, what_the_stream_has_lost_is_waited_for)
+{
+    struct relay relay = relay_of(20, 20);
+    relay_heard(&relay, 22, 2);
+    relay_read_tail(&relay, 3);
+    cr_assert_eq(relay_next(&relay, 3).kind, RELAY_RECOVER);
+    relay_failed(&relay, "no answer came", 4);
+    (void)relay_next(&relay, 6000); /* the wait is over */
+    cr_assert_eq(relay.state, RELAY_ASKING);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(20), .fit = TAIL_EQUAL }, 6001);
+    cr_assert_eq(relay.state, RELAY_FOLLOWING);
+    cr_expect_not(relay_has_tail(&relay), "the leader's log has 21 and 22, the stream no more");
+}

@@ -165,6 +165,16 @@ Test(peer, a_forked_one_answers_only_while_nobody_else_is_there)
     cr_expect_eq(peer_role(&peer), PEER_IS_OUT);
 }
 
+/* Started alone, its claim came too late: what others see of it is a standby. */
+Test(peer, one_that_is_led_after_all_stands_by)
+{
+    struct peer peer = serving("M");
+    peer_follow(&peer, "L", 100);
+    cr_expect_str_eq(act(&peer, 100), "b");
+    cr_expect(peer_role(&peer) == PEER_STANDS_BY && strcmp(peer.other, "L") == 0);
+    cr_expect_eq(peer.since_ms, 0);
+}
+
 Test(peer, an_answer_without_a_role_is_of_one_that_serves)
 {
     cr_expect_eq(peer_role_of(NULL), PEER_SERVES);

@@ -182,6 +182,17 @@ Test(terms, a_readers_cursor_tells_what_is_void_and_what_is_forged)
     }
 }
 
+Test(terms, a_request_that_comes_to_one_that_does_not_lead_is_refused)
+{
+    loop.wants_term = 1;
+    cr_expect_eq(add("tea"), OUTCOME_REFUSED, "before its term");
+    begin_term("A", 0);
+    loop.follows = 1;
+    cr_expect_eq(add("tea"), OUTCOME_REFUSED, "another leads");
+    loop.follows = 0;
+    cr_expect(add("tea") == OUTCOME_DONE && loop.at.head.position == 2);
+}
+
 Test(terms, what_only_a_fenced_log_has_is_set_aside_and_the_tables_are_folded_anew)
 {
     char file[128], line[1000];

@@ -36,7 +36,7 @@ struct config {
     int64_t file_check_s;        /* between two checks of the own file */
     int64_t answer_when;         /* WHEN_… */
     int64_t answer_wait_ms;      /* how long an answer waits for the stream */
-    int64_t take_over;      /* of a standby, when nobody leads any more */
+    int64_t take_over;           /* of a standby, when nobody leads any more */
     const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
     _Bool allow_dumps;                              /* core files, and debuggers of the same user */

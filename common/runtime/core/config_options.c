@@ -104,10 +104,9 @@ const char *const *config_choices(enum config_kind kind)
 _Bool config_option(const struct service *service, int i, struct config_option *ret_option)
 {
     static const char *const kinds[] = {
-        [TEXT] = "text",     [FILE_NAME] = "file", [KEY_FILE] = "file",
-        [FOLDER] = "folder", [NUMBER] = "number",  [SWITCH] = "switch",
-        [LEVEL] = "choice",  [FORMAT] = "choice",  [ANSWER_WHEN] = "choice",
-        [TAKE_OVER] = "choice",
+        [TEXT] = "text",          [FILE_NAME] = "file",   [KEY_FILE] = "file", [FOLDER] = "folder",
+        [NUMBER] = "number",      [SWITCH] = "switch",    [LEVEL] = "choice",  [FORMAT] = "choice",
+        [ANSWER_WHEN] = "choice", [TAKE_OVER] = "choice",
     };
     if (i < config_row_count) {
         const struct config_row *row = &config_rows[i];

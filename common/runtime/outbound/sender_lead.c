@@ -65,6 +65,10 @@ static void begin_to_follow(struct sender *sender, int64_t now_ms)
     log_info("following", LOG_TEXT("leader", lead_of(sender)->leader),
              LOG_INT("position", sender->relay_io.relay.head));
     writer_follow(sender->options.writer, 1);
+    endpoints_leave(sender->options.endpoints); /* those of one that was alone, and is not */
+    sender->listens = 0;
+    atomic_store(&sender->outbound.status->caught_up, 0);
+    peer_follow(&sender->peers.peer, lead_of(sender)->leader, now_ms);
     relay_follow(&sender->relay_io.relay);
     set_reader(sender, 1);
     begin_anew(sender, now_ms);

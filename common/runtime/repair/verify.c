@@ -3,26 +3,21 @@
  * message by message. */
 #include "runtime/repair/verify.h"
 #include "base/terminal.h"
-#include "base/utf8.h"
-#include "base/lock_file.h"
 #include "runtime/repair/api_client.h"
 #include "runtime/core/data_folder.h"
 #include "runtime/writer/fold.h"
 #include "runtime/writer/tables.h"
 #include "runtime/repair/tools.h"
+#include "runtime/repair/verify_report.h"
+#include "runtime/repair/verify_stream.h"
 #include "schemas/runtime.events.reply.h"
 #include "store/compare.h"
 #include "store/cursor.h"
 #include "store/damage_mark.h"
 #include "store/parked.h"
-#include "store/terms.h"
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <string.h>
 #include <unistd.h>
-
-#define PROGRESS_EVENTS 1000
 
 struct check {
     const struct service *service;
@@ -34,44 +29,6 @@ struct check {
     struct log_head head;
     _Bool others_are_folded;
 };
-
-/* ---- Telling -------------------------------------------------------------------------------- */
-
-static void progress(const char *what, int64_t done, int64_t all)
-{
-    if (isatty(STDERR_FILENO) && (done % PROGRESS_EVENTS == 0 || done == all)) {
-        fprintf(stderr, "\r%s: %" PRId64 " of %" PRId64 "%s", what, done, all,
-                done == all ? "\r\033[K" : "");
-        fflush(stderr);
-    }
-}
-
-static void print_row(const char *name, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void print_row(const char *name, const char *format, ...)
-{
-    va_list arguments;
-    terminal_print(stdout, "  %-8s ", name);
-    va_start(arguments, format);
-    terminal_print_list(stdout, format, arguments);
-    va_end(arguments);
-    terminal_print(stdout, "\n");
-    fflush(stdout);
-}
-
-static int different(const char *name, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static int different(const char *name, const char *format, ...)
-{
-    char text[512], shown[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    utf8_show(text, shown, sizeof(shown));
-    print_row(name, "DIFFERENT: %s", shown);
-    return TOOL_NO;
-}
 
 /* ---- The log -------------------------------------------------------------------------------- */
 
@@ -87,24 +44,24 @@ static int check_log(struct check *check)
     while (r == 0 && event_reader_has_next(&reader, &event)) {
         struct digest digest, chain;
         if (event.position != head.position + 1)
-            return different("log", "position %" PRId64 " follows %" PRId64, event.position,
-                             head.position);
+            return verify_different("log", "position %" PRId64 " follows %" PRId64, event.position,
+                                    head.position);
         r = event_digest(&event, &digest);
         if (r >= 0)
             r = event_chain(&head.chain, &digest, &chain);
         if (r < 0)
             return trace(r);
         if (!digest_equal(&chain, &event.chain))
-            return different("log", "position %" PRId64 ": the chain does not follow",
-                             event.position);
+            return verify_different("log", "position %" PRId64 ": the chain does not follow",
+                                    event.position);
         head = (struct log_head){ .position = event.position, .chain = event.chain };
-        progress("log", head.position, check->head.position);
+        verify_progress("log", head.position, check->head.position);
     }
     if (r == 0)
         r = event_reader_status(&reader);
     if (r == 0)
-        print_row("log", "%" PRId64 " events, positions without a gap, the chain follows",
-                  head.position);
+        verify_print("log", "%" PRId64 " events, positions without a gap, the chain follows",
+                     head.position);
     return trace(r);
 }
 
@@ -116,11 +73,13 @@ static int fold_own(struct check *check)
     _Bool more = 1;
     int r = 0;
     while (r == 0 && more) {
-        r = fold_own_log(check->service, check->db, check->db, &position, PROGRESS_EVENTS, &more);
-        progress("fold", position, check->head.position);
+        r = fold_own_log(check->service, check->db, check->db, &position, VERIFY_PROGRESS_EVENTS,
+                         &more);
+        verify_progress("fold", position, check->head.position);
     }
     if (r == -ERR_INVALID || r == -ERR_CONSTRAINT)
-        return different("log", "after position %" PRId64 ": %s", position, failure_reason());
+        return verify_different("log", "after position %" PRId64 ": %s", position,
+                                failure_reason());
     return trace(r);
 }
 
@@ -145,20 +104,20 @@ static int fold_source(struct check *check, const struct source *source)
     while (r == 0 && at.position < cursor.position) {
         r = fold_page(check, source, cursor.position, &at, why);
         if (r == FOLD_DIFFERENT)
-            return different(source->log, "%s", why);
-        progress(source->log, at.position, cursor.position);
+            return verify_different(source->log, "%s", why);
+        verify_progress(source->log, at.position, cursor.position);
     }
     assert(r != 0 || at.position == cursor.position);
     if (r == 0 && !digest_equal(&at.chain, &cursor.chain))
-        r = different(source->log,
-                      "at our cursor, position %" PRId64 ", the leader's log has another chain",
-                      cursor.position);
+        r = verify_different(
+            source->log, "at our cursor, position %" PRId64 ", the leader's log has another chain",
+            cursor.position);
     if (r == 0)
         r = parked_count_of(check->db, &(struct parked_filter){ .log = source->log }, &parked);
     if (r == 0)
-        print_row(source->log,
-                  "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked",
-                  cursor.position, source->service, parked);
+        verify_print(source->log,
+                     "%" PRId64 " events up to our cursor, as %s has them; %" PRId64 " parked",
+                     cursor.position, source->service, parked);
     return trace(r);
 }
 
@@ -169,7 +128,7 @@ static int fold_others(struct check *check)
     for (; r == 0 && source && source->log; source++) {
         r = fold_source(check, source);
         if (r == -ERR_NETWORK) {
-            print_row(source->log, "not compared: %s", failure_reason());
+            verify_print(source->log, "not compared: %s", failure_reason());
             return 0;
         }
     }
@@ -247,177 +206,19 @@ static int check_tables(struct check *check)
     if (r == 0)
         r = differences_open(&query, check->db);
     if (r == 0 && differences_have_next(&query, &first))
-        return different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all",
-                         first.table, first.key, kinds[first.kind], first.columns ? " in " : "",
-                         first.columns ? first.columns : "", count);
+        return verify_different("tables", "%s: the row %s %s%s%s; %" PRId64 " rows differ in all",
+                                first.table, first.key, kinds[first.kind],
+                                first.columns ? " in " : "", first.columns ? first.columns : "",
+                                count);
     if (r == 0)
         r = query_status(&query);
     if (r < 0)
         return trace(r);
-    print_row("tables", "%s as the logs say:%s",
-              check->others_are_folded ? "all" : "those that our own events fill", compared.data);
+    verify_print("tables", "%s as the logs say:%s",
+                 check->others_are_folded ? "all" : "those that our own events fill",
+                 compared.data);
     if (unknown.length > 1)
-        print_row("tables", "not compared, because it needs the others' logs:%s", unknown.data);
-    return 0;
-}
-
-/* ---- The stream ----------------------------------------------------------------------------- */
-
-/* From the stream's first message to its last. A sequence is the position, but for markers of the
- * server, which take sequences of their own and vanish again, and for voids. */
-struct walk {
-    _Bool is_marked, expires;   /* the server writes markers; the oldest may vanish while we read */
-    _Bool is_running;           /* the service may have published more since our snapshot */
-    struct event_reader reader; /* of the log, behind `position`; open when that is not 0 */
-    int64_t sequence, position; /* of the newest event that was read; 0: none was */
-    int64_t hole_count, marker_count; /* behind it; in all */
-    int64_t term, void_count;         /* the newest that began there; messages of ended terms */
-    int64_t last_sequence;            /* of the stream */
-};
-
-/* Of a term that had ended before it stands there: it has no position. */
-static _Bool is_void(struct walk *walk, const struct event *event)
-{
-    struct term begun = { 0 };
-    if (event->term < walk->term)
-        return 1;
-    if (walk->position == 0) /* what began its term may be gone from the stream */
-        begun.term = event->term;
-    if (begun.term > walk->term || (term_read(event, &begun) == 0 && begun.term > walk->term))
-        walk->term = begun.term;
-    return 0;
-}
-
-/* 0: an event of ours is there; WALK_ON: nobody's message is, as it may be. */
-#define WALK_ON 2
-static int read_message(struct check *check, struct walk *walk, int64_t sequence,
-                        struct arena *arena, struct stream_message *ret_message)
-{
-    int r = api_client_stream_message(check->api, sequence, arena, ret_message);
-    if (r != 0 || (ret_message->place == STREAM_EVENT && !is_void(walk, &ret_message->event)))
-        return trace(r);
-    if (ret_message->place == STREAM_FOREIGN)
-        return different("stream", "sequence %" PRId64 " is no event of ours: %s", sequence,
-                         ret_message->reason);
-    if (ret_message->place == STREAM_HOLE && !walk->is_marked && !walk->expires)
-        return different("stream", "sequence %" PRId64 " is not there", sequence);
-    walk->void_count += ret_message->place == STREAM_EVENT;
-    walk->hole_count += ret_message->place == STREAM_HOLE;
-    walk->marker_count += ret_message->place == STREAM_MARKER;
-    return WALK_ON;
-}
-
-/* Is this position the one that belongs there? */
-static _Bool is_next(const struct walk *walk, int64_t sequence, int64_t position)
-{
-    const _Bool is_moved = walk->is_marked || walk->marker_count > 0 || walk->term > 1;
-    if (walk->position == 0)
-        return position == sequence || (is_moved && position < sequence);
-    return position == walk->position + 1 ||
-           (walk->expires && walk->hole_count > 0 && position > walk->position &&
-            position - walk->position <= sequence - walk->sequence);
-}
-
-/* The log's event at a position, after those that were read before; 0, 1: it has none; < 0. */
-static int read_log(struct check *check, struct walk *walk, int64_t position,
-                    struct event *ret_event)
-{
-    int r = 0;
-    if (position > check->head.position)
-        return 1;
-    if (position != walk->position + 1 || walk->position == 0) {
-        event_reader_deinit(&walk->reader);
-        r = event_reader_open(&walk->reader, check->db, check->service->log, position - 1,
-                              INT64_MAX);
-    }
-    if (r < 0 || event_reader_has_next(&walk->reader, ret_event))
-        return trace(r);
-    r = event_reader_status(&walk->reader);
-    return r < 0 ? trace(r) : fail(ERR_INTERNAL, "the log ends before position %" PRId64, position);
-}
-
-static int check_message(struct check *check, struct walk *walk, int64_t sequence)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct stream_message message;
-    struct event event;
-    struct digest digest;
-    int r = read_message(check, walk, sequence, &arena, &message);
-    if (r != 0)
-        return r == WALK_ON ? 0 : trace(r);
-    const int64_t position = message.event.position;
-    const _Bool is_right = is_next(walk, sequence, position);
-    r = is_right ? read_log(check, walk, position, &event) : 0;
-    if (r == 0 && is_right)
-        r = event_digest(&event, &digest);
-    if (r < 0)
-        return trace(r);
-    if (r == 1 && !walk->is_running)
-        return different("stream", "it goes up to %" PRId64 ", the log up to %" PRId64,
-                         walk->last_sequence - walk->void_count - walk->marker_count,
-                         check->head.position);
-    if (!is_right || (r == 0 && (!digest_equal(&message.digest, &digest) ||
-                                 !digest_equal(&message.event.chain, &event.chain))))
-        return different("stream", "sequence %" PRId64 " is not the log's event at this position",
-                         sequence);
-    walk->sequence = sequence;
-    walk->position = position;
-    walk->hole_count = 0;
-    return 0;
-}
-
-/* A service that runs may have published more since our snapshot; one that does not has not. */
-static _Bool runs(const struct check *check)
-{
-    char path[4096];
-    int fd = -1;
-    snprintf(path, sizeof(path), "%s/%s.lock", check->config->data_dir, check->service->name);
-    if (lock_file_take(path, 0, &fd) < 0)
-        return 1;
-    close(fd);
-    return 0;
-}
-
-static int walk_stream(struct check *check, struct walk *walk, const struct js_stream_state *state)
-{
-    int r = 0;
-    for (int64_t at = state->first_sequence; r == 0 && at > 0 && at <= state->last_sequence; at++) {
-        r = check_message(check, walk, at);
-        progress("stream", at, state->last_sequence);
-    }
-    return trace(r);
-}
-
-static int check_stream(struct check *check)
-{
-    _deinit_(arena) struct arena arena = { 0 };
-    struct walk walk = { 0 };
-    struct js_stream_state state;
-    const char *log = check->service->log;
-    int r = api_client_stream_state(check->api, &arena, &state);
-    if (r == JS_REFUSED && state.error.error_code == JS_ERR_STREAM_NOT_FOUND &&
-        check->head.position > 0)
-        return different("stream",
-                         "%s is not there, and the log has %" PRId64
-                         " events; the service makes it anew",
-                         log, check->head.position);
-    if (r != 0)
-        return r < 0 ? trace(r)
-                     : fail(ERR_NETWORK, "the stream %s: %s", log, state.error.description);
-    walk.is_marked = json_text_is(json_text_find(state.config, "allow_msg_ttl"), "true");
-    walk.expires = state.max_age_ns > 0;
-    walk.is_running = runs(check);
-    walk.last_sequence = state.last_sequence;
-    r = walk_stream(check, &walk, &state);
-    event_reader_deinit(&walk.reader);
-    if (r != 0)
-        return trace(r);
-    const int64_t newest = walk.position > 0 ? walk.position : state.last_sequence;
-    print_row("stream",
-              "%s, sequences %" PRId64 " to %" PRId64 ": each message is the log's event%s%s", log,
-              state.first_sequence, state.last_sequence,
-              walk.marker_count > 0 ? ", or a marker of the server" : "",
-              newest < check->head.position ? "; newer events wait to be published" : "");
+        verify_print("tables", "not compared, because it needs the others' logs:%s", unknown.data);
     return 0;
 }
 
@@ -427,9 +228,9 @@ static int check_file(struct check *check)
 {
     int r = db_integrity_check(check->db);
     if (r == -ERR_CORRUPT)
-        return different("file", "%s", failure_reason());
+        return verify_different("file", "%s", failure_reason());
     if (r == 0)
-        print_row("file", "whole");
+        verify_print("file", "whole");
     return trace(r);
 }
 
@@ -442,9 +243,9 @@ static int check_layout(struct check *check)
     if (r == 0)
         r = tables_compare_layout(check->service, db, &differences);
     if (r > 0)
-        return different("layout", "%s", differences.data);
+        return verify_different("layout", "%s", differences.data);
     if (r == 0)
-        print_row("layout", "tables and indexes as the program makes them, no trigger, no view");
+        verify_print("layout", "tables and indexes as the program makes them, no trigger, no view");
     return trace(r);
 }
 
@@ -452,8 +253,8 @@ static void tell_mark(const struct check *check)
 {
     char text[700];
     if (damage_mark_read(check->database_path, text, sizeof(text)))
-        print_row("mark", "%s; when all agrees, remove %s" DAMAGE_MARK_SUFFIX, text,
-                  check->database_path);
+        verify_print("mark", "%s; when all agrees, remove %s" DAMAGE_MARK_SUFFIX, text,
+                     check->database_path);
 }
 
 static int run(struct check *check)
@@ -470,7 +271,7 @@ static int run(struct check *check)
     if (r == 0)
         r = check_log(check);
     if (r == 0 && api_client_open(check->config, check->service, &check->api) < 0)
-        print_row("server", "not asked: %s", failure_reason());
+        verify_print("server", "not asked: %s", failure_reason());
     if (r == 0)
         r = fold_own(check);
     if (r == 0 && check->api)
@@ -478,7 +279,11 @@ static int run(struct check *check)
     if (r == 0)
         r = check_tables(check);
     if (r == 0 && check->api)
-        r = check_stream(check);
+        r = verify_stream(&(struct stream_check){ .service = check->service,
+                                                  .config = check->config,
+                                                  .db = check->db,
+                                                  .api = check->api,
+                                                  .head = check->head });
     return trace(r);
 }
 

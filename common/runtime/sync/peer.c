@@ -109,6 +109,7 @@ static _Bool goes_before(const struct peer *peer, const struct peer_answer *othe
 static void stand_by(struct peer *peer, const char *other, int64_t now_ms)
 {
     snprintf(peer->other, sizeof(peer->other), "%s", other);
+    peer->since_ms = 0;
     if (peer->state != PEER_STANDBY)
         move(peer, PEER_STANDBY, now_ms + peer->config.standby_ms);
 }
@@ -174,6 +175,16 @@ void peer_lead(struct peer *peer, int64_t now_ms, int64_t wall_ms)
     peer->since_ms = wall_ms;
     peer->other[0] = '\0';
     peer->defers = peer->is_deserted = 0;
+    peer_check(peer);
+}
+
+void peer_follow(struct peer *peer, const char *other, int64_t now_ms)
+{
+    if (!peer->id[0] || peer->state == PEER_OFFLINE || peer->state == PEER_OUT || !other[0])
+        return;
+    peer->defers = 1;
+    peer->begins = peer->steps_back = 0;
+    stand_by(peer, other, now_ms);
     peer_check(peer);
 }
 

@@ -105,8 +105,9 @@ void peer_answered(struct peer *peer, const struct peer_answer *answer, int64_t 
                    int64_t now_ms);
 void peer_alone(struct peer *peer, int64_t now_ms); /* no responders */
 void peer_forked(struct peer *peer, int64_t now_ms);
-/* A standby leads from now on (sync/lead.h). */
+/* A standby leads from now on (sync/lead.h); `other` does, and not we. */
 void peer_lead(struct peer *peer, int64_t now_ms, int64_t wall_ms);
+void peer_follow(struct peer *peer, const char *other, int64_t now_ms);
 
 /* The next thing to do, again and again until PEER_NOTHING. wall_ms: for since_ms. */
 enum peer_action_kind peer_next(struct peer *peer, int64_t now_ms, int64_t wall_ms);

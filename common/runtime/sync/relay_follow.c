@@ -3,6 +3,8 @@
 #include "runtime/sync/relay_tail.h"
 #include <string.h>
 
+static const char no_stream[] = "the stream is not there";
+
 void relay_follow(struct relay *relay)
 {
     if (relay->follows || relay->state == RELAY_FORKED || relay->state == RELAY_FENCED)
@@ -25,6 +27,8 @@ void relay_lead(struct relay *relay)
 
 void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
 {
+    if (relay->follows)
+        relay_saw(relay, published);
     if (relay->state != RELAY_FOLLOWING)
         return;
     if (published > relay->stream_position)
@@ -39,10 +43,14 @@ void relay_read_tail(struct relay *relay, int64_t now_ms)
     relay->look_ms = now_ms;
 }
 
+/* All that was ever seen in the stream, too: what it has lost may be in the leader's log alone, and
+ * those positions would be used twice. A stream that is not there has lost all. */
 _Bool relay_has_tail(const struct relay *relay)
 {
-    return relay->state == RELAY_FOLLOWING && relay->looked && !relay->acted &&
-           relay->head >= relay->stream_position;
+    const _Bool has_read = relay->state == RELAY_FOLLOWING
+                               ? relay->head >= relay->stream_position
+                               : relay->state == RELAY_WAITING && relay->reason == no_stream;
+    return has_read && relay->looked && !relay->acted && relay->head >= relay->high_water;
 }
 
 void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms)
@@ -78,7 +86,8 @@ void relay_fence(struct relay *relay, const struct relay_tail *tail)
 void relay_look_as_follower(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (!tail->exists) {
-        relay_wait(relay, "the stream is not there", now_ms);
+        relay_wait(relay, no_stream, now_ms);
+        relay->looked = 1;
         return;
     }
     if (tail->has_last && tail->fit == TAIL_DIFFERENT) {

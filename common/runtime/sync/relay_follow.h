@@ -1,5 +1,5 @@
-/* Relay of a follower: what relay.c and relay_follow.c need of each other; all others include
- * relay.h. */
+/* Relay of a follower: what relay.c, relay_follow.c and relay_next.c need of each other; all others
+ * include relay.h. */
 #pragma once
 #include "runtime/sync/relay.h"
 

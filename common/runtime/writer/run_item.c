@@ -109,11 +109,17 @@ static int remember_refusal(struct loop *loop, const struct item *item, int refu
     return trace(r);
 }
 
+/* Only the leader decides; a request may have been on its way when that changed. */
+static _Bool decides(const struct loop *loop)
+{
+    return !loop->at.fenced && !loop->follows && (loop->at.own_term > 0 || !loop->wants_term);
+}
+
 static int run_command(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     int r;
     assert(item->command && item->request && !item->key == !item->origin.cause);
-    if (loop->at.fenced)
+    if (!decides(loop))
         return trace(
             refuse(item, refusal_of(REFUSED_REPLAYING), "another instance leads; ask again"));
     if (item->key && GUARD(idempotency_key)) {

@@ -1,0 +1,97 @@
+/* Orphan file: see orphan_file.h. */
+#include "runtime/writer/orphan_file.h"
+#include "base/buf.h"
+#include "base/result.h"
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void put_member(struct buf *out, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    buf_put_format(out, ",\"%s\":", key);
+    buf_put_json(out, text, strlen(text));
+}
+
+/* As `.events` has it. */
+static void put_line(struct buf *out, const struct event *event)
+{
+    char chain[DIGEST_HEX_SIZE];
+    digest_format(&event->chain, chain);
+    buf_put_format(out, "{\"position\":%" PRId64 ",\"chain\":\"%s\",\"time_ms\":%" PRId64,
+                   event->position, chain, event->time_ms);
+    put_member(out, "id", event->id);
+    put_member(out, "type", event->type);
+    put_member(out, "entity", event->entity);
+    put_member(out, "correlation", event->correlation);
+    put_member(out, "causation", event->causation);
+    put_member(out, "cause", event->cause);
+    put_member(out, "cause_digest", event->cause_digest);
+    put_member(out, "traceparent", event->traceparent);
+    put_member(out, "data", event->data);
+    buf_put_text(out, "}\n");
+}
+
+static int write_lines(struct event_reader *reader, FILE *file)
+{
+    _deinit_(buf) struct buf line = { 0 };
+    struct event event;
+    int r = 0;
+    while (r == 0 && event_reader_has_next(reader, &event)) {
+        buf_clear(&line);
+        put_line(&line, &event);
+        r = buf_status(&line);
+        if (r == 0 && fwrite(line.data, 1, line.length, file) != line.length)
+            r = fail(ERR_FULL, "the orphans cannot be written: %s", strerror(errno));
+    }
+    if (r == 0)
+        r = event_reader_status(reader);
+    if (r == 0 && (fflush(file) != 0 || fsync(fileno(file)) != 0))
+        r = fail(ERR_FULL, "the orphans cannot be synced: %s", strerror(errno));
+    return trace(r);
+}
+
+/* The name is in the folder, too, before the commit. */
+static int sync_folder(const char *path)
+{
+    char folder[600];
+    snprintf(folder, sizeof(folder), "%s", path);
+    int descriptor = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = descriptor < 0 || fsync(descriptor) != 0
+                ? fail(ERR_FULL, "the data folder cannot be synced: %s", strerror(errno))
+                : 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    return trace(r);
+}
+
+int orphan_file_write(struct orphan_file *orphans, struct event_reader *reader)
+{
+    char folder[600];
+    assert(orphans->first <= orphans->last);
+    snprintf(folder, sizeof(folder), "%s", orphans->database_path);
+    int length = snprintf(orphans->path, sizeof(orphans->path),
+                          "%s/orphans-%" PRId64 "-%" PRId64 "-%" PRId64 ".jsonl", dirname(folder),
+                          orphans->term, orphans->first, orphans->last);
+    if (length < 0 || (size_t)length >= sizeof(orphans->path))
+        return fail(ERR_CONFIG, "the path of the data folder is too long");
+    int descriptor = open(orphans->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                          0600);
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "w");
+    if (!file) {
+        if (descriptor >= 0)
+            close(descriptor);
+        return fail(ERR_FULL, "%s cannot be written: %s", orphans->path, strerror(errno));
+    }
+    int r = write_lines(reader, file);
+    if (fclose(file) != 0 && r == 0)
+        r = fail(ERR_FULL, "%s cannot be written: %s", orphans->path, strerror(errno));
+    return r < 0 ? trace(r) : trace(sync_folder(orphans->path));
+}
