@@ -9,8 +9,10 @@ import urllib.parse
 from journey.patience import far
 
 CAUGHT_UP_S = 10
-# Tables that are not folded from the logs, or that only the leader writes.
-OF_THE_RUNTIME = {"event_log", "meta", "kept_streams", "kept_durables", "refusals"}
+# Tables that are not folded from the logs: the leader alone writes them, or they are notes of its
+# process that may be lost.
+NOT_FOLDED = {"event_log", "meta", "kept_streams", "kept_durables", "refusals", "card_choices",
+              "void_mark"}
 POSITIONS = "SELECT log, position, hex(chain) FROM cursors ORDER BY log"
 HEAD = "SELECT position, hex(chain) FROM event_log ORDER BY position DESC LIMIT 1"
 
@@ -101,7 +103,7 @@ def rows_of(path):
     try:
         names = [row[0].decode() for row in database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
-        for name in sorted(set(names) - OF_THE_RUNTIME):
+        for name in sorted(set(names) - NOT_FOLDED):
             columns = [f"quote({row[1].decode()})"
                        for row in database.execute(f"PRAGMA table_info({name})")]
             found[name] = sorted(database.execute(f"SELECT {', '.join(columns)} FROM {name}"))
