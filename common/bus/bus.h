@@ -162,6 +162,10 @@ int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
  * subscriptions and publishing go on. Not from a handler. -ERR_NETWORK after the timeout. */
 int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms);
 
+/* The same in two halves, of which the first does not wait: several are drained at a time. */
+int bus_subscription_begin_drain(struct bus_subscription *subscription, int timeout_ms);
+int bus_subscription_end_drain(struct bus_subscription *subscription, int timeout_ms);
+
 /* Unsubscribes; messages that have arrived and not been handled are dropped. The handler may still
  * be in its last call: drain the subscription first where that matters. */
 void bus_subscription_free(struct bus_subscription *subscription);

@@ -247,13 +247,24 @@ int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
                            ret_subscription));
 }
 
-int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms)
+int bus_subscription_begin_drain(struct bus_subscription *subscription, int timeout_ms)
 {
     assert(timeout_ms > 0);
     natsStatus s = natsSubscription_DrainTimeout(subscription->raw, timeout_ms);
-    if (s == NATS_OK)
-        s = natsSubscription_WaitForDrainCompletion(subscription->raw, timeout_ms);
     return s == NATS_OK ? 0 : bus_fail(s, "drain a subscription");
+}
+
+int bus_subscription_end_drain(struct bus_subscription *subscription, int timeout_ms)
+{
+    assert(timeout_ms > 0);
+    natsStatus s = natsSubscription_WaitForDrainCompletion(subscription->raw, timeout_ms);
+    return s == NATS_OK ? 0 : bus_fail(s, "drain a subscription");
+}
+
+int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms)
+{
+    int r = bus_subscription_begin_drain(subscription, timeout_ms);
+    return r < 0 ? trace(r) : trace(bus_subscription_end_drain(subscription, timeout_ms));
 }
 
 void bus_subscription_free(struct bus_subscription *subscription)

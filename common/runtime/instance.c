@@ -5,6 +5,8 @@
 #include "runtime/request/reply.h"
 #include <assert.h>
 
+#define HAND_OVER_MS 8000 /* of a stop, at most, for a standby to lead */
+
 /* ---- What the parts tell each other --------------------------------------------------------- */
 
 static void on_connected(void *context)
@@ -228,6 +230,11 @@ int instance_start(struct instance *instance)
     if (r == 0)
         r = writer_start(&instance->writer);
     return trace(r);
+}
+
+void instance_hand_over(struct instance *instance)
+{
+    sender_hand_over(&instance->sender, HAND_OVER_MS);
 }
 
 /* natsConnection_Drain would lose replies that wait for a commit (CONVENTIONS). */

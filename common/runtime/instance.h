@@ -60,6 +60,10 @@ int instance_open(struct instance *instance, const struct instance_options *opti
 /* The threads: readers, sender, writer. */
 int instance_start(struct instance *instance);
 
+/* Before a stop in peace: where it leads and a standby is there, that one leads when this returns,
+ * and no request was refused (sync/handover.h). */
+void instance_hand_over(struct instance *instance);
+
 /* In peace, and also after a start that failed: no new requests; what was taken in is finished and
  * answered; then the threads have ended. */
 void instance_stop(struct instance *instance);

@@ -339,6 +339,8 @@ static int run(const struct service *service, const struct config *config,
     signal(SIGINT, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    if (exit_code == EXIT_FINE)
+        instance_hand_over(instance);
     stop(instance);
     if (exit_code != STARTS_AGAIN)
         log_info("stopped", LOG_INT("exit_code", exit_code));

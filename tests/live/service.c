@@ -282,7 +282,10 @@ static int64_t terms_of(const struct process *process)
     _free_(db) struct db *db = NULL;
     int64_t count = 0;
     if (access(path, F_OK) != 0 || db_open(&options, &db) < 0 ||
-        db_find_number(db, &count, "SELECT count(*) FROM terms", "") != 0)
+        db_find_number(db, &count,
+                       "SELECT count(*) FROM event_log WHERE type IN ('TermBegan', "
+                       "'TermEnded')",
+                       "") != 0)
         return 0; /* a life that has not begun yet */
     return count;
 }

@@ -44,7 +44,8 @@ const char *ask_text(const char *subject, const char *body);
 _Bool says(const char *answer, const char *part);
 
 /* The position of the log's head when its journeys have made so many events: beside them it has a
- * TermBegan of each life of the service, counted in its file. */
+ * TermBegan of each life of the service that led, and a TermEnded of each handover, counted in its
+ * file. */
 int64_t head_of(const char *log, int events);
 
 /* The text of a string field in an answer: field("order_id"). The newest four results are valid. */

@@ -202,6 +202,16 @@ Test(fence_live, fault_46_a_fenced_instance_sets_its_orphans_aside_and_starts_ag
     wait_for_stats("order-svc", "\"state\":\"ready\"");
     cr_assert(says(ask_text("order.products", "{}"), "pot"));
     cr_assert_not(says(ask_text("order.products", "{}"), "mug"));
+    const char *listed = ask_text("order.orphans", "{}");
+    cr_assert(says(listed, "\"file\":\"orphans-1-3-3.jsonl\",\"term\":1,\"first\":3,\"last\":3,"
+                           "\"count\":1,") &&
+                  says(listed, "\"position\":3,\"type\":\"ProductAdded\",\"entity\":\"mug\"") &&
+                  says(listed, "\"more\":false") && !says(listed, "\"data\""),
+              "%s", listed);
+    cr_assert(says(ask_text("order.orphans", "{\"with_data\":true}"), "\\\"sku\\\":\\\"mug\\\""));
+    cr_assert(says(ask_text("order.orphans", "{\"after_file\":\"orphans-1-3-3.jsonl\","
+                                             "\"after_position\":3}"),
+                   "\"events\":[],\"more\":false"));
     snprintf(orphans, sizeof(orphans), "%s/orphans-1-3-3.jsonl", order_svc.folder);
     struct stat state;
     cr_assert(stat(orphans, &state) == 0 && (state.st_mode & 0777) == 0600, "%s", orphans);

@@ -142,14 +142,15 @@ static void describe_durable(struct world *world, const struct stream *stream,
            "\"%s\",\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"ack_policy\":\"all\","
            "\"ack_wait\":30000000000,\"max_deliver\":-1,\"replay_policy\":\"instant\","
            "\"opt_start_seq\":%" PRId64 ",\"max_ack_pending\":%" PRId64
+           ",\"inactive_threshold\":%" PRId64
            ",\"num_replicas\":0},\"delivered\":{\"consumer_seq\":%" PRId64
            ",\"stream_seq\":%" PRId64 "},\"ack_floor\":{\"consumer_seq\":%" PRId64
            ",\"stream_seq\":%" PRId64 "},\"num_ack_pending\":%" PRId64
            ",\"num_waiting\":%d,\"num_pending\":%" PRId64 "}",
            stream->name, durable->name, durable->name, durable->name, durable->start,
-           durable->ack_pending_max, durable->consumer_sequence, durable->delivered,
-           durable->consumer_sequence, durable->acked, durable->delivered - durable->acked,
-           durable->pull_count, pending);
+           durable->ack_pending_max, durable->inactive_ms * 1000000, durable->consumer_sequence,
+           durable->delivered, durable->consumer_sequence, durable->acked,
+           durable->delivered - durable->acked, durable->pull_count, pending);
 }
 
 static void create_durable(struct world *world, struct stream *stream, struct durable *found,
@@ -159,7 +160,8 @@ static void create_durable(struct world *world, struct stream *stream, struct du
         refuse(world, request, 400, 10148, "consumer already exists");
         return;
     }
-    int64_t start = wire_member(request, "\"opt_start_seq\":", 1);
+    const int64_t start = wire_member(request, "\"opt_start_seq\":", 1),
+                  inactive_ms = wire_member(request, "\"inactive_threshold\":", 0) / 1000000;
     for (int i = 0; i < DURABLES_MAX; i++) {
         struct durable *durable = &stream->durables[i];
         if (durable->exists)
@@ -168,6 +170,8 @@ static void create_durable(struct world *world, struct stream *stream, struct du
                                      .start = start,
                                      .delivered = start - 1,
                                      .acked = start - 1,
+                                     .inactive_ms = inactive_ms,
+                                     .gone_ms = world->now_ms + inactive_ms,
                                      .ack_pending_max = wire_member(request,
                                                                     "\"max_ack_pending\":", 1000) };
         snprintf(durable->name, sizeof(durable->name), "%s", name);

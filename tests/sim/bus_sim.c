@@ -244,6 +244,18 @@ int bus_subscription_drain(struct bus_subscription *subscription, int timeout_ms
     return 0;
 }
 
+int bus_subscription_begin_drain(struct bus_subscription *subscription, int timeout_ms)
+{
+    return trace(bus_subscription_drain(subscription, timeout_ms));
+}
+
+int bus_subscription_end_drain(struct bus_subscription *subscription, int timeout_ms)
+{
+    (void)subscription;
+    (void)timeout_ms;
+    return 0;
+}
+
 void bus_subscription_free(struct bus_subscription *subscription)
 {
     if (!subscription)

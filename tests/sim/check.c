@@ -40,19 +40,36 @@ static _Bool is_committed(const struct history *history, int64_t position, const
     return strncmp(chain, value, DIGEST_HEX_SIZE - 1) == 0;
 }
 
+static _Bool has_chain(const struct wire *wire, struct digest *ret_chain)
+{
+    const char *value;
+    char text[DIGEST_HEX_SIZE];
+    if (wire_header(wire, "Journey-Chain", &value) != DIGEST_HEX_SIZE - 1)
+        return 0;
+    snprintf(text, sizeof(text), "%.*s", DIGEST_HEX_SIZE - 1, value);
+    return digest_parse(text, ret_chain) == 0;
+}
+
 /* By another instance than the one that was first. */
 static _Bool is_committed_by_another(struct world *world, int log, int64_t position,
                                      const struct wire *wire)
 {
-    const char *value;
-    char text[DIGEST_HEX_SIZE];
     struct digest chain;
-    if (world->logs[log].instances == 1 ||
-        wire_header(wire, "Journey-Chain", &value) != DIGEST_HEX_SIZE - 1)
-        return 0;
-    snprintf(text, sizeof(text), "%.*s", DIGEST_HEX_SIZE - 1, value);
-    return digest_parse(text, &chain) == 0 &&
+    return world->logs[log].instances > 1 && has_chain(wire, &chain) &&
            instances_have_committed(world, log, position, &chain);
+}
+
+/* Behind the beginning of a higher term, the rest of a group of a leader of before: it was
+ * committed by one of them, and has no position here. */
+static void check_void(struct world *world, struct stream *stream, const struct wire *wire)
+{
+    struct history *history = &world->logs[stream - world->server.streams];
+    struct digest chain;
+    history->voids++;
+    stream->at[stream->last].position = STORED_VOID;
+    if (!has_chain(wire, &chain) || !anybody_has_committed(world, history, &chain))
+        violated(world, "I7: stream %s holds a void event that was never committed", stream->name);
+    tell(world, "stream %s: what came last is void", stream->name);
 }
 
 /* What is stored is committed, and comes in order or is a repeat; but for what others write. A
@@ -67,6 +84,11 @@ void check_stored(struct world *world, struct stream *stream, const struct wire 
         stream->has_foreign = 1;
         return;
     }
+    if (stream->at[stream->last].term < stream->term) {
+        check_void(world, stream, wire);
+        return;
+    }
+    stream->term = stream->at[stream->last].term;
     if (!is_committed(history, position, wire) &&
         !is_committed_by_another(world, log, position, wire))
         violated(world, "I7: stream %s holds an event at position %lld that was never committed",

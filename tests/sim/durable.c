@@ -105,6 +105,7 @@ void durable_pull(struct world *world, struct stream *stream, struct durable *du
         server_status(world, reply, "409 Exceeded MaxWaiting");
         return;
     }
+    durable->gone_ms = world->now_ms + durable->inactive_ms;
     int64_t expires_ms = wire_member(request, "\"expires\":", 0) / NS_PER_MS;
     int64_t idle_ms = wire_member(request, "\"idle_heartbeat\":", 0) / NS_PER_MS;
     struct pull *pull = &durable->pulls[durable->pull_count++];
@@ -143,17 +144,27 @@ void durable_ack(struct world *world, const char *subject)
 int64_t durable_due_ms(const struct stream *stream)
 {
     int64_t due_ms = INT64_MAX;
-    for (int i = 0; i < DURABLES_MAX; i++)
+    for (int i = 0; i < DURABLES_MAX; i++) {
+        const struct durable *durable = &stream->durables[i];
+        if (durable->inactive_ms > 0 && durable->pull_count == 0 && durable->gone_ms < due_ms)
+            due_ms = durable->gone_ms;
         for (int p = 0; p < stream->durables[i].pull_count; p++) {
             const struct pull *pull = &stream->durables[i].pulls[p];
             due_ms = pull->expires_ms < due_ms ? pull->expires_ms : due_ms;
             due_ms = pull->heartbeat_ms < due_ms ? pull->heartbeat_ms : due_ms;
         }
+    }
     return due_ms;
 }
 
 static void look_at_clock(struct world *world, struct durable *durable)
 {
+    if (durable->pull_count > 0) {
+        durable->gone_ms = world->now_ms + durable->inactive_ms;
+    } else if (durable->inactive_ms > 0 && durable->gone_ms <= world->now_ms) {
+        durable_delete(world, durable, 0);
+        return;
+    }
     for (int p = durable->pull_count - 1; p >= 0; p--) {
         struct pull *pull = &durable->pulls[p];
         if (pull->expires_ms <= world->now_ms) {

@@ -270,7 +270,7 @@ static _Bool lose_last(struct world *world)
 {
     struct stream *stream = stream_to_damage(world);
     const struct stored *stored = stream ? stream_at(stream, stream->last) : NULL;
-    if (!stored || stored->position == 0)
+    if (!stored || stored->position <= 0)
         return 0;
     stream_forget(stream, stream->last);
     return 1;
@@ -405,6 +405,11 @@ static const struct {
     { "provider away", provider_goes, 3 },
     { "everything stands still", freeze, 3 },
     { "service frozen", freeze_service, 4 },
+    { "leader frozen", fault_freeze_leader, 6 },
+    { "leader's machine goes", fault_leader_goes, 6 },
+    { "leader cut off", fault_cut_leader_off, 4 },
+    { "heartbeats lost", fault_lose_heartbeats, 3 },
+    { "take-over by hand", fault_take_over, 3 },
     { "folder copied to another", copy_folder, 4 },
     { "answers cannot be read", garble, 4 },
     { "program has a bug", break_program, 3 },
@@ -456,7 +461,7 @@ void faults_end(struct world *world)
     world->calm = world->load.is_over = 1;
     world->fault_ms = INT64_MAX;
     world->provider.away_until_ms = 0;
-    world->net.garble_until_ms = 0;
+    world->net.garble_until_ms = world->server.mute_until_ms = 0;
     world->bug.until_ms = 0;
     for (int i = 0; i < STREAMS_MAX; i++)
         world->server.streams[i].full_until_ms = world->server.streams[i].leaderless_until_ms = 0;

@@ -48,8 +48,8 @@ const struct node *leader_of(const struct world *world, int log)
 void instances_note_turn(struct world *world, struct node *node)
 {
     struct history *history = &world->logs[node->log];
-    if (history->instances == 1 || history->serving == node->index || !node_leads(node) ||
-        !node_serves(node))
+    if (history->instances == 1 || history->serving == node->index || !node_serves(node) ||
+        leader_of(world, node->log) != node)
         return;
     if (history->serving >= 0) {
         history->takeovers++;
@@ -167,6 +167,25 @@ static void find_branches(struct world *world, int log)
             p++;
         node->branch = p <= node->line.count ? p : 0;
     }
+}
+
+/* At its position, in its own file, now or once. */
+_Bool anybody_has_committed(const struct world *world, const struct history *history,
+                            const struct digest *chain)
+{
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *node = &world->nodes[i];
+        for (int64_t p = node->line.count; &world->logs[node->log] == history && p > 0; p--)
+            if (digest_equal(&node->line.at[p].chain, chain))
+                return 1;
+    }
+    for (int64_t p = history->line.count; p > 0; p--)
+        if (digest_equal(&history->line.at[p].chain, chain))
+            return 1;
+    for (int64_t p = history->set_apart.count; p > 0; p--)
+        if (digest_equal(&history->set_apart.at[p].chain, chain))
+            return 1;
+    return is_orphan(history, chain);
 }
 
 _Bool instances_have_committed(struct world *world, int log, int64_t position,

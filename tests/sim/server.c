@@ -201,6 +201,8 @@ void server_take(struct world *world, struct wire *wire, struct sender_of from)
         stream_publish(world, stream, wire);
         return;
     }
+    if (strncmp(subject, "journey.", 8) == 0 && world->now_ms < world->server.mute_until_ms)
+        return; /* a heartbeat, which nobody sends again */
     if (!give_to_all(world, subject, wire))
         server_status(world, wire_reply(wire), "503");
 }

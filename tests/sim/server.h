@@ -37,18 +37,21 @@ struct pull {
     int64_t left, expires_ms, idle_ms, heartbeat_ms; /* heartbeat_ms: the next one */
 };
 
-#define DURABLES_MAX 4
+#define DURABLES_MAX 16 /* each life of a standby leaves one behind, until nobody asks it */
 struct durable {
     char name[65];
     _Bool exists;
     int64_t start, delivered, acked, ack_pending_max, consumer_sequence;
+    int64_t inactive_ms, gone_ms; /* it goes when nobody has asked it for so long; 0: it stays */
     struct pull pulls[PULLS_MAX]; /* oldest first */
     int pull_count;
 };
 
+#define STORED_VOID (-1)
 struct stored {
     struct wire *wire; /* NULL: not there any more */
-    int64_t position;  /* 0: no event of the mesh */
+    int64_t position;  /* 0: no event of the mesh; STORED_VOID: of a term that had ended */
+    int64_t term;      /* that it says; 0: none */
     _Bool unreadable;  /* damaged on the disk: counted, and neither delivered nor given */
 };
 
@@ -71,6 +74,7 @@ struct stream {
     struct recent recent[RECENT_MAX]; /* the newest ids, a ring */
     int recent_at;
     _Bool has_foreign; /* a message is here that is no event of the leader */
+    int64_t term;      /* the highest that an event here says */
     int64_t in_order;  /* positions 1..in_order stand here in this order (I6) */
     struct durable durables[DURABLES_MAX];
 };
@@ -79,6 +83,7 @@ struct stream {
 struct server {
     _Bool is_up;
     int64_t up_at_ms;
+    int64_t mute_until_ms; /* heartbeats are lost */
     struct server_subscription *subscriptions;
     int subscription_count, subscription_room;
     struct stream streams[STREAMS_MAX]; /* by log */

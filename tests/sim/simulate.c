@@ -161,7 +161,7 @@ static void come_to_rest(struct world *world)
 
 struct total {
     int64_t runs, steps, faults, losses, events, accepted, refused, repeated, redriven, resolved;
-    int64_t takeovers, branches;
+    int64_t takeovers, branches, orphans, voids;
     int64_t fault_counts[FAULTS_MAX];
     double simulated_s;
     uint64_t digest;
@@ -176,6 +176,8 @@ static void add_up(struct total *total, const struct world *world)
         total->events += world->logs[log].line.count;
         total->takeovers += world->logs[log].takeovers;
         total->branches += world->logs[log].branches;
+        total->orphans += world->logs[log].orphans.count;
+        total->voids += world->logs[log].voids;
     }
     total->accepted += world->load.accepted;
     total->refused += world->load.refused;
@@ -225,13 +227,14 @@ static void report(const struct total *total, const struct wish *wish, double be
     double seconds = now_s() - begin_s;
     printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld "
            "events, %lld redriven; %lld requests accepted, %lld refused, %lld answered again; %lld "
-           "losses named, %lld forks resolved; %lld take-overs, %lld branches; history %016llx\n",
+           "losses named, %lld forks resolved; %lld take-overs, %lld branches, %lld "
+           "orphans, %lld voids; history %016llx\n",
            (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
            (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
            (long long)total->redriven, (long long)total->accepted, (long long)total->refused,
            (long long)total->repeated, (long long)total->losses, (long long)total->resolved,
-           (long long)total->takeovers, (long long)total->branches,
-           (unsigned long long)total->digest);
+           (long long)total->takeovers, (long long)total->branches, (long long)total->orphans,
+           (long long)total->voids, (unsigned long long)total->digest);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
             printf("  %-30s %lld\n", fault_name(i), (long long)total->fault_counts[i]);

@@ -63,11 +63,16 @@ static int64_t newest_position(const struct stream *stream)
 }
 
 /* After messages were lost. */
-static void look_for_foreign(struct stream *stream)
+static void look_again(struct stream *stream)
 {
     stream->has_foreign = 0;
-    for (int64_t s = stream->first; s <= stream->last && !stream->has_foreign; s++)
-        stream->has_foreign = stream->at[s].wire && stream->at[s].position == 0;
+    stream->term = 0;
+    for (int64_t s = stream->first; s <= stream->last; s++) {
+        const struct stored *stored = &stream->at[s];
+        stream->has_foreign |= stored->wire && stored->position == 0;
+        if (stored->wire && stored->position > 0 && stored->term > stream->term)
+            stream->term = stored->term;
+    }
 }
 
 void stream_cut(struct stream *stream, int64_t last)
@@ -79,7 +84,7 @@ void stream_cut(struct stream *stream, int64_t last)
     if (stream->first > stream->last + 1)
         stream->first = stream->last + 1;
     stream->in_order = newest_position(stream);
-    look_for_foreign(stream);
+    look_again(stream);
 }
 
 void stream_purge(struct stream *stream)
@@ -88,6 +93,7 @@ void stream_purge(struct stream *stream)
         empty(&stream->at[s]);
     stream->first = stream->last + 1;
     stream->messages = 0;
+    look_again(stream);
 }
 
 void stream_create(struct world *world, struct stream *stream)
@@ -96,6 +102,7 @@ void stream_create(struct world *world, struct stream *stream)
     stream->first = 1;
     stream->last = stream->in_order = 0;
     stream->has_foreign = 0;
+    stream->term = 0;
     stream->created_ms = world->now_ms;
     memset(stream->recent, 0, sizeof(stream->recent));
 }
@@ -164,7 +171,11 @@ static void store(struct stream *stream, struct wire *wire, int64_t position)
         stream->room = stream->room ? 2 * stream->room : 256;
         stream->at = must(realloc(stream->at, (size_t)stream->room * sizeof(*stream->at)));
     }
-    stream->at[++stream->last] = (struct stored){ .wire = wire_hold(wire), .position = position };
+    stream->at[++stream->last] = (struct stored){
+        .wire = wire_hold(wire),
+        .position = position,
+        .term = wire_header_number(wire, "Journey-Term", 0),
+    };
     stream->messages++;
 }
 

@@ -76,6 +76,7 @@ struct history {
     _Bool takes_over;   /* and --take-over auto */
     int instances;
     int serving;           /* node that served last; -1: none yet */
+    int64_t voids;         /* stored behind the beginning of a higher term */
     int64_t takeovers;     /* how often another one began to serve */
     int64_t branches;      /* how often an instance committed what is not in the line */
     struct line set_apart; /* events that may be in one file alone, in no order */
@@ -335,6 +336,8 @@ void instance_forgets(struct node *node); /* its file is another one now */
 /* Has an instance committed what now is in the stream? Then the line is its own from there on. */
 _Bool instances_have_committed(struct world *world, int log, int64_t position,
                                const struct digest *chain);
+_Bool anybody_has_committed(const struct world *world, const struct history *history,
+                            const struct digest *chain);
 void instances_note_answer(struct world *world, const struct node *node, const struct wire *wire);
 _Bool is_set_apart(const struct history *history, const char *entity);
 void instances_operate(struct world *world); /* what an operator does about them */
@@ -362,6 +365,13 @@ void adversary_act(struct world *world);
 const char *fault_name(int i); /* NULL: there are no more */
 void fault_act(struct world *world);
 void faults_end(struct world *world);
+
+/* faults_lead.c */
+_Bool fault_freeze_leader(struct world *world);
+_Bool fault_leader_goes(struct world *world);
+_Bool fault_cut_leader_off(struct world *world);
+_Bool fault_lose_heartbeats(struct world *world);
+_Bool fault_take_over(struct world *world);
 
 /* may_go.c */
 _Bool stream_may_go(const struct world *world, int log); /* its database has all */

@@ -95,6 +95,20 @@ Test(config, answers_leave_at_the_commit_unless_they_shall_wait)
     cr_assert_eq(config.answer_when, WHEN_COMMITTED);
 }
 
+Test(config, a_standby_takes_over_by_itself_where_nothing_is_lost_by_it)
+{
+    struct config config;
+    cr_assert_eq(read_config(&config, NULL, NULL), 0);
+    cr_assert_eq(config.take_over, TAKE_OVER_MANUAL);
+    cr_assert_eq(read_config(&config, "--answer-when", "published"), 0);
+    cr_assert_eq(config.take_over, TAKE_OVER_AUTO);
+    cr_assert_eq(read_config(&config, "--take-over=auto", NULL), 0);
+    cr_assert_eq(config.take_over, TAKE_OVER_AUTO);
+    setenv("JOURNEY_TAKE_OVER", "manual", 1);
+    cr_assert_eq(read_config(&config, "--answer-when", "published"), 0);
+    cr_assert_eq(config.take_over, TAKE_OVER_MANUAL);
+}
+
 Test(config, the_folder_has_no_default, .init = cr_redirect_stderr)
 {
     struct config config;

@@ -218,10 +218,24 @@ Test(lead, by_hand_it_says_once_that_nobody_leads)
 Test(lead, a_term_that_was_ended_is_claimed_at_once_also_by_hand)
 {
     struct lead lead = following(0);
-    lead_ended(&lead, 1010);
+    lead_ended(&lead, NULL, 1010);
     cr_assert_str_eq(act(&lead, 1010), "t");
     lead_tail_read(&lead, 1015);
     cr_expect_str_eq(act(&lead, 1015), "c");
+}
+
+Test(lead, a_term_that_was_ended_for_another_is_claimed_after_a_silence)
+{
+    struct lead lead = following(0), first = following(0);
+    lead_ended(&first, "M", 1010);
+    cr_expect_str_eq(act(&first, 1010), "t", "for this one: at once");
+    lead_ended(&lead, "N", 1010);
+    cr_expect_str_eq(pass(&lead, 1050, 1550), "", "the other is given the time");
+    cr_expect_str_eq(pass(&lead, 1600, 1650), "t", "and nothing can be lost");
+    struct lead led = following(0);
+    lead_ended(&led, "N", 1010);
+    beat(&led, 4, "N", 1100);
+    cr_expect_str_eq(pass(&led, 1150, 3000), "n", "that is over when another leads");
 }
 
 Test(lead, a_handover_ends_the_term_and_follows)

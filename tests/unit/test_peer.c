@@ -165,6 +165,17 @@ Test(peer, a_forked_one_answers_only_while_nobody_else_is_there)
     cr_expect_eq(peer_role(&peer), PEER_IS_OUT);
 }
 
+/* A stream that is just made anew has none of it. */
+Test(peer, it_learns_how_far_the_stream_went)
+{
+    struct peer peer = connected("M");
+    struct peer_answer answer = { .id = "L", .role = PEER_SERVES, .published = 3, .seen = 98 };
+    peer_answered(&peer, &answer, 0, 5);
+    answer.seen = 12;
+    peer_answered(&peer, &answer, 0, 600);
+    cr_expect(peer.state == PEER_STANDBY && peer.seen == 98);
+}
+
 /* Started alone, its claim came too late: what others see of it is a standby. */
 Test(peer, one_that_is_led_after_all_stands_by)
 {

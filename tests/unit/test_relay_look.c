@@ -8,6 +8,8 @@
 #define OTHER(position, of_term) { .place = (position), .term = (of_term), .fit = TAIL_DIFFERENT }
 #define AHEAD(position, of_term) { .place = (position), .term = (of_term), .fit = TAIL_AHEAD }
 #define STRANGE(of_term) { .place = PLACE_FOREIGN, .term = (of_term), .is_event = 1 }
+#define STRANGE_BEGIN(of_term) \
+    { .place = PLACE_FOREIGN, .term = (of_term), .is_event = 1, .begins = (of_term) }
 #define FOREIGN { .place = PLACE_FOREIGN }
 #define BEGINS(position, of_term, how) \
     { .place = (position), .term = (of_term), .fit = (how), .begins = (of_term), .instance = "B" }
@@ -70,6 +72,16 @@ static const struct stream_case cases[] = {
       .leaves_at = 2,
       .fence = 2,
       .fit = TAIL_DIFFERENT },
+    { "two have begun terms since; what does not follow our own last event is a stranger",
+      { KNOWN(1, 1), BEGINS(2, 2, TAIL_DIFFERENT), STRANGE_BEGIN(3), AHEAD(4, 3) },
+      4,
+      .position = 4,
+      .sequence = 4,
+      .foreign = 1,
+      .leaves_at = 2,
+      .fence = 2,
+      .fit = TAIL_DIFFERENT,
+      .has_gap = 1 },
     { "our log is older than the stream, in which a term ended",
       { KNOWN(1, 1), AHEAD(2, 1), BEGINS(3, 2, TAIL_AHEAD), AHEAD(4, 2) },
       4,

@@ -131,6 +131,28 @@ Test(terms, each_life_begins_the_next_term_in_its_log)
     cr_assert(terms_newest(db, &term) == 0 && strcmp(term.instance, "B") == 0);
 }
 
+Test(terms, a_term_that_was_ended_takes_nothing_more)
+{
+    struct item *item = item_new(ITEM_END);
+    item->instance = "A";
+    item->successor = "B";
+    begin_term("A", 0);
+    cr_assert_eq(add("tea"), OUTCOME_DONE);
+    cr_assert_eq(run(item, NULL), OUTCOME_DONE);
+    cr_assert_eq(
+        rows("SELECT count(*) FROM event_log WHERE position = 3 AND type = 'TermEnded' AND entity "
+             "= 'A' AND data = '{\"term\":1,\"instance\":\"A\",\"successor\":\"B\"}'"),
+        1);
+    cr_assert_eq(add("mug"), OUTCOME_REFUSED, "the successor decides");
+    struct item *again = item_new(ITEM_END);
+    again->instance = "A";
+    cr_assert_eq(run(again, NULL), OUTCOME_REPEAT);
+    cr_assert(loop.at.head.position == 3 && begin_term("A", 0) == 0, "not in this life");
+    close_loop();
+    open_loop();
+    cr_assert_eq(begin_term("B", 0), 2);
+}
+
 Test(terms, a_walk_says_the_term_of_each_event)
 {
     static const int64_t wanted[] = { 1, 1, 2, 2 };

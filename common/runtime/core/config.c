@@ -322,7 +322,7 @@ int config_read(struct config *config, const struct service *service,
                 const struct config_program *program, int argc, char **argv)
 {
     assert(program->tools_usage);
-    *config = (struct config){ 0 };
+    *config = (struct config){ .take_over = TAKE_OVER_UNSET };
     _Bool check = 0, print = 0;
     if (answer_help(service, program, argc, argv))
         return 1;
@@ -343,6 +343,9 @@ int config_read(struct config *config, const struct service *service,
             return -ERR_INVALID;
         }
     }
+    if (config->take_over == TAKE_OVER_UNSET) /* then nothing is lost by it */
+        config->take_over = config->answer_when == WHEN_PUBLISHED ? TAKE_OVER_AUTO
+                                                                  : TAKE_OVER_MANUAL;
     if (r >= 0 && !print)
         r = check_folder(config);
     if (r >= 0)

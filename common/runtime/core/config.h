@@ -11,7 +11,7 @@
 #define SERVICE_OPTIONS_MAX 16
 
 /* What a standby does when nobody leads any more. */
-enum { TAKE_OVER_MANUAL, TAKE_OVER_AUTO };
+enum { TAKE_OVER_MANUAL, TAKE_OVER_AUTO, TAKE_OVER_UNSET }; /* the last one while it is read */
 /* When answers leave: see outbound/gate_io.h. */
 enum { WHEN_COMMITTED, WHEN_PUBLISHED };
 
@@ -36,7 +36,7 @@ struct config {
     int64_t file_check_s;        /* between two checks of the own file */
     int64_t answer_when;         /* WHEN_… */
     int64_t answer_wait_ms;      /* how long an answer waits for the stream */
-    int64_t take_over;           /* of a standby, when nobody leads any more */
+    int64_t take_over;           /* of a standby, when nobody leads any more; TAKE_OVER_… */
     const char *http;            /* "127.0.0.1:9101"; empty: off */
     _Bool no_retry;
     _Bool allow_dumps;                              /* core files, and debuggers of the same user */

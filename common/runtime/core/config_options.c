@@ -61,9 +61,9 @@ const struct config_row config_rows[] = {
       "how long an answer waits for the stream; beyond it: unconfirmed", 0 },
     { "file-check-s", "JOURNEY_FILE_CHECK_S", NUMBER, AT(file_check_s), "60", 1, 86400,
       "seconds between two slow checks of the own database", 0 },
-    { "take-over", "JOURNEY_TAKE_OVER", TAKE_OVER, AT(take_over), "manual", 0, 0,
+    { "take-over", "JOURNEY_TAKE_OVER", TAKE_OVER, AT(take_over), NULL, 0, 0,
       "of a standby, when the leader is silent: auto, or manual (what the leader has answered and "
-      "not published is lost by it)",
+      "not published is lost by it); unless given, auto with --answer-when published, else manual",
       0 },
     { "http", "JOURNEY_HTTP", TEXT, AT(http), "", 0, 0,
       "ADDRESS:PORT of /metrics, /healthz and /readyz; empty: off", 0 },

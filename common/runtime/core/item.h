@@ -13,9 +13,13 @@ enum item_kind {
     ITEM_REDRIVE, /* an operator's request to try parked events again: see operations.h */
     ITEM_REBUILD, /* an operator's request to fold the tables anew: likewise */
     ITEM_TERM,    /* this instance begins to lead: its TermBegan (store/terms.h) */
+    ITEM_END,     /* it hands over: its TermEnded, and nothing after it */
     ITEM_KEEP,    /* what others have set on our stream, to be kept: see stream_keep.h */
     ITEM_ASIDE,   /* another leads: what the stream never had is set aside (writer/set_aside.h) */
     ITEM_DURABLE, /* a reader's request for its durable on our stream: see durable_io.h */
+    ITEM_HAND_OVER, /* an operator's requests about who leads: see handover_io.h, orphans.h */
+    ITEM_TAKE_OVER,
+    ITEM_ORPHANS,
 };
 
 enum item_outcome {
@@ -85,7 +89,8 @@ struct item {
     int64_t due_ms; /* wall time; a built-in provider's answer waits until then */
 
     /* ITEM_TERM */
-    const char *instance; /* who begins it */
+    const char *instance;  /* who begins it; of an ITEM_END: who ends it */
+    const char *successor; /* of an ITEM_END: who is to lead next */
     /* of an ITEM_ASIDE: the last position that log and stream share; whose folder it is */
     int64_t common;
     const char *database_path;

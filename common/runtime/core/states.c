@@ -46,8 +46,7 @@ const struct state_text service_states[] = {
                           "another instance of this service leads; this one follows its log and "
                           "answers queries, and decides and publishes nothing",
                           "nothing; with `--take-over manual`, when the one that leads is lost "
-                          "for good, stop this one and start it anew: it catches up on the "
-                          "stream and leads" },
+                          "for good, ask for `<prefix>.take-over`" },
 };
 
 const struct state_text relay_states[] = {

@@ -54,7 +54,8 @@ struct status {
     atomic_llong position;     /* of our log, committed; the writer */
     /* messages of ended terms in our stream; events that were set aside, in all its lives */
     atomic_llong voids, orphans;
-    atomic_llong published; /* known to be in the stream; the sender */
+    atomic_llong published;   /* known to be in the stream; the sender */
+    atomic_llong stream_seen; /* how far the stream was ever seen to go; the sender */
     /* answers that wait for the stream; since the start, those that it did not confirm in time; the
      * sender */
     atomic_llong answers_held, unconfirmed;

@@ -1,7 +1,9 @@
 /* Lead's I/O: see lead_io.h. */
 #include "runtime/outbound/lead_io.h"
 #include "base/log.h"
+#include "schemas/evt.runtime.TermEnded.h"
 #include "schemas/nats/leader_beat.h"
+#include "store/terms.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,12 +30,46 @@ static void take_marks(struct lead_io *lead_io, const struct leader_beat *beat)
     lead_io->hears = 1;
 }
 
+static void take_offer(struct lead_io *lead_io, const struct leader_beat *beat,
+                       struct bus_message *message)
+{
+    struct lead_offer *offer = &lead_io->offer;
+    const char *reply = bus_message_reply(message);
+    *offer = (struct lead_offer){
+        .asks = beat->has_asks && beat->asks,
+        .is_ours = beat->successor && strcmp(beat->successor, lead_io->lead.id) == 0,
+        .is_ended = beat->has_ended && beat->ended,
+    };
+    snprintf(offer->group, sizeof(offer->group), "%s", beat->group ? beat->group : "");
+    if (reply && bus_subject_is_inbox(reply))
+        snprintf(offer->reply, sizeof(offer->reply), "%s", reply);
+}
+
+static void take_beat(struct lead_io *lead_io, const struct leader_beat *beat,
+                      struct bus_message *message, int64_t now_ms)
+{
+    struct lead *lead = &lead_io->lead;
+    const _Bool is_ended = beat->has_ended && beat->ended,
+                claims = lead->state == LEAD_SUSPECTING || lead->state == LEAD_CLAIMING;
+    if (is_ended && claims)
+        return; /* its log has said so before */
+    lead_heard(lead, &(struct lead_beat){ .term = beat->term, .instance = beat->instance }, now_ms);
+    lead_io->leader_position = beat->position;
+    lead_io->leader_published = beat->published;
+    take_offer(lead_io, beat, message);
+    if (is_ended)
+        lead_ended(lead, beat->successor, now_ms);
+    if (!lead_io->hears) /* one after the other: under load each would be overtaken by the next */
+        take_marks(lead_io, beat);
+}
+
 void lead_io_heard(struct lead_io *lead_io, struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;
     void *decoded = NULL;
     owner_assert(&lead_io->outbound->owner);
+    lead_io->offer = (struct lead_offer){ 0 };
     if (schema_decode(&leader_beat_schema, bus_message_data(message), bus_message_length(message),
                       &arena, &decoded, &invalid) != 0) {
         log_warn("heartbeat_refused", LOG_TEXT("field", invalid.field),
@@ -41,16 +77,12 @@ void lead_io_heard(struct lead_io *lead_io, struct bus_message *message, int64_t
         return;
     }
     const struct leader_beat *beat = decoded;
-    struct lead *lead = &lead_io->lead;
-    if (strcmp(beat->instance, lead->id) == 0 || beat->term < lead->term)
+    if (strcmp(beat->instance, lead_io->lead.id) == 0)
         return;
-    lead_heard(lead, &(struct lead_beat){ .term = beat->term, .instance = beat->instance }, now_ms);
-    lead_io->leader_position = beat->position;
-    lead_io->leader_published = beat->published;
-    if (beat->has_ended && beat->ended)
-        lead_ended(lead, now_ms);
-    if (!lead_io->hears) /* one after the other: under load each would be overtaken by the next */
-        take_marks(lead_io, beat);
+    if (beat->has_standby && beat->standby)
+        lead_io->standby_ms = now_ms;
+    else if (beat->term >= lead_io->lead.term)
+        take_beat(lead_io, beat, message, now_ms);
 }
 
 _Bool lead_io_reach(struct lead_io *lead_io, int64_t head)
@@ -64,12 +96,29 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head)
 
 /* ---- Sent ----------------------------------------------------------------------------------- */
 
-void lead_io_settled(struct lead_io *lead_io, const struct batch *batch)
+/* FOLLOWING: the leader's log ends with a TermEnded, as far as it is known; in the middle of the
+ * log a TermBegan follows. */
+static void look_for_end(struct lead_io *lead_io, const struct batch *batch, int64_t now_ms)
+{
+    const int64_t head = batch->at.head.position;
+    if (head < lead_io->leader_position)
+        return;
+    for (const struct item *item = batch->items; item; item = item->next)
+        if (item->kind == ITEM_EVENT && !item->source && item->outcome == OUTCOME_DONE &&
+            item->event.position == head && item->event.value &&
+            strcmp(item->event.type, EVENT_TERM_ENDED) == 0)
+            lead_ended(&lead_io->lead, ((const struct term_ended *)item->event.value)->successor,
+                       now_ms);
+}
+
+void lead_io_settled(struct lead_io *lead_io, const struct batch *batch, int64_t now_ms)
 {
     if (batch->aborted)
         return;
     if (lead_io->lead.state == LEAD_FOLLOWING && batch->at.term > lead_io->lead.term)
         lead_io->lead.term = batch->at.term;
+    if (lead_io->lead.state == LEAD_FOLLOWING)
+        look_for_end(lead_io, batch, now_ms);
     lead_io->newest.head = batch->at.head.position;
     for (int i = 0; i < SOURCES_MAX; i++)
         lead_io->newest.cursors[i] = batch->at.cursors[i].position;
@@ -96,24 +145,55 @@ void lead_io_note_published(struct lead_io *lead_io, int64_t published)
     }
 }
 
-void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published, _Bool ended)
+static int write_beat(const struct lead_io *lead_io, int64_t position, int64_t published,
+                      const char *more, struct buf *out)
+{
+    const struct source *source = lead_io->outbound->service->sources;
+    buf_put_format(out,
+                   "{\"term\":%" PRId64 ",\"instance\":\"%s\",\"position\":%" PRId64
+                   ",\"published\":%" PRId64 ",%s",
+                   lead_io->lead.term, lead_io->lead.id, position, published, more);
+    if (lead_io->successor[0])
+        buf_put_format(out, "\"successor\":\"%s\",\"group\":\"%s\",", lead_io->successor,
+                       lead_io->group);
+    buf_put_text(out, "\"cursors\":[");
+    for (int i = 0; source && source[i].log; i++)
+        buf_put_format(out, "%s{\"log\":\"%s\",\"position\":%" PRId64 "}", i > 0 ? "," : "",
+                       source[i].log, lead_io->published.cursors[i]);
+    buf_put_text(out, "]}");
+    return trace(buf_status(out));
+}
+
+static void send_beat(struct lead_io *lead_io, int64_t position, int64_t published,
+                      const char *more)
 {
     _deinit_(buf) struct buf body = { 0 };
-    const struct source *source = lead_io->outbound->service->sources;
-    buf_put_format(&body,
-                   "{\"term\":%" PRId64 ",\"instance\":\"%s\",\"position\":%" PRId64
-                   ",\"published\":%" PRId64 ",%s\"cursors\":[",
-                   lead_io->lead.term, lead_io->lead.id, position, published,
-                   ended ? "\"ended\":true," : "");
-    for (int i = 0; source && source[i].log; i++)
-        buf_put_format(&body, "%s{\"log\":\"%s\",\"position\":%" PRId64 "}", i > 0 ? "," : "",
-                       source[i].log, lead_io->published.cursors[i]);
-    buf_put_text(&body, "]}");
-    if (buf_status(&body) < 0 || bus_publish(lead_io->outbound->bus, BUS_URGENT,
-                                             &(struct bus_outgoing){ .subject = lead_io->subject,
-                                                                     .data = body.data,
-                                                                     .length = body.length }) < 0)
+    if (write_beat(lead_io, position, published, more, &body) < 0 ||
+        bus_publish(lead_io->outbound->bus, BUS_URGENT,
+                    &(struct bus_outgoing){ .subject = lead_io->subject,
+                                            .data = body.data,
+                                            .length = body.length }) < 0)
         log_debug("heartbeat_not_sent", LOG_TEXT("reason", failure_text()));
+}
+
+void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published, _Bool ended)
+{
+    send_beat(lead_io, position, published, ended ? "\"ended\":true," : "");
+}
+
+void lead_io_show_standby(struct lead_io *lead_io, int64_t position)
+{
+    send_beat(lead_io, position, 0, "\"standby\":true,");
+}
+
+int lead_io_ask(struct lead_io *lead_io, int64_t position, int64_t published, _Bool asks,
+                const struct reply_tag *tag)
+{
+    _deinit_(buf) struct buf body = { 0 };
+    int r = write_beat(lead_io, position, published, asks ? "\"asks\":true," : "", &body);
+    return r < 0 ? trace(r)
+                 : trace(outbound_request(lead_io->outbound, tag, lead_io->subject, body.data,
+                                          body.length));
 }
 
 /* ---- What others see of it ------------------------------------------------------------------ */

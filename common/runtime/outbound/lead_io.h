@@ -16,6 +16,15 @@ struct lead_marks { /* up to where others' logs are applied, and the own log tha
     int64_t cursors[SOURCES_MAX];
 };
 
+#define LEAD_GROUP_SIZE 32
+struct lead_offer { /* what the newest heartbeat says of a handover */
+    _Bool asks;     /* the leader asks who stands by */
+    _Bool is_ours;  /* it hands over to us: we are to join `group` */
+    _Bool is_ended; /* its term is over */
+    char group[LEAD_GROUP_SIZE];
+    reply_subject reply; /* where an answer is waited for; "": nowhere */
+};
+
 struct lead_io {
     struct outbound *outbound;
     struct lead lead;
@@ -28,6 +37,10 @@ struct lead_io {
     struct lead_marks heard, reached;
     _Bool hears;                               /* there is one that is not reached */
     int64_t leader_position, leader_published; /* of the newest heartbeat */
+    struct lead_offer offer;                   /* likewise */
+    int64_t standby_ms; /* monotonic: when a standby last said that it is within reach; 0 */
+    /* LEADING: to whom we hand over, and our queue groups; "": to nobody */
+    char successor[LEAD_ID_SIZE], group[LEAD_GROUP_SIZE];
 };
 
 void lead_io_init(struct lead_io *lead_io, struct outbound *outbound,
@@ -39,10 +52,16 @@ void lead_io_deinit(struct lead_io *lead_io);
 /* A heartbeat that came; message: borrowed. */
 void lead_io_heard(struct lead_io *lead_io, struct bus_message *message, int64_t now_ms);
 /* LEADING: what heartbeats say has moved. */
-void lead_io_settled(struct lead_io *lead_io, const struct batch *batch);
+void lead_io_settled(struct lead_io *lead_io, const struct batch *batch, int64_t now_ms);
 void lead_io_note_published(struct lead_io *lead_io, int64_t published);
-/* ended: it stops, and its stream has all of its log. */
+/* ended: it stops or hands over, and its stream has all of its log. */
 void lead_io_beat(struct lead_io *lead_io, int64_t position, int64_t published, _Bool ended);
+/* The same as a question: who stands by (asks), or has `successor` joined? Answers come with the
+ * tag. 0 or < 0. */
+int lead_io_ask(struct lead_io *lead_io, int64_t position, int64_t published, _Bool asks,
+                const struct reply_tag *tag);
+/* A standby that is within reach says so. */
+void lead_io_show_standby(struct lead_io *lead_io, int64_t position);
 /* FOLLOWING: our log goes so far. True: others' events may be applied up to `reached`. */
 _Bool lead_io_reach(struct lead_io *lead_io, int64_t head);
 

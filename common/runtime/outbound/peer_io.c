@@ -45,6 +45,7 @@ void peer_io_reply(struct peer_io *peer_io, struct bus_message *message, int64_t
         .id = ping->id,
         .role = peer_role_of(ping->metadata ? ping->metadata->role : NULL),
         .published = number_of(ping->metadata ? ping->metadata->published : NULL),
+        .seen = number_of(ping->metadata ? ping->metadata->seen : NULL),
         .since_ms = number_of(ping->metadata ? ping->metadata->since : NULL),
     };
     const char *rival = peer_io->peer.rival;
@@ -102,13 +103,17 @@ static void carry_out(struct peer_io *peer_io, enum peer_action_kind action)
     case PEER_STAND_BY:
         log_warn("standby", LOG_TEXT("serving", peer->other),
                  LOG_TEXT("reason", "another instance of this service serves"),
-                 LOG_TEXT("help", "stop this one"));
+                 LOG_TEXT("help",
+                          "nothing: it follows, and leads when it is asked to, or by itself with "
+                          "--take-over auto"));
         break;
     case PEER_DESERTED:
-        log_warn("nobody_serves", LOG_TEXT("served", peer->other),
-                 LOG_TEXT("reason", "the instance that served does not answer any more"),
-                 LOG_TEXT("help", "start that one again; only if its file is lost, start this one "
-                                  "anew: it then serves what the stream has"));
+        log_warn(
+            "nobody_serves", LOG_TEXT("served", peer->other),
+            LOG_TEXT("reason", "the instance that served does not answer any more"),
+            LOG_TEXT("help",
+                     "start that one again; only if its file is lost, ask for take-over: what it "
+                     "has answered and not published is then lost"));
         break;
     case PEER_STEP_BACK:
         log_warn("stepping_back", LOG_TEXT("serving", peer->other),
@@ -145,10 +150,13 @@ void peer_io_write_metadata(struct peer_io *peer_io, struct buf *out)
     pthread_mutex_lock(&peer_io->lock);
     memcpy(other, peer_io->other, sizeof(other));
     pthread_mutex_unlock(&peer_io->lock);
-    buf_put_format(
-        out, "\"role\":\"%s\",\"state\":\"%s\",\"published\":\"%lld\",\"since\":\"%lld\"",
-        peer_role_name((enum peer_role)atomic_load(&peer_io->role)), status_name(status),
-        (long long)atomic_load(&status->published), (long long)atomic_load(&peer_io->since_ms));
+    buf_put_format(out,
+                   "\"role\":\"%s\",\"state\":\"%s\",\"published\":\"%lld\",\"seen\":\"%lld\","
+                   "\"since\":\"%lld\"",
+                   peer_role_name((enum peer_role)atomic_load(&peer_io->role)), status_name(status),
+                   (long long)atomic_load(&status->published),
+                   (long long)atomic_load(&status->stream_seen),
+                   (long long)atomic_load(&peer_io->since_ms));
     if (*other)
         buf_put_format(out, ",\"serving\":\"%s\"", other);
 }

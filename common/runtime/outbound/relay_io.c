@@ -310,6 +310,7 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     }
     note_ages(relay_io, now_ms);
     atomic_store(&status->published, relay->published);
+    atomic_store(&status->stream_seen, relay->high_water);
     atomic_store(&status->republished, relay->republished);
     atomic_store(&status->stream_remade, relay->remade);
     atomic_store(&status->refused, relay->refusals);

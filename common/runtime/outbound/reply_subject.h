@@ -29,6 +29,7 @@ enum part {
     PART_DURABLES = 'd',
     PART_READERS = 'e',
     PART_PEERS = 's',
+    PART_HANDOVER = 'h',
     PART_FEED = '0'
 };
 

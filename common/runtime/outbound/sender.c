@@ -85,6 +85,7 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
         reader_ask_reply(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                          message, now_ms);
         break;
+    case PART_HANDOVER: handover_io_reply(&sender->handover, &tag, message, now_ms); break;
     case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;
     default:
         if (feed >= 0 && feed < sender->feed_count)
@@ -99,7 +100,7 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     for (int i = 0; i < sender->feed_count; i++)
         feed_io_settled(&sender->feeds[i], batch, now_ms);
     read_back_settled(&sender->relay_io, batch, now_ms);
-    lead_io_settled(&sender->lead_io, batch);
+    lead_io_settled(&sender->lead_io, batch, now_ms);
     stream_make_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     term_io_settled(&sender->term_io, batch, now_ms);
@@ -142,7 +143,8 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         if (note->status && strncmp(note->words, "evt.", 4) == 0)
             relay_io_denied(&sender->relay_io, note->words, now_ms);
         break;
-    case NOTE_BEAT: sender_lead_heard(sender, note->reply, now_ms); break;
+    case NOTE_HAND_OVER: handover_io_stop(&sender->handover, now_ms); break;
+    case NOTE_BEAT:      sender_lead_heard(sender, note->reply, now_ms); break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -192,6 +194,7 @@ static void announce(struct sender *sender)
     atomic_store(&status->caught_up, 1);
     writer_start_process(sender->options.writer);
     sender->announced = 1;
+    successor_io_lead(&sender->successor);
     log_info("ready", LOG_INT("position", sender->relay_io.relay.head),
              LOG_INT("start_ms", clock_wall_ms() - status->started_ms));
 }
@@ -485,6 +488,8 @@ void sender_deinit(struct sender *sender)
     redrive_deinit(&sender->redrive);
     peer_io_deinit(&sender->peers);
     lead_io_deinit(&sender->lead_io);
+    handover_io_deinit(&sender->handover);
+    successor_io_deinit(&sender->successor);
     durable_io_deinit(&sender->durables);
     db_free(sender->outbound.db);
     sender->outbound.db = NULL;

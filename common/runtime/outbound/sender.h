@@ -11,11 +11,13 @@
 #include "runtime/outbound/durable_io.h"
 #include "runtime/outbound/feed_io.h"
 #include "runtime/outbound/gate_io.h"
+#include "runtime/outbound/handover_io.h"
 #include "runtime/outbound/lead_io.h"
 #include "runtime/outbound/peer_io.h"
 #include "runtime/outbound/permissions.h"
 #include "runtime/outbound/redrive.h"
 #include "runtime/outbound/relay_io.h"
+#include "runtime/outbound/successor_io.h"
 #include "runtime/outbound/term_io.h"
 #include "runtime/request/endpoint.h"
 #include "runtime/writer/writer.h"
@@ -50,6 +52,8 @@ struct sender {
     struct peer_io peers;
     struct term_io term_io;
     struct lead_io lead_io;
+    struct handover_io handover;
+    struct successor_io successor;
     struct bus_subscription *replies; /* to the requests of all parts */
     struct bus_subscription *answers; /* to the calls of work lists */
     pthread_t thread;
@@ -89,3 +93,6 @@ void sender_answer(struct sender *sender, struct item *item);
 void sender_denied(struct sender *sender, _Bool publish, const char *subject);
 /* takes an operator's request over, for options.operate on the sender's thread */
 void sender_operate(struct sender *sender, struct item *item);
+/* The process is to stop: where we lead and a standby is there, it leads before this returns, which
+ * is after timeout_ms at the latest. From main, while all threads run. */
+void sender_hand_over(struct sender *sender, int64_t timeout_ms);

@@ -62,10 +62,14 @@ static void begin_to_follow(struct sender *sender, int64_t now_ms)
 {
     if (sender->relay_io.relay.follows)
         return; /* a heartbeat came back */
+    if (handover_io_is_over(&sender->handover))
+        return; /* it follows in its next life */
     log_info("following", LOG_TEXT("leader", lead_of(sender)->leader),
              LOG_INT("position", sender->relay_io.relay.head));
     writer_follow(sender->options.writer, 1);
     endpoints_leave(sender->options.endpoints); /* those of one that was alone, and is not */
+    if (endpoints_subscribe_of_each(sender->options.endpoints) < 0)
+        log_warn("not_ready", LOG_TEXT("reason", failure_text()));
     sender->listens = 0;
     atomic_store(&sender->outbound.status->caught_up, 0);
     peer_follow(&sender->peers.peer, lead_of(sender)->leader, now_ms);
@@ -157,7 +161,7 @@ static void carry_out(struct sender *sender, enum lead_action_kind action, int64
                  LOG_TEXT("help", "start it again; only if its file is lost, ask for take-over: "
                                   "what it has answered and not published is then lost"));
         break;
-    case LEAD_END_TERM:  break;
+    case LEAD_END_TERM:  handover_io_end_term(&sender->handover, now_ms); break;
     case LEAD_STEP_BACK: step_back(sender); break;
     case LEAD_START_AGAIN:
         if (sender->options.peers)
@@ -172,6 +176,7 @@ void sender_lead_heard(struct sender *sender, struct bus_message *received, int6
 {
     _free_(bus_message) struct bus_message *message = received;
     lead_io_heard(&sender->lead_io, message, now_ms);
+    successor_io_heard(&sender->successor, sender->listens, now_ms);
     if (follows(sender))
         relay_heard(&sender->relay_io.relay, sender->lead_io.leader_published, now_ms);
 }
@@ -192,6 +197,7 @@ static void listen_to_queries(struct sender *sender)
     sender->listens = 1;
     atomic_store(&sender->outbound.status->caught_up, 1);
     log_info("answers_queries", LOG_INT("position", relay->head));
+    lead_io_show_standby(&sender->lead_io, relay->head);
 }
 
 /* Our log is a prefix of the stream: a term begins behind both. It is ours when the stream has it:
@@ -216,6 +222,7 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
     if (lead->state == LEAD_UNDECIDED && peer_role(&sender->peers.peer) == PEER_STANDS_BY)
         lead_follow(lead, sender->peers.peer.other, now_ms);
     if (follows(sender)) {
+        relay_saw(relay, sender->peers.peer.seen); /* what the stream may have lost meanwhile */
         if (lead_io_reach(&sender->lead_io, relay->head))
             hold_feeds(sender, now_ms);
         listen_to_queries(sender);
@@ -239,6 +246,14 @@ void sender_lead_end(struct sender *sender)
              LOG_INT("position", relay->head));
 }
 
+void sender_hand_over(struct sender *sender, int64_t timeout_ms)
+{
+    if (!sender->runs)
+        return;
+    mailbox_push(&sender->outbound.mailbox, (struct note){ .kind = NOTE_HAND_OVER });
+    handover_io_wait(&sender->handover, timeout_ms);
+}
+
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms)
 {
     enum lead_action_kind action;
@@ -248,6 +263,8 @@ _Bool sender_lead_act(struct sender *sender, int64_t now_ms)
         changed |= action != LEAD_BEAT;
         carry_out(sender, action, now_ms);
     }
+    changed |= handover_io_act(&sender->handover, now_ms);
+    successor_io_act(&sender->successor, sender->announced, now_ms);
     lead_io_report(&sender->lead_io);
     return changed;
 }
@@ -259,7 +276,9 @@ int64_t sender_lead_due_ms(const struct sender *sender)
     const _Bool begins = (lead->state == LEAD_CLAIMING && relay == RELAY_PUBLISHING) ||
                          relay == RELAY_FENCED;
     const int64_t begin_ms = begins ? term_io_due_ms(&sender->term_io) : INT64_MAX;
-    return smaller(lead_due_ms(lead), begin_ms);
+    const int64_t change_ms = smaller(handover_io_due_ms(&sender->handover),
+                                      successor_io_due_ms(&sender->successor));
+    return smaller(smaller(lead_due_ms(lead), begin_ms), change_ms);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -271,6 +290,21 @@ void sender_lead_init(struct sender *sender, const struct positions *at, uint64_
     config.seed = seed;
     lead_io_init(&sender->lead_io, &sender->outbound, &config, at);
     set_reader(sender, 0);
+    handover_io_init(&sender->handover,
+                     &(struct handover_parts){ .outbound = &sender->outbound,
+                                               .lead_io = &sender->lead_io,
+                                               .term_io = &sender->term_io,
+                                               .relay = &sender->relay_io.relay,
+                                               .gate = &sender->gate.gate,
+                                               .peer = &sender->peers.peer,
+                                               .endpoints = sender->options.endpoints,
+                                               .hooks = sender->options.peers });
+    successor_io_init(&sender->successor,
+                      &(struct successor_parts){ .outbound = &sender->outbound,
+                                                 .lead_io = &sender->lead_io,
+                                                 .relay = &sender->relay_io.relay,
+                                                 .peer = &sender->peers.peer,
+                                                 .endpoints = sender->options.endpoints });
     if (!sender->options.peers)
         lead_alone(lead_of(sender), 0);
 }

@@ -80,7 +80,8 @@ static int judge_event(struct relay_io *relay_io, const struct event *event,
         ret->place = PLACE_FOREIGN;
         ret->fit = TAIL_EQUAL;
         ret->is_event = 1;
-    } else if (term_read(event, &begun) == 0) {
+    }
+    if (term_read(event, &begun) == 0) {
         ret->begins = begun.term;
         snprintf(ret->instance, sizeof(ret->instance), "%s", begun.instance);
     }

@@ -36,6 +36,27 @@ void term_io_begin(struct term_io *term_io, int64_t seen, int64_t now_ms)
     term_io_check(term_io);
 }
 
+void term_io_end(struct term_io *term_io, const char *successor, int64_t now_ms)
+{
+    owner_assert(&term_io->outbound->owner);
+    if (term_io->asked || term_io->ended_at > 0 || now_ms < term_io->ask_ms)
+        return;
+    _free_(item) struct item *item = item_new(ITEM_END);
+    term_io->ask_ms = now_ms + AGAIN_MS;
+    if (item) {
+        item->instance = arena_copy(&item->arena, term_io->instance, strlen(term_io->instance));
+        item->successor = arena_copy(&item->arena, successor, strlen(successor));
+    }
+    if (!item || !item->instance || !item->successor) {
+        log_error("out_of_memory");
+        return;
+    }
+    term_io->term = 0; /* nothing of ours comes behind it */
+    term_io->asked = 1;
+    inbox_push(term_io->outbound->inbox, take(item));
+    term_io_check(term_io);
+}
+
 void term_io_set_aside(struct term_io *term_io, int64_t common, const char *database_path,
                        int64_t now_ms)
 {
@@ -62,7 +83,7 @@ void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t
     if (!term_io->asked)
         return;
     for (const struct item *item = batch->items; item; item = item->next) {
-        if (item->kind != ITEM_TERM && item->kind != ITEM_ASIDE)
+        if (item->kind != ITEM_TERM && item->kind != ITEM_ASIDE && item->kind != ITEM_END)
             continue;
         term_io->asked = 0;
         term_io->ask_ms = now_ms + AGAIN_MS;
@@ -70,6 +91,10 @@ void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t
             continue;
         if (item->kind == ITEM_ASIDE) {
             term_io->is_aside = 1;
+            continue;
+        }
+        if (item->kind == ITEM_END) {
+            term_io->ended_at = item->outcome == OUTCOME_DONE ? batch->at.head.position : 0;
             continue;
         }
         term_io->term = item->term;

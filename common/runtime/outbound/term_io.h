@@ -10,6 +10,7 @@ struct term_io {
     int64_t term;         /* begun in this life, and committed; 0: none yet */
     int64_t position;     /* our log has its TermBegan when it goes so far */
     _Bool is_aside;       /* set aside, and committed */
+    int64_t ended_at;     /* position of our TermEnded, committed; 0: there is none */
     _Bool asked;          /* the writer has the item */
     int64_t ask_ms;       /* monotonic: not again before */
 };
@@ -20,6 +21,9 @@ void term_io_init(struct term_io *term_io, struct outbound *outbound, const char
  * highest that the log has or that was seen in the stream. Again and again until term_io->term. */
 void term_io_begin(struct term_io *term_io, int64_t seen, int64_t now_ms);
 void term_io_settled(struct term_io *term_io, const struct batch *batch, int64_t now_ms);
+/* Our term has begun, and ends for the one that is to lead next; in vain when we are fenced. Until
+ * term_io->ended_at. */
+void term_io_end(struct term_io *term_io, const char *successor, int64_t now_ms);
 /* Another leads: what is behind the last common position is to be set aside. Again and again until
  * term_io->is_aside. */
 void term_io_set_aside(struct term_io *term_io, int64_t common, const char *database_path,

@@ -11,12 +11,18 @@
 #include "schemas/runtime.durable.reply.h"
 #include "schemas/runtime.events.h"
 #include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.hand-over.h"
+#include "schemas/runtime.hand-over.reply.h"
+#include "schemas/runtime.orphans.h"
+#include "schemas/runtime.orphans.reply.h"
 #include "schemas/runtime.parked.h"
 #include "schemas/runtime.parked.reply.h"
 #include "schemas/runtime.rebuild.h"
 #include "schemas/runtime.rebuild.reply.h"
 #include "schemas/runtime.redrive.h"
 #include "schemas/runtime.redrive.reply.h"
+#include "schemas/runtime.take-over.h"
+#include "schemas/runtime.take-over.reply.h"
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -32,9 +38,12 @@ static const struct {
 } own_requests[] = {
     { "durable.*.make", &runtime_durable_schema, &runtime_durable_reply_schema },
     { "events", &runtime_events_schema, &runtime_events_reply_schema },
+    { "hand-over", &runtime_hand_over_schema, &runtime_hand_over_reply_schema },
+    { "orphans", &runtime_orphans_schema, &runtime_orphans_reply_schema },
     { "parked", &runtime_parked_schema, &runtime_parked_reply_schema },
     { "rebuild", &runtime_rebuild_schema, &runtime_rebuild_reply_schema },
     { "redrive", &runtime_redrive_schema, &runtime_redrive_reply_schema },
+    { "take-over", &runtime_take_over_schema, &runtime_take_over_reply_schema },
 };
 
 struct printer {

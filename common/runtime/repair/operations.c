@@ -1,22 +1,30 @@
 /* Operations: see operations.h. */
 #include "runtime/repair/operations.h"
 #include "runtime/request/reply.h"
+#include "runtime/repair/orphans.h"
 #include "schemas/runtime.durable.h"
+#include "schemas/runtime.hand-over.h"
+#include "schemas/runtime.orphans.h"
 #include "schemas/runtime.rebuild.h"
 #include "schemas/runtime.redrive.h"
+#include "schemas/runtime.take-over.h"
 #include <assert.h>
 #include <stdio.h>
 
-/* Name of the endpoint, subject behind the service's prefix, body, and the kind of item that it
- * becomes. */
+/* Name of the endpoint, subject behind the service's prefix, body, the kind of item that it
+ * becomes, and whether each instance hears it. */
 static const struct {
     const char *name, *subject;
     const struct schema *request;
     enum item_kind kind;
+    _Bool is_of_each;
 } table[OPERATIONS] = {
-    { "redrive", "redrive", &runtime_redrive_schema, ITEM_REDRIVE },
-    { "rebuild", "rebuild", &runtime_rebuild_schema, ITEM_REBUILD },
-    { "durable", "durable.*.make", &runtime_durable_schema, ITEM_DURABLE },
+    { "redrive", "redrive", &runtime_redrive_schema, ITEM_REDRIVE, 0 },
+    { "rebuild", "rebuild", &runtime_rebuild_schema, ITEM_REBUILD, 0 },
+    { "durable", "durable.*.make", &runtime_durable_schema, ITEM_DURABLE, 0 },
+    { "hand-over", "hand-over", &runtime_hand_over_schema, ITEM_HAND_OVER, 0 },
+    { "take-over", "take-over", &runtime_take_over_schema, ITEM_TAKE_OVER, 1 },
+    { "orphans", "orphans", &runtime_orphans_schema, ITEM_ORPHANS, 1 },
 };
 
 void operations_init(struct operations *operations, struct sender *sender,
@@ -35,6 +43,7 @@ void operations_init(struct operations *operations, struct sender *sender,
             .name = table[i].name,
             .request = table[i].request,
             .kind = table[i].kind,
+            .is_of_each = table[i].is_of_each,
         };
     }
 }
@@ -48,7 +57,7 @@ static atomic_int *waiting_of(struct operations *operations, const struct item *
 int operations_accept(void *context, struct item *item)
 {
     struct operations *operations = context;
-    assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD || item->kind == ITEM_DURABLE);
+    assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD || item->kind >= ITEM_DURABLE);
     atomic_int *waiting = waiting_of(operations, item);
     if (atomic_fetch_add(waiting, 1) >= OPERATIONS_WAITING) {
         atomic_fetch_sub(waiting, 1);
@@ -67,18 +76,35 @@ static void refuse_busy(struct operations *operations, struct item *item, const 
     item_free(item);
 }
 
+/* What changes no table, and waits for no other. False: it is another one. */
+static _Bool begin_apart(struct operations *operations, struct item *item, int64_t now_ms)
+{
+    struct sender *sender = operations->sender;
+    switch (item->kind) {
+    case ITEM_DURABLE:   durable_io_begin(&sender->durables, item, now_ms); return 1;
+    case ITEM_TAKE_OVER: successor_io_take_over(&sender->successor, item, now_ms); return 1;
+    case ITEM_ORPHANS:
+        orphans_answer(item, sender->outbound.bus, sender->options.database_path,
+                       sender->lead_io.lead.id, sender->lead_io.lead.state == LEAD_LEADING);
+        return 1;
+    default: return 0;
+    }
+}
+
 void operations_begin(void *context, struct item *item, int64_t now_ms)
 {
     struct operations *operations = context;
     struct redrive *redrive = &operations->sender->redrive;
     owner_assert(&operations->sender->outbound.owner);
     atomic_fetch_sub(waiting_of(operations, item), 1);
-    if (item->kind == ITEM_DURABLE) /* concerns no table, and no other operation */
-        durable_io_begin(&operations->sender->durables, item, now_ms);
-    else if (redrive_is_active(redrive))
+    if (begin_apart(operations, item, now_ms))
+        return;
+    if (redrive_is_active(redrive))
         refuse_busy(operations, item, "a redrive is under way");
     else if (rebuilder_is_active(&operations->rebuilder))
         refuse_busy(operations, item, "a rebuild is under way");
+    else if (item->kind == ITEM_HAND_OVER)
+        handover_io_begin(&operations->sender->handover, item, now_ms);
     else if (item->kind == ITEM_REBUILD)
         rebuilder_begin(&operations->rebuilder, item);
     else

@@ -1,5 +1,6 @@
 /* Operations: what an operator asks of a running service: `order.redrive` (parked events are tried
- * again) and `order.rebuild` (the tables are folded anew); and what a reader of its log asks:
+ * again) and `order.rebuild` (the tables are folded anew); who leads: `order.hand-over`,
+ * `order.take-over`; what was set aside: `order.orphans`; and what a reader of its log asks:
  * `order.durable.<reader>.make` (its durable on our stream). An endpoint makes an item of the
  * request, the sender's thread takes it, and gives it to the part that does the work and sends the
  * reply.
@@ -12,7 +13,7 @@
 #include "runtime/outbound/sender.h"
 #include "runtime/repair/rebuilder.h"
 
-#define OPERATIONS 3          /* kinds of them */
+#define OPERATIONS 6          /* kinds of them */
 #define OPERATIONS_WAITING 64 /* of operators, and of readers; beyond it: busy */
 
 struct operations {

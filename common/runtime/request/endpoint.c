@@ -141,6 +141,8 @@ static enum refusal accept_request(struct endpoint *endpoint, const struct bus_v
     if (endpoint->query && !is_forked_log && refusal != REFUSED_REPLAYING &&
         !atomic_load(&options->status->moved))
         refusal = 0; /* what only forbids writing does not concern a query */
+    if (endpoint->is_of_each)
+        refusal = 0; /* about who leads, and what an instance has */
     if (endpoint->is_about_log && !is_forked_log && atomic_load(&options->status->whole))
         refusal = 0; /* two that catch up on each other must not wait for each other */
     if (view->data_length > REQUEST_BYTES_MAX) {

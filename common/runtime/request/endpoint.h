@@ -2,6 +2,7 @@
  * subject, decodes the body by its schema, and gives an item to the sink of its kind. Refusals that
  * need no state are sent at once. */
 #pragma once
+#include <stdatomic.h>
 #include "bus/bus.h"
 #include "runtime/core/item.h"
 #include "runtime/core/status.h"
@@ -26,6 +27,7 @@ struct operator_request {
     const char *name;    /* of the endpoint: "redrive", "durable" */
     const struct schema *request;
     enum item_kind kind; /* of the item that it becomes */
+    _Bool is_of_each;    /* each instance hears it, whether it leads or stands by */
 };
 
 struct endpoints_options { /* all borrowed for the life of the endpoints */
@@ -53,12 +55,20 @@ struct endpoint {
     const struct query_type *query;        /* of an ITEM_QUERY */
     const struct account_request *account; /* the subject ends with an account; NULL: it does not */
     _Bool is_about_log; /* the runtime's own: not limited, and answered while we catch up */
+    _Bool is_of_each;   /* each instance hears it, in no queue group; answered in any state */
     _Bool gives_events; /* of the log, to those who read it: not when it is forked */
     const struct endpoint_sink *sink;
     struct bus_subscription *subscription;
 };
 
 #define ENDPOINT_GROUP_SIZE 32
+/* Requests that a successor keeps until it leads; beyond them it refuses. */
+#define ENDPOINTS_KEPT_MAX 16384
+struct kept_request {
+    struct kept_request *next;
+    struct endpoint *endpoint;
+    struct bus_message *message;
+};
 struct endpoints {
     struct endpoints_options options;
     struct client_rate client_rate;
@@ -72,6 +82,10 @@ struct endpoints {
     _Bool closed;                    /* drained */
     _Bool stands_by;                 /* queries alone are wanted */
     char group[ENDPOINT_GROUP_SIZE]; /* of all but queries */
+    _Bool joined;      /* `group` was another leader's, which hands over to us (sync/handover.h) */
+    atomic_bool keeps; /* joined, and not leading yet: what comes is kept */
+    struct kept_request *kept, **last_kept;
+    int kept_count;
 };
 
 /* A request of an endpoint, which is the context; it owns the message. On a library thread. */
@@ -86,6 +100,15 @@ void endpoints_set_term(struct endpoints *endpoints, int64_t term);
 int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing; any thread */
 /* Of those the service's own queries alone: a standby answers them. */
 int endpoints_subscribe_queries(struct endpoints *endpoints);
+/* Of those the ones that each instance answers. */
+int endpoints_subscribe_of_each(struct endpoints *endpoints);
+/* A handover. The leader is in these groups, and is about to leave them: we join them, and keep
+ * what comes, until endpoints_answer_kept, which takes it as if it came now. From then on we stay
+ * in these groups, or leave them with endpoints_leave_group. On one thread. */
+int endpoints_join(struct endpoints *endpoints, const char *group);
+void endpoints_answer_kept(struct endpoints *endpoints);
+/* Unsubscribes what is in the group of a term; returns when all that came has been taken. */
+void endpoints_leave_group(struct endpoints *endpoints);
 /* Once more, what was wanted last and the server has refused. */
 int endpoints_retry(struct endpoints *endpoints);
 /* Unsubscribes one, which the server has refused; endpoints_subscribe tries again. */

@@ -42,7 +42,7 @@ static void add(struct endpoints *endpoints, struct endpoint endpoint)
     endpoint.counters = &endpoints->counters[i];
     micro_endpoint_init(endpoint.counters,
                         endpoint.name ? endpoint.name : name_of(endpoint.subject), endpoint.subject,
-                        QUEUE_GROUP);
+                        endpoint.is_of_each ? "" : QUEUE_GROUP);
     describe(&endpoint);
     endpoints->list[i] = endpoint;
 }
@@ -126,6 +126,7 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     assert(options->bus && options->status && options->backlog_max > 0);
     assert(count > 0); /* the runtime's own at least */
     *endpoints = (struct endpoints){ .options = *options };
+    endpoints->last_kept = &endpoints->kept;
     pthread_mutex_init(&endpoints->lock, NULL);
     arena_init(&endpoints->arena);
     client_rate_init(&endpoints->client_rate, options->client_rate_max);
@@ -147,6 +148,7 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
                                           .request = o->request,
                                           .kind = o->kind,
                                           .is_about_log = o->kind == ITEM_DURABLE,
+                                          .is_of_each = o->is_of_each,
                                           .sink = &endpoints->options.operators });
     int r = add_account_subjects(endpoints);
     assert(r < 0 || (size_t)endpoints->count == count);
@@ -158,38 +160,140 @@ static _Bool is_for_standby(const struct endpoint *endpoint)
     return endpoint->kind == ITEM_QUERY && !endpoint->is_about_log;
 }
 
+static _Bool is_of_group(const struct endpoint *endpoint)
+{
+    return !is_for_standby(endpoint) && !endpoint->is_of_each;
+}
+
+static _Bool keep(struct endpoint *endpoint, struct bus_message *message)
+{
+    struct endpoints *endpoints = endpoint->all;
+    if (!atomic_load(&endpoints->keeps))
+        return 0;
+    struct kept_request *kept = malloc(sizeof(*kept));
+    pthread_mutex_lock(&endpoints->lock);
+    const _Bool is_kept = kept && atomic_load(&endpoints->keeps) &&
+                          endpoints->kept_count < ENDPOINTS_KEPT_MAX;
+    if (is_kept) {
+        *kept = (struct kept_request){ .endpoint = endpoint, .message = message };
+        *endpoints->last_kept = kept;
+        endpoints->last_kept = &kept->next;
+        endpoints->kept_count++;
+    }
+    pthread_mutex_unlock(&endpoints->lock);
+    if (!is_kept)
+        free(kept);
+    return is_kept;
+}
+
+/* As endpoint_take, of a group that we have joined. On a library thread. */
+static void take_or_keep(void *context, struct bus_message *message)
+{
+    if (!keep(context, message))
+        endpoint_take(context, message);
+}
+
+static int subscribe_one(struct endpoints *endpoints, struct endpoint *endpoint)
+{
+    const char *group = endpoint->counters->queue_group;
+    const bus_handler handler = endpoints->joined && is_of_group(endpoint) ? take_or_keep
+                                                                           : endpoint_take;
+    int (*subscribe)(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
+                     void *context, struct bus_subscription **ret_subscription) =
+        endpoint->is_about_log ? bus_subscribe_apart : bus_subscribe;
+    return trace(subscribe(endpoints->options.bus, endpoint->subject, *group ? group : NULL,
+                           handler, endpoint, &endpoint->subscription));
+}
+
 static int subscribe_missing(struct endpoints *endpoints)
 {
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
-        if (endpoint->subscription || (endpoints->stands_by && !is_for_standby(endpoint)))
+        if (endpoint->subscription || (endpoints->stands_by && is_of_group(endpoint)))
             continue;
-        int (*subscribe)(struct bus *bus, const char *subject, const char *queue,
-                         bus_handler handler, void *context,
-                         struct bus_subscription **ret_subscription) = endpoint->is_about_log
-                                                                           ? bus_subscribe_apart
-                                                                           : bus_subscribe;
-        int r = subscribe(endpoints->options.bus, endpoint->subject,
-                          endpoint->counters->queue_group, endpoint_take, endpoint,
-                          &endpoint->subscription);
+        int r = subscribe_one(endpoints, endpoint);
         if (r < 0)
             return trace(r);
     }
     return 0;
 }
 
-void endpoints_set_term(struct endpoints *endpoints, int64_t term)
+static void set_group(struct endpoints *endpoints, const char *group)
 {
-    pthread_mutex_lock(&endpoints->lock);
-    snprintf(endpoints->group, sizeof(endpoints->group), QUEUE_GROUP "-t%lld", (long long)term);
+    snprintf(endpoints->group, sizeof(endpoints->group), "%s", group);
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
-        if (is_for_standby(endpoint))
+        if (!is_of_group(endpoint))
             continue;
         bus_subscription_free(take(endpoint->subscription)); /* refused until now, in no term */
         endpoint->counters->queue_group = endpoints->group;
     }
+}
+
+void endpoints_set_term(struct endpoints *endpoints, int64_t term)
+{
+    char group[ENDPOINT_GROUP_SIZE];
+    snprintf(group, sizeof(group), QUEUE_GROUP "-t%lld", (long long)term);
+    pthread_mutex_lock(&endpoints->lock);
+    if (!endpoints->joined)
+        set_group(endpoints, group);
     pthread_mutex_unlock(&endpoints->lock);
+}
+
+int endpoints_join(struct endpoints *endpoints, const char *group)
+{
+    int r = 0;
+    pthread_mutex_lock(&endpoints->lock);
+    if (!endpoints->joined) {
+        set_group(endpoints, group);
+        endpoints->joined = 1;
+        atomic_store(&endpoints->keeps, 1);
+        endpoints->stands_by = 0;
+        r = subscribe_missing(endpoints);
+    }
+    pthread_mutex_unlock(&endpoints->lock);
+    return trace(r);
+}
+
+void endpoints_answer_kept(struct endpoints *endpoints)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    struct kept_request *kept = endpoints->kept;
+    atomic_store(&endpoints->keeps, 0);
+    endpoints->kept = NULL;
+    endpoints->last_kept = &endpoints->kept;
+    endpoints->kept_count = 0;
+    pthread_mutex_unlock(&endpoints->lock);
+    while (kept) {
+        struct kept_request *next = kept->next;
+        endpoint_take(kept->endpoint, kept->message);
+        free(kept);
+        kept = next;
+    }
+}
+
+void endpoints_leave_group(struct endpoints *endpoints)
+{
+    const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    const _Bool drains = bus_is_connected(endpoints->options.bus);
+    pthread_mutex_lock(&endpoints->lock);
+    endpoints->stands_by = 1;
+    endpoints->joined = 0;
+    for (int i = 0; i < endpoints->count && drains; i++)
+        if (is_of_group(&endpoints->list[i]) && endpoints->list[i].subscription)
+            bus_subscription_begin_drain(endpoints->list[i].subscription, LEAVE_TIMEOUT_MS);
+    pthread_mutex_unlock(&endpoints->lock); /* what is kept meanwhile needs it */
+    for (int i = 0; i < endpoints->count; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
+        const int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (!is_of_group(endpoint) || !endpoint->subscription)
+            continue;
+        if (drains && left_ms > 0)
+            bus_subscription_end_drain(endpoint->subscription, (int)left_ms);
+        pthread_mutex_lock(&endpoints->lock);
+        bus_subscription_free(take(endpoint->subscription));
+        pthread_mutex_unlock(&endpoints->lock);
+    }
 }
 
 int endpoints_subscribe(struct endpoints *endpoints)
@@ -208,6 +312,17 @@ int endpoints_subscribe_queries(struct endpoints *endpoints)
     int r = subscribe_missing(endpoints);
     pthread_mutex_unlock(&endpoints->lock);
     return r;
+}
+
+int endpoints_subscribe_of_each(struct endpoints *endpoints)
+{
+    int r = 0;
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed && r == 0; i++)
+        if (endpoints->list[i].is_of_each && !endpoints->list[i].subscription)
+            r = subscribe_one(endpoints, &endpoints->list[i]);
+    pthread_mutex_unlock(&endpoints->lock);
+    return trace(r);
 }
 
 int endpoints_retry(struct endpoints *endpoints)
@@ -232,7 +347,9 @@ void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject)
 void endpoints_leave(struct endpoints *endpoints)
 {
     const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    endpoints_answer_kept(endpoints);
     pthread_mutex_lock(&endpoints->lock);
+    endpoints->joined = 0;
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
         const int64_t left_ms = deadline_ms - clock_monotonic_ms();
@@ -252,6 +369,7 @@ void endpoints_drain(struct endpoints *endpoints)
     pthread_mutex_lock(&endpoints->lock);
     endpoints->closed = 1;
     pthread_mutex_unlock(&endpoints->lock);
+    endpoints_answer_kept(endpoints);
     int64_t deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
     for (int i = 0; i < endpoints->count && bus_is_connected(endpoints->options.bus); i++) {
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
@@ -260,8 +378,19 @@ void endpoints_drain(struct endpoints *endpoints)
     }
 }
 
+static void drop_kept(struct endpoints *endpoints)
+{
+    while (endpoints->kept) {
+        struct kept_request *kept = endpoints->kept;
+        endpoints->kept = kept->next;
+        bus_message_free(kept->message);
+        free(kept);
+    }
+}
+
 void endpoints_free(struct endpoints *endpoints)
 {
+    drop_kept(endpoints);
     for (int i = 0; i < endpoints->count; i++) {
         bus_subscription_free(endpoints->list[i].subscription);
         micro_endpoint_deinit(&endpoints->counters[i]);

@@ -107,6 +107,14 @@ int inbox_length(struct inbox *inbox)
     return length;
 }
 
+_Bool inbox_has_requests(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    _Bool has_requests = inbox->requests.length > 0;
+    pthread_mutex_unlock(&inbox->lock);
+    return has_requests;
+}
+
 static _Bool is_due(const struct inbox *inbox)
 {
     return inbox->length > 0 || inbox->closed || inbox->woken;

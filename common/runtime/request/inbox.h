@@ -37,6 +37,7 @@ void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
 void inbox_close(struct inbox *inbox);
 void inbox_wake(struct inbox *inbox); /* the writer returns from inbox_take, perhaps with nothing */
 int inbox_length(struct inbox *inbox);
+_Bool inbox_has_requests(struct inbox *inbox); /* that the writer has not taken yet */
 
 /* Is there something that inbox_take would return for at once: an item, a wake-up, the end? */
 _Bool inbox_is_due(struct inbox *inbox);

@@ -155,6 +155,7 @@ void lead_heard(struct lead *lead, const struct lead_beat *beat, int64_t now_ms)
         break;
     case LEAD_FOLLOWING:
         lead->was_told = 0;
+        lead->takes_over &= beat->term <= lead->term; /* somebody has */
         lead->was_alone &= now_ms - lead->alone_ms < lead->wait_ms;
         break;
     case LEAD_UNDECIDED:
@@ -223,10 +224,13 @@ static void take_over(struct lead *lead, int64_t now_ms)
     lead_check(lead);
 }
 
-void lead_ended(struct lead *lead, int64_t now_ms)
+void lead_ended(struct lead *lead, const char *successor, int64_t now_ms)
 {
-    if (lead->state == LEAD_FOLLOWING)
+    if (lead->state != LEAD_FOLLOWING)
+        return;
+    if (!successor || strcmp(successor, lead->id) == 0)
         take_over(lead, now_ms);
+    lead->takes_over = 1; /* nothing of that term can be lost */
 }
 
 void lead_ended_own(struct lead *lead, int64_t now_ms)

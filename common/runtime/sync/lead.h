@@ -138,8 +138,9 @@ void lead_took(struct lead *lead, int64_t now_ms);
 void lead_fenced(struct lead *lead, int64_t term, const char *instance);
 /* the events that the stream has not are set aside */
 void lead_set_aside(struct lead *lead);
-/* FOLLOWING: the leader's log says that it has ended its term */
-void lead_ended(struct lead *lead, int64_t now_ms);
+/* FOLLOWING: the leader says, by its log or by a heartbeat, that it has ended its term, for this
+ * instance; NULL: for any. Another than that one claims after a silence only. */
+void lead_ended(struct lead *lead, const char *successor, int64_t now_ms);
 /* LEADING: our TermEnded is in the stream */
 void lead_ended_own(struct lead *lead, int64_t now_ms);
 /* An operator says so. False: this instance is not one that can. */

@@ -118,6 +118,8 @@ static void hear_serving(struct peer *peer, const struct peer_answer *answer, in
                          int64_t now_ms)
 {
     peer->hears_serving = 1;
+    if (answer->seen > peer->seen)
+        peer->seen = answer->seen;
     if (peer->state == PEER_ASKING || peer->state == PEER_CONFIRMING ||
         peer->state == PEER_STANDBY) {
         peer->missed = 0;
@@ -141,6 +143,8 @@ void peer_answered(struct peer *peer, const struct peer_answer *answer, int64_t 
         return;
     }
     peer->hears_anyone |= answer->role != PEER_IS_OUT;
+    if (answer->role == PEER_STANDS_BY)
+        peer->standby_ms = now_ms;
     if (answer->role == PEER_SERVES) {
         hear_serving(peer, answer, published, now_ms);
     } else if (answer->role == PEER_CANDIDATE) {

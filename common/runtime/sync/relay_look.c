@@ -115,17 +115,25 @@ static void add_known(struct look_judge *judge, int64_t sequence,
     judge->later_position = message->place;
 }
 
+/* Where our log goes on otherwise, what the stream has up to our head cannot follow it, and is a
+ * stranger; the TermBegan of what is pending may be among it. */
+static void add_stranger(struct look_pending *pending, const struct look_message *message)
+{
+    pending->strangers++;
+    if (message->term > pending->strangers_term)
+        pending->strangers_term = message->term;
+    if (message->begins > 0 && message->begins == pending->term && pending->count > 0)
+        pending->has_begun = 1;
+}
+
 void look_judge(struct look_judge *judge, int64_t sequence, const struct look_message *message)
 {
     struct relay_tail *tail = judge->tail;
-    struct look_pending *pending = &judge->pending;
     assert(message->place != 0 && message->place != PLACE_NO_STORE);
     if (message->place == PLACE_HOLE) {
         tail->has_gap |= !tail->expires && !tail->marked;
     } else if (message->place == PLACE_FOREIGN && message->is_event) {
-        pending->strangers++;
-        if (message->term > pending->strangers_term)
-            pending->strangers_term = message->term;
+        add_stranger(&judge->pending, message);
     } else if (message->place == PLACE_FOREIGN) {
         tail->foreign++;
         tail->foreign_behind += !look_has_event(judge);

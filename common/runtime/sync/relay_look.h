@@ -23,7 +23,7 @@ struct look_message {
     int64_t term;      /* that it says; of one that our log has: our log's */
     enum tail_fit fit; /* of an event */
     _Bool is_event;    /* FOREIGN: an event by its form, whose chain or term is not our log's */
-    int64_t begins;    /* it is a TermBegan of this term; 0: it is none */
+    int64_t begins;    /* it is a TermBegan of this term, of whose log ever; 0: it is none */
     char instance[TAIL_INSTANCE_SIZE]; /* of that */
 };
 

@@ -4,6 +4,7 @@
 #include "runtime/core/runtime_events.h"
 #include "runtime/writer/loop.h"
 #include "schemas/evt.runtime.TermBegan.h"
+#include "schemas/evt.runtime.TermEnded.h"
 #include "store/migrate.h"
 #include "store/terms.h"
 #include <assert.h>
@@ -181,34 +182,61 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
     return 0;
 }
 
+/* An event of the runtime about our own term. */
+static int append_own(struct loop *loop, struct item *item, const char *name, const void *value,
+                      int64_t wall_ms, struct batch *batch)
+{
+    struct emission *emission = arena_alloc(&item->arena, sizeof(*emission));
+    struct journey j;
+    assert(item->instance);
+    if (!emission)
+        return fail(ERR_MEMORY, "no memory for an event");
+    *emission = (struct emission){ .type = event_type_of_name(runtime_events, name),
+                                   .entity = item->instance,
+                                   .value = value };
+    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
+                 &loop->ids, wall_ms);
+    j.emissions = emission;
+    int r = append_emissions(loop, &j, batch, NULL);
+    journey_deinit(&j);
+    return trace(r);
+}
+
 int append_term(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch,
                 int64_t *ret_term)
 {
     const int64_t before = loop->at.term, own_before = loop->at.own_term,
                   seen = item->term > before ? item->term : before;
     struct term_began *value = arena_alloc(&item->arena, sizeof(*value));
-    struct emission *emission = arena_alloc(&item->arena, sizeof(*emission));
-    struct journey j;
-    assert(item->instance && own_before == 0);
-    if (!value || !emission)
+    assert(own_before == 0);
+    if (!value)
         return fail(ERR_MEMORY, "no memory for an event");
     *value = (struct term_began){ .term = seen + 1,
                                   .instance = item->instance,
                                   .head_before = loop->at.head.position };
-    *emission = (struct emission){ .type = event_type_of_name(runtime_events, EVENT_TERM_BEGAN),
-                                   .entity = item->instance,
-                                   .value = value };
-    journey_init(&j, MODE_DECIDE, loop->service, loop->option_values, loop->db, &item->arena,
-                 &loop->ids, wall_ms);
-    j.emissions = emission;
     loop->at.own_term = loop->at.term = seen + 1;
-    int r = append_emissions(loop, &j, batch, NULL);
-    journey_deinit(&j);
+    int r = append_own(loop, item, EVENT_TERM_BEGAN, value, wall_ms, batch);
     if (r < 0) {
         loop->at.term = before;
         loop->at.own_term = own_before;
         return trace(r);
     }
     *ret_term = seen + 1;
+    return 0;
+}
+
+int append_term_end(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    struct term_ended *value = arena_alloc(&item->arena, sizeof(*value));
+    assert(loop->at.own_term > 0 && !loop->at.fenced);
+    if (!value)
+        return fail(ERR_MEMORY, "no memory for an event");
+    *value = (struct term_ended){ .term = loop->at.own_term,
+                                  .instance = item->instance,
+                                  .successor = item->successor };
+    int r = append_own(loop, item, EVENT_TERM_ENDED, value, wall_ms, batch);
+    if (r < 0)
+        return trace(r);
+    loop->at.fenced = 1;
     return 0;
 }

@@ -34,3 +34,6 @@ int append_emissions(struct loop *loop, struct journey *j, struct batch *batch,
 /* The TermBegan of this life, with the next term. 0, with *ret_term; < 0: nothing is changed. */
 int append_term(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch,
                 int64_t *ret_term);
+/* Its TermEnded, at a handover: nothing of this life comes behind it. 0; < 0: nothing is
+ * changed. */
+int append_term_end(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch);

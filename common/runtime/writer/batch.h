@@ -13,9 +13,10 @@ struct positions {
     int64_t folding; /* 1: the projections are being rebuilt, and have not caught up */
     /* the last position seen in our stream, when it was ahead of our log; 0: it never was */
     int64_t stream_position;
-    int64_t term;          /* of the head of our log (store/terms.h); 0: none yet */
-    int64_t own_term;      /* that this life has begun; 0: none yet, and nothing is decided */
-    _Bool fenced;          /* another instance leads: nothing is decided until the next start */
+    int64_t term;     /* of the head of our log (store/terms.h); 0: none yet */
+    int64_t own_term; /* that this life has begun; 0: none yet, and nothing is decided */
+    /* another instance leads, or is to: nothing is decided until the next start */
+    _Bool fenced;
     int64_t orphans;       /* events that were set aside in the life of the file */
     int64_t largest_event; /* bytes that the largest event of our log needs (event_size.h) */
 };

@@ -374,6 +374,23 @@ static int run_term(struct loop *loop, struct item *item, int64_t wall_ms, struc
     return trace(append_term(loop, item, wall_ms, batch, &item->term));
 }
 
+/* What we were asked before is decided; whoever leads next decides the rest. */
+static int run_term_end(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
+{
+    if (loop->at.fenced || loop->at.own_term == 0) {
+        item->outcome = OUTCOME_REPEAT;
+        return 0;
+    }
+    item->term = loop->at.own_term;
+    int r = append_term_end(loop, item, wall_ms, batch);
+    if (r < 0)
+        return trace(r);
+    process_stop(&loop->process);
+    loop->process.wanted = 0;
+    item->outcome = OUTCOME_DONE;
+    return 0;
+}
+
 /* ---- What others have set on our stream --------------------------------------------------- */
 
 static int run_keep(struct loop *loop, struct item *item)
@@ -392,15 +409,19 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     int r = 0;
     assert(item->outcome == OUTCOME_NONE);
     switch (item->kind) {
-    case ITEM_COMMAND: r = run_command(loop, item, wall_ms, batch); break;
-    case ITEM_QUERY:   r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
-    case ITEM_REBUILD: r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
-    case ITEM_DURABLE: r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
-    case ITEM_REDRIVE: r = fail(ERR_INTERNAL, "a redrive belongs to the sender"); break;
-    case ITEM_ASIDE:   r = set_aside(loop, item); break;
-    case ITEM_TERM:    r = run_term(loop, item, wall_ms, batch); break;
-    case ITEM_KEEP:    r = run_keep(loop, item); break;
-    case ITEM_ANSWER:  r = process_answer(loop, item, wall_ms, batch); break;
+    case ITEM_COMMAND:   r = run_command(loop, item, wall_ms, batch); break;
+    case ITEM_QUERY:     r = fail(ERR_INTERNAL, "a query belongs to the readers"); break;
+    case ITEM_REBUILD:   r = fail(ERR_INTERNAL, "a rebuild belongs to the rebuilder"); break;
+    case ITEM_DURABLE:   r = fail(ERR_INTERNAL, "a durable belongs to the sender"); break;
+    case ITEM_REDRIVE:
+    case ITEM_HAND_OVER:
+    case ITEM_TAKE_OVER:
+    case ITEM_ORPHANS:   r = fail(ERR_INTERNAL, "this request belongs to the sender"); break;
+    case ITEM_ASIDE:     r = set_aside(loop, item); break;
+    case ITEM_TERM:      r = run_term(loop, item, wall_ms, batch); break;
+    case ITEM_END:       r = run_term_end(loop, item, wall_ms, batch); break;
+    case ITEM_KEEP:      r = run_keep(loop, item); break;
+    case ITEM_ANSWER:    r = process_answer(loop, item, wall_ms, batch); break;
     case ITEM_EVENT:
         r = item->redriven ? run_redriven_event(loop, item, wall_ms, batch)
             : item->source ? run_foreign_event(loop, item, wall_ms, batch)

@@ -1,0 +1,183 @@
+/* Two instances of order-svc, and the lead goes from one to the other by an operator's word: no
+ * request is refused or lost at a handover; a standby takes over where the leader is gone. */
+#include "shop.h"
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+
+#define PRODUCT                                                                          \
+    "{\"sku\":\"p%d\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"}," \
+    "\"stock\":1}"
+#define SENT_MAX 20000
+
+static struct process standby;
+
+static void open_both(void)
+{
+    shop_init();
+    setenv("JOURNEY_TAKE_OVER", "manual", 1);
+    process_init(&standby, &server, "ORDER_SVC", "order-standby");
+    shop_up();
+}
+
+static void close_both(void)
+{
+    if (standby.pid > 0)
+        process_kill(&standby);
+    shop_close();
+}
+
+TestSuite(handover_live, .init = open_both, .fini = close_both);
+
+struct wanted_line {
+    const struct process *process;
+    const char *text;
+    int count;
+};
+
+static _Bool has_lines(void *context)
+{
+    const struct wanted_line *wanted = context;
+    char path[160], line[2000];
+    snprintf(path, sizeof(path), "%s.log", wanted->process->folder);
+    FILE *file = fopen(path, "r");
+    int found = 0;
+    while (file && fgets(line, sizeof(line), file))
+        found += strstr(line, wanted->text) != NULL;
+    if (file)
+        fclose(file);
+    return found >= wanted->count;
+}
+
+static void wait_for_lines(const struct process *process, const char *text, int count)
+{
+    struct wanted_line wanted = { process, text, count };
+    cr_assert(wait_until(has_lines, &wanted, FAR_MS), "%s never says %s", process->folder, text);
+}
+
+/* ---- Requests all the time ------------------------------------------------------------------ */
+
+static struct stream {
+    pthread_mutex_t lock;
+    int64_t sent_ms[SENT_MAX], longest_ms;
+    int sent, accepted, refused;
+    char refusal[500];
+} stream = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void on_answer(void *context, struct bus_message *message)
+{
+    (void)context;
+    const int number = atoi(strrchr(bus_message_subject(message), '.') + 1);
+    pthread_mutex_lock(&stream.lock);
+    const int64_t took_ms = clock_monotonic_ms() - stream.sent_ms[number];
+    if (took_ms > stream.longest_ms)
+        stream.longest_ms = took_ms;
+    const _Bool is_accepted = strstr(bus_message_data(message), "\"position\"") != NULL;
+    stream.accepted += is_accepted;
+    stream.refused += !is_accepted;
+    if (!is_accepted)
+        snprintf(stream.refusal, sizeof(stream.refusal), "%s", bus_message_data(message));
+    pthread_mutex_unlock(&stream.lock);
+    bus_message_free(message);
+}
+
+/* One request each time that a condition is looked at. */
+struct meanwhile {
+    _Bool (*condition)(void *context);
+    void *context;
+    const char *inbox;
+};
+
+static _Bool send_and_look(void *context)
+{
+    const struct meanwhile *meanwhile = context;
+    char reply[BUS_SUBJECT_MAX + 1], body[200];
+    pthread_mutex_lock(&stream.lock);
+    const int number = stream.sent++;
+    cr_assert_lt(number, SENT_MAX);
+    stream.sent_ms[number] = clock_monotonic_ms();
+    pthread_mutex_unlock(&stream.lock);
+    snprintf(reply, sizeof(reply), "%s.%d", meanwhile->inbox, number);
+    const int length = snprintf(body, sizeof(body), PRODUCT, number);
+    const struct bus_outgoing message = {
+        .subject = "order.add-product", .reply = reply, .data = body, .length = (size_t)length
+    };
+    cr_assert_eq(bus_publish(customer_bus(), BUS_URGENT, &message), 0);
+    return meanwhile->condition(meanwhile->context);
+}
+
+static _Bool is_all_answered(void *context)
+{
+    (void)context;
+    pthread_mutex_lock(&stream.lock);
+    const _Bool is_all = stream.accepted + stream.refused == stream.sent;
+    pthread_mutex_unlock(&stream.lock);
+    return is_all;
+}
+
+static void send_until_line(const char *inbox, const struct process *process, const char *text,
+                            int count)
+{
+    struct wanted_line wanted = { process, text, count };
+    struct meanwhile meanwhile = { has_lines, &wanted, inbox };
+    cr_assert(wait_until(send_and_look, &meanwhile, FAR_MS), "%s: %s", process->folder, text);
+}
+
+/* ---- Tests ---------------------------------------------------------------------------------- */
+
+Test(handover_live, no_request_is_refused_or_lost_at_a_handover_and_at_an_upgrade)
+{
+    char inbox[BUS_INBOX_SIZE], subject[BUS_SUBJECT_MAX + 1];
+    _free_(bus_subscription) struct bus_subscription *answers = NULL;
+    cr_assert(says(ask_text("order.hand-over", "{}"), "no standby within reach"));
+    cr_assert(says(ask_text("order.hand-over", "{\"to\":\"nobody\"}"), "no standby within reach"));
+    cr_assert_eq(bus_new_inbox(customer_bus(), inbox), 0);
+    snprintf(subject, sizeof(subject), "%s.*", inbox);
+    cr_assert_eq(bus_subscribe(customer_bus(), subject, NULL, on_answer, NULL, &answers), 0);
+    process_start(&standby, &server);
+    send_until_line(inbox, &standby, "event=answers_queries", 1);
+    customer_send("order.hand-over", "{}");
+    send_until_line(inbox, &standby, "event=ready", 1);
+    send_until_line(inbox, &order_svc, "event=answers_queries", 1);
+    kill(standby.pid, SIGTERM); /* as an upgrade does */
+    send_until_line(inbox, &order_svc, "event=ready", 2);
+    cr_assert_eq(process_end(&standby), 0);
+    cr_assert(wait_until(is_all_answered, NULL, FAR_MS), "%d sent, %d accepted, %d refused",
+              stream.sent, stream.accepted, stream.refused);
+    cr_assert(stream.refused == 0, "%d of %d are refused: %s", stream.refused, stream.sent,
+              stream.refusal);
+    cr_assert_lt(stream.longest_ms, slower_ms(150));
+    wait_for_stats("order-svc", "\"outbox\":0");
+    cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
+    wait_for_stats("account-svc", "\"lag\":0");
+}
+
+Test(handover_live, an_operator_says_that_a_standby_takes_over)
+{
+    char body[200];
+    snprintf(body, sizeof(body), PRODUCT, 1);
+    cr_assert(says(ask_text("order.add-product", body), "\"position\""));
+    cr_assert(says(ask_text("order.take-over", "{}"), "leads, in term 1"));
+    process_start(&standby, &server);
+    wait_for_lines(&standby, "event=answers_queries", 1);
+    cr_assert(says(ask_text("order.take-over", "{}"), "this instance, "), "the leader answers");
+    wait_for_stats("order-svc", "\"outbox\":0");
+    process_kill(&order_svc);
+    wait_for_lines(&standby, "event=nobody_leads", 1);
+    const char *answer = ask_text("order.take-over", "{}");
+    cr_assert(says(answer, "\"term\":2,\"position\":3,") && says(answer, "\"known_behind\":0"),
+              "%s", answer);
+    snprintf(body, sizeof(body), PRODUCT, 2);
+    cr_assert(says(ask_text("order.add-product", body), "\"position\""));
+    process_start(&order_svc, &server);
+    wait_for_lines(&order_svc, "event=following", 1);
+    wait_for_lines(&order_svc, "event=answers_queries", 1);
+    cr_assert(says(ask_text("order.hand-over", "{}"), "\"leads\":true"), "and back");
+    wait_for_lines(&order_svc, "event=ready", 2);
+    snprintf(body, sizeof(body), PRODUCT, 3);
+    cr_assert(says(ask_text("order.add-product", body), "\"position\""));
+}
