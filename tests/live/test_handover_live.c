@@ -181,3 +181,28 @@ Test(handover_live, an_operator_says_that_a_standby_takes_over)
     snprintf(body, sizeof(body), PRODUCT, 3);
     cr_assert(says(ask_text("order.add-product", body), "\"position\""));
 }
+
+/* The leader dies when the standby has joined its queue groups: a frozen one would still be in
+ * them. */
+Test(handover_live, a_successor_whose_leader_has_not_ended_its_term_leads_in_groups_of_its_own)
+{
+    char beat[300], id[64];
+    process_start(&standby, &server);
+    wait_for_lines(&standby, "event=answers_queries", 1);
+    wait_for_stats("order-svc", "\"outbox\":0");
+    process_kill(&order_svc);
+    wait_for_lines(&standby, "event=nobody_leads", 1);
+    snprintf(id, sizeof(id), "%s", field(ask_text("$SRV.PING.order-svc", ""), "id"));
+    snprintf(beat, sizeof(beat),
+             "{\"term\":1,\"instance\":\"L\",\"position\":1,\"published\":1,\"successor\":\"%s\","
+             "\"group\":\"q-t1\",\"cursors\":[]}",
+             id);
+    customer_send("journey.order.leader", beat);
+    wait_for_lines(&standby, "event=joined", 1);
+    wait_for_lines(&standby, "event=nobody_leads", 2);
+    cr_assert(says(ask_text("order.take-over", "{}"), "\"term\":2,"));
+    const char *info = ask_text("$SRV.INFO.order-svc", "");
+    cr_assert(says(info, "\"queue_group\":\"q-t2\"") && !says(info, "q-t1"), "%s", info);
+    snprintf(beat, sizeof(beat), PRODUCT, 1);
+    cr_assert(says(ask_text("order.add-product", beat), "\"position\""));
+}

@@ -57,8 +57,10 @@ static void take_beat(struct lead_io *lead_io, const struct leader_beat *beat,
     lead_io->leader_position = beat->position;
     lead_io->leader_published = beat->published;
     take_offer(lead_io, beat, message);
-    if (is_ended)
+    if (is_ended) {
+        lead_io->ended_term = beat->term;
         lead_ended(lead, beat->successor, now_ms);
+    }
     if (!lead_io->hears) /* one after the other: under load each would be overtaken by the next */
         take_marks(lead_io, beat);
 }
@@ -96,6 +98,12 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head)
 
 /* ---- Sent ----------------------------------------------------------------------------------- */
 
+static void note_ended(struct lead_io *lead_io, const struct term_ended *ended, int64_t now_ms)
+{
+    lead_io->ended_term = ended->term;
+    lead_ended(&lead_io->lead, ended->successor, now_ms);
+}
+
 /* FOLLOWING: the leader's log ends with a TermEnded, as far as it is known; in the middle of the
  * log a TermBegan follows. */
 static void look_for_end(struct lead_io *lead_io, const struct batch *batch, int64_t now_ms)
@@ -107,8 +115,7 @@ static void look_for_end(struct lead_io *lead_io, const struct batch *batch, int
         if (item->kind == ITEM_EVENT && !item->source && item->outcome == OUTCOME_DONE &&
             item->event.position == head && item->event.value &&
             strcmp(item->event.type, EVENT_TERM_ENDED) == 0)
-            lead_ended(&lead_io->lead, ((const struct term_ended *)item->event.value)->successor,
-                       now_ms);
+            note_ended(lead_io, item->event.value, now_ms);
 }
 
 void lead_io_settled(struct lead_io *lead_io, const struct batch *batch, int64_t now_ms)

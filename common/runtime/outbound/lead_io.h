@@ -38,6 +38,7 @@ struct lead_io {
     _Bool hears;                               /* there is one that is not reached */
     int64_t leader_position, leader_published; /* of the newest heartbeat */
     struct lead_offer offer;                   /* likewise */
+    int64_t ended_term; /* FOLLOWING: a term that its leader has ended, and left its groups; 0 */
     int64_t standby_ms; /* monotonic: when a standby last said that it is within reach; 0 */
     /* LEADING: to whom we hand over, and our queue groups; "": to nobody */
     char successor[LEAD_ID_SIZE], group[LEAD_GROUP_SIZE];

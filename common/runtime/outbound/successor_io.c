@@ -85,6 +85,13 @@ void successor_io_heard(struct successor_io *successor, _Bool is_near, int64_t n
         leave(successor, "the leader hands over to us no more");
 }
 
+void successor_io_begin(struct successor_io *successor, int64_t term)
+{
+    if (successor->joined && successor->parts.lead_io->ended_term != term - 1)
+        endpoints_give_up_group(successor->parts.endpoints);
+    endpoints_set_term(successor->parts.endpoints, term);
+}
+
 void successor_io_lead(struct successor_io *successor)
 {
     successor->joined = 0;

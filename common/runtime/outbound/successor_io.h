@@ -34,6 +34,9 @@ void successor_io_deinit(struct successor_io *successor);
 void successor_io_heard(struct successor_io *successor, _Bool is_near, int64_t now_ms);
 /* An operator's request, which it takes over; one for another instance gets no answer of ours. */
 void successor_io_take_over(struct successor_io *successor, struct item *item, int64_t now_ms);
+/* We begin to lead in this term. The groups that we have joined are ours, if the leader before has
+ * ended its term, and so has left them; one that is dead or frozen is in them still. */
+void successor_io_begin(struct successor_io *successor, int64_t term);
 /* We lead, and take requests: those that were kept, first. */
 void successor_io_lead(struct successor_io *successor);
 /* What has become of it. serves: we lead, and take requests. */

@@ -107,6 +107,8 @@ int endpoints_subscribe_of_each(struct endpoints *endpoints);
  * in these groups, or leave them with endpoints_leave_group. On one thread. */
 int endpoints_join(struct endpoints *endpoints, const char *group);
 void endpoints_answer_kept(struct endpoints *endpoints);
+/* What we have joined is not ours: endpoints_set_term leads to groups of our own. */
+void endpoints_give_up_group(struct endpoints *endpoints);
 /* Unsubscribes what is in the group of a term; returns when all that came has been taken. */
 void endpoints_leave_group(struct endpoints *endpoints);
 /* Once more, what was wanted last and the server has refused. */

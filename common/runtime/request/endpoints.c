@@ -240,6 +240,13 @@ void endpoints_set_term(struct endpoints *endpoints, int64_t term)
     pthread_mutex_unlock(&endpoints->lock);
 }
 
+void endpoints_give_up_group(struct endpoints *endpoints)
+{
+    pthread_mutex_lock(&endpoints->lock);
+    endpoints->joined = 0;
+    pthread_mutex_unlock(&endpoints->lock);
+}
+
 int endpoints_join(struct endpoints *endpoints, const char *group)
 {
     int r = 0;

@@ -58,12 +58,15 @@ static int keep_orphans(struct loop *loop, const struct item *item, int64_t comm
 int set_aside(struct loop *loop, struct item *item)
 {
     const int64_t common = item->common;
-    int64_t terms = 0, all = loop->at.head.position - common;
-    assert(common >= 0 && all >= 0 && item->database_path);
-    int r = db_find_number(loop->db, &terms, "SELECT count(*) FROM terms WHERE position > ?1", "i",
-                           common);
-    if (r == 0 && all > terms)
-        r = keep_orphans(loop, item, common, all - terms);
+    int64_t count = 0;
+    assert(common >= 0 && common <= loop->at.head.position && item->database_path);
+    int r =
+        db_find_number(loop->db, &count,
+                       "SELECT count(*) FROM event_log WHERE position > ?1 AND type NOT IN (?2, "
+                       "?3)",
+                       "iss", common, EVENT_TERM_BEGAN, EVENT_TERM_ENDED);
+    if (r == 0 && count > 0)
+        r = keep_orphans(loop, item, common, count);
     if (r == 0)
         r = take_out(loop, common);
     if (r < 0)

@@ -3,8 +3,8 @@
  * may have been answered (--answer-when committed). They are never dropped silently: a file
  * orphans-<term>-<first>-<last>.jsonl in the data folder (mode 600) has each as a line of
  * `.events`, synced before the commit that takes them out. The tables are folded anew at the next
- * start, as with another tables_version. Where only TermBegans are taken out, there is no file and
- * no fold. */
+ * start, as with another tables_version. Where only TermBegans and TermEndeds are taken out,
+ * there is no file and no fold. */
 #pragma once
 #include "runtime/core/item.h"
 
