@@ -13,6 +13,11 @@ _Bool look_has_event(const struct look_judge *judge)
     return judge->tail->has_last || judge->pending.count > 0;
 }
 
+_Bool look_is_decided(const struct look_judge *judge)
+{
+    return look_has_event(judge) && judge->pending.strangers == 0;
+}
+
 static void count_voids(struct look_judge *judge, int64_t count)
 {
     judge->tail->voids += count;

@@ -50,3 +50,6 @@ void look_judge(struct look_judge *judge, int64_t sequence, const struct look_me
 void look_end(struct look_judge *judge);
 /* Was an event of ours met, or one that may be? */
 _Bool look_has_event(const struct look_judge *judge);
+/* Likewise, and nothing is left that only what is before it explains: where a log goes on otherwise
+ * than the stream for long, the place where they part. */
+_Bool look_is_decided(const struct look_judge *judge);
