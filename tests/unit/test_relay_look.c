@@ -233,3 +233,54 @@ Test(relay_look, what_was_published_is_not_set_aside)
     relay_looked(&relay, &tail, 99999);
     cr_assert_eq(relay.state, RELAY_FORKED);
 }
+
+/* It was killed with events that the stream never had, and hears its successor when it comes back:
+ * how far that one's stream goes says nothing of our events. */
+Test(relay_look, one_that_comes_back_with_events_of_its_own_is_fenced_by_whom_it_follows)
+{
+    struct relay_tail tail = leaving_at(15, 2, TAIL_DIFFERENT);
+    struct relay again;
+    relay_init(&again, &relay_defaults, 20);
+    relay_had(&again, 14);
+    relay_follow(&again);
+    relay_heard(&again, 40, 1);
+    relay_connected(&again, 1);
+    relay_next(&again, 1);
+    relay_looked(&again, &tail, 2);
+    cr_assert(again.state == RELAY_FENCED && again.fence.common == 14 && again.fence.term == 2);
+}
+
+/* Its stream has had them, and they are gone: no orphans. */
+Test(relay_look, one_that_comes_back_with_events_that_the_stream_had_is_forked)
+{
+    struct relay_tail tail = leaving_at(15, 2, TAIL_DIFFERENT);
+    struct relay again;
+    relay_init(&again, &relay_defaults, 20);
+    relay_had(&again, 15);
+    relay_follow(&again);
+    relay_connected(&again, 1);
+    relay_next(&again, 1);
+    relay_looked(&again, &tail, 2);
+    cr_assert_eq(again.state, RELAY_FORKED);
+}
+
+/* All that is read has positions up to our head, and does not follow our log: where they part is
+ * before it. */
+Test(relay_look, strangers_are_no_end_of_a_look)
+{
+    const struct look_message ahead = AHEAD(21, 2), stranger = STRANGE(2), known = KNOWN(14, 1),
+                              begins = BEGINS(15, 2, TAIL_DIFFERENT);
+    struct look_judge judge;
+    struct relay_tail tail = { 0 };
+    look_begin(&judge, &tail);
+    look_judge(&judge, 21, &ahead);
+    cr_assert(look_is_decided(&judge));
+    for (int64_t sequence = 20; sequence > 15; sequence--)
+        look_judge(&judge, sequence, &stranger);
+    cr_assert(look_has_event(&judge) && !look_is_decided(&judge));
+    look_judge(&judge, 15, &begins);
+    look_judge(&judge, 14, &known);
+    cr_assert(look_is_decided(&judge));
+    look_end(&judge);
+    cr_assert(tail.leaves_at == 15 && tail.fence_term == 2 && tail.position == 21);
+}
