@@ -252,8 +252,24 @@ static _Bool goes_on(const struct world *world, int log)
     return 0;
 }
 
-/* Nobody leads, and nobody is about to: the one whose log is whole takes over, or is started
- * anew. */
+/* Who is started anew: one whose log is whole; where there is none any more, because its folder was
+ * lost or another was copied over it, one that serves what the stream has. NULL: nobody yet. */
+static struct node *who_may_serve(struct world *world, int log)
+{
+    struct node *other = NULL;
+    for (int i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        if (node->log != log || !node->runs || node->frozen_until_ms > 0)
+            continue;
+        if (instance_is_complete(world, node))
+            return node;
+        if (node->branch == 0 && instance_may_start(world, node))
+            other = node;
+    }
+    return other;
+}
+
+/* Nobody leads, and nobody is about to. */
 static void start_one(struct world *world, int log)
 {
     int64_t *since_ms = &world->operator.unserved_ms[log];
@@ -266,19 +282,15 @@ static void start_one(struct world *world, int log)
     if (world->now_ms < *since_ms + UNSERVED_MS)
         return;
     *since_ms = 0;
-    for (int i = 0; i < world->node_count; i++) {
-        struct node *node = &world->nodes[i];
-        if (node->log != log || !node->runs || node->frozen_until_ms > 0 ||
-            !instance_is_complete(world, node))
-            continue;
-        if (one_in(world, 2)) {
-            node_take_over(node);
-            return;
-        }
-        tell(world, "the operator starts %s anew: nobody serves", node->name);
-        node_crash(world, node, 0);
+    struct node *node = who_may_serve(world, log);
+    if (node && instance_is_complete(world, node) && one_in(world, 2)) {
+        node_take_over(node);
         return;
     }
+    if (!node)
+        return;
+    tell(world, "the operator starts %s anew: nobody serves", node->name);
+    node_crash(world, node, 0);
 }
 
 void instances_operate(struct world *world)

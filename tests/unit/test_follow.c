@@ -157,6 +157,15 @@ Test(follow, who_leads_is_held_no_more)
     cr_expect_eq(feed_next(&feed, 2).count, feed_defaults.pull_batch);
 }
 
+/* The leader before may have left a hole in the last group that it had in flight. */
+Test(follow, one_that_takes_over_looks_at_all_that_may_have_been_in_flight)
+{
+    struct relay relay = relay_of(20, 20);
+    relay_lead(&relay);
+    const struct relay_action action = relay_next(&relay, 2);
+    cr_expect(action.kind == RELAY_ASK && action.sequence == 0);
+}
+
 /* Where the stream is gone altogether, whoever has all that it had may make it anew. */
 Test(follow, a_stream_that_is_not_there_has_no_tail_to_wait_for)
 {

@@ -83,6 +83,18 @@ static struct lead leading(void)
     return lead;
 }
 
+/* Nobody leads, and a standby has seen more in the stream than this log has. */
+Test(lead, one_that_is_alone_and_behind_reads_first)
+{
+    struct lead lead = made(0);
+    lead_alone_behind(&lead, "S", 10);
+    cr_assert_str_eq(act(&lead, 10), "f");
+    cr_expect_str_eq(pass(&lead, 50, 600), "");
+    cr_expect_str_eq(act(&lead, 610), "t", "by itself, with --take-over manual too");
+    lead_tail_read(&lead, 620);
+    cr_expect_str_eq(act(&lead, 620), "c");
+}
+
 Test(lead, alone_it_claims_and_leads_when_its_term_is_in_the_stream)
 {
     struct lead lead = made(0);

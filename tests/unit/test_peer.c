@@ -173,7 +173,10 @@ Test(peer, it_learns_how_far_the_stream_went)
     peer_answered(&peer, &answer, 0, 5);
     answer.seen = 12;
     peer_answered(&peer, &answer, 0, 600);
-    cr_expect(peer.state == PEER_STANDBY && peer.seen == 98);
+    answer.role = PEER_IS_OUT;
+    answer.seen = 200;
+    peer_answered(&peer, &answer, 0, 700);
+    cr_expect(peer.state == PEER_STANDBY && peer.seen == 98 && strcmp(peer.seen_by, "L") == 0);
 }
 
 /* Started alone, its claim came too late: what others see of it is a standby. */

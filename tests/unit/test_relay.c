@@ -358,3 +358,19 @@ Test(relay, a_look_begins_at_what_is_known_to_be_right)
     relay_reading(&relay, due_ms - 1);
     cr_assert_gt(relay_due_ms(&relay), due_ms, "a long span is read for as long as it comes");
 }
+
+/* That nothing is published is known, too: what another instance has written meanwhile is read from
+ * its first message on, where it differs from our log, and not only its newest. */
+Test(relay, a_look_begins_at_the_first_message_when_nothing_of_ours_is_there)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, 0);
+    relay_connected(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).sequence, 0, "nothing is known yet");
+    relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 0);
+    relay_grew(&relay, 1, 1);
+    cr_assert_eq(relay_next(&relay, 1).kind, RELAY_PUBLISH);
+    relay_refused(&relay, relay.epoch, "wrong last sequence", 2);
+    struct relay_action ask = relay_next(&relay, relay_due_ms(&relay));
+    cr_assert(ask.kind == RELAY_ASK && ask.sequence == 1);
+}

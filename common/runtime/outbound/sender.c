@@ -245,13 +245,6 @@ static _Bool reads_others(const struct sender *sender)
     return sender->whole || sender->relay_io.relay.follows;
 }
 
-/* Nobody else serves: neither at the start nor, as far as is known, any more. */
-static void begin_alone(struct lead *lead, int64_t now_ms)
-{
-    lead_alone(lead, now_ms);
-    lead_take_over(lead, now_ms);
-}
-
 /* Before the next group: who waits for an acknowledgement does not wait for what comes after it. */
 static void open_gate(struct sender *sender, int64_t now_ms)
 {
@@ -267,7 +260,7 @@ static void act(struct sender *sender, int64_t now_ms)
                              now_ms);
     look_at_payload(sender);
     if (peer_io_act(&sender->peers, now_ms))
-        begin_alone(&sender->lead_io.lead, now_ms);
+        sender_lead_alone(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
     sender->more |= sender_lead_act(sender, now_ms);
     relay_io_wake_at(&sender->relay_io, gate_first_position(&sender->gate.gate));
@@ -356,13 +349,12 @@ int64_t sender_due_ms(struct sender *sender, int64_t now_ms)
 static void *sender_main(void *argument)
 {
     struct sender *sender = argument;
-    struct note *notes;
     _Bool stopping = 0, goes_on;
     int64_t now_ms = clock_monotonic_ms();
     owner_take(&sender->outbound.owner);
     do {
-        notes = mailbox_take(&sender->outbound.mailbox, due_ms(sender, now_ms), has_work, sender,
-                             &stopping);
+        struct note *notes = mailbox_take(&sender->outbound.mailbox, due_ms(sender, now_ms),
+                                          has_work, sender, &stopping);
         now_ms = clock_monotonic_ms();
         goes_on = take_and_act(sender, notes, stopping, now_ms);
         bus_push(sender->outbound.bus, clock_wall_ms(), now_ms);

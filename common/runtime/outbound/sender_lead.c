@@ -235,6 +235,18 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
     lead_io_note_published(&sender->lead_io, relay->published);
 }
 
+void sender_lead_alone(struct sender *sender, int64_t now_ms)
+{
+    struct lead *lead = lead_of(sender);
+    const struct peer *peer = &sender->peers.peer;
+    if (lead->state == LEAD_UNDECIDED && peer->seen > sender->relay_io.relay.head) {
+        lead_alone_behind(lead, peer->seen_by, now_ms);
+        return;
+    }
+    lead_alone(lead, now_ms);
+    lead_take_over(lead, now_ms);
+}
+
 void sender_lead_end(struct sender *sender)
 {
     const struct relay *relay = &sender->relay_io.relay;

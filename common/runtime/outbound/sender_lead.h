@@ -12,6 +12,8 @@
 void sender_lead_init(struct sender *sender, const struct positions *at, uint64_t seed);
 /* All that lead_next says. True: something has changed, look again at once. */
 _Bool sender_lead_act(struct sender *sender, int64_t now_ms);
+/* Nobody else serves: neither at the start nor, as far as is known, any more. */
+void sender_lead_alone(struct sender *sender, int64_t now_ms);
 /* A heartbeat, which it takes over. */
 void sender_lead_heard(struct sender *sender, struct bus_message *received, int64_t now_ms);
 /* A stop, and all is settled: when the stream has all of our log, a standby may lead at once. */

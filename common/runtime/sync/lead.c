@@ -135,6 +135,16 @@ void lead_alone(struct lead *lead, int64_t now_ms)
     lead_check(lead);
 }
 
+void lead_alone_behind(struct lead *lead, const char *other, int64_t now_ms)
+{
+    if (lead->state != LEAD_UNDECIDED)
+        return;
+    lead_follow(lead, other, now_ms);
+    lead->was_alone = 1; /* and is so until it hears of a leader */
+    lead->alone_ms = now_ms;
+    lead_check(lead);
+}
+
 void lead_heard(struct lead *lead, const struct lead_beat *beat, int64_t now_ms)
 {
     if (strcmp(beat->instance, lead->id) == 0 || beat->term < lead->term)

@@ -118,8 +118,6 @@ static void hear_serving(struct peer *peer, const struct peer_answer *answer, in
                          int64_t now_ms)
 {
     peer->hears_serving = 1;
-    if (answer->seen > peer->seen)
-        peer->seen = answer->seen;
     if (peer->state == PEER_ASKING || peer->state == PEER_CONFIRMING ||
         peer->state == PEER_STANDBY) {
         peer->missed = 0;
@@ -130,6 +128,14 @@ static void hear_serving(struct peer *peer, const struct peer_answer *answer, in
         peer->steps_back = goes_before(peer, answer, published);
         snprintf(peer->steps_back ? peer->other : peer->rival, PEER_ID_SIZE, "%s", answer->id);
     }
+}
+
+static void note_seen(struct peer *peer, const struct peer_answer *answer)
+{
+    if (answer->role == PEER_IS_OUT || answer->seen <= peer->seen)
+        return;
+    peer->seen = answer->seen;
+    snprintf(peer->seen_by, sizeof(peer->seen_by), "%s", answer->id);
 }
 
 void peer_answered(struct peer *peer, const struct peer_answer *answer, int64_t published,
@@ -143,6 +149,7 @@ void peer_answered(struct peer *peer, const struct peer_answer *answer, int64_t 
         return;
     }
     peer->hears_anyone |= answer->role != PEER_IS_OUT;
+    note_seen(peer, answer);
     if (answer->role == PEER_STANDS_BY)
         peer->standby_ms = now_ms;
     if (answer->role == PEER_SERVES) {

@@ -84,15 +84,16 @@ struct peer {
     struct peer_config config;
     char id[PEER_ID_SIZE];
     enum peer_state state;
-    int64_t since_ms;          /* wall time when it began to serve; 0 */
-    int64_t ask_ms, answer_ms; /* monotonic: the next question; the end of this one; INT64_MAX */
-    char other[PEER_ID_SIZE];  /* that serves, as far as we know; "" */
-    char rival[PEER_ID_SIZE];  /* that serves beside us, and will step back; "" */
-    int64_t seen;              /* the farthest that one that serves has seen the stream go */
-    int missed;                /* STANDBY: rounds without one that serves */
-    _Bool defers;              /* one that serves was heard: its place is not taken */
-    _Bool is_deserted;         /* that it is gone was said */
-    int64_t turned_ms;         /* when it was last asked what to do */
+    int64_t since_ms;           /* wall time when it began to serve; 0 */
+    int64_t ask_ms, answer_ms;  /* monotonic: the next question; the end of this one; INT64_MAX */
+    char other[PEER_ID_SIZE];   /* that serves, as far as we know; "" */
+    char rival[PEER_ID_SIZE];   /* that serves beside us, and will step back; "" */
+    int64_t seen;               /* the farthest that another has seen the stream go; */
+    char seen_by[PEER_ID_SIZE]; /* who that was; "" */
+    int missed;                 /* STANDBY: rounds without one that serves */
+    _Bool defers;               /* one that serves was heard: its place is not taken */
+    _Bool is_deserted;          /* that it is gone was said */
+    int64_t turned_ms;          /* when it was last asked what to do */
     /* in this round: one that serves, a standby before us, anyone but those that are OUT */
     _Bool hears_serving, hears_earlier, hears_anyone;
     int64_t standby_ms; /* monotonic: when a standby last answered; 0 */

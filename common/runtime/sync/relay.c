@@ -217,6 +217,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
 {
     relay_move(relay, RELAY_PUBLISHING);
     relay->was_whole = 1;
+    relay->looks_back = 0;
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;

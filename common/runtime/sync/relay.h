@@ -186,7 +186,9 @@ struct relay {
     int64_t stream_position; /* RECOVERING, FOLLOWING: how far the stream goes */
     int64_t look_ms;         /* FOLLOWING: looks again */
     _Bool has_followed;      /* in this life, another led */
-    struct relay_fence {     /* FENCED: who leads instead, and the last position that both have */
+    /* It led until now: what it had in flight may have left a hole before the end that we read. */
+    _Bool looks_back;
+    struct relay_fence { /* FENCED: who leads instead, and the last position that both have */
         int64_t term, common;
         char instance[TAIL_INSTANCE_SIZE];
     } fence;

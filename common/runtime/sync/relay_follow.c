@@ -22,6 +22,7 @@ void relay_lead(struct relay *relay)
     if (relay->state == RELAY_FOLLOWING)
         relay_move(relay, RELAY_ASKING);
     relay->follows = 0;
+    relay->looks_back = 1;
     relay_check(relay);
 }
 

@@ -94,11 +94,13 @@ static struct relay_action recover(struct relay *relay, int64_t now_ms)
     return action;
 }
 
-/* From the last position that is known to be right; a relay that has just started knows none. */
+/* From the last position that is known to be right, also when that is 0; a relay that has just
+ * started knows none, and one that has followed only those that it has read. */
 static struct relay_action look(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = relay_ask(relay, RELAY_ASK, now_ms);
-    action.sequence = relay->published > 0 ? relay->published + relay->offset : 0;
+    if ((relay->published > 0 || relay->was_whole) && !relay->looks_back)
+        action.sequence = larger(relay->published + relay->offset, 1);
     return action;
 }
 

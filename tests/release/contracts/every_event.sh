@@ -142,6 +142,21 @@ story_of_refusals() {
     refused account_closed
 }
 
+# Another instance of order-svc leads for a while, with a folder of its own beside the mesh's.
+story_of_leaders() {
+    local second build=${JOURNEY_BUILD_DIR:-$("$ROOT/scripts/dev/build" "$VARIANT" --print-dir)}
+    "$build/order-svc/order-svc" \
+        --server "$NATS_URL" --data-dir "$DIR/second" 2>"$DIR/log/second.log" &
+    second=$!
+    HELPERS+=("$second")
+    wait_until 30 query_is order.hand-over '{}' .leads true ||
+        die "order-svc does not hand over to the second instance"
+    kill "$second"
+    wait "$second" || die "the second instance did not stop in order"
+    wait_until 30 first_leads || die "the first instance does not lead again"
+}
+first_leads() { [[ $(service_data order-svc | jq -r .role) == leading ]]; }
+
 tell_every_event() {
     ORDER_SVC_FLAGS="--payment-deadline-s 1" begin_mesh
     story_of_a_deadline
@@ -151,6 +166,7 @@ tell_every_event() {
     story_of_orders
     story_of_money
     story_of_refusals
+    story_of_leaders
     await_orders                       # the last declined card is one of ACCOUNT's events …
     await_accounts                     # … and when order-svc has read it, it stands in the stream
     good "every type of event has been published"

@@ -3,6 +3,7 @@
  * server): headers, data and chains to the letter. Each goes the way of an event from outside:
  * envelope, contract, chain, apply; by its leader and by who reads it. */
 #include "runtime/core/context.h"
+#include "runtime/core/runtime_events.h"
 #include "runtime/sync/envelope.h"
 #include "runtime/writer/fold.h"
 #include <criterion/criterion.h>
@@ -48,7 +49,8 @@ static int wrong(const char *log, int64_t position, const char *what, const char
 
 /* ---- Reading samples ------------------------------------------------------------------------- */
 
-/* The contract of a type, where one of the services leads the log, or reads it. */
+/* The contract of a type, where one of the services leads the log, or reads it, or each log may
+ * have it. */
 static const struct schema *contract_of(const struct source *leader, const char *type)
 {
     for (int i = 0; i < SERVICES; i++) {
@@ -61,7 +63,8 @@ static const struct schema *contract_of(const struct source *leader, const char 
         if (found)
             return found->schema;
     }
-    return NULL;
+    const struct event_type *of_all = event_type_of_name(runtime_events, type);
+    return of_all ? of_all->schema : NULL;
 }
 
 static int view_of(json_t *sample, struct arena *arena, struct bus_view *ret_view)
