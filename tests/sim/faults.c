@@ -465,9 +465,14 @@ void faults_end(struct world *world)
     world->bug.until_ms = 0;
     for (int i = 0; i < STREAMS_MAX; i++)
         world->server.streams[i].full_until_ms = world->server.streams[i].leaderless_until_ms = 0;
+    int64_t newest_ms[LOGS] = { 0 };
+    for (int i = 0; i < world->node_count; i++)
+        if (world->nodes[i].clock_max_ms > newest_ms[world->nodes[i].log])
+            newest_ms[world->nodes[i].log] = world->nodes[i].clock_max_ms;
     for (int i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
-        node->clock_ms = node->clock_max_ms; /* deadlines that were set by it must come */
+        /* deadlines must come that were set by it, or by whoever led before */
+        node->clock_ms = newest_ms[node->log];
         node->disk_full_until_ms = node->crash_points = 0;
         if (node->frozen_until_ms > world->now_ms)
             node->frozen_until_ms = world->now_ms;

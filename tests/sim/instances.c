@@ -124,6 +124,8 @@ void instance_commits(struct world *world, struct node *node, const struct commi
 
 void instance_forgets(struct node *node)
 {
+    if (node->branch > 0)
+        orphans_of_lost_file(node->world, node, node->branch);
     node->line.count = node->branch = node->cursor = node->promise = 0;
 }
 
@@ -233,8 +235,6 @@ static void mend_forked(struct world *world, struct node *node)
         return;
     tell(world, "the operator takes the folder of %s away", node->name);
     node_crash(world, node, 0);
-    if (node->branch > 0)
-        orphans_of_lost_file(world, node, node->branch);
     node_restore(world, node, 0);
     world->operator.set_apart++;
 }

@@ -1,9 +1,12 @@
-/* Operator: who looks after the services. Redrives what is parked, and looks into logs and lists of
+/* Operator: who looks after the services. Redrives what is parked, has the lead handed over and
+ * taken over, and looks into logs and lists of
  * parked events now and then; each answer must be what its contract says. */
 #include "base/result.h"
 #include "schemas/runtime.events.reply.h"
+#include "schemas/runtime.hand-over.reply.h"
 #include "schemas/runtime.parked.reply.h"
 #include "schemas/runtime.redrive.reply.h"
+#include "schemas/runtime.take-over.reply.h"
 #include "world.h"
 #include <string.h>
 
@@ -11,7 +14,7 @@
 #define CALM_MS 500  /* later */
 #define INBOX "_INBOX.operator."
 
-enum wish_of_operator { REDRIVE, EVENTS, PARKED };
+enum wish_of_operator { REDRIVE, EVENTS, PARKED, HAND_OVER, TAKE_OVER };
 static const struct {
     const char *verb;
     const struct schema *reply;
@@ -19,6 +22,8 @@ static const struct {
     [REDRIVE] = { "redrive", &runtime_redrive_reply_schema },
     [EVENTS] = { "events", &runtime_events_reply_schema },
     [PARKED] = { "parked", &runtime_parked_reply_schema },
+    [HAND_OVER] = { "hand-over", &runtime_hand_over_reply_schema },
+    [TAKE_OVER] = { "take-over", &runtime_take_over_reply_schema },
 };
 
 static void ask(struct world *world, int log, enum wish_of_operator what)
@@ -84,6 +89,8 @@ void operator_act(struct world *world)
     ask(world, log, REDRIVE);
     if (!world->calm && one_in(world, 2))
         ask(world, log, one_in(world, 3) ? PARKED : EVENTS);
+    if (!world->calm && world->logs[log].instances > 1 && one_in(world, 4))
+        ask(world, log, one_in(world, 4) ? TAKE_OVER : HAND_OVER);
     world->operator.next_ms = world->now_ms + 1 + draw(world, world->calm ? CALM_MS : BUSY_MS);
 }
 
@@ -102,7 +109,8 @@ void operator_take_reply(struct world *world, const struct wire *wire)
     struct invalid invalid;
     void *value;
     int what = wire_subject(wire)[strlen(INBOX)] - '0';
-    if (wire_status(wire) || wire_header_number(wire, "Nats-Service-Error-Code", 0) >= 500)
+    if (wire_status(wire) ||
+        wire_header_number(wire, "Nats-Service-Error-Code", 0) >= (what < HAND_OVER ? 500 : 400))
         return;
     if (schema_decode(requests[what].reply, wire_data(wire), (size_t)wire->data_length, &arena,
                       &value, &invalid) != 0) {
@@ -112,6 +120,10 @@ void operator_take_reply(struct world *world, const struct wire *wire)
     }
     if (what == REDRIVE)
         world->operator.redriven +=((struct runtime_redrive_reply *)value)->redriven;
+    else if (what == HAND_OVER)
+        world->operator.handed_over++;
+    else if (what == TAKE_OVER)
+        world->operator.taken_over++;
     else if (what == EVENTS)
         check_page(world, value);
 }

@@ -161,7 +161,7 @@ static void come_to_rest(struct world *world)
 
 struct total {
     int64_t runs, steps, faults, losses, events, accepted, refused, repeated, redriven, resolved;
-    int64_t takeovers, branches, orphans, voids;
+    int64_t handed_over, takeovers, branches, orphans, voids;
     int64_t fault_counts[FAULTS_MAX];
     double simulated_s;
     uint64_t digest;
@@ -183,6 +183,7 @@ static void add_up(struct total *total, const struct world *world)
     total->refused += world->load.refused;
     total->repeated += world->load.repeated;
     total->redriven += world->operator.redriven;
+    total->handed_over += world->operator.handed_over;
     total->resolved += world->operator.resolved;
     total->simulated_s += (double)world->now_ms / 1000;
     total->digest = (total->digest ^ world->digest ^ (uint64_t)world->steps) * 1099511628211u;
@@ -225,16 +226,17 @@ static double now_s(void)
 static void report(const struct total *total, const struct wish *wish, double begin_s)
 {
     double seconds = now_s() - begin_s;
-    printf("%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld "
-           "events, %lld redriven; %lld requests accepted, %lld refused, %lld answered again; %lld "
-           "losses named, %lld forks resolved; %lld take-overs, %lld branches, %lld "
-           "orphans, %lld voids; history %016llx\n",
-           (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
-           (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
-           (long long)total->redriven, (long long)total->accepted, (long long)total->refused,
-           (long long)total->repeated, (long long)total->losses, (long long)total->resolved,
-           (long long)total->takeovers, (long long)total->branches, (long long)total->orphans,
-           (long long)total->voids, (unsigned long long)total->digest);
+    printf(
+        "%lld runs, %lld steps, %.0f steps a second; %lld faults in %.1f simulated hours; %lld "
+        "events, %lld redriven; %lld requests accepted, %lld refused, %lld answered again; %lld "
+        "losses named, %lld forks resolved; %lld handovers, %lld take-overs, %lld branches, %lld "
+        "orphans, %lld voids; history %016llx\n",
+        (long long)total->runs, (long long)total->steps, (double)total->steps / seconds,
+        (long long)total->faults, total->simulated_s / 3600, (long long)total->events,
+        (long long)total->redriven, (long long)total->accepted, (long long)total->refused,
+        (long long)total->repeated, (long long)total->losses, (long long)total->resolved,
+        (long long)total->handed_over, (long long)total->takeovers, (long long)total->branches,
+        (long long)total->orphans, (long long)total->voids, (unsigned long long)total->digest);
     for (int i = 0; wish->faults && fault_name(i); i++)
         if (total->fault_counts[i] > 0)
             printf("  %-30s %lld\n", fault_name(i), (long long)total->fault_counts[i]);

@@ -205,8 +205,8 @@ struct provider {
 struct operator
 {
     int64_t next_ms;
-    int64_t asked, redriven, resolved, set_apart; /* counters */
-    int64_t unserved_ms[LOGS];                    /* since when nobody serves; 0: somebody does */
+    int64_t asked, redriven, handed_over, taken_over, resolved, set_apart; /* counters */
+    int64_t unserved_ms[LOGS]; /* since when nobody serves; 0: somebody does */
 };
 
 struct adversary {

@@ -157,6 +157,21 @@ Test(follow, who_leads_is_held_no_more)
     cr_expect_eq(feed_next(&feed, 2).count, feed_defaults.pull_batch);
 }
 
+/* A leader that does not know yet that it was followed: the stream is the other one's to make. */
+Test(follow, a_leader_that_hears_of_another_makes_no_stream)
+{
+    struct relay relay;
+    relay_init(&relay, &relay_defaults, 20);
+    relay_connected(&relay, 0);
+    relay_doubt(&relay, "another instance may lead", 1);
+    cr_assert_eq(relay_next(&relay, 1).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ .exists = 0 }, 2);
+    cr_expect(relay.state == RELAY_WAITING && relay_due_ms(&relay) == 1001);
+    cr_assert_eq(relay_next(&relay, 1001).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ .exists = 0 }, 1002);
+    cr_expect_eq(relay.state, RELAY_MAKING, "nothing more was heard of it");
+}
+
 /* The leader before may have left a hole in the last group that it had in flight. */
 Test(follow, one_that_takes_over_looks_at_all_that_may_have_been_in_flight)
 {

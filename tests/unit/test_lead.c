@@ -83,6 +83,15 @@ static struct lead leading(void)
     return lead;
 }
 
+Test(lead, a_claimant_that_hears_who_was_faster_looks_at_the_stream)
+{
+    struct lead lead = claiming();
+    beat(&lead, 3, "L", 1615);
+    cr_expect_str_eq(act(&lead, 1615), "", "of the term before");
+    beat(&lead, 4, "K", 1616);
+    cr_expect_str_eq(act(&lead, 1616), "l");
+}
+
 /* Nobody leads, and a standby has seen more in the stream than this log has. */
 Test(lead, one_that_is_alone_and_behind_reads_first)
 {

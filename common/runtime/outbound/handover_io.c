@@ -12,8 +12,7 @@
 #include <string.h>
 
 #define STANDBY_HEARD_MS \
-    15000               /* so long after it was heard of, a standby is believed to be there */
-#define END_AGAIN_MS 20 /* while TermEnded waits for the writer or the disk */
+    15000 /* so long after it was heard of, a standby is believed to be there */
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
@@ -207,6 +206,10 @@ static void end_term(struct handover_io *handover_io, int64_t now_ms)
     struct term_io *term_io = parts->term_io;
     if (!inbox_has_requests(parts->outbound->inbox))
         term_io_end(term_io, handover_io->handover.successor, now_ms);
+    /* a batch wakes us, but not when the disk has refused */
+    handover_io->end_ms = !term_io->asked && term_io->ended_at == 0 && term_io->ask_ms > now_ms
+                              ? term_io->ask_ms
+                              : INT64_MAX;
     if (term_io->ended_at == 0 || parts->relay->published < term_io->ended_at ||
         gate_first_position(parts->gate) != INT64_MAX)
         return;
@@ -245,8 +248,7 @@ _Bool handover_io_act(struct handover_io *handover_io, int64_t now_ms)
 int64_t handover_io_due_ms(const struct handover_io *handover_io)
 {
     const int64_t due_ms = handover_due_ms(&handover_io->handover);
-    return handover_io->ends ? smaller(due_ms, handover_io->parts.term_io->ask_ms + END_AGAIN_MS)
-                             : due_ms;
+    return handover_io->ends ? smaller(due_ms, handover_io->end_ms) : due_ms;
 }
 
 /* ---- Opening and closing -------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ struct handover_io {
     int64_t begun_ms;  /* monotonic */
     _Bool stops;       /* the process stops by itself afterwards */
     _Bool ends;        /* TermEnded is to be written */
+    int64_t end_ms;    /* monotonic: tries once more to have it written; INT64_MAX */
     pthread_mutex_t lock;
     pthread_cond_t done;
     _Bool is_done; /* with what `stops` asked for; under the lock */

@@ -66,7 +66,7 @@ static void end_window(struct relay_io *relay_io, int64_t now_ms)
         return;
     }
     if (relay->state == RELAY_FOLLOWING) { /* its leader heals it: another look */
-        relay_failed(relay, "the stream does not go on from our log", now_ms);
+        relay_lose_way(relay, now_ms);
         return;
     }
     const _Bool knows_place = recovery->seen_sequence > 0 || relay->head == 0;

@@ -222,7 +222,7 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
     if (lead->state == LEAD_UNDECIDED && peer_role(&sender->peers.peer) == PEER_STANDS_BY)
         lead_follow(lead, sender->peers.peer.other, now_ms);
     if (follows(sender)) {
-        relay_saw(relay, sender->peers.peer.seen); /* what the stream may have lost meanwhile */
+        relay_told(relay, sender->peers.peer.seen); /* what the stream may have lost meanwhile */
         if (lead_io_reach(&sender->lead_io, relay->head))
             hold_feeds(sender, now_ms);
         listen_to_queries(sender);

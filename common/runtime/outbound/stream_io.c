@@ -234,7 +234,10 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
         return;
     judge_window(look);
     const _Bool is_first = look->first <= larger(look->tail.first_sequence, 1);
-    if (is_first || (look_is_decided(&look->judge) && look->first <= look->stop)) {
+    const _Bool is_enough = relay_io->relay.is_lost
+                                ? look->judge.has_known
+                                : look_has_event(&look->judge) && look->first <= look->stop;
+    if (is_first || (is_enough && !look_has_strangers(&look->judge))) {
         end_look(relay_io, now_ms);
     } else {
         relay_reading(&relay_io->relay, now_ms);

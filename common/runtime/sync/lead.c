@@ -157,8 +157,10 @@ void lead_heard(struct lead *lead, const struct lead_beat *beat, int64_t now_ms)
         move(lead, LEAD_FOLLOWING);
         break;
     case LEAD_CLAIMING:
-        if (lead->own_term > 0)
-            return; /* the stream decides */
+        if (lead->own_term > 0) { /* the stream decides */
+            lead->looks |= beat->term >= lead->own_term;
+            return;
+        }
         lead->alone_ms = lead->was_alone ? now_ms : 0;
         lead->returns++;
         move(lead, LEAD_FOLLOWING);
@@ -308,12 +310,17 @@ static enum lead_action_kind ask_for_tail(struct lead *lead, int64_t now_ms)
     return LEAD_READ_TAIL;
 }
 
+/* Another says that it leads: the stream tells, when it is looked at. */
+static enum lead_action_kind look_for_another(struct lead *lead)
+{
+    if (!lead->looks)
+        return LEAD_NOTHING;
+    lead->looks = 0;
+    return LEAD_LOOK;
+}
+
 static enum lead_action_kind go_on_leading(struct lead *lead, int64_t now_ms)
 {
-    if (lead->looks) {
-        lead->looks = 0;
-        return LEAD_LOOK;
-    }
     if (lead->ends && lead->acted) {
         lead->ends = 0;
         return LEAD_END_TERM;
@@ -347,6 +354,8 @@ enum lead_action_kind lead_next(struct lead *lead, int64_t now_ms)
         action = follow(lead, now_ms);
     if (action == LEAD_NOTHING && lead->state == LEAD_SUSPECTING)
         action = ask_for_tail(lead, now_ms);
+    if (action == LEAD_NOTHING && (lead->state == LEAD_LEADING || lead->state == LEAD_CLAIMING))
+        action = look_for_another(lead);
     if (action == LEAD_NOTHING && lead->state == LEAD_LEADING)
         action = go_on_leading(lead, now_ms);
     lead_check(lead);

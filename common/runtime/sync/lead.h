@@ -84,7 +84,7 @@ enum lead_action_kind {
     LEAD_CLAIM, /* publish, and begin a term; answer: lead_began, then lead_took or lead_fenced */
     LEAD_SERVE, /* we lead: take requests, react, pay */
     LEAD_BEAT,  /* send a heartbeat */
-    LEAD_LOOK,  /* LEADING: look at the stream, for another may lead */
+    LEAD_LOOK,  /* LEADING, CLAIMING: look at the stream, for another may lead */
     LEAD_SAY_SILENT,  /* FOLLOWING: nobody leads, and a person has to decide */
     LEAD_END_TERM,    /* say TermEnded; answer: lead_ended_own */
     LEAD_STEP_BACK,   /* FENCED: take nothing, answer nothing, set aside what the stream has not;
@@ -112,7 +112,7 @@ struct lead {
     _Bool was_alone;
     int64_t alone_ms;
     _Bool takes_over;        /* an operator said so, or the leader ended its term */
-    _Bool looks;             /* LEADING: another may lead */
+    _Bool looks;             /* LEADING, CLAIMING: another may lead */
     _Bool ends;              /* LEADING: the term is to be ended */
     _Bool moved;             /* something that a heartbeat tells */
     int64_t claims, returns; /* counters: claims begun; heartbeats that came back in time */

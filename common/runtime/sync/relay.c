@@ -18,6 +18,7 @@ const struct relay_config relay_defaults = {
     .silent_max_ms = 3600000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
+    .yield_ms = 1000,
     .follow_look_ms = 1000,
 };
 
@@ -265,6 +266,10 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay->stream_position = tail->position;
         relay->offset = tail_message_sequence(tail) - tail->position;
         note_end(relay, tail->position);
+    } else if (now_ms < relay->yields_ms && (wrong || !tail->has_last)) {
+        relay_move(relay, RELAY_WAITING); /* for what that one makes of it */
+        relay->reason = "another instance says that it leads, and the stream is not whole";
+        relay->deadline_ms = relay->yields_ms;
     } else if (relay->high_water > relay->head ||
                (!relay->was_whole && tail_newest_ever(tail) > relay->head)) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");

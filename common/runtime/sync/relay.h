@@ -112,6 +112,7 @@ struct relay_config {
     int64_t silent_min_ms, silent_max_ms;
     int64_t audit_interval_ms;
     int64_t audit_read_max; /* messages that an audit reads */
+    int64_t yield_ms;       /* while another says that it leads, makes no stream for so long */
     int64_t follow_look_ms; /* FOLLOWING: looks at the stream when no heartbeat came for so long */
     uint64_t seed;          /* of the random part of the waits; 0: none */
 };
@@ -185,7 +186,12 @@ struct relay {
     int64_t audit_published; /* `published` when the audit asked */
     int64_t stream_position; /* RECOVERING, FOLLOWING: how far the stream goes */
     int64_t look_ms;         /* FOLLOWING: looks again */
+    int64_t told;            /* how far other instances say that the stream has gone */
+    int64_t yields_ms;       /* another says that it leads: makes no stream before this time */
     _Bool has_followed;      /* in this life, another led */
+    /* FOLLOWING: what the stream has behind our log does not follow it: the next look goes back to
+     * an event that both have. */
+    _Bool is_lost;
     /* It led until now: what it had in flight may have left a hole before the end that we read. */
     _Bool looks_back;
     struct relay_fence { /* FENCED: who leads instead, and the last position that both have */
@@ -229,18 +235,22 @@ void relay_connected(struct relay *relay, int64_t now_ms);
 /* Another instance leads: OFFLINE until relay_connected. We do. */
 void relay_follow(struct relay *relay);
 void relay_lead(struct relay *relay);
+/* Another instance says that the stream has gone so far. */
+void relay_told(struct relay *relay, int64_t position);
 /* FOLLOWING: the leader says that the stream goes so far. */
 void relay_heard(struct relay *relay, int64_t published, int64_t now_ms);
 /* FOLLOWING: looks at the stream's end now; relay_has_tail says when our log has all up to
  * there. */
 void relay_read_tail(struct relay *relay, int64_t now_ms);
 _Bool relay_has_tail(const struct relay *relay);
-/* PUBLISHING: somebody else may publish there, too */
+/* Somebody else may publish there, too: looks, and makes no stream for a while. */
 void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms);
 void relay_disconnected(struct relay *relay);
 /* our log has new events, committed */
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
+/* FOLLOWING: what was read of the stream does not follow our log */
+void relay_lose_way(struct relay *relay, int64_t now_ms);
 /* a part of what is read came, and more is asked for */
 void relay_reading(struct relay *relay, int64_t now_ms);
 void relay_made(struct relay *relay, int64_t now_ms);

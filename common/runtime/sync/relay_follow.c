@@ -26,16 +26,27 @@ void relay_lead(struct relay *relay)
     relay_check(relay);
 }
 
+void relay_told(struct relay *relay, int64_t position)
+{
+    if (position > relay->told)
+        relay->told = position;
+}
+
 void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
 {
-    if (relay->follows)
-        relay_saw(relay, published);
+    relay_told(relay, published);
     if (relay->state != RELAY_FOLLOWING)
         return;
     if (published > relay->stream_position)
         relay->stream_position = published;
     relay->look_ms = now_ms + relay->config.follow_look_ms;
     relay_check(relay);
+}
+
+void relay_lose_way(struct relay *relay, int64_t now_ms)
+{
+    relay->is_lost = 1;
+    relay_failed(relay, "the stream does not go on from our log", now_ms);
 }
 
 void relay_read_tail(struct relay *relay, int64_t now_ms)
@@ -51,11 +62,13 @@ _Bool relay_has_tail(const struct relay *relay)
     const _Bool has_read = relay->state == RELAY_FOLLOWING
                                ? relay->head >= relay->stream_position
                                : relay->state == RELAY_WAITING && relay->reason == no_stream;
-    return has_read && relay->looked && !relay->acted && relay->head >= relay->high_water;
+    return has_read && relay->looked && !relay->acted && relay->head >= relay->high_water &&
+           relay->head >= relay->told;
 }
 
 void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms)
 {
+    relay->yields_ms = now_ms + relay->config.yield_ms;
     if (relay->state == RELAY_PUBLISHING)
         relay_wait(relay, reason, now_ms);
     relay_check(relay);
@@ -98,6 +111,7 @@ void relay_look_as_follower(struct relay *relay, const struct relay_tail *tail, 
     const int64_t position = tail->has_last ? tail->position : relay->published;
     relay_move(relay, RELAY_FOLLOWING);
     relay->looked = 1;
+    relay->is_lost = 0;
     relay->look_ms = now_ms + relay->config.follow_look_ms;
     relay->stream_position = position;
     relay->published = relay->sent = relay->group_last = position < relay->head ? position

@@ -13,9 +13,9 @@ _Bool look_has_event(const struct look_judge *judge)
     return judge->tail->has_last || judge->pending.count > 0;
 }
 
-_Bool look_is_decided(const struct look_judge *judge)
+_Bool look_has_strangers(const struct look_judge *judge)
 {
-    return look_has_event(judge) && judge->pending.strangers == 0;
+    return judge->pending.strangers > 0 && !judge->has_known;
 }
 
 static void count_voids(struct look_judge *judge, int64_t count)
@@ -115,6 +115,7 @@ static void add_known(struct look_judge *judge, int64_t sequence,
 {
     struct relay_tail *tail = judge->tail;
     resolve(judge, message->term);
+    judge->has_known = 1;
     note_newest(tail, message->place, sequence);
     tail->has_gap |= judge->later_position > message->place + 1;
     judge->later_position = message->place;

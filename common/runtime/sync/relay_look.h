@@ -29,6 +29,7 @@ struct look_message {
 
 struct look_judge {
     struct relay_tail *tail;
+    _Bool has_known;        /* an event that our log has was met */
     int64_t later_position; /* of the event of ours behind what comes next; 0: there is none */
     struct look_pending {
         int64_t count; /* 0: nothing is */
@@ -48,8 +49,7 @@ void look_begin(struct look_judge *judge, struct relay_tail *tail);
 void look_judge(struct look_judge *judge, int64_t sequence, const struct look_message *message);
 /* Nothing more is read: what is pending stands. */
 void look_end(struct look_judge *judge);
+/* Events that may have come in another way than our log went on: only one that both have tells. */
+_Bool look_has_strangers(const struct look_judge *judge);
 /* Was an event of ours met, or one that may be? */
 _Bool look_has_event(const struct look_judge *judge);
-/* Likewise, and nothing is left that only what is before it explains: where a log goes on otherwise
- * than the stream for long, the place where they part. */
-_Bool look_is_decided(const struct look_judge *judge);
