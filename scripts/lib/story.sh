@@ -134,12 +134,26 @@ begin_load() {
 }
 
 end_load() {
-    kill -USR1 "$LOAD"
-    wait "$LOAD" || { cat "$DIR/log/load.log"; die "requests were left without an answer"; }
-    quote <"$DIR/log/load.log"
-    good "every request has its answer"
+    await_load
     tell "Each idempotency key is sent again; the answers must be the same."
     "$ROOT/scripts/load" --again --history "$HISTORY" | quote
+}
+
+await_load() {
+    kill -USR1 "$LOAD"
+    wait "$LOAD" || { cat "$DIR/log/load.log"; die "requests were left without an answer"; }
+    HELPERS=()
+    quote <"$DIR/log/load.log"
+    good "every request has its answer"
+}
+
+# end_load_after_take_over: who takes over has the events, and not the refusals under a key.
+end_load_after_take_over() {
+    await_load
+    tell "Each key of an accepted request is sent again; the answers must be the same."
+    jq -c 'select((.key | startswith("load-")) and .answer and (.answer | has("error") | not))' \
+        "$HISTORY" >"$DIR/accepted.jsonl"
+    "$ROOT/scripts/load" --again --history "$DIR/accepted.jsonl" | quote
 }
 
 # ---- A cluster -----------------------------------------------------------------------------------
@@ -159,6 +173,57 @@ replicas_are_current() {
     local log all='.leader != null and ([.replicas[]? | .current and (.offline | not) and
         (.lag // 0) == 0] | length > 0 and all)'
     for log in ACCOUNT ORDER; do [[ $(raft_of "$log" "$all") == true ]] || return 1; done
+}
+
+# ---- Several instances of a service --------------------------------------------------------------
+
+# begin_instances: a cluster, two instances of each service, which take over by themselves; what is
+# answered is in the stream.
+begin_instances() {
+    local flags='--answer-when published --take-over auto'
+    export ACCOUNT_SVC_FLAGS=$flags ORDER_SVC_FLAGS=$flags
+    command_line "export ACCOUNT_SVC_FLAGS='$flags' ORDER_SVC_FLAGS='$flags'"
+    MESH_OPTIONS=(--servers 3 --instances 2)
+    begin_mesh
+    wait_until 20 replicas_are_current || die "the streams have not three copies"
+}
+
+# The process that leads a service, such as order-svc-2; 1 while none does.
+leader_of() {
+    local pid file found
+    pid=$(ASK_S=1 ask "\$SRV.PING.$1" '' --replies 2 | jq -rs '
+        map(select(.metadata.lead == "leading") | .metadata) | max_by(.term | tonumber) | .pid')
+    for file in "$DIR/run/$1"-*.pid; do
+        read -r found _ <"$file" || continue
+        [[ $found != "$pid" ]] || { basename "$file" .pid; return 0; }
+    done
+    return 1
+}
+
+# instance_has PROCESS FILTER: does the jq filter hold for the process's own statistics?
+instance_has() {
+    local pid
+    pid=$(process_of "$DIR/run/$1.pid") || return 1
+    [[ $(services_data "${1%-*}" 2 "select(.metadata.pid == \"$pid\")" | jq "$2") == true ]]
+}
+
+# stands_by PROCESS POSITION: does it follow the leader, whose log it has up to there?
+stands_by() { instance_has "$1" ".state == \"standby\" and .position >= $2"; }
+
+# An order under one key until it is accepted: a dead leader's subscription may have taken one of
+# the tries. answered_after START WHAT: says how long it took.
+is_accepted() {
+    local body
+    body=$(order_body "$ADA" tea 1)
+    ANSWER=$(nats request --raw --timeout 300ms -H "Idempotency-Key:$KEY" order.place "$body" \
+        2>/dev/null </dev/null) && [[ -n $(answer .order_id) ]] || return 1
+    jq -nc --arg key "$KEY" --argjson body "$body" --argjson answer "$ANSWER" \
+        '{key: $key, subject: "order.place", body: $body, answer: $answer}' >>"$HISTORY"
+}
+answered_after() {
+    KEY=story-$RANDOM$RANDOM-$(now_ms)
+    wait_until 40 is_accepted || die "no order is answered: $2"
+    good "an order is answered, $(($(now_ms) - $1)) ms after $2"
 }
 
 # send SUBJECT BODY [OPTION…]: sends a request under a new idempotency key. ANSWER is the reply's

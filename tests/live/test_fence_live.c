@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 #include "store/db.h"
 
 #define STREAM                                                                                 \
@@ -62,6 +63,12 @@ static void wait_for_line(const struct process *process, const char *text)
 {
     struct wanted_line wanted = { process, text };
     cr_assert(wait_until(has_line, &wanted, FAR_MS), "%s never says %s", process->folder, text);
+}
+
+static _Bool says_line(const struct process *process, const char *text)
+{
+    struct wanted_line wanted = { process, text };
+    return has_line(&wanted);
 }
 
 static const char *add(const char *sku)
@@ -131,6 +138,28 @@ Test(fence_live, fault_47_a_leader_thawed_after_the_take_over_is_fenced_and_name
               products);
     wait_for_stats("order-svc", "\"outbox\":0");
     cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+/* A service that began with nothing asks for a while whether a reader has more of its log. What the
+ * readers have of the one that led meanwhile is no loss. */
+Test(fence_live, fault_47_a_thawed_leader_is_fenced_whatever_the_readers_have_read)
+{
+    cr_assert(says(add("tea"), "\"position\""));
+    wait_for_stats("order-svc", "\"outbox\":0");
+    process_start(&standby, &server);
+    wait_for_line(&standby, "event=answers_queries");
+    cr_assert_eq(kill(order_svc.pid, SIGSTOP), 0);
+    const int64_t due_ms = clock_monotonic_ms() + 2100; /* it asks each 2 s: at once, when thawed */
+    wait_for_line(&standby, "event=leading");
+    char sku[16] = "";
+    for (int i = 0; i < 10 || clock_monotonic_ms() < due_ms; i++) {
+        snprintf(sku, sizeof(sku), "pot-%d", i);
+        cr_assert(wait_until(is_added, sku, FAR_MS));
+    }
+    cr_assert_eq(kill(order_svc.pid, SIGCONT), 0);
+    wait_for_line(&order_svc, "event=fenced");
+    wait_for_line(&order_svc, "event=following");
+    cr_assert_not(says_line(&order_svc, "state=forked"));
 }
 
 /* ---- Another instance has led -------------------------------------------------------------- */

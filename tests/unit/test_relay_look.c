@@ -234,6 +234,36 @@ Test(relay_look, what_was_published_is_not_set_aside)
     cr_assert_eq(relay.state, RELAY_FORKED);
 }
 
+/* It was killed with events that the stream never had, and hears its successor when it comes back:
+ * how far that one's stream goes says nothing of our events. */
+Test(relay_look, one_that_comes_back_with_events_of_its_own_is_fenced_by_whom_it_follows)
+{
+    struct relay_tail tail = leaving_at(15, 2, TAIL_DIFFERENT);
+    struct relay again;
+    relay_init(&again, &relay_defaults, 20);
+    relay_had(&again, 14);
+    relay_follow(&again);
+    relay_heard(&again, 40, 1);
+    relay_connected(&again, 1);
+    relay_next(&again, 1);
+    relay_looked(&again, &tail, 2);
+    cr_assert(again.state == RELAY_FENCED && again.fence.common == 14 && again.fence.term == 2);
+}
+
+/* Its stream has had them, and they are gone: no orphans. */
+Test(relay_look, one_that_comes_back_with_events_that_the_stream_had_is_forked)
+{
+    struct relay_tail tail = leaving_at(15, 2, TAIL_DIFFERENT);
+    struct relay again;
+    relay_init(&again, &relay_defaults, 20);
+    relay_had(&again, 15);
+    relay_follow(&again);
+    relay_connected(&again, 1);
+    relay_next(&again, 1);
+    relay_looked(&again, &tail, 2);
+    cr_assert_eq(again.state, RELAY_FORKED);
+}
+
 /* A log with more of its own than a look reads: only an event that both have tells. */
 Test(relay_look, strangers_are_read_on_from_until_an_event_that_both_have)
 {

@@ -70,8 +70,15 @@ void reader_ask_reply(struct reader_ask *ask, struct outbound *outbound, struct 
                                                  bus_message_length(message));
     const struct json_text name = json_text_find(answer, "name");
     const int64_t cursor = cursor_in(outbound, answer);
-    if (cursor <= relay->head || relay->state == RELAY_FORKED)
+    const _Bool waits = ask->answer_by_ms > 0; /* nothing of ours is in the stream yet */
+    if (cursor <= relay->head || (!waits && relay->state != RELAY_PUBLISHING))
         return;
+    if (!waits && !ask->doubts) { /* what it has read may be another leader's: the stream says so */
+        ask->doubts = 1;
+        ask->next_ms = now_ms;
+        relay_doubt(relay, "a reader has read further than our log goes", now_ms);
+        return;
+    }
     char reader[80];
     snprintf(reader, sizeof(reader), "%.*s", name.length > 2 ? (int)name.length - 2 : 0,
              name.length > 2 ? name.text + 1 : ""); /* without its quotes */

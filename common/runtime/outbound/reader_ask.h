@@ -3,6 +3,7 @@
  * and whose stream is, asks all services of the mesh ($SRV.STATS) before it begins at position 1,
  * and again for a while, because a reader may come later. A cursor beyond our log: the relay says
  * `forked`, with the reader's name and its position; the positions are not used a second time.
+ * One that has published looks at its stream before it says so: another instance may have led.
  *
  * Who does not answer is not waited for: in a new mesh there is nobody. Services in other accounts
  * of the server are not reached; such a reader says `forked` itself.
@@ -19,6 +20,7 @@ struct reader_ask {
     int64_t epoch;             /* of that look */
     int64_t answer_by_ms;      /* 0: nothing waits */
     int64_t next_ms, until_ms; /* monotonic: it is asked again, and how long; 0: not at all */
+    _Bool doubts;              /* a reader was ahead, and the stream was looked at again */
 };
 
 /* The stream has no message. True: the look goes on when the answers are there. */

@@ -344,7 +344,7 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
         .replicas = options->stream_replicas,
     };
     relay_init(&relay_io->relay, &config, options->head);
-    relay_saw(&relay_io->relay, options->stream_position);
+    relay_had(&relay_io->relay, options->stream_position);
     return trace(stream_keep_init(&relay_io->keep, outbound, &relay_io->stream));
 }
 

@@ -99,16 +99,28 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
 
 /* ---- What happened -------------------------------------------------------------------------- */
 
+static void note_end(struct relay *relay, int64_t position)
+{
+    relay->high_water = larger(relay->high_water, position);
+}
+
+/* The stream has our log up to there. */
 static void see(struct relay *relay, int64_t position)
 {
-    if (position > relay->high_water)
-        relay->high_water = position;
+    note_end(relay, position);
+    relay->own_water = larger(relay->own_water, position);
 }
 
 void relay_saw(struct relay *relay, int64_t position)
 {
-    see(relay, position);
+    note_end(relay, position);
     relay_check(relay);
+}
+
+void relay_had(struct relay *relay, int64_t position)
+{
+    see(relay, smaller(position, relay->head));
+    relay_saw(relay, position);
 }
 
 void relay_connected(struct relay *relay, int64_t now_ms)
@@ -253,7 +265,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay_move(relay, RELAY_RECOVERING);
         relay->stream_position = tail->position;
         relay->offset = tail_message_sequence(tail) - tail->position;
-        see(relay, tail->position);
+        note_end(relay, tail->position);
     } else if (now_ms < relay->yields_ms && (wrong || !tail->has_last)) {
         relay_move(relay, RELAY_WAITING); /* for what that one makes of it */
         relay->reason = "another instance says that it leads, and the stream is not whole";

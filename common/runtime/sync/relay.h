@@ -204,6 +204,7 @@ struct relay {
     /* newest position ever seen in the stream: what is below is republished, what is above our log
      * must come from the stream */
     int64_t high_water;
+    int64_t own_water;  /* likewise, as far as it was our log */
     _Bool was_whole;    /* in this life, our log was once the stream's: it has lost nothing */
     _Bool acted;        /* the state's question is out */
     _Bool delete_first; /* MAKING */
@@ -228,6 +229,8 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
 
 /* it was in the stream once, as an earlier life knows */
 void relay_saw(struct relay *relay, int64_t position);
+/* In an earlier life: our log, as far as that goes. */
+void relay_had(struct relay *relay, int64_t position);
 void relay_connected(struct relay *relay, int64_t now_ms);
 /* Another instance leads: OFFLINE until relay_connected. We do. */
 void relay_follow(struct relay *relay);

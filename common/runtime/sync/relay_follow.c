@@ -81,7 +81,7 @@ _Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tai
     const _Bool has_led = !relay->follows && (relay->was_whole || relay->has_followed);
     if (!tail->has_last || tail->leaves_at == 0 || tail->leaves_at > relay->head + 1)
         return 0;
-    if (relay->high_water >= tail->leaves_at) /* the stream has had our event there, and lost it */
+    if (relay->own_water >= tail->leaves_at) /* the stream has had our event there, and lost it */
         return 0;
     if (tail->fence_term > 0 && tail->fence_term >= tail->log_term)
         return tail->fit == TAIL_DIFFERENT || has_led;

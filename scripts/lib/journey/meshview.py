@@ -23,10 +23,10 @@ COLUMNS = ("position, chain, id, type, entity, time_ms, correlation, causation, 
 class Event:
     """One event, from a log or from a stream."""
 
-    def __init__(self, position, chain, ident, kind, entity, cause, data):
+    def __init__(self, position, chain, ident, kind, entity, cause, data, term=0):
         self.position, self.chain, self.id, self.type = position, chain, ident, kind
         self.entity, self.cause, self.data = entity, cause, data
-        self.value = json.loads(data)
+        self.value, self.term = json.loads(data), term     # the term: of a message only
 
     def same_as(self, other):
         names = ("position", "chain", "id", "type", "entity", "cause", "data")
@@ -36,6 +36,21 @@ class Event:
 def default_folder():
     """The folder of the mesh that the environment names (`scripts/mesh env`), else .mesh."""
     return os.environ.get("JOURNEY_MESH_DIR") or os.path.join(ROOT, ".mesh")
+
+
+def without_voids(stored):
+    """(the stream without its void messages, sequence and id of each of these): a message of a
+    lower term behind a TermBegan is void, whoever published it."""
+    kept, voids, term = [], [], 0
+    for entry in stored:
+        event = entry[2]
+        if 0 < event.term < term:
+            voids.append((entry[0], event.id))
+            continue
+        kept.append(entry)
+        if event.type == "TermBegan":
+            term = max(term, event.value["term"])
+    return kept, voids
 
 
 class Mesh:
@@ -53,6 +68,7 @@ class Mesh:
             self.environment["NATS_CONTEXT"] = "operator"
         self.instances = int(self.setting("instances") or 1)
         self.calls = 0
+        self.voids = {}  # log -> (sequence, id) of the void messages of its stream, once read
         self.prefix, self.service = dict(PREFIX), dict(SERVICE)     # log -> …
         self.learn_services()
 
@@ -128,16 +144,19 @@ class Mesh:
         return json.loads(self.nats("stream", "info", log, "--json", log=log))
 
     def stream(self, log):
-        """The whole stream, as a list of (sequence, subject, Event). The CLI reads where the server
-        puts its consumer, which in a cluster may be at a replica that is still behind."""
+        """The whole stream, as a list of (sequence, subject, Event), without void messages. The CLI
+        reads where the server puts its consumer, which in a cluster may be at a replica that is
+        still behind."""
         end = time.monotonic() + far(10)
         while True:
             there = self.stream_info(log)["state"]["messages"]
             messages = self.messages(log) if there else []
             if len(messages) >= there or time.monotonic() > end:
                 break
-        return [self.stored(message) for message in messages      # markers are the server's own
-                if "Nats-Marker-Reason" not in (message["Header"] or {})]
+        stored = [self.stored(message) for message in messages    # markers are the server's own
+                  if "Nats-Marker-Reason" not in (message["Header"] or {})]
+        kept, self.voids[log] = without_voids(stored)
+        return kept
 
     def messages(self, log):
         text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
@@ -156,7 +175,8 @@ class Mesh:
         kind = headers["ce-type"].split(".", 1)[1].removesuffix(".v1")
         return sequence, message["Subject"], Event(
             int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind,
-            text("ce-subject"), text("journey-cause"), base64.b64decode(message["Data"]).decode())
+            text("ce-subject"), text("journey-cause"), base64.b64decode(message["Data"]).decode(),
+            int(headers.get("journey-term", 0)))
 
     # ---- From the SQLite files ------------------------------------------------------------------
 
@@ -167,13 +187,23 @@ class Mesh:
         except (OSError, IndexError):
             return None
 
+    def runs(self, process):
+        pid = self.pid_of(process)
+        return pid is not None and os.path.exists(f"/proc/{pid}")
+
+    def processes(self, log):
+        """The names of all instances of a service."""
+        service = self.service[log]
+        return [service] if self.instances <= 1 else [
+            f"{service}-{i + 1}" for i in range(self.instances)]
+
     def data_folder(self, log):
         """The folder of the service; of several instances, that of the one that serves. When that
         is not known, of the one whose log has the most events."""
         service = self.service[log]
         if self.instances <= 1:
             return os.path.join(self.folder, service)
-        processes = [f"{service}-{i + 1}" for i in range(self.instances)]
+        processes = self.processes(log)
         serving = self.serving(log)
         for process in processes:
             if serving and self.pid_of(process) == serving.get("metadata", {}).get("pid"):
