@@ -108,7 +108,7 @@ static void compare_message(struct relay_io *relay_io, struct bus_message *messa
     struct js_stored_message stored = { 0 };
     struct event event;
     struct digest digest;
-    const char *reason;
+    const char *reason = "";
     *ret = (struct look_message){ .fit = TAIL_EQUAL };
     int r = bus_message_status(message)
                 ? fail(ERR_NETWORK, "no answer")

@@ -49,12 +49,12 @@ static int write_lines(struct event_reader *reader, FILE *file)
         put_line(&line, &event);
         r = buf_status(&line);
         if (r == 0 && fwrite(line.data, 1, line.length, file) != line.length)
-            r = fail(ERR_FULL, "the orphans cannot be written: %s", strerror(errno));
+            r = fail(ERR_FULL, "the orphans cannot be written: %s", errno_text(errno));
     }
     if (r == 0)
         r = event_reader_status(reader);
     if (r == 0 && (fflush(file) != 0 || fsync(fileno(file)) != 0))
-        r = fail(ERR_FULL, "the orphans cannot be synced: %s", strerror(errno));
+        r = fail(ERR_FULL, "the orphans cannot be synced: %s", errno_text(errno));
     return trace(r);
 }
 
@@ -65,7 +65,7 @@ static int sync_folder(const char *path)
     snprintf(folder, sizeof(folder), "%s", path);
     int descriptor = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = descriptor < 0 || fsync(descriptor) != 0
-                ? fail(ERR_FULL, "the data folder cannot be synced: %s", strerror(errno))
+                ? fail(ERR_FULL, "the data folder cannot be synced: %s", errno_text(errno))
                 : 0;
     if (descriptor >= 0)
         close(descriptor);
@@ -88,10 +88,10 @@ int orphan_file_write(struct orphan_file *orphans, struct event_reader *reader)
     if (!file) {
         if (descriptor >= 0)
             close(descriptor);
-        return fail(ERR_FULL, "%s cannot be written: %s", orphans->path, strerror(errno));
+        return fail(ERR_FULL, "%s cannot be written: %s", orphans->path, errno_text(errno));
     }
     int r = write_lines(reader, file);
     if (fclose(file) != 0 && r == 0)
-        r = fail(ERR_FULL, "%s cannot be written: %s", orphans->path, strerror(errno));
+        r = fail(ERR_FULL, "%s cannot be written: %s", orphans->path, errno_text(errno));
     return r < 0 ? trace(r) : trace(sync_folder(orphans->path));
 }
