@@ -142,7 +142,8 @@ void lead_io_note_published(struct lead_io *lead_io, int64_t published)
         lead_io->waits = 0;
         lead_note_moved(lead);
     }
-    if (!lead_io->waits && memcmp(&lead_io->newest, &lead_io->published, sizeof(lead_io->newest))) {
+    if (!lead_io->waits &&
+        memcmp(&lead_io->newest, &lead_io->published, sizeof(lead_io->newest)) != 0) {
         lead_io->waiting = lead_io->newest;
         lead_io->waits = 1;
     }

@@ -7,7 +7,6 @@
 #include "schemas/runtime.orphans.reply.h"
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +29,34 @@ struct page {
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
+/* "orphans-1-125-130.jsonl". False: another file. */
+static _Bool read_name(const char *name, struct runtime_orphans_reply_files_item *ret_file)
+{
+    static const char begin[] = "orphans-", end[] = ".jsonl";
+    int64_t numbers[3];
+    char *at = NULL;
+    if (strncmp(name, begin, strlen(begin)) != 0)
+        return 0;
+    name += strlen(begin);
+    for (int i = 0; i < 3; i++) {
+        numbers[i] = strtoll(name, &at, 10);
+        if (at == name || (i < 2 && *at != '-'))
+            return 0;
+        name = at + 1;
+    }
+    if (strcmp(at, end) != 0)
+        return 0;
+    ret_file->term = numbers[0];
+    ret_file->first = numbers[1];
+    ret_file->last = numbers[2];
+    ret_file->count = numbers[2] - numbers[1] + 1;
+    return 1;
+}
+
 static int is_orphans(const struct dirent *entry)
 {
-    int64_t term, first, last;
-    int end = 0;
-    return sscanf(entry->d_name, "orphans-%" SCNd64 "-%" SCNd64 "-%" SCNd64 ".jsonl%n", &term,
-                  &first, &last, &end) == 3 &&
-           end > 0 && entry->d_name[end] == '\0';
+    struct runtime_orphans_reply_files_item file;
+    return read_name(entry->d_name, &file);
 }
 
 #define PATH_SIZE 1024
@@ -58,9 +78,8 @@ static int add_file(struct page *page, const char *name)
     };
     if (!file->file)
         return fail(ERR_MEMORY, "no memory for the list of orphans");
-    sscanf(name, "orphans-%" SCNd64 "-%" SCNd64 "-%" SCNd64, &file->term, &file->first,
-           &file->last);
-    file->count = file->last - file->first + 1;
+    if (!read_name(name, file))
+        return 0;
     page->file_count++;
     return 0;
 }
@@ -70,7 +89,7 @@ static int list_files(struct page *page)
     struct dirent **entries = NULL;
     int r = 0, count = scandir(page->folder, &entries, is_orphans, versionsort);
     if (count < 0)
-        return fail(ERR_IO, "the data folder cannot be read: %s", strerror(errno));
+        return fail(ERR_IO, "the data folder cannot be read: %s", errno_text(errno));
     page->files = arena_alloc(page->arena, FILES_MAX * sizeof(*page->files));
     if (!page->files)
         r = fail(ERR_MEMORY, "no memory for the list of orphans");
@@ -115,14 +134,14 @@ static int read_file(struct page *page, const struct runtime_orphans_reply_files
 {
     char path[PATH_SIZE], *line = NULL;
     size_t size = 0;
-    ssize_t length;
     int r = 0;
     path_of(page, from->file, path);
     FILE *file = fopen(path, "re");
     if (!file)
-        return fail(ERR_IO, "%s cannot be read: %s", from->file, strerror(errno));
+        return fail(ERR_IO, "%s cannot be read: %s", from->file, errno_text(errno));
     for (int64_t at = from->first; r == 0 && !page->more; at++) {
-        if ((length = getline(&line, &size, file)) <= 0)
+        const ssize_t length = getline(&line, &size, file);
+        if (length <= 0)
             break;
         if (at <= skipped)
             continue;
@@ -131,7 +150,8 @@ static int read_file(struct page *page, const struct runtime_orphans_reply_files
             r = add_event(page, from->file, line, (size_t)length);
     }
     free(line);
-    fclose(file);
+    if (fclose(file) != 0 && r == 0)
+        r = fail(ERR_IO, "%s cannot be read: %s", from->file, errno_text(errno));
     return trace(r);
 }
 

@@ -76,9 +76,11 @@ static int add_account_subject(struct endpoints *endpoints, struct endpoint plai
 static int add_account_subjects(struct endpoints *endpoints)
 {
     int r = 0, plain_count = endpoints->count;
-    for (int i = 0; r == 0 && i < plain_count; i++)
+    for (int i = 0; r == 0 && i < plain_count; i++) {
+        assert(endpoints->list[i].request); /* add() says so */
         if (endpoints->list[i].request->account)
             r = add_account_subject(endpoints, endpoints->list[i]);
+    }
     return trace(r);
 }
 
