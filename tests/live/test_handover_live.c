@@ -143,6 +143,7 @@ Test(handover_live, no_request_is_refused_or_lost_at_a_handover_and_at_an_upgrad
     customer_send("order.hand-over", "{}");
     send_until_line(inbox, &standby, "event=ready", 1);
     send_until_line(inbox, &order_svc, "event=answers_queries", 1);
+    send_until_line(inbox, &standby, "event=standby_heard", 1);
     kill(standby.pid, SIGTERM); /* as an upgrade does */
     send_until_line(inbox, &order_svc, "event=ready", 2);
     cr_assert_eq(process_end(&standby), 0);

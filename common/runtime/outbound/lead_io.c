@@ -81,9 +81,10 @@ void lead_io_heard(struct lead_io *lead_io, struct bus_message *message, int64_t
     const struct leader_beat *beat = decoded;
     if (strcmp(beat->instance, lead_io->lead.id) == 0)
         return;
-    if (beat->has_standby && beat->standby)
+    if (beat->has_standby && beat->standby) {
         lead_io->standby_ms = now_ms;
-    else if (beat->term >= lead_io->lead.term)
+        log_info("standby_heard", LOG_TEXT("instance", beat->instance));
+    } else if (beat->term >= lead_io->lead.term)
         take_beat(lead_io, beat, message, now_ms);
 }
 

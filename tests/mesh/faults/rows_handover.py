@@ -89,6 +89,7 @@ def fault_44_handed_over(mesh):
     orders.until(lambda: says(other, "event=ready"), lambda: f"the second leads:\n{other.text()}")
     before = mesh.log_size(NAME)
     orders.until(lambda: mesh.log_has(NAME, "event=answers_queries"), "the first follows")
+    orders.until(lambda: says(other, "event=standby_heard"), "the second has heard of it")
     orders.some()
     other.process.send_signal(signal.SIGTERM)
     orders.until(lambda: mesh.log_has(NAME, "event=ready", before), "the first leads again")
