@@ -114,6 +114,7 @@ void instance_commits(struct world *world, struct node *node, const struct commi
 void instance_forgets(struct node *node)
 {
     node->line.count = node->branch = node->cursor = node->promise = 0;
+    node->kept = (struct kept_view){ .places = { -1, -1, -1 } };
 }
 
 /* Each against the line, anew. */
