@@ -213,16 +213,23 @@ _Bool edit_other(struct world *world)
     return 1;
 }
 
-/* Its owner reads on; what is acknowledged last is a message that was there. */
+/* Its owner reads on; what is acknowledged last is a message that was there. What the stream has
+ * lost before it is passed over for good. */
 static void read_on(struct world *world, struct stream *stream, struct durable *durable,
                     struct other *other)
 {
     const int64_t last = durable->acked + draw(world, stream->last - durable->acked + 1);
+    int64_t passed = 0;
+    if (other->place == INT64_MAX)
+        return;
     for (int64_t s = durable->acked + 1; s <= last; s++) {
         const struct stored *stored = stream_at(stream, s);
+        passed += !stored;
         if (!stored)
             continue;
         durable->acked = durable->delivered = s;
+        other->place += passed;
+        passed = 0;
         if (stored->position > other->place)
             other->place = stored->position;
     }
