@@ -124,6 +124,10 @@ fault_beside() {
     fi
     pause_up_to 1500
     mesh kill "$SERVICE"
+    if [[ ! -s $folder/$SERVICE.db-wal ]]; then
+        start_again "$SERVICE"         # all was in the file: a copy over it would be a restored one
+        return
+    fi
     rm -rf "$saved"
     cp -a "$folder" "$saved"
     position=$(position_in "$saved/$SERVICE.db")

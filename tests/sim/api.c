@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_SIZE 1024
-#define NS_PER_MS 1000000
+#define ANSWER_SIZE 4096
+#define LIST_SIZE (DURABLES_MAX * 1400)
 
 static void answer(struct world *world, const struct wire *request, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -31,6 +31,14 @@ static void refuse(struct world *world, const struct wire *request, int code, in
 
 /* ---- Streams -------------------------------------------------------------------------------- */
 
+static int count_durables(const struct stream *stream)
+{
+    int count = 0;
+    for (int i = 0; i < DURABLES_MAX; i++)
+        count += stream->durables[i].exists;
+    return count;
+}
+
 static void describe_stream(struct world *world, const struct stream *stream,
                             const struct wire *request)
 {
@@ -39,25 +47,27 @@ static void describe_stream(struct world *world, const struct stream *stream,
     int64_t deleted = stream->messages > 0 ? stream->last - stream->first + 1 - stream->messages
                                            : 0;
     answer(world, request,
-           "{\"type\":\"io.nats.jetstream.api.v1.stream_info_response\",\"config\":{\"name\":"
-           "\"%s\",\"subjects\":[\"%s>\"],\"retention\":\"limits\",\"max_bytes\":%" PRId64
-           ",\"max_age\":0,\"discard\":\"new\",\"storage\":\"file\",\"num_replicas\":%" PRId64
-           "},\"created\":\"%s\",\"state\":{\"messages\":%" PRId64 ",\"bytes\":%" PRId64
-           ",\"first_seq\":%" PRId64 ",\"last_seq\":%" PRId64 ",\"num_deleted\":%" PRId64
-           ",\"consumer_count\":1}}",
-           stream->name, stream->prefix, stream->max_bytes, stream->replicas, created,
-           stream->messages, 600 * stream->messages, stream->last == 0 ? 0 : stream->first,
-           stream->last, deleted);
+           "{\"type\":\"io.nats.jetstream.api.v1.stream_info_response\",\"config\":%s,\"created\":"
+           "\"%s\",\"state\":{\"messages\":%" PRId64 ",\"bytes\":%" PRId64 ",\"first_seq\":%" PRId64
+           ",\"last_seq\":%" PRId64 ",\"num_deleted\":%" PRId64 ",\"consumer_count\":%d}}",
+           stream->config, created, stream->messages, 600 * stream->messages,
+           stream->last == 0 ? 0 : stream->first, stream->last, deleted, count_durables(stream));
 }
 
-static void create_stream(struct world *world, struct stream *stream, const struct wire *request)
+static void create_stream(struct world *world, struct stream *stream, const struct wire *request,
+                          int node)
 {
     if (!stream->exists) {
         stream_create(world, stream);
-        stream->max_bytes = wire_member(request, "\"max_bytes\":", -1);
-        stream->duplicate_window_ms = wire_member(request, "\"duplicate_window\":", 0) / NS_PER_MS;
-        stream->replicas = wire_member(request, "\"num_replicas\":", 1);
+        settings_set(stream, wire_data(request), (size_t)request->data_length);
+        edits_stream_made(world, (int)(stream - world->server.streams), node);
     }
+    describe_stream(world, stream, request);
+}
+
+static void update_stream(struct world *world, struct stream *stream, const struct wire *request)
+{
+    settings_set(stream, wire_data(request), (size_t)request->data_length);
     describe_stream(world, stream, request);
 }
 
@@ -132,53 +142,111 @@ static void get_message(struct world *world, const struct stream *stream,
 
 /* ---- Durables ------------------------------------------------------------------------------- */
 
+/* As a reader makes it. */
+static void write_config(const struct durable *durable, char *ret_config)
+{
+    snprintf(ret_config, DURABLE_CONFIG_SIZE,
+             "{\"durable_name\":\"%s\",\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\","
+             "\"ack_policy\":\"all\",\"ack_wait\":30000000000,\"max_deliver\":-1,"
+             "\"replay_policy\":\"instant\",\"opt_start_seq\":%" PRId64
+             ",\"max_ack_pending\":%" PRId64 ",\"inactive_threshold\":%" PRId64
+             ",\"num_replicas\":0}",
+             durable->name, durable->name, durable->start, durable->ack_pending_max,
+             durable->inactive_ms * 1000000);
+}
+
+static int write_durable(const struct stream *stream, const struct durable *durable, char *ret_json,
+                         size_t size)
+{
+    char config[DURABLE_CONFIG_SIZE];
+    if (*durable->config)
+        memcpy(config, durable->config, sizeof(config));
+    else
+        write_config(durable, config);
+    int64_t pending = stream->last > durable->delivered ? stream->last - durable->delivered : 0;
+    return snprintf(
+        ret_json, size,
+        "{\"type\":\"io.nats.jetstream.api.v1.consumer_info_response\",\"stream_name\":\"%s\","
+        "\"name\":\"%s\",\"created\":\"2026-11-23T05:40:00Z\",\"config\":%s,\"delivered\":{"
+        "\"consumer_seq\":%" PRId64 ",\"stream_seq\":%" PRId64
+        "},\"ack_floor\":{\"consumer_seq\":%" PRId64 ",\"stream_seq\":%" PRId64
+        "},\"num_ack_pending\":%" PRId64 ",\"num_waiting\":%d,\"num_pending\":%" PRId64 "}",
+        stream->name, durable->name, config, durable->consumer_sequence, durable->delivered,
+        durable->consumer_sequence, durable->acked, durable->delivered - durable->acked,
+        durable->pull_count, pending);
+}
+
 static void describe_durable(struct world *world, const struct stream *stream,
                              const struct durable *durable, const struct wire *request)
 {
-    int64_t pending = stream->last > durable->delivered ? stream->last - durable->delivered : 0;
-    answer(world, request,
-           "{\"type\":\"io.nats.jetstream.api.v1.consumer_info_response\",\"stream_name\":\"%s\","
-           "\"name\":\"%s\",\"created\":\"2026-11-23T05:40:00Z\",\"config\":{\"durable_name\":"
-           "\"%s\",\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"ack_policy\":\"all\","
-           "\"ack_wait\":30000000000,\"max_deliver\":-1,\"replay_policy\":\"instant\","
-           "\"opt_start_seq\":%" PRId64 ",\"max_ack_pending\":%" PRId64
-           ",\"inactive_threshold\":%" PRId64
-           ",\"num_replicas\":0},\"delivered\":{\"consumer_seq\":%" PRId64
-           ",\"stream_seq\":%" PRId64 "},\"ack_floor\":{\"consumer_seq\":%" PRId64
-           ",\"stream_seq\":%" PRId64 "},\"num_ack_pending\":%" PRId64
-           ",\"num_waiting\":%d,\"num_pending\":%" PRId64 "}",
-           stream->name, durable->name, durable->name, durable->name, durable->start,
-           durable->ack_pending_max, durable->inactive_ms * 1000000, durable->consumer_sequence,
-           durable->delivered, durable->consumer_sequence, durable->acked,
-           durable->delivered - durable->acked, durable->pull_count, pending);
+    char json[ANSWER_SIZE];
+    const int length = write_durable(stream, durable, json, sizeof(json));
+    server_reply(world, wire_reply(request), json, (size_t)length);
+}
+
+static void list_durables(struct world *world, const struct stream *stream,
+                          const struct wire *request)
+{
+    char json[LIST_SIZE];
+    const int count = count_durables(stream);
+    int length = snprintf(json, sizeof(json),
+                          "{\"total\":%d,\"offset\":0,\"limit\":256,"
+                          "\"consumers\":[",
+                          count);
+    for (int i = 0, n = 0; i < DURABLES_MAX; i++) {
+        if (!stream->durables[i].exists)
+            continue;
+        length += write_durable(stream, &stream->durables[i], json + length,
+                                sizeof(json) - (size_t)length);
+        length += snprintf(json + length, sizeof(json) - (size_t)length, "%s",
+                           ++n < count ? "," : "");
+    }
+    length += snprintf(json + length, sizeof(json) - (size_t)length, "]}");
+    server_reply(world, wire_reply(request), json, (size_t)length);
+}
+
+/* The durable of a service, or of one of its standbys: `order-svc`, `order-svc-<instance>`. */
+static _Bool is_reader(const char *service, const char *durable)
+{
+    const size_t length = strlen(service);
+    return strncmp(service, durable, length) == 0 &&
+           (durable[length] == '\0' || durable[length] == '-');
+}
+
+/* The configuration of one that is no service's; "": a reader's. */
+static void take_config(const struct world *world, const char *name, const struct wire *request,
+                        char *ret_config)
+{
+    const struct json_text config =
+        json_text_find(json_text_of(wire_data(request), (size_t)request->data_length), "config");
+    ret_config[0] = '\0';
+    for (int log = 0; log < LOGS; log++)
+        if (is_reader(world->logs[log].service->name, name))
+            return;
+    snprintf(ret_config, DURABLE_CONFIG_SIZE, "%.*s", (int)config.length, config.text);
 }
 
 static void create_durable(struct world *world, struct stream *stream, struct durable *found,
-                           const char *name, const struct wire *request)
+                           const char *name, const struct wire *request, int node)
 {
+    char config[DURABLE_CONFIG_SIZE];
     if (found) { /* its start cannot be changed */
         refuse(world, request, 400, 10148, "consumer already exists");
         return;
     }
-    const int64_t start = wire_member(request, "\"opt_start_seq\":", 1),
-                  inactive_ms = wire_member(request, "\"inactive_threshold\":", 0) / 1000000;
-    for (int i = 0; i < DURABLES_MAX; i++) {
-        struct durable *durable = &stream->durables[i];
-        if (durable->exists)
-            continue;
-        *durable = (struct durable){ .exists = 1,
-                                     .start = start,
-                                     .delivered = start - 1,
-                                     .acked = start - 1,
-                                     .inactive_ms = inactive_ms,
-                                     .gone_ms = world->now_ms + inactive_ms,
-                                     .ack_pending_max = wire_member(request,
-                                                                    "\"max_ack_pending\":", 1000) };
-        snprintf(durable->name, sizeof(durable->name), "%s", name);
-        describe_durable(world, stream, durable, request);
+    take_config(world, name, request, config);
+    struct durable *durable = durable_make(stream, name,
+                                           wire_member(request, "\"opt_start_seq\":", 1), config);
+    if (!durable) {
+        refuse(world, request, 400, 10026, "maximum consumers limit reached");
         return;
     }
-    refuse(world, request, 400, 10026, "maximum consumers limit reached");
+    durable->ack_pending_max = wire_member(request, "\"max_ack_pending\":", 1000);
+    durable->inactive_ms = wire_member(request, "\"inactive_threshold\":", 0) / 1000000;
+    durable->gone_ms = world->now_ms + durable->inactive_ms;
+    if (*config)
+        edits_durable_made(world, (int)(stream - world->server.streams), durable, node);
+    describe_durable(world, stream, durable, request);
 }
 
 static void delete_durable(struct world *world, struct durable *durable, const struct wire *request)
@@ -192,8 +260,10 @@ static void delete_durable(struct world *world, struct durable *durable, const s
 enum verb {
     STREAM_INFO,
     STREAM_CREATE,
+    STREAM_UPDATE,
     STREAM_DELETE,
     MESSAGE_GET,
+    CONSUMER_LIST,
     CONSUMER_INFO,
     CONSUMER_CREATE,
     CONSUMER_DELETE,
@@ -202,7 +272,8 @@ enum verb {
 };
 static const char *const verbs[VERBS] = {
     [STREAM_INFO] = "STREAM.INFO.",         [STREAM_CREATE] = "STREAM.CREATE.",
-    [STREAM_DELETE] = "STREAM.DELETE.",     [MESSAGE_GET] = "STREAM.MSG.GET.",
+    [STREAM_UPDATE] = "STREAM.UPDATE.",     [STREAM_DELETE] = "STREAM.DELETE.",
+    [MESSAGE_GET] = "STREAM.MSG.GET.",      [CONSUMER_LIST] = "CONSUMER.LIST.",
     [CONSUMER_INFO] = "CONSUMER.INFO.",     [CONSUMER_CREATE] = "CONSUMER.CREATE.",
     [CONSUMER_DELETE] = "CONSUMER.DELETE.", [CONSUMER_NEXT] = "CONSUMER.MSG.NEXT.",
 };
@@ -229,12 +300,16 @@ static void serve(struct world *world, enum verb verb, struct stream *stream, co
         return;
     }
     switch (verb) {
-    case STREAM_INFO:     describe_stream(world, stream, request); break;
-    case STREAM_CREATE:   create_stream(world, stream, request); break;
-    case STREAM_DELETE:   delete_stream(world, stream, request); break;
-    case MESSAGE_GET:     get_message(world, stream, request); break;
-    case CONSUMER_INFO:   describe_durable(world, stream, durable, request); break;
-    case CONSUMER_CREATE: create_durable(world, stream, durable, consumer, request); break;
+    case STREAM_INFO:   describe_stream(world, stream, request); break;
+    case STREAM_CREATE: create_stream(world, stream, request, from.node); break;
+    case STREAM_UPDATE: update_stream(world, stream, request); break;
+    case STREAM_DELETE: delete_stream(world, stream, request); break;
+    case MESSAGE_GET:   get_message(world, stream, request); break;
+    case CONSUMER_LIST: list_durables(world, stream, request); break;
+    case CONSUMER_INFO: describe_durable(world, stream, durable, request); break;
+    case CONSUMER_CREATE:
+        create_durable(world, stream, durable, consumer, request, from.node);
+        break;
     case CONSUMER_DELETE: delete_durable(world, durable, request); break;
     default:              break;
     }

@@ -244,6 +244,9 @@ const char *what_is_not_quiet(struct world *world)
     for (int log = 0; log < LOGS; log++)
         if (!leader_of(world, log))
             return "no instance of a service serves";
+    const char *waits = edits_wait_for(world);
+    if (waits)
+        return waits;
     if (world->load.waiting_count > 0)
         return "a request has no answer";
     for (int i = 0; i < world->node_count; i++)
@@ -375,4 +378,5 @@ void check_all(struct world *world)
     }
     check_tables(world);
     check_folds(world);
+    check_edits(world);
 }

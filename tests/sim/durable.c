@@ -20,6 +20,25 @@ struct durable *durable_of_name(struct stream *stream, const char *name, size_t 
     return NULL;
 }
 
+struct durable *durable_make(struct stream *stream, const char *name, int64_t start,
+                             const char *config)
+{
+    for (int i = 0; i < DURABLES_MAX; i++) {
+        struct durable *durable = &stream->durables[i];
+        if (durable->exists)
+            continue;
+        *durable = (struct durable){ .exists = 1,
+                                     .start = start,
+                                     .delivered = start - 1,
+                                     .acked = start - 1,
+                                     .ack_pending_max = 1000 };
+        snprintf(durable->name, sizeof(durable->name), "%s", name);
+        snprintf(durable->config, sizeof(durable->config), "%s", config);
+        return durable;
+    }
+    return NULL;
+}
+
 static void drop_pull(struct durable *durable, int i)
 {
     durable->pull_count--;

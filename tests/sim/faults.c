@@ -203,9 +203,10 @@ static _Bool cut_power(struct world *world)
         if (!stream_may_go(world, i))
             continue;
         int64_t lost = draw(world, one_in(world, 4) ? 400 : 10);
-        stream_cut(stream, stream->last > lost ? stream->last - lost : 0);
+        int64_t last = stream->last > lost ? stream->last - lost : 0;
+        stream_cut(stream, last < stream->first ? stream->first - 1 : last); /* purges are synced */
         for (int d = 0; d < DURABLES_MAX; d++)
-            if (stream->durables[d].exists && one_in(world, 2)) {
+            if (stream->durables[d].exists && !*stream->durables[d].config && one_in(world, 2)) {
                 struct durable *durable = &stream->durables[d];
                 durable->acked -= draw(world, durable->acked + 1);
                 durable->delivered = durable->acked;
@@ -242,8 +243,10 @@ static _Bool delete_stream(struct world *world)
 static _Bool purge_stream(struct world *world)
 {
     struct stream *stream = stream_to_damage(world);
-    if (stream)
+    if (stream) {
         stream_purge(stream);
+        edits_stream_purged(world, (int)(stream - world->server.streams));
+    }
     return stream != NULL;
 }
 
@@ -307,6 +310,8 @@ static _Bool delete_durable(struct world *world)
 {
     struct durable *durable = any_durable(any_stream(world), world);
     _Bool existed = durable->exists;
+    if (*durable->config) /* edits.c */
+        return 0;
     durable_delete(world, durable, world->server.is_up && one_in(world, 2));
     return existed;
 }
@@ -326,7 +331,7 @@ static _Bool move_durable_ahead(struct world *world)
 {
     struct stream *stream = any_stream(world);
     struct durable *durable = any_durable(stream, world);
-    if (!durable->exists)
+    if (!durable->exists || *durable->config)
         return 0;
     durable->acked = durable->delivered = stream->last + draw(world, 20);
     return 1;
@@ -414,6 +419,9 @@ static const struct {
     { "answers cannot be read", garble, 4 },
     { "program has a bug", break_program, 3 },
     { "backup taken", copy_database, 4 },
+    { "operator sets what is borne", edit_bear, 4 },
+    { "operator sets what holds", edit_hold, 3 },
+    { "durable of others", edit_other, 3 },
     { "power cut at a service", cut_service_power, 6 },
     { "write or sync fails", fail_write, 6 },
 };
@@ -463,6 +471,7 @@ void faults_end(struct world *world)
     world->provider.away_until_ms = 0;
     world->net.garble_until_ms = world->server.mute_until_ms = 0;
     world->bug.until_ms = 0;
+    edits_end(world);
     for (int i = 0; i < STREAMS_MAX; i++)
         world->server.streams[i].full_until_ms = world->server.streams[i].leaderless_until_ms = 0;
     int64_t newest_ms[LOGS] = { 0 };

@@ -108,6 +108,8 @@ static void open_handle(struct world *world, struct node *node)
                 "SELECT position, chain, type, entity, cause FROM event_log WHERE position >= ?1"
                 " ORDER BY 1");
     node->cursor_of = prepare(world, node, "SELECT position FROM cursors WHERE log = ?1");
+    node->kept_config = prepare(world, node, "SELECT config FROM kept_streams");
+    node->kept_places = prepare(world, node, "SELECT name, position FROM kept_durables");
 }
 
 static int64_t head_of(const struct node *node)
@@ -131,6 +133,7 @@ void history_look(struct world *world, struct node *node)
                  (long long)node->promise, (long long)head);
     node->promise = head;
     look_at_cursors(world, node);
+    edits_look_at_file(world, node);
 }
 
 /* A commit that failed half way has happened or not, as a whole: now it is seen which (rule 4). */
@@ -156,4 +159,5 @@ void history_look_at_start(struct world *world, struct node *node)
     node->is_unsure = node->folds_anew = 0;
     node->seen_commits = 0;
     look_at_cursors(world, node);
+    edits_look_at_file(world, node);
 }

@@ -127,6 +127,7 @@ void instance_forgets(struct node *node)
     if (node->branch > 0)
         orphans_of_lost_file(node->world, node, node->branch);
     node->line.count = node->branch = node->cursor = node->promise = 0;
+    node->kept = (struct kept_view){ .places = { -1, -1, -1 } };
 }
 
 /* What it alone had and has no more must be named. */

@@ -47,6 +47,7 @@ void node_open(struct world *world, int index, int log)
     struct node *node = &world->nodes[index];
     const struct service *service = world->logs[log].service;
     *node = (struct node){ .world = world, .index = index, .log = log };
+    instance_forgets(node);
     node->service = must(malloc(sizeof(*service)));
     *node->service = *service;
     node->service->sources = node->sources;
@@ -198,8 +199,10 @@ static void bury(struct node *node)
     node->instance = NULL;
     sqlite3_finalize(node->commits);
     sqlite3_finalize(node->cursor_of);
+    sqlite3_finalize(node->kept_config);
+    sqlite3_finalize(node->kept_places);
     sqlite3_close(node->handle);
-    node->commits = node->cursor_of = NULL;
+    node->commits = node->cursor_of = node->kept_config = node->kept_places = NULL;
     node->handle = NULL;
 }
 

@@ -85,6 +85,7 @@ void operator_act(struct world *world)
 {
     resolve_forks(world);
     instances_operate(world);
+    edits_act(world);
     int log = (int)draw(world, LOGS);
     ask(world, log, REDRIVE);
     if (!world->calm && one_in(world, 2))

@@ -9,9 +9,11 @@
  *   stream.c    what a stream stores, and what damages it
  *   durable.c   durables: pulls, deliveries, acknowledgements
  *   api.c       $JS.API
+ *   settings.c  a stream's configuration
  */
 #pragma once
 #include <stdint.h>
+#include "base/json_text.h"
 #include "bus/bus.h"
 #include "wire.h"
 
@@ -38,8 +40,10 @@ struct pull {
 };
 
 #define DURABLES_MAX 16 /* each life of a standby leaves one behind, until nobody asks it */
+#define DURABLE_CONFIG_SIZE 512
 struct durable {
     char name[65];
+    char config[DURABLE_CONFIG_SIZE]; /* of one that is not a reader's: as it was made; "" */
     _Bool exists;
     int64_t start, delivered, acked, ack_pending_max, consumer_sequence;
     int64_t inactive_ms, gone_ms; /* it goes when nobody has asked it for so long; 0: it stays */
@@ -64,14 +68,17 @@ struct recent { /* a message id that is remembered for the duplicate window */
 struct stream {
     const char *name, *prefix; /* "ORDER", "evt.order." */
     _Bool exists;
-    int64_t created_ms, max_bytes, replicas;
+    int64_t created_ms;
+    char config[1024];    /* JSON; the next four as it says */
+    int64_t max_messages; /* <= 0: no limit */
+    int64_t duplicate_window_ms;
+    _Bool no_ack, is_sealed;
     int64_t first, last, messages;
     int64_t capacity, full_until_ms; /* largest last sequence that is taken; until then */
     struct stored *at;               /* by sequence */
     int64_t room;
     int64_t leaderless_until_ms, unheard; /* until then; so many more are stored, and nobody told */
-    int64_t duplicate_window_ms;
-    struct recent recent[RECENT_MAX]; /* the newest ids, a ring */
+    struct recent recent[RECENT_MAX];     /* the newest ids, a ring */
     int recent_at;
     _Bool has_foreign; /* a message is here that is no event of the leader */
     int64_t term;      /* the highest that an event here says */
@@ -132,6 +139,9 @@ void stream_purge(struct stream *stream);
 
 /* ---- durable.c ------------------------------------------------------------------------------ */
 
+/* NULL: there is no room. config: of one that is not a reader's, else "". */
+struct durable *durable_make(struct stream *stream, const char *name, int64_t start,
+                             const char *config);
 struct durable *durable_of_name(struct stream *stream, const char *name, size_t length);
 void durable_delete(struct world *world, struct durable *durable, _Bool told);
 void durable_pull(struct world *world, struct stream *stream, struct durable *durable,
@@ -141,6 +151,12 @@ void durable_serve(struct world *world, struct stream *stream);
 void durable_forget_pulls(struct stream *stream, int node, int64_t connection);
 int64_t durable_due_ms(const struct stream *stream);
 void durable_look_at_clock(struct world *world, struct stream *stream);
+
+/* ---- settings.c ----------------------------------------------------------------------------- */
+
+void settings_set(struct stream *stream, const char *config, size_t length);    /* a JSON object */
+void settings_put(struct stream *stream, const char *field, const char *value); /* NULL: without */
+struct json_text settings_find(const struct stream *stream, const char *field);
 
 /* ---- api.c ---------------------------------------------------------------------------------- */
 

@@ -206,6 +206,11 @@ static _Bool run(const struct wish *wish, uint64_t seed, struct total *total, ch
     come_to_rest(&world);
     if (!world.violation[0])
         check_all(&world);
+    if (!world.violation[0] && one_in(&world, 2) && see_hold_named(&world)) {
+        come_to_rest(&world);
+        if (!world.violation[0])
+            check_all(&world);
+    }
     if (!world.violation[0])
         total->losses += see_loss_named(&world);
     add_up(total, &world);

@@ -85,6 +85,9 @@ void stream_cut(struct stream *stream, int64_t last)
         stream->first = stream->last + 1;
     stream->in_order = newest_position(stream);
     look_again(stream);
+    for (int i = 0; i < RECENT_MAX; i++) /* a server reads them from what is stored */
+        if (stream->recent[i].sequence > last)
+            stream->recent[i] = (struct recent){ 0 };
 }
 
 void stream_purge(struct stream *stream)
@@ -94,6 +97,9 @@ void stream_purge(struct stream *stream)
     stream->first = stream->last + 1;
     stream->messages = 0;
     look_again(stream);
+    for (int i = 0; i < DURABLES_MAX; i++) /* the server moves them on over what is gone */
+        if (*stream->durables[i].config && stream->durables[i].acked < stream->last)
+            stream->durables[i].acked = stream->durables[i].delivered = stream->last;
 }
 
 void stream_create(struct world *world, struct stream *stream)
@@ -109,6 +115,8 @@ void stream_create(struct world *world, struct stream *stream)
 
 void stream_delete(struct world *world, struct stream *stream, _Bool told)
 {
+    if (stream->exists)
+        edits_stream_gone(world, (int)(stream - world->server.streams));
     for (int i = 0; i < DURABLES_MAX; i++)
         durable_delete(world, &stream->durables[i], told);
     stream_cut(stream, 0);
@@ -207,12 +215,20 @@ static int try_to_store(struct world *world, struct stream *stream, struct wire 
     int64_t expected = wire_header_number(wire, "Nats-Expected-Last-Sequence", -1);
     if (world->now_ms >= stream->full_until_ms)
         stream->capacity = INT64_MAX;
+    if (stream->is_sealed) {
+        snprintf(ret_why, size, "invalid operation on sealed stream");
+        return 10109;
+    }
     if (expected >= 0 && expected != stream->last) {
         snprintf(ret_why, size, "wrong last sequence: %" PRId64, stream->last);
         return 10071;
     }
     if (stream->last >= stream->capacity) {
         snprintf(ret_why, size, "maximum bytes exceeded");
+        return 10077;
+    }
+    if (stream->max_messages > 0 && stream->messages >= stream->max_messages) {
+        snprintf(ret_why, size, "maximum messages exceeded");
         return 10077;
     }
     store(stream, wire, wire_header_number(wire, "Journey-Position", 0));
@@ -223,8 +239,8 @@ void stream_publish(struct world *world, struct stream *stream, struct wire *wir
 {
     char why[64];
     const uint64_t id = id_of(wire);
-    const _Bool is_heard = stream_is_led(world, stream);
-    if (!is_heard && stream->unheard-- <= 0)
+    const _Bool is_led = stream_is_led(world, stream), is_heard = is_led && !stream->no_ack;
+    if (!is_led && stream->unheard-- <= 0)
         return;
     int64_t known = known_as(world, stream, id);
     int error_code = known ? 0 : try_to_store(world, stream, wire, why, sizeof(why));

@@ -38,6 +38,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "disk.h"
+#include "edits.h"
 #include "net.h"
 #include "runtime/instance.h"
 #include "runtime/watch/statistics.h"
@@ -116,7 +117,8 @@ struct node {
 
     /* What the world knows of it. */
     sqlite3 *handle; /* the same files, read by the world */
-    sqlite3_stmt *commits, *cursor_of;
+    sqlite3_stmt *commits, *cursor_of, *kept_config, *kept_places;
+    struct kept_view kept;
     int64_t seen_commits; /* of the status: history.c looks when there is a new one */
     int64_t cursor;       /* newest that was committed, since a restore */
     int64_t promise;      /* likewise, of the own log: a power cut must not take it back */
@@ -206,6 +208,7 @@ struct operator
 {
     int64_t next_ms;
     int64_t asked, redriven, handed_over, taken_over, resolved, set_apart; /* counters */
+    struct edits edits[LOGS];
     int64_t unserved_ms[LOGS]; /* since when nobody serves; 0: somebody does */
 };
 

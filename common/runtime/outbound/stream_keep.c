@@ -1,6 +1,8 @@
 /* Stream keep: see stream_keep.h. */
 #include "runtime/outbound/stream_keep.h"
+#include "base/guard.h"
 #include "base/log.h"
+#include "base/smaller.h"
 #include "store/kept_streams.h"
 #include <stdio.h>
 #include <string.h>
@@ -203,7 +205,7 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
 
 void stream_keep_put(struct stream_keep *keep, struct buf *out)
 {
-    const _Bool as_it_was = keep->refused_count < REFUSED_MAX;
+    const _Bool as_it_was = keep->refused_count < REFUSED_MAX && GUARD(kept_settings);
     drift_keep(drift_stream_fields, text_of(as_it_was ? keep->config : NULL), text_of(keep->wish),
                out);
 }
@@ -303,6 +305,10 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
+        /* what is acknowledged behind our newest event is a stranger's: the new stream has another
+         * event at that place */
+        durable.position = smaller(durable.position,
+                                   larger(relay->published, before ? before->position : 0));
         struct kept_place place = { .position = before ? before->position : 0 };
         if (!before || relay->was_whole)
             place = stream_keep_place(before, durable.position, gone, keep->gone);

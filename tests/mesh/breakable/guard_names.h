@@ -12,6 +12,7 @@ static const char *const guard_names[] = {
     "gap_rule",
     "gate",
     "idempotency_key",
+    "kept_settings",
     "parking_behind",
     "react_once",
     "reply_after_commit",
