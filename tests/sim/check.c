@@ -72,6 +72,13 @@ static void check_void(struct world *world, struct stream *stream, const struct 
     tell(world, "stream %s: what came last is void", stream->name);
 }
 
+/* What a leader that had been followed still had in flight took the place of one of ours, and the
+ * one behind that found the sequence that it expects. */
+static _Bool is_place_taken(const struct stream *stream)
+{
+    return stream->last > stream->first && stream->at[stream->last - 1].position == STORED_VOID;
+}
+
 /* What is stored is committed, and comes in order or is a repeat; but for what others write. A
  * message of theirs may take the place of one of ours, until the relay has heard of it and makes
  * the stream anew: it must not count anything behind it as published (check_published). */
@@ -93,6 +100,8 @@ void check_stored(struct world *world, struct stream *stream, const struct wire 
         !is_committed_by_another(world, log, position, wire))
         violated(world, "I7: stream %s holds an event at position %lld that was never committed",
                  stream->name, (long long)position);
+    else if (position > stream->in_order + 1 && is_place_taken(stream))
+        stream->has_foreign = 1;
     else if (position > stream->in_order + 1 && !stream->has_foreign)
         violated(world, "I6: stream %s goes from position %lld to %lld", stream->name,
                  (long long)stream->in_order, (long long)position);

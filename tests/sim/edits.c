@@ -82,8 +82,17 @@ static void bear(struct world *world, int log, int i)
          world->logs[log].name);
 }
 
+/* He edits only where each service has one instance: with several it takes more than what is
+ * modelled here to say which file knows a setting, and what is at rest while one holds. */
+static _Bool may_edit(const struct world *world)
+{
+    return world->node_count == LOGS;
+}
+
 _Bool edit_bear(struct world *world)
 {
+    if (!may_edit(world))
+        return 0;
     const int log = (int)draw(world, LOGS), i = (int)draw(world, BORNE);
     const struct hold *hold = world->operator.edits[log].hold;
     if (!stream_of(world, log) || world->server.streams[log].is_sealed ||
@@ -127,6 +136,8 @@ static const struct hold *any_hold(struct world *world)
 
 _Bool edit_hold(struct world *world)
 {
+    if (!may_edit(world))
+        return 0;
     const int log = (int)draw(world, LOGS);
     return hold_with(world, log, any_hold(world));
 }
@@ -194,6 +205,8 @@ static void make_other(struct world *world, int log, int i)
 
 _Bool edit_other(struct world *world)
 {
+    if (!may_edit(world))
+        return 0;
     const int log = (int)draw(world, LOGS), i = (int)draw(world, OTHERS_MAX);
     struct stream *stream = stream_of(world, log);
     struct other *other = &world->operator.edits[log].others[i];
@@ -445,6 +458,8 @@ static _Bool is_named(const struct world *world, int log, const struct hold *hol
 
 _Bool see_hold_named(struct world *world)
 {
+    if (!may_edit(world))
+        return 0;
     const int log = (int)draw(world, LOGS);
     const struct hold *hold = any_hold(world);
     bear(world, log, (int)draw(world, BORNE - 1) < MAX_MSGS ? 0 : 1);
