@@ -73,7 +73,7 @@ static int64_t term_wanted(const struct cursor *cursor, const struct event *even
 
 _Bool cursor_is_void(const struct cursor *cursor, const struct event *event)
 {
-    return event->position > cursor->position && event->term < cursor->term;
+    return event->position > cursor->position && event->term > 0 && event->term < cursor->term;
 }
 
 _Bool cursor_claims_term(const struct cursor *cursor, const struct event *event)

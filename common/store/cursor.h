@@ -24,6 +24,7 @@ enum cursor_fit cursor_compare(const struct cursor *cursor, int64_t position,
 /* Is the message of a leader that had been followed when it wrote it? What is at or before the
  * cursor is a repeat, whatever its term. A message that says a higher term than the log has there
  * is not the leader's; cursor_claims_term tells it. A cursor without a term believes the message: a
- * program up to 0.1.0 has moved it, and knew none. The event is as it came in a stream. */
+ * program up to 0.1.0 has moved it, and knew none. A message without a term, behind a TermBegan, is
+ * nobody's who has led: not void, but a stranger. The event is as it came in a stream. */
 _Bool cursor_is_void(const struct cursor *cursor, const struct event *event);
 _Bool cursor_claims_term(const struct cursor *cursor, const struct event *event);

@@ -185,7 +185,7 @@ Test(terms, a_readers_cursor_tells_what_is_void_and_what_is_forged)
     } cases[] = {
         { &at_5, 6, 2, "X", 0, 0 },
         { &at_5, 6, 1, "X", 1, 1 },
-        { &at_5, 6, 0, "X", 1, 1 }, /* without the header */
+        { &at_5, 6, 0, "X", 0, 1 }, /* without the header: of nobody who has led */
         { &at_5, 5, 1, "X", 0, 1 }, /* a repeat, whatever it says */
         { &at_5, 6, 3, "X", 0, 1 },
         { &at_5, 6, 3, EVENT_TERM_BEGAN, 0, 0 },

@@ -95,7 +95,7 @@ static void name_foreign(struct relay_io *relay_io, const struct look_message *m
     struct term newest = { 0 };
     const _Bool is_older = message->is_event &&
                            terms_newest(relay_io->outbound->db, &newest) == 0 &&
-                           message->term < newest.term;
+                           message->term > 0 && message->term < newest.term;
     log_at(is_older ? LOG_DEBUG : LOG_ERROR, "foreign_message",
            LOG_TEXT("stream", relay_io->outbound->self.log), LOG_INT("sequence", sequence),
            LOG_TEXT("reason", reason));
@@ -334,7 +334,7 @@ static _Bool may_be_void(struct relay_io *relay_io, const struct look_message *m
     struct term term = { 0 };
     const _Bool is_strange = message->place > 0 ? message->fit != TAIL_EQUAL : message->is_event;
     return is_strange && terms_find(relay_io->outbound->db, before, &term) == 0 &&
-           message->term < term.term;
+           message->term > 0 && message->term < term.term;
 }
 
 /* A message in the middle of the stream, that the audit looks at. The replies may come in another

@@ -84,7 +84,7 @@ static int64_t last_of(const struct sides *sides)
 static _Bool note_term(struct sides *sides, const struct event *event)
 {
     struct term begun;
-    if (event->term < sides->stream_term.term)
+    if (event->term > 0 && event->term < sides->stream_term.term)
         return 0;
     if (term_read(event, &begun) == 0 && begun.term > sides->stream_term.term)
         sides->stream_term = begun;

@@ -22,7 +22,7 @@ struct walk {
 static _Bool is_void(struct walk *walk, const struct event *event)
 {
     struct term begun = { 0 };
-    if (event->term < walk->term)
+    if (event->term > 0 && event->term < walk->term)
         return 1;
     if (walk->position == 0) /* what began its term may be gone from the stream */
         begun.term = event->term;

@@ -25,6 +25,14 @@ static void count_voids(struct look_judge *judge, int64_t count)
         judge->tail->voids_behind += count;
 }
 
+/* Nobody who has led wrote it: since terms began, each event says its own. */
+static void count_foreign(struct look_judge *judge, int64_t count)
+{
+    judge->tail->foreign += count;
+    if (!judge->tail->has_last)
+        judge->tail->foreign_behind += count;
+}
+
 static void note_newest(struct relay_tail *tail, int64_t position, int64_t sequence)
 {
     if (tail->has_last)
@@ -59,7 +67,7 @@ static void resolve(struct look_judge *judge, int64_t term)
         judge->tail->foreign += pending->strangers;
         judge->tail->foreign_behind += look_has_event(judge) ? 0 : pending->strangers;
     }
-    if (pending->count > 0 && pending->term < term)
+    if (pending->count > 0 && pending->term > 0 && pending->term < term)
         count_voids(judge, pending->count);
     else if (pending->count > 0)
         let_stand(judge);
@@ -83,12 +91,16 @@ static void add_pending(struct look_judge *judge, int64_t sequence,
                         const struct look_message *message)
 {
     struct look_pending *pending = &judge->pending;
-    if (pending->count > 0 && message->term < pending->term && !pending->has_begun) {
+    if (pending->count > 0 && message->term > 0 && message->term < pending->term &&
+        !pending->has_begun) {
         judge->tail->voids++; /* before the event that made it void */
         return;
     }
     if (pending->count > 0 && message->term > pending->term) {
-        count_voids(judge, pending->count);
+        if (pending->term > 0)
+            count_voids(judge, pending->count);
+        else
+            count_foreign(judge, pending->count);
         pending->count = 0;
     }
     if (pending->count == 0)
@@ -138,7 +150,7 @@ void look_judge(struct look_judge *judge, int64_t sequence, const struct look_me
     assert(message->place != 0 && message->place != PLACE_NO_STORE);
     if (message->place == PLACE_HOLE) {
         tail->has_gap |= !tail->expires && !tail->marked;
-    } else if (message->place == PLACE_FOREIGN && message->is_event) {
+    } else if (message->place == PLACE_FOREIGN && message->is_event && message->term > 0) {
         add_stranger(&judge->pending, message);
     } else if (message->place == PLACE_FOREIGN) {
         tail->foreign++;

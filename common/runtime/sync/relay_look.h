@@ -1,7 +1,8 @@
 /* Relay's look: what the messages of our stream, read back from its end, say together. It is told
  * of each, the newest first, and fills the tail that the relay decides by (relay.h). No I/O.
  *
- * A message is void when a leader of a lower term wrote it behind a higher TermBegan. Backwards
+ * A message is void when a leader of a lower term wrote it behind a higher TermBegan; one without a
+ * term is a stranger there. Backwards
  * that is known only when an event before it is met which has a higher term: our own (its term is
  * our log's), or the TermBegan itself. What does not agree with our log is pending until then:
  *
