@@ -75,6 +75,13 @@ _Bool digest_equal(const struct digest *a, const struct digest *b)
     return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
 }
 
+int digest_library_open(void)
+{
+    return OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) == 1
+               ? 0
+               : fail(ERR_INTERNAL, "libcrypto does not start");
+}
+
 const char *digest_library_version(void)
 {
     return OpenSSL_version(OPENSSL_VERSION_STRING);

@@ -16,4 +16,8 @@ void digest_format(const struct digest *digest, char ret_hex[DIGEST_HEX_SIZE]);
 int digest_parse(const char *hex, struct digest *ret_digest); /* 0, or -ERR_INVALID */
 _Bool digest_equal(const struct digest *a, const struct digest *b);
 
+/* Before anything else uses libcrypto, which else frees all that it has when the process exits,
+ * under the feet of threads of nats.c that are still ending: a service that had stopped in order
+ * was killed by a signal then. 0 or -ERR_INTERNAL. */
+int digest_library_open(void);
 const char *digest_library_version(void); /* of libcrypto: "3.0.19" */

@@ -391,6 +391,10 @@ int service_main(const struct service *service, int argc, char **argv)
     umask(077); /* files with personal data */
     hold_standard_descriptors();
     process.arguments = argv;
+    if (digest_library_open() < 0) {
+        terminal_print(stderr, "%s: %s\n", service->name, failure_reason());
+        return EXIT_INTERNAL;
+    }
     if (service_check(service) < 0) {
         terminal_print(stderr, "%s: its table: %s\n", service->name, failure_reason());
         return EXIT_INTERNAL;
