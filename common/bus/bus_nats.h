@@ -25,7 +25,8 @@ struct bus {
     _Bool closing;          /* bus_free was called: the handlers are not called any more */
     atomic_bool connected;
     atomic_ullong connects, dropped;
-    /* bus_push: by how much the wall clock is ahead of the monotonic one; a sleeper's longest */
+    /* bus_push, on its caller's thread: wall clock minus monotonic clock, at its last call; and
+     * until when, monotonic, the thread of nats.c may still sleep */
     int64_t clock_offset_ms, push_until_ms;
 };
 
