@@ -5,8 +5,8 @@
 declare -A SETTING=() OTHER=()         # what others have set, and the durables that are theirs
 BACKUPS=0 OTHERS=0
 
-# random_service: a service, for what happens to its stream; random_instance: an instance of one, for
-# what happens to a process, its disk or its line. One instance has the name of its service.
+# random_service: a service, for what happens to its stream; random_instance: an instance of one,
+# for what happens to a process, its disk or its line. One instance has the name of its service.
 # shellcheck disable=SC2153 # scripts/chaos has SERVICES, INSTANCES and PROCESSES
 random_service() { draw 2; SERVICE=${SERVICES[DRAWN]}; }
 random_instance() {
