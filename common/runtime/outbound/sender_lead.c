@@ -97,7 +97,7 @@ static void begin_to_lead(struct sender *sender, int64_t now_ms)
     log_info("leading", LOG_INT("term", lead_of(sender)->term),
              LOG_INT("position", sender->relay_io.relay.head));
     atomic_store(&sender->outbound.status->caught_up, 0);
-    successor_io_begin(&sender->successor, lead_of(sender)->term);
+    successor_io_begin(&sender->successor, lead_of(sender)->term, took_over, now_ms);
     writer_follow(sender->options.writer, 0);
     if (sender->options.peers)
         peer_lead(&sender->peers.peer, now_ms, clock_wall_ms());
