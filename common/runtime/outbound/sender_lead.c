@@ -42,7 +42,7 @@ void sender_lead_connect(struct sender *sender, int64_t now_ms)
     atomic_store(&sender->outbound.status->max_payload_bytes,
                  bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
-    for (int i = 0; i < sender->feed_count; i++)
+    for (int i = 0; i < sender->feed_count && sender->relay_io.relay.state != RELAY_FORKED; i++)
         feed_connected(&sender->feeds[i].feed);
 }
 
