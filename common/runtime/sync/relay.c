@@ -237,6 +237,7 @@ static void note_tail(struct relay *relay, const struct relay_tail *tail)
     if (expires && !relay->expires)
         relay->damage = NULL;
     relay->expires = expires;
+    relay->is_marked = tail->marked;
     relay->first_sequence = tail->first_sequence;
 }
 

@@ -74,6 +74,8 @@
  * expects, so one of the group is refused, and the group fails: it is heard of at once. With the
  * last acknowledgement alone it would not be, because what follows the refused event finds its
  * sequence right again.
+ * Where the server writes markers of its own, they come at any time, and are no foreign messages:
+ * there each group is one event, so that none of them comes between two.
  * (An atomic batch, ADR-50, is another way to learn the outcome of a group: one answer for all of
  * it. It would change how relay_io publishes and what it takes for an acknowledgement, and nothing
  * here.)
@@ -219,6 +221,7 @@ struct relay {
     int64_t audited_from;   /* the audit has read from this sequence to the end; 0: nothing yet */
     int64_t first_sequence; /* of the stream, as it was last seen */
     _Bool expires;          /* the oldest messages may be gone: none is missed */
+    _Bool is_marked;        /* the server writes messages of its own, at any time */
     const char *damage;     /* what the audit has found; static text; NULL: nothing */
     const char *reason;     /* of WAITING, FORKED and MAKING; static text */
     int64_t refusals, republished, remade; /* counters */
