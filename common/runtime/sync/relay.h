@@ -191,8 +191,8 @@ struct relay {
     int64_t told;            /* how far other instances say that the stream has gone */
     int64_t yields_ms;       /* another says that it leads: makes no stream before this time */
     _Bool has_followed;      /* in this life, another led */
-    /* FOLLOWING: what the stream has behind our log does not follow it: the next look goes back to
-     * an event that both have. */
+    /* FOLLOWING, RECOVERING: what the stream has behind our log does not follow it: the next look
+     * goes back to an event that both have. */
     _Bool is_lost;
     /* It led until now: what it had in flight may have left a hole before the end that we read. */
     _Bool looks_back;
@@ -252,7 +252,7 @@ void relay_disconnected(struct relay *relay);
 /* our log has new events, committed */
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
-/* FOLLOWING: what was read of the stream does not follow our log */
+/* FOLLOWING, RECOVERING: what was read of the stream does not follow our log */
 void relay_lose_way(struct relay *relay, int64_t now_ms);
 /* a part of what is read came, and more is asked for */
 void relay_reading(struct relay *relay, int64_t now_ms);
