@@ -1,5 +1,6 @@
 /* Relay of a follower: see relay.h and relay_follow.h. */
 #include "runtime/sync/relay_follow.h"
+#include "base/smaller.h"
 #include "runtime/sync/relay_tail.h"
 #include <string.h>
 
@@ -41,6 +42,13 @@ void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
         relay->stream_position = published;
     relay->look_ms = now_ms + relay->config.follow_look_ms;
     relay_check(relay);
+}
+
+int64_t relay_answer_ms(const struct relay *relay)
+{
+    const struct relay_config *config = &relay->config;
+    return relay->follows ? smaller(config->follow_answer_ms, config->answer_timeout_ms)
+                          : config->answer_timeout_ms;
 }
 
 void relay_lose_way(struct relay *relay, int64_t now_ms)
