@@ -245,6 +245,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
+    relay->borne = NULL; /* it is seen again, if it is still there */
     relay->void_count = tail->voids;
     if (relay_is_fenced_by(relay, tail)) {
         relay_fence(relay, tail);
@@ -273,10 +274,16 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (relay->high_water > relay->head ||
                (!relay->was_whole && tail_newest_ever(tail) > relay->head)) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
+    } else if (relay_claim_yields(relay, tail, now_ms)) {
+        (void)wrong;                                   /* looked at again */
     } else if (tail_newest_ever(tail) > relay->head) { /* in this life all of ours were published */
         relay_heal(relay, "what the stream held beyond our log was not ours, and is gone", now_ms);
     } else if (!tail->exists) {
         relay_make(relay, NULL);
+    } else if (wrong && relay_claims_behind(relay, tail)) {
+        relay->borne = wrong;
+        relay->borne_from = tail_message_sequence(tail);
+        publish_after(relay, tail->position, tail->last_sequence, now_ms);
     } else if (wrong) {
         relay_heal(relay, wrong, now_ms);
     } else if (tail->has_last && is_silent(relay, tail->position, now_ms)) {
