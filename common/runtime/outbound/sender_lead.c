@@ -203,7 +203,8 @@ static void listen_to_queries(struct sender *sender)
 static void take_lead(struct sender *sender, int64_t now_ms)
 {
     lead_took(lead_of(sender), now_ms);
-    relay_took(&sender->relay_io.relay, now_ms);
+    if (lead_of(sender)->state == LEAD_LEADING)
+        relay_took(&sender->relay_io.relay);
 }
 
 /* Another has seen more in the stream than our log has: that one goes before. */

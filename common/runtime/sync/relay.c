@@ -245,7 +245,6 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
-    relay->borne = NULL; /* it is seen again, if it is still there */
     relay->void_count = tail->voids;
     if (relay_is_fenced_by(relay, tail)) {
         relay_fence(relay, tail);
@@ -280,10 +279,6 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay_heal(relay, "what the stream held beyond our log was not ours, and is gone", now_ms);
     } else if (!tail->exists) {
         relay_make(relay, NULL);
-    } else if (wrong && relay_claims_behind(relay, tail)) {
-        relay->borne = wrong;
-        relay->borne_from = tail_message_sequence(tail);
-        publish_after(relay, tail->position, tail->last_sequence, now_ms);
     } else if (wrong) {
         relay_heal(relay, wrong, now_ms);
     } else if (tail->has_last && is_silent(relay, tail->position, now_ms)) {

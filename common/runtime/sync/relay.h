@@ -59,11 +59,9 @@
  * soon as a heartbeat says that there is more (relay_heard), and looks by itself when none comes.
  * It publishes nothing, and makes, mends and deletes no stream: what is wrong with the stream is
  * its leader's, and is looked at again. relay_lead ends it: from ASKING on all is as at a start.
- * One that claims to lead (relay_claim) deletes no stream because of messages that are no events of
- * ours: its TermBegan goes behind them, and the fence says who leads. Who leads (relay_took) makes
- * the stream anew. Else one claimant would delete what another has just published, and fill it with
- * a shorter log. A claimant that finds less in the stream than it has seen there waits once for
- * whoever may be making it anew.
+ * One that has followed and claims to lead (relay_claim), and finds the stream wrong, or less in it
+ * than it has seen there, waits once: another may be making the stream anew at this moment, with a
+ * log that is longer. Else it would delete what that one has just published.
  * A writer who intrudes again and again would have the stream deleted each time: the waits between
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
@@ -138,7 +136,6 @@ struct relay_tail { /* what a look at the stream found */
     /* Of the messages that were read back: */
     int64_t foreign;          /* that are no events of ours */
     int64_t foreign_behind;   /* those of them behind the newest event of ours */
-    _Bool ends_strange;       /* the oldest that was read is none: is one of ours missing there? */
     _Bool has_gap;            /* an event is missing, and a later one is there */
     _Bool has_last;           /* there is an event of ours; then of the newest: */
     int64_t message_sequence; /* its own; 0: last_sequence */
@@ -196,9 +193,7 @@ struct relay {
     int64_t yields_ms;       /* another says that it leads: makes no stream before this time */
     _Bool has_followed;      /* in this life, another led */
     _Bool claims;            /* our term has not begun in the stream yet */
-    _Bool has_yielded;       /* in this claim, the stream was shorter than before */
-    const char *borne;       /* in this claim: why the stream is to be made anew later; NULL */
-    int64_t borne_from;      /* then the sequence of the newest event of ours before that */
+    _Bool has_yielded;       /* in this claim, to whoever may be making the stream anew */
     /* FOLLOWING: what the stream has behind our log does not follow it: the next look goes back to
      * an event that both have. */
     _Bool is_lost;
@@ -247,7 +242,7 @@ void relay_follow(struct relay *relay);
 void relay_lead(struct relay *relay);
 /* as relay_lead, but our term has not begun yet; it has, in the stream */
 void relay_claim(struct relay *relay);
-void relay_took(struct relay *relay, int64_t now_ms);
+void relay_took(struct relay *relay);
 /* Another instance says that the stream has gone so far. */
 void relay_told(struct relay *relay, int64_t position);
 /* FOLLOWING: the leader says that the stream goes so far. */

@@ -14,7 +14,6 @@ void relay_follow(struct relay *relay)
         relay_move(relay, RELAY_OFFLINE);
     relay->follows = relay->has_followed = 1;
     relay->claims = 0;
-    relay->borne = NULL;
     relay_check(relay);
 }
 
@@ -37,34 +36,24 @@ void relay_claim(struct relay *relay)
     relay_check(relay);
 }
 
-void relay_took(struct relay *relay, int64_t now_ms)
+void relay_took(struct relay *relay)
 {
-    const char *borne = relay->borne;
     relay->claims = 0;
-    relay->borne = NULL;
-    if (borne)
-        relay_damaged(relay, borne, now_ms);
     relay_check(relay);
 }
 
-/* The stream has lost what we have seen there, or another makes it anew at this moment. */
+/* The stream has lost what we have seen there, or is otherwise wrong; another may be mending it. */
 _Bool relay_claim_yields(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
-    static const char reason[] = "the stream is shorter than it was, and another may lead";
     const int64_t position = tail->has_last ? tail->position : 0;
+    const _Bool is_short = position < smaller(relay->high_water, relay->head);
     if (!relay->claims || relay->has_yielded || !relay->has_followed ||
-        position >= smaller(relay->high_water, relay->head))
+        (!is_short && !tail_wrong(relay, tail)))
         return 0;
     relay->has_yielded = 1;
-    relay_wait(relay, reason, now_ms);
+    relay_wait(relay, "the stream is not whole, and another may be making it anew", now_ms);
     relay->deadline_ms = now_ms + relay->config.yield_ms;
     return 1;
-}
-
-_Bool relay_claims_behind(const struct relay *relay, const struct relay_tail *tail)
-{
-    return relay->claims && tail->has_last && tail->foreign > 0 && !tail->ends_strange &&
-           !tail->has_gap && !tail_is_damaged(tail) && !relay->damage;
 }
 
 void relay_told(struct relay *relay, int64_t position)

@@ -148,7 +148,6 @@ void look_judge(struct look_judge *judge, int64_t sequence, const struct look_me
 {
     struct relay_tail *tail = judge->tail;
     assert(message->place != 0 && message->place != PLACE_NO_STORE);
-    tail->ends_strange = message->place <= 0 || message->fit != TAIL_EQUAL;
     if (message->place == PLACE_HOLE) {
         tail->has_gap |= !tail->expires && !tail->marked;
     } else if (message->place == PLACE_FOREIGN && message->is_event && message->term > 0) {

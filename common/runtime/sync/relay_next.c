@@ -101,8 +101,6 @@ static struct relay_action look(struct relay *relay, int64_t now_ms)
     struct relay_action action = relay_ask(relay, RELAY_ASK, now_ms);
     if ((relay->published > 0 || relay->was_whole) && !relay->looks_back)
         action.sequence = larger(relay->published + relay->offset, 1);
-    if (relay->borne)
-        action.sequence = relay->borne_from;
     return action;
 }
 
