@@ -42,7 +42,7 @@ void sender_lead_connect(struct sender *sender, int64_t now_ms)
     atomic_store(&sender->outbound.status->max_payload_bytes,
                  bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
-    for (int i = 0; i < sender->feed_count; i++)
+    for (int i = 0; i < sender->feed_count && sender->relay_io.relay.state != RELAY_FORKED; i++)
         feed_connected(&sender->feeds[i].feed);
 }
 
@@ -97,7 +97,7 @@ static void begin_to_lead(struct sender *sender, int64_t now_ms)
     log_info("leading", LOG_INT("term", lead_of(sender)->term),
              LOG_INT("position", sender->relay_io.relay.head));
     atomic_store(&sender->outbound.status->caught_up, 0);
-    successor_io_begin(&sender->successor, lead_of(sender)->term);
+    successor_io_begin(&sender->successor, lead_of(sender)->term, took_over, now_ms);
     writer_follow(sender->options.writer, 0);
     if (sender->options.peers)
         peer_lead(&sender->peers.peer, now_ms, clock_wall_ms());

@@ -218,7 +218,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
 {
     relay_move(relay, RELAY_PUBLISHING);
     relay->was_whole = 1;
-    relay->looks_back = 0;
+    relay->looks_back = relay->is_lost = 0;
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;
@@ -237,6 +237,7 @@ static void note_tail(struct relay *relay, const struct relay_tail *tail)
     if (expires && !relay->expires)
         relay->damage = NULL;
     relay->expires = expires;
+    relay->is_marked = tail->marked;
     relay->first_sequence = tail->first_sequence;
 }
 
@@ -366,8 +367,10 @@ void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms)
 
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
 {
-    if (head > relay->head)
+    if (head > relay->head) {
         backoff_reset(&relay->backoff);
+        relay->is_lost = 0;
+    }
     relay_grew(relay, head, now_ms);
     if (relay->state == RELAY_FOLLOWING) { /* what has come is the stream's */
         relay->published = relay->sent = relay->group_last = relay->head;

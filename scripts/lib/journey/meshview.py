@@ -70,6 +70,7 @@ class Mesh:
         self.calls = 0
         self.voids = {}  # log -> (sequence, id) of the void messages of its stream, once read
         self.prefix, self.service = dict(PREFIX), dict(SERVICE)     # log -> …
+        self.meaning = {}  # (log, type) -> what such an event means, of services of --with
         self.learn_services()
 
     def setting(self, name):
@@ -89,6 +90,9 @@ class Mesh:
             contract = json.loads(done.stdout)
             self.prefix[contract["log"]] = contract["prefix"]
             self.service[contract["log"]] = name
+            for event in contract["events"]:
+                schema = contract["schemas"].get(event["schema"], {})
+                self.meaning[contract["log"], event["name"]] = schema.get("description")
 
     # ---- Through the nats CLI -------------------------------------------------------------------
 
@@ -159,8 +163,16 @@ class Mesh:
         return kept
 
     def messages(self, log):
-        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
-                         log=log)
+        """Now and then the CLI waits for ever for the end of a stream of a busy cluster, and has
+        printed nothing; then it is asked again."""
+        for last in (False, False, True):
+            try:
+                text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end",
+                                 "--dump=-", log=log)
+                break
+            except subprocess.TimeoutExpired:
+                if last:
+                    raise
         return [json.loads(part) for part in text.split(b"\0") if part.strip()]
 
     @staticmethod
