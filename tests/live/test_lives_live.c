@@ -58,7 +58,7 @@ Test(lives_live, a_lost_database_comes_back_from_the_streams)
                    "\"position\":{ACCOUNT:3},"); /* and there was no second reaction */
 }
 
-/* A hundred events, and the database is lost with the service. */
+/* Some hundred events, and the database is lost with the service. */
 static void lose_database_of_a_hundred(void)
 {
     char command[200];

@@ -4,7 +4,7 @@
 #include "runtime/sync/envelope.h"
 #include "runtime/sync/event_item.h"
 
-#define BULK 64 /* messages from which on a consumer is made for them */
+#define BULK 96 /* messages from which on a consumer is made for them */
 
 static void recovery_check(const struct recovery *recovery)
 {
