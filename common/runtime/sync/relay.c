@@ -278,6 +278,8 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     } else if (relay->high_water > relay->head ||
                (!relay->was_whole && tail_newest_ever(tail) > relay->head)) {
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
+    } else if (relay_claim_yields(relay, tail, now_ms)) {
+        (void)wrong;                                   /* looked at again */
     } else if (tail_newest_ever(tail) > relay->head) { /* in this life all of ours were published */
         relay_heal(relay, "what the stream held beyond our log was not ours, and is gone", now_ms);
     } else if (!tail->exists) {

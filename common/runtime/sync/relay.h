@@ -59,6 +59,9 @@
  * soon as a heartbeat says that there is more (relay_heard), and looks by itself when none comes.
  * It publishes nothing, and makes, mends and deletes no stream: what is wrong with the stream is
  * its leader's, and is looked at again. relay_lead ends it: from ASKING on all is as at a start.
+ * One that has followed and claims to lead (relay_claim), and finds the stream wrong, or less in it
+ * than it has seen there, waits once: another may be making the stream anew at this moment, with a
+ * log that is longer. Else it would delete what that one has just published.
  * A writer who intrudes again and again would have the stream deleted each time: the waits between
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
@@ -194,6 +197,8 @@ struct relay {
     int64_t told;            /* how far other instances say that the stream has gone */
     int64_t yields_ms;       /* another says that it leads: makes no stream before this time */
     _Bool has_followed;      /* in this life, another led */
+    _Bool claims;            /* our term has not begun in the stream yet */
+    _Bool has_yielded;       /* in this claim, to whoever may be making the stream anew */
     /* FOLLOWING, RECOVERING: what the stream has behind our log does not follow it: the next look
      * goes back to an event that both have. */
     _Bool is_lost;
@@ -241,6 +246,9 @@ void relay_connected(struct relay *relay, int64_t now_ms);
 /* Another instance leads: OFFLINE until relay_connected. We do. */
 void relay_follow(struct relay *relay);
 void relay_lead(struct relay *relay);
+/* as relay_lead, but our term has not begun yet; it has, in the stream */
+void relay_claim(struct relay *relay);
+void relay_took(struct relay *relay);
 /* Another instance says that the stream has gone so far. */
 void relay_told(struct relay *relay, int64_t position);
 /* FOLLOWING: the leader says that the stream goes so far. */

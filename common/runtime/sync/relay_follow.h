@@ -12,6 +12,8 @@ int64_t relay_answer_ms(const struct relay *relay);
 
 /* ASKING: another leads from where the stream leaves our log. */
 _Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail);
+/* Of one that claims. True: it waits, for whoever may be making the stream anew. */
+_Bool relay_claim_yields(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
 void relay_fence(struct relay *relay, const struct relay_tail *tail);
 
 /* ASKING, of one that follows: what a look has found. */
