@@ -27,7 +27,7 @@ struct load *load_new(struct watcher *watcher); /* borrowed; NULL: no memory */
 void load_free(struct load *load);
 DEFINE_FREE(load)
 
-/* 0 <= rate <= LOAD_RATE_MAX orders a second; of a hundred, so many with a card that is declined. */
+/* 0 <= rate <= LOAD_RATE_MAX orders a second; so many of a hundred with a card that is declined. */
 void load_set(struct load *load, int rate, int declined_percent);
 void load_turn(struct load *load, int64_t now_ms);
 int64_t load_due_ms(const struct load *load); /* INT64_MAX: it rests */
