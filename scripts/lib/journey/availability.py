@@ -70,7 +70,7 @@ class Prober(threading.Thread):
         self.run_id, self.sent, self.ends = os.urandom(4).hex(), {}, False
         self.wanted, self.found, self.lock = None, None, threading.Lock()
         self.asked, self.answered, self.refused, self.longest = 0, 0, {}, 0.0
-        self.burst, self.filled = 0, threading.Event()
+        self.burst, self.filled, self.says_refusals = 0, threading.Event(), False
 
     def place(self):
         self.asked += 1
@@ -103,6 +103,9 @@ class Prober(threading.Thread):
         code = answer.get("error", {}).get("code")
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1
+            if self.says_refusals:
+                print(f"availability: {time.strftime('%H:%M:%S')} {key}: {answer['error']}",
+                      file=sys.stderr, flush=True)
         if code in NOT_NOW:
             return
         self.history.write(json.dumps({"key": key, "subject": "order.place", "body": self.body,

@@ -156,6 +156,7 @@ class Accidents(Kind):
         self.waits, self.longest = [], []
 
     def run(self, mesh, count):
+        mesh.prober.says_refusals = self.limits[3] is not None     # a handover refuses none
         for _ in range(count):
             process = until(mesh.look, f"an instance of {NAME} leads")
             start = self.happens(mesh, process)
