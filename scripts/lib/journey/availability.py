@@ -147,7 +147,7 @@ class Mesh:
         self.random = random.Random(seed)
         self.history = os.path.join(self.folder, "history.jsonl")
         self.load = self.prober = self.line = None
-        self.url, self.leader, self.term = "", None, 0
+        self.url, self.leader, self.term, self.ids = "", None, 0, {}
 
     def script(self, *arguments):
         environment = dict(os.environ, JOURNEY_BUILD_DIR=str(self.build),
@@ -233,6 +233,7 @@ class Mesh:
                 if got == token and data:
                     answer = json.loads(data)
                     process = self.process_of(name, answer["metadata"].get("pid"))
+                    self.ids[process] = answer["id"]
                     found[process] = next(e["data"] for e in answer["endpoints"] if e.get("data"))
         return found
 
@@ -267,6 +268,13 @@ class Mesh:
         leads = next((d for d in said.values() if d["role"] == "leading"), None)
         return mine and leads and mine["state"] == "standby" and \
             mine["position"] >= leads["position"] - BEHIND_MAX
+
+    def standby_is_heard(self, leader):
+        """Does the leader know of the standby, so that it can hand over?"""
+        with open(os.path.join(self.folder, "log", leader + ".log"), encoding="utf-8") as file:
+            said = file.read()
+        return any(f"event=standby_heard instance={self.ids.get(process)}" in said
+                   for process in both_of(NAME) if process != leader)
 
     def other_leads(self, process):
         return self.look() not in (None, process)

@@ -80,6 +80,8 @@ def thawed_later(mesh, process):
 
 
 def stopped(mesh, process):
+    until(lambda: mesh.instances(NAME) and mesh.standby_is_heard(process),
+          f"{process} knows of a standby")
     start = time.monotonic()
     mesh.prober.begin()
     mesh.signal(process, signal.SIGTERM)
