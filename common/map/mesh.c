@@ -130,6 +130,7 @@ _Bool mesh_look(struct mesh *mesh, int64_t now_ms)
                 instance->request_rate = instance->refusal_rate = 0;
             answers |= !silent;
         }
+        changed |= answers && service->silent_since_ms > 0;
         if (answers)
             service->silent_since_ms = 0;
         else if (service->silent_since_ms == 0 && service->instance_count > 0)
