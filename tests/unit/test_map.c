@@ -148,6 +148,20 @@ Test(map, a_silent_service_keeps_its_place_and_what_waits_for_it_grows)
     cr_expect(strstr(out.data, "\"name\":\"account-svc\"") < strstr(out.data, "\"order-svc\""));
 }
 
+Test(map, the_leader_speaks_for_a_service_and_a_standby_does_not_lead)
+{
+    _deinit_(mesh) struct mesh mesh = { 0 };
+    hear(&mesh, "order-svc", "A", "ORDER", "\"role\":\"leading\",\"position\":7", 0, 1000);
+    hear(&mesh, "order-svc", "B", "ORDER", "\"position\":6", 0, 1000);
+    struct mesh_service *order = mesh_find(&mesh, "order-svc");
+    strcpy(order->instances[1].role, "standby");
+    cr_expect_str_eq(mesh_leading(order)->id, "A");
+    cr_expect(mesh_is_led(order));
+    order->instances[0].silent = 1;
+    cr_expect_str_eq(mesh_leading(order)->id, "B");
+    cr_expect_not(mesh_is_led(order));
+}
+
 Test(map, what_is_no_service_of_the_mesh_and_one_too_many_are_left_out)
 {
     _deinit_(mesh) struct mesh mesh = { 0 };
