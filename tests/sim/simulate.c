@@ -14,7 +14,8 @@
 #define QUIET_STEPS_MAX 1600000
 #define QUIET_STEPS_UNGUARDED_MAX 200000
 #define QUIET_MS_MAX 1800000
-/* runs that may pass without a guard before we say that it is not missed */
+/* Runs that may pass without a guard before we say that it is not missed: about four times as many
+ * as it took, with --steps 12000 from seed 1 on. */
 #define GUARD_SEEDS_MAX 200
 
 /* ---- The scheduler --------------------------------------------------------------------------- */
@@ -297,6 +298,12 @@ static int simulate(const struct wish *wish)
     return wish->expect != NULL;
 }
 
+/* One that only several instances need. */
+static _Bool is_of_leader(const char *guard)
+{
+    return strcmp(guard, "group_of_term") == 0 || strcmp(guard, "term") == 0;
+}
+
 /* Without a guard, the checks must fail. */
 static int check_the_checks(const struct wish *given)
 {
@@ -307,7 +314,9 @@ static int check_the_checks(const struct wish *given)
         char violation[512] = "";
         uint64_t seed = wish.seed;
         /* of several instances the world itself may differ: then not the guard would be missed */
-        wish.instances = given->instances > 0 ? given->instances : 1;
+        wish.instances = given->instances > 0           ? given->instances
+                         : is_of_leader(guard_names[i]) ? 2
+                                                        : 1;
         wish.without = guard_names[i];
         while (total.runs < GUARD_SEEDS_MAX &&
                run(&wish, seed, &total, violation, sizeof(violation)))

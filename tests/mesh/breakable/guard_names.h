@@ -11,12 +11,14 @@ static const char *const guard_names[] = {
     "fence",
     "gap_rule",
     "gate",
+    "group_of_term",
     "idempotency_key",
     "kept_settings",
     "parking_behind",
     "react_once",
     "reply_after_commit",
     "sync_before_reply",
+    "term",
     NULL,
 };
 
