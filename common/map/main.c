@@ -11,8 +11,10 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/terminal.h"
+#include "map/operator.h"
 #include "map/pages.h"
 #include "map/server.h"
+#include "map/story.h"
 #include "map/watcher.h"
 #include "runtime/core/exit_codes.h"
 
@@ -22,6 +24,8 @@ struct map {
     struct options options;
     struct watcher *watcher;
     struct server *server;
+    struct operator operator;
+    struct story *story;
     int64_t pictures;
 };
 
@@ -80,21 +84,49 @@ static void stream_to(struct map *map, const struct request *request)
         answer_text(map, request->number, 503, "no memory\n");
 }
 
+static void show_parked(struct map *map, const struct request *request)
+{
+    operator_show_parked(&map->operator, request);
+}
+
+static void redrive(struct map *map, const struct request *request)
+{
+    operator_redrive(&map->operator, request);
+}
+
+static void tell_story(struct map *map, const struct request *request)
+{
+    story_tell(map->story, request);
+}
+
+/* What is not a file of the page. */
+static const struct route {
+    const char *path;
+    _Bool is_post;
+    void (*answer)(struct map *map, const struct request *request);
+} routes[] = {
+    { "/events", 0, stream_to }, { "/history", 0, answer_history }, { "/parked", 0, show_parked },
+    { "/story", 0, tell_story }, { "/redrive", 1, redrive },
+};
+
 static void handle(void *context, const struct request *request)
 {
     struct map *map = context;
-    const struct page *page = page_find(request->path);
-    if (request->is_post)
-        answer_text(map, request->number, 404, "nothing takes this\n");
-    else if (page)
+    const struct page *page = request->is_post ? NULL : page_find(request->path);
+    if (page) {
         server_answer(map->server, request->number, 200, page->content_type, page->data,
                       page->length);
-    else if (strcmp(request->path, "/history") == 0)
-        answer_history(map, request);
-    else if (strcmp(request->path, "/events") == 0 && !request->is_head) {
-        stream_to(map, request);
-    } else
-        answer_text(map, request->number, 404, "no such page\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
+        if (strcmp(routes[i].path, request->path) == 0 && !request->is_head) {
+            if (routes[i].is_post == request->is_post)
+                routes[i].answer(map, request);
+            else
+                answer_text(map, request->number, 405, "not with this method\n");
+            return;
+        }
+    answer_text(map, request->number, 404, "no such page\n");
 }
 
 /* Until a signal. */
@@ -143,11 +175,17 @@ int main(int argc, char **argv)
     if (r == 0)
         r = watcher_open(&map.options, &map.watcher);
     if (r == 0) {
+        map.operator=(struct operator) { map.watcher, map.server };
+        map.story = story_new(map.watcher, map.server);
+        r = map.story ? 0 : fail(ERR_MEMORY, "no memory for stories");
+    }
+    if (r == 0) {
         log_info("map_serves", LOG_TEXT("address", map.options.http));
         run(&map, signal_fd);
     } else {
         terminal_print(stderr, "journey-map: %s\n", failure_reason());
     }
+    story_free(map.story);
     server_free(map.server);
     watcher_free(map.watcher);
     bus_library_close();

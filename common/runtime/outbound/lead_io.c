@@ -228,6 +228,13 @@ void lead_io_write_metadata(const struct status *status, struct buf *out)
                    (long long)atomic_load(&status->leader_term), leader);
 }
 
+void lead_io_write_standing(const struct status *status, struct buf *out)
+{
+    buf_put_format(out, " (%s, term %lld)",
+                   service_role_name((enum service_role)atomic_load(&status->role)),
+                   (long long)atomic_load(&status->leader_term));
+}
+
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
 void lead_io_init(struct lead_io *lead_io, struct outbound *outbound,

@@ -68,5 +68,6 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head);
 
 /* Role, term and leader into the status. */
 void lead_io_report(struct lead_io *lead_io);
-/* Members of `metadata` in $SRV. Any thread. */
+/* Members of `metadata` in $SRV, and what follows the description there. Any thread. */
 void lead_io_write_metadata(const struct status *status, struct buf *out);
+void lead_io_write_standing(const struct status *status, struct buf *out);
