@@ -120,7 +120,8 @@ static _Bool is_command(const struct world *world, int log, const char *subject)
 }
 
 /* A command's queue group is that of a term: a frozen one of another term has no part in it, and
- * what is asked of the one that leads is not left to it. Only at a handover both are of one group. */
+ * what is asked of the one that leads is not left to it. Only at a handover both are of one group.
+ */
 static void check_group(struct world *world, const struct server_subscription *const *members,
                         int groups)
 {
