@@ -3,6 +3,7 @@ import { byId, duration, say } from "./text.js";
 import { showRooms } from "./rooms.js";
 import { showPipes } from "./pipes.js";
 import { showParked } from "./parked.js";
+import { showPlay } from "./play.js";
 import { listen } from "./story.js";
 import { noteSecond, showPlots } from "./plots.js";
 
@@ -38,6 +39,7 @@ function show(text) {
   showRooms(picture);
   showPipes(picture);
   showParked(picture);
+  showPlay(picture);
   const second = Math.floor(picture.at / 1000);
   if (second !== noted) noteSecond(picture);
   noted = second;
