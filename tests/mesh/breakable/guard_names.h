@@ -5,6 +5,7 @@
 
 static const char *const guard_names[] = {
     "ack_after_commit",
+    "cause_by_id",
     "chain_check",
     "cursor_in_transaction",
     "expected_sequence",
