@@ -33,6 +33,8 @@ struct watcher {
     _Bool was_connected;
     struct waiting questions[WATCHER_QUESTIONS_MAX];
     int64_t numbers;
+    watcher_listener listener;
+    void *listener_context;
     pthread_mutex_t lock; /* of what the server has denied, which a library thread says */
     char denials[DENIALS_MAX][BUS_SUBJECT_MAX + 1];
     int denial_count;
@@ -198,6 +200,22 @@ static void answer_question(struct waiting *question, struct bus_message *messag
     asked.answer(asked.context, message, why);
 }
 
+void watcher_listen(struct watcher *watcher, watcher_listener listener, void *context)
+{
+    watcher->listener = listener;
+    watcher->listener_context = context;
+}
+
+int watcher_send(struct watcher *watcher, const char *subject, const char *body, const char *place)
+{
+    char reply[BUS_SUBJECT_MAX + 1];
+    snprintf(reply, sizeof(reply), "%s.listen.%s", watcher->inbox, place);
+    return trace(bus_publish(
+        watcher->bus, BUS_URGENT,
+        &(struct bus_outgoing){
+            .subject = subject, .reply = reply, .data = body, .length = strlen(body) }));
+}
+
 static void end_questions(struct watcher *watcher, int64_t now_ms)
 {
     char denials[DENIALS_MAX][BUS_SUBJECT_MAX + 1];
@@ -252,6 +270,11 @@ static void take_answer(struct watcher *watcher, struct bus_message *message, in
         struct waiting *question = find_question(watcher, strtoll(place + 9, NULL, 10));
         if (question)
             answer_question(question, message, NULL, now_ms);
+        return;
+    }
+    if (strncmp(place, "listen.", 7) == 0) {
+        if (watcher->listener)
+            watcher->listener(watcher->listener_context, message, place + 7);
         return;
     }
     if (bus_message_status(message) != 0)

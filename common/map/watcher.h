@@ -39,6 +39,11 @@ struct watcher_question { /* texts are borrowed for the call */
 /* The number of the question, > 0; -ERR_NETWORK: not connected, or too many wait. */
 int64_t watcher_ask(struct watcher *watcher, const struct watcher_question *question);
 void watcher_forget(struct watcher *watcher, int64_t number);
+/* A request whose answers come to the one listener, with the place that was given here; nothing
+ * waits for them. 0; -ERR_NETWORK. */
+typedef void (*watcher_listener)(void *context, struct bus_message *message, const char *place);
+void watcher_listen(struct watcher *watcher, watcher_listener listener, void *context);
+int watcher_send(struct watcher *watcher, const char *subject, const char *body, const char *place);
 /* The prefix of the JetStream API of a log's stream. */
 void watcher_put_api(const struct watcher *watcher, const char *log, char *ret_api, size_t size);
 

@@ -5,7 +5,7 @@ const MARKS = { ready: "●", standby: "○", starting: "◔", replaying: "◑",
                 held: "▲", degraded: "▲", forked: "✕", corrupt: "✕", moved: "✕" };
 const rooms = new Map();           // name -> the parts of its card
 
-const ROWS = ["answers", "refused", "p50", "p99", "queue", "WAL", "outbox", "parked"];
+const ROWS = ["term", "answers", "refused", "p50", "p99", "queue", "WAL", "outbox", "parked"];
 
 function build(service) {
   const title = make("h3", { id: `room-${service.name}` }, service.name);
@@ -24,6 +24,9 @@ function build(service) {
 export function stateOf(service) {
   if (service.silent_ms > 0) return { mark: "■", words: `no answer for ${duration(service.silent_ms)}`,
                                       kind: "bad", dead: true };
+  const standing = service.instances.filter(instance => instance.silent_ms === 0).length;
+  if (!service.led && standing > 0 && service.state === "standby")
+    return { mark: "▲", words: `nobody leads; ${standing} stand${standing === 1 ? "s" : ""} by`, kind: "warn", dead: false };
   const mark = MARKS[service.state] || "◔";
   const kind = service.state === "ready" ? "good" : mark === "✕" ? "bad" : "warn";
   return { mark, words: service.state || "answers", kind, dead: false };
@@ -45,8 +48,8 @@ function fill(parts, service) {
   const { mark, words, kind, dead } = stateOf(service);
   parts.card.classList.toggle("dead", dead);
   parts.state.className = `state ${dead ? "" : kind}`;
-  const term = service.term > 0 ? ` · term ${number(service.term)}` : "";
-  say(parts.state, `${mark} ${words}${term}`);
+  say(parts.state, `${mark} ${words}`);
+  say(parts.rows.term, number(service.term || null));
   say(parts.rows.answers, dead ? "–" : rate(service.requests));
   say(parts.rows.refused, dead ? "–" : rate(service.refusals));
   say(parts.rows.p50, duration(service.p50_ms));
