@@ -49,6 +49,8 @@ static _Bool looks_longer(const struct world *world, int log)
 {
     const struct stream *stream = &world->server.streams[log];
     int64_t sequence = stream->last, foreign = 0;
+    if (!stream->exists) /* deleted since: what it looked like nobody knows any more */
+        return 1;
     for (; sequence > 0; sequence--) {
         const struct stored *stored = stream_at(stream, sequence);
         if (stored && stored->position > 0)
@@ -64,7 +66,7 @@ static _Bool knows_all(const struct world *world, const struct node *node)
 {
     return world->logs[node->log].instances > 1
                ? instance_is_complete(world, node) && node->frozen_until_ms == 0
-               : stream_may_go(world, node->log);
+               : node->promise == world->logs[node->log].line.count;
 }
 
 static void resolve_forks(struct world *world)

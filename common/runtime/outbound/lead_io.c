@@ -94,6 +94,7 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head)
         return 0;
     lead_io->reached = lead_io->heard;
     lead_io->hears = 0;
+    lead_io->has_reached = 1;
     return 1;
 }
 

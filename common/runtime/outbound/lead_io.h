@@ -36,6 +36,7 @@ struct lead_io {
     /* FOLLOWING: of a heartbeat that our log has not reached yet; of the newest that it has */
     struct lead_marks heard, reached;
     _Bool hears;                               /* there is one that is not reached */
+    _Bool has_reached;                         /* one was reached, in this life */
     int64_t leader_position, leader_published; /* of the newest heartbeat */
     struct lead_offer offer;                   /* likewise */
     int64_t ended_term; /* FOLLOWING: a term that its leader has ended, and left its groups; 0 */

@@ -1,5 +1,6 @@
 /* Relay of a follower: see relay.h and relay_follow.h. */
 #include "runtime/sync/relay_follow.h"
+#include "base/guard.h"
 #include "base/smaller.h"
 #include "runtime/sync/relay_tail.h"
 #include <string.h>
@@ -73,6 +74,13 @@ void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
     relay_check(relay);
 }
 
+int64_t relay_answer_ms(const struct relay *relay)
+{
+    const struct relay_config *config = &relay->config;
+    return relay->follows ? smaller(config->follow_answer_ms, config->answer_timeout_ms)
+                          : config->answer_timeout_ms;
+}
+
 void relay_lose_way(struct relay *relay, int64_t now_ms)
 {
     relay->is_lost = 1;
@@ -109,7 +117,8 @@ void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms)
 _Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail)
 {
     const _Bool has_led = !relay->follows && (relay->was_whole || relay->has_followed);
-    if (!tail->has_last || tail->leaves_at == 0 || tail->leaves_at > relay->head + 1)
+    if (!GUARD(term) || !tail->has_last || tail->leaves_at == 0 ||
+        tail->leaves_at > relay->head + 1)
         return 0;
     if (relay->own_water >= tail->leaves_at) /* the stream has had our event there, and lost it */
         return 0;
