@@ -108,7 +108,15 @@ static struct item *make_item(const struct stream_keep *keep)
             .config = copy(&item->arena, keep->durables[i].config, &failed),
         };
     item->kept = row;
+    item->stream_position = keep->saw;
     return failed ? NULL : take(item);
+}
+
+void stream_keep_saw(struct stream_keep *keep, int64_t position)
+{
+    keep->is_changed |= position > keep->saw;
+    keep->saw = larger(keep->saw, position);
+    (void)stream_keep_save(keep);
 }
 
 _Bool stream_keep_save(struct stream_keep *keep)

@@ -272,6 +272,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay->deadline_ms = relay->yields_ms;
     } else if (relay->high_water > relay->head ||
                (!relay->was_whole && tail_newest_ever(tail) > relay->head)) {
+        note_end(relay, tail_newest_ever(tail)); /* it stays so when the stream is deleted */
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (tail_newest_ever(tail) > relay->head) { /* in this life all of ours were published */
         relay_heal(relay, "what the stream held beyond our log was not ours, and is gone", now_ms);
