@@ -3,9 +3,7 @@ client that measures how long orders wait. scripts/availability says what is mea
 import json
 import os
 import random
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +14,7 @@ from journey.natsline import Connection
 from journey.patience import far
 
 NAME, LOG = "order-svc", "ORDER"
-FLAGS = "--answer-when published --take-over auto"
+PUBLISHED = "--answer-when published --take-over auto"
 SERVICES = ("account-svc", NAME)
 PROBE_S = 0.01                         # between two orders of the measuring client
 WAIT_S = 60                            # the limit until an instance leads, or follows
@@ -34,18 +32,36 @@ def percentile(values, part):
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else None
 
 
-def until(true, what, seconds=WAIT_S):
+def until(true, what, seconds=WAIT_S, every_s=0.02):
     end = time.monotonic() + far(seconds)
     while not (found := true()):
         if time.monotonic() > end:
-            raise Wrong(f"not within {far(seconds):.0f} s: {what}")
-        time.sleep(0.02)
+            raise Wrong(f"not within {far(seconds):.0f} s: {what() if callable(what) else what}")
+        time.sleep(every_s)
     return found
+
+
+def both_of(name):
+    return f"{name}-1", f"{name}-2"
+
+
+def state_of(pid):
+    """The letter of its state; "" when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+
+
+def is_awake(pid):
+    return pid is not None and state_of(pid) not in ("", "T", "Z", "X")
 
 
 class Prober(threading.Thread):
     """Places an order each ten milliseconds, and does not repeat one: what it has an answer for is
-    a line of the history. `first_after(t)`: when the first answer came to an order placed after."""
+    a line of the history. `begin()`, then `waited_ms()`: how long until the first answer came to an
+    order placed after. `fill(N)`: N orders at once."""
 
     def __init__(self, url, history, account, sku):
         super().__init__(daemon=True)
@@ -53,18 +69,28 @@ class Prober(threading.Thread):
         self.body = {"account_id": account, "lines": [{"sku": sku, "quantity": 1}]}
         self.run_id, self.sent, self.ends = os.urandom(4).hex(), {}, False
         self.wanted, self.found, self.lock = None, None, threading.Lock()
-        self.answered, self.refused, self.longest = 0, {}, 0.0
+        self.asked, self.answered, self.refused, self.longest = 0, 0, {}, 0.0
+        self.burst, self.filled = 0, threading.Event()
+
+    def place(self):
+        self.asked += 1
+        key = f"probe-{self.run_id}-{self.asked}"
+        if self.line.request("order.place", json.dumps(self.body).encode(), str(self.asked),
+                             [("Idempotency-Key", key)]):
+            self.sent[str(self.asked)] = (key, time.monotonic())
 
     def run(self):
-        body, number, due = json.dumps(self.body).encode(), 0, time.monotonic()
+        due = time.monotonic()
         while not self.ends:
             now = time.monotonic()
             if now >= due:
-                number, due = number + 1, max(due + PROBE_S, now)
-                key = f"probe-{self.run_id}-{number}"
-                if self.line.request("order.place", body, str(number),
-                                     [("Idempotency-Key", key)]):
-                    self.sent[str(number)] = (key, now)
+                due = max(due + PROBE_S, now)
+                self.place()
+            if self.burst:
+                for _ in range(self.burst):
+                    self.place()
+                self.burst = 0
+                self.filled.set()
             for token, _, data in self.line.poll(max(0.0, min(due - time.monotonic(), PROBE_S))):
                 self.take(token, data)
         self.history.close()
@@ -87,11 +113,16 @@ class Prober(threading.Thread):
             if self.wanted is not None and sent >= self.wanted and not code:
                 self.found, self.wanted = time.monotonic(), None
 
+    def fill(self, count):
+        """Places so many orders at once; they are under way when it returns."""
+        self.filled.clear()
+        self.burst = count
+        self.filled.wait(far(WAIT_S))
+
     def begin(self):
-        """An accident happens now. Returns the moment."""
+        """An accident has happened: the next order that is placed is waited for."""
         with self.lock:
             self.wanted, self.found, self.longest = time.monotonic(), None, 0.0
-            return self.wanted
 
     def lost(self):
         """How many orders have no answer for longer than any that is still to come."""
@@ -104,18 +135,20 @@ class Prober(threading.Thread):
 
 
 class Mesh:
-    """Use it in a `with`."""
+    """A mesh under load; use it in a `with`. Its scratch folder is new; the flags are those of the
+    services."""
 
-    def __init__(self, folder, build, options):
+    def __init__(self, folder, build, options, seed, flags):
         self.folder, self.build, self.options = str(folder), build, options
-        self.random = random.Random(options.seed)
+        self.seed, self.flags = seed, flags
+        self.random = random.Random(seed)
         self.history = os.path.join(self.folder, "history.jsonl")
         self.load = self.prober = self.line = None
         self.url, self.leader, self.term = "", None, 0
 
     def script(self, *arguments):
-        environment = dict(os.environ, JOURNEY_BUILD_DIR=str(self.build), ORDER_SVC_FLAGS=FLAGS,
-                           ACCOUNT_SVC_FLAGS=FLAGS)
+        environment = dict(os.environ, JOURNEY_BUILD_DIR=str(self.build),
+                           ORDER_SVC_FLAGS=self.flags, ACCOUNT_SVC_FLAGS=self.flags)
         for name in ("NATS_URL", "NATS_CONTEXT", "JOURNEY_MESH_URL", "JOURNEY_MESH_DIR"):
             environment.pop(name, None)
         done = subprocess.run([str(ROOT / "scripts/mesh"), "--dir", self.folder, *arguments],
@@ -153,7 +186,7 @@ class Mesh:
         self.load = subprocess.Popen(
             [sys.executable, str(ROOT / "scripts/load"), "--history", self.history, "--server",
              self.url, "--rate", str(self.options.rate), "--seconds", "1", "--hold", "--seed",
-             str(self.options.seed), "--settle", "120"], stdin=subprocess.DEVNULL,
+             str(self.seed), "--settle", "120"], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.prober = Prober(self.url, os.path.join(self.folder, "probes.jsonl"), account, "probe")
         self.prober.start()
@@ -166,8 +199,8 @@ class Mesh:
         if self.load and self.load.poll() is None:
             self.load.kill()
             self.load.wait()
-        for i in (1, 2):                       # one that is frozen does not stop
-            self.signal(f"{NAME}-{i}", signal.SIGCONT)
+        for process in both_of(NAME):          # one that is frozen does not stop
+            self.signal(process, signal.SIGCONT)
         if os.path.isdir(os.path.join(self.folder, "run")):
             self.script("down")
 
@@ -188,13 +221,14 @@ class Mesh:
 
     def instances(self, name, seconds=0.3):
         """{process: what it says of itself} of those that answer."""
-        found, end, count = {}, time.monotonic() + seconds, 0
+        found, end = {}, time.monotonic() + seconds
+        awake = sum(is_awake(self.pid(process)) for process in both_of(name))
         token = "s" + os.urandom(4).hex()
         self.line.request(f"$SRV.STATS.{name}", b"", token)
-        while time.monotonic() < end and count < 2:
+        while time.monotonic() < end and len(found) < awake:
             for got, _, data in self.line.poll(0.05):
                 if got == token and data:
-                    answer, count = json.loads(data), count + 1
+                    answer = json.loads(data)
                     process = self.process_of(name, answer["metadata"].get("pid"))
                     found[process] = next(e["data"] for e in answer["endpoints"] if e.get("data"))
         return found
@@ -207,7 +241,7 @@ class Mesh:
             return None
 
     def process_of(self, name, pid):
-        return next((p for p in (f"{name}-1", f"{name}-2") if str(self.pid(p)) == pid), None)
+        return next((p for p in both_of(name) if str(self.pid(p)) == pid), None)
 
     def look(self, name=NAME):
         """The process that leads; notes the term of order-svc."""
@@ -234,173 +268,41 @@ class Mesh:
     def other_leads(self, process):
         return self.look() not in (None, process)
 
+    def replicas_are_current(self):
+        """Has each stream a Raft leader, and each replica all that it has?"""
+        for log in ("ACCOUNT", LOG):
+            cluster = (self.ask(f"$JS.API.STREAM.INFO.{log}", {}) or {}).get("cluster") or {}
+            replicas = cluster.get("replicas", [])
+            if not cluster.get("leader") or len(replicas) < self.options.servers - 1 or not all(
+                    r.get("current") and not r.get("offline") and not r.get("lag")
+                    for r in replicas):
+                return False
+        return True
+
     # ---- The end
 
-    def check(self, report):
-        """Every request has its answer; all that is stored is what was answered."""
+    def end_load(self):
+        """Every request of the customers has its answer."""
         self.prober.ends = True
         self.prober.join(10)
         self.load.send_signal(signal.SIGUSR1)
         said, _ = self.load.communicate()
         if self.load.returncode:
             raise Wrong(f"requests were left without an answer: {said}")
-        done = subprocess.run(
-            [str(ROOT / "scripts/check"), "--dir", self.folder, "--history", self.history,
-             "--history", os.path.join(self.folder, "probes.jsonl"), "--wait", "120"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    def histories(self):
+        return [self.history, os.path.join(self.folder, "probes.jsonl")]
+
+    def check(self):
+        """All that is stored is what was answered. Returns how many void messages there are."""
+        more = [word for path in self.histories() for word in ("--history", path)]
+        done = subprocess.run([str(ROOT / "scripts/check"), "--dir", self.folder, *more, "--wait",
+                               "120"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False)
         if done.returncode:
             raise Wrong(f"{done.stdout}{done.stderr}")
-        title = "the whole run, by scripts/check"
-        report.add("answered", "orders of the measuring client that were answered",
-                   self.prober.answered, "orders", section=title)
-        report.add("wrong", "answered orders that are missing or there twice, void messages folded",
-                   0, "", asked=("<=", 0), section=title, shown="0")
-        voids = [line for line in done.stdout.splitlines() if "void messages" in line]
-        report.add("voids", "void messages in the streams", sum(
-            int(line.split(",")[1].split()[0]) for line in voids), "messages", section=title)
-
-
-# ---- Accidents -----------------------------------------------------------------------------------
-
-def killed(mesh, process):
-    mesh.signal(process, signal.SIGKILL)
-    until(lambda: not os.path.exists(f"/proc/{mesh.pid(process)}") or is_zombie(mesh.pid(process)),
-          f"{process} is dead")
-
-
-def is_zombie(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(") ")[2].startswith("Z")
-    except OSError:
-        return True
-
-
-def comes_back(mesh, process):
-    mesh.script("--no-wait", "start", process)
-
-
-def lost(mesh, process):
-    killed(mesh, process)
-    shutil.rmtree(os.path.join(mesh.folder, process))
-
-
-def frozen(mesh, process):
-    mesh.signal(process, signal.SIGSTOP)
-
-
-def thawed(mesh, process):
-    time.sleep(mesh.random.random())           # at any moment after the take-over
-    mesh.signal(process, signal.SIGCONT)
-
-
-def stopped(mesh, process):
-    mesh.signal(process, signal.SIGTERM)
-
-
-def back_after_stop(mesh, process):
-    mesh.script("stop", process)
-    comes_back(mesh, process)
-
-
-def both(mesh, process):
-    info = mesh.ask(f"$JS.API.STREAM.INFO.{LOG}", {}) or {}
-    mesh.server = (info.get("cluster") or {}).get("leader") or "server-1"
-    mesh.signal(mesh.server, signal.SIGKILL)
-    killed(mesh, process)
-
-
-def back_with_server(mesh, process):
-    mesh.script("--no-wait", "start", mesh.server)
-    comes_back(mesh, process)
-
-
-def accidents(kind, title, happens, ends, limits):
-    """A section: the accident, so many times; the limits of p50, p99, the longest, and of
-    the longest answer, in ms."""
-    def section(mesh, report):
-        waits, longest, refused = [], [], dict(mesh.prober.refused)
-        unanswered = mesh.prober.lost()
-        for number in range(mesh.options.count):
-            process = until(mesh.look, f"an instance of {NAME} leads")
-            start = mesh.prober.begin()
-            happens(mesh, process)
-            waits.append(mesh.prober.waited_ms(start))
-            until(lambda: mesh.other_leads(process), f"the other one leads, and not {process}")
-            ends(mesh, process)
-            until(lambda: mesh.follows(process), f"{process} follows: {mesh.instances(NAME)}")
-            longest.append(mesh.prober.longest * 1000)
-            print(f"availability: {kind} {number + 1}: {waits[-1]:.0f} ms", file=sys.stderr,
-                  flush=True)
-        new = {code: count - refused.get(code, 0)
-               for code, count in mesh.prober.refused.items() if count > refused.get(code, 0)}
-        add = report.add
-        add(f"{kind}_count", "times", len(waits), "times", section=title)
-        for name, part, limit in (("p50", 0.5, limits[0]), ("p99", 0.99, limits[1]),
-                                  ("longest", 1.0, limits[2])):
-            add(f"{kind}_{name}", f"until the first answered order, {name}",
-                percentile(waits, part), "ms", section=title,
-                asked=("<=", limit) if limit else None, rounds=waits if name == "p50" else None)
-        add(f"{kind}_answer", "longest answer to an order of that time", max(longest), "ms",
-            section=title, asked=("<=", limits[3]) if limits[3] else None)
-        add(f"{kind}_unanswered", "orders without an answer, which a client asks for again",
-            mesh.prober.lost() - unanswered, "orders", section=title,
-            asked=("<=", 0) if limits[3] else None)
-        add(f"{kind}_refused", "orders refused meanwhile as not now", sum(
-            count for code, count in new.items() if code in NOT_NOW), "orders", section=title,
-            asked=("<=", 0) if limits[3] else None)
-    return section
-
-
-def processor_s(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        fields = file.read().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def standby(mesh, report):
-    """How old the standby's log is: how long until it has the position that the leader has."""
-    leader = until(mesh.look, f"an instance of {NAME} leads")
-    follower = next(p for p in (f"{NAME}-1", f"{NAME}-2") if p != leader)
-    until(lambda: mesh.follows(follower), f"{follower} follows")
-    before = [processor_s(mesh.pid(p)) for p in (leader, follower)]
-    end, lags = time.monotonic() + mesh.options.seconds, []
-    heads = [head_of(mesh, p) for p in (leader, follower)]
-    while time.monotonic() < end:
-        want, start = heads[0](), time.monotonic()
-        while heads[1]() < want:
-            time.sleep(0.001)
-        lags.append((time.monotonic() - start) * 1000)
-        time.sleep(0.01)
-    used = [processor_s(mesh.pid(p)) - b for p, b in zip((leader, follower), before)]
-    title = f"a standby, at {mesh.options.rate:,.0f} requests and {1 / PROBE_S:.0f} orders a second"
-    report.add("standby_p50", "until it has what its leader has committed, p50",
-               percentile(lags, 0.5), "ms", section=title)
-    report.add("standby_p99", "the same, p99", percentile(lags, 0.99), "ms", asked=("<=", 50.0),
-               section=title)
-    report.add("standby_cost", "a standby's processor time / its leader's",
-               used[1] / max(used[0], 0.01), asked=("<=", 0.4), section=title)
-
-
-def head_of(mesh, process):
-    path = os.path.join(mesh.folder, process, NAME + ".db")
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
-    return lambda: database.execute("SELECT max(position) FROM event_log").fetchone()[0] or 0
-
-
-KINDS = {
-    "killed": accidents("killed", "the leader is killed", killed, comes_back,
-                        (1000.0, 2000.0, None, None)),
-    "lost": accidents("lost", "the leader is lost with its disk", lost, comes_back,
-                      (1000.0, 2000.0, None, None)),
-    "frozen": accidents("frozen", "the leader is frozen, and thawed later", frozen, thawed,
-                        (1000.0, 2000.0, None, None)),
-    "stopped": accidents("stopped", "the leader hands over", stopped, back_after_stop,
-                         (None, None, None, 150.0)),
-    "both": accidents("both", "the leader and the stream's Raft leader die together", both,
-                      back_with_server, (None, None, 12000.0, None)),
-    "standby": standby,
-}
+        return sum(int(line.split(",")[1].split()[0]) for line in done.stdout.splitlines()
+                   if "void messages" in line and "one term leads" in line)
 
 
 if __name__ == "__main__":

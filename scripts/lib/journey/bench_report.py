@@ -94,7 +94,8 @@ def markdown(report):
     about, machine = report.about, report.about["machine"]
     head = (f"`{about['command']}`, {about['date']}, on {machine['cores']} cores "
             f"({machine['cpu']}), Linux {machine['kernel']}, nats-server {machine['server']}, "
-            f"SQLite {machine['sqlite']}; load average at the start: {machine['load']}.")
+            f"SQLite {machine['sqlite']}; load average at the start: {machine['load']}"
+            + (f", at the end: {machine['load_at_end']}." if "load_at_end" in machine else "."))
     lines = [paragraph(" ".join([head, *caution(machine)])), ""]
     parts = [("Ratios", report.ratios())]
     parts += [(section, report.absolutes(section)) for section in report.sections()]

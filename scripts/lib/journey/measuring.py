@@ -61,11 +61,14 @@ def paragraph(text):
 
 
 def put_into(document, program, text):
-    """Replaces a run in a document, between two marks; the text around them is written by hand."""
+    """Replaces a run in a document, between two marks; the text around them is written by hand.
+    Without the first mark, the run comes to the end."""
     begin, end = f"<!-- the run begins: written by {program} --docs -->", "<!-- the run ends -->"
     path = ROOT / "docs" / document
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    path.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2] if found else "\n"
+    path.write_text(f"{before}{'' if found else chr(10)}{begin}\n{text}{end}{after}",
+                    encoding="utf-8")
 
 
 def end_by_signals():

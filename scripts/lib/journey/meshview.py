@@ -159,8 +159,16 @@ class Mesh:
         return kept
 
     def messages(self, log):
-        text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end", "--dump=-",
-                         log=log)
+        """Now and then the CLI waits for ever for the end of a stream of a busy cluster, and has
+        printed nothing; then it is asked again."""
+        for last in (False, False, True):
+            try:
+                text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end",
+                                 "--dump=-", log=log)
+                break
+            except subprocess.TimeoutExpired:
+                if last:
+                    raise
         return [json.loads(part) for part in text.split(b"\0") if part.strip()]
 
     @staticmethod
