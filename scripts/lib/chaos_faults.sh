@@ -5,9 +5,33 @@
 declare -A SETTING=() OTHER=()         # what others have set, and the durables that are theirs
 BACKUPS=0 OTHERS=0
 
-# shellcheck disable=SC2153 # scripts/chaos has SERVICES
+# random_service: a service, for what happens to its stream; random_instance: an instance of one,
+# for what happens to a process, its disk or its line. One instance has the name of its service.
+# shellcheck disable=SC2153 # scripts/chaos has SERVICES, INSTANCES and PROCESSES
 random_service() { draw 2; SERVICE=${SERVICES[DRAWN]}; }
-random_process() { draw 3; PROCESS=${PROCESSES[DRAWN]}; }
+random_instance() {
+    draw ${#INSTANCES[@]}
+    SERVICE=${INSTANCES[DRAWN]}
+    streams_are_whole
+}
+random_process() {
+    draw ${#PROCESSES[@]}
+    PROCESS=${PROCESSES[DRAWN]}
+    streams_are_whole
+}
+file_of() { printf '%s' "$DIR/$1/$(service_of "$1").db"; }
+program_of() { printf '%s' "$BUILD/$(service_of "$1")/$(service_of "$1")"; }
+
+# Who takes over has what is in the stream. So the leader of a pair has an accident only while the
+# stream is whole: otherwise both copies of an event would be lost at once.
+streams_are_whole() {
+    local name
+    ((COUNT_OF_INSTANCES > 1)) || return 0
+    for name in "${SERVICES[@]}"; do
+        wait_until 90 stream_is_whole "$name" ||
+            die "the stream of $name does not get whole: $(service_data "$name")"
+    done
+}
 # When the server is away, the command fails and this fault does not happen.
 js_done() { nats --timeout 3s "$@" >>"$DIR/log/nats.log" 2>&1 </dev/null; }
 js() { js_done "$@" || true; }
@@ -25,7 +49,7 @@ fault_both() {
 }
 fault_pause() { random_process; mesh pause "$PROCESS"; pause_up_to 6000; mesh resume "$PROCESS"; }
 fault_stop() {
-    random_service
+    random_instance
     mesh stop "$SERVICE" 2>>"$DIR/log/start.log"
     pause_up_to 500
     start_again "$SERVICE"
@@ -36,15 +60,17 @@ has_its_log() {
     wait_until 60 service_is_ready "$1" || die "$1 does not get ready: $(service_data "$1")"
     wait_until 60 has_seen_others "$1" || die "$1 does not see what was set: $(in_file "$1")"
 }
-in_file() {
-    sqlite3 "file:$DIR/$1/$1.db?mode=ro" "SELECT json_extract(config, '\$.description')
+in_file() {                            # of the instance that leads
+    local leader=$1
+    ((COUNT_OF_INSTANCES == 1)) || leader=$(leader_of "$1") || return 1
+    sqlite3 "file:$(file_of "$leader")?mode=ro" "SELECT json_extract(config, '\$.description')
         || ' ' || (json_extract(config, '\$.duplicate_window') / 1000000000)
         || ' ' || json_extract(config, '\$.max_bytes') FROM kept_streams;
         SELECT name FROM kept_durables" 2>&1
 }
 has_seen_others() {
     local seen durable
-    seen=$(in_file "$1")
+    seen=$(in_file "$1") || return 1
     [[ -z ${SETTING[$1]:-} ]] || grep -qxF -- "${SETTING[$1]}" <<<"$seen" || return 1
     for durable in ${OTHER[$1]:-}; do grep -qxF -- "$durable" <<<"$seen" || return 1; done
 }
@@ -82,7 +108,8 @@ fault_wipe() {
 
 # A second instance of a service, with a folder of its own, empty or a copy.
 second_instance() {
-    "$BUILD/$SERVICE/$SERVICE" --server "$NATS_URL" --data-dir "$1" >>"$DIR/log/second.log" 2>&1 &
+    "$BUILD/$SERVICE/$SERVICE" --server "$NATS_URL" --data-dir "$1" "${PAIR_FLAGS[@]}" \
+        >>"$DIR/log/second.log" 2>&1 &
     SECOND=$!
     pause_up_to 4000
     kill -KILL "$SECOND" 2>/dev/null || true
@@ -96,8 +123,10 @@ fault_second() {
 }
 fault_copied() {
     random_service
+    local from=$SERVICE
+    ((COUNT_OF_INSTANCES == 1)) || from=$(leader_of "$SERVICE") || return 0
     mkdir "$DIR/second"
-    "$BUILD/$SERVICE/$SERVICE" --data-dir "$DIR/$SERVICE" backup "$DIR/second/$SERVICE.db" \
+    "$BUILD/$SERVICE/$SERVICE" --data-dir "$DIR/$from" backup "$DIR/second/$SERVICE.db" \
         >>"$DIR/log/start.log" 2>&1 || { rm -rf "$DIR/second"; return 0; }
     pause_up_to 500
     second_instance "$DIR/second"
@@ -112,7 +141,7 @@ is_gone_or_whole() {                   # SERVICE POSITION
 }
 fault_beside() {
     local position folder saved=$DIR/saved backup=$DIR/backup-$((BACKUPS += 1)).db
-    random_service
+    random_instance
     folder=$DIR/$SERVICE
     "$BUILD/$SERVICE/$SERVICE" --data-dir "$folder" backup "$backup" \
         >>"$DIR/log/start.log" 2>&1 || return 0
@@ -147,7 +176,7 @@ fault_beside() {
 is_in_state() { [[ $(service_data "$1" | jq -r .state) == "$2" ]]; }
 fault_moved() {
     local file
-    random_service
+    random_instance
     file=$DIR/$SERVICE/$SERVICE.db
     mv "$file" "$DIR/aside.db"
     wait_until 60 is_in_state "$SERVICE" moved ||
@@ -207,24 +236,24 @@ fault_flood() { strange flood; }
 fault_bodies() { strange bodies; }
 
 fault_cut() {
-    random_service
+    random_instance
     draw ${#LINES[@]}
     line "$SERVICE" "${LINES[DRAWN]}"
     pause_up_to 6000
     line "$SERVICE" heal
 }
 fault_bad() {
-    random_service
+    random_instance
     draw ${#BAD_LINES[@]}
     line "$SERVICE" "${BAD_LINES[DRAWN]}"
     pause_up_to 4000
     line "$SERVICE" heal
 }
-fault_reset() { random_service; line "$SERVICE" reset; }
+fault_reset() { random_instance; line "$SERVICE" reset; }
 fault_locked() {
-    random_service
+    random_instance
     # When the database is busy, the lock fails and this fault does not happen.
-    python3 - "$DIR/$SERVICE/$SERVICE.db" "$((RANDOM % 3000))" <<'PYTHON' || true
+    python3 - "$(file_of "$SERVICE")" "$((RANDOM % 3000))" <<'PYTHON' || true
 import sqlite3, sys, time
 database = sqlite3.connect(sys.argv[1], timeout=5, isolation_level=None)
 database.execute("BEGIN IMMEDIATE")
@@ -238,20 +267,20 @@ strike() {
     pause_up_to "$2"
     : >"$DIR/disk-$SERVICE/plan"
 }
-fault_full() { random_service; strike 'change full 1 0' 2000; }
-fault_eio() { random_service; draw 10000; strike "change io chance 20 $DRAWN" 800; }
-fault_torn() { random_service; draw 10000; strike "write torn chance 20 $DRAWN" 800; }
-fault_sync() { random_service; draw 10000; strike "sync io chance 50 $DRAWN" 800; }
+fault_full() { random_instance; strike 'change full 1 0' 2000; }
+fault_eio() { random_instance; draw 10000; strike "change io chance 20 $DRAWN" 800; }
+fault_torn() { random_instance; draw 10000; strike "write torn chance 20 $DRAWN" 800; }
+fault_sync() { random_instance; draw 10000; strike "sync io chance 50 $DRAWN" 800; }
 fault_power() {
-    random_service
+    random_instance
     draw 10000
     mesh kill "$SERVICE"
     PYTHONDONTWRITEBYTECODE=1 python3 "$ROOT/tests/mesh/faults/disk.py" \
-        "$DIR/$SERVICE/$SERVICE.db" "$DIR/disk-$SERVICE" "$DRAWN"
+        "$(file_of "$SERVICE")" "$DIR/disk-$SERVICE" "$DRAWN"
     start_again "$SERVICE"
 }
 fault_clock() {
-    random_service
+    random_instance
     draw ${#JUMPS_MS[@]}
     printf '%s\n' "${JUMPS_MS[DRAWN]}" >"$DIR/clock-$SERVICE"
     pause_up_to 3000
@@ -268,12 +297,15 @@ stream_counts() {
 # event would be lost with the file.
 stop_with_a_whole_stream() {
     mesh stop "$1" 2>>"$DIR/log/start.log"
-    local head
-    head=$(sqlite3 "$DIR/$1/$1.db" 'SELECT coalesce(max(position), 0) FROM event_log')
-    [[ "$head $head" == "$(stream_counts "$1")" ]]
+    local head last messages
+    head=$(sqlite3 "$(file_of "$1")" 'SELECT coalesce(max(position), 0) FROM event_log')
+    read -r last messages <<<"$(stream_counts "$(service_of "$1")")"
+    # the other one of a pair goes on; and void messages may be there, which have no position
+    ((COUNT_OF_INSTANCES == 1)) || { ((last == messages && last >= head)); return; }
+    [[ "$head $head" == "$last $messages" ]]
 }
 fault_lost() {
-    random_service
+    random_instance
     if stop_with_a_whole_stream "$SERVICE"; then
         rm -r "${DIR:?}/$SERVICE"
         : >"$DIR/disk-$SERVICE/undo"   # a power cut has nothing left to take back
@@ -282,14 +314,14 @@ fault_lost() {
 }
 fault_restored() {
     local backup
-    random_service
+    random_instance
     backup=$DIR/backup-$((BACKUPS += 1)).db
-    "$BUILD/$SERVICE/$SERVICE" --data-dir "$DIR/$SERVICE" backup "$backup" \
+    "$(program_of "$SERVICE")" --data-dir "$DIR/$SERVICE" backup "$backup" \
         >>"$DIR/log/start.log" 2>&1 || return 0
     pause_up_to 1500
     if stop_with_a_whole_stream "$SERVICE"; then
-        rm -f "$DIR/$SERVICE/$SERVICE.db"*
-        mv "$backup" "$DIR/$SERVICE/$SERVICE.db"
+        rm -f "$(file_of "$SERVICE")"*
+        mv "$backup" "$(file_of "$SERVICE")"
         : >"$DIR/disk-$SERVICE/undo"
     fi
     start_again "$SERVICE"

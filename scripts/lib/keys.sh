@@ -17,7 +17,7 @@ write_rights() {
             die "$name prints no contract (--print-contract)"
         contracts+=("$DIR/server/contracts/$name.json")
     done
-    "$ROOT/deploy/nats/make-conf" "${contracts[@]}" >"$(rights_file)" ||
+    "$ROOT/schemas/journey-rights" "${contracts[@]}" >"$(rights_file)" ||
         die "the rights of the services cannot be written"
     for name in $(users); do make_key "$name"; done
     make_certificate

@@ -164,10 +164,11 @@ Test(fence_live, fault_47_a_thawed_leader_is_fenced_whatever_the_readers_have_re
 
 /* ---- Another instance has led -------------------------------------------------------------- */
 
-/* Two histories of one service: the copy of its folder has led since, in a term of its own. */
-static void let_a_copy_lead(char *ret_newer, size_t size)
+/* Two histories of one service: the copy of its folder has led since, in a term of its own, with so
+ * many events. */
+static void let_a_copy_lead(char *ret_newer, size_t size, int count)
 {
-    char path[160], older[200];
+    char path[160], older[200], sku[20];
     snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
     snprintf(older, sizeof(older), "%s/older", order_svc.folder);
     snprintf(ret_newer, size, "%s/newer", order_svc.folder);
@@ -183,7 +184,11 @@ static void let_a_copy_lead(char *ret_newer, size_t size)
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"ready\"");
     cr_assert(says(add("pot"), "\"position\":{ORDER:2}"));
-    wait_for_stats("order-svc", "\"published\":{ORDER:2},");
+    for (int i = 1; i < count; i++) {
+        snprintf(sku, sizeof(sku), "pot-%d", i);
+        cr_assert(says(add(sku), "\"position\""));
+    }
+    wait_for_stats("order-svc", "\"outbox\":0");
     cr_assert_eq(process_stop(&order_svc), 0);
     cr_assert_eq(rename(ret_newer, path), 0);
 }
@@ -193,7 +198,7 @@ static void let_a_copy_lead(char *ret_newer, size_t size)
 Test(fence_live, fault_46_a_fenced_instance_sets_its_orphans_aside_and_starts_again)
 {
     char newer[200], orphans[200], line[2000] = "";
-    let_a_copy_lead(newer, sizeof(newer));
+    let_a_copy_lead(newer, sizeof(newer), 1);
     cr_assert_eq(process_tool(&order_svc, &server, "resolve", "--keep", "log"), 1, "%s",
                  tool_output());
     cr_assert(says(tool_output(), "the stream has the term 2"), "%s", tool_output());
@@ -223,5 +228,19 @@ Test(fence_live, fault_46_a_fenced_instance_sets_its_orphans_aside_and_starts_ag
     wait_for_stats("order-svc", "\"published\":{ORDER:3},");
     process_start(&account_svc, &server);
     wait_for_stats("account-svc", "\"cursor\":{ORDER:3},\"lag\":0");
+    cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
+}
+
+/* The newest of the stream that a start looks at are all ahead of its log: only what both have
+ * tells that another has led. */
+Test(fence_live, one_that_comes_back_alone_finds_the_term_that_is_far_behind_the_streams_end)
+{
+    char newer[200];
+    let_a_copy_lead(newer, sizeof(newer), 1100);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"orphans\":1,");
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert_not(says_line(&order_svc, "state=forked"));
+    wait_for_stats("order-svc", "\"outbox\":0");
     cr_assert_eq(process_tool(&order_svc, &server, "verify", NULL, NULL), 0, "%s", tool_output());
 }

@@ -207,3 +207,83 @@ Test(handover_live, a_successor_whose_leader_has_not_ended_its_term_leads_in_gro
     snprintf(beat, sizeof(beat), PRODUCT, 1);
     cr_assert(says(ask_text("order.add-product", beat), "\"position\""));
 }
+
+/* ---- A standby that is not what it says ------------------------------------------------------ */
+
+/* The test speaks as a standby within reach, that joins, and is gone then. */
+static void speak_as_ghost(void *context, struct bus_message *message)
+{
+    static const char answer[] = "{\"instance\":\"ghost\",\"position\":9999,\"joined\":%s}";
+    char body[100];
+    const char *reply = bus_message_reply(message);
+    const _Bool joins = strstr(bus_message_data(message), "\"successor\":\"ghost\"") != NULL;
+    (void)context;
+    if (reply) {
+        const int length = snprintf(body, sizeof(body), answer, joins ? "true" : "false");
+        bus_publish(
+            customer_bus(), BUS_URGENT,
+            &(struct bus_outgoing){ .subject = reply, .data = body, .length = (size_t)length });
+    }
+    bus_message_free(message);
+}
+
+static int64_t number_in_line(const struct process *process, const char *event, const char *field)
+{
+    char path[160], line[2000];
+    int64_t found = -1;
+    snprintf(path, sizeof(path), "%s.log", process->folder);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof(line), file))
+        if (strstr(line, event) && strstr(line, field))
+            found = strtoll(strstr(line, field) + strlen(field), NULL, 10);
+    if (file)
+        fclose(file);
+    return found;
+}
+
+Test(handover_live, a_leader_whose_successor_is_gone_leads_again_after_the_usual_silence)
+{
+    _free_(bus_subscription) struct bus_subscription *beats = NULL;
+    char body[200];
+    cr_assert_eq(
+        bus_subscribe(customer_bus(), "journey.order.leader", NULL, speak_as_ghost, NULL, &beats),
+        0);
+    const char *answer = ask_text("order.hand-over", "{}");
+    cr_assert(says(answer, "\"to\":\"ghost\"") && says(answer, "\"leads\":false"), "%s", answer);
+    cr_assert_lt(number_in_line(&order_svc, "event=handed_over", "took_ms="), slower_ms(2000));
+    wait_for_lines(&order_svc, "event=ready", 2);
+    snprintf(body, sizeof(body), PRODUCT, 1);
+    cr_assert(says(ask_text("order.add-product", body), "\"position\""));
+}
+
+Test(handover_live, a_stop_asks_for_a_standby_that_nobody_has_heard_of_yet)
+{
+    _free_(bus_subscription) struct bus_subscription *beats = NULL;
+    cr_assert_eq(
+        bus_subscribe(customer_bus(), "journey.order.leader", NULL, speak_as_ghost, NULL, &beats),
+        0);
+    cr_assert_eq(process_stop(&order_svc), 0);
+    wait_for_lines(&order_svc, "event=handing_over to=ghost", 1);
+    wait_for_lines(&order_svc, "event=handed_over to=ghost", 1);
+}
+
+/* What others have published is awaited for a second before requests are taken; here it never
+ * comes. */
+Test(handover_live, a_request_that_comes_before_a_new_leader_is_ready_waits)
+{
+    char body[200];
+    const char *answer;
+    process_start(&standby, &server);
+    wait_for_lines(&standby, "event=answers_queries", 1);
+    wait_for_stats("order-svc", "\"outbox\":0");
+    process_kill(&account_svc);
+    process_kill(&order_svc);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ACCOUNT", ""), "\"success\":true"));
+    wait_for_lines(&standby, "event=nobody_leads", 1);
+    customer_send("order.take-over", "{}");
+    snprintf(body, sizeof(body), PRODUCT, 1);
+    do
+        answer = ask_text("order.add-product", body);
+    while (says(answer, "nobody listens"));
+    cr_assert(says(answer, "\"position\""), "%s", answer);
+}

@@ -2,6 +2,7 @@
 #include "shop.h"
 #include "other_way.h"
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -178,6 +179,30 @@ static void fork_order_svc(void)
     publish_otherwise(customer_bus(), path, head_of("ORDER", 2));
     process_start(&order_svc, &server);
     wait_for_stats("order-svc", "\"state\":\"forked\"");
+}
+
+static _Bool nobody_pulls(void *context)
+{
+    (void)context;
+    return says(ask_text("$JS.API.CONSUMER.INFO.ACCOUNT.order-svc", ""), "\"num_waiting\":0,");
+}
+
+/* Another instance may need it, and whoever is forked writes nothing. */
+Test(heal_live, who_forks_while_it_runs_reads_others_no_more)
+{
+    char path[160];
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    cr_assert(adds_product("tea", "\"position\":{ORDER:1}"));
+    wait_for_stats("order-svc", "\"published\":{ORDER:1},");
+    process_kill(&account_svc);
+    cr_assert_eq(kill(order_svc.pid, SIGSTOP), 0);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    cr_assert(says(ask_text("$JS.API.STREAM.CREATE.ORDER", STREAM), "\"created\""));
+    publish_otherwise(customer_bus(), path, head_of("ORDER", 1));
+    cr_assert_eq(kill(order_svc.pid, SIGCONT), 0);
+    cr_assert(adds_product("mug", "\"position\""));
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+    cr_assert(wait_until(nobody_pulls, NULL, FAR_MS), "it pulls from the durable");
 }
 
 Test(heal_live, fault_41_a_fork_is_resolved_for_the_log_by_a_command)
@@ -478,7 +503,8 @@ Test(heal_live, verify_finds_a_stream_that_goes_further_or_another_way_and_a_dam
 
     cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
     process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"position\":{ORDER:1},\"published\":{ORDER:1},");
+    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":{ORDER:"
+                                "1},\"published\":{ORDER:1},");
     cr_assert(adds_product("pot", "\"position\":{ORDER:2}"), "another way than to the mug");
     wait_for_stats("order-svc", "\"position\":{ORDER:2},\"published\":{ORDER:2},");
     cr_assert_eq(process_stop(&order_svc), 0);

@@ -248,6 +248,19 @@ static void read_on(struct world *world, struct stream *stream, struct durable *
     }
 }
 
+/* What it has read of us cannot be known. */
+static void note_passed(const struct stream *stream, struct edits *edits)
+{
+    for (int d = 0; d < DURABLES_MAX; d++) {
+        const struct durable *durable = &stream->durables[d];
+        struct other *other = durable->exists && durable->passes_over
+                                  ? other_of_name(edits, durable->name)
+                                  : NULL;
+        if (other)
+            other->place = INT64_MAX;
+    }
+}
+
 static void look_at_durables(struct world *world, struct stream *stream, struct edits *edits)
 {
     for (int d = 0; d < DURABLES_MAX; d++) {
@@ -268,6 +281,8 @@ void edits_act(struct world *world)
 {
     for (int log = 0; log < LOGS; log++) {
         struct stream *stream = stream_of(world, log);
+        if (stream)
+            note_passed(stream, &world->operator.edits[log]);
         if (stream)
             look_at_durables(world, stream, &world->operator.edits[log]);
         set_back(world, log);
@@ -307,6 +322,7 @@ static _Bool has_all(const struct edits *edits, const char *config)
 void edits_stream_gone(struct world *world, int log)
 {
     struct edits *edits = &world->operator.edits[log];
+    note_passed(&world->server.streams[log], edits);
     for (int n = 0; n < world->node_count; n++) {
         struct kept_view *kept = &world->nodes[n].kept;
         if (world->nodes[n].log != log)

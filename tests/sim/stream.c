@@ -75,8 +75,29 @@ static void look_again(struct stream *stream)
     }
 }
 
+/* How far the sequences have run ahead of the positions, up to there. */
+static int64_t offset_at(const struct stream *stream, int64_t sequence)
+{
+    while (sequence >= stream->first && stream->at[sequence].position <= 0)
+        sequence--;
+    return sequence >= stream->first ? sequence - stream->at[sequence].position : 0;
+}
+
+/* What is acknowledged and lost was not ours alone: other events come to those sequences, and the
+ * server does not give them to who has acknowledged them. */
+static void note_lost_strangers(struct stream *stream, int64_t last)
+{
+    for (int i = 0; i < DURABLES_MAX; i++) {
+        struct durable *durable = &stream->durables[i];
+        if (durable->exists && durable->acked > last && durable->acked <= stream->last)
+            durable->passes_over |= stream->at[durable->acked].position <= 0 ||
+                                    offset_at(stream, durable->acked) != offset_at(stream, last);
+    }
+}
+
 void stream_cut(struct stream *stream, int64_t last)
 {
+    note_lost_strangers(stream, last);
     while (stream->last > last) {
         stream_forget(stream, stream->last);
         stream->last--;

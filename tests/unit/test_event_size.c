@@ -50,7 +50,9 @@ static int64_t page_bytes(const struct event *event)
     };
     const struct runtime_events_reply page = { .events = &row,
                                                .events_count = 1,
-                                               .last_position = INT64_MAX };
+                                               .last_position = INT64_MAX,
+                                               .has_in_stream = 1,
+                                               .in_stream = INT64_MAX };
     cr_assert_eq(schema_encode(&runtime_events_reply_schema, &page, &out), 0);
     buf_put_format(&out, ",\"as_of\":{\"ORDER\":{\"position\":%lld,\"age_ms\":0}},\"stale\":true",
                    (long long)INT64_MAX);

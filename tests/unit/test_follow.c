@@ -181,6 +181,34 @@ Test(follow, one_that_takes_over_looks_at_all_that_may_have_been_in_flight)
     cr_expect(action.kind == RELAY_ASK && action.sequence == 0);
 }
 
+/* Another may claim with a longer log, and have published it there. */
+Test(follow, one_that_claims_does_not_delete_a_stream_at_once)
+{
+    struct relay_tail strange = { TAIL(20), .foreign = 1, .foreign_behind = 1 };
+    strange.last_sequence = strange.messages = 21;
+    strange.message_sequence = 20;
+    struct relay relay = relay_of(20, 20);
+    relay_claim(&relay);
+    (void)relay_next(&relay, 2);
+    relay_looked(&relay, &strange, 3);
+    cr_assert(relay.state == RELAY_WAITING && relay_due_ms(&relay) == 1003);
+    cr_assert_eq(relay_next(&relay, 1003).kind, RELAY_ASK);
+    relay_looked(&relay, &strange, 1004);
+    cr_expect_eq(relay.state, RELAY_MAKING, "nobody else has made it anew");
+}
+
+Test(follow, one_that_claims_waits_once_for_who_may_be_making_the_stream_anew)
+{
+    struct relay relay = relay_of(20, 20);
+    relay_claim(&relay);
+    (void)relay_next(&relay, 2);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(7) }, 3);
+    cr_assert(relay.state == RELAY_WAITING && relay_due_ms(&relay) == 1003);
+    cr_assert_eq(relay_next(&relay, 1003).kind, RELAY_ASK);
+    relay_looked(&relay, &(struct relay_tail){ TAIL(7) }, 1004);
+    cr_expect(relay.state == RELAY_PUBLISHING && relay.published == 7);
+}
+
 /* Where the stream is gone altogether, whoever has all that it had may make it anew. */
 Test(follow, a_stream_that_is_not_there_has_no_tail_to_wait_for)
 {

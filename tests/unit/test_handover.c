@@ -3,15 +3,15 @@
 #include <string.h>
 #include "runtime/sync/handover.h"
 
-/* All that it wants to do now, as letters: a ask, o offer, l leave, e end the term, d say that it
- * is over, g give up. */
+/* All that it wants to do now, as letters: a ask, o offer, l leave, e end the term, w is the
+ * successor there, d say that it is over, g give up. */
 static const char *act(struct handover *handover, int64_t now_ms)
 {
     static char letters[16];
     int length = 0;
     enum handover_action action;
     while ((action = handover_next(handover, now_ms)) != HANDOVER_NOTHING && length < 15)
-        letters[length++] = "-aoledg"[action];
+        letters[length++] = "-aolewdg"[action];
     letters[length] = '\0';
     return letters;
 }
@@ -31,7 +31,7 @@ static struct handover begun(const char *to)
     handover_init(&handover, &handover_defaults);
     cr_assert_str_eq(act(&handover, 1), "");
     cr_assert_eq(handover_due_ms(&handover), INT64_MAX);
-    cr_assert(handover_begin(&handover, to, 10));
+    cr_assert(handover_begin(&handover, to, handover_defaults.ask_ms, 10));
     cr_assert_str_eq(act(&handover, 10), "a");
     return handover;
 }
@@ -39,7 +39,7 @@ static struct handover begun(const char *to)
 Test(handover, the_successor_joins_before_we_leave_and_the_term_ends_behind_all)
 {
     struct handover handover = begun(NULL);
-    cr_expect(!handover_begin(&handover, NULL, 11), "one at a time");
+    cr_expect(!handover_begin(&handover, NULL, 1000, 11), "one at a time");
     cr_expect_null(handover_successor(&handover));
     answer(&handover, "B", 3, 0, 20);
     answer(&handover, "C", 0, 0, 20);
@@ -72,7 +72,8 @@ Test(handover, without_a_standby_within_reach_it_is_given_up)
     cr_expect_str_eq(act(&handover, 1010), "g");
     cr_expect_str_eq(handover.reason, "no standby within reach of the leader answers");
     cr_expect_str_eq(act(&handover, 1010), "", "once");
-    cr_expect(handover_begin(&handover, "C", 1020), "and may be asked again");
+    cr_expect(handover_begin(&handover, "C", handover_defaults.ask_ms, 1020),
+              "and may be asked again");
     cr_expect_str_eq(act(&handover, 1020), "a");
     answer(&handover, "B", 0, 0, 1030);
     cr_expect_eq(handover.state, HANDOVER_ASKING, "another was named");
@@ -94,7 +95,8 @@ Test(handover, what_makes_it_impossible_gives_it_up_before_we_leave)
     cr_expect_eq(asking.state, HANDOVER_IDLE);
 }
 
-Test(handover, a_successor_that_does_not_lead_in_time_is_not_waited_for)
+/* As `begun`, up to a TermEnded that the stream has. */
+static struct handover ended(int64_t now_ms)
 {
     struct handover handover = begun("B");
     answer(&handover, "B", 0, 0, 20);
@@ -103,8 +105,41 @@ Test(handover, a_successor_that_does_not_lead_in_time_is_not_waited_for)
     cr_expect_str_eq(act(&handover, 40), "l");
     handover_left(&handover, 40);
     cr_expect_str_eq(act(&handover, 40), "e");
-    handover_ended(&handover, 50);
-    cr_expect_str_eq(act(&handover, 3049), "");
+    handover_ended(&handover, now_ms);
+    return handover;
+}
+
+Test(handover, a_successor_that_is_there_and_does_not_lead_in_time_is_not_waited_for)
+{
+    struct handover handover = ended(50);
+    cr_expect_str_eq(act(&handover, 199), "");
+    for (int64_t now_ms = 200; now_ms < 3050; now_ms += 150) {
+        cr_expect_eq(handover_due_ms(&handover), now_ms);
+        cr_expect_str_eq(act(&handover, now_ms), "w");
+        handover_seen(&handover, now_ms + 1);
+    }
     cr_expect_str_eq(act(&handover, 3050), "d");
     cr_expect_not(handover.leads);
+}
+
+Test(handover, a_successor_that_is_gone_is_not_waited_for)
+{
+    struct handover handover = ended(50);
+    cr_expect_str_eq(act(&handover, 200), "w");
+    handover_seen(&handover, 201);
+    for (int64_t now_ms = 350; now_ms <= 800; now_ms += 150)
+        cr_expect_str_eq(act(&handover, now_ms), "w");
+    cr_expect_eq(handover_due_ms(&handover), 801);
+    cr_expect_str_eq(act(&handover, 801), "d", "it was silent as long as a dead leader");
+    cr_expect_not(handover.leads);
+}
+
+Test(handover, a_standby_that_nobody_knows_of_is_waited_for_briefly)
+{
+    struct handover handover;
+    handover_init(&handover, &handover_defaults);
+    cr_assert(handover_begin(&handover, NULL, handover_defaults.brief_ms, 10));
+    cr_expect_str_eq(act(&handover, 10), "a");
+    cr_expect_str_eq(act(&handover, 159), "");
+    cr_expect_str_eq(act(&handover, 160), "g");
 }

@@ -104,6 +104,20 @@ Test(lead, one_that_is_alone_and_behind_reads_first)
     cr_expect_str_eq(act(&lead, 620), "c");
 }
 
+/* That one has published what this log has not, and would be overwritten. */
+Test(lead, one_that_claims_goes_back_when_another_has_seen_more)
+{
+    struct lead lead = suspecting();
+    lead_tail_read(&lead, 1610);
+    cr_assert_str_eq(act(&lead, 1610), "c");
+    lead_behind(&lead, "S", 1620);
+    cr_assert_eq(lead.state, LEAD_FOLLOWING);
+    cr_expect_str_eq(lead.leader, "S");
+    struct lead other = claiming();
+    lead_behind(&other, "S", 1620);
+    cr_expect_eq(other.state, LEAD_CLAIMING, "its term has begun: the stream decides");
+}
+
 Test(lead, alone_it_claims_and_leads_when_its_term_is_in_the_stream)
 {
     struct lead lead = made(0);

@@ -188,6 +188,8 @@ Test(relay, decides_by_the_streams_tail)
           30, { GONE(31, 30), .expires = 1 },         RELAY_PUBLISHING, RELAY_NOTHING, 0, 0, 0 },
         { "all of it has expired, and our log has lost events",
           30, { GONE(41, 40), .expires = 1 },         RELAY_FORKED, RELAY_NOTHING, 0, 0, 0 },
+        { "the server writes markers: one event a group",
+          30, { TAIL(1, 25, 25, 20), .marked = 1 },   RELAY_PUBLISHING, RELAY_PUBLISH, 21, 21, 25 },
         { "its sequence runs ahead",
           30, { TAIL(1, 25, 25, 20) },                RELAY_PUBLISHING, RELAY_PUBLISH, 21, 30, 25 },
         { "its sequence is behind",

@@ -2,6 +2,7 @@
  * life, and what is set aside when another leads. */
 #include "runtime/writer/loop.h"
 #include "runtime/core/runtime_events.h"
+#include "runtime/writer/orphan_file.h"
 #include "runtime/writer/set_aside.h"
 #include "store/terms.h"
 #include "add_product.h"
@@ -240,6 +241,45 @@ Test(terms, what_only_a_fenced_log_has_is_set_aside_and_the_tables_are_folded_an
     open_loop();
     cr_assert(rows("SELECT count(*) FROM products") == 1 && loop.at.orphans == 2);
     cr_assert_eq(begin_term("A", 2), 3);
+}
+
+static int64_t size_of(const char *name)
+{
+    char file[160];
+    struct stat state;
+    snprintf(file, sizeof(file), "%s/%s", folder, name);
+    return stat(file, &state) == 0 ? state.st_size : -1;
+}
+
+/* A restored copy of the file may come to the same term and positions. */
+Test(terms, what_was_set_aside_is_never_written_over)
+{
+    char name[160];
+    begin_term("A", 0);
+    add("tea");
+    snprintf(name, sizeof(name), "%s/orphans-1-3-3.jsonl", folder);
+    FILE *file = fopen(name, "w");
+    fputs("those of another life\n", file);
+    fclose(file);
+    add("mug");
+    cr_assert_eq(set_aside_after(2), OUTCOME_DONE);
+    cr_assert_eq(size_of("orphans-1-3-3.jsonl"), (int64_t)strlen("those of another life\n"));
+    cr_assert_gt(size_of("orphans-1-3-3-2.jsonl"), 100);
+    cr_assert_eq(size_of("orphans-1-3-3.new"), -1);
+}
+
+Test(terms, the_same_events_once_more_get_no_second_file)
+{
+    begin_term("A", 0);
+    add("tea");
+    add("mug");
+    struct orphan_file orphans = { .database_path = path, .term = 1, .first = 3, .last = 3 };
+    for (int i = 0; i < 2; i++) { /* the first commit has failed */
+        _deinit_(event_reader) struct event_reader again = { 0 };
+        cr_assert_eq(event_reader_open(&again, db, loop.service->log, 2, INT64_MAX), 0);
+        cr_assert_eq(orphan_file_write(&orphans, &again), 0);
+    }
+    cr_assert(size_of("orphans-1-3-3.jsonl") > 100 && size_of("orphans-1-3-3-2.jsonl") == -1);
 }
 
 Test(terms, a_claim_alone_is_taken_back_without_a_file)

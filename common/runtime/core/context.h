@@ -53,6 +53,7 @@ struct journey {
     struct outbound_call **last_call;
     const struct work *asking; /* the piece that a work list asks for right now; NULL */
     struct works *works;       /* the lists of the service, while they run; NULL */
+    int64_t in_stream;         /* a query: how far our log was ever seen in the stream */
     int64_t page_max;          /* of what is listed here at most so many; 0: as many as wanted */
     int64_t page_taken;        /* the longest list that journey_page_limit allowed; 0: none */
     char message[256];         /* of a refusal */

@@ -49,6 +49,17 @@ static const struct runtime_events_reply *read_page(struct bus_message *message,
     return event_page_read(bus_message_data(message), bus_message_length(message), arena);
 }
 
+/* So many rows of a page are in the stream, or were once. What only the leader's file has may never
+ * be: another instance may lead that does not have it. One of a version before says nothing. */
+static size_t rows_in_stream(const struct runtime_events_reply *page)
+{
+    size_t count = 0;
+    while (count < page->events_count &&
+           (!page->has_in_stream || page->events[count].position <= page->in_stream))
+        count++;
+    return count;
+}
+
 void feed_leader_page(struct feed_io *feed_io, struct bus_message *message, int64_t now_ms)
 {
     _deinit_(arena) struct arena arena = { 0 };
@@ -64,14 +75,15 @@ void feed_leader_page(struct feed_io *feed_io, struct bus_message *message, int6
         feed_failed(feed, "the leader refuses to give its events", now_ms);
         return;
     }
-    if (page->events_count == 0) {
+    const size_t count = rows_in_stream(page);
+    if (count == 0) {
         if (page->last_position > feed->cursor)
             feed_failed(feed, "the leader does not give the missing events", now_ms);
         else
             feed_not_filled(feed);
         return;
     }
-    for (size_t n = 0; n < page->events_count; n++) {
+    for (size_t n = 0; n < count; n++) {
         struct item *item = event_item_of_row(&page->events[n], feed_io->source, feed_io->number);
         if (!item)
             break; /* the rest comes with the next page */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/smaller.h"
 #include "runtime/request/reply.h"
+#include "schemas/nats/micro_ping.h"
 #include "schemas/nats/standby_answer.h"
 #include "schemas/runtime.hand-over.h"
 #include "schemas/runtime.hand-over.reply.h"
@@ -13,6 +14,7 @@
 
 #define STANDBY_HEARD_MS \
     15000 /* so long after it was heard of, a standby is believed to be there */
+enum { STEP_ASK = 'a', STEP_OFFER = 'o', STEP_WATCH = 'w' };
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
@@ -89,7 +91,8 @@ void handover_io_begin(struct handover_io *handover_io, struct item *item, int64
         refuse(handover_io, item, REFUSED_CONFLICT, why);
         return;
     }
-    if (!handover_begin(&handover_io->handover, request->to, now_ms)) {
+    if (!handover_begin(&handover_io->handover, request->to, handover_io->handover.config.ask_ms,
+                        now_ms)) {
         refuse(handover_io, item, REFUSED_BUSY, "a handover is under way");
         return;
     }
@@ -97,21 +100,45 @@ void handover_io_begin(struct handover_io *handover_io, struct item *item, int64
     handover_io->begun_ms = now_ms;
 }
 
+static _Bool knows_standby(const struct handover_io *handover_io, int64_t now_ms)
+{
+    const int64_t heard_ms = larger(handover_io->parts.lead_io->standby_ms,
+                                    handover_io->parts.peer->standby_ms);
+    return heard_ms > 0 && now_ms - heard_ms <= STANDBY_HEARD_MS;
+}
+
+/* One that has come within reach since the last heartbeat is not known yet: it is asked for, too,
+ * while we lead on. */
 void handover_io_stop(struct handover_io *handover_io, int64_t now_ms)
 {
-    const int64_t heard_ms = handover_io->parts.lead_io->standby_ms >
-                                     handover_io->parts.peer->standby_ms
-                                 ? handover_io->parts.lead_io->standby_ms
-                                 : handover_io->parts.peer->standby_ms;
+    struct handover *handover = &handover_io->handover;
     handover_io->stops = 1;
-    if (handover_io->handover.state == HANDOVER_IDLE &&
-        (obstacle(handover_io) || heard_ms == 0 || now_ms - heard_ms > STANDBY_HEARD_MS ||
-         !handover_begin(&handover_io->handover, NULL, now_ms)))
+    handover_io->is_known = knows_standby(handover_io, now_ms);
+    if (handover->state == HANDOVER_IDLE &&
+        (obstacle(handover_io) || !handover_begin(handover, NULL,
+                                                  handover_io->is_known ? handover->config.ask_ms
+                                                                        : handover->config.brief_ms,
+                                                  now_ms)))
         tell_done(handover_io);
     handover_io->begun_ms = now_ms;
 }
 
 /* ---- Its course ----------------------------------------------------------------------------- */
+
+/* By $SRV, on which library threads answer: one that is busy is there, too. All instances do. */
+static void take_ping(struct handover_io *handover_io, struct bus_message *message, int64_t now_ms)
+{
+    _deinit_(arena) struct arena arena = { 0 };
+    struct invalid invalid;
+    void *decoded = NULL;
+    if (bus_message_status(message) ||
+        schema_decode(&micro_ping_schema, bus_message_data(message), bus_message_length(message),
+                      &arena, &decoded, &invalid) != 0)
+        return;
+    const struct micro_ping *ping = decoded;
+    if (strcmp(ping->id, handover_io->handover.successor) == 0)
+        handover_seen(&handover_io->handover, now_ms);
+}
 
 void handover_io_reply(struct handover_io *handover_io, const struct reply_tag *tag,
                        struct bus_message *message, int64_t now_ms)
@@ -119,6 +146,10 @@ void handover_io_reply(struct handover_io *handover_io, const struct reply_tag *
     _deinit_(arena) struct arena arena = { 0 };
     struct invalid invalid;
     void *decoded = NULL;
+    if (tag->step == STEP_WATCH) {
+        take_ping(handover_io, message, now_ms);
+        return;
+    }
     if (tag->epoch != handover_io->round || bus_message_status(message) ||
         schema_decode(&standby_answer_schema, bus_message_data(message),
                       bus_message_length(message), &arena, &decoded, &invalid) != 0)
@@ -137,7 +168,7 @@ static void ask(struct handover_io *handover_io, _Bool asks)
     struct lead_io *lead_io = handover_io->parts.lead_io;
     const struct relay *relay = handover_io->parts.relay;
     const struct reply_tag tag = { .part = PART_HANDOVER,
-                                   .step = asks ? 'a' : 'o',
+                                   .step = asks ? STEP_ASK : STEP_OFFER,
                                    .epoch = ++handover_io->round };
     const char *successor = handover_successor(&handover_io->handover);
     snprintf(lead_io->successor, sizeof(lead_io->successor), "%s", successor ? successor : "");
@@ -148,11 +179,24 @@ static void ask(struct handover_io *handover_io, _Bool asks)
         log_debug("standbys_not_asked", LOG_TEXT("reason", failure_text()));
 }
 
+static void watch(struct handover_io *handover_io)
+{
+    struct outbound *outbound = handover_io->parts.outbound;
+    const struct reply_tag tag = { .part = PART_HANDOVER,
+                                   .step = STEP_WATCH,
+                                   .epoch = ++handover_io->round };
+    char subject[BUS_SUBJECT_MAX + 1];
+    snprintf(subject, sizeof(subject), "$SRV.PING.%s", outbound->self.service);
+    if (outbound_request(outbound, &tag, subject, "", 0) < 0)
+        log_debug("successor_not_asked", LOG_TEXT("reason", failure_text()));
+}
+
 static void give_up(struct handover_io *handover_io)
 {
     const char *reason = take(handover_io->handover.reason);
     handover_io->parts.lead_io->successor[0] = '\0'; /* as the next heartbeat says */
-    log_warn("not_handed_over", LOG_TEXT("reason", reason));
+    if (handover_io->item || handover_io->is_known)
+        log_warn("not_handed_over", LOG_TEXT("reason", reason));
     if (handover_io->item)
         refuse(handover_io, take(handover_io->item), REFUSED_CONFLICT, reason);
     if (handover_io->stops)
@@ -188,6 +232,7 @@ static void carry_out(struct handover_io *handover_io, enum handover_action acti
         handover_io->term = lead->term;
         lead_hand_over(lead);
         break;
+    case HANDOVER_WATCH:    watch(handover_io); break;
     case HANDOVER_SAY_OVER: finish(handover_io, now_ms); break;
     case HANDOVER_GIVE_UP:  give_up(handover_io); break;
     }

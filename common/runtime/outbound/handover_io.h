@@ -30,6 +30,7 @@ struct handover_io {
     int64_t term;      /* that ends */
     int64_t begun_ms;  /* monotonic */
     _Bool stops;       /* the process stops by itself afterwards */
+    _Bool is_known;    /* of a stop: a standby was heard of */
     _Bool ends;        /* TermEnded is to be written */
     int64_t end_ms;    /* monotonic: tries once more to have it written; INT64_MAX */
     pthread_mutex_t lock;
@@ -42,7 +43,7 @@ void handover_io_deinit(struct handover_io *handover_io);
 
 /* An operator's request, which it takes over. */
 void handover_io_begin(struct handover_io *handover_io, struct item *item, int64_t now_ms);
-/* The process stops: hands over when a standby was heard of. */
+/* The process stops: hands over when a standby is there. */
 void handover_io_stop(struct handover_io *handover_io, int64_t now_ms);
 /* Returns when that is over, at the latest after timeout_ms. Any other thread. */
 void handover_io_wait(struct handover_io *handover_io, int64_t timeout_ms);

@@ -72,6 +72,8 @@ static void end_window(struct relay_io *relay_io, int64_t now_ms)
     const _Bool knows_place = recovery->seen_sequence > 0 || relay->head == 0;
     if (strangers > 0 && (relay->was_whole || (recovery->lost_count == 0 && knows_place)))
         relay_voids(relay, now_ms);
+    else if (!relay->is_lost) /* another instance may have led since: what both have tells */
+        relay_lose_way(relay, now_ms);
     else if (strangers > 0 && recovery->lost_count == 0)
         relay_fork(relay, "log and stream have different chains at the same position");
     else

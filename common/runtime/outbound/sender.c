@@ -199,12 +199,20 @@ static void announce(struct sender *sender)
              LOG_INT("start_ms", clock_wall_ms() - status->started_ms));
 }
 
+/* A forked instance writes nothing, and takes nothing from one that goes on. */
+static void leave_to_others(struct sender *sender, int64_t now_ms)
+{
+    for (int i = 0; i < sender->feed_count; i++)
+        feed_disconnected(&sender->feeds[i].feed);
+    peer_forked(&sender->peers.peer, now_ms);
+}
+
 static void report(struct sender *sender, int64_t now_ms)
 {
     const enum relay_state state = sender->relay_io.relay.state;
     _Bool moved = relay_io_report(&sender->relay_io, now_ms);
     if (moved && state == RELAY_FORKED)
-        peer_forked(&sender->peers.peer, now_ms);
+        leave_to_others(sender, now_ms);
     /* requests are refused from now on, with the reason and the progress */
     if (moved && (state == RELAY_RECOVERING || state == RELAY_FORKED) &&
         peer_role(&sender->peers.peer) == PEER_SERVES &&
@@ -242,7 +250,8 @@ static void look_at_payload(struct sender *sender)
 
 static _Bool reads_others(const struct sender *sender)
 {
-    return sender->whole || sender->relay_io.relay.follows;
+    const struct relay *relay = &sender->relay_io.relay;
+    return relay->state != RELAY_FORKED && (sender->whole || relay->follows);
 }
 
 /* Before the next group: who waits for an acknowledgement does not wait for what comes after it. */

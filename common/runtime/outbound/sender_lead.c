@@ -42,7 +42,7 @@ void sender_lead_connect(struct sender *sender, int64_t now_ms)
     atomic_store(&sender->outbound.status->max_payload_bytes,
                  bus_max_payload_bytes(sender->outbound.bus));
     relay_connected(&sender->relay_io.relay, now_ms);
-    for (int i = 0; i < sender->feed_count; i++)
+    for (int i = 0; i < sender->feed_count && sender->relay_io.relay.state != RELAY_FORKED; i++)
         feed_connected(&sender->feeds[i].feed);
 }
 
@@ -85,7 +85,7 @@ static void claim(struct sender *sender, int64_t now_ms)
         log_warn("taking_over", LOG_TEXT("from", lead->leader), LOG_INT("term", lead->term),
                  LOG_INT("position", sender->relay_io.relay.head),
                  LOG_INT("silent_ms", now_ms - lead->heard_ms));
-    relay_lead(&sender->relay_io.relay);
+    relay_claim(&sender->relay_io.relay);
     if (bus_is_connected(sender->outbound.bus))
         sender_lead_connect(sender, now_ms);
 }
@@ -97,7 +97,7 @@ static void begin_to_lead(struct sender *sender, int64_t now_ms)
     log_info("leading", LOG_INT("term", lead_of(sender)->term),
              LOG_INT("position", sender->relay_io.relay.head));
     atomic_store(&sender->outbound.status->caught_up, 0);
-    successor_io_begin(&sender->successor, lead_of(sender)->term);
+    successor_io_begin(&sender->successor, lead_of(sender)->term, took_over, now_ms);
     writer_follow(sender->options.writer, 0);
     if (sender->options.peers)
         peer_lead(&sender->peers.peer, now_ms, clock_wall_ms());
@@ -200,6 +200,21 @@ static void listen_to_queries(struct sender *sender)
     lead_io_show_standby(&sender->lead_io, relay->head);
 }
 
+static void take_lead(struct sender *sender, int64_t now_ms)
+{
+    lead_took(lead_of(sender), now_ms);
+    if (lead_of(sender)->state == LEAD_LEADING)
+        relay_took(&sender->relay_io.relay);
+}
+
+/* Another has seen more in the stream than our log has: that one goes before. */
+static void look_behind(struct sender *sender, int64_t now_ms)
+{
+    const struct peer *peer = &sender->peers.peer;
+    if (peer->seen > sender->relay_io.relay.head && !sender->term_io.asked)
+        lead_behind(lead_of(sender), peer->seen_by, now_ms);
+}
+
 /* Our log is a prefix of the stream: a term begins behind both. It is ours when the stream has it:
  * the fence lets one of two claimants have its TermBegan there. */
 static void claim_term(struct sender *sender, int64_t now_ms)
@@ -212,7 +227,7 @@ static void claim_term(struct sender *sender, int64_t now_ms)
     else if (term_io->asked)
         lead_began(lead, lead->term + 1);
     if (term_io->term > 0 && sender->relay_io.relay.published >= term_io->position)
-        lead_took(lead, now_ms);
+        take_lead(sender, now_ms);
 }
 
 static void look_at_parts(struct sender *sender, int64_t now_ms)
@@ -229,6 +244,8 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
     }
     if (lead->state == LEAD_SUSPECTING && relay_has_tail(relay))
         lead_tail_read(lead, now_ms);
+    if (lead->state == LEAD_CLAIMING)
+        look_behind(sender, now_ms);
     if (lead->state == LEAD_CLAIMING && relay->state == RELAY_PUBLISHING)
         claim_term(sender, now_ms);
     act_fenced(sender, now_ms);

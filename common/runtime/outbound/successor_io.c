@@ -12,6 +12,7 @@
 #define JOINED_MS 5000    /* without a word of the leader: more than its TermEnded takes */
 #define JOIN_FLUSH_MS 500 /* for the server to know that we are in the groups */
 #define ANSWER_MS 4000    /* an operator waits 5 s */
+#define KEEP_MS 2000      /* from the beginning of our term: then who waits is told why */
 
 static const struct lead *lead_of(const struct successor_io *successor)
 {
@@ -85,16 +86,21 @@ void successor_io_heard(struct successor_io *successor, _Bool is_near, int64_t n
         leave(successor, "the leader hands over to us no more");
 }
 
-void successor_io_begin(struct successor_io *successor, int64_t term)
+void successor_io_begin(struct successor_io *successor, int64_t term, _Bool follows, int64_t now_ms)
 {
     if (successor->joined && successor->parts.lead_io->ended_term != term - 1)
         endpoints_give_up_group(successor->parts.endpoints);
+    if (follows) {
+        endpoints_keep(successor->parts.endpoints);
+        successor->keep_until_ms = now_ms + KEEP_MS;
+    }
     endpoints_set_term(successor->parts.endpoints, term);
 }
 
 void successor_io_lead(struct successor_io *successor)
 {
     successor->joined = 0;
+    successor->keep_until_ms = 0;
     endpoints_answer_kept(successor->parts.endpoints);
 }
 
@@ -208,15 +214,17 @@ void successor_io_act(struct successor_io *successor, _Bool serves, int64_t now_
         leave(successor, "another instance leads");
     else if (successor->joined && state != LEAD_LEADING && now_ms >= successor->joined_until_ms)
         leave(successor, "the leader has not ended its term");
+    else if (successor->keep_until_ms > 0 && now_ms >= successor->keep_until_ms)
+        successor_io_lead(successor);
     look_at_take_over(successor, serves, now_ms);
 }
 
 int64_t successor_io_due_ms(const struct successor_io *successor)
 {
-    const int64_t leave_ms = successor->joined && lead_of(successor)->state != LEAD_LEADING
-                                 ? successor->joined_until_ms
-                                 : INT64_MAX;
-    return successor->take_over ? smaller(leave_ms, successor->answer_by_ms) : leave_ms;
+    int64_t due_ms = successor->keep_until_ms > 0 ? successor->keep_until_ms : INT64_MAX;
+    if (successor->joined && lead_of(successor)->state != LEAD_LEADING)
+        due_ms = smaller(due_ms, successor->joined_until_ms);
+    return successor->take_over ? smaller(due_ms, successor->answer_by_ms) : due_ms;
 }
 
 /* ---- Opening and closing -------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ struct successor_io {
     struct successor_parts parts;
     _Bool joined;            /* the leader's queue groups, and we do not answer yet */
     int64_t joined_until_ms; /* monotonic: without a word of the leader we leave them again */
+    int64_t keep_until_ms;   /* LEADING: then what was kept is answered; 0: nothing is kept */
     struct item *take_over;  /* an operator's request that is not answered yet; NULL */
     struct taken_over {      /* what its answer says of the leader before */
         char leader[LEAD_ID_SIZE];
@@ -35,8 +36,10 @@ void successor_io_heard(struct successor_io *successor, _Bool is_near, int64_t n
 /* An operator's request, which it takes over; one for another instance gets no answer of ours. */
 void successor_io_take_over(struct successor_io *successor, struct item *item, int64_t now_ms);
 /* We begin to lead in this term. The groups that we have joined are ours, if the leader before has
- * ended its term, and so has left them; one that is dead or frozen is in them still. */
-void successor_io_begin(struct successor_io *successor, int64_t term);
+ * ended its term, and so has left them; one that is dead or frozen is in them still. follows: until
+ * now we have followed, and serve in a moment: what comes meanwhile is kept. */
+void successor_io_begin(struct successor_io *successor, int64_t term, _Bool follows,
+                        int64_t now_ms);
 /* We lead, and take requests: those that were kept, first. */
 void successor_io_lead(struct successor_io *successor);
 /* What has become of it. serves: we lead, and take requests. */

@@ -1,6 +1,7 @@
 /* Admin: see admin.h. */
 #include "runtime/repair/admin.h"
 #include "base/clock.h"
+#include "base/smaller.h"
 #include "schemas/runtime.events.h"
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.parked.h"
@@ -82,6 +83,8 @@ static int read_events(struct journey *j, const void *body, void *ret_reply)
     reply->events = rows;
     reply->events_count = count;
     reply->last_position = head.position;
+    reply->has_in_stream = 1;
+    reply->in_stream = smaller(j->in_stream, head.position);
     return 0;
 }
 

@@ -29,22 +29,23 @@ struct page {
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
-/* "orphans-1-125-130.jsonl". False: another file. */
+/* "orphans-1-125-130.jsonl", or "orphans-1-125-130-2.jsonl". False: another file. */
 static _Bool read_name(const char *name, struct runtime_orphans_reply_files_item *ret_file)
 {
     static const char begin[] = "orphans-", end[] = ".jsonl";
-    int64_t numbers[3];
+    int64_t numbers[4] = { 0 };
     char *at = NULL;
     if (strncmp(name, begin, strlen(begin)) != 0)
         return 0;
     name += strlen(begin);
-    for (int i = 0; i < 3; i++) {
-        numbers[i] = strtoll(name, &at, 10);
-        if (at == name || (i < 2 && *at != '-'))
+    int count = 0;
+    do {
+        numbers[count++] = strtoll(name, &at, 10);
+        if (at == name)
             return 0;
         name = at + 1;
-    }
-    if (strcmp(at, end) != 0)
+    } while (*at == '-' && count < 4);
+    if (count < 3 || strcmp(at, end) != 0)
         return 0;
     ret_file->term = numbers[0];
     ret_file->first = numbers[1];

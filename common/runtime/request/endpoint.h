@@ -83,7 +83,7 @@ struct endpoints {
     _Bool stands_by;                 /* queries alone are wanted */
     char group[ENDPOINT_GROUP_SIZE]; /* of all but queries */
     _Bool joined;      /* `group` was another leader's, which hands over to us (sync/handover.h) */
-    atomic_bool keeps; /* joined, and not leading yet: what comes is kept */
+    atomic_bool keeps; /* joined, or about to lead: what comes is kept */
     struct kept_request *kept, **last_kept;
     int kept_count;
 };
@@ -102,11 +102,13 @@ int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing;
 int endpoints_subscribe_queries(struct endpoints *endpoints);
 /* Of those the ones that each instance answers. */
 int endpoints_subscribe_of_each(struct endpoints *endpoints);
-/* A handover. The leader is in these groups, and is about to leave them: we join them, and keep
- * what comes, until endpoints_answer_kept, which takes it as if it came now. From then on we stay
- * in these groups, or leave them with endpoints_leave_group. On one thread. */
-int endpoints_join(struct endpoints *endpoints, const char *group);
+/* From here on what comes in a group is kept, until endpoints_answer_kept, which takes it as if it
+ * came now; but for what is about the log, when it is ours. On one thread, with those below. */
+void endpoints_keep(struct endpoints *endpoints);
 void endpoints_answer_kept(struct endpoints *endpoints);
+/* A handover. The leader is in these groups, and is about to leave them: we join them, and keep
+ * what comes. Afterwards we stay in these groups, or leave them with endpoints_leave_group. */
+int endpoints_join(struct endpoints *endpoints, const char *group);
 /* What we have joined is not ours: endpoints_set_term leads to groups of our own. */
 void endpoints_give_up_group(struct endpoints *endpoints);
 /* Unsubscribes what is in the group of a term; returns when all that came has been taken. */

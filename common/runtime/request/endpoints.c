@@ -188,7 +188,7 @@ static _Bool keep(struct endpoint *endpoint, struct bus_message *message)
     return is_kept;
 }
 
-/* As endpoint_take, of a group that we have joined. On a library thread. */
+/* As endpoint_take, of a group. On a library thread. */
 static void take_or_keep(void *context, struct bus_message *message)
 {
     if (!keep(context, message))
@@ -198,8 +198,9 @@ static void take_or_keep(void *context, struct bus_message *message)
 static int subscribe_one(struct endpoints *endpoints, struct endpoint *endpoint)
 {
     const char *group = endpoint->counters->queue_group;
-    const bus_handler handler = endpoints->joined && is_of_group(endpoint) ? take_or_keep
-                                                                           : endpoint_take;
+    const _Bool may_keep = is_of_group(endpoint) && atomic_load(&endpoints->keeps) &&
+                           (endpoints->joined || !endpoint->is_about_log);
+    const bus_handler handler = may_keep ? take_or_keep : endpoint_take;
     int (*subscribe)(struct bus *bus, const char *subject, const char *queue, bus_handler handler,
                      void *context, struct bus_subscription **ret_subscription) =
         endpoint->is_about_log ? bus_subscribe_apart : bus_subscribe;
@@ -247,6 +248,11 @@ void endpoints_give_up_group(struct endpoints *endpoints)
     pthread_mutex_lock(&endpoints->lock);
     endpoints->joined = 0;
     pthread_mutex_unlock(&endpoints->lock);
+}
+
+void endpoints_keep(struct endpoints *endpoints)
+{
+    atomic_store(&endpoints->keeps, 1);
 }
 
 int endpoints_join(struct endpoints *endpoints, const char *group)

@@ -142,6 +142,7 @@ void query_run(struct reader *reader, struct item *item, int64_t wall_ms)
     assert(reader->db && item->outcome == OUTCOME_NONE);
     journey_init(&j, MODE_QUERY, reader->service, reader->option_values, reader->db, &item->arena,
                  &reader->ids, wall_ms);
+    j.in_stream = atomic_load(&reader->status->stream_seen);
     int r = db_begin(reader->db);
     if (r == 0)
         r = ask(reader, &j, item, wall_ms);

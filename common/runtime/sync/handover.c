@@ -3,13 +3,17 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/smaller.h"
 
 const struct handover_config handover_defaults = {
     .ask_ms = 1000,
+    .brief_ms = 150,
     .offer_ms = 2000,
     .settle_ms = 10,
     .end_ms = 5000,
     .follow_ms = 3000,
+    .watch_ms = 150,
+    .silent_ms = 600,
     .behind_max = 1000,
 };
 
@@ -65,11 +69,12 @@ void handover_init(struct handover *handover, const struct handover_config *conf
 
 /* ---- What happened -------------------------------------------------------------------------- */
 
-_Bool handover_begin(struct handover *handover, const char *successor, int64_t now_ms)
+_Bool handover_begin(struct handover *handover, const char *successor, int64_t ask_ms,
+                     int64_t now_ms)
 {
     if (handover->state != HANDOVER_IDLE)
         return 0;
-    move(handover, HANDOVER_ASKING, now_ms + handover->config.ask_ms);
+    move(handover, HANDOVER_ASKING, now_ms + ask_ms);
     snprintf(handover->successor, sizeof(handover->successor), "%s", successor ? successor : "");
     handover->reason = NULL;
     handover_check(handover);
@@ -109,7 +114,17 @@ void handover_ended(struct handover *handover, int64_t now_ms)
     if (handover->state != HANDOVER_ENDING)
         return;
     handover->count++;
-    move(handover, HANDOVER_ENDED, now_ms + handover->config.follow_ms);
+    handover->follow_by_ms = now_ms + handover->config.follow_ms;
+    handover->watch_ms = now_ms + handover->config.watch_ms;
+    move(handover, HANDOVER_ENDED, now_ms + handover->config.silent_ms);
+    handover_check(handover);
+}
+
+void handover_seen(struct handover *handover, int64_t now_ms)
+{
+    const int64_t silent_by_ms = now_ms + handover->config.silent_ms;
+    if (handover->state == HANDOVER_ENDED)
+        handover->deadline_ms = smaller(silent_by_ms, handover->follow_by_ms);
     handover_check(handover);
 }
 
@@ -178,12 +193,18 @@ enum handover_action handover_next(struct handover *handover, int64_t now_ms)
 {
     look_at_clock(handover, now_ms);
     enum handover_action action = begin_state(handover, now_ms);
+    if (handover->state == HANDOVER_ENDED && now_ms >= handover->watch_ms) {
+        handover->watch_ms = now_ms + handover->config.watch_ms;
+        action = HANDOVER_WATCH;
+    }
     handover_check(handover);
     return action;
 }
 
 int64_t handover_due_ms(const struct handover *handover)
 {
+    if (handover->state == HANDOVER_ENDED)
+        return smaller(handover->watch_ms, handover->deadline_ms);
     return handover->state == HANDOVER_LEAVING && !handover->acted ? handover->leave_ms
                                                                    : handover->deadline_ms;
 }

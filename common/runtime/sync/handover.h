@@ -15,6 +15,8 @@
  * is decided in our term. The successor finds TermEnded in the stream, claims, and then decides
  * what it has kept. It stays in the groups that it has joined, whose name is that of an older term:
  * nobody else is in them any more. Until LEAVING it can be given up, and all is as before.
+ * A successor that is gone after TermEnded is noticed by asking whether it is there: then we start
+ * again at once, and claim as any standby does.
  *
  * Invariants, after each function (handover_check):
  *   H1  a successor is known from OFFERING on, and in no other state but ASKING (wanted)
@@ -25,10 +27,13 @@
 
 struct handover_config {
     int64_t ask_ms;     /* how long an answer of a standby is waited for */
+    int64_t brief_ms;   /* likewise, where none is known to be there */
     int64_t offer_ms;   /* how long the successor may take to join */
     int64_t settle_ms;  /* between its joining and our leaving: other servers hear of it */
     int64_t end_ms;     /* until TermEnded is in the stream */
-    int64_t follow_ms;  /* until the successor leads */
+    int64_t follow_ms;  /* until the successor leads, while it is there */
+    int64_t watch_ms;   /* between two questions whether it is there */
+    int64_t silent_ms;  /* so long without an answer, and it is gone */
     int64_t behind_max; /* events that a successor may lack, or that may wait for the stream */
 };
 extern const struct handover_config handover_defaults;
@@ -51,6 +56,7 @@ enum handover_action {
     HANDOVER_OFFER,    /* `successor` is to join; answer: handover_answered with has_joined */
     HANDOVER_LEAVE,    /* leave the queue groups; answer: handover_left */
     HANDOVER_END_TERM, /* say TermEnded; answer: handover_ended */
+    HANDOVER_WATCH,    /* is `successor` there? Answer: handover_seen; none is fine */
     HANDOVER_SAY_OVER, /* answer who asked: `leads` says whether the successor was heard */
     HANDOVER_GIVE_UP,  /* answer who asked: `reason`; all is as before */
 };
@@ -61,6 +67,8 @@ struct handover {
     char successor[LEAD_ID_SIZE]; /* ASKING: the one that was asked for; "" any */
     int64_t deadline_ms;          /* monotonic; INT64_MAX */
     int64_t leave_ms;             /* LEAVING: not before */
+    int64_t watch_ms;             /* ENDED: the next question to the successor */
+    int64_t follow_by_ms;         /* ENDED: it is not waited for any longer */
     int64_t behind;               /* of the successor, when it answered */
     const char *reason;           /* why it was given up; static text; NULL */
     _Bool acted;                  /* what the state begins with was said */
@@ -78,12 +86,16 @@ struct handover_answer { /* of a standby */
 void handover_check(const struct handover *handover);
 void handover_init(struct handover *handover, const struct handover_config *config);
 
-/* To this instance; NULL: to whichever answers first. False: one is under way. */
-_Bool handover_begin(struct handover *handover, const char *successor, int64_t now_ms);
+/* To this instance; NULL: to whichever answers first, within ask_ms or brief_ms. False: one is
+ * under way. */
+_Bool handover_begin(struct handover *handover, const char *successor, int64_t ask_ms,
+                     int64_t now_ms);
 void handover_answered(struct handover *handover, const struct handover_answer *answer,
                        int64_t now_ms);
 void handover_left(struct handover *handover, int64_t now_ms);
 void handover_ended(struct handover *handover, int64_t now_ms);
+/* ENDED: the successor is there. */
+void handover_seen(struct handover *handover, int64_t now_ms);
 /* The successor's heartbeat says that it leads. */
 void handover_followed(struct handover *handover, int64_t now_ms);
 /* Something else has happened that makes it impossible: until LEAVING it is given up. Static

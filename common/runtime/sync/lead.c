@@ -178,6 +178,18 @@ void lead_heard(struct lead *lead, const struct lead_beat *beat, int64_t now_ms)
     lead_check(lead);
 }
 
+void lead_behind(struct lead *lead, const char *other, int64_t now_ms)
+{
+    if (lead->state != LEAD_CLAIMING || lead->own_term > 0)
+        return;
+    lead->alone_ms = lead->was_alone ? now_ms : 0;
+    lead->returns++;
+    move(lead, LEAD_FOLLOWING);
+    know_leader(lead, 0, other);
+    listen_from(lead, now_ms);
+    lead_check(lead);
+}
+
 void lead_tail_read(struct lead *lead, int64_t now_ms)
 {
     (void)now_ms;

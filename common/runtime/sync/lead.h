@@ -128,6 +128,8 @@ void lead_follow(struct lead *lead, const char *leader, int64_t now_ms);
 void lead_alone(struct lead *lead, int64_t now_ms);
 /* The same, but `other` has seen more in the stream than our log has: that is read first. */
 void lead_alone_behind(struct lead *lead, const char *other, int64_t now_ms);
+/* CLAIMING, and no term has begun: `other` has seen more in the stream than our log has. */
+void lead_behind(struct lead *lead, const char *other, int64_t now_ms);
 /* A heartbeat of another instance, or of ours, which says nothing. */
 void lead_heard(struct lead *lead, const struct lead_beat *beat, int64_t now_ms);
 /* SUSPECTING: our log has all that the stream has. */

@@ -13,7 +13,7 @@ const struct peer_config peer_defaults = {
     .missed_max = 3,
 };
 
-static const char *const role_names[PEER_ROLES] = { "candidate", "serving", "standby", "out" };
+static const char *const role_names[PEER_ROLES] = { "candidate", "leading", "standby", "out" };
 
 const char *peer_role_name(enum peer_role role)
 {

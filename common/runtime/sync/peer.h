@@ -54,11 +54,11 @@ enum peer_state {
     PEER_OUT,
 };
 
-/* What an answer says: "candidate", "serving", "standby", "out". */
+/* What an answer says: "candidate", "leading", "standby", "out". */
 enum peer_role { PEER_CANDIDATE, PEER_SERVES, PEER_STANDS_BY, PEER_IS_OUT };
 #define PEER_ROLES (PEER_IS_OUT + 1)
 const char *peer_role_name(enum peer_role role);
-/* One without a role is of a version before roles, and serves. */
+/* One without a role is of a version before roles, and serves; likewise one with another word. */
 enum peer_role peer_role_of(const char *name);
 
 struct peer_answer {

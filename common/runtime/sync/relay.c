@@ -218,7 +218,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
 {
     relay_move(relay, RELAY_PUBLISHING);
     relay->was_whole = 1;
-    relay->looks_back = 0;
+    relay->looks_back = relay->is_lost = 0;
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;
@@ -237,6 +237,7 @@ static void note_tail(struct relay *relay, const struct relay_tail *tail)
     if (expires && !relay->expires)
         relay->damage = NULL;
     relay->expires = expires;
+    relay->is_marked = tail->marked;
     relay->first_sequence = tail->first_sequence;
 }
 
@@ -274,6 +275,8 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
                (!relay->was_whole && tail_newest_ever(tail) > relay->head)) {
         note_end(relay, tail_newest_ever(tail)); /* it stays so when the stream is deleted */
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
+    } else if (relay_claim_yields(relay, tail, now_ms)) {
+        (void)wrong;                                   /* looked at again */
     } else if (tail_newest_ever(tail) > relay->head) { /* in this life all of ours were published */
         relay_heal(relay, "what the stream held beyond our log was not ours, and is gone", now_ms);
     } else if (!tail->exists) {
@@ -367,8 +370,10 @@ void relay_damaged(struct relay *relay, const char *damage, int64_t now_ms)
 
 void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
 {
-    if (head > relay->head)
+    if (head > relay->head) {
         backoff_reset(&relay->backoff);
+        relay->is_lost = 0;
+    }
     relay_grew(relay, head, now_ms);
     if (relay->state == RELAY_FOLLOWING) { /* what has come is the stream's */
         relay->published = relay->sent = relay->group_last = relay->head;

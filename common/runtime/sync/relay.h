@@ -59,6 +59,9 @@
  * soon as a heartbeat says that there is more (relay_heard), and looks by itself when none comes.
  * It publishes nothing, and makes, mends and deletes no stream: what is wrong with the stream is
  * its leader's, and is looked at again. relay_lead ends it: from ASKING on all is as at a start.
+ * One that has followed and claims to lead (relay_claim), and finds the stream wrong, or less in it
+ * than it has seen there, waits once: another may be making the stream anew at this moment, with a
+ * log that is longer. Else it would delete what that one has just published.
  * A writer who intrudes again and again would have the stream deleted each time: the waits between
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
@@ -74,6 +77,8 @@
  * expects, so one of the group is refused, and the group fails: it is heard of at once. With the
  * last acknowledgement alone it would not be, because what follows the refused event finds its
  * sequence right again.
+ * Where the server writes markers of its own, they come at any time, and are no foreign messages:
+ * there each group is one event, so that none of them comes between two.
  * (An atomic batch, ADR-50, is another way to learn the outcome of a group: one answer for all of
  * it. It would change how relay_io publishes and what it takes for an acknowledgement, and nothing
  * here.)
@@ -189,8 +194,10 @@ struct relay {
     int64_t told;            /* how far other instances say that the stream has gone */
     int64_t yields_ms;       /* another says that it leads: makes no stream before this time */
     _Bool has_followed;      /* in this life, another led */
-    /* FOLLOWING: what the stream has behind our log does not follow it: the next look goes back to
-     * an event that both have. */
+    _Bool claims;            /* our term has not begun in the stream yet */
+    _Bool has_yielded;       /* in this claim, to whoever may be making the stream anew */
+    /* FOLLOWING, RECOVERING: what the stream has behind our log does not follow it: the next look
+     * goes back to an event that both have. */
     _Bool is_lost;
     /* It led until now: what it had in flight may have left a hole before the end that we read. */
     _Bool looks_back;
@@ -219,6 +226,7 @@ struct relay {
     int64_t audited_from;   /* the audit has read from this sequence to the end; 0: nothing yet */
     int64_t first_sequence; /* of the stream, as it was last seen */
     _Bool expires;          /* the oldest messages may be gone: none is missed */
+    _Bool is_marked;        /* the server writes messages of its own, at any time */
     const char *damage;     /* what the audit has found; static text; NULL: nothing */
     const char *reason;     /* of WAITING, FORKED and MAKING; static text */
     int64_t refusals, republished, remade; /* counters */
@@ -235,6 +243,9 @@ void relay_connected(struct relay *relay, int64_t now_ms);
 /* Another instance leads: OFFLINE until relay_connected. We do. */
 void relay_follow(struct relay *relay);
 void relay_lead(struct relay *relay);
+/* as relay_lead, but our term has not begun yet; it has, in the stream */
+void relay_claim(struct relay *relay);
+void relay_took(struct relay *relay);
 /* Another instance says that the stream has gone so far. */
 void relay_told(struct relay *relay, int64_t position);
 /* FOLLOWING: the leader says that the stream goes so far. */
@@ -249,7 +260,7 @@ void relay_disconnected(struct relay *relay);
 /* our log has new events, committed */
 void relay_grew(struct relay *relay, int64_t head, int64_t now_ms);
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
-/* FOLLOWING: what was read of the stream does not follow our log */
+/* FOLLOWING, RECOVERING: what was read of the stream does not follow our log */
 void relay_lose_way(struct relay *relay, int64_t now_ms);
 /* a part of what is read came, and more is asked for */
 void relay_reading(struct relay *relay, int64_t now_ms);

@@ -1,5 +1,6 @@
 /* Relay of a follower: see relay.h and relay_follow.h. */
 #include "runtime/sync/relay_follow.h"
+#include "base/smaller.h"
 #include "runtime/sync/relay_tail.h"
 #include <string.h>
 
@@ -12,6 +13,7 @@ void relay_follow(struct relay *relay)
     if (relay->state != RELAY_OFFLINE && relay->state != RELAY_ASKING)
         relay_move(relay, RELAY_OFFLINE);
     relay->follows = relay->has_followed = 1;
+    relay->claims = 0;
     relay_check(relay);
 }
 
@@ -24,6 +26,34 @@ void relay_lead(struct relay *relay)
     relay->follows = 0;
     relay->looks_back = 1;
     relay_check(relay);
+}
+
+void relay_claim(struct relay *relay)
+{
+    relay_lead(relay);
+    relay->claims = 1;
+    relay->has_yielded = 0;
+    relay_check(relay);
+}
+
+void relay_took(struct relay *relay)
+{
+    relay->claims = 0;
+    relay_check(relay);
+}
+
+/* The stream has lost what we have seen there, or is otherwise wrong; another may be mending it. */
+_Bool relay_claim_yields(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
+{
+    const int64_t position = tail->has_last ? tail->position : 0;
+    const _Bool is_short = position < smaller(relay->high_water, relay->head);
+    if (!relay->claims || relay->has_yielded || !relay->has_followed ||
+        (!is_short && !tail_wrong(relay, tail)))
+        return 0;
+    relay->has_yielded = 1;
+    relay_wait(relay, "the stream is not whole, and another may be making it anew", now_ms);
+    relay->deadline_ms = now_ms + relay->config.yield_ms;
+    return 1;
 }
 
 void relay_told(struct relay *relay, int64_t position)

@@ -9,6 +9,8 @@ void relay_wait(struct relay *relay, const char *reason, int64_t now_ms);
 
 /* ASKING: another leads from where the stream leaves our log. */
 _Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail);
+/* Of one that claims. True: it waits, for whoever may be making the stream anew. */
+_Bool relay_claim_yields(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
 void relay_fence(struct relay *relay, const struct relay_tail *tail);
 
 /* ASKING, of one that follows: what a look has found. */

@@ -57,7 +57,7 @@ static void read_part(struct relay *relay, struct relay_action *action)
 /* All of the group before are taken, or it has failed: the next one. */
 static void begin_group(struct relay *relay, int64_t now_ms)
 {
-    const int64_t size = relay->probing ? 1 : relay->config.window_max;
+    const int64_t size = relay->probing || relay->is_marked ? 1 : relay->config.window_max;
     relay->group_last = smaller(relay->published + size, relay->head);
     if (relay->sent == relay->published && relay->sent < relay->group_last)
         relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;

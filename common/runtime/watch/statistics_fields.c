@@ -284,7 +284,7 @@ const struct statistics_field statistics_fields[] = {
     { "leader", .form = FORM_TEXT, .text = statistics_text_leader,
       .help =
           "The id of the instance that leads, as far as this one knows; empty: none is known." },
-    { "follower_lag", .at = AT(follower_lag), GAUGE("journey_follower_lag_events"),
+    { "follower_lag", .at = AT(follower_lag), .shown = 1, GAUGE("journey_follower_lag_events"),
       .help = "Of a standby: events of the leader's log that it has not read yet." },
     { "lines_dropped", .read = statistics_read_lines_dropped,
       COUNTER("journey_log_lines_dropped_total"),
@@ -325,7 +325,7 @@ const struct statistics_field statistics_fields[] = {
     { "orphans", .at = AT(orphans), GAUGE("journey_orphan_events"),
       .help = "Events that the stream never had, set aside in files `orphans-…` of the data folder "
               "when another instance led." },
-    { "term", .at = AT(leader_term), GAUGE("journey_term"),
+    { "term", .at = AT(leader_term), .shown = 1, GAUGE("journey_term"),
       .help = "The term of the instance that leads, as far as this one knows; 0: none yet." },
 
     /* the logs of others */

@@ -12,6 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SAME_NAME_MAX 1000 /* files of one term and the same positions */
+
+/* ---- Its lines ------------------------------------------------------------------------------ */
+
 static void put_member(struct buf *out, const char *key, const char *text)
 {
     if (!text)
@@ -72,26 +76,81 @@ static int sync_folder(const char *path)
     return trace(r);
 }
 
-int orphan_file_write(struct orphan_file *orphans, struct event_reader *reader)
+/* ---- The file ------------------------------------------------------------------------------- */
+
+/* Written under this name first, so that no file of orphans is ever half there. */
+static int write_new(const char *path, struct event_reader *reader)
 {
-    char folder[600];
-    assert(orphans->first <= orphans->last);
-    snprintf(folder, sizeof(folder), "%s", orphans->database_path);
-    int length = snprintf(orphans->path, sizeof(orphans->path),
-                          "%s/orphans-%" PRId64 "-%" PRId64 "-%" PRId64 ".jsonl", dirname(folder),
-                          orphans->term, orphans->first, orphans->last);
-    if (length < 0 || (size_t)length >= sizeof(orphans->path))
-        return fail(ERR_CONFIG, "the path of the data folder is too long");
-    int descriptor = open(orphans->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                          0600);
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "w");
     if (!file) {
         if (descriptor >= 0)
             close(descriptor);
-        return fail(ERR_FULL, "%s cannot be written: %s", orphans->path, errno_text(errno));
+        return fail(ERR_FULL, "%s cannot be written: %s", path, errno_text(errno));
     }
     int r = write_lines(reader, file);
     if (fclose(file) != 0 && r == 0)
-        r = fail(ERR_FULL, "%s cannot be written: %s", orphans->path, errno_text(errno));
+        r = fail(ERR_FULL, "%s cannot be written: %s", path, errno_text(errno));
+    return trace(r);
+}
+
+static _Bool has_same_text(const char *path, const char *other)
+{
+    FILE *one = fopen(path, "re"), *two = fopen(other, "re");
+    _Bool same = one && two;
+    for (int c = 0; same && c != EOF;) {
+        c = getc_unlocked(one);
+        same = c == getc_unlocked(two) && !ferror(one) && !ferror(two);
+    }
+    if (one)
+        fclose(one);
+    if (two)
+        fclose(two);
+    return same;
+}
+
+static int name_of(struct orphan_file *orphans, const char *more)
+{
+    char folder[600];
+    snprintf(folder, sizeof(folder), "%s", orphans->database_path);
+    int length = snprintf(orphans->path, sizeof(orphans->path),
+                          "%s/orphans-%" PRId64 "-%" PRId64 "-%" PRId64 "%s", dirname(folder),
+                          orphans->term, orphans->first, orphans->last, more);
+    return length < 0 || (size_t)length >= sizeof(orphans->path)
+               ? fail(ERR_CONFIG, "the path of the data folder is too long")
+               : 0;
+}
+
+/* Gives it the first name that no other file has, unless one has the same text. */
+static int give_name(struct orphan_file *orphans, const char *written)
+{
+    char more[24];
+    for (int n = 1; n <= SAME_NAME_MAX; n++) {
+        snprintf(more, sizeof(more), n == 1 ? ".jsonl" : "-%d.jsonl", n);
+        int r = name_of(orphans, more);
+        if (r < 0)
+            return trace(r);
+        if (link(written, orphans->path) == 0 ||
+            (errno == EEXIST && has_same_text(written, orphans->path)))
+            return 0;
+        if (errno != EEXIST)
+            return fail(ERR_FULL, "%s cannot be written: %s", orphans->path, errno_text(errno));
+    }
+    return fail(ERR_FULL, "%s and %d more names of orphans are taken", orphans->path,
+                SAME_NAME_MAX - 1);
+}
+
+int orphan_file_write(struct orphan_file *orphans, struct event_reader *reader)
+{
+    char written[sizeof(orphans->path)];
+    assert(orphans->first <= orphans->last);
+    int r = name_of(orphans, ".new");
+    if (r < 0)
+        return trace(r);
+    memcpy(written, orphans->path, sizeof(written));
+    r = write_new(written, reader);
+    if (r == 0)
+        r = give_name(orphans, written);
+    unlink(written);
     return r < 0 ? trace(r) : trace(sync_folder(orphans->path));
 }

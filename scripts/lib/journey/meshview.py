@@ -70,6 +70,7 @@ class Mesh:
         self.calls = 0
         self.voids = {}  # log -> (sequence, id) of the void messages of its stream, once read
         self.prefix, self.service = dict(PREFIX), dict(SERVICE)     # log -> …
+        self.meaning = {}  # (log, type) -> what such an event means, of services of --with
         self.learn_services()
 
     def setting(self, name):
@@ -89,6 +90,9 @@ class Mesh:
             contract = json.loads(done.stdout)
             self.prefix[contract["log"]] = contract["prefix"]
             self.service[contract["log"]] = name
+            for event in contract["events"]:
+                schema = contract["schemas"].get(event["schema"], {})
+                self.meaning[contract["log"], event["name"]] = schema.get("description")
 
     # ---- Through the nats CLI -------------------------------------------------------------------
 

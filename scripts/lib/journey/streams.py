@@ -60,6 +60,7 @@ class StreamEvent:
         self.place = f"{self.log} {self.position}"
         self.from_event = None                    # its cause, when that is an event of the story
         self.waited_for = None                    # the event that had to come first besides
+        self.meaning = None                       # as the contract of its service describes it
 
     def request_key(self):
         """The idempotency key, of a plain request (request/KEY) or of an account's
@@ -75,6 +76,7 @@ class StreamEvent:
 
 class Streams(Mesh):
     """The streams of a local mesh; folder None: of the server that the environment names."""
+    meaning = {}                                  # of a server alone no contract is known
 
     def __init__(self, folder):
         if folder:
@@ -114,6 +116,7 @@ class Streams(Mesh):
                             f"({error!r})")
                     self.complaints[f"{log}: {what}"] = 1
                     continue
+                event.meaning = self.meaning.get((log, event.type))
                 if event.position <= last:        # a repeat, which a stream may have
                     continue
                 if event.position > last + 1:

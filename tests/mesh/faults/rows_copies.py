@@ -45,6 +45,17 @@ def refuses(mesh):
 
 # ---- Row 55: a copy beside an old WAL ------------------------------------------------------------
 
+def frozen_with_wal(mesh, path):
+    """An idle service moves a long WAL into the file, at a moment of its own."""
+    mesh.product("last-" + os.urandom(3).hex())
+    mesh.quiet()
+    mesh.pause(ORDER)
+    if os.path.getsize(path + "-wal") > 0:
+        return True
+    mesh.resume(ORDER)
+    return False
+
+
 def copied_beside_wal(mesh, make_copy):
     """A service that was killed with a WAL, and an older copy of its file put in the file's
     place."""
@@ -56,12 +67,10 @@ def copied_beside_wal(mesh, make_copy):
     mesh.wait_ready()
     mesh.load(seconds=1.5, seed=2).finish()
     mesh.quiet()
-    mesh.product("last")  # an idle service moves a long WAL into the file
-    mesh.quiet()
+    path = mesh.database_path(ORDER)
+    wait_until(lambda: frozen_with_wal(mesh, path), "an idle service moves each WAL into the file")
     mesh.mark()
     mesh.kill(ORDER)
-    path = mesh.database_path(ORDER)
-    require(os.path.getsize(path + "-wal") > 0, "there is no WAL")
     shutil.copy(copy, path)
     return copy
 

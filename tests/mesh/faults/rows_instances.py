@@ -28,7 +28,7 @@ def roles(mesh):
 
 
 def one_serves(mesh, count):
-    return sorted(roles(mesh).values()) == ["serving"] + ["standby"] * (count - 1)
+    return sorted(roles(mesh).values()) == ["leading"] + ["standby"] * (count - 1)
 
 
 def second(mesh, folder="second", *flags):
@@ -155,7 +155,7 @@ def fault_44_copied_folder(mesh):
     for other in others:
         other.process.send_signal(signal.SIGKILL)
         other.process.wait()
-        wait_until(lambda: "serving" in roles(mesh).values(),
+        wait_until(lambda: "leading" in roles(mesh).values(),
                    lambda: f"another one serves: {roles(mesh)}", 30)
     load.finish()
     wait_until(lambda: one_serves(mesh, 1), lambda: f"the last serves: {roles(mesh)}", 30)

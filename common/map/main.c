@@ -1,0 +1,157 @@
+/* The map: a page that shows a mesh as it lives. One loop asks the mesh (watcher.h), makes a
+ * picture once a second, and gives it to the browsers (server.h). */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "base/terminal.h"
+#include "map/pages.h"
+#include "map/server.h"
+#include "map/watcher.h"
+#include "runtime/core/exit_codes.h"
+
+#define LOG_FLUSH_MS 1000
+
+struct map {
+    struct options options;
+    struct watcher *watcher;
+    struct server *server;
+    int64_t pictures;
+};
+
+static void answer_text(struct map *map, int64_t number, int status, const char *text)
+{
+    server_answer(map->server, number, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+static void answer_history(struct map *map, const struct request *request)
+{
+    char name[MESH_NAME_SIZE];
+    _deinit_(buf) struct buf body = { 0 };
+    const struct mesh_service *service = request_parameter(request, "service", name, sizeof(name))
+                                             ? mesh_find(watcher_mesh(map->watcher), name)
+                                             : NULL;
+    if (!service) {
+        answer_text(map, request->number, 404, "no such service\n");
+        return;
+    }
+    mesh_write_history(service, &body);
+    if (buf_status(&body) < 0)
+        answer_text(map, request->number, 503, "no memory\n");
+    else
+        server_answer(map->server, request->number, 200, "application/json", body.data,
+                      body.length);
+}
+
+/* One event of the stream: the whole picture. */
+static void put_picture(struct map *map, struct buf *out)
+{
+    buf_put_format(out, "event: mesh\ndata: {\"number\":%lld,\"at\":%lld,\"connected\":%s,",
+                   (long long)map->pictures, (long long)clock_wall_ms(),
+                   watcher_is_connected(map->watcher) ? "true" : "false");
+    mesh_write(watcher_mesh(map->watcher), clock_monotonic_ms(), out);
+    buf_put_text(out, "}\n\n");
+}
+
+static void show(struct map *map)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    map->pictures++;
+    if (server_streams(map->server) == 0)
+        return;
+    put_picture(map, &out);
+    if (buf_status(&out) == 0)
+        server_push(map->server, out.data, out.length);
+}
+
+static void stream_to(struct map *map, const struct request *request)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    put_picture(map, &out);
+    if (buf_status(&out) == 0)
+        server_stream(map->server, request->number, out.data, out.length);
+    else
+        answer_text(map, request->number, 503, "no memory\n");
+}
+
+static void handle(void *context, const struct request *request)
+{
+    struct map *map = context;
+    const struct page *page = page_find(request->path);
+    if (request->is_post)
+        answer_text(map, request->number, 404, "nothing takes this\n");
+    else if (page)
+        server_answer(map->server, request->number, 200, page->content_type, page->data,
+                      page->length);
+    else if (strcmp(request->path, "/history") == 0)
+        answer_history(map, request);
+    else if (strcmp(request->path, "/events") == 0 && !request->is_head) {
+        stream_to(map, request);
+    } else
+        answer_text(map, request->number, 404, "no such page\n");
+}
+
+/* Until a signal. */
+static void run(struct map *map, int signal_fd)
+{
+    struct pollfd fds[2 + SERVER_FDS_MAX];
+    for (;;) {
+        int64_t wait_ms = watcher_due_ms(map->watcher) - clock_monotonic_ms();
+        fds[0] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
+        fds[1] = (struct pollfd){ .fd = watcher_fd(map->watcher), .events = POLLIN };
+        int count = server_prepare(map->server, fds + 2);
+        if (poll(fds, (nfds_t)count + 2, wait_ms > 0 ? (int)wait_ms : 0) < 0)
+            continue;
+        if (fds[0].revents)
+            return;
+        int64_t now_ms = clock_monotonic_ms();
+        if (watcher_turn(map->watcher, now_ms))
+            show(map);
+        server_step(map->server, fds + 2, count, now_ms);
+    }
+}
+
+static int open_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+    static struct map map;
+    int r = options_read(&map.options, argc, argv);
+    if (r != 0)
+        return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
+    log_setup("journey-map", map.options.log_level, LOG_LOGFMT);
+    int signal_fd = open_signals(); /* before there are threads */
+    const struct server_options options = {
+        .address = map.options.http, .hosts = map.options.hosts, .handler = handle, .context = &map
+    };
+    r = server_open(&options, &map.server);
+    if (r == 0)
+        r = watcher_open(&map.options, &map.watcher);
+    if (r == 0) {
+        log_info("map_serves", LOG_TEXT("address", map.options.http));
+        run(&map, signal_fd);
+    } else {
+        terminal_print(stderr, "journey-map: %s\n", failure_reason());
+    }
+    server_free(map.server);
+    watcher_free(map.watcher);
+    bus_library_close();
+    close(signal_fd);
+    log_flush(LOG_FLUSH_MS);
+    return r == 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+}
