@@ -290,42 +290,6 @@ Test(heal_live, fault_41_a_reader_of_the_discarded_side_is_folded_anew)
     cr_assert_eq(tool(&account_svc, "verify", NULL, NULL), 0, "%s", tool_output());
 }
 
-/* Both have lost the last events, and then the stream goes altogether: the positions were used. */
-Test(heal_live, fault_56_a_fork_outlives_its_stream_until_a_person_has_chosen)
-{
-    char path[160], older[200];
-    process_kill(&account_svc); /* it would know better */
-    cr_assert(adds_product("tea", "\"position\":{ORDER:1}"));
-    wait_for_stats("order-svc", "\"position\":{ORDER:1},\"published\":{ORDER:1},");
-    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
-    snprintf(older, sizeof(older), "%s/older", order_svc.folder);
-    cr_assert_eq(tool(&order_svc, "backup", older, NULL), 0, "%s", tool_output());
-    cr_assert(adds_product("mug", "\"position\":{ORDER:2}"));
-    cr_assert(adds_product("pot", "\"position\":{ORDER:3}"));
-    wait_for_stats("order-svc", "\"position\":{ORDER:3},\"published\":{ORDER:3},");
-    cr_assert_eq(process_stop(&order_svc), 0);
-    cr_assert_eq(rename(older, path), 0);
-    cr_assert(says(ask_text("$JS.API.STREAM.PURGE.ORDER", ""), "\"success\":true"));
-    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "%s", tool_output());
-    assert_says("lost    the stream was once seen to go up to");
-    process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"forked\"");
-
-    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
-    cr_assert_eq(process_stop(&order_svc), 0);
-    process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"forked\"");
-    cr_assert(adds_product("jug", "internal"));
-    cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "%s", tool_output());
-    assert_says("lost    the stream was once seen to go up to");
-    assert_says("resolve --keep log");
-    cr_assert_eq(process_stop(&order_svc), 0);
-    cr_assert_eq(tool(&order_svc, "resolve", "--keep", "log"), 0, "%s", tool_output());
-    process_start(&order_svc, &server);
-    wait_for_stats("order-svc", "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":{ORDER:"
-                                "1},\"published\":{ORDER:1},");
-}
-
 Test(heal_live, resolve_keeps_no_stream_that_has_lost_messages)
 {
     cr_assert(adds_product("tea", "\"position\":{ORDER:1}") &&
