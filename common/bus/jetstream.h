@@ -73,6 +73,10 @@ int js_consumer_create(struct js_request *request, const struct js_consumer_conf
 int js_consumer_config_put(const struct js_consumer_config *config, struct buf *out);
 int js_consumer_create_as(struct js_request *request, const char *stream, const char *consumer,
                           const char *config);
+/* One for a single reading from a sequence on: a pull consumer without acknowledgements, not
+ * durable, in the server's memory, removed when nobody has pulled for so long. */
+int js_reader_create(struct js_request *request, const char *stream, const char *name,
+                     int64_t start_sequence, int64_t inactive_ms);
 /* All consumers of a stream, a page from the offset-th on. */
 int js_consumer_list(struct js_request *request, const char *stream, int64_t offset);
 int js_consumer_info(struct js_request *request, const char *stream, const char *consumer);

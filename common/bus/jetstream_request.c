@@ -215,6 +215,22 @@ int js_consumer_create(struct js_request *request, const struct js_consumer_conf
     return trace(buf_status(&request->body));
 }
 
+int js_reader_create(struct js_request *request, const char *stream, const char *name,
+                     int64_t start_sequence, int64_t inactive_ms)
+{
+    assert(start_sequence > 0 && inactive_ms > 0);
+    int r = create_begin(request, stream, name);
+    if (r < 0)
+        return trace(r);
+    buf_put_format(
+        &request->body,
+        "{\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%" PRId64
+        ",\"ack_policy\":\"none\",\"replay_policy\":\"instant\",\"inactive_threshold\":%" PRId64
+        ",\"num_replicas\":1,\"mem_storage\":true}}",
+        name, start_sequence, inactive_ms * NS_PER_MS);
+    return trace(buf_status(&request->body));
+}
+
 int js_consumer_list(struct js_request *request, const char *stream, int64_t offset)
 {
     assert(offset >= 0);

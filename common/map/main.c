@@ -11,8 +11,11 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/terminal.h"
+#include "map/operator.h"
 #include "map/pages.h"
+#include "map/play.h"
 #include "map/server.h"
+#include "map/story.h"
 #include "map/watcher.h"
 #include "runtime/core/exit_codes.h"
 
@@ -22,6 +25,9 @@ struct map {
     struct options options;
     struct watcher *watcher;
     struct server *server;
+    struct operator operator;
+    struct story *story;
+    struct play *play; /* NULL: there is nothing to play with */
     int64_t pictures;
 };
 
@@ -55,6 +61,11 @@ static void put_picture(struct map *map, struct buf *out)
     buf_put_format(out, "event: mesh\ndata: {\"number\":%lld,\"at\":%lld,\"connected\":%s,",
                    (long long)map->pictures, (long long)clock_wall_ms(),
                    watcher_is_connected(map->watcher) ? "true" : "false");
+    if (map->play) {
+        buf_put_text(out, "\"play\":");
+        play_write(map->play, out);
+        buf_put_char(out, ',');
+    }
     mesh_write(watcher_mesh(map->watcher), clock_monotonic_ms(), out);
     buf_put_text(out, "}\n\n");
 }
@@ -80,21 +91,57 @@ static void stream_to(struct map *map, const struct request *request)
         answer_text(map, request->number, 503, "no memory\n");
 }
 
+static void show_parked(struct map *map, const struct request *request)
+{
+    operator_show_parked(&map->operator, request);
+}
+
+static void redrive(struct map *map, const struct request *request)
+{
+    operator_redrive(&map->operator, request);
+}
+
+static void tell_story(struct map *map, const struct request *request)
+{
+    story_tell(map->story, request);
+}
+
+static void play(struct map *map, const struct request *request)
+{
+    if (map->play)
+        play_take(map->play, request);
+    else
+        answer_text(map, request->number, 404, "there is nothing to play with\n");
+}
+
+/* What is not a file of the page. */
+static const struct route {
+    const char *path;
+    _Bool is_post;
+    void (*answer)(struct map *map, const struct request *request);
+} routes[] = {
+    { "/events", 0, stream_to }, { "/history", 0, answer_history }, { "/parked", 0, show_parked },
+    { "/story", 0, tell_story }, { "/redrive", 1, redrive },        { "/play", 1, play },
+};
+
 static void handle(void *context, const struct request *request)
 {
     struct map *map = context;
-    const struct page *page = page_find(request->path);
-    if (request->is_post)
-        answer_text(map, request->number, 404, "nothing takes this\n");
-    else if (page)
+    const struct page *page = request->is_post ? NULL : page_find(request->path);
+    if (page) {
         server_answer(map->server, request->number, 200, page->content_type, page->data,
                       page->length);
-    else if (strcmp(request->path, "/history") == 0)
-        answer_history(map, request);
-    else if (strcmp(request->path, "/events") == 0 && !request->is_head) {
-        stream_to(map, request);
-    } else
-        answer_text(map, request->number, 404, "no such page\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
+        if (strcmp(routes[i].path, request->path) == 0 && !request->is_head) {
+            if (routes[i].is_post == request->is_post)
+                routes[i].answer(map, request);
+            else
+                answer_text(map, request->number, 405, "not with this method\n");
+            return;
+        }
+    answer_text(map, request->number, 404, "no such page\n");
 }
 
 /* Until a signal. */
@@ -102,7 +149,10 @@ static void run(struct map *map, int signal_fd)
 {
     struct pollfd fds[2 + SERVER_FDS_MAX];
     for (;;) {
-        int64_t wait_ms = watcher_due_ms(map->watcher) - clock_monotonic_ms();
+        int64_t due_ms = watcher_due_ms(map->watcher);
+        if (map->play && play_due_ms(map->play) < due_ms)
+            due_ms = play_due_ms(map->play);
+        const int64_t wait_ms = due_ms - clock_monotonic_ms();
         fds[0] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
         fds[1] = (struct pollfd){ .fd = watcher_fd(map->watcher), .events = POLLIN };
         int count = server_prepare(map->server, fds + 2);
@@ -113,6 +163,8 @@ static void run(struct map *map, int signal_fd)
         int64_t now_ms = clock_monotonic_ms();
         if (watcher_turn(map->watcher, now_ms))
             show(map);
+        if (map->play)
+            play_turn(map->play, now_ms);
         server_step(map->server, fds + 2, count, now_ms);
     }
 }
@@ -128,6 +180,25 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
+static int start(struct map *map)
+{
+    const struct server_options options = {
+        .address = map->options.http, .hosts = map->options.hosts, .handler = handle, .context = map
+    };
+    int r = map->options.play ? play_check(&map->options) : 0;
+    if (r == 0)
+        r = server_open(&options, &map->server);
+    if (r == 0)
+        r = watcher_open(&map->options, &map->watcher);
+    if (r < 0)
+        return trace(r);
+    map->operator=(struct operator) { map->watcher, map->server };
+    map->story = story_new(map->watcher, map->server);
+    if (map->options.play)
+        map->play = play_new(&map->options, map->watcher, map->server);
+    return map->story && (map->play || !map->options.play) ? 0 : fail(ERR_MEMORY, "no memory");
+}
+
 int main(int argc, char **argv)
 {
     static struct map map;
@@ -136,18 +207,15 @@ int main(int argc, char **argv)
         return r > 0 ? EXIT_FINE : r == -ERR_CONFIG ? EXIT_CONFIG : EXIT_USAGE;
     log_setup("journey-map", map.options.log_level, LOG_LOGFMT);
     int signal_fd = open_signals(); /* before there are threads */
-    const struct server_options options = {
-        .address = map.options.http, .hosts = map.options.hosts, .handler = handle, .context = &map
-    };
-    r = server_open(&options, &map.server);
-    if (r == 0)
-        r = watcher_open(&map.options, &map.watcher);
+    r = start(&map);
     if (r == 0) {
         log_info("map_serves", LOG_TEXT("address", map.options.http));
         run(&map, signal_fd);
     } else {
         terminal_print(stderr, "journey-map: %s\n", failure_reason());
     }
+    play_free(map.play);
+    story_free(map.story);
     server_free(map.server);
     watcher_free(map.watcher);
     bus_library_close();

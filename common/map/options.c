@@ -50,6 +50,11 @@ static const char help[] =
     "        address and port of the page [127.0.0.1:9180]\n"
     "  --host VALUE, or JOURNEY_MAP_HOST in the environment\n"
     "        more names under which the page may be asked for, with commas\n"
+    "  --play FILE\n"
+    "        for a mesh of one's own on the loopback: the page has plugs to pull, and orders to\n"
+    "        place; FILE kill|pause|resume|start PROCESS does it, as scripts/mesh does\n"
+    "  --plugs VALUE\n"
+    "        the processes that --play may name, with commas\n"
     "  --log-level debug|info|warn|error, or JOURNEY_LOG_LEVEL in the environment\n"
     "        debug, info, warn or error [info]\n"
     "  --help\n"
@@ -81,6 +86,7 @@ static const struct option_row {
     { "--http", "JOURNEY_MAP_HTTP", "127.0.0.1:9180", offsetof(struct options, http) },
     { "--host", "JOURNEY_MAP_HOST", NULL, offsetof(struct options, hosts) },
     { "--play", NULL, NULL, offsetof(struct options, play) },
+    { "--plugs", NULL, NULL, offsetof(struct options, plugs) },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 

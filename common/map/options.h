@@ -11,6 +11,7 @@ struct options {
     const char *http;  /* "127.0.0.1:9180" */
     const char *hosts; /* more names of its page, with commas; NULL: none */
     const char *play;  /* the program with the plugs, scripts/mesh; NULL: none */
+    const char *plugs; /* the processes that it may be given, with commas; NULL: none */
     enum log_level log_level;
 };
 

@@ -81,6 +81,12 @@ static void write_metadata(void *context, struct buf *out)
     lead_io_write_metadata(&instance->status, out);
 }
 
+static void write_standing(void *context, struct buf *out)
+{
+    const struct instance *instance = context;
+    lead_io_write_standing(&instance->status, out);
+}
+
 static int init_micro(struct instance *instance)
 {
     const struct service *service = instance->options.service;
@@ -117,6 +123,7 @@ static int init_micro(struct instance *instance)
         .data = statistics_write_data,
         .context = &process.statistics,
         .write_metadata = write_metadata,
+        .write_standing = write_standing,
         .metadata_context = instance,
     };
     return trace(micro_check(&process.micro));

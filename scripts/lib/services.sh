@@ -39,6 +39,12 @@ map() {
     ! is_secure || more=(
         --nkey "$(key_of "$user")" --tlsca "$DIR/keys/ca.pem" --source-api '{log}.JS.API'
     )
+    if [[ -n $PLAY ]]; then
+        ! is_secure || die "map --play wants a mesh without --secure: anybody may all there"
+        own_server || die "map --play wants a mesh that has its own server"
+        export JOURNEY_MESH_DIR=$DIR
+        more+=(--play "$ROOT/scripts/mesh" --plugs "$(IFS=,; printf '%s' "${PROCESSES[*]}")")
+    fi
     say "The map of this mesh: ${BOLD}http://$HTTP/${PLAIN}   (Ctrl-C ends it)"
     exec "$program" --server "$URL" --as "$user" --http "$HTTP" "${more[@]}"
 }

@@ -125,10 +125,11 @@ begin_mesh() {
 }
 
 # begin_load SECONDS: customers, in the background, until end_load.
+LOAD_OPTIONS=()                        # more options of scripts/load
 begin_load() {
     command_line "scripts/load --seconds $1 --history history.jsonl &"
     "$ROOT/scripts/load" --seconds "$1" --hold --seed "$SEED" --history "$HISTORY" \
-        >"$DIR/log/load.log" 2>&1 &
+        "${LOAD_OPTIONS[@]}" >"$DIR/log/load.log" 2>&1 &
     LOAD=$!
     HELPERS+=("$LOAD")
 }

@@ -204,6 +204,8 @@ Test(handover_live, a_successor_whose_leader_has_not_ended_its_term_leads_in_gro
     cr_assert(says(ask_text("order.take-over", "{}"), "\"term\":2,"));
     const char *info = ask_text("$SRV.INFO.order-svc", "");
     cr_assert(says(info, "\"queue_group\":\"q-t2\"") && !says(info, "q-t1"), "%s", info);
+    cr_assert(says(info, "payment (leading, term 2)\"") && says(info, "\"role\":\"leading\""),
+              "who leads, in one word, and in nats micro ls: %s", info);
     snprintf(beat, sizeof(beat), PRODUCT, 1);
     cr_assert(says(ask_text("order.add-product", beat), "\"position\""));
 }

@@ -141,6 +141,8 @@ Test(heal_live, fault_45_a_foreign_message_behind_the_log_is_seen_by_all_and_hea
     cr_assert(says(ask_text("evt.order.Nonsense", "{}"), "\"seq\":{ORDER:2}"));
     cr_assert_eq(tool(&order_svc, "verify", NULL, NULL), 1);
     assert_says("sequence {ORDER:2} is no event of ours");
+    cr_assert_eq(tool(&order_svc, "verify", "--json", NULL), 1);
+    assert_says(" is missing\",\"differs\":true}],\"agrees\":false,\"complete\":false}");
     cr_assert_eq(tool(&order_svc, "resolve", NULL, NULL), 0, "%s", tool_output());
     assert_says(
         "1 messages of the stream are no events of order-svc, the first at sequence {ORDER:2}");

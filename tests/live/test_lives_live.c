@@ -58,6 +58,45 @@ Test(lives_live, a_lost_database_comes_back_from_the_streams)
                    "\"position\":{ACCOUNT:3},"); /* and there was no second reaction */
 }
 
+/* Some hundred events, and the database is lost with the service. */
+static void lose_database_of_a_hundred(void)
+{
+    char command[200];
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(says(ask_text("order.add-product",
+                            "{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":{\"amount\":450,"
+                            "\"currency\":\"EUR\"},\"stock\":0}"),
+                   "position"));
+    for (int i = 0; i < 99; i++)
+        cr_assert(
+            says(ask_text("order.receive-stock", "{\"sku\":\"tea\",\"quantity\":1}"), "position"));
+    cr_assert_eq(process_stop(&order_svc), 0);
+    snprintf(command, sizeof(command), "rm -r '%s'", order_svc.folder);
+    cr_assert_eq(system(command), 0);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"ready\"");
+    cr_assert(says(ask_text("order.products", "{}"), "\"stock\":99"));
+}
+
+Test(lives_live, a_long_stream_is_read_message_by_message_where_pulls_are_forbidden)
+{
+    static const char denied[] =
+        "authorization { users: [ { user: all, password: all, permissions: { publish: { deny: "
+        "[\"$JS.API.CONSUMER.MSG.NEXT.ORDER.*\"] } } } ] }\nno_auth_user: all\n";
+    server.config = denied;
+    server_start(&server);
+    lose_database_of_a_hundred();
+    cr_assert(says(ask_text("$SRV.STATS.order-svc", ""), "one by one: no message comes"));
+}
+
+Test(lives_live, a_long_stream_is_read_in_bulk)
+{
+    server_start(&server);
+    lose_database_of_a_hundred();
+    cr_assert_not(says(ask_text("$SRV.STATS.order-svc", ""), "one by one"));
+}
+
 /* The service replays its own log first and the logs of others after that. A request between the
  * two must not be refused for a customer who is not yet known, because the key would remember the
  * refusal. */

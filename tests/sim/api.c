@@ -145,6 +145,11 @@ static void get_message(struct world *world, const struct stream *stream,
 /* As a reader makes it. */
 static void write_config(const struct durable *durable, char *ret_config)
 {
+    if (durable->is_unacknowledged) {
+        snprintf(ret_config, DURABLE_CONFIG_SIZE, "{\"name\":\"%s\",\"ack_policy\":\"none\"}",
+                 durable->name);
+        return;
+    }
     snprintf(ret_config, DURABLE_CONFIG_SIZE,
              "{\"durable_name\":\"%s\",\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\","
              "\"ack_policy\":\"all\",\"ack_wait\":30000000000,\"max_deliver\":-1,"
@@ -242,6 +247,9 @@ static void create_durable(struct world *world, struct stream *stream, struct du
         return;
     }
     durable->ack_pending_max = wire_member(request, "\"max_ack_pending\":", 1000);
+    durable->is_unacknowledged = strstr(wire_data(request), "\"ack_policy\":\"none\"") != NULL;
+    if (durable->is_unacknowledged)
+        durable->ack_pending_max = INT64_MAX;
     durable->inactive_ms = wire_member(request, "\"inactive_threshold\":", 0) / 1000000;
     durable->gone_ms = world->now_ms + durable->inactive_ms;
     if (*config)

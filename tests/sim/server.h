@@ -45,7 +45,8 @@ struct durable {
     char name[65];
     char config[DURABLE_CONFIG_SIZE]; /* of one that is not a reader's: as it was made; "" */
     _Bool exists;
-    _Bool passes_over; /* its owner has acknowledged sequences that others' messages had */
+    _Bool is_unacknowledged; /* of a single reading: not durable */
+    _Bool passes_over;       /* its owner has acknowledged sequences that others' messages had */
     int64_t start, delivered, acked, ack_pending_max, consumer_sequence;
     int64_t inactive_ms, gone_ms; /* it goes when nobody has asked it for so long; 0: it stays */
     struct pull pulls[PULLS_MAX]; /* oldest first */

@@ -52,6 +52,24 @@ Test(follow, a_heartbeat_makes_it_read_at_once_and_none_makes_it_look)
     cr_assert(action.kind == RELAY_ASK && action.sequence == 23);
 }
 
+/* A stream that has lost its Raft leader answers nothing: who may take over finds the next one soon
+ * after it is there, however long that took. */
+Test(follow, without_an_answer_it_asks_again_soon)
+{
+    struct relay relay = relay_of(20, 20);
+    int64_t now_ms = 1501;
+    cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
+    for (int i = 0; i < 12; i++) {
+        cr_assert_eq(relay_due_ms(&relay) - now_ms, 1000, "try %d", i);
+        now_ms += 1000;
+        cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_NOTHING);
+        const int64_t waits_ms = relay_due_ms(&relay) - now_ms;
+        cr_assert(relay.state == RELAY_WAITING && waits_ms > 0 && waits_ms <= 250, "try %d", i);
+        now_ms += waits_ms;
+        cr_assert_eq(relay_next(&relay, now_ms).kind, RELAY_ASK);
+    }
+}
+
 Test(follow, it_makes_no_stream_and_mends_none)
 {
     struct relay relay;

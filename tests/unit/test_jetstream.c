@@ -56,6 +56,11 @@ static int consumer_create_all(struct js_request *r)
                                                                .ack_wait_ms = 5,
                                                                .replicas = 3 });
 }
+static int reader_create(struct js_request *request)
+{
+    return js_reader_create(request, "ORDER", "order-svc-own-x-2", 8, 5);
+}
+
 static int consumer_info(struct js_request *r)
 {
     return js_consumer_info(r, "ORDER", "c");
@@ -135,6 +140,11 @@ Test(jetstream, requests_have_the_form_that_the_server_expects)
           "\"ack_policy\":\"all\",\"ack_wait\":5000000,\"max_deliver\":-1,\"replay_policy\":"
           "\"instant\",\"max_ack_pending\":1,"
           "\"num_replicas\":3}}" },
+        { reader_create, NULL, "$JS.API.CONSUMER.CREATE.ORDER.order-svc-own-x-2",
+          "{\"stream_name\":\"ORDER\",\"action\":\"create\",\"config\":{\"name\":"
+          "\"order-svc-own-x-2\",\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":8,"
+          "\"ack_policy\":\"none\",\"replay_policy\":\"instant\",\"inactive_threshold\":"
+          "5000000,\"num_replicas\":1,\"mem_storage\":true}}" },
         { consumer_info, NULL, "$JS.API.CONSUMER.INFO.ORDER.c", "" },
         { consumer_delete, NULL, "$JS.API.CONSUMER.DELETE.ORDER.c", "" },
         { pull, NULL, "$JS.API.CONSUMER.MSG.NEXT.ORDER.c",

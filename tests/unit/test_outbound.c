@@ -25,6 +25,10 @@ Test(outbound, an_answer_says_what_it_answers)
     cr_assert_str_eq(subject, INBOX ".f.2.9.1000");
     cr_assert(reply_subject_read_pull(subject, INBOX, &epoch, &number));
     cr_assert(epoch == 9 && number == 1000);
+    reply_subject_of_own(subject, INBOX, 3, 8);
+    cr_assert_str_eq(subject, INBOX ".o.3.8");
+    cr_assert(reply_subject_read_own(subject, INBOX, &epoch, &number));
+    cr_assert(epoch == 3 && number == 8);
     reply_subject_of_request(subject, INBOX, &asked);
     cr_assert_str_eq(subject, INBOX ".q.7.s.12.-3");
     cr_assert(reply_subject_read_request(subject, INBOX, &read));
@@ -103,6 +107,7 @@ Test(outbound, what_is_no_answer_of_ours_is_not_read)
     for (size_t i = 0; i < sizeof(subjects) / sizeof(*subjects); i++) {
         cr_expect_not(reply_subject_read_ack(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
         cr_expect_not(reply_subject_read_pull(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
+        cr_expect_not(reply_subject_read_own(subjects[i], INBOX, &one, &other), "%s", subjects[i]);
         cr_expect_not(reply_subject_read_request(subjects[i], INBOX, &tag), "%s", subjects[i]);
         cr_expect_not(reply_subject_read_call(subjects[i], INBOX, &call), "%s", subjects[i]);
     }

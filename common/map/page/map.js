@@ -2,6 +2,9 @@
 import { byId, duration, say } from "./text.js";
 import { showRooms } from "./rooms.js";
 import { showPipes } from "./pipes.js";
+import { showParked } from "./parked.js";
+import { showPlay } from "./play.js";
+import { listen } from "./story.js";
 import { noteSecond, showPlots } from "./plots.js";
 
 let picture = null, heard = performance.now(), noted = -1;
@@ -35,6 +38,8 @@ function show(text) {
   tell();
   showRooms(picture);
   showPipes(picture);
+  showParked(picture);
+  showPlay(picture);
   const second = Math.floor(picture.at / 1000);
   if (second !== noted) noteSecond(picture);
   noted = second;
@@ -55,4 +60,5 @@ setInterval(() => {
   if (silent > 3500) link("■", `the map does not answer for ${duration(silent)}; it is asked again`, "bad");
 }, 1000);
 addEventListener("resize", () => { if (picture) showPipes(picture); });
+listen();
 connect();

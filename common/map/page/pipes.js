@@ -81,7 +81,7 @@ function place(parts, pipe, origin) {
   const middle = parts.line.getPointAtLength(parts.length / 2);
   const vertical = Math.abs(parts.line.getPointAtLength(0).x - parts.line.getPointAtLength(parts.length).x) < 40;
   /* two pipes side by side: their labels one below the other */
-  const shift = vertical ? (pipe.leader.name > pipe.reader.name ? 38 : -38) : 0;
+  const shift = vertical ? (pipe.leader.name > pipe.reader.name ? 48 : -48) : 0;
   parts.label.style.left = `${vertical ? origin.width / 2 : middle.x}px`;
   parts.label.style.top = `${middle.y + shift}px`;
 }

@@ -5,7 +5,7 @@ const MARKS = { ready: "●", standby: "○", starting: "◔", replaying: "◑",
                 held: "▲", degraded: "▲", forked: "✕", corrupt: "✕", moved: "✕" };
 const rooms = new Map();           // name -> the parts of its card
 
-const ROWS = ["answers", "refused", "p50", "p99", "queue", "WAL", "outbox", "parked"];
+const ROWS = ["term", "answers", "refused", "p50", "p99", "queue", "WAL", "outbox", "parked"];
 
 function build(service) {
   const title = make("h3", { id: `room-${service.name}` }, service.name);
@@ -45,8 +45,8 @@ function fill(parts, service) {
   const { mark, words, kind, dead } = stateOf(service);
   parts.card.classList.toggle("dead", dead);
   parts.state.className = `state ${dead ? "" : kind}`;
-  const term = service.term > 0 ? ` · term ${number(service.term)}` : "";
-  say(parts.state, `${mark} ${words}${term}`);
+  say(parts.state, `${mark} ${words}`);
+  say(parts.rows.term, number(service.term || null));
   say(parts.rows.answers, dead ? "–" : rate(service.requests));
   say(parts.rows.refused, dead ? "–" : rate(service.refusals));
   say(parts.rows.p50, duration(service.p50_ms));

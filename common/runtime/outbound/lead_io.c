@@ -94,6 +94,7 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head)
         return 0;
     lead_io->reached = lead_io->heard;
     lead_io->hears = 0;
+    lead_io->has_reached = 1;
     return 1;
 }
 
@@ -226,6 +227,13 @@ void lead_io_write_metadata(const struct status *status, struct buf *out)
     buf_put_format(out, ",\"lead\":\"%s\",\"term\":\"%lld\",\"leader\":\"%s\"",
                    service_role_name((enum service_role)atomic_load(&status->role)),
                    (long long)atomic_load(&status->leader_term), leader);
+}
+
+void lead_io_write_standing(const struct status *status, struct buf *out)
+{
+    buf_put_format(out, " (%s, term %lld)",
+                   service_role_name((enum service_role)atomic_load(&status->role)),
+                   (long long)atomic_load(&status->leader_term));
 }
 
 /* ---- Opening and closing -------------------------------------------------------------------- */

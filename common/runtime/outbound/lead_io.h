@@ -36,6 +36,7 @@ struct lead_io {
     /* FOLLOWING: of a heartbeat that our log has not reached yet; of the newest that it has */
     struct lead_marks heard, reached;
     _Bool hears;                               /* there is one that is not reached */
+    _Bool has_reached;                         /* one was reached, in this life */
     int64_t leader_position, leader_published; /* of the newest heartbeat */
     struct lead_offer offer;                   /* likewise */
     int64_t ended_term; /* FOLLOWING: a term that its leader has ended, and left its groups; 0 */
@@ -68,5 +69,6 @@ _Bool lead_io_reach(struct lead_io *lead_io, int64_t head);
 
 /* Role, term and leader into the status. */
 void lead_io_report(struct lead_io *lead_io);
-/* Members of `metadata` in $SRV. Any thread. */
+/* Members of `metadata` in $SRV, and what follows the description there. Any thread. */
 void lead_io_write_metadata(const struct status *status, struct buf *out);
+void lead_io_write_standing(const struct status *status, struct buf *out);

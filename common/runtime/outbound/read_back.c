@@ -4,46 +4,78 @@
 #include "runtime/sync/envelope.h"
 #include "runtime/sync/event_item.h"
 
+#define BULK 96 /* messages from which on a consumer is made for them */
+
 static void recovery_check(const struct recovery *recovery)
 {
-    assert(recovery->expected >= 0 && recovery->expected <= RECOVER_WINDOW); /* S1 */
+    assert(recovery->expected >= 0 && recovery->received <= RECOVER_WINDOW); /* S1 */
     assert(recovery->unsettled >= 0);                                        /* S2 */
     assert(!recovery->rolled_back || recovery->unsettled > 0);               /* S2 */
 }
 
-void read_back(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
+static void read_one_by_one(struct relay_io *relay_io, int64_t now_ms)
 {
     struct recovery *recovery = &relay_io->recovery;
-    for (int i = 0; i < RECOVER_WINDOW; i++) {
-        item_free(recovery->items[i]);
-        recovery->items[i] = NULL;
-    }
-    int64_t count = action->last - action->sequence + 1;
-    assert(action->kind == RELAY_RECOVER && action->sequence > 0 && count > 0);
-    const _Bool goes_on = recovery->next_sequence == action->sequence;
-    *recovery = (struct recovery){
-        .seen_position = goes_on ? recovery->seen_position : 0,
-        .seen_sequence = goes_on ? recovery->seen_sequence : 0,
-        .void_count = goes_on ? recovery->void_count : 0,
-        .lost_count = goes_on ? recovery->lost_count : 0,
-        .first_sequence = action->sequence,
-        .last_sequence = action->last,
-        .expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW,
-        .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
-        .rolled_back = recovery->rolled_back,
-    };
+    const int64_t count = recovery->last_sequence - recovery->first_sequence + 1;
+    stream_reader_close(&relay_io->reader); /* what it has read ahead comes this way */
+    recovery->waits = 0;
+    recovery->expected = count < RECOVER_WINDOW ? (int)count : RECOVER_WINDOW;
     recovery_check(recovery);
     for (int i = 0; i < recovery->expected; i++) {
         _deinit_(js_request) struct js_request request;
         js_request_init(&request, NULL);
-        int64_t sequence = action->sequence + i;
+        int64_t sequence = recovery->first_sequence + i;
         const struct reply_tag tag = {
-            .part = PART_RELAY, .step = READ_BACK_STEP, .epoch = action->epoch, .n = sequence
+            .part = PART_RELAY, .step = READ_BACK_STEP, .epoch = recovery->epoch, .n = sequence
         };
         int built = js_message_get(&request, relay_io->outbound->self.log, sequence);
         if (outbound_request_api(relay_io->outbound, &tag, built, &request) < 0)
             relay_failed(&relay_io->relay, "the server cannot be asked", now_ms);
     }
+}
+
+/* The message at our head is the first of a range, so that it is seen where it stands. The reader
+ * has shown it already when nothing came behind it. */
+static _Bool has_shown(const struct relay_io *relay_io, const struct relay_action *action)
+{
+    const struct recovery *recovery = &relay_io->recovery;
+    return action->sequence < action->last && action->sequence == recovery->seen_sequence &&
+           recovery->seen_position == relay_io->relay.head &&
+           relay_io->reader.next == action->sequence + 1;
+}
+
+void read_back(struct relay_io *relay_io, const struct relay_action *action, int64_t now_ms)
+{
+    struct recovery *recovery = &relay_io->recovery;
+    struct stream_reader *reader = &relay_io->reader;
+    for (int i = 0; i < RECOVER_WINDOW; i++) {
+        item_free(recovery->items[i]);
+        recovery->items[i] = NULL;
+    }
+    const int64_t count = action->last - action->sequence + 1;
+    assert(action->kind == RELAY_RECOVER && action->sequence > 0 && count > 0);
+    const _Bool shown = has_shown(relay_io, action);
+    const int64_t first = action->sequence + shown;
+    const _Bool is_at = stream_reader_is_at(reader, action->epoch, first, now_ms);
+    const _Bool goes_on = recovery->next_sequence == action->sequence || (shown && is_at);
+    *recovery = (struct recovery){
+        .seen_position = goes_on ? recovery->seen_position : 0,
+        .seen_sequence = goes_on ? recovery->seen_sequence : 0,
+        .void_count = goes_on ? recovery->void_count : 0,
+        .lost_count = goes_on ? recovery->lost_count : 0,
+        .first_sequence = is_at ? first : action->sequence,
+        .last_sequence = action->last,
+        .epoch = action->epoch,
+        .unsettled = recovery->unsettled, /* of a try that timed out: the loop still has them */
+        .rolled_back = recovery->rolled_back,
+    };
+    recovery->waits = is_at ||
+                      (count >= BULK && stream_reader_may_open(reader, now_ms) &&
+                       stream_reader_open(reader, action->epoch, action->sequence, now_ms) == 0);
+    if (recovery->waits)
+        stream_reader_wait(reader, now_ms);
+    else
+        read_one_by_one(relay_io, now_ms);
 }
 
 /* Nothing of the window took our log further: the next one, or what the whole of the stream says.
@@ -93,6 +125,54 @@ static void push_recovered(struct relay_io *relay_io, int64_t now_ms)
     }
     if (recovery->unsettled == 0)
         end_window(relay_io, now_ms);
+}
+
+/* A window of the stream reader. */
+static void push_window(struct relay_io *relay_io, struct reader_window *window, int64_t now_ms)
+{
+    struct recovery *recovery = &relay_io->recovery;
+    recovery->waits = 0;
+    recovery->foreign += window->foreign;
+    recovery->expected = (int)(window->covered - recovery->first_sequence + 1);
+    recovery->unsettled += window->count;
+    for (struct item *item = window->first; item && !relay_io->relay.follows; item = item->next)
+        item->stream_position = relay_io->relay.stream_position;
+    if (window->first)
+        inbox_push_events(relay_io->outbound->inbox, window->first, window->last);
+    recovery_check(recovery);
+    if (recovery->unsettled == 0)
+        end_window(relay_io, now_ms);
+    else
+        relay_reading(&relay_io->relay, now_ms);
+}
+
+_Bool read_back_act(struct relay_io *relay_io, int64_t now_ms)
+{
+    struct stream_reader *reader = &relay_io->reader;
+    struct recovery *recovery = &relay_io->recovery;
+    struct reader_window window;
+    const int64_t epoch = relay_io->relay.epoch;
+    atomic_store(&reader->has_news, 0);
+    if (reader->state == READER_IDLE)
+        return 0;
+    if (reader->epoch != epoch) { /* the relay is at something else */
+        stream_reader_close(reader);
+        return 0;
+    }
+    stream_reader_pull(reader, recovery->last_sequence, now_ms);
+    if (!recovery->waits)
+        return 0;
+    int r = reader->state == READER_IDLE ? -ERR_NETWORK
+                                         : stream_reader_take(reader, now_ms, &window);
+    if (r > 0) {
+        push_window(relay_io, &window, now_ms);
+    } else if (r < 0) {
+        relay_reading(&relay_io->relay, now_ms);
+        read_one_by_one(relay_io, now_ms);
+    }
+    if (r > 0 && reader->state != READER_IDLE)
+        stream_reader_pull(reader, recovery->last_sequence, now_ms);
+    return relay_io->relay.epoch != epoch;
 }
 
 void read_back_reply(struct relay_io *relay_io, int64_t sequence, struct bus_message *message,
@@ -183,6 +263,8 @@ void read_back_settled(struct relay_io *relay_io, const struct batch *batch, int
         return;
     }
     int64_t head = batch->at.head.position;
+    if (recovering && recovery->unsettled > 0)
+        relay_reading(relay, now_ms);
     if (recovering && recovery->unsettled == 0 &&
         (relay->state == RELAY_RECOVERING || relay->state == RELAY_FOLLOWING))
         settle_window(relay_io, head, judged, now_ms);

@@ -209,6 +209,8 @@ static int64_t acked_in_epoch(const struct relay_io *relay_io)
 _Bool relay_io_has_acks(const struct relay_io *relay_io)
 {
     int64_t acked = acked_in_epoch(relay_io); /* more than it has looked at already */
+    if (atomic_load(&relay_io->reader.has_news))
+        return 1;
     return acked > relay_io->relay.published && acked >= atomic_load(&relay_io->ack_wake_position);
 }
 
@@ -232,6 +234,8 @@ _Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
     owner_assert(&relay_io->outbound->owner);
     relay_io_take_acks(relay_io, now_ms);
     _Bool more = carry_out(relay_io, now_ms);
+    if (read_back_act(relay_io, now_ms))
+        more |= carry_out(relay_io, now_ms);
     if (relay_io->keep.owed_count > 0)
         stream_make_give_back(relay_io, now_ms);
     /* Wake up when all that is in flight is taken: nothing leaves before. */
@@ -345,6 +349,7 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
         .max_bytes = options->stream_max_bytes,
         .replicas = options->stream_replicas,
     };
+    stream_reader_init(&relay_io->reader, outbound);
     relay_init(&relay_io->relay, &config, options->head);
     relay_had(&relay_io->relay, options->stream_position);
     return trace(stream_keep_init(&relay_io->keep, outbound, &relay_io->stream));
@@ -352,13 +357,14 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
 
 int relay_io_subscribe(struct relay_io *relay_io)
 {
-    return trace(
-        outbound_subscribe(relay_io->outbound, ".a.>", on_puback, relay_io, &relay_io->acks));
+    int r = outbound_subscribe(relay_io->outbound, ".a.>", on_puback, relay_io, &relay_io->acks);
+    return r < 0 ? trace(r) : trace(stream_reader_subscribe(&relay_io->reader));
 }
 
 void relay_io_deinit(struct relay_io *relay_io)
 {
     bus_subscription_free(relay_io->acks);
+    stream_reader_deinit(&relay_io->reader);
     stream_keep_deinit(&relay_io->keep);
     for (int i = 0; i < RECOVER_WINDOW; i++)
         item_free(relay_io->recovery.items[i]);

@@ -8,11 +8,12 @@
 #include "runtime/outbound/outbound.h"
 #include "runtime/outbound/reader_ask.h"
 #include "runtime/outbound/stream_keep.h"
+#include "runtime/outbound/stream_reader.h"
 #include "runtime/sync/relay.h"
 #include "runtime/sync/relay_look.h"
 #include "store/terms.h"
 
-#define RECOVER_WINDOW 256 /* own messages asked for at a time */
+#define RECOVER_WINDOW 256 /* own messages asked for one by one, at a time */
 #define LOOK_WINDOW 256    /* likewise, of a look */
 
 #define RELAY_AGES 64    /* so many points in time; what comes between them counts as the older */
@@ -46,12 +47,14 @@ struct look { /* reading the stream back from its end, a window at a time, to co
 struct recovery {                          /* reading our own stream back into the log */
     int64_t first_sequence, last_sequence; /* of the window; of all that is to be read */
     int expected, received, foreign;
+    _Bool waits;   /* for the stream reader */
     int unsettled; /* in the loop */
     /* Of the stream, as far as it was read without a step forward: its newest event that our log
      * has; messages that do not follow it, and those of them before which others may be lost. */
     int64_t seen_position, seen_sequence;
     int64_t void_count, lost_count;
     int64_t next_sequence; /* where the window behind this one begins; 0: nowhere yet */
+    int64_t epoch;         /* of the relay, when it began */
     /* a part of them was: what comes behind it shows a gap that the stream does not have */
     _Bool rolled_back;
     struct item *items[RECOVER_WINDOW]; /* by sequence, until all are there */
@@ -75,6 +78,7 @@ struct relay_io {
     char words[256];
     int64_t refused_at; /* a notice says that the stream refuses what follows this; -1: none does */
     struct recovery recovery;
+    struct stream_reader reader; /* of many of our own messages */
     struct reader_ask readers;
     int no_store_count; /* looks in a row that found a stream without its messages */
     struct relay_age {  /* when our log reached a position, oldest first */

@@ -26,6 +26,13 @@ void reply_subject_of_pull(reply_subject ret_subject, const char *inbox, int fee
                           (long long)epoch, (long long)pull));
 }
 
+void reply_subject_of_own(reply_subject ret_subject, const char *inbox, int64_t generation,
+                          int64_t pull)
+{
+    check_length(snprintf(ret_subject, sizeof(reply_subject), "%s.o.%lld.%lld", inbox,
+                          (long long)generation, (long long)pull));
+}
+
 void reply_subject_of_request(reply_subject ret_subject, const char *inbox,
                               const struct reply_tag *tag)
 {
@@ -125,6 +132,17 @@ _Bool reply_subject_read_pull(const char *subject, const char *inbox, int64_t *r
         return 0;
     *ret_epoch = numbers[1];
     *ret_pull = numbers[2];
+    return 1;
+}
+
+_Bool reply_subject_read_own(const char *subject, const char *inbox, int64_t *ret_generation,
+                             int64_t *ret_pull)
+{
+    int64_t numbers[2];
+    if (!read_numbers(after_kind(subject, inbox, 'o'), numbers, 2))
+        return 0;
+    *ret_generation = numbers[0];
+    *ret_pull = numbers[1];
     return 1;
 }
 

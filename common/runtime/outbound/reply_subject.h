@@ -5,6 +5,7 @@
  *                                         stream's sequence less our position
  *   <inbox>.f.<feed>.<epoch>.<pull>       a status of a pull; a delivery comes here too, but keeps
  *                                         its own subject
+ *   <inbox>.o.<generation>.<pull>         likewise, of the reader of our own stream
  *   <inbox>.q.<part>.<step>.<epoch>.<n>   every other reply; part and step are one character each
  *
  *   <inbox>.w.<id>.<call>.<number>.<work>.<key>
@@ -53,6 +54,8 @@ void reply_subject_of_ack(reply_subject ret_subject, const char *inbox, int64_t 
                           int64_t ahead);
 void reply_subject_of_pull(reply_subject ret_subject, const char *inbox, int feed, int64_t epoch,
                            int64_t pull);
+void reply_subject_of_own(reply_subject ret_subject, const char *inbox, int64_t generation,
+                          int64_t pull);
 void reply_subject_of_request(reply_subject ret_subject, const char *inbox,
                               const struct reply_tag *tag);
 
@@ -65,5 +68,7 @@ _Bool reply_subject_read_ack(const char *subject, const char *inbox, int64_t *re
                              int64_t *ret_ahead);
 _Bool reply_subject_read_pull(const char *subject, const char *inbox, int64_t *ret_epoch,
                               int64_t *ret_pull);
+_Bool reply_subject_read_own(const char *subject, const char *inbox, int64_t *ret_generation,
+                             int64_t *ret_pull);
 _Bool reply_subject_read_request(const char *subject, const char *inbox, struct reply_tag *ret_tag);
 _Bool reply_subject_read_call(const char *subject, const char *inbox, struct call_tag *ret_tag);

@@ -288,6 +288,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
 {
     int64_t due = smaller(now_ms + (sender->stop_by_ms > 0 ? STOP_TICK_MS : TICK_MS),
                           relay_due_ms(&sender->relay_io.relay));
+    due = smaller(due, stream_reader_due_ms(&sender->relay_io.reader));
     due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
     due = smaller(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && reads_others(sender); i++)

@@ -200,6 +200,22 @@ static void listen_to_queries(struct sender *sender)
     lead_io_show_standby(&sender->lead_io, relay->head);
 }
 
+/* Projections that were begun anew are what the leader's are: who takes over does not wait for more
+ * than what others have published since (CATCH_UP_MS), as any standby. Their streams may answer
+ * nothing then, for seconds. */
+static void note_projections(struct sender *sender)
+{
+    if (!sender->lead_io.has_reached)
+        return;
+    for (int i = 0; i < sender->feed_count; i++)
+        if (sender->feeds[i].feed.cursor < sender->lead_io.reached.cursors[i])
+            return;
+    for (int i = 0; i < sender->feed_count; i++)
+        sender->feeds[i].began_empty = 0;
+    if (atomic_load(&sender->outbound.status->folding))
+        writer_end_folding(sender->options.writer);
+}
+
 static void take_lead(struct sender *sender, int64_t now_ms)
 {
     lead_took(lead_of(sender), now_ms);
@@ -241,6 +257,7 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
         if (lead_io_reach(&sender->lead_io, relay->head))
             hold_feeds(sender, now_ms);
         listen_to_queries(sender);
+        note_projections(sender);
     }
     if (lead->state == LEAD_SUSPECTING && relay_has_tail(relay))
         lead_tail_read(lead, now_ms);

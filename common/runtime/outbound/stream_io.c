@@ -426,5 +426,10 @@ void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
         break;
     case STEP_GIVEN:       stream_keep_take_given(&relay_io->keep, tag->n, message); break;
     case STEP_OWN_MESSAGE: read_back_reply(relay_io, tag->n, message, now_ms); break;
+    case STEP_READER_MADE:
+        stream_reader_made(&relay_io->reader, tag->n, message, now_ms);
+        relay_reading(&relay_io->relay, now_ms);
+        break;
+    case STEP_READER_GONE: break;
     }
 }

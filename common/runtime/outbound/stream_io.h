@@ -18,6 +18,8 @@ enum stream_step {
     STEP_LISTED_LAST = 'K', /* before the stream is deleted */
     STEP_GIVEN = 'b',
     STEP_OWN_MESSAGE = READ_BACK_STEP,
+    STEP_READER_MADE = 'o', /* of stream_reader.h */
+    STEP_READER_GONE = 'O', /* nobody waits for it */
 };
 
 /* Asks the server, with a tag of these; built: the result of building the request. */

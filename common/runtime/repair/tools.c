@@ -29,8 +29,10 @@ static int backup(const struct service *service, const struct config *config,
 static int verify(const struct service *service, const struct config *config,
                   const char *database_path)
 {
-    return config->argument_count == 1 ? trace(verify_run(service, config, database_path))
-                                       : TOOL_USAGE;
+    _Bool as_json = config->argument_count == 2 && strcmp(config->arguments[1], "--json") == 0;
+    return config->argument_count == 1 || as_json
+               ? trace(verify_run(service, config, database_path, as_json))
+               : TOOL_USAGE;
 }
 
 static const struct {
@@ -41,8 +43,8 @@ static const struct {
     { "backup", "backup FILE", "copy its database, while it runs or not", backup },
     { "restore", "restore FILE", "put a backup in the place of its database, while it is down",
       restore_run },
-    { "verify", "verify", "check that file, log, tables and stream agree, while it runs or not",
-      verify },
+    { "verify", "verify [--json]",
+      "check that file, log, tables and stream agree, while it runs or not", verify },
     { "resolve", "resolve [--keep log|stream]", "look at a fork; give up one side of it",
       resolve_run },
 };

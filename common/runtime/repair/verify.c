@@ -2,7 +2,6 @@
  * file beside it, and its tables are compared with those; the stream is compared with the log,
  * message by message. */
 #include "runtime/repair/verify.h"
-#include "base/terminal.h"
 #include "runtime/repair/api_client.h"
 #include "runtime/core/data_folder.h"
 #include "runtime/writer/fold.h"
@@ -288,21 +287,18 @@ static int run(struct check *check)
 }
 
 int verify_run(const struct service *service, const struct config *config,
-               const char *database_path)
+               const char *database_path, _Bool as_json)
 {
     struct check check = { .service = service, .config = config, .database_path = database_path };
     if ((size_t)snprintf(check.fold_path, sizeof(check.fold_path), "%s.verify-%d", database_path,
                          (int)getpid()) >= sizeof(check.fold_path))
         return fail(ERR_CONFIG, "the path of --data-dir is too long");
-    terminal_print(stdout, "%s\n", database_path);
+    verify_begin(database_path, as_json);
     int r = access(database_path, R_OK) == 0
                 ? run(&check)
                 : fail(ERR_CONFIG, "there is no database that can be read");
     api_client_free(check.api);
     db_free(check.db);
     fold_remove(check.fold_path);
-    if (r == 0)
-        terminal_print(stdout, "%s agrees\n",
-                       check.others_are_folded ? "all" : "what was compared");
-    return trace(r);
+    return trace(verify_end(r, check.others_are_folded));
 }

@@ -67,6 +67,21 @@ int inbox_push(struct inbox *inbox, struct item *item)
     return result;
 }
 
+void inbox_push_events(struct inbox *inbox, struct item *first, struct item **last)
+{
+    pthread_mutex_lock(&inbox->lock);
+    assert(first && !*last);
+    for (const struct item *item = first; item; item = item->next) {
+        assert(!is_request(item)); /* those are in `requests` */
+        inbox->length++;
+    }
+    *inbox->last = first;
+    inbox->last = last;
+    inbox_check(inbox);
+    pthread_mutex_unlock(&inbox->lock);
+    pthread_cond_signal(&inbox->filled);
+}
+
 void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
 {
     pthread_mutex_lock(&inbox->lock);

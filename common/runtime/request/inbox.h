@@ -32,6 +32,8 @@ void inbox_check(const struct inbox *inbox); /* with the lock held */
 
 /* 0, or REFUSED_BUSY: the caller keeps the item */
 int inbox_push(struct inbox *inbox, struct item *item);
+/* a chain of events, all at once: the writer does not begin with the first of them alone */
+void inbox_push_events(struct inbox *inbox, struct item *first, struct item **last);
 /* a chain of events: they come first again */
 void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last);
 void inbox_close(struct inbox *inbox);

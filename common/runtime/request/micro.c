@@ -141,6 +141,19 @@ static void put_metadata(const struct micro *micro, struct buf *out)
     buf_put_char(out, '}');
 }
 
+static void put_description(const struct micro *micro, struct buf *out)
+{
+    _deinit_(buf) struct buf text = { 0 };
+    buf_put_text(&text, micro->description);
+    if (micro->write_standing)
+        micro->write_standing(micro->metadata_context, &text);
+    buf_put_text(out, "\"description\":");
+    if (buf_status(&text) == 0)
+        buf_put_json(out, text.data, text.length);
+    else
+        buf_put_json(out, micro->description, strlen(micro->description));
+}
+
 static void put_names(const struct micro_endpoint *endpoint, struct buf *out)
 {
     put_member(out, "name", endpoint->name);
@@ -204,7 +217,7 @@ int micro_write(const struct micro *micro, enum micro_verb verb, struct buf *out
     put_metadata(micro, out);
     if (verb == MICRO_INFO) {
         buf_put_char(out, ',');
-        put_member(out, "description", micro->description);
+        put_description(micro, out);
     }
     if (verb == MICRO_STATS) {
         char started[RFC3339_SIZE];

@@ -57,8 +57,11 @@ struct micro {           /* filled in before micro_start, borrowed */
     const char *version; /* SemVer */
     const char *description;
     const struct micro_metadata *metadata; /* ends with { 0 }; NULL */
-    /* Writes further members, which change: `"role":"serving"`. On a library thread. NULL: none. */
+    /* Writes further members, which change: `"role":"leading"`. On a library thread. NULL: none. */
     void (*write_metadata)(void *context, struct buf *out);
+    /* Writes what follows the description, " (leading, term 3)": `nats micro ls` shows it, and no
+     * metadata. Likewise. */
+    void (*write_standing)(void *context, struct buf *out);
     void *metadata_context;
     int64_t started_ms; /* wall clock */
     struct micro_endpoint *endpoints;

@@ -20,6 +20,8 @@ const struct relay_config relay_defaults = {
     .audit_read_max = 256,
     .yield_ms = 1000,
     .follow_look_ms = 1000,
+    .follow_answer_ms = 1000,
+    .follow_wait_ms = 250,
 };
 
 const char RELAY_HELD_REASON[] = "the stream is set as it cannot be borne";
@@ -81,6 +83,8 @@ void relay_wait(struct relay *relay, const char *reason, int64_t now_ms)
     relay_move(relay, RELAY_WAITING);
     relay->reason = reason;
     relay->deadline_ms = now_ms + backoff_take_ms(&relay->backoff);
+    if (relay->follows)
+        relay->deadline_ms = smaller(relay->deadline_ms, now_ms + relay->config.follow_wait_ms);
 }
 
 void relay_init(struct relay *relay, const struct relay_config *config, int64_t head)
@@ -299,7 +303,7 @@ void relay_reading(struct relay *relay, int64_t now_ms)
     if ((relay->state == RELAY_ASKING || relay->state == RELAY_RECOVERING ||
          relay->state == RELAY_FOLLOWING) &&
         relay->acted)
-        relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+        relay->deadline_ms = now_ms + relay_answer_ms(relay);
     relay_check(relay);
 }
 

@@ -119,7 +119,10 @@ struct relay_config {
     int64_t audit_read_max; /* messages that an audit reads */
     int64_t yield_ms;       /* while another says that it leads, makes no stream for so long */
     int64_t follow_look_ms; /* FOLLOWING: looks at the stream when no heartbeat came for so long */
-    uint64_t seed;          /* of the random part of the waits; 0: none */
+    /* A stream that has lost its Raft leader answers nothing, for seconds. Who may take over looks
+     * again soon, to find the next one at once: the limits of its looks, and between them. */
+    int64_t follow_answer_ms, follow_wait_ms;
+    uint64_t seed; /* of the random part of the waits; 0: none */
 };
 extern const struct relay_config relay_defaults;
 

@@ -73,6 +73,13 @@ void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
     relay_check(relay);
 }
 
+int64_t relay_answer_ms(const struct relay *relay)
+{
+    const struct relay_config *config = &relay->config;
+    return relay->follows ? smaller(config->follow_answer_ms, config->answer_timeout_ms)
+                          : config->answer_timeout_ms;
+}
+
 void relay_lose_way(struct relay *relay, int64_t now_ms)
 {
     relay->is_lost = 1;

@@ -7,6 +7,9 @@
 void relay_move(struct relay *relay, enum relay_state state);
 void relay_wait(struct relay *relay, const char *reason, int64_t now_ms);
 
+/* How long an answer of the server may take. */
+int64_t relay_answer_ms(const struct relay *relay);
+
 /* ASKING: another leads from where the stream leaves our log. */
 _Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail);
 /* Of one that claims. True: it waits, for whoever may be making the stream anew. */

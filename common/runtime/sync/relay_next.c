@@ -36,7 +36,7 @@ static struct relay_action relay_ask(struct relay *relay, enum relay_action_kind
     if (relay->acted)
         return (struct relay_action){ .kind = RELAY_NOTHING };
     relay->acted = 1;
-    relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
+    relay->deadline_ms = now_ms + relay_answer_ms(relay);
     return (struct relay_action){ .kind = kind, .epoch = relay->epoch };
 }
 

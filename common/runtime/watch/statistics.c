@@ -53,7 +53,10 @@ static void put_text(const struct statistics_field *field, const struct statisti
 {
     char text[512] = "";
     field->text(sample, i, text, sizeof(text));
-    buf_put_json(out, text, strlen(text));
+    if (field->form == FORM_COUNTS)
+        buf_put_text(out, text);
+    else
+        buf_put_json(out, text, strlen(text));
 }
 
 /* Their texts have neither quotes nor control characters. */
@@ -84,6 +87,7 @@ static void put_value(enum statistics_form form, int64_t value, struct buf *out)
         buf_put_format(out, "\"%s\"", feed_state_name((enum feed_state)value));
         break;
     case FORM_TEXT:
+    case FORM_COUNTS:
     case FORM_NOTICES: break; /* no number: put_fields */
     }
 }
@@ -96,12 +100,13 @@ static void put_fields(const struct statistics_sample *sample, enum statistics_s
     for (const struct statistics_field *field = statistics_fields; is_field(field); field++) {
         if (!field->key || field->of != of)
             continue;
-        const _Bool is_number = field->form != FORM_TEXT && field->form != FORM_NOTICES;
+        const _Bool is_text = field->form == FORM_TEXT || field->form == FORM_COUNTS;
+        const _Bool is_number = !is_text && field->form != FORM_NOTICES;
         int64_t value = is_number ? statistics_value(field, sample, i) : 0;
         if (field->form == FORM_MS && value < 0)
             continue;
         buf_put_format(out, "%s\"%s\":", first ? "" : ",", field->key);
-        if (field->form == FORM_TEXT)
+        if (is_text)
             put_text(field, sample, i, out);
         else if (field->form == FORM_NOTICES)
             put_notices(sample, out);
@@ -187,7 +192,7 @@ static void put_field(struct buf *out, const struct statistics_field *field)
     static const char *const forms[] = {
         [FORM_NUMBER] = "number",       [FORM_MS] = "milliseconds",   [FORM_TIME_MS] = "time",
         [FORM_SERVICE_STATE] = "state", [FORM_RELAY_STATE] = "state", [FORM_FEED_STATE] = "state",
-        [FORM_TEXT] = "text",           [FORM_NOTICES] = "list",
+        [FORM_TEXT] = "text",           [FORM_COUNTS] = "list",       [FORM_NOTICES] = "list",
     };
     buf_put_text(out, "    {");
     put_member(out, "key", field->key);

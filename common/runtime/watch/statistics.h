@@ -60,6 +60,7 @@ enum statistics_form {
     FORM_RELAY_STATE,
     FORM_FEED_STATE,
     FORM_TEXT,    /* a sentence, read by `text`; never in /metrics */
+    FORM_COUNTS,  /* numbers as an array, written by `text`; never in /metrics */
     FORM_NOTICES, /* all notices (core/notices.h), as an array of objects */
 };
 

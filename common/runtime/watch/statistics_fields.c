@@ -312,6 +312,10 @@ const struct statistics_field statistics_fields[] = {
       .help = "Answers that wait for our stream." },
     { "unconfirmed", .at = AT(unconfirmed), COUNTER("journey_answers_unconfirmed_total"),
       .help = "Answers that our stream did not confirm in time, since the start." },
+    { "durations", .form = FORM_COUNTS, .text = statistics_text_durations,
+      .help =
+          "How many answers of journeys took at most 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, "
+          "1000, 2500, 10000 ms, and longer, each without those before it, since the start." },
     { "unsent_replies", .read = read_unsent, COUNTER("journey_replies_unsent_total"),
       .help = "Replies that could not be sent: larger than the server takes as one message, or "
               "without a connection." },

@@ -1,6 +1,8 @@
 /* Statistics, texts: see statistics_text.h. */
 #include "runtime/watch/statistics_text.h"
+#include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Why the service is not ready, or does not publish. */
 void statistics_text_reason(const struct statistics_sample *sample, int i, char *ret_text,
@@ -23,6 +25,25 @@ void statistics_text_feed_reason(const struct statistics_sample *sample, int i, 
                                  size_t size)
 {
     status_text_read(&sample->of->status->sources[i].reason, ret_text, size);
+}
+
+void statistics_text_durations(const struct statistics_sample *sample, int i, char *ret_text,
+                               size_t size)
+{
+    size_t length = 0;
+    (void)i;
+    for (int bucket = 0; bucket < MICRO_BUCKETS; bucket++) {
+        long long count = 0;
+        for (int n = 0; n < sample->of->endpoint_count; n++) {
+            const struct micro_endpoint *endpoint = &sample->of->endpoints[n];
+            if (!endpoint->kind || strcmp(endpoint->kind, "runtime") != 0)
+                count += atomic_load(&endpoint->durations[bucket]);
+        }
+        length += (size_t)snprintf(ret_text + length, size - length, "%c%lld",
+                                   bucket == 0 ? '[' : ',', count);
+        assert(length + 1 < size);
+    }
+    snprintf(ret_text + length, size - length, "]");
 }
 
 void statistics_write_notices(const struct statistics_sample *sample, int i, struct buf *out)

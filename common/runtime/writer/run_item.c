@@ -180,12 +180,13 @@ static int park(struct loop *loop, struct item *item, const char *error, int64_t
     return 0;
 }
 
-/* An event that we have reacted to before, in a life that our log remembers and our cursor does
- * not. */
+/* Once: our log knows an event that we have reacted to before, in a life that our cursor does not
+ * remember, or that our leader has reacted to. A follower says nothing, but tries: what its leader
+ * could not react to is parked here, too, or nobody would miss the reaction after a take-over. */
 static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct batch *batch)
 {
     assert(item->source && item->event.value);
-    if (!item->type->react || loop->follows)
+    if (!item->type->react)
         return 0;
     char cause[EVENT_TEXT_MAX + 1];
     int r = GUARD(react_once) ? event_log_has_reaction(loop->db, &item->event) : 0;
@@ -205,7 +206,7 @@ static int react(struct loop *loop, struct item *item, int64_t wall_ms, struct b
                        : fail(ERR_MEMORY, "no memory for a reaction");
     if (r == 0 && append_check(loop, &j) > 0)
         r = fail(ERR_INVALID, "a reaction cannot travel: %s", j.message);
-    if (r == 0)
+    if (r == 0 && !loop->follows)
         r = append_emissions(loop, &j, batch, NULL);
     journey_deinit(&j);
     return r > 0 ? fail(ERR_INTERNAL, "a reaction cannot refuse") : trace(r);

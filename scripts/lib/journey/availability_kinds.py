@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -15,8 +16,9 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 
 from journey import ROOT
-from journey.availability import (LOG, NAME, NOT_NOW, PROBE_S, PUBLISHED, Wrong, both_of,
-                                  is_awake, percentile, until)
+from journey.availability import (LOG, NAME, NOT_NOW, PUBLISHED, Wrong, both_of, is_awake,
+                                  percentile, until)
+from journey.bench_mesh import KEY
 
 FULL = 64                  # orders placed at once, so that the pipeline of the leader is full
 COMMITTED = "--answer-when committed"
@@ -372,35 +374,49 @@ def open_log(mesh, process):
 
 
 class Standby(Kind):
-    """How old the standby's log is: how long until it has the position that the leader has; and
-    its processor time."""
+    """How old the standby's log is, at half of what the leader takes: how long until it has the
+    position that the leader has; and its processor time."""
 
     def __init__(self, options):
-        super().__init__("standby", f"a standby, at {options.rate:,.0f} requests and "
-                         f"{1 / PROBE_S:.0f} orders a second", options)
-        self.count, self.lags, self.used = 1, [], [0.0, 0.0]
+        super().__init__("standby", "a standby, at half of the leader's capacity", options)
+        self.count, self.lags, self.used, self.rate = 1, [], [0.0, 0.0], 0.0
+
+    def bench_load(self, mesh, *more):
+        """The bench's load on order.place, of which python could send a tenth."""
+        path = os.path.join(mesh.folder, "place")
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(KEY + json.dumps(mesh.prober.body))
+        return subprocess.Popen(
+            [os.path.join(mesh.build, "bench", "bench_load"), "--server", mesh.url.split(",")[0],
+             "--request", f"1,order.place,{path}", *more], stdout=subprocess.PIPE, text=True)
 
     def run(self, mesh, count):
         leader = until(mesh.look, f"an instance of {NAME} leads")
         follower = next(p for p in both_of(NAME) if p != leader)
+        said, _ = self.bench_load(mesh, "--seconds", "5", "--in-flight", "256").communicate()
+        self.rate = json.loads(said)["rate"] / 2
         until(lambda: mesh.follows(follower), f"{follower} follows")
+        heads = [head_of(mesh, p) for p in (leader, follower)]
+        load = self.bench_load(mesh, "--seconds", str(self.options.seconds + 1), "--rate",
+                               f"{self.rate:.1f}")
+        time.sleep(1)
         before = [processor_s(mesh.pid(p)) for p in (leader, follower)]
         end = time.monotonic() + self.options.seconds
-        heads = [head_of(mesh, p) for p in (leader, follower)]
         while time.monotonic() < end:
             want, start = heads[0](), time.monotonic()
-            while heads[1]() < want:
-                time.sleep(0.001)
+            until(lambda: heads[1]() >= want, f"{follower} has event {want}", every_s=0.001)
             self.lags.append((time.monotonic() - start) * 1000)
             time.sleep(0.01)
         self.used = [processor_s(mesh.pid(p)) - b for p, b in zip((leader, follower), before)]
-        self.events = heads[0]()
+        load.communicate()
 
     def report(self):
+        self.figure("rate", "orders a second", self.rate, "orders")
         self.figure("p50", "until it has what its leader has committed, p50",
                     percentile(self.lags, 0.5), "ms")
         self.figure("p99", "the same, p99", percentile(self.lags, 0.99), "ms",
                     asked=("<=", 50.0))
+        self.figure("longest", "the same, longest", percentile(self.lags, 1.0), "ms")
         self.figure("cost", "a standby's processor time / its leader's",
                     self.used[1] / max(self.used[0], 0.01), asked=("<=", 0.4))
 

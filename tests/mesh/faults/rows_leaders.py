@@ -101,6 +101,17 @@ def causes_in(mesh, process):
         database.close()
 
 
+def folding(mesh, process):
+    """Were its tables begun anew, and has it not yet what its leader has of others' logs?"""
+    path = os.path.join(mesh.data(process), NAME + ".db")
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+    try:
+        return database.execute("SELECT value FROM meta WHERE name = 'folding'").fetchone() \
+            not in (None, (0,))
+    finally:
+        database.close()
+
+
 def orphans(mesh, process):
     """The lines of its files of what it has set aside."""
     return [json.loads(line) for path in glob.glob(os.path.join(mesh.data(process), "orphans-*"))
@@ -127,6 +138,8 @@ def fault_46_orphans_of_a_leader_that_answered_committed(mesh):
     other_leads(mesh, killed)
     mesh.start(killed, wait=False)
     follows(mesh, killed)
+    # as a follower, too: who takes over would wait for others' streams, which may be away then
+    wait_until(lambda: not folding(mesh, killed), f"{killed} has all projections again", 20)
     load.finish()
     with open(mesh.history, encoding="utf-8") as file:
         history = [json.loads(line) for line in file]

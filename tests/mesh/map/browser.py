@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,18 +23,19 @@ def find_browser():
 
 class Browser:
     def __init__(self, program):
-        self.folder = tempfile.TemporaryDirectory()
+        # Children of the browser may write there a little longer than it lives.
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_browser, self.to = os.pipe()
         self.come, from_browser = os.pipe()
         # The descriptors are 3 and 4 in the browser: a shell puts them there.
-        script = (f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"')
+        script = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"'
         self.process = subprocess.Popen(
             ["bash", "-c", script, "bash", program, "--headless", "--no-sandbox", "--disable-gpu",
              "--remote-debugging-pipe", "--hide-scrollbars", "--no-first-run",
              "--disable-background-networking", "--disable-dev-shm-usage", "--lang=en",
              f"--user-data-dir={self.folder.name}", "about:blank"],
             pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         os.close(to_browser)
         os.close(from_browser)
         self.number, self.rest, self.events, self.session = 0, b"", [], None
@@ -45,7 +47,7 @@ class Browser:
             self.call(domain + ".enable")
 
     def close(self):
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self.to)
         os.close(self.come)

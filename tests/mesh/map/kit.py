@@ -1,10 +1,12 @@
 """Kit: shared by the tests of the map: a mesh of its own, the program, and its event stream."""
+import contextlib
 import http.client
 import json
 import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -84,10 +86,53 @@ class Mesh:
         with open(os.path.join(self.folder, "run", process + ".pid"), encoding="utf-8") as file:
             return int(file.read().split()[0])
 
-    def ask(self, subject, body):
+    def rights(self, user):
+        """The options of the map as this user of a secure mesh."""
+        keys = os.path.join(self.folder, "keys")
+        return ["--as", user, "--nkey", os.path.join(keys, user + ".nkey"),
+                "--tlsca", os.path.join(keys, "ca.pem"), "--source-api", "{log}.JS.API"]
+
+    def script(self, name, *words):
+        done = subprocess.run([os.path.join(ROOT, "scripts", name), "--dir", self.folder, *words],
+                              env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False)
+        require(done.returncode == 0, f"{name} {' '.join(words)}: {done.stderr}")
+        return done.stdout
+
+    def write(self, service, statement):
+        """Plants something in a service's file."""
+        path = os.path.join(self.folder, service, service + ".db")
+        database = sqlite3.connect(path, timeout=far(10))
+        with contextlib.closing(database), database:
+            database.execute(statement)
+
+    def stats(self, service):
+        reply = self.ask(f"$SRV.STATS.{service}", "")
+        return next(one["data"] for one in reply["endpoints"] if one.get("data"))
+
+    def settle(self, leader_log, log):
+        """Waits until the service of leader_log has read all of the other log."""
+        service = {"ACCOUNT": "account-svc", "ORDER": "order-svc"}
+        head = self.stats(service[log])["position"]
+        wait_until(lambda: self.stats(service[leader_log])["sources"][log]["cursor"] >= head,
+                   f"{service[leader_log]} reads {log} up to {head}")
+
+    def register(self, name):
+        address = {"street": "5 Navy Yard", "city": "Arlington", "postal_code": "22201",
+                   "country": "US"}
+        return self.ask("account.register", {
+            "name": name, "email": f"{name[:3]}@example.org", "address": address})["account_id"]
+
+    def add_card(self, account, token):
+        self.ask("account.add-card", {"account_id": account, "card_token": token, "brand": "visa",
+                                      "last4": "4242", "expires": "2099-12"})
+
+    def ask(self, subject, body, key=None):
         """The reply of a request; one that is refused is a failure of the test."""
+        headers = ["-H", f"Idempotency-Key:{key}"] if key else []
         done = subprocess.run(["nats", "--server", self.url, "request", "--raw", "--timeout",
-                               f"{slower(5):.0f}s", subject, json.dumps(body)],
+                               f"{slower(5):.0f}s", *headers, subject,
+                               json.dumps(body) if body != "" else ""],
                               env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, check=False)
         reply = json.loads(done.stdout or "{}")
@@ -173,6 +218,12 @@ class Map:
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def post(self, path, body):
+        """(status, reply), as the page asks."""
+        status, _, reply = self.get(path, method="POST", body=json.dumps(body).encode(), headers={
+            "Content-Type": "application/json", "Origin": f"http://127.0.0.1:{self.port}"})
+        return status, json.loads(reply) if reply.startswith(b"{") else reply
 
     def raw(self, text):
         with socket.create_connection(("127.0.0.1", self.port), timeout=far(20)) as connection:
