@@ -283,9 +283,12 @@ static _Bool are_equal(const struct stream_keep *keep, const struct kept_durable
     return equal;
 }
 
-struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
-                                    int64_t gone_before)
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t floor, int64_t gone,
+                                    int64_t gone_before, int64_t published)
 {
+    /* what is acknowledged behind our newest event is a stranger's: the new stream has another
+     * event at that place */
+    const int64_t listed = smaller(floor, larger(published, before ? before->position : 0));
     if (!before)
         return (struct kept_place){ .position = listed };
     if (listed > gone)
@@ -313,13 +316,9 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
-        /* what is acknowledged behind our newest event is a stranger's: the new stream has another
-         * event at that place */
-        durable.position = smaller(durable.position,
-                                   larger(relay->published, before ? before->position : 0));
         struct kept_place place = { .position = before ? before->position : 0 };
         if (!before || relay->was_whole)
-            place = stream_keep_place(before, durable.position, gone, keep->gone);
+            place = stream_keep_place(before, durable.position, gone, keep->gone, relay->published);
         durable.position = place.position;
         durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)

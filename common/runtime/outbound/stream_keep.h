@@ -85,14 +85,14 @@ int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag);
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
                            struct bus_message *message);
 
-/* The place to remember of a durable whose floor is `listed`. Positions up to `gone` have left the
- * stream, at the list before up to `gone_before`. before: as that list left the durable; NULL: the
- * list did not have it. Changes nothing. */
+/* The place to remember of a durable whose floor the list has. Positions up to `gone` have left the
+ * stream, at the list before up to `gone_before`; what is behind `published` is none of ours.
+ * before: as that list left the durable; NULL: the list did not have it. Changes nothing. */
 struct kept_place {
     int64_t position, gain; /* as in a kept_durable */
 };
-struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
-                                    int64_t gone_before);
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t floor, int64_t gone,
+                                    int64_t gone_before, int64_t published);
 
 /* Those that are owed and have their events in the stream again. tag: of the replies, n is theirs.
  */
