@@ -188,7 +188,8 @@ struct load {
     /* the newest NAMES_MAX of them are kept */
     int account_count, card_count, order_count, product_count;
     int64_t accepted, refused, repeated;
-    _Bool is_over; /* nobody asks for anything new */
+    _Bool is_over;  /* nobody asks for anything new */
+    _Bool declines; /* no new card is any good */
 };
 
 enum charge_status { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_SOFT, CHARGE_VOIDED };
@@ -386,7 +387,8 @@ _Bool stream_is_being_deleted(const struct world *world, int log);
 _Bool database_may_go(const struct world *world, int log);
 
 /* loss.c */
-_Bool see_loss_named(struct world *world); /* false: there was nothing to lose */
+_Bool see_loss_named(struct world *world);     /* false: there was nothing to lose */
+_Bool see_reactions_anew(struct world *world); /* likewise */
 
 /* check.c, check_tables.c, fold.c */
 void check_stored(struct world *world, struct stream *stream, const struct wire *wire);
