@@ -102,6 +102,12 @@ const struct mesh_instance *mesh_leading(const struct mesh_service *service)
     return found;
 }
 
+_Bool mesh_is_led(const struct mesh_service *service)
+{
+    const struct mesh_instance *leading = mesh_leading(service);
+    return leading && !leading->silent && leads(leading);
+}
+
 int64_t mesh_lag(struct mesh *mesh, const struct mesh_service *service,
                  const struct mesh_source *source)
 {
@@ -130,6 +136,7 @@ _Bool mesh_look(struct mesh *mesh, int64_t now_ms)
                 instance->request_rate = instance->refusal_rate = 0;
             answers |= !silent;
         }
+        changed |= answers && service->silent_since_ms > 0;
         if (answers)
             service->silent_since_ms = 0;
         else if (service->silent_since_ms == 0 && service->instance_count > 0)
@@ -145,7 +152,7 @@ void mesh_note(struct mesh *mesh, int64_t now_ms)
         struct mesh_service *service = mesh->services[i];
         const struct mesh_instance *leading = mesh_leading(service);
         double rate_of[MESH_BUCKETS];
-        struct mesh_second second = { .up = service->silent_since_ms == 0 && leading };
+        struct mesh_second second = { .up = mesh_is_led(service) };
         mesh_sum_rates(service, rate_of, &second);
         second.p50_ms = (float)mesh_percentile_ms(rate_of, 0.50);
         second.p99_ms = (float)mesh_percentile_ms(rate_of, 0.99);

@@ -204,7 +204,9 @@ static void on_message(void *context, struct bus_message *message, const char *w
     story->read++;
     const _Bool is_last = js_parse_delivery(bus_message_reply(message), &delivery) < 0 ||
                           delivery.pending_count == 0;
-    const _Bool is_over = story->read >= STORY_READ_MAX || clock_monotonic_ms() > story->end_ms;
+    const _Bool is_full = story->pass == PASS_GATHER && story->event_count == STORY_EVENTS_MAX;
+    const _Bool is_over = is_full || story->read >= STORY_READ_MAX ||
+                          clock_monotonic_ms() > story->end_ms;
     log->cut |= is_over && !is_last;
     if (is_last || is_over)
         end_log(story);
