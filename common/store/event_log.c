@@ -1,5 +1,6 @@
 /* Event log: see event_log.h. */
 #include "store/event_log.h"
+#include "base/guard.h"
 #include "base/buf.h"
 #include "base/digits.h"
 #include "base/result.h"
@@ -192,7 +193,8 @@ void event_name_cause(const struct event *event, char *ret_cause, size_t size)
     int length = snprintf(ret_cause, size, "%s/%" PRId64 "/%s", event->log, event->position,
                           event->id);
     assert(length > 0);
-    if ((size_t)length >= size) /* an id of another's making: the causation has all of it */
+    if ((size_t)length >= size ||
+        !GUARD(cause_by_id)) /* an id of another's making: the causation has all of it */
         (void)snprintf(ret_cause, size, "%s/%" PRId64, event->log, event->position);
 }
 

@@ -227,6 +227,22 @@ void instances_note_answer(struct world *world, const struct node *node, const s
 
 /* ---- What an operator does ------------------------------------------------------------------- */
 
+/* Where its log leaves the stream another's term has begun: it is fenced by that, and no operator
+ * has to choose. Unless the stream had its own event there and has lost it. */
+static void check_fenced(struct world *world, const struct node *node)
+{
+    const struct history *history = &world->logs[node->log];
+    const struct relay *relay = node_relay(node);
+    const int64_t position = node->branch;
+    for (int64_t p = position; position > 0 && p <= node->line.count; p++)
+        if (node->line.at[p].is_of_runtime) /* its term may be the higher one */
+            return;
+    if (position > 0 && position <= history->in_stream && relay->own_water < position &&
+        history->line.at[position].is_of_runtime && strstr(relay->reason, "different chains"))
+        violated(world, "term: %s is forked, and another's term has begun at position %lld",
+                 node->name, (long long)position);
+}
+
 /* Its folder is kept elsewhere; it begins as one that is new. */
 static void mend_forked(struct world *world, struct node *node)
 {
@@ -234,6 +250,7 @@ static void mend_forked(struct world *world, struct node *node)
     if (!node->runs || node->frozen_until_ms > 0 || node_relay(node)->state != RELAY_FORKED ||
         !leader || leader == node || node_relay(leader)->state == RELAY_FORKED)
         return;
+    check_fenced(world, node);
     tell(world, "the operator takes the folder of %s away", node->name);
     node_crash(world, node, 0);
     node_restore(world, node, 0);

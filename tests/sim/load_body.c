@@ -76,7 +76,7 @@ static const char *pick_token(struct world *world)
 {
     static const char *const tokens[] = { "tok_ok", "tok_ok", "tok_ok", "tok_declined",
                                           "tok_moody" };
-    return tokens[draw(world, 5)];
+    return world->load.declines ? "tok_declined" : tokens[draw(world, 5)];
 }
 
 /* ---- One body a kind ------------------------------------------------------------------------ */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS_MAX 8 /* queue groups on one subject */
+#define GROUPS_MAX 32 /* queue groups on one subject */
 
 static uint64_t hash(const char *subject)
 {
@@ -106,6 +106,41 @@ static _Bool matches(const struct server_subscription *s, const char *subject, u
     return s->hash == hashed && strcmp(s->subject, subject) == 0;
 }
 
+static _Bool has_joined(const struct world *world, int node)
+{
+    return world->nodes[node].runs && world->nodes[node].instance->endpoints.joined;
+}
+
+static _Bool is_command(const struct world *world, int log, const char *subject)
+{
+    const struct command *command = world->logs[log].service->commands;
+    while (command->subject && strcmp(command->subject, subject) != 0)
+        command++;
+    return command->subject != NULL;
+}
+
+/* A command's queue group is that of a term: a frozen one of another term has no part in it, and
+ * what is asked of the one that leads is not left to it. Only at a handover both are of one group.
+ */
+static void check_group(struct world *world, const struct server_subscription *const *members,
+                        int groups)
+{
+    for (int g = 0; g < groups; g++) {
+        const struct node *given = &world->nodes[members[g]->node];
+        const struct node *leader = leader_of(world, given->log);
+        const struct server_subscription *s = world->server.subscriptions;
+        if (given->frozen_until_ms == 0 || !is_command(world, given->log, members[g]->subject) ||
+            !leader || leader == given || has_joined(world, given->index) ||
+            has_joined(world, leader->index))
+            continue;
+        for (int i = 0; i < world->server.subscription_count; i++)
+            if (s[i].node == leader->index && strcmp(s[i].queue, members[g]->queue) == 0 &&
+                strcmp(s[i].subject, members[g]->subject) == 0)
+                violated(world, "group of the term: %s goes to %s, which is frozen, and %s leads",
+                         s[i].subject, given->name, leader->name);
+    }
+}
+
 /* To one member of each queue group, and to all others. `to` is the subject that is listened to,
  * which a delivery does not show. */
 static int give_to_subscribers(struct world *world, const char *to, struct wire *wire)
@@ -137,6 +172,7 @@ static int give_to_subscribers(struct world *world, const char *to, struct wire 
     }
     for (int g = 0; g < groups; g++)
         give(world, members[g], wire);
+    check_group(world, members, groups);
     return given;
 }
 

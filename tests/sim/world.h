@@ -188,7 +188,8 @@ struct load {
     /* the newest NAMES_MAX of them are kept */
     int account_count, card_count, order_count, product_count;
     int64_t accepted, refused, repeated;
-    _Bool is_over; /* nobody asks for anything new */
+    _Bool is_over;  /* nobody asks for anything new */
+    _Bool declines; /* no new card is any good */
 };
 
 enum charge_status { CHARGE_NONE, CHARGE_PAID, CHARGE_DECLINED, CHARGE_SOFT, CHARGE_VOIDED };
@@ -209,6 +210,7 @@ struct operator
     int64_t next_ms;
     int64_t asked, redriven, handed_over, taken_over, resolved, set_apart; /* counters */
     struct edits edits[LOGS];
+    _Bool was_longer[LOGS];    /* operator.c: as the stream was before it went, or lost its end */
     int64_t unserved_ms[LOGS]; /* since when nobody serves; 0: somebody does */
 };
 
@@ -361,6 +363,7 @@ void provider_take(struct world *world, const struct wire *wire);
 enum charge_status provider_status(const struct provider *provider, const char *order,
                                    int64_t attempt);
 void operator_act(struct world *world);
+void operator_look(struct world *world, int log); /* at a stream that is about to lose something */
 void operator_take_reply(struct world *world, const struct wire *wire);
 void adversary_act(struct world *world);
 
@@ -384,7 +387,8 @@ _Bool stream_is_being_deleted(const struct world *world, int log);
 _Bool database_may_go(const struct world *world, int log);
 
 /* loss.c */
-_Bool see_loss_named(struct world *world); /* false: there was nothing to lose */
+_Bool see_loss_named(struct world *world);     /* false: there was nothing to lose */
+_Bool see_reactions_anew(struct world *world); /* likewise */
 
 /* check.c, check_tables.c, fold.c */
 void check_stored(struct world *world, struct stream *stream, const struct wire *wire);

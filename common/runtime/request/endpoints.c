@@ -1,5 +1,6 @@
 /* Endpoints: all of an instance; see endpoint.h. */
 #include "base/clock.h"
+#include "base/guard.h"
 #include "contract/values.h"
 #include "runtime/request/endpoint.h"
 #include <assert.h>
@@ -238,7 +239,7 @@ void endpoints_set_term(struct endpoints *endpoints, int64_t term)
     char group[ENDPOINT_GROUP_SIZE];
     snprintf(group, sizeof(group), QUEUE_GROUP "-t%lld", (long long)term);
     pthread_mutex_lock(&endpoints->lock);
-    if (!endpoints->joined)
+    if (!endpoints->joined && GUARD(group_of_term))
         set_group(endpoints, group);
     pthread_mutex_unlock(&endpoints->lock);
 }

@@ -1,5 +1,6 @@
 /* Relay of a follower: see relay.h and relay_follow.h. */
 #include "runtime/sync/relay_follow.h"
+#include "base/guard.h"
 #include "base/smaller.h"
 #include "runtime/sync/relay_tail.h"
 #include <string.h>
@@ -116,7 +117,8 @@ void relay_doubt(struct relay *relay, const char *reason, int64_t now_ms)
 _Bool relay_is_fenced_by(const struct relay *relay, const struct relay_tail *tail)
 {
     const _Bool has_led = !relay->follows && (relay->was_whole || relay->has_followed);
-    if (!tail->has_last || tail->leaves_at == 0 || tail->leaves_at > relay->head + 1)
+    if (!GUARD(term) || !tail->has_last || tail->leaves_at == 0 ||
+        tail->leaves_at > relay->head + 1)
         return 0;
     if (relay->own_water >= tail->leaves_at) /* the stream has had our event there, and lost it */
         return 0;

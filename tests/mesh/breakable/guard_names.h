@@ -5,18 +5,21 @@
 
 static const char *const guard_names[] = {
     "ack_after_commit",
+    "cause_by_id",
     "chain_check",
     "cursor_in_transaction",
     "expected_sequence",
     "fence",
     "gap_rule",
     "gate",
+    "group_of_term",
     "idempotency_key",
     "kept_settings",
     "parking_behind",
     "react_once",
     "reply_after_commit",
     "sync_before_reply",
+    "term",
     NULL,
 };
 
