@@ -20,6 +20,7 @@ PROBE_S = 0.01                         # between two orders of the measuring cli
 WAIT_S = 60                            # the limit until an instance leads, or follows
 BEHIND_MAX = 50                        # events: a standby that is this near has caught up
 ADDRESS = {"street": "1 Market Street", "city": "Bremen", "postal_code": "28195", "country": "DE"}
+SERVES = {"ready", "held"}           # held: it takes orders, and something else is wrong
 NOT_NOW = {"busy", "replaying", "internal", "unconfirmed"}
 
 
@@ -251,7 +252,7 @@ class Mesh:
         """The process that leads; notes the term of order-svc."""
         said = self.instances(name)
         leaders = [(data["term"], process) for process, data in said.items()
-                   if data["role"] == "leading" and data["state"] == "ready"]
+                   if data["role"] == "leading" and data["state"] in SERVES]
         if name == NAME and leaders:
             self.term, self.leader = max(leaders)
         return max(leaders)[1] if leaders else None
@@ -267,7 +268,9 @@ class Mesh:
         mine = said.get(process)
         leads = next((d for d in said.values() if d["role"] == "leading"), None)
         return mine and leads and mine["state"] == "standby" and \
-            mine["position"] >= leads["position"] - BEHIND_MAX
+            mine["position"] >= leads["position"] - BEHIND_MAX and all(
+                mine["sources"][log]["cursor"] >= place["cursor"] - BEHIND_MAX
+                for log, place in leads["sources"].items())
 
     def standby_is_heard(self, leader):
         """Does the leader know of the standby, so that it can hand over?"""
@@ -280,9 +283,11 @@ class Mesh:
         return self.look() not in (None, process)
 
     def replicas_are_current(self):
-        """Has each stream a Raft leader, and each replica all that it has?"""
-        for log in ("ACCOUNT", LOG):
-            cluster = (self.ask(f"$JS.API.STREAM.INFO.{log}", {}) or {}).get("cluster") or {}
+        """Has each stream, and the durable of its reader, a Raft leader, and each replica all that
+        it has?"""
+        for what in ("STREAM.INFO.ACCOUNT", f"STREAM.INFO.{LOG}", f"CONSUMER.INFO.ACCOUNT.{NAME}",
+                     f"CONSUMER.INFO.{LOG}.account-svc"):
+            cluster = (self.ask(f"$JS.API.{what}", {}) or {}).get("cluster") or {}
             replicas = cluster.get("replicas", [])
             if not cluster.get("leader") or len(replicas) < self.options.servers - 1 or not all(
                     r.get("current") and not r.get("offline") and not r.get("lag")
