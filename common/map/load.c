@@ -38,8 +38,8 @@ struct load {
     int rate, declined_percent;
     _Bool has_product;
     int64_t product_due_ms;
-    double owed; /* orders */
-    int64_t at_ms;
+    double owed;                   /* orders */
+    int64_t at_ms, turned_ms;      /* now; the turn before */
     int next, next_declined, sent; /* customers in turn; orders, for the share */
     int64_t registered;            /* so that no two have the same e-mail */
     struct customer customers[LOAD_CUSTOMERS];
@@ -197,11 +197,12 @@ static void put_address(int64_t number, char *ret_text, size_t size)
 static void take_step(struct load *load, int number)
 {
     struct customer *customer = &load->customers[number];
-    char body[512], address[160];
+    char body[512];
     const char *subject = "account.add-card";
     if (customer->step == STEP_READY || customer->waits || load->at_ms < customer->due_ms)
         return;
     if (customer->step == STEP_REGISTER) {
+        char address[160];
         subject = "account.register";
         put_address(++load->registered, address, sizeof(address));
         snprintf(body, sizeof(body),
@@ -295,21 +296,21 @@ void load_set(struct load *load, int rate, int declined_percent)
     assert(rate >= 0 && rate <= LOAD_RATE_MAX && declined_percent >= 0 && declined_percent <= 100);
     load->rate = rate;
     load->declined_percent = declined_percent;
-    load->at_ms = clock_monotonic_ms();
+    load->at_ms = load->turned_ms = clock_monotonic_ms();
     load->owed = rate > 0;
 }
 
 int64_t load_due_ms(const struct load *load)
 {
-    return load->rate > 0 || load->open_count > 0 ? load->at_ms + LOAD_TURN_MS : INT64_MAX;
+    return load->rate > 0 || load->open_count > 0 ? load->turned_ms + LOAD_TURN_MS : INT64_MAX;
 }
 
 void load_turn(struct load *load, int64_t now_ms)
 {
     if (now_ms < load_due_ms(load) || load_due_ms(load) == INT64_MAX)
         return;
-    load->owed += (double)(now_ms - load->at_ms) * load->rate / 1000;
-    load->at_ms = now_ms;
+    load->owed += (double)(now_ms - load->turned_ms) * load->rate / 1000;
+    load->at_ms = load->turned_ms = now_ms;
     if (now_ms - load->looked_ms > 100) {
         end_late(load);
         load->looked_ms = now_ms;

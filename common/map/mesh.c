@@ -1,6 +1,7 @@
 /* Mesh: see mesh.h. This file has the services, and what follows from silence. */
 #include "map/mesh.h"
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "map/mesh_parts.h"
@@ -38,11 +39,11 @@ struct mesh_service *mesh_add(struct mesh *mesh, const char *name)
     struct mesh_service *service = calloc(1, sizeof(*service));
     if (!service)
         return NULL;
-    strcpy(service->name, name);
+    snprintf(service->name, sizeof(service->name), "%s", name);
     while (at < mesh->count && strcmp(mesh->services[at]->name, name) < 0)
         at++;
-    memmove(mesh->services + at + 1, mesh->services + at,
-            sizeof(*mesh->services) * (size_t)(mesh->count - at));
+    for (int i = mesh->count; i > at; i--)
+        mesh->services[i] = mesh->services[i - 1];
     mesh->services[at] = service;
     mesh->count++;
     return service;
@@ -78,8 +79,8 @@ struct mesh_instance *mesh_instance_of(struct mesh_service *service, const char 
     if (!instance)
         return NULL;
     *instance = (struct mesh_instance){ 0 };
-    strcpy(instance->id, id);
-    strcpy(instance->host, host);
+    snprintf(instance->id, sizeof(instance->id), "%s", id);
+    snprintf(instance->host, sizeof(instance->host), "%s", host);
     return instance;
 }
 
@@ -100,6 +101,12 @@ const struct mesh_instance *mesh_leading(const struct mesh_service *service)
             found = other;
     }
     return found;
+}
+
+_Bool mesh_is_led(const struct mesh_service *service)
+{
+    const struct mesh_instance *leading = mesh_leading(service);
+    return leading && !leading->silent && leads(leading);
 }
 
 int64_t mesh_lag(struct mesh *mesh, const struct mesh_service *service,
@@ -130,6 +137,7 @@ _Bool mesh_look(struct mesh *mesh, int64_t now_ms)
                 instance->request_rate = instance->refusal_rate = 0;
             answers |= !silent;
         }
+        changed |= answers && service->silent_since_ms > 0;
         if (answers)
             service->silent_since_ms = 0;
         else if (service->silent_since_ms == 0 && service->instance_count > 0)
@@ -145,7 +153,7 @@ void mesh_note(struct mesh *mesh, int64_t now_ms)
         struct mesh_service *service = mesh->services[i];
         const struct mesh_instance *leading = mesh_leading(service);
         double rate_of[MESH_BUCKETS];
-        struct mesh_second second = { .up = service->silent_since_ms == 0 && leading };
+        struct mesh_second second = { .up = mesh_is_led(service) };
         mesh_sum_rates(service, rate_of, &second);
         second.p50_ms = (float)mesh_percentile_ms(rate_of, 0.50);
         second.p99_ms = (float)mesh_percentile_ms(rate_of, 0.99);

@@ -42,7 +42,7 @@ struct mesh_source { /* a log that a service reads */
     int64_t cursor, lag, age_ms;
 };
 
-/* One second of the plots; `up` 0: nobody answered. */
+/* One second of the plots; `up` 0: nobody answered, or nobody led. */
 struct mesh_second {
     float requests, refusals, p50_ms, p99_ms, lag, outbox;
     _Bool up;
@@ -103,6 +103,8 @@ void mesh_note(struct mesh *mesh, int64_t now_ms);
 
 /* The instance that leads, or the one that was heard last; NULL: there is none. */
 const struct mesh_instance *mesh_leading(const struct mesh_service *service);
+/* Does it answer, and lead? Services that know no roles lead. */
+_Bool mesh_is_led(const struct mesh_service *service);
 /* What waits for a service in a log that it reads: what it reports, or while it is silent, what its
  * leader has had since. */
 int64_t mesh_lag(struct mesh *mesh, const struct mesh_service *service,

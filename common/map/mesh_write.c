@@ -99,6 +99,7 @@ static void put_service(struct mesh *mesh, const struct mesh_service *service, i
         out, "\"silent_ms\":%lld,\"notices\":%d,",
         (long long)(service->silent_since_ms > 0 ? now_ms - service->silent_since_ms : 0),
         service->notice_count);
+    buf_put_format(out, "\"led\":%s,", mesh_is_led(service) ? "true" : "false");
     put_real(out, "requests", second.requests);
     put_real(out, "refusals", second.refusals);
     put_real(out, "p50_ms", mesh_percentile_ms(rate_of, 0.50));

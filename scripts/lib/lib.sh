@@ -21,6 +21,13 @@ case ":$PATH:" in
     *) export PATH="$TOOLS/bin:$PATH:/usr/sbin" ;;
 esac
 
+# The demo does without the nats CLI, whose build would take longer than the demo; with
+# JOURNEY_DEMO=stand-in also where it is there.
+if [[ -n ${JOURNEY_DEMO:-} ]] && { [[ $JOURNEY_DEMO == stand-in ]] || ! type -P nats >/dev/null; }
+then
+    export PATH="$ROOT/scripts/lib/stand-in:$PATH"
+fi
+
 SERVICES=(account-svc order-svc)
 SERVER_FLOOR=2.10.27                   # an older nats-server is not used, see docs/CONVENTIONS.md
 SERVER_WANTED=2.15.3                   # what scripts/setup builds, and tests and scripts/mesh use

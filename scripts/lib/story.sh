@@ -51,8 +51,8 @@ story() {
     done
     unset NATS_URL NATS_CONTEXT JOURNEY_MESH_URL JOURNEY_MESH_DIR
     if [[ -z ${JOURNEY_BUILD_DIR:-} ]]; then
-        "$ROOT/scripts/setup"
-        "$ROOT/scripts/dev/build" "$VARIANT" --services
+        "$ROOT/scripts/setup" ${JOURNEY_DEMO:+--demo}
+        "$ROOT/scripts/dev/build" "$VARIANT" --story
     fi
     [[ -n $DIR ]] || DIR=$(mktemp -d "${TMPDIR:-/tmp}/mesh.XXXXXX")
     mkdir -p "$DIR"

@@ -147,12 +147,15 @@ static void closed(void *context, const char *reason)
 
 static void on_answer(void *context, struct bus_message *message)
 {
+    const int number = atoi(strrchr(bus_message_subject(message), '.') + 1);
     (void)context;
     pthread_mutex_lock(&lock);
-    snprintf(newest, sizeof(newest), "%s",
-             bus_message_status(message) ? "nobody listens" : bus_message_data(message));
     answers_count++;
-    newest_number = atoi(strrchr(bus_message_subject(message), '.') + 1);
+    if (number >= newest_number) { /* else a late one, which nobody waits for */
+        newest_number = number;
+        snprintf(newest, sizeof(newest), "%s",
+                 bus_message_status(message) ? "nobody listens" : bus_message_data(message));
+    }
     pthread_mutex_unlock(&lock);
     bus_message_free(message);
 }

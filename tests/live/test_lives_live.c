@@ -167,6 +167,61 @@ Test(lives_live, a_log_lost_with_its_stream_is_noticed_by_its_readers)
     cr_assert(says(ask_text("account.get", command), "Ada"), "queries go on");
 }
 
+/* Both have lost the last events, and then the stream goes altogether: the positions were used. */
+static _Bool adds_product(const char *sku, const char *part)
+{
+    char body[200];
+    snprintf(body, sizeof(body),
+             "{\"sku\":\"%s\",\"name\":\"Tea\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},"
+             "\"stock\":1000}",
+             sku);
+    return says(ask_text("order.add-product", body), part);
+}
+
+static int tool(const char *name, const char *first, const char *second)
+{
+    return process_tool(&order_svc, &server, name, first, second);
+}
+
+#define assert_says(part) cr_assert(says(tool_output(), part), "%s", tool_output())
+
+Test(lives_live, fault_56_a_fork_outlives_its_stream_until_a_person_has_chosen)
+{
+    char path[160], older[200];
+    shop_up();
+    process_kill(&account_svc); /* it would know better */
+    cr_assert(adds_product("pot", "\"position\""));
+    wait_for_stats("order-svc", "\"position\":{ORDER:2},\"published\":{ORDER:2},");
+    snprintf(path, sizeof(path), "%s/order-svc.db", order_svc.folder);
+    snprintf(older, sizeof(older), "%s/older", order_svc.folder);
+    cr_assert_eq(tool("backup", older, NULL), 0, "%s", tool_output());
+    cr_assert(adds_product("mug", "\"position\":{ORDER:3}"));
+    cr_assert(adds_product("jug", "\"position\":{ORDER:4}"));
+    wait_for_stats("order-svc", "\"position\":{ORDER:4},\"published\":{ORDER:4},");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(rename(older, path), 0);
+    cr_assert(says(ask_text("$JS.API.STREAM.PURGE.ORDER", ""), "\"success\":true"));
+    cr_assert_eq(tool("resolve", NULL, NULL), 0, "%s", tool_output());
+    assert_says("lost    the stream was once seen to go up to");
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ORDER", ""), "\"success\":true"));
+    cr_assert_eq(process_stop(&order_svc), 0);
+    process_start(&order_svc, &server);
+    wait_for_stats("order-svc", "\"state\":\"forked\"");
+    cr_assert_eq(tool("resolve", NULL, NULL), 0, "%s", tool_output());
+    assert_says("lost    the stream was once seen to go up to");
+    assert_says("resolve --keep log");
+    cr_assert_eq(process_stop(&order_svc), 0);
+    cr_assert_eq(tool("resolve", "--keep", "log"), 0, "%s", tool_output());
+    process_start(&order_svc, &server);
+    wait_for_stats(
+        "order-svc",
+        "\"state\":\"ready\",\"relay\":\"publishing\",\"position\":{ORDER:2},\"published\":"
+        "{ORDER:2},");
+}
+
 Test(lives_live, a_foreign_message_in_a_stream_is_healed_from_the_log)
 {
     shop_up();

@@ -270,6 +270,8 @@ static void look_at_durables(struct world *world, struct stream *stream, struct 
                                   : NULL;
         if (other && other->is_expected && durable->acked <= stream->last)
             read_on(world, stream, durable, other);
+        else if (other && other->is_expected) /* passes over what comes: a power cut */
+            other->place = INT64_MAX;
         else if (durable->exists && *durable->config && !other) /* nobody's any more */
             durable_delete(world, durable, 0);
     }

@@ -204,6 +204,7 @@ static _Bool cut_power(struct world *world)
             continue;
         int64_t lost = draw(world, one_in(world, 4) ? 400 : 10);
         int64_t last = stream->last > lost ? stream->last - lost : 0;
+        operator_look(world, i);
         stream_cut(stream, last < stream->first ? stream->first - 1 : last); /* purges are synced */
         for (int d = 0; d < DURABLES_MAX; d++)
             if (stream->durables[d].exists && !*stream->durables[d].config && one_in(world, 2)) {

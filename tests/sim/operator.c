@@ -2,6 +2,7 @@
  * taken over, and looks into logs and lists of
  * parked events now and then; each answer must be what its contract says. */
 #include "base/result.h"
+#include "runtime/repair/resolve.h"
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.hand-over.reply.h"
 #include "schemas/runtime.parked.reply.h"
@@ -44,13 +45,12 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
 
 /* The end of the stream is gone, and its sequences had run ahead of the positions: the server's
  * counts look as if the log had lost events, too, and the relay waits for a person. Who knows the
- * log for whole keeps it. Any other fork is one that must not be. */
+ * log for whole keeps it, also when the stream has gone meanwhile. Any other fork is one that must
+ * not be. */
 static _Bool looks_longer(const struct world *world, int log)
 {
     const struct stream *stream = &world->server.streams[log];
     int64_t sequence = stream->last, foreign = 0;
-    if (!stream->exists) /* deleted since: what it looked like nobody knows any more */
-        return 1;
     for (; sequence > 0; sequence--) {
         const struct stored *stored = stream_at(stream, sequence);
         if (stored && stored->position > 0)
@@ -61,6 +61,11 @@ static _Bool looks_longer(const struct world *world, int log)
     return newest + stream->last - sequence - foreign > world->logs[log].line.count;
 }
 
+void operator_look(struct world *world, int log)
+{
+    world->operator.was_longer[log] |= looks_longer(world, log);
+}
+
 /* Of several instances it may be one that does not serve, because it is forked. */
 static _Bool knows_all(const struct world *world, const struct node *node)
 {
@@ -69,17 +74,31 @@ static _Bool knows_all(const struct world *world, const struct node *node)
                : node->promise == world->logs[node->log].line.count;
 }
 
+/* `resolve --keep log`. */
+static void keep_log(struct world *world, struct node *node)
+{
+    tell(world, "the operator keeps the log of %s", node->name);
+    node_crash(world, node, 0);
+    stream_delete(world, &world->server.streams[node->log], 1);
+    node_enter(node);
+    if (resolve_forget_stream(node->path) < 0)
+        violated(world, "resolve: %s keeps what it knows of its stream: %s", node->name,
+                 failure_text());
+    node_leave(node);
+    world->operator.was_longer[node->log] = 0;
+    world->operator.resolved++;
+}
+
 static void resolve_forks(struct world *world)
 {
     for (int i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
         if (!node->runs || node_relay(node)->state != RELAY_FORKED || !world->server.is_up ||
-            !knows_all(world, node) || !looks_longer(world, node->log))
+            !knows_all(world, node))
             continue;
-        tell(world, "the operator keeps the log of %s", node->name);
-        node_crash(world, node, 0);
-        stream_delete(world, &world->server.streams[node->log], 1);
-        world->operator.resolved++;
+        operator_look(world, node->log);
+        if (world->operator.was_longer[node->log])
+            keep_log(world, node);
     }
 }
 

@@ -131,13 +131,16 @@ void stream_create(struct world *world, struct stream *stream)
     stream->has_foreign = 0;
     stream->term = 0;
     stream->created_ms = world->now_ms;
+    world->operator.was_longer[stream - world->server.streams] = 0;
     memset(stream->recent, 0, sizeof(stream->recent));
 }
 
 void stream_delete(struct world *world, struct stream *stream, _Bool told)
 {
+    const int log = (int)(stream - world->server.streams);
     if (stream->exists)
-        edits_stream_gone(world, (int)(stream - world->server.streams));
+        edits_stream_gone(world, log);
+    operator_look(world, log);
     for (int i = 0; i < DURABLES_MAX; i++)
         durable_delete(world, &stream->durables[i], told);
     stream_cut(stream, 0);

@@ -210,6 +210,7 @@ struct operator
     int64_t next_ms;
     int64_t asked, redriven, handed_over, taken_over, resolved, set_apart; /* counters */
     struct edits edits[LOGS];
+    _Bool was_longer[LOGS];    /* operator.c: as the stream was before it went, or lost its end */
     int64_t unserved_ms[LOGS]; /* since when nobody serves; 0: somebody does */
 };
 
@@ -362,6 +363,7 @@ void provider_take(struct world *world, const struct wire *wire);
 enum charge_status provider_status(const struct provider *provider, const char *order,
                                    int64_t attempt);
 void operator_act(struct world *world);
+void operator_look(struct world *world, int log); /* at a stream that is about to lose something */
 void operator_take_reply(struct world *world, const struct wire *wire);
 void adversary_act(struct world *world);
 

@@ -189,27 +189,32 @@ Test(outbound, a_place_that_the_server_has_moved_is_not_believed)
 {
     static const struct {
         const char *what;
-        int64_t position, gain, listed, gone, gone_before;
+        int64_t position, gain, floor, gone, gone_before, published;
         int64_t place, place_gain;
     } rows[] = {
-        { "it has acknowledged more", 7, 2, 12, 0, 0, 12, 5 },
-        { "it stands", 7, 2, 7, 0, 0, 7, 0 },
-        { "a purge that was seen before the list", 7, 0, 200, 200, 0, 7, 0 },
-        { "and in each list after it", 7, 0, 200, 200, 200, 7, 0 },
-        { "a purge between the look and the list", 7, 0, 200, 0, 0, 200, 193 },
-        { "is found by the next look", 200, 193, 200, 200, 0, 7, 0 },
-        { "it has gone on behind the purge", 7, 0, 203, 200, 200, 203, 196 },
-        { "it had read what has expired", 50, 0, 50, 50, 40, 50, 0 },
+        { "it has acknowledged more", 7, 2, 12, 0, 0, 300, 12, 5 },
+        { "it stands", 7, 2, 7, 0, 0, 300, 7, 0 },
+        { "a purge that was seen before the list", 7, 0, 200, 200, 0, 300, 7, 0 },
+        { "and in each list after it", 7, 0, 200, 200, 200, 300, 7, 0 },
+        { "a purge between the look and the list", 7, 0, 200, 0, 0, 300, 200, 193 },
+        { "is found by the next look", 200, 193, 200, 200, 0, 300, 7, 0 },
+        { "it has gone on behind the purge", 7, 0, 203, 200, 200, 300, 203, 196 },
+        { "it had read what has expired", 50, 0, 50, 50, 40, 300, 50, 0 },
+        { "a stranger's message behind our newest event", 7, 2, 9, 0, 0, 8, 8, 1 },
+        { "and all before it had been read", 8, 0, 9, 0, 0, 8, 8, 0 },
+        { "the stream has lost its end, and it was known", 7, 0, 9, 0, 0, 3, 7, 0 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct kept_durable before = { .position = rows[i].position, .gain = rows[i].gain };
-        const struct kept_place place = stream_keep_place(&before, rows[i].listed, rows[i].gone,
-                                                          rows[i].gone_before);
+        const struct kept_place place = stream_keep_place(&before, rows[i].floor, rows[i].gone,
+                                                          rows[i].gone_before, rows[i].published);
         cr_expect_eq(place.position, rows[i].place, "%s: %lld", rows[i].what,
                      (long long)place.position);
         cr_expect_eq(place.gain, rows[i].place_gain, "%s: %lld", rows[i].what,
                      (long long)place.gain);
     }
-    const struct kept_place first = stream_keep_place(NULL, 9, 20, 0);
+    const struct kept_place first = stream_keep_place(NULL, 9, 20, 0, 300);
     cr_expect(first.position == 9 && first.gain == 0, "one that was not there");
+    const struct kept_place ahead = stream_keep_place(NULL, 9, 0, 0, 8);
+    cr_expect(ahead.position == 8 && ahead.gain == 0, "likewise, behind our newest event");
 }

@@ -207,6 +207,21 @@ Test(relay_heal, F14_a_stream_lost_while_we_read_it_is_a_fork)
     cr_expect_eq(relay.state, RELAY_FORKED);
 }
 
+/* By the server's counts the stream held more than our log has: that is kept in our file, so the
+ * positions are not used again when the stream is deleted. */
+Test(relay_heal, F15_a_stream_that_was_longer_is_known_when_it_is_gone)
+{
+    static const struct relay_tail purged = { .exists = 1,
+                                              .first_sequence = 34,
+                                              .last_sequence = 33 };
+    struct relay relay;
+    relay_init(&relay, &config, 30);
+    relay_connected(&relay, 0);
+    relay_looked(&relay, &purged, 1);
+    cr_expect_eq(relay.state, RELAY_FORKED);
+    cr_expect_eq(relay.high_water, 33);
+}
+
 Test(relay_heal, F15_the_audit_finds_a_hole)
 {
     static const struct relay_tail hole = {

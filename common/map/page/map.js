@@ -8,7 +8,7 @@ import { listen } from "./story.js";
 import { noteSecond, showPlots } from "./plots.js";
 
 let picture = null, heard = performance.now(), noted = -1;
-const before = new Map();          // name -> did it answer in the last picture?
+const before = new Map();          // name -> "led", "unled" or "silent" in the last picture
 
 function link(mark, words, kind) {
   const place = byId("link");
@@ -21,11 +21,12 @@ function link(mark, words, kind) {
 function tell() {
   const said = [];
   for (const service of picture.services) {
-    const answers = service.silent_ms === 0, was = before.get(service.name);
-    if (was !== undefined && was !== answers)
-      said.push(answers ? `${service.name} answers again.`
-                        : `${service.name} does not answer any more; the others go on.`);
-    before.set(service.name, answers);
+    const now = service.silent_ms > 0 ? "silent" : service.led ? "led" : "unled", was = before.get(service.name);
+    if (was && was !== now)
+      said.push(now === "led" ? `${service.name} answers again.`
+        : now === "unled" ? `Nobody leads ${service.name}; a standby answers queries.`
+        : `${service.name} does not answer any more; the others go on.`);
+    before.set(service.name, now);
   }
   if (said.length > 0) say(byId("says"), said.join(" "));
 }

@@ -1,4 +1,5 @@
-/* Plots: the last ten minutes of each service. Seconds in which nobody answered are shaded and hatched. */
+/* Plots: the last ten minutes of each service. Seconds in which nobody answered, or nobody led, are
+   shaded and hatched. */
 import { byId, draw, duration, make, number, rate, say } from "./text.js";
 import { FEW } from "./rooms.js";
 
@@ -22,7 +23,7 @@ export async function noteSecond(picture) {
     }
     const rows = histories.get(service.name);
     const lag = service.sources.reduce((most, source) => Math.max(most, source.lag), 0);
-    rows.push([service.silent_ms > 0 ? 0 : 1, service.requests ?? 0, service.refusals ?? 0,
+    rows.push([service.led ? 1 : 0, service.requests ?? 0, service.refusals ?? 0,
                service.p50_ms ?? -1, service.p99_ms ?? -1, lag, service.outbox]);
     if (rows.length > SECONDS) rows.splice(0, rows.length - SECONDS);
   }

@@ -24,6 +24,9 @@ function build(service) {
 export function stateOf(service) {
   if (service.silent_ms > 0) return { mark: "■", words: `no answer for ${duration(service.silent_ms)}`,
                                       kind: "bad", dead: true };
+  const standing = service.instances.filter(instance => instance.silent_ms === 0).length;
+  if (!service.led && standing > 0 && service.state === "standby")
+    return { mark: "▲", words: `nobody leads; ${standing} stand${standing === 1 ? "s" : ""} by`, kind: "warn", dead: false };
   const mark = MARKS[service.state] || "◔";
   const kind = service.state === "ready" ? "good" : mark === "✕" ? "bad" : "warn";
   return { mark, words: service.state || "answers", kind, dead: false };

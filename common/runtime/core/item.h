@@ -78,7 +78,7 @@ struct item {
     struct digest event_digest;
     const struct event_type *type; /* NULL: not read by this service; only the cursor moves */
     const char *invalid;           /* why the event does not fit its schema; NULL: it does */
-    int64_t stream_position;       /* of an own event: how far our stream goes */
+    int64_t stream_position;       /* how far our stream goes; of an own event, an ITEM_KEEP */
     int64_t sequence;              /* likewise: its own in the stream */
     int64_t feed_epoch;            /* of the feed when it was delivered */
     const char *ack_to; /* the broker's acknowledgement subject; NULL: fetched from the leader */

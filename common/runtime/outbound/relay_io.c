@@ -312,6 +312,8 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
         notices_replace(&status->notices, "publishing", NULL, 0);
         relay_io->refused_at = -1;
     }
+    if (relay->state == RELAY_FORKED && relay->high_water > relay->head)
+        stream_keep_saw(&relay_io->keep, relay->high_water);
     note_ages(relay_io, now_ms);
     atomic_store(&status->published, relay->published);
     atomic_store(&status->stream_seen, relay->high_water);

@@ -108,7 +108,15 @@ static struct item *make_item(const struct stream_keep *keep)
             .config = copy(&item->arena, keep->durables[i].config, &failed),
         };
     item->kept = row;
+    item->stream_position = keep->saw;
     return failed ? NULL : take(item);
+}
+
+void stream_keep_saw(struct stream_keep *keep, int64_t position)
+{
+    keep->is_changed |= position > keep->saw;
+    keep->saw = larger(keep->saw, position);
+    (void)stream_keep_save(keep);
 }
 
 _Bool stream_keep_save(struct stream_keep *keep)
@@ -275,9 +283,12 @@ static _Bool are_equal(const struct stream_keep *keep, const struct kept_durable
     return equal;
 }
 
-struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
-                                    int64_t gone_before)
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t floor, int64_t gone,
+                                    int64_t gone_before, int64_t published)
 {
+    /* what is acknowledged behind our newest event is a stranger's: the new stream has another
+     * event at that place */
+    const int64_t listed = smaller(floor, larger(published, before ? before->position : 0));
     if (!before)
         return (struct kept_place){ .position = listed };
     if (listed > gone)
@@ -305,13 +316,9 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         found++;
         const struct kept_durable *before = find_kept(keep->durables, keep->durable_count,
                                                       durable.name);
-        /* what is acknowledged behind our newest event is a stranger's: the new stream has another
-         * event at that place */
-        durable.position = smaller(durable.position,
-                                   larger(relay->published, before ? before->position : 0));
         struct kept_place place = { .position = before ? before->position : 0 };
         if (!before || relay->was_whole)
-            place = stream_keep_place(before, durable.position, gone, keep->gone);
+            place = stream_keep_place(before, durable.position, gone, keep->gone, relay->published);
         durable.position = place.position;
         durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)

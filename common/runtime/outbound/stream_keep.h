@@ -51,6 +51,7 @@ struct stream_keep {
     int64_t gone;           /* positions up to here had gone when the newest list came */
     _Bool may_list;         /* the server has shown us the consumers, and so will do it again */
     int refused_count;      /* the stream, as it was, was not taken so often */
+    int64_t saw;            /* our stream went so far, beyond our log; 0: no further than that */
     char held[256];         /* what is unbearable in it, "FIELD=VALUE, …"; "": nothing */
     char lost[NOTICE_VALUE_SIZE]; /* durables that could not be given back; "": none */
 };
@@ -62,6 +63,8 @@ void stream_keep_deinit(struct stream_keep *keep);
 /* What an earlier life has kept in our file; outbound->db is open. 0 or < 0. */
 int stream_keep_load(struct stream_keep *keep);
 
+/* Our stream went up to this position, which our log does not have: that is kept, too. */
+void stream_keep_saw(struct stream_keep *keep, int64_t position);
 /* Hands what has changed to the writer. True: it is not in the file yet. */
 _Bool stream_keep_save(struct stream_keep *keep);
 /* True: what the writer had of it is settled. */
@@ -82,14 +85,14 @@ int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag);
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
                            struct bus_message *message);
 
-/* The place to remember of a durable whose floor is `listed`. Positions up to `gone` have left the
- * stream, at the list before up to `gone_before`. before: as that list left the durable; NULL: the
- * list did not have it. Changes nothing. */
+/* The place to remember of a durable whose floor the list has. Positions up to `gone` have left the
+ * stream, at the list before up to `gone_before`; what is behind `published` is none of ours.
+ * before: as that list left the durable; NULL: the list did not have it. Changes nothing. */
 struct kept_place {
     int64_t position, gain; /* as in a kept_durable */
 };
-struct kept_place stream_keep_place(const struct kept_durable *before, int64_t listed, int64_t gone,
-                                    int64_t gone_before);
+struct kept_place stream_keep_place(const struct kept_durable *before, int64_t floor, int64_t gone,
+                                    int64_t gone_before, int64_t published);
 
 /* Those that are owed and have their events in the stream again. tag: of the replies, n is theirs.
  */

@@ -19,8 +19,8 @@
 #include "runtime/core/backoff.h"
 #include "runtime/outbound/outbound.h"
 
-#define READER_BATCH 1024 /* messages of a pull, and given at a time */
-#define READER_AHEAD 2048
+#define READER_BATCH 2048 /* messages of a pull, and given at a time */
+#define READER_AHEAD 4096
 #define READER_PULL_BYTES (INT64_C(8) * 1024 * 1024)
 #define READER_PULLS 2
 

@@ -3,6 +3,7 @@
  * written events of ours with another chain is a question for a person; all else only means that
  * the stream is wrong. */
 #include "runtime/repair/resolve.h"
+#include "base/smaller.h"
 #include "base/terminal.h"
 #include "base/utf8.h"
 #include "base/clock.h"
@@ -146,6 +147,8 @@ static int look(struct sides *sides)
         r = read_stream(sides);
     if (r == 0 && sides->messages > 0)
         r = read_messages(sides);
+    else if (r == 0) /* all of it is gone */
+        sides->seen = larger(sides->seen, sides->last_sequence);
     return trace(r);
 }
 
@@ -214,7 +217,7 @@ static int tell_stream(struct sides *sides)
 
 static _Bool both_lack_events(const struct sides *sides)
 {
-    return sides->seen > sides->head.position && sides->seen > sides->last_sequence;
+    return sides->seen > sides->head.position && sides->seen > sides->newest;
 }
 
 /* Nothing but the stream is wrong: the relay heals it by itself. */
@@ -279,7 +282,7 @@ static int tell(struct sides *sides)
 
 /* ---- Keeping the log ------------------------------------------------------------------------ */
 
-static int forget_stream(const char *database_path)
+int resolve_forget_stream(const char *database_path)
 {
     _free_(db) struct db *db = NULL;
     int r = db_open(&(struct db_options){ .path = database_path, .lock_timeout_ms = LOCK_WAIT_MS },
@@ -302,7 +305,7 @@ static int keep_log(struct sides *sides)
                     sides->service->name);
     int r = sides->stream_exists ? api_client_stream_delete(sides->api) : 0;
     if (r == 0)
-        r = forget_stream(sides->database_path);
+        r = resolve_forget_stream(sides->database_path);
     if (r < 0)
         return trace(r);
     terminal_print(

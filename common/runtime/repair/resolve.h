@@ -7,3 +7,6 @@
  * `--keep log` or `--keep stream`, while the service is stopped. 0, TOOL_USAGE (tools.h) or < 0. */
 int resolve_run(const struct service *service, const struct config *config,
                 const char *database_path);
+/* A part of `--keep log`: what the file of a stopped service knows of how far its stream went. 0 or
+ * < 0. */
+int resolve_forget_stream(const char *database_path);

@@ -279,6 +279,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay->deadline_ms = relay->yields_ms;
     } else if (relay->high_water > relay->head ||
                (!relay->was_whole && tail_newest_ever(tail) > relay->head)) {
+        note_end(relay, tail_newest_ever(tail)); /* it stays so when the stream is deleted */
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (relay_claim_yields(relay, tail, now_ms)) {
         (void)wrong;                                   /* looked at again */

@@ -35,7 +35,7 @@
  *     older, and the stream was purged): FORKED too. The positions would be used twice, and a
  *     reader that knows the first use would skip the second as a repeat. So that this holds over a
  *     restart and when the stream is gone altogether, the loop keeps in our file how far the stream
- *     was seen to go (relay_saw)
+ *     was seen to go (relay_saw), also when that is only known by the server's counts
  *   - somebody has set it as we cannot bear it (sync/drift.h): it is left as it is, and looked at
  *     again, until it is set back. An age limit is borne: a reader that needs what is gone asks us
  *   - messages of the server itself (markers) are nobody's: they take a sequence, and come and go.

@@ -313,6 +313,15 @@ static int run_foreign_event(struct loop *loop, struct item *item, int64_t wall_
     return trace(r);
 }
 
+/* So far goes, or went, our stream: what stood there is not given out again. */
+static int keep_stream_position(struct loop *loop, const struct item *item)
+{
+    if (item->stream_position <= loop->at.stream_position)
+        return 0;
+    loop->at.stream_position = item->stream_position;
+    return trace(meta_write(loop->db, META_STREAM_POSITION, item->stream_position));
+}
+
 /* Our own log, ahead in the stream: a restored or lost database catches up on itself. No reaction
  * and nothing observed: it has all happened before. */
 static int run_own_event(struct loop *loop, struct item *item)
@@ -344,10 +353,8 @@ static int run_own_event(struct loop *loop, struct item *item)
         loop->at.folding = 1;
         r = meta_write(loop->db, META_FOLDING, 1);
     }
-    if (r == 0 && item->stream_position > loop->at.stream_position) {
-        loop->at.stream_position = item->stream_position;
-        r = meta_write(loop->db, META_STREAM_POSITION, item->stream_position);
-    }
+    if (r == 0)
+        r = keep_stream_position(loop, item);
     if (r < 0)
         return trace(r);
     loop->at.head = (struct log_head){ .position = item->event.position,
@@ -398,6 +405,8 @@ static int run_keep(struct loop *loop, struct item *item)
 {
     assert(item->kept);
     int r = kept_streams_write(loop->db, item->kept);
+    if (r == 0)
+        r = keep_stream_position(loop, item);
     if (r == 0)
         item->outcome = OUTCOME_DONE;
     return trace(r);

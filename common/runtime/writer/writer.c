@@ -380,6 +380,15 @@ static void run_batch(struct writer *writer, int count, int64_t wall_ms)
         end_batch(writer);
 }
 
+/* While our stream is read into the log, no request waits, and a large batch writes fewer pages. */
+static int batch_max(const struct writer *writer)
+{
+    const _Bool reads_back = atomic_load(&writer->follows) ||
+                             atomic_load(&writer->options.status->relay_state) ==
+                                 (int)RELAY_RECOVERING;
+    return reads_back ? WRITER_BATCH_LIMIT : writer->options.batch_max;
+}
+
 /* The phases in their order; see loop.h. */
 static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadline_ms)
 {
@@ -390,9 +399,9 @@ static _Bool take_and_run(struct writer *writer, int64_t now_ms, int64_t deadlin
     if (writer->commit_is_owed)
         commit_late(writer);
     /* take: all that is there, so that the batch grows with the load and one request never waits */
-    int count = inbox_take(writer->options.inbox, writer->items, writer->options.batch_max,
-                           deadline_ms);
-    assert(count >= 0 && count <= writer->options.batch_max);
+    const int max = batch_max(writer);
+    int count = inbox_take(writer->options.inbox, writer->items, max, deadline_ms);
+    assert(count >= 0 && count <= max);
     if (count == 0 && atomic_load(&writer->stopping))
         return 0;
     look_at_file(writer, now_ms);

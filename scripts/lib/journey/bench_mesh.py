@@ -1,10 +1,13 @@
 """Bench's mesh: the shipped services and a server in a scratch folder, loads on them, and the CPU
 of each process."""
 import base64
+import contextlib
 import json
 import pathlib
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -258,6 +261,31 @@ class Mesh(Shop):
         self.progress.begin("order-svc is filling the stream")
         self.wait(SETTLE_S, "the stream has the log", self.is_published)
         self.published_s = self.running_s("order-svc")
+
+    def standby_s(self):
+        """How long a second instance of order-svc with an empty folder takes until it has all of
+        the log."""
+        folder = self.folder / "standby"
+        folder.mkdir()
+        self.progress.begin("an empty standby reads the stream")
+        want, began = self.stats("order-svc")["position"], time.monotonic()
+        self.spawn("standby", [str(self.build / self.way.programs["order-svc"]), "--server",
+                               self.url, "--data-dir", str(folder), *self.flags])
+        path = f"file:{folder / 'order-svc.db'}?mode=ro"
+
+        def has_all():
+            self.progress.tick()
+            try:
+                with contextlib.closing(sqlite3.connect(path, uri=True)) as db:
+                    return db.execute("SELECT max(position) FROM event_log").fetchone()[0] == want
+            except sqlite3.Error:          # not there yet
+                return False
+        self.wait(SETTLE_S, "the standby has the log", has_all)
+        took = time.monotonic() - began
+        self.kill("standby")
+        del self.processes["standby"]
+        shutil.rmtree(folder)
+        return took
 
     def running_s(self, service):
         return time.monotonic() - self.started[service]

@@ -299,6 +299,10 @@ CATCHUP = {
     "catch_up_ratio": ("catching up after an outage / the same upserts alone", (">=", 0.5)),
     "rebuild_ratio": ("rebuilding the tables / the same upserts alone", (">=", 0.5)),
     "relay_ratio": ("the relay, filling an empty stream / bare publishing", None),
+    "standby_ratio": ("an empty standby reads its stream / the log's and the tables' statements "
+                      "alone", None),
+    "standby": ("an empty standby of order-svc reads its stream, its start included", None),
+    "paid": ("  the log's and the tables' statements alone, 256 orders a commit", None),
     "catch_up": ("account-svc catches up, its start included", None),
     "project": ("  its upserts alone, 512 events a commit", None),
     "rebuild": ("order-svc rebuilds its tables from its log", None),
@@ -316,12 +320,14 @@ def catchup(bench):
     for i in range(bench.options.rounds):
         one = {
             "project": 2 * bench.replay("project", "--writes-only")["rate"],
-            "fold": 2 * bench.replay("rebuild", "--writes-only", "--scratch")["rate"]
+            "fold": 2 * bench.replay("rebuild", "--writes-only", "--scratch")["rate"],
+            "paid": 2 * bench.replay("paid", "--writes-only")["rate"]
         }
         with bench.mesh(f"catchup-{i}", filled=orders, reader_is_late=True) as mesh:
             one["relay"] = 2 * orders / mesh.published_s
             one["stream"] = floor_stream(bench, mesh, RELAY_WINDOW)
             one["stream_single"] = floor_stream(bench, mesh, 1)
+            one["standby"] = 2 * orders / mesh.standby_s()
             mesh.start("account-svc")
             bench.progress.begin("account-svc is catching up")
             mesh.settle()
@@ -335,7 +341,8 @@ def catchup(bench):
         one |= {
             "catch_up_ratio": one["catch_up"] / one["project"],
             "rebuild_ratio": one["rebuild"] / one["fold"],
-            "relay_ratio": one["relay"] / one["stream"]
+            "relay_ratio": one["relay"] / one["stream"],
+            "standby_ratio": one["standby"] / one["paid"]
         }
         rounds.append(one)
         shutil.rmtree(mesh.folder)

@@ -59,10 +59,11 @@ class Mesh:
         self.is_secure = os.path.exists(os.path.join(folder, "run", "secure"))
         with open(os.path.join(folder, "run", "url"), encoding="utf-8") as file:
             self.url = url or file.read().strip()
-        tools = os.path.join(ROOT, ".tools", "bin")
-        self.environment = dict(os.environ, NATS_URL=self.url,
-                                XDG_CONFIG_HOME=os.path.join(folder, "xdg"),
-                                PATH=tools + os.pathsep + os.environ["PATH"])
+        tools, path = os.path.join(ROOT, ".tools", "bin"), os.environ["PATH"]
+        if tools not in path.split(os.pathsep):
+            path = tools + os.pathsep + path
+        self.environment = dict(os.environ, NATS_URL=self.url, PATH=path,
+                                XDG_CONFIG_HOME=os.path.join(folder, "xdg"))
         self.environment.pop("NATS_CONTEXT", None)
         if self.is_secure:
             self.environment["NATS_CONTEXT"] = "operator"
