@@ -129,8 +129,9 @@ int bus_flush(struct bus *bus, int timeout_ms);
 
 /* After a turn that may have published. nats.c waits by the wall clock: the thread that sends what
  * BUS_BULK gathers sleeps a millisecond, and when the clock is set back meanwhile, as long as it
- * was set back by (seen with 3.4.1; fault 38). For that long, what waits is sent from here. By one
- * thread at a time; wall_ms, now_ms: wall and monotonic time. */
+ * was set back by (seen with 3.4.1; fault 38). For that long, what waits is sent from here. The
+ * wait before it connects again lasts as long, too: a bus that is away for 10 s of that time is
+ * closed (handlers.closed). By one thread at a time; wall_ms, now_ms: wall and monotonic time. */
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms);
 
 #define BUS_INBOX_SIZE 128

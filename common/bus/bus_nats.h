@@ -28,6 +28,7 @@ struct bus {
     /* bus_push, on its caller's thread: wall clock minus monotonic clock, at its last call; and
      * until when, monotonic, the thread of nats.c may still sleep */
     int64_t clock_offset_ms, push_until_ms;
+    int64_t away_since_ms; /* likewise: not connected, while the clock is set back; 0: it is */
 };
 
 /* What a lane's options ask of nats.c, all but the callbacks. 0 with *ret_options, to be destroyed;

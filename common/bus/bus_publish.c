@@ -1,6 +1,7 @@
 /* Bus on nats.c, publishing. See bus.h. */
 #include "bus/bus_nats.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/result.h"
 #include "base/smaller.h"
 #include <assert.h>
@@ -10,6 +11,7 @@
 #define LONG_KEY_BYTES 1500   /* enough for the headers of an event */
 #define CLOCK_BACK_MIN_MS 100 /* less is a clock that is corrected slowly */
 #define PUSH_WAIT_MS 10       /* for an answer that nobody needs */
+#define RECONNECT_LATE_MS 10000
 
 static int check_outgoing(const struct bus_outgoing *message)
 {
@@ -113,15 +115,36 @@ int bus_flush(struct bus *bus, int timeout_ms)
     return 0;
 }
 
+/* The clock was set back, and nats.c waits by it before it connects again. Nothing but the end of
+ * the connection ends that wait. */
+static void end_late_wait(struct bus *bus, int64_t now_ms)
+{
+    if (bus->away_since_ms == 0)
+        bus->away_since_ms = now_ms;
+    if (now_ms < bus->away_since_ms + RECONNECT_LATE_MS)
+        return;
+    bus->away_since_ms = INT64_MAX - RECONNECT_LATE_MS; /* once */
+    log_warn("reconnect_late",
+             LOG_TEXT("reason", "the clock was set back, and the client library waits by it"));
+    for (int i = 0; i < LANES; i++)
+        natsConnection_Close(bus->lanes[i].connection);
+}
+
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
 {
     const int64_t offset_ms = wall_ms - now_ms, back_ms = bus->clock_offset_ms - offset_ms;
     bus->clock_offset_ms = offset_ms;
     if (back_ms > CLOCK_BACK_MIN_MS)
         bus->push_until_ms = larger(bus->push_until_ms, now_ms) + back_ms + CLOCK_BACK_MIN_MS;
+    if (now_ms >= bus->push_until_ms)
+        return;
+    if (!bus_is_connected(bus)) {
+        end_late_wait(bus, now_ms);
+        return;
+    }
+    bus->away_since_ms = 0;
     natsConnection *connection = bus->lanes[BUS_BULK].connection;
-    if (now_ms < bus->push_until_ms && bus_is_connected(bus) &&
-        natsConnection_Buffered(connection) > 0)
+    if (natsConnection_Buffered(connection) > 0)
         natsConnection_FlushTimeout(connection, PUSH_WAIT_MS); /* sends first, then waits */
 }
 

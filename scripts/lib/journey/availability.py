@@ -20,6 +20,7 @@ PROBE_S = 0.01                         # between two orders of the measuring cli
 WAIT_S = 60                            # the limit until an instance leads, or follows
 BEHIND_MAX = 50                        # events: a standby that is this near has caught up
 ADDRESS = {"street": "1 Market Street", "city": "Bremen", "postal_code": "28195", "country": "DE"}
+SERVES = {"ready", "held"}           # held: it takes orders, and something else is wrong
 NOT_NOW = {"busy", "replaying", "internal", "unconfirmed"}
 
 
@@ -70,7 +71,7 @@ class Prober(threading.Thread):
         self.run_id, self.sent, self.ends = os.urandom(4).hex(), {}, False
         self.wanted, self.found, self.lock = None, None, threading.Lock()
         self.asked, self.answered, self.refused, self.longest = 0, 0, {}, 0.0
-        self.burst, self.filled = 0, threading.Event()
+        self.burst, self.filled, self.says_refusals = 0, threading.Event(), False
 
     def place(self):
         self.asked += 1
@@ -103,6 +104,9 @@ class Prober(threading.Thread):
         code = answer.get("error", {}).get("code")
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1
+            if self.says_refusals:
+                print(f"availability: {time.strftime('%H:%M:%S')} {key}: {answer['error']}",
+                      file=sys.stderr, flush=True)
         if code in NOT_NOW:
             return
         self.history.write(json.dumps({"key": key, "subject": "order.place", "body": self.body,
@@ -144,7 +148,7 @@ class Mesh:
         self.random = random.Random(seed)
         self.history = os.path.join(self.folder, "history.jsonl")
         self.load = self.prober = self.line = None
-        self.url, self.leader, self.term = "", None, 0
+        self.url, self.leader, self.term, self.ids = "", None, 0, {}
 
     def script(self, *arguments):
         environment = dict(os.environ, JOURNEY_BUILD_DIR=str(self.build),
@@ -230,6 +234,7 @@ class Mesh:
                 if got == token and data:
                     answer = json.loads(data)
                     process = self.process_of(name, answer["metadata"].get("pid"))
+                    self.ids[process] = answer["id"]
                     found[process] = next(e["data"] for e in answer["endpoints"] if e.get("data"))
         return found
 
@@ -247,7 +252,7 @@ class Mesh:
         """The process that leads; notes the term of order-svc."""
         said = self.instances(name)
         leaders = [(data["term"], process) for process, data in said.items()
-                   if data["role"] == "leading" and data["state"] == "ready"]
+                   if data["role"] == "leading" and data["state"] in SERVES]
         if name == NAME and leaders:
             self.term, self.leader = max(leaders)
         return max(leaders)[1] if leaders else None
@@ -263,15 +268,26 @@ class Mesh:
         mine = said.get(process)
         leads = next((d for d in said.values() if d["role"] == "leading"), None)
         return mine and leads and mine["state"] == "standby" and \
-            mine["position"] >= leads["position"] - BEHIND_MAX
+            mine["position"] >= leads["position"] - BEHIND_MAX and all(
+                mine["sources"][log]["cursor"] >= place["cursor"] - BEHIND_MAX
+                for log, place in leads["sources"].items())
+
+    def standby_is_heard(self, leader):
+        """Does the leader know of the standby, so that it can hand over?"""
+        with open(os.path.join(self.folder, "log", leader + ".log"), encoding="utf-8") as file:
+            said = file.read()
+        return any(f"event=standby_heard instance={self.ids.get(process)}" in said
+                   for process in both_of(NAME) if process != leader)
 
     def other_leads(self, process):
         return self.look() not in (None, process)
 
     def replicas_are_current(self):
-        """Has each stream a Raft leader, and each replica all that it has?"""
-        for log in ("ACCOUNT", LOG):
-            cluster = (self.ask(f"$JS.API.STREAM.INFO.{log}", {}) or {}).get("cluster") or {}
+        """Has each stream, and the durable of its reader, a Raft leader, and each replica all that
+        it has?"""
+        for what in ("STREAM.INFO.ACCOUNT", f"STREAM.INFO.{LOG}", f"CONSUMER.INFO.ACCOUNT.{NAME}",
+                     f"CONSUMER.INFO.{LOG}.account-svc"):
+            cluster = (self.ask(f"$JS.API.{what}", {}) or {}).get("cluster") or {}
             replicas = cluster.get("replicas", [])
             if not cluster.get("leader") or len(replicas) < self.options.servers - 1 or not all(
                     r.get("current") and not r.get("offline") and not r.get("lag")

@@ -1,0 +1,70 @@
+/* Bus and the wall clock, on a real nats-server: nats.c waits by the wall clock, and where that is
+ * set back it waits for longer. */
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+#include "base/clock.h"
+#include "base/result.h"
+#include "bus/bus.h"
+#include "server.h"
+
+static struct server server;
+static struct bus *bus;
+static atomic_int closes;
+
+static void on_closed(void *context, const char *reason)
+{
+    (void)context;
+    (void)reason;
+    atomic_fetch_add(&closes, 1);
+}
+
+static _Bool is_connected(void *context)
+{
+    (void)context;
+    return bus_is_connected(bus);
+}
+static _Bool is_away(void *context)
+{
+    (void)context;
+    return !bus_is_connected(bus);
+}
+static _Bool has_closed(void *context)
+{
+    (void)context;
+    return atomic_load(&closes) > 0;
+}
+
+static void setup(void)
+{
+    server_init(&server, NULL);
+    server_start(&server);
+    const struct bus_options options = { .url = server.url,
+                                         .name = "live-test",
+                                         .reconnect_wait_ms = 3600000, /* as if set back */
+                                         .handlers = { .closed = on_closed } };
+    cr_assert_eq(bus_open(&options, &bus), 0, "%s", failure_text());
+    cr_assert(wait_until(is_connected, NULL, FAR_MS));
+}
+
+static void teardown(void)
+{
+    bus_free(bus);
+    bus_library_close();
+    server_deinit(&server);
+}
+
+Test(bus_clock_live, fault_38_a_bus_whose_wait_the_clock_has_prolonged_is_closed, .init = setup,
+     .fini = teardown)
+{
+    const int64_t wall_ms = clock_wall_ms(), now_ms = clock_monotonic_ms();
+    bus_push(bus, wall_ms, now_ms);
+    server_kill(&server);
+    cr_assert(wait_until(is_away, NULL, FAR_MS));
+    bus_push(bus, wall_ms + 60000, now_ms + 60000);
+    cr_assert_eq(atomic_load(&closes), 0, "its clock is right");
+    bus_push(bus, wall_ms - 3540000, now_ms + 60000);
+    bus_push(bus, wall_ms - 3530001, now_ms + 69999);
+    cr_assert_eq(atomic_load(&closes), 0, "it may still connect by itself");
+    bus_push(bus, wall_ms - 3530000, now_ms + 70000);
+    cr_assert(wait_until(has_closed, NULL, FAR_MS));
+}
