@@ -197,11 +197,12 @@ static void put_address(int64_t number, char *ret_text, size_t size)
 static void take_step(struct load *load, int number)
 {
     struct customer *customer = &load->customers[number];
-    char body[512], address[160];
+    char body[512];
     const char *subject = "account.add-card";
     if (customer->step == STEP_READY || customer->waits || load->at_ms < customer->due_ms)
         return;
     if (customer->step == STEP_REGISTER) {
+        char address[160];
         subject = "account.register";
         put_address(++load->registered, address, sizeof(address));
         snprintf(body, sizeof(body),

@@ -1,6 +1,7 @@
 /* Mesh: see mesh.h. This file has the services, and what follows from silence. */
 #include "map/mesh.h"
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "map/mesh_parts.h"
@@ -38,11 +39,11 @@ struct mesh_service *mesh_add(struct mesh *mesh, const char *name)
     struct mesh_service *service = calloc(1, sizeof(*service));
     if (!service)
         return NULL;
-    strcpy(service->name, name);
+    snprintf(service->name, sizeof(service->name), "%s", name);
     while (at < mesh->count && strcmp(mesh->services[at]->name, name) < 0)
         at++;
-    memmove(mesh->services + at + 1, mesh->services + at,
-            sizeof(*mesh->services) * (size_t)(mesh->count - at));
+    for (int i = mesh->count; i > at; i--)
+        mesh->services[i] = mesh->services[i - 1];
     mesh->services[at] = service;
     mesh->count++;
     return service;
@@ -78,8 +79,8 @@ struct mesh_instance *mesh_instance_of(struct mesh_service *service, const char 
     if (!instance)
         return NULL;
     *instance = (struct mesh_instance){ 0 };
-    strcpy(instance->id, id);
-    strcpy(instance->host, host);
+    snprintf(instance->id, sizeof(instance->id), "%s", id);
+    snprintf(instance->host, sizeof(instance->host), "%s", host);
     return instance;
 }
 

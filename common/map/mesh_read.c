@@ -1,5 +1,6 @@
 /* Mesh: what it takes from the answers of services and server. A field that is missing or otherwise
  * than expected counts as absent, because services of other versions answer too. */
+#include <stdio.h>
 #include <string.h>
 #include "base/result.h"
 #include "map/mesh_parts.h"
@@ -53,8 +54,8 @@ static int take_instance(struct mesh *mesh, struct json_text answer, int64_t now
     struct mesh_instance *instance = service ? mesh_instance_of(service, id, host) : NULL;
     if (!instance)
         return fail(ERR_MEMORY, "no room for %s", name);
-    strcpy(service->log, log);
-    strcpy(service->prefix, prefix);
+    snprintf(service->log, sizeof(service->log), "%s", log);
+    snprintf(service->prefix, sizeof(service->prefix), "%s", prefix);
     read_text(metadata, "pid", instance->pid, sizeof(instance->pid));
     instance->heard_ms = now_ms;
     *ret_service = service;
@@ -207,7 +208,7 @@ static struct mesh_type *type_of(struct mesh_stream *stream, struct json_text su
         return NULL;
     struct mesh_type *type = &stream->types[stream->type_count++];
     *type = (struct mesh_type){ .count = -1 };
-    strcpy(type->name, name);
+    snprintf(type->name, sizeof(type->name), "%s", name);
     return type;
 }
 

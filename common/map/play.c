@@ -76,13 +76,17 @@ int play_check(const struct options *options)
 
 struct play *play_new(const struct options *options, struct watcher *watcher, struct server *server)
 {
-    _free_(play) struct play *play = calloc(1, sizeof(*play));
+    struct play *play = calloc(1, sizeof(*play));
     if (!play)
         return NULL;
     play->options = options;
     play->server = server;
     play->load = load_new(watcher);
-    return play->load ? take(play) : NULL;
+    if (!play->load) {
+        free(play);
+        return NULL;
+    }
+    return play;
 }
 
 void play_free(struct play *play)
@@ -127,7 +131,7 @@ static _Bool is_verb(const char *verb)
 /* The program, with neither our signals nor our descriptors. */
 static int spawn(const struct play *play, char *verb, char *process, pid_t *ret_pid)
 {
-    char *arguments[] = { (char *)(uintptr_t)play->options->play, verb, process, NULL };
+    char *arguments[] = { (char *)play->options->play, verb, process, NULL };
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;

@@ -192,7 +192,9 @@ _Bool request_parameter(const struct request *request, const char *name, char *r
     if (!at || !*at)
         return 0;
     for (at += strlen(name) + 1; *at && *at != '&'; at++) {
-        char c = *at == '+' ? ' ' : *at;
+        char c = *at;
+        if (c == '+')
+            c = ' ';
         if (c == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
             c = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
             at += 2;

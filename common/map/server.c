@@ -114,6 +114,12 @@ static _Bool write_on(struct connection *connection, int64_t now_ms)
     return shutdown(connection->fd, SHUT_WR) == 0;
 }
 
+/* Or waits for it; without memory there is none. */
+static _Bool has_its_answer(const struct connection *connection)
+{
+    return connection->state == STATE_WAITING || connection->out;
+}
+
 static _Bool read_on(struct server *server, struct connection *connection)
 {
     ssize_t count = recv(connection->fd, connection->text + connection->length,
@@ -134,8 +140,7 @@ static _Bool read_on(struct server *server, struct connection *connection)
                       "refused\n", strlen("refused\n"));
     else
         server->options.handler(server->options.context, &request);
-    return connection->state == STATE_WAITING || connection->state == STATE_STREAMING ||
-           connection->out;
+    return has_its_answer(connection);
 }
 
 /* The other side says no more that matters. */
@@ -173,6 +178,17 @@ static _Bool is_late(const struct connection *connection, int64_t now_ms)
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
+/* Without memory there is none, and the connection goes. */
+static void begin_message(struct connection *connection, const struct buf *head, const char *body,
+                          size_t length)
+{
+    assert(!connection->out);
+    connection->stirred_ms = clock_monotonic_ms();
+    if (buf_status(head) == 0)
+        /* lint: malloc-leak because the connection is in the server's list, by a pointer to it */
+        connection->out = message_of(head->data, head->length, body, length);
+}
+
 void server_answer(struct server *server, int64_t number, int status, const char *content_type,
                    const char *body, size_t length)
 {
@@ -182,10 +198,7 @@ void server_answer(struct server *server, int64_t number, int status, const char
         return;
     request_put_head(status, content_type, (int64_t)length, &head);
     connection->state = STATE_WRITING;
-    connection->stirred_ms = clock_monotonic_ms();
-    if (buf_status(&head) == 0)
-        connection->out = message_of(head.data, head.length, body,
-                                     connection->is_head ? 0 : length);
+    begin_message(connection, &head, body, connection->is_head ? 0 : length);
 }
 
 int server_streams(const struct server *server)
@@ -209,9 +222,7 @@ void server_stream(struct server *server, int64_t number, const char *event, siz
     request_put_head(200, "text/event-stream", -1, &head);
     buf_put_text(&head, "retry: 500\n\n");
     connection->state = STATE_STREAMING;
-    connection->stirred_ms = clock_monotonic_ms();
-    if (buf_status(&head) == 0)
-        connection->out = message_of(head.data, head.length, event, length);
+    begin_message(connection, &head, event, length);
 }
 
 void server_push(struct server *server, const char *event, size_t length)
@@ -257,7 +268,10 @@ static void make_room(struct server *server)
 static void take_connections(struct server *server, int64_t now_ms)
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
-        int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage from;
+        socklen_t size = sizeof(from);
+        int fd = accept4(server->listen_fd, (struct sockaddr *)&from, &size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return;
         make_room(server);

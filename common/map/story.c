@@ -262,8 +262,8 @@ static void put_start(struct story *story, struct buf *out)
 {
     struct story_log *log = &story->logs[story->log];
     const int64_t begin_ms = story_scope_begin_ms(&story->scope) - SLACK_MS;
-    char time[RFC3339_SIZE];
     if (begin_ms > 0) {
+        char time[RFC3339_SIZE];
         rfc3339_format(begin_ms, time);
         buf_put_format(out, "\"deliver_policy\":\"by_start_time\",\"opt_start_time\":\"%s\"", time);
     } else if (log->last > STORY_READ_MAX) {
@@ -317,7 +317,7 @@ static void note_logs(struct story *story)
     for (int i = 0; i < mesh->count && story->log_count < STORY_LOGS_MAX; i++) {
         struct story_log *log = &story->logs[story->log_count++];
         *log = (struct story_log){ .last = mesh->services[i]->stream.last };
-        strcpy(log->log, mesh->services[i]->log);
+        snprintf(log->log, sizeof(log->log), "%s", mesh->services[i]->log);
     }
     story->cut = mesh->count > STORY_LOGS_MAX;
 }

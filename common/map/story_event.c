@@ -1,5 +1,6 @@
 /* Story, events: see story_event.h. */
 #include "map/story_event.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static void add(struct story_ids *ids, const char *id, const char *prefix)
         has(ids, id))
         return;
     if (ids->count < STORY_IDS_MAX)
-        strcpy(ids->ids[ids->count++], id);
+        snprintf(ids->ids[ids->count++], STORY_ID_SIZE, "%s", id);
     else
         ids->full = 1;
 }
@@ -70,7 +71,7 @@ void story_scope_init(struct story_scope *scope, const char *id)
     *scope = (struct story_scope){ .kind = strncmp(id, "ord_", 4) == 0   ? STORY_OF_ORDER
                                            : strncmp(id, "acc_", 4) == 0 ? STORY_OF_ACCOUNT
                                                                          : STORY_OF_REQUEST };
-    strncpy(scope->id, id, sizeof(scope->id) - 1);
+    snprintf(scope->id, sizeof(scope->id), "%s", id);
 }
 
 /* The idempotency key of the request that made it; "": none. */

@@ -111,14 +111,14 @@ void check_stored(struct world *world, struct stream *stream, const struct wire 
         history->in_stream = stream->in_order;
 }
 
-/* Rule 6: a relay does not count as published what the stream has never had; one that follows (its
- * own life before, where it is alone) publishes nothing, and answers nobody. */
+/* Rule 6: a relay does not count as published what the stream has never had. One that follows (its
+ * own life before, where it is alone), or has just claimed and not looked yet, answers nobody. */
 void check_published(struct world *world, const struct node *node)
 {
     const struct history *history = &world->logs[node->log];
     const struct relay *relay = node_relay(node);
-    if (node_leads(node) && !relay->follows && relay->published > history->in_stream &&
-        relay->state != RELAY_FORKED)
+    if (node_leads(node) && !relay->follows && !relay->looks_back &&
+        relay->published > history->in_stream && relay->state != RELAY_FORKED)
         violated(world,
                  "I6: %s counts position %lld as published, and its stream has never had %lld",
                  node->name, (long long)relay->published, (long long)history->in_stream + 1);

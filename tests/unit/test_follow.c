@@ -212,7 +212,14 @@ Test(follow, one_that_claims_does_not_delete_a_stream_at_once)
     cr_assert(relay.state == RELAY_WAITING && relay_due_ms(&relay) == 1003);
     cr_assert_eq(relay_next(&relay, 1003).kind, RELAY_ASK);
     relay_looked(&relay, &strange, 1004);
-    cr_expect_eq(relay.state, RELAY_MAKING, "nobody else has made it anew");
+    cr_assert_eq(relay.state, RELAY_MAKING, "nobody else has made it anew");
+    (void)relay_next(&relay, 1004);
+    relay_made(&relay, 1005); /* deleted */
+    relay_made(&relay, 1006);
+    (void)relay_next(&relay, 1006);
+    relay_looked(&relay, &(struct relay_tail){ .exists = 1 }, 1007);
+    cr_expect(relay.state == RELAY_WAITING && relay_due_ms(&relay) == 2007,
+              "another may have deleted it, too, and fill it");
 }
 
 Test(follow, one_that_claims_waits_once_for_who_may_be_making_the_stream_anew)

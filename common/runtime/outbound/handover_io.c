@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STANDBY_HEARD_MS \
-    15000 /* so long after it was heard of, a standby is believed to be there */
+/* So long after it was heard of, a standby is believed to be there. */
+#define STANDBY_HEARD_MS 15000
 enum { STEP_ASK = 'a', STEP_OFFER = 'o', STEP_WATCH = 'w' };
 
 /* ---- Answers -------------------------------------------------------------------------------- */

@@ -170,6 +170,8 @@ static void relay_make(struct relay *relay, const char *delete_why)
     relay->remade += delete_why != NULL;
     if (delete_why)
         relay->reason = delete_why;
+    if (delete_why) /* another may do the same: what it fills in is waited for once more */
+        relay->has_yielded = 0;
     relay->damage = NULL;
     relay->denied = relay->audited_from = relay->silent_since_ms = 0;
 }

@@ -103,9 +103,9 @@ static _Bool has_same_text(const char *path, const char *other)
         same = c == getc_unlocked(two) && !ferror(one) && !ferror(two);
     }
     if (one)
-        fclose(one);
+        (void)fclose(one); /* only read */
     if (two)
-        fclose(two);
+        (void)fclose(two);
     return same;
 }
 

@@ -70,7 +70,7 @@ class Prober(threading.Thread):
         self.run_id, self.sent, self.ends = os.urandom(4).hex(), {}, False
         self.wanted, self.found, self.lock = None, None, threading.Lock()
         self.asked, self.answered, self.refused, self.longest = 0, 0, {}, 0.0
-        self.burst, self.filled = 0, threading.Event()
+        self.burst, self.filled, self.says_refusals = 0, threading.Event(), False
 
     def place(self):
         self.asked += 1
@@ -103,6 +103,9 @@ class Prober(threading.Thread):
         code = answer.get("error", {}).get("code")
         if code:
             self.refused[code] = self.refused.get(code, 0) + 1
+            if self.says_refusals:
+                print(f"availability: {time.strftime('%H:%M:%S')} {key}: {answer['error']}",
+                      file=sys.stderr, flush=True)
         if code in NOT_NOW:
             return
         self.history.write(json.dumps({"key": key, "subject": "order.place", "body": self.body,
@@ -144,7 +147,7 @@ class Mesh:
         self.random = random.Random(seed)
         self.history = os.path.join(self.folder, "history.jsonl")
         self.load = self.prober = self.line = None
-        self.url, self.leader, self.term = "", None, 0
+        self.url, self.leader, self.term, self.ids = "", None, 0, {}
 
     def script(self, *arguments):
         environment = dict(os.environ, JOURNEY_BUILD_DIR=str(self.build),
@@ -230,6 +233,7 @@ class Mesh:
                 if got == token and data:
                     answer = json.loads(data)
                     process = self.process_of(name, answer["metadata"].get("pid"))
+                    self.ids[process] = answer["id"]
                     found[process] = next(e["data"] for e in answer["endpoints"] if e.get("data"))
         return found
 
@@ -264,6 +268,13 @@ class Mesh:
         leads = next((d for d in said.values() if d["role"] == "leading"), None)
         return mine and leads and mine["state"] == "standby" and \
             mine["position"] >= leads["position"] - BEHIND_MAX
+
+    def standby_is_heard(self, leader):
+        """Does the leader know of the standby, so that it can hand over?"""
+        with open(os.path.join(self.folder, "log", leader + ".log"), encoding="utf-8") as file:
+            said = file.read()
+        return any(f"event=standby_heard instance={self.ids.get(process)}" in said
+                   for process in both_of(NAME) if process != leader)
 
     def other_leads(self, process):
         return self.look() not in (None, process)

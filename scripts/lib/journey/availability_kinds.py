@@ -80,6 +80,8 @@ def thawed_later(mesh, process):
 
 
 def stopped(mesh, process):
+    until(lambda: mesh.instances(NAME) and mesh.standby_is_heard(process),
+          f"{process} knows of a standby")
     start = time.monotonic()
     mesh.prober.begin()
     mesh.signal(process, signal.SIGTERM)
@@ -156,6 +158,7 @@ class Accidents(Kind):
         self.waits, self.longest = [], []
 
     def run(self, mesh, count):
+        mesh.prober.says_refusals = self.limits[3] is not None     # a handover refuses none
         for _ in range(count):
             process = until(mesh.look, f"an instance of {NAME} leads")
             start = self.happens(mesh, process)
