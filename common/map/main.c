@@ -135,7 +135,9 @@ static void handle(void *context, const struct request *request)
     }
     for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
         if (strcmp(routes[i].path, request->path) == 0 && !request->is_head) {
-            if (routes[i].is_post == request->is_post)
+            if (request->is_foreign) /* it would learn nothing, and have us work */
+                answer_text(map, request->number, 403, "not for another site\n");
+            else if (routes[i].is_post == request->is_post)
                 routes[i].answer(map, request);
             else
                 answer_text(map, request->number, 405, "not with this method\n");

@@ -168,6 +168,8 @@ _Bool request_read(char *text, size_t length, const char *hosts, struct request 
         request.status = check(&request, &head, hosts);
     if (request.status == 0 && request.is_post && body_length(head.length) != (long)wanted)
         request.status = 413;
+    request.is_foreign = head.site && strcmp(head.site, "same-origin") != 0 &&
+                         strcmp(head.site, "none") != 0;
     request.body = end;
     request.body_length = wanted;
     end[wanted] = '\0';

@@ -11,6 +11,7 @@
 
 struct request {
     _Bool is_head, is_post;
+    _Bool is_foreign; /* the browser says that a page of another site asks */
     int status;       /* 0: it is answered; else the refusal: 400, 403, 405, 411, 413, 415 … */
     const char *path; /* without the query; NUL-terminated, as the query is */
     const char *query;

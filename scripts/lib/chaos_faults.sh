@@ -57,7 +57,13 @@ fault_stop() {
 # A lost or old database needs the stream: the stream stays until the service has its log again, and
 # has seen what others have set (I18), at the next audit.
 has_its_log() {
-    wait_until 60 service_is_ready "$1" || die "$1 does not get ready: $(service_data "$1")"
+    local before='' now
+    until wait_until 60 service_is_ready "$1"; do  # a long stream may be made anew just now
+        now=$(service_data "$1" | grep -oE '"(position|cursor|published)":[0-9]+' || true)
+        [[ $now && $now != "$before" ]] ||
+            die "$1 does not get ready, and reads nothing: $(service_data "$1")"
+        before=$now
+    done
     wait_until 60 has_seen_others "$1" || die "$1 does not see what was set: $(in_file "$1")"
 }
 in_file() {                            # of the instance that leads

@@ -168,10 +168,10 @@ static void relay_make(struct relay *relay, const char *delete_why)
     relay_move(relay, RELAY_MAKING);
     relay->delete_first = delete_why != NULL;
     relay->remade += delete_why != NULL;
-    if (delete_why)
+    if (delete_why) {
         relay->reason = delete_why;
-    if (delete_why) /* another may do the same: what it fills in is waited for once more */
-        relay->has_yielded = 0;
+        relay->has_yielded = 0; /* another may do the same: what it fills in is waited for again */
+    }
     relay->damage = NULL;
     relay->denied = relay->audited_from = relay->silent_since_ms = 0;
 }
