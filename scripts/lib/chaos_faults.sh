@@ -54,10 +54,10 @@ fault_stop() {
     pause_up_to 500
     start_again "$SERVICE"
 }
-is_ready_or_starts() {                 # a disk that failed may end it later than the fault
-    if ((COUNT_OF_INSTANCES == 1)); then answers_or_starts "$1" && service_is_ready "$1"
-    else service_is_ready "$1"; fi
-}
+# A disk that failed may end it later than the fault: it is started again, when there is one alone.
+answers_alone() { ((COUNT_OF_INSTANCES > 1)) || answers_or_starts "$1"; }
+is_ready_or_starts() { answers_alone "$1" && service_is_ready "$1"; }
+sees_others_or_starts() { answers_alone "$1" && has_seen_others "$1"; }
 # A lost or old database needs the stream: the stream stays until the service has its log again, and
 # has seen what others have set (I18), at the next audit.
 has_its_log() {
@@ -68,7 +68,7 @@ has_its_log() {
             die "$1 does not get ready, and reads nothing: $(service_data "$1")"
         before=$now
     done
-    wait_until 60 has_seen_others "$1" || die "$1 does not see what was set: $(in_file "$1")"
+    wait_until 60 sees_others_or_starts "$1" || die "$1 does not see what was set: $(in_file "$1")"
 }
 in_file() {                            # of the instance that leads
     local leader=$1
