@@ -431,6 +431,7 @@ def fault_52_refused_subscription_is_named(mesh):
         ("not permitted to subscribe", "order.place")) == "held",
                lambda: f"it is named: {mesh.stats('order-svc')}", 30)
     mesh.wait_state("order-svc", "held")
+    mesh.wait_state("account-svc", "ready")
     account, tea = mesh.customer(), mesh.product()
     set_rights(mesh)
     mesh.wait_state("order-svc", "ready", 40)
