@@ -9,7 +9,7 @@
 #include "schemas/order.add-product.h"
 #include "schemas/order.add-product.reply.h"
 #include "store/parked.h"
-#include "add_product.h"
+#include "add_product_item.h"
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -131,33 +131,6 @@ static void close_loop(void)
 
 TestSuite(loop, .init = open_loop, .fini = close_loop);
 
-static struct item *command(const char *sku, const char *key)
-{
-    char body[200], hex[DIGEST_HEX_SIZE];
-    struct item *item = item_new(ITEM_COMMAND);
-    struct invalid invalid;
-    struct digest digest;
-    void *request;
-    int length = snprintf(
-        body, sizeof(body),
-        "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}",
-        sku);
-    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request,
-                            &invalid) == 0);
-    item->command = &commands[0];
-    item->request = request;
-    if (key) {
-        cr_assert(digest_of(body, (size_t)length, &digest) == 0);
-        digest_format(&digest, hex);
-        char cause[64];
-        snprintf(cause, sizeof(cause), CAUSE_REQUEST "%s", key);
-        item->key = arena_copy(&item->arena, key, strlen(key));
-        item->origin.cause = arena_copy(&item->arena, cause, strlen(cause));
-        item->origin.cause_digest = arena_copy(&item->arena, hex, strlen(hex));
-    }
-    return item;
-}
-
 static struct batch *run(int count, struct item **items)
 {
     struct batch *batch = batch_new();
@@ -174,7 +147,7 @@ static int64_t rows(const char *sql)
 
 static void answers(const char *sku, const char *key, enum item_outcome outcome, const char *body)
 {
-    struct item *item = command(sku, key);
+    struct item *item = add_product_item(&commands[0], sku, key);
     struct batch *batch = run(1, &item);
     cr_assert_eq(item->outcome, outcome, "%s %s: outcome %d", sku, key ? key : "", item->outcome);
     cr_assert_str_eq(outcome == OUTCOME_DONE ? item->body.data : item->refusal->code, body);
@@ -230,7 +203,7 @@ Test(loop, many_items_share_a_commit_and_one_that_fails_does_not_disturb_the_oth
     for (int i = 0; i < 100; i++) {
         char sku[16];
         snprintf(sku, sizeof(sku), i % 10 == 3 ? "same" : "s%d", i);
-        items[i] = command(sku, NULL);
+        items[i] = add_product_item(&commands[0], sku, NULL);
     }
     struct batch *batch = run(100, items);
     int done = 0;
@@ -474,7 +447,7 @@ Test(loop, a_batch_that_cannot_be_written_leaves_nothing)
     for (int i = 0; i < 400; i++) {
         char sku[16];
         snprintf(sku, sizeof(sku), "s%d", i);
-        items[i] = command(sku, NULL);
+        items[i] = add_product_item(&commands[0], sku, NULL);
     }
     struct batch *batch = run(400, items);
     cr_assert(batch->aborted && !batch->outcome_unknown && batch->events == NULL);

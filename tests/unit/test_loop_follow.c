@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "runtime/writer/loop.h"
 #include "schemas/evt.account.AccountClosed.h"
-#include "add_product.h"
+#include "add_product_item.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,26 +102,7 @@ static int64_t rows_of(const char *sql)
 static const char *answer_to(const char *sku, const char *key)
 {
     static char answer[100];
-    char body[200], text[DIGEST_HEX_SIZE];
-    struct item *item = item_new(ITEM_COMMAND);
-    struct invalid invalid;
-    struct digest digest;
-    void *request;
-    int length = snprintf(
-        body, sizeof(body),
-        "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}",
-        sku);
-    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request,
-                            &invalid) == 0);
-    item->command = &commands[0];
-    item->request = request;
-    item->key = arena_copy(&item->arena, key, strlen(key));
-    cr_assert(digest_of(body, (size_t)length, &digest) == 0);
-    digest_format(&digest, text);
-    item->origin.cause_digest = arena_copy(&item->arena, text, strlen(text));
-    snprintf(body, sizeof(body), CAUSE_REQUEST "%s", key);
-    item->origin.cause = arena_copy(&item->arena, body, strlen(body));
-    run(item, answer);
+    run(add_product_item(&commands[0], sku, key), answer);
     return answer;
 }
 

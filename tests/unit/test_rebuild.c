@@ -6,6 +6,7 @@
 #include "runtime/writer/run_item.h"
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.rebuild.reply.h"
+#include "add_product_item.h"
 #include "rebuild_service.h"
 #include "store_folder.h"
 #include "store/parked.h"
@@ -93,19 +94,7 @@ static void run(struct item *item, enum item_outcome outcome)
 
 static void add_product(const char *sku)
 {
-    char body[200];
-    struct item *item = item_new(ITEM_COMMAND);
-    struct invalid invalid;
-    void *request;
-    int length = snprintf(
-        body, sizeof(body),
-        "{\"sku\":\"%s\",\"name\":\"n\",\"price\":{\"amount\":1,\"currency\":\"EUR\"},\"stock\":1}",
-        sku);
-    cr_assert(schema_decode(&order_add_product_schema, body, (size_t)length, &item->arena, &request,
-                            &invalid) == 0);
-    item->command = &commands[0];
-    item->request = request;
-    run(item, OUTCOME_DONE);
+    run(add_product_item(&commands[0], sku, NULL), OUTCOME_DONE);
 }
 
 static void add_products(int first, int count)

@@ -113,15 +113,21 @@ static _Bool read_numbers(const char *text, int64_t *ret_numbers, int count)
     return *text == '\0';
 }
 
+static _Bool read_pair(const char *subject, const char *inbox, char kind, int64_t *ret_first,
+                       int64_t *ret_second)
+{
+    int64_t numbers[2];
+    if (!read_numbers(after_kind(subject, inbox, kind), numbers, 2))
+        return 0;
+    *ret_first = numbers[0];
+    *ret_second = numbers[1];
+    return 1;
+}
+
 _Bool reply_subject_read_ack(const char *subject, const char *inbox, int64_t *ret_epoch,
                              int64_t *ret_ahead)
 {
-    int64_t numbers[2];
-    if (!read_numbers(after_kind(subject, inbox, 'a'), numbers, 2))
-        return 0;
-    *ret_epoch = numbers[0];
-    *ret_ahead = numbers[1];
-    return 1;
+    return read_pair(subject, inbox, 'a', ret_epoch, ret_ahead);
 }
 
 _Bool reply_subject_read_pull(const char *subject, const char *inbox, int64_t *ret_epoch,
@@ -138,12 +144,7 @@ _Bool reply_subject_read_pull(const char *subject, const char *inbox, int64_t *r
 _Bool reply_subject_read_own(const char *subject, const char *inbox, int64_t *ret_generation,
                              int64_t *ret_pull)
 {
-    int64_t numbers[2];
-    if (!read_numbers(after_kind(subject, inbox, 'o'), numbers, 2))
-        return 0;
-    *ret_generation = numbers[0];
-    *ret_pull = numbers[1];
-    return 1;
+    return read_pair(subject, inbox, 'o', ret_generation, ret_pull);
 }
 
 _Bool reply_subject_read_request(const char *subject, const char *inbox, struct reply_tag *ret_tag)

@@ -67,14 +67,21 @@ int inbox_push(struct inbox *inbox, struct item *item)
     return result;
 }
 
-void inbox_push_events(struct inbox *inbox, struct item *first, struct item **last)
+/* Under the lock: events that end at *last. */
+static void count_in(struct inbox *inbox, const struct item *first, struct item *const *last)
 {
-    pthread_mutex_lock(&inbox->lock);
     assert(first && !*last);
+    (void)last; /* without assertions */
     for (const struct item *item = first; item; item = item->next) {
         assert(!is_request(item)); /* those are in `requests` */
         inbox->length++;
     }
+}
+
+void inbox_push_events(struct inbox *inbox, struct item *first, struct item **last)
+{
+    pthread_mutex_lock(&inbox->lock);
+    count_in(inbox, first, last);
     *inbox->last = first;
     inbox->last = last;
     inbox_check(inbox);
@@ -85,11 +92,7 @@ void inbox_push_events(struct inbox *inbox, struct item *first, struct item **la
 void inbox_put_back(struct inbox *inbox, struct item *first, struct item **last)
 {
     pthread_mutex_lock(&inbox->lock);
-    assert(first && !*last);
-    for (const struct item *item = first; item; item = item->next) {
-        assert(!is_request(item)); /* those are in `requests` */
-        inbox->length++;
-    }
+    count_in(inbox, first, last);
     *last = inbox->first;
     if (!inbox->first)
         inbox->last = last;

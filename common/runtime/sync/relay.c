@@ -282,7 +282,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         note_end(relay, tail_newest_ever(tail)); /* it stays so when the stream is deleted */
         relay_fork(relay, "the stream held newer events than our log has, and has lost them too");
     } else if (relay_claim_yields(relay, tail, now_ms)) {
-        (void)wrong;                                   /* looked at again */
+        /* it waits, and looks again */
     } else if (tail_newest_ever(tail) > relay->head) { /* in this life all of ours were published */
         relay_heal(relay, "what the stream held beyond our log was not ours, and is gone", now_ms);
     } else if (!tail->exists) {

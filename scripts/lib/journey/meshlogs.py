@@ -15,7 +15,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-from journey.terminal import printable_lines  # noqa: E402 - the path comes first
+from journey.terminal import printable_lines, while_watched  # noqa: E402 - the path comes first
 
 LEVELS = ("debug", "info", "warn", "error")
 LAST_LINES = 10                        # of each log, where it is followed from now on
@@ -135,15 +135,11 @@ def main():
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
     reader = Reader(options)
-    try:
+    with while_watched():
         reader.show(reader.newest() if options.follow and options.since is None else reader.all())
         while options.follow:
             time.sleep(LOOK_S)
             reader.show(reader.all())
-    except KeyboardInterrupt:
-        pass
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -19,7 +19,7 @@ import tty
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 from journey.meshview import Mesh  # noqa: E402 - the path comes first
 from journey.patience import slower  # noqa: E402 - the path comes first
-from journey.terminal import printable  # noqa: E402 - the path comes first
+from journey.terminal import printable, while_watched  # noqa: E402 - the path comes first
 
 SERVICES = ("account-svc", "order-svc")
 PERIOD_S = 1.0
@@ -266,15 +266,11 @@ def main(arguments):
     count = int(options[options.index("--count") + 1]) if "--count" in options else -1
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
-    try:
+    with while_watched():
         if sys.stdout.isatty() and not as_json:
             watch_screen(Watcher(mesh), count)
         else:
             watch_lines(Watcher(mesh), as_json, count)
-    except KeyboardInterrupt:
-        pass
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -3,7 +3,9 @@ message must not steer the terminal: ? stands for each character that has no sha
 services judge alike (common/base/utf8.h).
 
 As a program it copies its input, `terminal.py <LOG`, which scripts/mesh does with logs."""
+import contextlib
 import json
+import os
 import sys
 
 
@@ -21,6 +23,17 @@ def printable_json(value):
     """JSON for people: characters with a shape as they are, all others escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+@contextlib.contextmanager
+def while_watched():
+    """Ctrl-C, and a reader of the output that has gone, end what is shown without an error."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:            # nor does Python complain when it flushes at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main():
