@@ -7,13 +7,14 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "container"
 # By a module of .tools, which scripts/setup --tests brings for the contracts.
-READ = ("const { load } = require(process.argv[1]); const { readFileSync } = require('fs');"
-        "console.log(JSON.stringify(load(readFileSync(process.argv[2], 'utf8'))))")
+READ = ("const { load } = require(process.argv[1]); const fs = require('fs');"
+        "console.log(JSON.stringify(load(fs.readFileSync(process.argv[2], 'utf8'))))")
 
 
 def read_yaml(path):
-    done = subprocess.run(["node", "-e", READ, str(ROOT / ".tools/node_modules/js-yaml"), str(path)],
-                          check=True, capture_output=True, text=True)
+    reader = str(ROOT / ".tools/node_modules/js-yaml")
+    done = subprocess.run(["node", "-e", READ, reader, str(path)], check=True, capture_output=True,
+                          text=True)
     return json.loads(done.stdout)
 
 
