@@ -288,6 +288,7 @@ void node_restore(struct world *world, struct node *node, _Bool from_copy)
         disk_restore(node->index, node->copy);
     else
         disk_clear(node->index);
+    node->knows_longer &= from_copy;
     tell(world, "%s: %s", node->name,
          from_copy ? "an older database is restored" : "the database is lost");
     instance_forgets(node);

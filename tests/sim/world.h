@@ -125,7 +125,9 @@ struct node {
     _Bool folds_anew;     /* it has set events aside: its cursors begin again with its next life */
     int64_t branch;       /* the first position where it is not the service's line; 0: it is */
     int64_t audited_count, audited_from_ms; /* check.c: since when its stream has ended there */
-    struct disk_copy *copy;                 /* an older copy */
+    /* operator.c: its stream looked longer than the log once, and it may have seen that */
+    _Bool knows_longer;
+    struct disk_copy *copy; /* an older copy */
     int64_t copy_head;
 };
 
@@ -209,7 +211,6 @@ struct operator
     int64_t next_ms;
     int64_t asked, redriven, handed_over, taken_over, resolved, set_apart; /* counters */
     struct edits edits[LOGS];
-    _Bool was_longer[LOGS];    /* operator.c: as the stream was before it went, or lost its end */
     int64_t unserved_ms[LOGS]; /* since when nobody serves; 0: somebody does */
 };
 
@@ -363,6 +364,7 @@ enum charge_status provider_status(const struct provider *provider, const char *
                                    int64_t attempt);
 void operator_act(struct world *world);
 void operator_look(struct world *world, int log); /* at a stream that is about to lose something */
+void operator_stream_made(struct world *world, int log);
 void operator_take_reply(struct world *world, const struct wire *wire);
 void adversary_act(struct world *world);
 
