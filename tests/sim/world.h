@@ -97,9 +97,8 @@ struct node {
     char path[DISK_PATH_SIZE];
     struct instance *instance; /* of this life */
     struct reader reader;
-    struct bus *bus; /* likewise */
-    int64_t life;    /* counts the starts */
-    struct statistics statistics;
+    struct bus *bus;    /* likewise */
+    int64_t life;       /* counts the starts */
     struct micro micro; /* answers $SRV, where there are others of its name */
 
     _Bool runs;

@@ -88,6 +88,7 @@ static void note_role(struct peer_io *peer_io)
 static void show(struct peer_io *peer_io)
 {
     if (peer_io->hooks->show(peer_io->hooks->context) < 0 ||
+        endpoints_subscribe_status(peer_io->endpoints) < 0 ||
         bus_flush(peer_io->outbound->bus, SHOW_FLUSH_MS) < 0)
         log_warn("not_shown", LOG_TEXT("reason", failure_text()));
 }
