@@ -349,6 +349,7 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
         .max_bytes = options->stream_max_bytes,
         .replicas = options->stream_replicas,
     };
+    stream_news_init(&relay_io->news, outbound);
     stream_reader_init(&relay_io->reader, outbound);
     relay_init(&relay_io->relay, &config, options->head);
     relay_had(&relay_io->relay, options->stream_position);
@@ -358,12 +359,15 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
 int relay_io_subscribe(struct relay_io *relay_io)
 {
     int r = outbound_subscribe(relay_io->outbound, ".a.>", on_puback, relay_io, &relay_io->acks);
+    if (r == 0)
+        r = stream_news_subscribe(&relay_io->news);
     return r < 0 ? trace(r) : trace(stream_reader_subscribe(&relay_io->reader));
 }
 
 void relay_io_deinit(struct relay_io *relay_io)
 {
     bus_subscription_free(relay_io->acks);
+    stream_news_deinit(&relay_io->news);
     stream_reader_deinit(&relay_io->reader);
     stream_keep_deinit(&relay_io->keep);
     for (int i = 0; i < RECOVER_WINDOW; i++)

@@ -8,6 +8,7 @@
 #include "runtime/outbound/outbound.h"
 #include "runtime/outbound/reader_ask.h"
 #include "runtime/outbound/stream_keep.h"
+#include "runtime/outbound/stream_news.h"
 #include "runtime/outbound/stream_reader.h"
 #include "runtime/sync/relay.h"
 #include "runtime/sync/relay_look.h"
@@ -68,6 +69,7 @@ struct relay_io {
     struct js_stream_config stream; /* as we make it; borrows from the service */
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct stream_keep keep; /* what others have set and made on it */
+    struct stream_news news; /* that they have */
     int64_t delete_epoch;    /* the stream is deleted when that is in our file; 0: it is not */
     struct look look;
     struct term_walk terms; /* of what is published */

@@ -119,6 +119,7 @@ static void connect_all(struct sender *sender, int64_t now_ms)
 static void disconnect_all(struct sender *sender)
 {
     log_warn("disconnected");
+    permissions_disconnected(&sender->permissions);
     peer_disconnected(&sender->peers.peer);
     lead_disconnected(&sender->lead_io.lead);
     relay_disconnected(&sender->relay_io.relay);
@@ -145,6 +146,10 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         break;
     case NOTE_HAND_OVER: handover_io_stop(&sender->handover, now_ms); break;
     case NOTE_BEAT:      sender_lead_heard(sender, note->reply, now_ms); break;
+    case NOTE_ADVISED:
+        stream_news_taken(&sender->relay_io.news);
+        relay_advised(&sender->relay_io.relay, now_ms);
+        break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;

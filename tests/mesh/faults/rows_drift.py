@@ -268,6 +268,40 @@ def are_back(mesh):
                [(state["created"],)], "the file says which stream has them", 30)
 
 
+def fault_49_what_was_just_set_survives(mesh):
+    """An operator sets something on the stream, and somebody makes a durable, then another one goes,
+    all between two audits; the stream is deleted before the next one. Both are kept, because
+    JetStream tells of them, and are there when the stream is made anew."""
+    mesh.up()
+    mesh.load(seconds=3).finish()
+    mesh.quiet()
+
+    def audited():
+        return mesh.stats("order-svc")["audited_from"]
+    for i in range(4):                     # until no audit has come meanwhile
+        before = audited()
+        wait_until(lambda before=before: audited() != before, "an audit", 40)
+        before = audited()
+        edit_stream(mesh, **SET, metadata={"team": "shop"})
+        add_reader(mesh, f"reader{i}")
+        add_reader(mesh, "analytics", deliver_policy="by_start_sequence", opt_start_seq=6,
+                   max_deliver=7)
+        require("error" not in mesh.api(f"CONSUMER.DELETE.ORDER.reader{i}"), "not deleted")
+        wait_until(lambda: kept(mesh) == (True, [("analytics", 5)]),
+                   lambda: f"they are in the file: {kept(mesh)}", 30)
+        if audited() == before:
+            break
+        edit_stream(mesh, description="", max_age=0)
+        mesh.api("CONSUMER.DELETE.ORDER.analytics")
+        wait_until(lambda: kept(mesh) == (False, []), "nothing is in the file", 30)
+    else:
+        require(False, "each time they were kept with the next audit only")
+    require("error" not in mesh.api("STREAM.DELETE.ORDER"), "the fault had no effect")
+    are_back(mesh)
+    require("error" in mesh.api("CONSUMER.INFO.ORDER.reader0"), "what was deleted is back")
+    mesh.check()
+
+
 def fault_49_stream_deleted_while_the_service_is_down(mesh):
     """An operator has set an age limit and a description, and somebody else reads the stream with a
     durable. The service is killed, the stream deleted, the service started: it makes the stream as
@@ -461,6 +495,30 @@ def fault_52_refused_publish_is_named(mesh):
     set_rights(mesh)
     mesh.wait_state("order-svc", "ready", 60)
     sees(mesh, account, tea)
+
+
+def fault_52_refused_advisories_are_named(mesh):
+    """The server does not let the service hear JetStream's advisories. That is named and borne: the
+    audit sees what is set on the stream. With the right, and a new connect, it is named no more."""
+    subject = "$JS.EVENT.ADVISORY.STREAM.UPDATED.ORDER"
+    set_rights(mesh, subscribe='"$JS.EVENT.>"')
+    mesh.env["order-svc"].update(NATS_USER="svc", NATS_PASSWORD="x")
+    mesh.up()
+    wait_until(lambda: notices(mesh, "order-svc").get(
+        ("not permitted to subscribe", subject)) == "borne",
+               lambda: f"it is named: {mesh.stats('order-svc')}", 30)
+    edit_stream(mesh, description="the books")
+    wait_until(lambda: notices(mesh, "order-svc").get(("description", "the books")) == "borne",
+               lambda: f"the audit sees it: {mesh.stats('order-svc')}", 30)
+    require(("not permitted to subscribe", subject) in notices(mesh, "order-svc"),
+            "it is not named any more")
+    mesh.wait_state("order-svc", "ready")
+    mesh.stop("server")
+    mesh.server_config(RIGHTS.format(publish="", subscribe=""))
+    mesh.start("server")
+    wait_until(lambda: ("not permitted to subscribe", subject) not in notices(mesh, "order-svc"),
+               "it is named without reason", 30)
+    mesh.check()
 
 
 def fault_52_one_of_several_servers_is_dead(mesh):
