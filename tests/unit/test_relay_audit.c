@@ -64,8 +64,8 @@ Test(relay_audit, F15_the_audit_reads_the_newest_part_first_and_meets_a_hole)
     }
 }
 
-/* Many advisories are one look, and none comes sooner than advised_min_ms after the last; no part of
- * the stream is read, and the audit comes when it would have. */
+/* Many advisories are one look, and none comes sooner than advised_min_ms after the last. No part
+ * of the stream is read, and the audit comes when it would have. */
 Test(relay_audit, F5_what_was_just_set_is_looked_at_at_once)
 {
     struct relay relay;

@@ -1,8 +1,8 @@
 /* Permissions: what the server does not let us do, by its own word: subscriptions and publishes
  * that it has refused. Each is named; the service is held while it may not answer its own requests,
  * or not write or look at its own stream. A refused subscription is tried again until the right is
- * there, but for JetStream's advisories, of which there is another way to know (stream_news.h): that
- * is named until the next connect. On the sender's thread. */
+ * there, but for JetStream's advisories, which the service can do without (stream_news.h): that is
+ * named until the next connect. On the sender's thread. */
 #pragma once
 #include "runtime/outbound/outbound.h"
 #include "runtime/request/endpoint.h"

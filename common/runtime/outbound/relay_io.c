@@ -182,6 +182,12 @@ void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now
     relay_refused(&relay_io->relay, relay_io->relay.epoch, reason, now_ms);
 }
 
+void relay_io_advised(struct relay_io *relay_io, int64_t now_ms)
+{
+    stream_news_taken(&relay_io->news);
+    relay_advised(&relay_io->relay, now_ms);
+}
+
 static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
 {
     for (;;) {

@@ -129,6 +129,8 @@ void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const 
                       int64_t now_ms);
 /* the server does not permit us to publish on this subject */
 void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms);
+/* somebody has changed something about our stream */
+void relay_io_advised(struct relay_io *relay_io, int64_t now_ms);
 /* What stands beside this reason, when the relay waits with it. */
 static inline void relay_io_explain(struct relay_io *relay_io, const char *reason,
                                     const char *words)

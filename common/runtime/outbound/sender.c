@@ -146,10 +146,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         break;
     case NOTE_HAND_OVER: handover_io_stop(&sender->handover, now_ms); break;
     case NOTE_BEAT:      sender_lead_heard(sender, note->reply, now_ms); break;
-    case NOTE_ADVISED:
-        stream_news_taken(&sender->relay_io.news);
-        relay_advised(&sender->relay_io.relay, now_ms);
-        break;
+    case NOTE_ADVISED:   relay_io_advised(&sender->relay_io, now_ms); break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
