@@ -31,13 +31,17 @@ static void settle(void)
 
 int main(int argc, char **argv)
 {
-    const _Bool alone = argc == 4 && strcmp(argv[3], "order-svc-only") == 0;
-    int64_t orders = argc == 3 || alone ? atoll(argv[2]) : 0;
+    const _Bool alone = argc == 4 && strcmp(argv[3], "order-svc-only") == 0,
+                is_crowded = argc == 4 && strcmp(argv[3], "crowd") == 0;
+    int64_t orders = argc == 3 || alone || is_crowded ? atoll(argv[2]) : 0;
     if (orders < 1) {
-        fprintf(stderr, "Usage: bench_fill FOLDER ORDERS [order-svc-only]\n\nFills order-svc/ and "
-                        "account-svc/ in the folder until there are so many orders;\n"
-                        "with order-svc-only account-svc has read none of them. Prints how many "
-                        "there were before.\n");
+        fprintf(stderr,
+                "Usage: bench_fill FOLDER ORDERS [order-svc-only|crowd]\n\nFills order-svc/ and "
+                "account-svc/ in the folder until there are so many orders of one\n"
+                "customer; with order-svc-only account-svc has read none of them, with "
+                "crowd there are 10,000\n"
+                "more customers and 1,000 more products. Prints how many orders there "
+                "were before.\n");
         return 2;
     }
     open_in(&shop_orders, argv[1]);
@@ -53,6 +57,8 @@ int main(int argc, char **argv)
     }
     while (shop_orders.loop.at.head.position < 2 * orders)
         side_run(&shop_orders, NULL, 0, clock_wall_ms());
+    if (is_crowded)
+        shop_furnish_crowd(10000, 1000, clock_wall_ms());
     if (!alone)
         settle();
     side_close(&shop_orders);

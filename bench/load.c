@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "histogram.h"
+#include "requests.h"
 #include "wire.h"
 #include <getopt.h>
 #include <inttypes.h>
@@ -24,36 +25,31 @@
 #include <time.h>
 
 #define REQUESTS_MAX 8
-#define TEXT_SIZE 8192 /* of a request's headers and body */
-#define LINE_SIZE 512  /* of the protocol line before them */
-#define DIGITS 10      /* of a request's number */
-#define SLOTS_MAX 8
+#define LISTS_MAX 4
 #define WINDOW (1 << 20) /* requests, and positions, that are remembered by number */
 #define IN_FLIGHT_MAX 65536
 #define PATIENCE_NS INT64_C(30000000000) /* for an answer */
 #define LAG_EVERY 10                     /* orders per query of the lag */
-#define SLOT "##########"                /* place of a request's number */
-#define BLANK_SLOT "~~~~~~~~~~"          /* the same, padded with blanks for JSON */
-/* place of the run's id, which makes the idempotency keys unique */
-#define RUN_SLOT "@@@@@@@@@@@@@@@@"
 
-struct request { /* the bytes of a request, with places for its number */
-    char bytes[LINE_SIZE + TEXT_SIZE];
-    size_t length, slots[SLOTS_MAX];
-    char paddings[SLOTS_MAX];
-    int slot_count, weight;
-    const char *subject;
+struct part { /* of the load: one kind of request, with its share by weight */
+    struct request request;
+    const char *file;
+    int weight;
+    struct part *first; /* of the same subject; counts the latencies of all of them */
     struct histogram latency;
 };
 
 static struct load {
     const char *server, *lag_file, *events;
-    struct request requests[REQUESTS_MAX], question;
-    int request_count, weight, in_flight;
+    struct part parts[REQUESTS_MAX];
+    struct request question;
+    struct words lists[LISTS_MAX];
+    int part_count, list_count, weight, in_flight;
     double rate, seconds;    /* rate 0: closed */
     int64_t count, pause_ns; /* count 0: until the time is over */
     struct wire wire;
-    char inbox[64], run_id[sizeof(RUN_SLOT)];
+    char inbox[64];
+    uint64_t run;              /* differs from run to run */
     int64_t start_ns, last_ns; /* of the load, and of the last answer */
     int64_t sent, answered, refused, asked, told;
     int64_t sent_ns[WINDOW];                      /* by request; not used in open mode */
@@ -78,82 +74,34 @@ static void die(const char *what, const char *why)
     exit(1);
 }
 
-/* ---- Requests: prepared once, then copied --------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
-static void write_number(char *at, int64_t number, char padding)
-{
-    for (int i = DIGITS - 1; i >= 0; i--, number /= 10)
-        at[i] = number || i == DIGITS - 1 ? (char)('0' + number % 10) : padding;
-}
-
-static size_t read_file(const char *path, char *text, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        die(path, "cannot be read");
-    size_t length = fread(text, 1, size - 1, file);
-    fclose(file);
-    text[length] = '\0';
-    if (length == size - 1)
-        die(path, "is too large");
-    return length;
-}
-
-static void find_slots(struct request *request, const char *slot, char padding)
-{
-    for (char *at = request->bytes; (at = strstr(at, slot)) && request->slot_count < SLOTS_MAX;
-         at += DIGITS) {
-        request->paddings[request->slot_count] = padding;
-        request->slots[request->slot_count++] = (size_t)(at - request->bytes);
-    }
-}
-
-/* The file is a body, or NATS/1.0 headers, an empty line and a body. */
 static void prepare(struct request *request, char kind, const char *subject, const char *path)
 {
-    char text[TEXT_SIZE - 2];
-    size_t length = read_file(path, text, sizeof(text)), headers = 0;
-    if (strncmp(text, "NATS/1.0\r\n", 10) == 0) {
-        const char *end = strstr(text, "\r\n\r\n");
-        if (!end)
-            die(path, "its headers do not end");
-        headers = (size_t)(end - text) + 4;
-    }
-    int line = headers ? snprintf(request->bytes, LINE_SIZE, "HPUB %s %s.%c" SLOT " %zu %zu\r\n",
-                                  subject, load.inbox, kind, headers, length)
-                       : snprintf(request->bytes, LINE_SIZE, "PUB %s %s.%c" SLOT " %zu\r\n",
-                                  subject, load.inbox, kind, length);
-    if (line >= LINE_SIZE)
-        die(subject, "is too long");
-    request->subject = subject;
-    request->length = (size_t)snprintf(request->bytes + line, sizeof(request->bytes) - (size_t)line,
-                                       "%s\r\n", text) +
-                      (size_t)line;
-    for (char *at = request->bytes; (at = strstr(at, RUN_SLOT)); at += strlen(RUN_SLOT))
-        memcpy(at, load.run_id, strlen(RUN_SLOT));
-    find_slots(request, SLOT, '0');
-    find_slots(request, BLANK_SLOT, ' ');
+    const char *why = request_prepare(request, kind, subject, path, load.inbox, load.run,
+                                      load.lists, load.list_count);
+    if (why)
+        die(path, why);
 }
 
 static void send_number(struct request *request, int64_t number)
 {
-    for (int i = 0; i < request->slot_count; i++)
-        write_number(request->bytes + request->slots[i], number, request->paddings[i]);
+    request_write(request, number, load.run);
     must(wire_put(&load.wire, request->bytes, request->length), "send");
 }
 
-/* Chooses a request by weight: most look, many order, some register. */
-static struct request *request_of(int64_t number)
+/* Chooses by weight: most look, many order, some register. */
+static struct part *part_of(int64_t number)
 {
     int turn = (int)(number % load.weight), i = 0;
-    for (; turn >= load.requests[i].weight; i++)
-        turn -= load.requests[i].weight;
-    return &load.requests[i];
+    for (; turn >= load.parts[i].weight; i++)
+        turn -= load.parts[i].weight;
+    return &load.parts[i];
 }
 
 static void send_next(void)
 {
-    send_number(request_of(load.sent), load.sent);
+    send_number(&part_of(load.sent)->request, load.sent);
     load.sent++;
 }
 
@@ -224,7 +172,7 @@ static void follow_order(int64_t number, const struct wire_message *message, int
 
 static void take_answer(int64_t number, const struct wire_message *message, int64_t now_ns)
 {
-    struct request *request = request_of(number);
+    struct part *part = part_of(number);
     int64_t from_ns = load.rate > 0 ? planned_ns(number) : load.sent_ns[number % WINDOW];
     load.answered++;
     load.last_ns = now_ns;
@@ -233,16 +181,16 @@ static void take_answer(int64_t number, const struct wire_message *message, int6
         return;
     }
     histogram_add(&load.latency, now_ns - from_ns);
-    histogram_add(&request->latency, now_ns - from_ns);
+    histogram_add(&part->first->latency, now_ns - from_ns);
     if (load.lag_file || load.events)
         follow_order(number, message, now_ns);
 }
 
-static void take(const struct wire_message *message, int64_t now_ns)
+static void take_message(const struct wire_message *message, int64_t now_ns)
 {
     size_t prefix = strlen(load.inbox) + 1;
     const char *subject = message->subject;
-    if (message->subject_length != prefix + 1 + DIGITS ||
+    if (message->subject_length != prefix + 1 + REQUEST_DIGITS ||
         memcmp(subject, load.inbox, prefix - 1) != 0) {
         int64_t position = number_after("Journey-Position:", message->headers,
                                         message->headers_length);
@@ -273,7 +221,7 @@ static int take_all(int64_t timeout_ns)
     int64_t now_ns = r > 0 ? clock_monotonic_ns() : 0;
     while (r > 0 && (more = wire_next(&load.wire, &message)) != 0) {
         must(more, "server");
-        take(&message, now_ns);
+        take_message(&message, now_ns);
     }
     return r;
 }
@@ -362,9 +310,12 @@ static void print_result(void)
            load.sent - load.answered + load.asked - load.told, seconds,
            load.answered ? (double)load.answered / seconds : 0, cpu_us);
     print_histogram(",\"latency\":", &load.latency);
-    for (int i = 0; i < load.request_count; i++) {
-        printf("%s\"%s\":", i ? "," : ",\"requests\":{", load.requests[i].subject);
-        print_histogram("", &load.requests[i].latency);
+    fputs(",\"requests\":{", stdout);
+    for (struct part *part = load.parts; part < load.parts + load.part_count; part++) {
+        if (part->first != part)
+            continue;
+        printf("%s\"%s\":", part == load.parts ? "" : ",", part->request.subject);
+        print_histogram("", &part->latency);
     }
     printf("}");
     if (load.lag_file)
@@ -384,9 +335,11 @@ static void usage(FILE *to)
         "Usage: load --server nats://HOST:PORT --request WEIGHT,SUBJECT,FILE … [OPTION…]\n\n"
         "Sends requests and prints how they were answered, as JSON. FILE is a body, or headers "
         "(from NATS/1.0 on), an\n"
-        "empty line and a body; ten # in it become the request's number (ten ~ likewise, with "
-        "blanks before it), sixteen @\n"
-        "a number of this run. With several, each has its share by weight.\n\n"
+        "empty line and a body; bench/requests.h says what stands in it for numbers, keys and "
+        "words. With several, each\n"
+        "has its share by weight.\n\n"
+        "  --words C,uniform|tail,FILE  words, a line each, all of one length, which take the "
+        "place of as many C\n"
         "  --in-flight N     closed: so many under way; 1\n"
         "  --count N         closed: so many in all\n"
         "  --pause-us N      closed: waits before each\n"
@@ -399,57 +352,87 @@ static void usage(FILE *to)
         "Exit codes: 0 all answered, 1 something was refused or not answered, 2 usage\n");
 }
 
-static void add_request(char *argument)
+/* Splits "A,B,C" at its commas; NULL when there are not so many. */
+static char *split(char *argument, char **ret_second)
 {
-    char *subject = strchr(argument, ','), *file = subject ? strchr(subject + 1, ',') : NULL;
-    if (!file || load.request_count == REQUESTS_MAX || atoi(argument) < 1) {
+    char *second = strchr(argument, ','), *third = second ? strchr(second + 1, ',') : NULL;
+    if (third) {
+        *second++ = *third++ = '\0';
+        *ret_second = second;
+    }
+    return third;
+}
+
+static void add_part(char *argument)
+{
+    char *subject, *file = split(argument, &subject);
+    if (!file || load.part_count == REQUESTS_MAX || atoi(argument) < 1) {
         usage(stderr);
         exit(2);
     }
-    *subject++ = *file++ = '\0';
-    struct request *request = &load.requests[load.request_count++];
-    request->weight = atoi(argument);
-    load.weight += request->weight;
-    prepare(request, 'r', subject, file);
+    struct part *part = &load.parts[load.part_count++];
+    part->weight = atoi(argument);
+    part->file = file;
+    part->request.subject = subject;
+    for (part->first = load.parts; strcmp(part->first->request.subject, subject) != 0;)
+        part->first++;
+    load.weight += part->weight;
+}
+
+static void add_words(char *argument)
+{
+    char *choice, *file = split(argument, &choice);
+    const _Bool is_tail = file && strcmp(choice, "tail") == 0;
+    if (!file || load.list_count == LISTS_MAX || strlen(argument) != 1 ||
+        (!is_tail && strcmp(choice, "uniform") != 0)) {
+        usage(stderr);
+        exit(2);
+    }
+    const char *why = words_read(&load.lists[load.list_count++], *argument,
+                                 is_tail ? CHOICE_TAIL : CHOICE_UNIFORM, file);
+    if (why)
+        die(file, why);
 }
 
 static void read_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "server", 1, NULL, 's' },
-        { "request", 1, NULL, 'q' },
-        { "in-flight", 1, NULL, 'f' },
-        { "count", 1, NULL, 'n' },
-        { "pause-us", 1, NULL, 'p' },
-        { "rate", 1, NULL, 'r' },
-        { "seconds", 1, NULL, 't' },
-        { "lag", 1, NULL, 'l' },
-        { "events", 1, NULL, 'e' },
-        { "help", 0, NULL, 'h' },
-        { 0 },
+        { "server", 1, NULL, 's' },    { "request", 1, NULL, 'q' }, { "words", 1, NULL, 'w' },
+        { "in-flight", 1, NULL, 'f' }, { "count", 1, NULL, 'n' },   { "pause-us", 1, NULL, 'p' },
+        { "rate", 1, NULL, 'r' },      { "seconds", 1, NULL, 't' }, { "lag", 1, NULL, 'l' },
+        { "events", 1, NULL, 'e' },    { "help", 0, NULL, 'h' },    { 0 },
     };
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
         case 's': load.server = optarg; break;
-        case 'q': add_request(optarg); break;
+        case 'q': add_part(optarg); break;
+        case 'w': add_words(optarg); break;
         case 'f': load.in_flight = atoi(optarg); break;
         case 'n': load.count = atoll(optarg); break;
         case 'p': load.pause_ns = atoll(optarg) * 1000; break;
         case 'r': load.rate = atof(optarg); break;
         case 't': load.seconds = atof(optarg); break;
-        case 'l': prepare(&load.question, 'l', "account.get", load.lag_file = optarg); break;
+        case 'l': load.lag_file = optarg; break;
         case 'e': load.events = optarg; break;
         case 'h': usage(stdout); exit(0);
         default:  usage(stderr); exit(2);
         }
     }
-    if (!load.server || !load.request_count || load.in_flight < 1 ||
-        load.in_flight > IN_FLIGHT_MAX || load.rate < 0 ||
+    if (!load.server || !load.part_count || load.in_flight < 1 || load.in_flight > IN_FLIGHT_MAX ||
+        load.rate < 0 ||
         (load.rate > 0 ? load.rate * load.seconds < 1 : load.seconds <= 0 && load.count < 1)) {
         usage(stderr);
         exit(2);
     }
+}
+
+static void prepare_all(void)
+{
+    for (struct part *part = load.parts; part < load.parts + load.part_count; part++)
+        prepare(&part->request, 'r', part->request.subject, part->file);
+    if (load.lag_file)
+        prepare(&load.question, 'l', "account.get", load.lag_file);
 }
 
 static void interrupt(int number)
@@ -472,12 +455,11 @@ static void open_wire(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t unique = 0;
-    if (getrandom(&unique, sizeof(unique), 0) != sizeof(unique))
+    if (getrandom(&load.run, sizeof(load.run), 0) != sizeof(load.run))
         die("random", "no number");
-    snprintf(load.run_id, sizeof(load.run_id), "%016" PRIx64, unique);
-    snprintf(load.inbox, sizeof(load.inbox), "_INBOX.bench.%s", load.run_id);
+    snprintf(load.inbox, sizeof(load.inbox), "_INBOX.bench.%016" PRIx64, load.run);
     read_arguments(argc, argv);
+    prepare_all();
     struct sigaction action = { .sa_handler = interrupt };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -12,7 +12,7 @@
 extern const struct service order_service, account_service;
 struct side shop_orders = { .service = &order_service },
             shop_accounts = { .service = &account_service };
-static char account_id[64]; /* the customer */
+static char account_id[64]; /* of the customer, the first account of account-svc */
 
 void must(int r, const char *what)
 {
@@ -80,49 +80,113 @@ struct item *side_request(struct side *side, const char *subject, const char *bo
     return item;
 }
 
-static void ask(struct side *side, const char *subject, const char *body, int64_t now_ms)
-{
-    struct item *item = side_request(side, subject, body, NULL);
-    side_run(side, &item, 1, now_ms);
-}
+/* ---- Customers and products ----------------------------------------------------------------- */
 
-/* The customer is the first account of account-svc. */
-static _Bool find_customer(void)
+/* The id of the account that was registered first behind a position; its position, or 0 without
+ * one. */
+static int64_t account_behind(int64_t position, char ret_id[64])
 {
     _deinit_(query) struct query query = { 0 };
     must(query_open(&query, shop_accounts.db,
-                    "SELECT entity FROM event_log WHERE type = 'AccountRegistered' ORDER BY "
-                    "position LIMIT 1",
-                    ""),
+                    "SELECT position, entity FROM event_log WHERE position > ?1 AND "
+                    "type = 'AccountRegistered' ORDER BY position LIMIT 1",
+                    "i", position),
          "log");
     if (!query_has_row(&query))
         return 0;
-    snprintf(account_id, sizeof(account_id), "%s", query_text(&query, 0));
-    return 1;
+    snprintf(ret_id, 64, "%s", query_text(&query, 1));
+    return query_int(&query, 0);
+}
+
+static struct item *registration(const char *email)
+{
+    char body[300];
+    snprintf(body, sizeof(body),
+             "{\"name\":\"Customer\",\"email\":\"%s\",\"address\":{\"street\":\"1 Market Street\","
+             "\"city\":\"Bremen\",\"postal_code\":\"28195\",\"country\":\"DE\"}}",
+             email);
+    return side_request(&shop_accounts, "account.register", body, NULL);
+}
+
+static struct item *card_of(const char *account)
+{
+    char body[300];
+    snprintf(body, sizeof(body),
+             "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":"
+             "\"4242\",\"expires\":\"2099-12\"}",
+             account);
+    return side_request(&shop_accounts, "account.add-card", body, NULL);
+}
+
+static struct item *product(const char *sku)
+{
+    char body[300];
+    snprintf(body, sizeof(body),
+             "{\"sku\":\"%s\",\"name\":\"Product\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},"
+             "\"stock\":1000000000}",
+             sku);
+    return side_request(&shop_orders, "order.add-product", body, NULL);
+}
+
+static void ask(struct side *side, struct item *item, int64_t now_ms)
+{
+    side_run(side, &item, 1, now_ms);
+}
+
+/* Each reads what the other has published since. */
+static void exchange(int64_t now_ms)
+{
+    int64_t *of_accounts = &shop_orders.loop.at.cursors[0].position,
+            *of_orders = &shop_accounts.loop.at.cursors[0].position;
+    while (*of_accounts < shop_accounts.loop.at.head.position)
+        shop_project(&shop_orders, shop_publish(&shop_accounts, *of_accounts), now_ms);
+    while (*of_orders < shop_orders.loop.at.head.position)
+        shop_project(&shop_accounts, shop_publish(&shop_orders, *of_orders), now_ms);
 }
 
 void shop_furnish(int64_t now_ms)
 {
-    char body[300];
-    if (find_customer())
+    if (account_behind(0, account_id))
         return;
-    ask(&shop_accounts, "account.register",
-        "{\"name\":\"Customer\",\"email\":\"bench@example.org\",\"address\":{\"street\":\"1 Market "
-        "Street\","
-        "\"city\":\"Bremen\",\"postal_code\":\"28195\",\"country\":\"DE\"}}",
-        now_ms);
-    find_customer();
-    snprintf(body, sizeof(body),
-             "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":"
-             "\"4242\",\"expires\":\"2099-12\"}",
-             account_id);
-    ask(&shop_accounts, "account.add-card", body, now_ms);
-    ask(&shop_orders, "order.add-product",
-        "{\"sku\":\"" PRODUCT "\",\"name\":\"Product\",\"price\":{\"amount\":450,\"currency\":"
-        "\"EUR\"},\"stock\":1000000000}",
-        now_ms);
-    shop_project(&shop_orders, shop_publish(&shop_accounts, 0), now_ms);
-    shop_project(&shop_accounts, shop_publish(&shop_orders, 0), now_ms);
+    ask(&shop_accounts, registration("bench@example.org"), now_ms);
+    account_behind(0, account_id);
+    ask(&shop_accounts, card_of(account_id), now_ms);
+    ask(&shop_orders, product(PRODUCT), now_ms);
+    exchange(now_ms);
+}
+
+static int group_of(int left)
+{
+    return left < SHOP_GROUP ? left : SHOP_GROUP;
+}
+
+void shop_furnish_crowd(int customers, int products, int64_t now_ms)
+{
+    struct item *items[SHOP_GROUP];
+    char text[64];
+    int64_t position = shop_accounts.loop.at.head.position;
+    for (int done = 0, count; done < customers; done += count) {
+        count = group_of(customers - done);
+        for (int i = 0; i < count; i++) {
+            snprintf(text, sizeof(text), "crowd-%07d@example.org", done + i);
+            items[i] = registration(text);
+        }
+        side_run(&shop_accounts, items, count, now_ms);
+        for (int i = 0; i < count; i++) {
+            position = account_behind(position, text);
+            items[i] = card_of(text);
+        }
+        side_run(&shop_accounts, items, count, now_ms);
+    }
+    for (int done = 0, count; done < products; done += count) {
+        count = group_of(products - done);
+        for (int i = 0; i < count; i++) {
+            snprintf(text, sizeof(text), PRODUCT "-%05d", done + i);
+            items[i] = product(text);
+        }
+        side_run(&shop_orders, items, count, now_ms);
+    }
+    exchange(now_ms);
 }
 
 void shop_place(int count, _Bool with_keys, int64_t now_ms)

@@ -34,6 +34,10 @@ struct item *side_request(struct side *side, const char *subject, const char *bo
  * nothing when they exist. */
 void shop_furnish(int64_t now_ms);
 
+/* Makes so many more customers, each with a card, and so many more products, known to both
+ * services, as shops have them. Not more than once. */
+void shop_furnish_crowd(int customers, int products, int64_t now_ms);
+
 /* Places so many orders of the customer in one batch, each with a new key or without a key. Later
  * batches answer the charges. */
 void shop_place(int count, _Bool with_keys, int64_t now_ms);

@@ -6,9 +6,9 @@
 #include "map/mesh_parts.h"
 
 /* Requests of the runtime, which are no journeys. */
-static const char *const runtime_requests[] = { "events",    "parked",  "redrive",
-                                                "rebuild",   "durable", "hand-over",
-                                                "take-over", "orphans", NULL };
+static const char *const runtime_requests[] = { "events",  "parked",    "redrive",   "rebuild",
+                                                "durable", "hand-over", "take-over", "orphans",
+                                                "status",  NULL };
 
 static void read_text(struct json_text object, const char *key, char *ret_text, size_t size)
 {

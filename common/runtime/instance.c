@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runtime/request/reply.h"
+#include "runtime/watch/brief.h"
 #include <assert.h>
 
 #define HAND_OVER_MS 8000 /* of a stop, at most, for a standby to lead */
@@ -185,8 +186,21 @@ static int open_endpoints(struct instance *instance)
         .commands = { .accept = accept_command, .context = instance },
         .queries = { .accept = accept_query, .context = instance },
         .operators = { .accept = operations_accept, .context = &instance->operations },
+        .of_status = { .accept = brief_answer, .context = &instance->statistics },
     };
-    return trace(endpoints_open(&instance->endpoints, &options));
+    int r = endpoints_open(&instance->endpoints, &options);
+    instance->statistics = (struct statistics){
+        .service = instance->options.service,
+        .instance = instance->id,
+        .status = &instance->status,
+        .bus = instance->bus,
+        .client_rate = &instance->endpoints.client_rate,
+        .inbox = &instance->inbox,
+        .readers = &instance->readers,
+        .endpoints = instance->endpoints.counters,
+        .endpoint_count = instance->endpoints.count,
+    };
+    return trace(r);
 }
 
 int instance_open(struct instance *instance, const struct instance_options *options)

@@ -16,6 +16,7 @@
 #include "runtime/repair/admin.h"
 #include "runtime/repair/operations.h"
 #include "runtime/request/readers.h"
+#include "runtime/watch/statistics.h"
 #include "runtime/writer/writer.h"
 
 struct instance_options { /* all borrowed for the life of the instance */
@@ -49,6 +50,7 @@ struct instance {
     struct admin admin;
     struct operations operations;
     struct endpoints endpoints;
+    struct statistics statistics; /* of all these */
     struct bus *bus;
 };
 

@@ -45,7 +45,6 @@ static struct {
     struct micro micro;
     struct micro_metadata metadata[6];     /* of $SRV.INFO; ends with { 0 } */
     char host[HOST_NAME_MAX + 1], pid[24]; /* which of several instances answers */
-    struct statistics statistics;
     struct file_check file_check;
     struct http *http; /* NULL: off */
 } process = { .exit_code = -1, .lock_fd = -1 };
@@ -101,16 +100,6 @@ static int init_micro(struct instance *instance)
     if (service->schema_base)
         *metadata++ = (struct micro_metadata){ "schema_base", service->schema_base };
     const struct endpoints *endpoints = &instance->endpoints;
-    process.statistics = (struct statistics){
-        .service = service,
-        .status = &instance->status,
-        .bus = instance->bus,
-        .client_rate = &endpoints->client_rate,
-        .inbox = &instance->inbox,
-        .readers = &instance->readers,
-        .endpoints = endpoints->counters,
-        .endpoint_count = endpoints->count,
-    };
     process.micro = (struct micro){
         .name = service->name,
         .id = instance->id,
@@ -121,7 +110,7 @@ static int init_micro(struct instance *instance)
         .endpoints = endpoints->counters,
         .endpoint_count = endpoints->count,
         .data = statistics_write_data,
-        .context = &process.statistics,
+        .context = &instance->statistics,
         .write_metadata = write_metadata,
         .write_standing = write_standing,
         .metadata_context = instance,
@@ -157,9 +146,9 @@ static int lock_folder(const struct service *service, const struct config *confi
 /* Those who watch are not worth a service that does not start. */
 static void start_http(const char *address)
 {
-    if (http_start(address, metrics_pages, &process.statistics, &process.http) < 0)
+    if (http_start(address, metrics_pages, &process.instance.statistics, &process.http) < 0)
         log_warn("http_off", LOG_TEXT("address", address), LOG_TEXT("reason", failure_text()));
-    process.statistics.http = process.http;
+    process.instance.statistics.http = process.http;
 }
 
 /* Nothing here waits for the server: it may come later. */

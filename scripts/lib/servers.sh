@@ -196,29 +196,3 @@ replicate_streams() {
             warn "stream $log did not get ${#SERVERS[@]} replicas; see: $(this_mesh) status"
     done
 }
-
-# ---- What a cluster says of its streams ----------------------------------------------------------
-
-# streams_status: a line for each stream: its Raft leader, and how far its replicas are.
-streams_status() {
-    local name log
-    printf '\n%-14s %-12s %s\n' STREAM LEADER REPLICAS
-    for name in "${SERVICES[@]}"; do
-        log=$(recall "log.$name")
-        [[ -n $log ]] || continue
-        printf '%-14s %s\n' "$log" "$(stream_line "$name" "$log")"
-    done
-}
-
-# stream_line SERVICE LOG
-stream_line() {
-    local subject="\$JS.API.STREAM.INFO.$2"
-    ! is_secure || subject=$2.JS.API.STREAM.INFO.$2
-    { ASK_S=1 ask "$subject" '' || printf '{}'; } | jq -r '
-        if .cluster then
-            ((.cluster.leader // "none") + " " * 12)[:12] + " " +
-            ([.cluster.replicas[]? | .name +
-                (if .offline then " offline" elif .current then " current" else " behind" end) +
-                " lag \(.lag // 0)"] | join(", "))
-        else "-            " + (.error.description // "no answer") end' | printable
-}

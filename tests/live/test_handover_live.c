@@ -269,6 +269,39 @@ Test(handover_live, a_stop_asks_for_a_standby_that_nobody_has_heard_of_yet)
     wait_for_lines(&order_svc, "event=handed_over to=ghost", 1);
 }
 
+/* The leader's id, from its own status: `"instance": "…"`. */
+static void read_leader(const char *status, char ret_id[64])
+{
+    const char *at = strstr(status, "\"instance\": \"");
+    cr_assert(at, "%s", status);
+    at += strlen("\"instance\": \"");
+    snprintf(ret_id, 64, "%.*s", (int)strcspn(at, "\""), at);
+}
+
+Test(handover_live, each_instance_says_how_it_is_also_when_nobody_leads)
+{
+    char id[64], body[200];
+    const char *answer = ask_text("order.status", "");
+    cr_assert(says(answer, "\"role\": \"leading\", \"term\": 1") &&
+                  says(answer, "\n \"state\": \"ready\",\n") &&
+                  says(answer, "\"log\": \"ACCOUNT\", \"state\": \"pulling\", \"lag\": 0"),
+              "%s", answer);
+    read_leader(answer, id);
+    process_start(&standby, &server);
+    wait_for_lines(&standby, "event=answers_queries", 1);
+    snprintf(body, sizeof(body), "{\"instance\":\"%s\"}", id);
+    answer = ask_text("order.status", body);
+    cr_assert(says(answer, "\"role\": \"leading\""), "%s", answer);
+    process_kill(&order_svc);
+    wait_for_lines(&standby, "event=nobody_leads", 1);
+    answer = ask_text("order.status", "");
+    cr_assert(says(answer, "\"role\": \"standby\", \"term\": 1") &&
+                  says(answer, "\n \"state\": \"standby\",\n"),
+              "%s", answer);
+    snprintf(body, sizeof(body), PRODUCT, 1);
+    cr_assert(says(ask_text("order.add-product", body), "nobody listens"));
+}
+
 /* What others have published is awaited for a second before requests are taken; here it never
  * comes. */
 Test(handover_live, a_request_that_comes_before_a_new_leader_is_ready_waits)

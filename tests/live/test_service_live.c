@@ -10,6 +10,14 @@
 #include "base/clock.h"
 #include "store/db.h"
 
+static int times(const char *text, const char *part)
+{
+    int count = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        count++;
+    return count;
+}
+
 TestSuite(service_live, .init = shop_init, .fini = shop_close);
 
 Test(service_live, invalid_requests_are_refused_and_store_nothing)
@@ -276,8 +284,15 @@ Test(service_live, a_service_answers_the_micro_protocol)
     shop_up();
     cr_assert(
         says(ask_text("$SRV.PING.order-svc", ""), "\"type\":\"io.nats.micro.v1.ping_response\""));
-    cr_assert(says(ask_text("$SRV.INFO.order-svc", ""), "\"subject\":\"order.place\""));
-    cr_assert(says(ask_text("$SRV.INFO.order-svc", ""), "\"request_schema\":\"order.place\""));
+    const char *info = ask_text("$SRV.INFO.order-svc", "");
+    const int endpoints = times(info, "\"subject\":\"");
+    cr_assert(says(info, "\"subject\":\"order.place\""), "%s", info);
+    cr_assert(says(info, "\"subject\":\"order.status\""), "%s", info);
+    cr_assert(says(info, "\"request_schema\":\"order.place\""), "%s", info);
+    cr_assert_eq(times(info, "\"kind\":\""), endpoints);
+    cr_assert_eq(times(info, "\"description\":\""), endpoints + 1, "the service has one, too");
+    cr_assert_eq(times(info, "\"request_schema\":\""), endpoints);
+    cr_assert_eq(times(info, "\"response_schema\":\""), endpoints);
     const char *stats = ask_text("$SRV.STATS.account-svc", "");
     static const char *const parts[] = { "\"num_requests\"", "\"outbox\"", "\"queue\"",
                                          "\"last_commit\"",  "\"state\"",  "\"lag\"" };

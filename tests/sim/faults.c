@@ -64,6 +64,7 @@ static _Bool copy_folder(struct world *world)
     disk_restore(node->index, copy);
     disk_copy_free(copy);
     instance_forgets(node);
+    node->knows_longer = from->knows_longer;
     world->logs[node->log].restores++;
     return 1;
 }

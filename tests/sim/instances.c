@@ -257,14 +257,18 @@ static void mend_forked(struct world *world, struct node *node)
     world->operator.set_apart++;
 }
 
-/* One leads, is about to, or will claim by itself. */
+/* One leads, is about to, or will claim by itself. One that suspects its leader and has less than
+ * another has seen does not claim. */
 static _Bool goes_on(const struct world *world, int log)
 {
     for (int i = 0; i < world->node_count; i++) {
         const struct node *node = &world->nodes[i];
         if (node->log != log || !node->runs || node_relay(node)->state == RELAY_FORKED)
             continue;
-        if (node_lead(node)->state != LEAD_FOLLOWING || world->logs[log].takes_over)
+        const enum lead_state state = node_lead(node)->state;
+        const _Bool waits = state == LEAD_FOLLOWING ||
+                            (state == LEAD_SUSPECTING && !instance_is_complete(world, node));
+        if (!waits || world->logs[log].takes_over)
             return 1;
     }
     return 0;

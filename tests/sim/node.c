@@ -126,16 +126,6 @@ static int on_show(void *context)
 {
     struct node *node = context;
     struct instance *instance = node->instance;
-    node->statistics = (struct statistics){
-        .service = node->service,
-        .status = &instance->status,
-        .bus = instance->bus,
-        .client_rate = &instance->endpoints.client_rate,
-        .inbox = &instance->inbox,
-        .readers = &instance->readers,
-        .endpoints = instance->endpoints.counters,
-        .endpoint_count = instance->endpoints.count,
-    };
     node->micro = (struct micro){
         .name = node->service->name,
         .id = instance->id,
@@ -145,7 +135,7 @@ static int on_show(void *context)
         .endpoints = instance->endpoints.counters,
         .endpoint_count = instance->endpoints.count,
         .data = statistics_write_data,
-        .context = &node->statistics,
+        .context = &instance->statistics,
         .write_metadata = write_metadata,
         .metadata_context = instance,
     };
@@ -298,6 +288,7 @@ void node_restore(struct world *world, struct node *node, _Bool from_copy)
         disk_restore(node->index, node->copy);
     else
         disk_clear(node->index);
+    node->knows_longer &= from_copy;
     tell(world, "%s: %s", node->name,
          from_copy ? "an older database is restored" : "the database is lost");
     instance_forgets(node);

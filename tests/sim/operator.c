@@ -63,7 +63,29 @@ static _Bool looks_longer(const struct world *world, int log)
 
 void operator_look(struct world *world, int log)
 {
-    world->operator.was_longer[log] |= looks_longer(world, log);
+    if (!looks_longer(world, log))
+        return;
+    for (int i = 0; i < world->node_count; i++)
+        world->nodes[i].knows_longer |= world->nodes[i].log == log;
+}
+
+/* By its file, over restarts, or by what it has seen in this life. */
+static _Bool keeps_longer(struct world *world, const struct node *node)
+{
+    return node_relay(node)->high_water > node_relay(node)->head ||
+           number_of(world, node,
+                     "SELECT coalesce(max(value), 0) - (SELECT coalesce(max(position), 0) FROM"
+                     " event_log) FROM meta WHERE name = 'stream_position'") > 0;
+}
+
+/* Its counts are right; but for who remembers what those of the one before said. */
+void operator_stream_made(struct world *world, int log)
+{
+    for (int i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        if (node->log == log && node->knows_longer && node->runs)
+            node->knows_longer = keeps_longer(world, node);
+    }
 }
 
 /* Of several instances it may be one that does not serve, because it is forked. */
@@ -85,8 +107,15 @@ static void keep_log(struct world *world, struct node *node)
         violated(world, "resolve: %s keeps what it knows of its stream: %s", node->name,
                  failure_text());
     node_leave(node);
-    world->operator.was_longer[node->log] = 0;
+    node->knows_longer = 0;
     world->operator.resolved++;
+}
+
+/* Then it is not the stream that is deleted, but this one's folder (instances.c). */
+static _Bool another_leads(const struct world *world, const struct node *node)
+{
+    const struct node *leader = leader_of(world, node->log);
+    return leader && leader != node && node_relay(leader)->state != RELAY_FORKED;
 }
 
 static void resolve_forks(struct world *world)
@@ -97,7 +126,7 @@ static void resolve_forks(struct world *world)
             !knows_all(world, node))
             continue;
         operator_look(world, node->log);
-        if (world->operator.was_longer[node->log])
+        if (node->knows_longer && !another_leads(world, node))
             keep_log(world, node);
     }
 }

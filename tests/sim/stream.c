@@ -111,13 +111,14 @@ void stream_cut(struct stream *stream, int64_t last)
             stream->recent[i] = (struct recent){ 0 };
 }
 
+/* What a foreign message took the place of is still missing: has_foreign stays as it is. */
 void stream_purge(struct stream *stream)
 {
     for (int64_t s = stream->first; s <= stream->last; s++)
         empty(&stream->at[s]);
     stream->first = stream->last + 1;
     stream->messages = 0;
-    look_again(stream);
+    stream->term = 0;
     for (int i = 0; i < DURABLES_MAX; i++) /* the server moves them on over what is gone */
         if (*stream->durables[i].config && stream->durables[i].acked < stream->last)
             stream->durables[i].acked = stream->durables[i].delivered = stream->last;
@@ -131,7 +132,7 @@ void stream_create(struct world *world, struct stream *stream)
     stream->has_foreign = 0;
     stream->term = 0;
     stream->created_ms = world->now_ms;
-    world->operator.was_longer[stream - world->server.streams] = 0;
+    operator_stream_made(world, (int)(stream - world->server.streams));
     memset(stream->recent, 0, sizeof(stream->recent));
 }
 

@@ -97,9 +97,8 @@ struct node {
     char path[DISK_PATH_SIZE];
     struct instance *instance; /* of this life */
     struct reader reader;
-    struct bus *bus; /* likewise */
-    int64_t life;    /* counts the starts */
-    struct statistics statistics;
+    struct bus *bus;    /* likewise */
+    int64_t life;       /* counts the starts */
     struct micro micro; /* answers $SRV, where there are others of its name */
 
     _Bool runs;
@@ -126,7 +125,9 @@ struct node {
     _Bool folds_anew;     /* it has set events aside: its cursors begin again with its next life */
     int64_t branch;       /* the first position where it is not the service's line; 0: it is */
     int64_t audited_count, audited_from_ms; /* check.c: since when its stream has ended there */
-    struct disk_copy *copy;                 /* an older copy */
+    /* operator.c: its stream looked longer than the log once, and it may have seen that */
+    _Bool knows_longer;
+    struct disk_copy *copy; /* an older copy */
     int64_t copy_head;
 };
 
@@ -210,7 +211,6 @@ struct operator
     int64_t next_ms;
     int64_t asked, redriven, handed_over, taken_over, resolved, set_apart; /* counters */
     struct edits edits[LOGS];
-    _Bool was_longer[LOGS];    /* operator.c: as the stream was before it went, or lost its end */
     int64_t unserved_ms[LOGS]; /* since when nobody serves; 0: somebody does */
 };
 
@@ -364,6 +364,7 @@ enum charge_status provider_status(const struct provider *provider, const char *
                                    int64_t attempt);
 void operator_act(struct world *world);
 void operator_look(struct world *world, int log); /* at a stream that is about to lose something */
+void operator_stream_made(struct world *world, int log);
 void operator_take_reply(struct world *world, const struct wire *wire);
 void adversary_act(struct world *world);
 

@@ -1,6 +1,7 @@
 /* Service table: faults in the table of a service are named at the start. */
 #include "base/result.h"
 #include "runtime/core/service_table.h"
+#include "runtime/request/endpoint.h"
 #include "work.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -203,4 +204,45 @@ Test(service_table, each_fault_of_a_work_type_is_named)
     complains(WORK(&many), "work many has 5 sources");
     complains(WORK(&n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &n[7], &pay),
               "test-svc has too many types of work");
+}
+
+static int accept_none(void *context, struct item *item)
+{
+    (void)context;
+    (void)item;
+    return REFUSED_BUSY;
+}
+
+/* `subject` as the runtime's: 0, or what endpoints_open fails with. */
+static int open_beside(const char *subject)
+{
+    const struct service service = { .name = "test", .prefix = "test", .commands = commands };
+    const struct operator_request own[] = {
+        { .subject = subject, .request = &schema, .reply = &schema, .kind = ITEM_STATUS }, { 0 }
+    };
+    const struct endpoint_sink sink = { .accept = accept_none };
+    const struct status status = { 0 };
+    const struct endpoints_options options = {
+        .service = &service,
+        .operator_requests = own,
+        .bus = (struct bus *)&status, /* is not used before something is subscribed */
+        .status = &status,
+        .backlog_max = 1,
+        .commands = sink,
+        .queries = sink,
+        .operators = sink,
+        .of_status = sink,
+    };
+    struct endpoints endpoints;
+    int r = endpoints_open(&endpoints, &options);
+    endpoints_free(&endpoints);
+    return r;
+}
+
+Test(service_table, a_request_with_the_name_of_one_of_the_runtime_is_named)
+{
+    cr_assert_eq(open_beside("test.status"), 0);
+    cr_assert_eq(open_beside("test.end"), -ERR_CONFIG);
+    cr_assert(strstr(failure_text(), "test.end is a request of the runtime's own"), "%s",
+              failure_text());
 }

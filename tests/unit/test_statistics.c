@@ -1,5 +1,6 @@
 /* Statistics: the table of fields is sound, and what is written from it has the keys of `data` in
  * their order, and the metrics with their names, types and labels. */
+#include "runtime/watch/brief.h"
 #include "runtime/watch/metrics.h"
 #include <criterion/criterion.h>
 #include <regex.h>
@@ -269,4 +270,56 @@ Test(statistics, metrics_have_their_names_types_and_labels, .init = setup, .fini
     metrics_write(&statistics, &out);
     for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
         cr_expect(strstr(out.data, wanted[i]), "not there: %s\nin: %s", wanted[i], out.data);
+}
+
+/* ---- <prefix>.status ------------------------------------------------------------------------ */
+
+Test(statistics, the_status_of_a_service_is_ten_lines, .init = setup, .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    _deinit_(arena) struct arena arena;
+    arena_init(&arena);
+    statistics.instance = "9WkqmSrPGKzrYrPQ1BvTXN";
+    status_text_set(&status.relay_reason, "the server did not answer: {1, 2}");
+    status_text_set(&status.leader, "9WkqmSrPGKzrYrPQ1BvTXN");
+    atomic_store(&status.role, ROLE_LEADING);
+    atomic_store(&status.leader_term, 2);
+    atomic_store(&status.wal_bytes, 4152);
+    micro_endpoint_count(&endpoints[0], 1000, NULL);
+    micro_endpoint_count(&endpoints[1], 1000, "404:not_found");
+    status.sources[1].complete_at_ms = 1; /* long ago */
+    cr_assert_eq(brief_write(&statistics, &arena, &out), 0);
+    const char *pattern =
+        "^\\{\"service\": \\{\"name\": \"order-svc\", \"version\": \"[0-9.]+\", "
+        "\"instance\": \"9WkqmSrPGKzrYrPQ1BvTXN\", \"started\": \"2023-11-14T22:13:20.250Z\"\\},\n"
+        " \"state\": \"ready\",\n"
+        " \"reason\": \"the server did not answer: \\{1, 2\\}\",\n"
+        " \"leads\": \\{\"role\": \"leading\", \"term\": 2, \"leader\": "
+        "\"9WkqmSrPGKzrYrPQ1BvTXN\", \"follower_lag\": 0\\},\n"
+        " \"log\": \\{\"position\": 7, \"published\": 5, \"relay\": \"publishing\"\\},\n"
+        " \"waits\": \\{\"outbox\": 2, \"queue\": 0, \"readers_queue\": 0, \"answers_held\": 0, "
+        "\"work\": 3\\},\n"
+        " \"reads\": \\[\\{\"log\": \"ACCOUNT\", \"state\": \"pulling\", \"lag\": 4\\},\n"
+        "          \\{\"log\": \"CARRIER\", \"state\": \"[a-z]+\", \"lag\": 0, "
+        "\"age_ms\": [0-9]{12,}\\}\\],\n"
+        " \"parked\": 3,\n"
+        " \"requests\": \\{\"answered\": 2, \"refused\": 1\\},\n"
+        " \"files\": \\{\"database_bytes\": 0, \"wal_bytes\": 4152\\}\\}$";
+    cr_assert(matches(pattern, out.data), "%s", out.data);
+}
+
+Test(statistics, the_status_of_a_service_that_reads_nobody_is_ten_lines_too, .init = setup,
+     .fini = fini)
+{
+    _deinit_(buf) struct buf out = { 0 };
+    _deinit_(arena) struct arena arena;
+    int lines = 1;
+    arena_init(&arena);
+    statistics.service = &service_alone;
+    statistics.instance = "9WkqmSrPGKzrYrPQ1BvTXN";
+    cr_assert_eq(brief_write(&statistics, &arena, &out), 0);
+    for (size_t i = 0; i < out.length; i++)
+        lines += out.data[i] == '\n';
+    cr_assert(matches("\"reads\": \\[\\],", out.data), "%s", out.data);
+    cr_assert_eq(lines, 10);
 }

@@ -20,6 +20,7 @@ enum item_kind {
     ITEM_HAND_OVER, /* an operator's requests about who leads: see handover_io.h, orphans.h */
     ITEM_TAKE_OVER,
     ITEM_ORPHANS,
+    ITEM_STATUS, /* how this instance is: answered where it comes in (watch/brief.h) */
 };
 
 enum item_outcome {

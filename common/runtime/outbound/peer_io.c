@@ -1,6 +1,7 @@
 /* Peer's I/O: see peer_io.h. */
 #include "runtime/outbound/peer_io.h"
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "schemas/nats/micro_ping.h"
 #include <stdio.h>
@@ -57,6 +58,19 @@ void peer_io_reply(struct peer_io *peer_io, struct bus_message *message, int64_t
                  LOG_TEXT("help", "two instances of this service serve; the other one steps back"));
 }
 
+void peer_io_hear(struct peer_io *peer_io, struct bus_message *message, int64_t now_ms)
+{
+    char name[BUS_SUBJECT_MAX];
+    if (bus_message_status(message))
+        return;
+    snprintf(name, sizeof(name), "\"%s\"", peer_io->outbound->self.service);
+    if (json_text_is(
+            json_text_find(json_text_of(bus_message_data(message), bus_message_length(message)),
+                           "name"),
+            name))
+        peer_io_reply(peer_io, message, now_ms);
+}
+
 /* ---- What follows --------------------------------------------------------------------------- */
 
 static void note_role(struct peer_io *peer_io)
@@ -74,6 +88,7 @@ static void note_role(struct peer_io *peer_io)
 static void show(struct peer_io *peer_io)
 {
     if (peer_io->hooks->show(peer_io->hooks->context) < 0 ||
+        endpoints_subscribe_status(peer_io->endpoints) < 0 ||
         bus_flush(peer_io->outbound->bus, SHOW_FLUSH_MS) < 0)
         log_warn("not_shown", LOG_TEXT("reason", failure_text()));
 }

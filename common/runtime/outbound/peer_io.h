@@ -37,6 +37,8 @@ void peer_io_deinit(struct peer_io *peer_io);
 _Bool peer_io_act(struct peer_io *peer_io, int64_t now_ms);
 /* message: borrowed */
 void peer_io_reply(struct peer_io *peer_io, struct bus_message *message, int64_t now_ms);
+/* An answer to $SRV.STATS says the same of its instance; other services' are passed over. */
+void peer_io_hear(struct peer_io *peer_io, struct bus_message *message, int64_t now_ms);
 
 /* Members of `metadata` in $SRV: role, state, published, since, and who serves. Any thread. */
 void peer_io_write_metadata(struct peer_io *peer_io, struct buf *out);

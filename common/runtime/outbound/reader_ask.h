@@ -5,6 +5,9 @@
  * `forked`, with the reader's name and its position; the positions are not used a second time.
  * One that has published looks at its stream before it says so: another instance may have led.
  *
+ * Other instances of the service answer, too: one that has seen more in the stream than our log has
+ * goes before (peer_io_hear).
+ *
  * Who does not answer is not waited for: in a new mesh there is nobody. Services in other accounts
  * of the server are not reached; such a reader says `forked` itself.
  *

@@ -84,6 +84,7 @@ static void take_reply(struct sender *sender, struct bus_message *reply, int64_t
     case PART_READERS:
         reader_ask_reply(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                          message, now_ms);
+        peer_io_hear(&sender->peers, message, now_ms); /* another of ours may have seen more */
         break;
     case PART_HANDOVER: handover_io_reply(&sender->handover, &tag, message, now_ms); break;
     case PART_DURABLES: durable_io_reply(&sender->durables, &tag, message, now_ms); break;

@@ -21,6 +21,8 @@
 #include "schemas/runtime.rebuild.reply.h"
 #include "schemas/runtime.redrive.h"
 #include "schemas/runtime.redrive.reply.h"
+#include "schemas/runtime.status.h"
+#include "schemas/runtime.status.reply.h"
 #include "schemas/runtime.take-over.h"
 #include "schemas/runtime.take-over.reply.h"
 #include <assert.h>
@@ -31,7 +33,7 @@
 #define FORM 1
 #define SCHEMAS_MAX 1024
 
-/* What every service answers, behind its prefix (admin.c, operations.c). */
+/* What every service answers, behind its prefix (admin.c, operations.c, brief.c). */
 static const struct {
     const char *name;
     const struct schema *request, *reply;
@@ -43,6 +45,7 @@ static const struct {
     { "parked", &runtime_parked_schema, &runtime_parked_reply_schema },
     { "rebuild", &runtime_rebuild_schema, &runtime_rebuild_reply_schema },
     { "redrive", &runtime_redrive_schema, &runtime_redrive_reply_schema },
+    { "status", &runtime_status_schema, &runtime_status_reply_schema },
     { "take-over", &runtime_take_over_schema, &runtime_take_over_reply_schema },
 };
 

@@ -3,28 +3,43 @@
 #include "runtime/request/reply.h"
 #include "runtime/repair/orphans.h"
 #include "schemas/runtime.durable.h"
+#include "schemas/runtime.durable.reply.h"
 #include "schemas/runtime.hand-over.h"
+#include "schemas/runtime.hand-over.reply.h"
 #include "schemas/runtime.orphans.h"
+#include "schemas/runtime.orphans.reply.h"
 #include "schemas/runtime.rebuild.h"
+#include "schemas/runtime.rebuild.reply.h"
 #include "schemas/runtime.redrive.h"
+#include "schemas/runtime.redrive.reply.h"
+#include "schemas/runtime.status.h"
+#include "schemas/runtime.status.reply.h"
 #include "schemas/runtime.take-over.h"
+#include "schemas/runtime.take-over.reply.h"
 #include <assert.h>
 #include <stdio.h>
 
-/* Name of the endpoint, subject behind the service's prefix, body, the kind of item that it
+/* Name of the endpoint, subject behind the service's prefix, body, reply, the kind of item that it
  * becomes, and whether each instance hears it. */
 static const struct {
     const char *name, *subject;
-    const struct schema *request;
+    const struct schema *request, *reply;
     enum item_kind kind;
     _Bool is_of_each;
 } table[OPERATIONS] = {
-    { "redrive", "redrive", &runtime_redrive_schema, ITEM_REDRIVE, 0 },
-    { "rebuild", "rebuild", &runtime_rebuild_schema, ITEM_REBUILD, 0 },
-    { "durable", "durable.*.make", &runtime_durable_schema, ITEM_DURABLE, 0 },
-    { "hand-over", "hand-over", &runtime_hand_over_schema, ITEM_HAND_OVER, 0 },
-    { "take-over", "take-over", &runtime_take_over_schema, ITEM_TAKE_OVER, 1 },
-    { "orphans", "orphans", &runtime_orphans_schema, ITEM_ORPHANS, 1 },
+    { "redrive", "redrive", &runtime_redrive_schema, &runtime_redrive_reply_schema, ITEM_REDRIVE,
+      0 },
+    { "rebuild", "rebuild", &runtime_rebuild_schema, &runtime_rebuild_reply_schema, ITEM_REBUILD,
+      0 },
+    { "durable", "durable.*.make", &runtime_durable_schema, &runtime_durable_reply_schema,
+      ITEM_DURABLE, 0 },
+    { "hand-over", "hand-over", &runtime_hand_over_schema, &runtime_hand_over_reply_schema,
+      ITEM_HAND_OVER, 0 },
+    { "take-over", "take-over", &runtime_take_over_schema, &runtime_take_over_reply_schema,
+      ITEM_TAKE_OVER, 1 },
+    { "orphans", "orphans", &runtime_orphans_schema, &runtime_orphans_reply_schema, ITEM_ORPHANS,
+      1 },
+    { "status", "status", &runtime_status_schema, &runtime_status_reply_schema, ITEM_STATUS, 1 },
 };
 
 void operations_init(struct operations *operations, struct sender *sender,
@@ -42,6 +57,7 @@ void operations_init(struct operations *operations, struct sender *sender,
             .subject = operations->subjects[i],
             .name = table[i].name,
             .request = table[i].request,
+            .reply = table[i].reply,
             .kind = table[i].kind,
             .is_of_each = table[i].is_of_each,
         };
@@ -58,6 +74,7 @@ int operations_accept(void *context, struct item *item)
 {
     struct operations *operations = context;
     assert(item->kind == ITEM_REDRIVE || item->kind == ITEM_REBUILD || item->kind >= ITEM_DURABLE);
+    assert(item->kind != ITEM_STATUS); /* another's */
     atomic_int *waiting = waiting_of(operations, item);
     if (atomic_fetch_add(waiting, 1) >= OPERATIONS_WAITING) {
         atomic_fetch_sub(waiting, 1);

@@ -3,7 +3,7 @@
  * `order.take-over`; what was set aside: `order.orphans`; and what a reader of its log asks:
  * `order.durable.<reader>.make` (its durable on our stream). An endpoint makes an item of the
  * request, the sender's thread takes it, and gives it to the part that does the work and sends the
- * reply.
+ * reply. How an instance is (`order.status`) stands in the table, and watch/brief.h answers it.
  *
  * One of an operator's at a time, because a redrive would change the tables that serve, and not
  * those that a rebuild has folded already. A request that comes meanwhile is refused as `busy`, and
@@ -13,7 +13,7 @@
 #include "runtime/outbound/sender.h"
 #include "runtime/repair/rebuilder.h"
 
-#define OPERATIONS 6          /* kinds of them */
+#define OPERATIONS 7          /* kinds of them */
 #define OPERATIONS_WAITING 64 /* of operators, and of readers; beyond it: busy */
 
 struct operations {

@@ -25,7 +25,7 @@ struct endpoint_sink {
 struct operator_request {
     const char *subject; /* "order.redrive", "order.durable.*.make"; NULL ends a table */
     const char *name;    /* of the endpoint: "redrive", "durable" */
-    const struct schema *request;
+    const struct schema *request, *reply;
     enum item_kind kind; /* of the item that it becomes */
     _Bool is_of_each;    /* each instance hears it, whether it leads or stands by */
 };
@@ -39,7 +39,7 @@ struct endpoints_options { /* all borrowed for the life of the endpoints */
     const struct status *status;
     int64_t backlog_max;     /* events that wait for the stream; beyond it commands are `busy` */
     int64_t client_rate_max; /* requests a second of one client; 0: no limit */
-    struct endpoint_sink commands, queries, operators;
+    struct endpoint_sink commands, queries, operators, of_status;
 };
 
 struct endpoints;
@@ -47,8 +47,9 @@ struct endpoint {
     struct endpoints *all;
     struct micro_endpoint *counters;
     const char *subject;
-    const char *name;                      /* NULL: what follows the prefix in the subject */
-    const struct schema *request;          /* with an account: that of `account` */
+    const char *name;             /* NULL: what follows the prefix in the subject */
+    const struct schema *request; /* with an account: that of `account` */
+    const struct schema *reply;
     int64_t values_max;                    /* of a body: see contract/values.h */
     enum item_kind kind;                   /* of the items that it makes */
     const struct command *command;         /* of an ITEM_COMMAND */
@@ -102,6 +103,8 @@ int endpoints_subscribe(struct endpoints *endpoints); /* those that are missing;
 int endpoints_subscribe_queries(struct endpoints *endpoints);
 /* Of those the ones that each instance answers. */
 int endpoints_subscribe_of_each(struct endpoints *endpoints);
+/* Of those the ones about the instance itself (`<prefix>.status`): as long as it lives. */
+int endpoints_subscribe_status(struct endpoints *endpoints);
 /* From here on what comes in a group is kept, until endpoints_answer_kept, which takes it as if it
  * came now; but for what is about the log, when it is ours. On one thread, with those below. */
 void endpoints_keep(struct endpoints *endpoints);
@@ -117,7 +120,8 @@ void endpoints_leave_group(struct endpoints *endpoints);
 int endpoints_retry(struct endpoints *endpoints);
 /* Unsubscribes one, which the server has refused; endpoints_subscribe tries again. */
 void endpoints_unsubscribe(struct endpoints *endpoints, const char *subject);
-/* Unsubscribes all, so that other instances get the requests; endpoints_subscribe comes back. */
+/* Unsubscribes all but status, so that other instances get the requests; endpoints_subscribe comes
+ * back. */
 void endpoints_leave(struct endpoints *endpoints);
 void endpoints_drain(struct endpoints *endpoints); /* takes no request after this */
 void endpoints_free(struct endpoints *endpoints);

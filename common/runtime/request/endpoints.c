@@ -22,20 +22,17 @@ static const char *name_of(const char *subject)
 static void describe(const struct endpoint *endpoint)
 {
     struct micro_endpoint *shown = endpoint->counters;
-    const struct schema *reply = endpoint->command ? endpoint->command->reply
-                                 : endpoint->query ? endpoint->query->reply
-                                                   : NULL;
     _Bool is_of_service = endpoint->command || (endpoint->query && !endpoint->is_about_log);
     shown->kind = !is_of_service ? "runtime" : endpoint->command ? "command" : "query";
     shown->description = endpoint->request->description;
     shown->request_schema = endpoint->request->name;
-    shown->response_schema = reply ? reply->name : NULL;
+    shown->response_schema = endpoint->reply->name;
 }
 
 static void add(struct endpoints *endpoints, struct endpoint endpoint)
 {
     int i = endpoints->count++;
-    assert(endpoint.subject && endpoint.request && endpoint.sink->accept);
+    assert(endpoint.subject && endpoint.request && endpoint.reply && endpoint.sink->accept);
     assert((endpoint.kind == ITEM_COMMAND) == (endpoint.command != NULL));
     assert((endpoint.kind == ITEM_QUERY) == (endpoint.query != NULL));
     endpoint.all = endpoints;
@@ -105,6 +102,7 @@ static void add_queries(struct endpoints *endpoints, const struct query_type *qu
     for (const struct query_type *q = queries; q && q->subject; q++)
         add(endpoints, (struct endpoint){ .subject = q->subject,
                                           .request = q->request,
+                                          .reply = q->reply,
                                           .kind = ITEM_QUERY,
                                           .query = q,
                                           .is_about_log = are_about_log,
@@ -120,6 +118,17 @@ static size_t count_all(const struct endpoints_options *options)
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
         count++;
     return count;
+}
+
+/* Of the service's own requests each is there once (core/service_table.h). */
+static int check_subjects(const struct endpoints *endpoints)
+{
+    for (int i = 0; i < endpoints->count; i++)
+        for (int n = 0; n < i; n++)
+            if (strcmp(endpoints->list[i].subject, endpoints->list[n].subject) == 0)
+                return fail(ERR_CONFIG, "%s is a request of the runtime's own, in every service",
+                            endpoints->list[i].subject);
+    return 0;
 }
 
 int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *options)
@@ -140,22 +149,26 @@ int endpoints_open(struct endpoints *endpoints, const struct endpoints_options *
     for (const struct command *c = service->commands; c && c->subject; c++)
         add(endpoints, (struct endpoint){ .subject = c->subject,
                                           .request = c->request,
+                                          .reply = c->reply,
                                           .kind = ITEM_COMMAND,
                                           .command = c,
                                           .sink = &endpoints->options.commands });
     add_queries(endpoints, service->queries, 0);
     add_queries(endpoints, options->log_queries, 1);
     for (const struct operator_request *o = options->operator_requests; o && o->subject; o++)
-        add(endpoints, (struct endpoint){ .subject = o->subject,
-                                          .name = o->name,
-                                          .request = o->request,
-                                          .kind = o->kind,
-                                          .is_about_log = o->kind == ITEM_DURABLE,
-                                          .is_of_each = o->is_of_each,
-                                          .sink = &endpoints->options.operators });
+        add(endpoints,
+            (struct endpoint){ .subject = o->subject,
+                               .name = o->name,
+                               .request = o->request,
+                               .reply = o->reply,
+                               .kind = o->kind,
+                               .is_about_log = o->kind == ITEM_DURABLE,
+                               .is_of_each = o->is_of_each,
+                               .sink = o->kind == ITEM_STATUS ? &endpoints->options.of_status
+                                                              : &endpoints->options.operators });
     int r = add_account_subjects(endpoints);
     assert(r < 0 || (size_t)endpoints->count == count);
-    return trace(r);
+    return r < 0 ? trace(r) : trace(check_subjects(endpoints));
 }
 
 static _Bool is_for_standby(const struct endpoint *endpoint)
@@ -341,6 +354,17 @@ int endpoints_subscribe_of_each(struct endpoints *endpoints)
     return trace(r);
 }
 
+int endpoints_subscribe_status(struct endpoints *endpoints)
+{
+    int r = 0;
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && !endpoints->closed && r == 0; i++)
+        if (endpoints->list[i].kind == ITEM_STATUS && !endpoints->list[i].subscription)
+            r = subscribe_one(endpoints, &endpoints->list[i]);
+    pthread_mutex_unlock(&endpoints->lock);
+    return trace(r);
+}
+
 int endpoints_retry(struct endpoints *endpoints)
 {
     pthread_mutex_lock(&endpoints->lock);
@@ -369,6 +393,8 @@ void endpoints_leave(struct endpoints *endpoints)
     for (int i = 0; i < endpoints->count && !endpoints->closed; i++) {
         struct endpoint *endpoint = &endpoints->list[i];
         const int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (endpoint->kind == ITEM_STATUS)
+            continue;
         if (endpoint->subscription && left_ms > 0 && bus_is_connected(endpoints->options.bus))
             bus_subscription_drain(endpoint->subscription,
                                    (int)left_ms); /* what is here is answered */

@@ -15,8 +15,9 @@
 /* The parts of a running service that have something to report. Borrowed: they outlive it. */
 struct statistics {
     const struct service *service;
+    const char *instance; /* its id in $SRV; NULL in tests */
     const struct status *status;
-    const struct bus *bus;
+    struct bus *bus;
     const struct client_rate *client_rate;
     struct inbox *inbox;
     struct readers *readers;

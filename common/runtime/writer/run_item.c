@@ -426,7 +426,8 @@ int run_item(struct loop *loop, struct item *item, int64_t wall_ms, struct batch
     case ITEM_REDRIVE:
     case ITEM_HAND_OVER:
     case ITEM_TAKE_OVER:
-    case ITEM_ORPHANS:   r = fail(ERR_INTERNAL, "this request belongs to the sender"); break;
+    case ITEM_ORPHANS:
+    case ITEM_STATUS:    r = fail(ERR_INTERNAL, "this request belongs to the sender"); break;
     case ITEM_ASIDE:     r = set_aside(loop, item); break;
     case ITEM_TERM:      r = run_term(loop, item, wall_ms, batch); break;
     case ITEM_END:       r = run_term_end(loop, item, wall_ms, batch); break;

@@ -21,11 +21,17 @@ SETTLE_S = 1800                        # the limit until all orders are paid, pu
 PAUSE_US = 4000                        # before an unloaded request, and before its floor's commit
 TICK_S = 0.1
 ADDRESS = {key: value for key, value in PERSON.items() if key != "name"}
-# The load fills in @ and #.
+# The load fills in @, # and ^, see bench/requests.h.
 KEY = "NATS/1.0\r\nIdempotency-Key: bench-" + "@" * 16 + "-" + "#" * 10 + "\r\n\r\n"
+RANDOM_KEY = "NATS/1.0\r\nIdempotency-Key: " + "^" * 16 + "-" + "@" * 16 + "\r\n\r\n"
 MIX = (("get", 5), ("place", 4), ("register", 1))  # weights: most look, many order, some register
+LINES = 5                              # of an order of the shop's mix, at most
+# The shop's mix: orders of one line are five times as many as those of five.
+SHOP = tuple((f"shop-{lines}", LINES + 1 - lines) for lines in range(1, LINES + 1))
+MIXES = {"mixed": MIX, "shop": SHOP}
 SUBJECTS = {
-    "place": "order.place", "get": "order.get", "register": "account.register",
+    **{part: "order.place" for part, _ in SHOP}, "place": "order.place", "get": "order.get",
+    "register": "account.register",
     "echo": "bench.echo", "floor": "bench.floor"
 }
 FLOOR_STREAM = "FLOOR"
@@ -40,6 +46,20 @@ def spawn(command, **more):
     return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, text=True, start_new_session=True,
                             preexec_fn=die_with_parent, **more)
+
+
+def field(path, name):
+    """A number in a file of /proc."""
+    with open(path, encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(name + ":"))
+
+
+def switches(pid):
+    """The context switches of a process's threads."""
+    return sum(
+        field(task / "status", f"{kind}_ctxt_switches")
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+        for kind in ("voluntary", "nonvoluntary"))
 
 
 def run_program(command, progress, seconds=0.0, label=None, each=lambda: None, fine=(0,)):
@@ -70,13 +90,15 @@ class Mesh(Shop):
 
     filled: the number of orders of one customer that exist before the services start for the first
     time; order-svc publishes them. account-svc reads them, except with reader_is_late: then
-    account-svc does not run yet. A mesh can be entered again, and is then as it was left.
+    account-svc does not run yet. is_crowded: with the customers and products of the shop's mix. A
+    mesh can be entered again, and is then as it was left.
     """
 
-    def __init__(self, setup, name, filled=1, reader_is_late=False, flags=()):
+    def __init__(self, setup, name, filled=1, reader_is_late=False, is_crowded=False, flags=()):
         super().__init__(WAYS["journeys"], setup.build, setup.folder / name, setup.server)
         self.tools, self.progress = pathlib.Path(setup.build) / "bench", setup.progress
         self.filled, self.reader_is_late, self.flags = filled, reader_is_late, list(flags)
+        self.is_crowded = is_crowded
         self.started = {}                  # start time by process
         self.filled_s = self.published_s = None        # durations of filling and of publishing
 
@@ -86,7 +108,8 @@ class Mesh(Shop):
         self.start_server()
         if is_new:
             command = [self.tools / "bench_fill", self.folder, self.filled
-                       ] + (["order-svc-only"] if self.reader_is_late else [])
+                       ] + (["order-svc-only"] if self.reader_is_late else []) + (
+                           ["crowd"] if self.is_crowded else [])
             began = time.monotonic()
             run_program(command, self.progress, label=f"filling in {self.filled:,} orders")
             self.filled_s = time.monotonic() - began
@@ -131,8 +154,26 @@ class Mesh(Shop):
             "lag": f'{{"account_id":"{looker}","min_position":{{"ORDER":{"~" * 10}}}}}',
             "echo": "{}",
         }
+        if self.is_crowded:
+            texts |= self.shop_requests()
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
+
+    def shop_requests(self):
+        """The shop's orders, of one to LINES lines, and the lists from which the load chooses
+        customer and products."""
+        customers = [row[0] for row in self.rows(
+            "account-svc", "SELECT entity FROM event_log WHERE type = 'CardAdded' "
+            "ORDER BY position LIMIT -1 OFFSET 1")]
+        products = [row[0] for row in self.rows(
+            "order-svc", "SELECT sku FROM products WHERE sku LIKE 'bench-%' ORDER BY sku")]
+        line = {"sku": "&" * len(products[0]), "quantity": 1}
+        return {
+            "customers": "\n".join(customers), "products": "\n".join(products),
+            **{f"shop-{lines}": RANDOM_KEY + json.dumps(
+                {"account_id": "%" * len(customers[0]), "lines": [line] * lines})
+                for lines in range(1, LINES + 1)}
+        }
 
     def prepare_floor_stream(self):
         """Makes an empty stream like ORDER, and a message like one of ORDER's: the same headers and
@@ -157,12 +198,15 @@ class Mesh(Shop):
                                                      + base64.b64decode(message["data"]))
 
     def request_flags(self, kind):
-        parts = MIX if kind == "mixed" else ((kind, 1),)
-        return [
-            word for part, weight in parts
-            for word in ("--request",
-                         f"{weight},{SUBJECTS[part]},{self.folder / 'requests' / part}")
+        folder = self.folder / "requests"
+        flags = [
+            word for part, weight in MIXES.get(kind, ((kind, 1),))
+            for word in ("--request", f"{weight},{SUBJECTS[part]},{folder / part}")
         ]
+        if kind == "shop":
+            flags += ["--words", f"%,uniform,{folder / 'customers'}",
+                      "--words", f"&,tail,{folder / 'products'}"]
+        return flags
 
     # ---- Loads
 
@@ -186,17 +230,17 @@ class Mesh(Shop):
         return self.load(kind, f"{kind}, one at a time", count=count, pause_us=PAUSE_US)
 
     def settled_load(self, *arguments, **flags):
-        """A load and then all its effects: also the CPU in µs of each process for an answered
-        request."""
-        before = self.cpu()
+        """A load and then all its effects: also, of each process for an answered request, the CPU
+        in µs, the context switches, and the bytes written to the disk and stored there."""
+        before = self.used()
         result = self.load(*arguments, **flags)
         result["left"] = self.left()
         self.settle()
         answered = max(1, result["answered"])
-        result["cpu"] = {
-            "load": result["cpu_us"] / answered,
-            **{name: (used - before[name]) * 1e6 / answered for name, used in self.cpu().items()}
-        }
+        for what, now in self.used().items():
+            result[what] = {name: (used - before[what][name]) / answered
+                            for name, used in now.items()}
+        result["cpu"]["load"] = result["cpu_us"] / answered
         return result
 
     def capacity(self, kind, seconds=0.0, each=lambda: None, **flags):
@@ -210,8 +254,16 @@ class Mesh(Shop):
 
     # ---- Observation
 
-    def cpu(self):
-        return {name: cpu_seconds(self.processes[name].pid) for name in ("server", *SERVICES)}
+    def used(self):
+        """What each process has used since its start, and the bytes of its files."""
+        pids = {name: self.processes[name].pid for name in ("server", *SERVICES)}
+        return {
+            "cpu": {name: cpu_seconds(pid) * 1e6 for name, pid in pids.items()},
+            "switches": {name: switches(pid) for name, pid in pids.items()},
+            "written": {name: field(f"/proc/{pid}/io", "write_bytes")
+                        for name, pid in pids.items()},
+            "stored": {name: self.bytes_of(name) for name in pids},
+        }
 
     def stats(self, service):
         """A service's statistics ($SRV.STATS); None without an answer."""
@@ -290,10 +342,8 @@ class Mesh(Shop):
     def running_s(self, service):
         return time.monotonic() - self.started[service]
 
-    def memory_mib(self, service, field="VmHWM"):
-        with open(f"/proc/{self.processes[service].pid}/status", encoding="ascii") as file:
-            return next(
-                int(line.split()[1]) / 1024 for line in file if line.startswith(field + ":"))
+    def memory_mib(self, service, what="VmHWM"):
+        return field(f"/proc/{self.processes[service].pid}/status", what) / 1024
 
     def ready_ms(self, service):
         """The duration of the newest start, from the service's log."""

@@ -1,10 +1,8 @@
-"""Meshstatus: how the processes of a mesh are, for scripts/mesh: once as JSON, or again and again.
+"""Meshstatus: how the processes of a mesh are, for scripts/mesh: once, or again and again, for
+people or as JSON. What is shown is what a look has found (meshlook.py), whoever reads it.
 
-    meshstatus.py status DIR              one JSON object
-    meshstatus.py watch DIR [--json] [--count N]
-
-A look is one request ($SRV.STATS) that all services answer, and a glance at the pid files."""
-import datetime
+    meshstatus.py status DIR [--json]
+    meshstatus.py watch DIR [--json] [--count N]"""
 import json
 import os
 import select
@@ -13,103 +11,18 @@ import signal
 import subprocess
 import sys
 import termios
+import textwrap
 import time
 import tty
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+from journey import ROOT  # noqa: E402 - the path comes first
+from journey.meshlook import look, streams  # noqa: E402 - the path comes first
 from journey.meshview import Mesh  # noqa: E402 - the path comes first
-from journey.patience import slower  # noqa: E402 - the path comes first
 from journey.terminal import printable, while_watched  # noqa: E402 - the path comes first
 
-SERVICES = ("account-svc", "order-svc")
 PERIOD_S = 1.0
-ANSWER_S = 0.8                         # how long a look waits for a service that is silent
-COLUMNS = (("PROCESS", 14), ("PID", 8), ("STATE", 9), ("SERVICE", 10), ("ROLE", 9), ("TERM", 5),
-           ("REQ/S", 8), ("ERR/S", 7), ("MS EACH", 8), ("EVENTS/S", 9), ("OUTBOX", 7), ("QUEUE", 6),
-           ("PARKED", 7), ("LAG", 0))
-
-
-# ---- A look --------------------------------------------------------------------------------------
-
-def process_state(path):
-    """(pid, state) by a pid file, "PID START", whose second number tells a pid that is used again
-    (scripts/lib/lib.sh)."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            pid, start = file.read().split()
-        with open(f"/proc/{int(pid)}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(") ")[2].split()
-    except (OSError, ValueError):
-        return None, "dead"
-    if fields[19] != start or fields[0] == "Z":
-        return None, "dead"
-    return int(pid), "paused" if fields[0] in "Tt" else "running"
-
-
-def processes(mesh):
-    """(name, service, address) of each, service None: a server."""
-    url = mesh.url.split(",")
-    found = []
-    if os.path.exists(os.path.join(mesh.folder, "run", "port")):
-        count = int(mesh.setting("servers") or 1)
-        found += [("server" if count == 1 else f"server-{i + 1}", None, url[i])
-                  for i in range(count)]
-    others = [name for name in mesh.service.values() if name not in SERVICES]
-    for service in SERVICES + tuple(others):
-        names = [service] if mesh.instances <= 1 else [
-            f"{service}-{i + 1}" for i in range(mesh.instances)]
-        found += [(name, service, os.path.join(mesh.folder, name)) for name in names]
-    return found
-
-
-def statistics(mesh, count):
-    """The answers to $SRV.STATS, of as many instances; those that come in time."""
-    if count == 0:
-        return []
-    try:
-        done = subprocess.run(
-            ["nats", "request", "--raw", "--timeout", f"{slower(ANSWER_S):.1f}s",
-             "--replies", str(count), "$SRV.STATS", ""], env=mesh.environment, check=False,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=slower(5))
-    except subprocess.TimeoutExpired:
-        return []
-    answers, decoder, text = [], json.JSONDecoder(), done.stdout.decode(errors="replace").strip()
-    while text:
-        try:
-            answer, end = decoder.raw_decode(text)
-        except ValueError:
-            break
-        answers.append(answer)
-        text = text[end:].strip()
-    return answers
-
-
-def report(answer):
-    """What one instance says of itself."""
-    endpoints = answer.get("endpoints") or []
-    return {"id": answer.get("id"), "version": answer.get("version"),
-            "started": answer.get("started"),
-            "requests": sum(endpoint.get("num_requests", 0) for endpoint in endpoints),
-            "errors": sum(endpoint.get("num_errors", 0) for endpoint in endpoints),
-            "processing_ns": sum(endpoint.get("processing_time", 0) for endpoint in endpoints),
-            "data": next((endpoint["data"] for endpoint in endpoints if endpoint.get("data")), {})}
-
-
-def look(mesh):
-    rows = []
-    for name, service, address in processes(mesh):
-        pid, state = process_state(os.path.join(mesh.folder, "run", name + ".pid"))
-        rows.append({"process": name, "service": service, "pid": pid, "state": state,
-                     "address": address, "report": None})
-    running = [row for row in rows if row["service"] and row["state"] == "running"]
-    for answer in statistics(mesh, len(running)):
-        pid = str((answer.get("metadata") or {}).get("pid"))
-        for row in running:
-            if answer.get("name") == row["service"] and pid == str(row["pid"]):
-                row["report"] = report(answer)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return {"time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "dir": mesh.folder, "url": mesh.url, "secure": mesh.is_secure, "processes": rows}
+STATUS_ANSWER_S = 3.0                  # how long `status`, which asks once, waits for a silent one
 
 
 # ---- What changed since the look before ----------------------------------------------------------
@@ -148,22 +61,80 @@ class Watcher:
         return seen
 
 
-# ---- For people ----------------------------------------------------------------------------------
+# ---- For people: once ----------------------------------------------------------------------------
+
+def shown_fields(mesh, service):
+    """(key, group, form) of what the service's own program marks as shown (statistics_fields.c)."""
+    program = mesh.setting(f"program.{service}")
+    try:
+        done = subprocess.run([program, "--print-status-fields"], check=True, capture_output=True,
+                              stdin=subprocess.DEVNULL)
+        fields = json.loads(done.stdout)["fields"]
+    except (OSError, subprocess.CalledProcessError, ValueError, KeyError):
+        return []
+    return [(field["key"], field["group"], field["form"]) for field in fields if field["shown"]]
+
+
+def reported(row, fields):
+    """"ready, outbox 0, lag ORDER 0"."""
+    data = (row["report"] or {}).get("data") or {}
+    texts = [str(data.get(key)) if form == "state" else f"{key} {data.get(key)}"
+             for key, group, form in fields if not group]
+    texts += [f"{key} {name} {thing.get(key)}" for key, group, _ in fields if group
+              for name, thing in (data.get(group) or {}).items()]
+    return ", ".join(texts) if data else "-"
+
+
+def status_lines(seen, fields):
+    """A line a process, and a line a stream of a cluster. fields: of each service."""
+    rows = [("PROCESS", "PID", "STATE", "ADDRESS", "WAITING")]
+    for row in seen["processes"]:
+        address = row["address"].removeprefix(f"{ROOT}/")
+        rows.append((row["process"], str(row["pid"] or "-"), row["state"], address,
+                     reported(row, fields.get(row["service"], []))))
+    lines = [f"{printable(a):14} {b:8} {c:8} {printable(d):28} {printable(e)}"
+             for a, b, c, d, e in rows]
+    if seen["streams"]:
+        lines += ["", f"{'STREAM':14} {'LEADER':12} REPLICAS"]
+    for one in seen["streams"]:
+        replicas = ", ".join(f"{replica['name']} {replica['state']} lag {replica['lag']}"
+                             for replica in one["replicas"])
+        leader = "-" if one["error"] else one["leader"] or "none"
+        lines.append(f"{one['stream']:14} {printable(leader):12} "
+                     f"{printable(one['error'] or replicas)}".rstrip())
+    return lines
+
+
+def status(mesh, as_json):
+    seen = look(mesh, STATUS_ANSWER_S)
+    seen["streams"] = streams(mesh)
+    if as_json:
+        print(json.dumps(seen, indent=2))
+        return
+    services = {row["service"] for row in seen["processes"] if row["report"]}
+    print("\n".join(status_lines(seen, {name: shown_fields(mesh, name) for name in services})))
+
+
+# ---- For people: again and again -----------------------------------------------------------------
+
+def lags(data):
+    return ", ".join(f"{log} {source.get('lag', '-')}"
+                     for log, source in (data.get("sources") or {}).items())
+
 
 def cells(row):
+    """What is shown of a process, by the name of its column."""
     data = (row["report"] or {}).get("data", {})
     changes = row.get("rates") or {}
-    lag = ", ".join(f"{log} {source.get('lag', '-')}"
-                    for log, source in (data.get("sources") or {}).items())
-
-    def shown(value):
-        return "-" if value is None else str(value)
     service = data.get("state") or ("-" if not row["service"] or row["state"] != "running"
                                     else "no answer")
-    return [row["process"], shown(row["pid"]), row["state"], service, shown(data.get("role")),
-            shown(data.get("term")), shown(changes.get("requests")), shown(changes.get("errors")),
-            shown(changes.get("ms_each")), shown(changes.get("events")), shown(data.get("outbox")),
-            shown(data.get("queue")), shown(data.get("parked")), lag or "-"]
+    found = {"PROCESS": row["process"], "PID": row["pid"], "STATE": row["state"],
+             "SERVICE": service, "ROLE": data.get("role"), "TERM": data.get("term"),
+             "REQ/S": changes.get("requests"), "ERR/S": changes.get("errors"),
+             "MS EACH": changes.get("ms_each"), "EVENTS/S": changes.get("events"),
+             "OUTBOX": data.get("outbox"), "QUEUE": data.get("queue"),
+             "PARKED": data.get("parked"), "LAG": lags(data) or None}
+    return {title: "-" if value is None else printable(value) for title, value in found.items()}
 
 
 def notes(row):
@@ -177,14 +148,41 @@ def notes(row):
     return [f"{row['process']}: {text}" for text in texts]
 
 
+# What a narrow terminal does without, the first first; SERVICE then says what STATE would.
+SPARED = ("PID", "STATE", "TERM", "QUEUE", "ERR/S", "MS EACH", "ROLE", "EVENTS/S", "OUTBOX")
+
+
+def columns_that_fit(rows, width):
+    """{title: width} of as many columns as the width takes, each as wide as it must be; what may
+    grow from look to look (a rate, a count) has room for six characters."""
+    sizes = {title: max(len(title), 6 if title.endswith("/S") else 0,
+                        *(len(row[title]) for row in rows)) for title in rows[0]}
+    for title in SPARED:
+        if sum(sizes.values()) + len(sizes) - 1 <= width:
+            break
+        del sizes[title]
+    return sizes
+
+
 def table(seen, width):
     """The lines of a look: a head, a line a process, and what they have to say."""
-    rows = [[title for title, _ in COLUMNS]] + [cells(row) for row in seen["processes"]]
-    out = ["".join(f"{printable(text):{size - 1}} " if size else printable(text)
-                   for text, (_, size) in zip(row, COLUMNS)) for row in rows]
-    out += [printable(text) for row in seen["processes"] for text in notes(row)]
-    out = [line.rstrip()[:width] for line in out]
+    rows = [cells(row) for row in seen["processes"]]
+    sizes = columns_that_fit(rows, width)
+    if "STATE" not in sizes:
+        for row in rows:
+            row["SERVICE"] = row["STATE"] if row["SERVICE"] == "-" else row["SERVICE"]
+        sizes = {title: max(size, len(title), *(len(row[title]) for row in rows))
+                 for title, size in sizes.items()}
+    heads = {title: title for title in rows[0]}
+    out = [" ".join(f"{row[title]:{size}}" for title, size in sizes.items()).rstrip()[:width]
+           for row in [heads] + rows]
     out[0] = f"\x1b[1m{out[0]}\x1b[0m"
+    for row in seen["processes"]:
+        for text in notes(row):
+            out += textwrap.wrap(printable(text), width, subsequent_indent="    ") or [""]
+    spared = [title for title in heads if title not in sizes]
+    if spared:
+        out += textwrap.wrap(f"({', '.join(spared)}: in a wider terminal)", width)
     return out
 
 
@@ -193,8 +191,8 @@ def line_of(seen, row):
     names = ("process", "pid", "state", "service", "role", "term", "requests_per_s", "errors_per_s",
              "ms_each", "events_per_s", "outbox", "queue", "parked", "lag")
     pairs = [f"{name}={json.dumps(text, ensure_ascii=False) if ' ' in text else text}"
-             for name, text in zip(names, cells(row)) if text != "-"]
-    return printable(f"time={seen['time']} " + " ".join(pairs))
+             for name, text in zip(names, cells(row).values()) if text != "-"]
+    return f"time={seen['time']} " + " ".join(pairs)
 
 
 class Screen:
@@ -259,10 +257,11 @@ def watch_screen(watcher, count):
 def main(arguments):
     command, folder, *options = arguments
     mesh = Mesh(folder)
-    if command == "status":
-        print(json.dumps(look(mesh), indent=2))
-        return 0
     as_json = "--json" in options
+    if command == "status":
+        with while_watched():
+            status(mesh, as_json)
+        return 0
     count = int(options[options.index("--count") + 1]) if "--count" in options else -1
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
