@@ -154,19 +154,40 @@ static void compare_relay(int64_t position)
     *answered = *seen = 0;
 }
 
+/* Whether the question is an order's answer itself, of services that wait for an order. */
+static _Bool asks_with_answers(void)
+{
+    return load.lag_file && strcmp(load.lag_file, "-") == 0;
+}
+
+static void ask_with(int64_t number, const struct wire_message *answer)
+{
+    char line[128];
+    const int length = snprintf(line, sizeof(line), "PUB account.get %s.l%010" PRId64 " %zu\r\n",
+                                load.inbox, number, answer->length);
+    must(wire_put(&load.wire, line, (size_t)length), "send");
+    must(wire_put(&load.wire, answer->data, answer->length), "send");
+    must(wire_put(&load.wire, "\r\n", 2), "send");
+}
+
 /* Asks when the other service has the order that was just answered: the query waits there for the
- * position. */
+ * position, or for the order. */
 static void follow_order(int64_t number, const struct wire_message *message, int64_t now_ns)
 {
-    int64_t position = number_after("\"position\":", message->data, message->length);
+    int64_t position = asks_with_answers()
+                           ? number
+                           : number_after("\"position\":", message->data, message->length);
     if (position < 0)
         return;
     load.answered_ns[position % WINDOW] = now_ns;
-    if (load.events)
+    if (load.events) {
         compare_relay(position);
-    else if (number % LAG_EVERY == 0) {
+    } else if (number % LAG_EVERY == 0) {
         load.asked++;
-        send_number(&load.question, position);
+        if (asks_with_answers())
+            ask_with(number, message);
+        else
+            send_number(&load.question, position);
     }
 }
 
@@ -347,7 +368,7 @@ static void usage(FILE *to)
         "  --seconds N       open, or closed without --count: how long\n"
         "  --lag FILE        asks account.get with this body (ten ~ become a position) for each "
         "tenth order: when has it\n"
-        "                    the other service\n"
+        "                    the other service; -: with the order's answer itself\n"
         "  --events SUBJECT  listens to an order's events: when are they published\n\n"
         "Exit codes: 0 all answered, 1 something was refused or not answered, 2 usage\n");
 }
@@ -431,7 +452,7 @@ static void prepare_all(void)
 {
     for (struct part *part = load.parts; part < load.parts + load.part_count; part++)
         prepare(&part->request, 'r', part->request.subject, part->file);
-    if (load.lag_file)
+    if (load.lag_file && !asks_with_answers())
         prepare(&load.question, 'l', "account.get", load.lag_file);
 }
 

@@ -211,11 +211,14 @@ _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state
     return drift.holds;
 }
 
-void stream_keep_put(struct stream_keep *keep, struct buf *out)
+void stream_keep_put(struct stream_keep *keep, const struct stream_fill *fill, struct buf *out)
 {
+    _deinit_(buf) struct buf config = { 0 };
     const _Bool as_it_was = keep->refused_count < REFUSED_MAX && GUARD(kept_settings);
     drift_keep(drift_stream_fields, text_of(as_it_was ? keep->config : NULL), text_of(keep->wish),
-               out);
+               &config);
+    if (buf_status(&config) == 0)
+        drift_put_fill(text_of(config.data), fill, out);
 }
 
 void stream_keep_made(struct stream_keep *keep, const struct js_stream_state *state)

@@ -74,8 +74,8 @@ _Bool stream_keep_settled(struct stream_keep *keep, const struct batch *batch);
  * True: something in it is unbearable (keep->held). */
 _Bool stream_keep_compare(struct stream_keep *keep, const struct js_stream_state *state);
 
-/* The configuration to make it with, appended. */
-void stream_keep_put(struct stream_keep *keep, struct buf *out);
+/* The configuration to make it with, appended; fill: the log that it is filled from. */
+void stream_keep_put(struct stream_keep *keep, const struct stream_fill *fill, struct buf *out);
 /* The stream was made, or was not taken with that configuration. */
 void stream_keep_made(struct stream_keep *keep, const struct js_stream_state *state);
 void stream_keep_refused(struct stream_keep *keep);

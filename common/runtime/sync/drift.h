@@ -55,6 +55,16 @@ void drift_compare(const struct drift_field *fields, const char *of, struct json
 void drift_keep(const struct drift_field *fields, struct json_text kept, struct json_text wish,
                 struct buf *out);
 
+/* A stream that is made anew is empty at first. So that nobody with a shorter log takes that for
+ * all there is, its metadata says from which log it is filled: its newest term, and its head. */
+struct stream_fill {
+    int64_t term, head;
+};
+/* The configuration with that in its metadata; what else stands there stays. Appended. */
+void drift_put_fill(struct json_text config, const struct stream_fill *fill, struct buf *out);
+/* Of a stream that the server shows; zeros: it does not say. */
+struct stream_fill drift_fill_of(struct json_text config);
+
 /* What the durable of a reader should look like, from a sequence on (0: from the first);
  * ack_pending is the most that may be in flight; inactive_s: it goes when nobody has asked it for
  * so long (0: it stays). Appended. 0 or < 0. */

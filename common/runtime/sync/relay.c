@@ -252,6 +252,8 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
     if (relay->state != RELAY_ASKING)
         return;
     note_tail(relay, tail);
+    if (relay->follows || !relay->was_whole) /* else by who does not know yet that we lead */
+        note_end(relay, tail->filled_to);
     relay->void_count = tail->voids;
     if (relay_is_fenced_by(relay, tail)) {
         relay_fence(relay, tail);

@@ -36,6 +36,9 @@
  *     reader that knows the first use would skip the second as a repeat. So that this holds over a
  *     restart and when the stream is gone altogether, the loop keeps in our file how far the stream
  *     was seen to go (relay_saw), also when that is only known by the server's counts
+ *   - it says that it is filled from a log that goes further than ours (stream_fill): that is as if
+ *     seen in it. So a standby with a shorter log does not claim before its leader has come back,
+ *     and one that begins alone with it is FORKED
  *   - somebody has set it as we cannot bear it (sync/drift.h): it is left as it is, and looked at
  *     again, until it is set back. An age limit is borne: a reader that needs what is gone asks us
  *   - messages of the server itself (markers) are nobody's: they take a sequence, and come and go.
@@ -138,6 +141,9 @@ struct relay_tail { /* what a look at the stream found */
     _Bool expires; /* an operator has set an age limit: the oldest may be gone */
     _Bool marked;  /* the server writes messages of its own into it, and removes them again */
     _Bool is_held; /* somebody has set what we cannot bear (sync/drift.h) */
+    /* Whoever made it anew, in no lower term than our log's, has more than our log, and fills it up
+     * to there (sync/drift.h); 0 */
+    int64_t filled_to;
     /* Of the messages that were read back: */
     int64_t foreign;          /* that are no events of ours */
     int64_t foreign_behind;   /* those of them behind the newest event of ours */
