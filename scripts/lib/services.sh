@@ -5,6 +5,8 @@
 # A service of one's own is a link in DIR/run/with, named as its contract names it, to its program.
 program_of() {
     if [[ -L $DIR/run/with/$1 ]]; then printf '%s' "$DIR/run/with/$1"
+    elif is_installed && [[ -z ${JOURNEY_BUILD_DIR:-} ]]; then
+        type -P "$1"
     else printf '%s' "$JOURNEY_BUILD_DIR/$1/$1"; fi
 }
 
@@ -36,7 +38,8 @@ add_service() {
 map() {
     local program=$JOURNEY_BUILD_DIR/common/map/journey-map user=${AS:-reader} more=() link
     local contracts=''
-    [[ -x $program ]] || "$ROOT/scripts/dev/build" "$(recall variant)" --services
+    if [[ -z $JOURNEY_BUILD_DIR ]]; then program=$(program_of journey-map)
+    elif [[ ! -x $program ]]; then "$ROOT/scripts/dev/build" "$(recall variant)" --services; fi
     ! is_secure || more=(
         --nkey "$(key_of "$user")" --tlsca "$DIR/keys/ca.pem" --source-api '{log}.JS.API'
     )
