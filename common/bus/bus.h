@@ -70,6 +70,7 @@ struct bus_options { /* NULL and 0 leave things at their default */
     int ping_interval_ms;   /* two without an answer are a disconnect; 5000, of several 2000 */
     int write_deadline_ms;  /* 3000 */
     int delivery_threads;   /* that call handlers, for all subscriptions of the process; 2 */
+    int check_interval_ms;  /* of the server's max_payload (bus_max_payload_bytes); 0: no check */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */
     struct bus_handlers handlers;
 };
@@ -95,8 +96,15 @@ void bus_library_close(void);
 _Bool bus_is_connected(const struct bus *bus);
 const char *bus_library_version(void); /* "3.4.1" */
 _Bool bus_library_is_old(void);        /* under 3.9, with known faults: warn */
-/* for headers and data together; 0 before the first connect */
+/* For headers and data together; 0 before the first connect. The server says it with a connect, and
+ * tells nobody when it loads another configuration later (nats-server 2.15.3). So a thread asks the
+ * same server every check_interval_ms, with a connection of its own. What it takes less counts from
+ * then on; what it takes more (bus_takes_more) counts with the next connect, because nats.c sends
+ * nothing larger before. */
 int64_t bus_max_payload_bytes(const struct bus *bus);
+_Bool bus_takes_more(const struct bus *bus);
+/* Ends both connections for good (handlers.closed). */
+void bus_close(struct bus *bus);
 
 struct bus_stats {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;

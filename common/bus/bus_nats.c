@@ -33,7 +33,8 @@ static void lane_set_up(struct lane *lane, _Bool up)
     void (*handler)(void *) = both ? bus->handlers.connected : bus->handlers.disconnected;
     if (both)
         atomic_fetch_add(&bus->connects, 1);
-    if (handler && !bus->closing) /* U2 */
+    atomic_store(&bus->check.payload_bytes, 0); /* it may be another server, and says it itself */
+    if (handler && !bus->closing)               /* U2 */
         handler(bus->handlers.context);
     assert(atomic_load(&bus->connected) == both); /* U1: no handler changes it */
 }
@@ -198,6 +199,9 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus)
         if (r < 0)
             return trace(r);
     }
+    int r = bus_check_start(bus, options);
+    if (r < 0)
+        return trace(r);
     *ret_bus = take(bus);
     return 0;
 }
@@ -217,16 +221,22 @@ static _Bool wait_closed(struct bus *bus)
     return closed;
 }
 
+void bus_close(struct bus *bus)
+{
+    for (int i = 0; i < LANES; i++)
+        if (bus->lanes[i].connection)
+            natsConnection_Close(bus->lanes[i].connection);
+}
+
 void bus_free(struct bus *bus)
 {
     if (!bus)
         return;
+    bus_check_stop(bus);
     pthread_mutex_lock(&bus->lock);
     bus->closing = 1;
     pthread_mutex_unlock(&bus->lock);
-    for (int i = 0; i < LANES; i++)
-        if (bus->lanes[i].connection)
-            natsConnection_Close(bus->lanes[i].connection);
+    bus_close(bus);
     if (!wait_closed(bus)) {
         log_error("bus_not_closed");
         return; /* lost memory is better than a callback into freed memory */
@@ -259,11 +269,6 @@ const char *bus_library_version(void)
 _Bool bus_library_is_old(void)
 {
     return nats_GetVersionNumber() < 0x030900;
-}
-
-int64_t bus_max_payload_bytes(const struct bus *bus)
-{
-    return natsConnection_GetMaxPayload(bus->lanes[BUS_URGENT].connection);
 }
 
 static void add_lane_stats(const struct lane *lane, struct bus_stats *stats)

@@ -13,6 +13,17 @@
 #define PUSH_WAIT_MS 10       /* for an answer that nobody needs */
 #define RECONNECT_LATE_MS 10000
 
+/* nats.c looks at what the server has said with the connect. A message that is larger than what it
+ * takes now would cost the connection. */
+static int check_size(const struct bus *bus, const struct bus_outgoing *message)
+{
+    const int64_t bytes_max = atomic_load_explicit(&bus->check.payload_bytes, memory_order_relaxed);
+    if (bytes_max == 0 || (int64_t)message->length <= bytes_max)
+        return 0;
+    return fail(ERR_INVALID, "the message has %zu bytes, and the server takes %lld now",
+                message->length, (long long)bytes_max);
+}
+
 static int check_outgoing(const struct bus_outgoing *message)
 {
     assert(message->data || message->length == 0);
@@ -94,6 +105,8 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
     if (!bus_is_connected(bus))
         return fail(ERR_NETWORK, "not connected to NATS");
     int r = check_outgoing(message);
+    if (r == 0)
+        r = check_size(bus, message);
     if (r < 0)
         return trace(r);
     natsConnection *connection = bus->lanes[urgency].connection;
@@ -126,8 +139,7 @@ static void end_late_wait(struct bus *bus, int64_t now_ms)
     bus->away_since_ms = INT64_MAX - RECONNECT_LATE_MS; /* once */
     log_warn("reconnect_late",
              LOG_TEXT("reason", "the clock was set back, and the client library waits by it"));
-    for (int i = 0; i < LANES; i++)
-        natsConnection_Close(bus->lanes[i].connection);
+    bus_close(bus);
 }
 
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
