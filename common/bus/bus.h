@@ -109,6 +109,7 @@ void bus_close(struct bus *bus);
 struct bus_stats {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t connects; /* how often the bus became connected */
+    uint64_t echoes;   /* messages to itself that came back (bus_push) */
     uint64_t dropped;  /* how often nats.c dropped messages, because a handler was too slow */
 };
 void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats);
@@ -139,7 +140,9 @@ int bus_flush(struct bus *bus, int timeout_ms);
  * BUS_BULK gathers sleeps a millisecond, and when the clock is set back meanwhile, as long as it
  * was set back by (seen with 3.4.1; fault 38). For that long, what waits is sent from here. The
  * wait before it connects again lasts as long, too: a bus that is away for 10 s of that time is
- * closed (handlers.closed). By one thread at a time; wall_ms, now_ms: wall and monotonic time. */
+ * closed (handlers.closed). So is one whose connection is dead without being closed, which nats.c
+ * would notice by its pings: messages to itself do not come back for 10 s. By one thread at a time;
+ * wall_ms, now_ms: wall and monotonic time. */
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms);
 
 #define BUS_INBOX_SIZE 128

@@ -81,6 +81,10 @@ static void tell_denied(struct bus *bus, const char *text)
         return;
     snprintf(subject, sizeof(subject), "%.*s", (int)(end - begin - 1), begin + 1);
     const _Bool publish = strcasestr(text, "for publish") != NULL;
+    if (strncmp(subject, bus->echo.subject, strlen(bus->echo.subject)) == 0) {
+        atomic_store(&bus->echo.is_denied, 1);
+        return;
+    }
     pthread_mutex_lock(&bus->lock);
     if (!bus->closing)
         bus->handlers.denied(bus->handlers.context, publish, subject);
@@ -194,12 +198,15 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus)
     bus->handlers = options->handlers;
     for (int i = 0; i < LANES; i++)
         bus->lanes[i].bus = bus;
+    int r = bus_new_inbox(bus, bus->echo.subject);
+    if (r < 0)
+        return trace(r);
     for (int i = 0; i < LANES; i++) {
-        int r = lane_connect(&bus->lanes[i], options);
+        r = lane_connect(&bus->lanes[i], options);
         if (r < 0)
             return trace(r);
     }
-    int r = bus_check_start(bus, options);
+    r = bus_check_start(bus, options);
     if (r < 0)
         return trace(r);
     *ret_bus = take(bus);
@@ -233,6 +240,7 @@ void bus_free(struct bus *bus)
     if (!bus)
         return;
     bus_check_stop(bus);
+    bus_subscription_free(take(bus->echo.subscription));
     pthread_mutex_lock(&bus->lock);
     bus->closing = 1;
     pthread_mutex_unlock(&bus->lock);
@@ -290,6 +298,7 @@ static void add_lane_stats(const struct lane *lane, struct bus_stats *stats)
 void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats)
 {
     *ret_stats = (struct bus_stats){ .connects = atomic_load(&bus->connects),
+                                     .echoes = atomic_load(&bus->echo.count),
                                      .dropped = atomic_load(&bus->dropped) };
     for (int i = 0; i < LANES; i++)
         add_lane_stats(&bus->lanes[i], ret_stats);

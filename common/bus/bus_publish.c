@@ -128,6 +128,14 @@ int bus_flush(struct bus *bus, int timeout_ms)
     return 0;
 }
 
+/* Only once: what nats.c has still to do comes late, too. */
+static void end_connections(struct bus *bus, const char *event, const char *reason)
+{
+    bus->push_until_ms = 0;
+    log_warn(event, LOG_TEXT("reason", reason));
+    bus_close(bus);
+}
+
 /* The clock was set back, and nats.c waits by it before it connects again. Nothing but the end of
  * the connection ends that wait. */
 static void end_late_wait(struct bus *bus, int64_t now_ms)
@@ -136,10 +144,8 @@ static void end_late_wait(struct bus *bus, int64_t now_ms)
         bus->away_since_ms = now_ms;
     if (now_ms < bus->away_since_ms + RECONNECT_LATE_MS)
         return;
-    bus->away_since_ms = INT64_MAX - RECONNECT_LATE_MS; /* once */
-    log_warn("reconnect_late",
-             LOG_TEXT("reason", "the clock was set back, and the client library waits by it"));
-    bus_close(bus);
+    end_connections(bus, "reconnect_late",
+                    "the clock was set back, and the client library waits by it");
 }
 
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
@@ -151,10 +157,16 @@ void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
     if (now_ms >= bus->push_until_ms)
         return;
     if (!bus_is_connected(bus)) {
+        bus_echo_forget(bus);
         end_late_wait(bus, now_ms);
         return;
     }
     bus->away_since_ms = 0;
+    if (!bus_echo_act(bus, now_ms)) {
+        end_connections(bus, "connection_dead",
+                        "the clock was set back, and nothing comes back from the server");
+        return;
+    }
     natsConnection *connection = bus->lanes[BUS_BULK].connection;
     if (natsConnection_Buffered(connection) > 0)
         natsConnection_FlushTimeout(connection, PUSH_WAIT_MS); /* sends first, then waits */
