@@ -314,6 +314,8 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     _Bool moved = atomic_exchange(&status->relay_state, relay->state) != (int)relay->state;
     if (moved)
         tell_state(relay_io);
+    if (moved && relay->state == RELAY_PUBLISHING)
+        stream_keep_whole(&relay_io->keep);
     if (relay_io->refused_at >= 0 && relay->published > relay_io->refused_at) {
         notices_replace(&status->notices, "publishing", NULL, 0);
         relay_io->refused_at = -1;
