@@ -54,7 +54,7 @@ static void look(struct bus *bus)
 {
     const uint64_t connects = atomic_load(&bus->connects);
     natsConnection *connection = NULL;
-    if (!bus_is_connected(bus))
+    if (!atomic_load(&bus->connected))
         return;
     natsStatus s = connect_there(&bus->check, bus->lanes[BUS_URGENT].connection, &connection);
     if (s != NATS_OK) { /* with the next look */
@@ -64,7 +64,7 @@ static void look(struct bus *bus)
     const int64_t was = bus_max_payload_bytes(bus), now = natsConnection_GetMaxPayload(connection);
     natsConnection_Destroy(connection);
     pthread_mutex_lock(&bus->lock);
-    const _Bool is_same = bus_is_connected(bus) && atomic_load(&bus->connects) == connects;
+    const _Bool is_same = atomic_load(&bus->connected) && atomic_load(&bus->connects) == connects;
     const _Bool is_news = is_same && atomic_exchange(&bus->check.payload_bytes, now) != now;
     pthread_mutex_unlock(&bus->lock);
     if (is_news && now != was)

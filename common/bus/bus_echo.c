@@ -35,11 +35,11 @@ static void send_echo(struct bus *bus, int lane, int64_t now_ms)
     struct bus_echo *echo = &bus->echo;
     char subject[BUS_INBOX_SIZE + 12];
     snprintf(subject, sizeof(subject), "%s.%d", echo->subject, lane);
-    const struct bus_outgoing message = { .subject = subject };
     if (echo->waits_since_ms[lane] == 0)
         echo->waits_since_ms[lane] = now_ms;
-    if (bus_publish(bus, (enum bus_urgency)lane, &message) < 0)
-        log_debug("echo_not_sent", LOG_TEXT("reason", failure_text()));
+    natsStatus s = natsConnection_Publish(bus->lanes[lane].connection, subject, NULL, 0);
+    if (s != NATS_OK)
+        log_debug("echo_not_sent", LOG_TEXT("reason", natsStatus_GetText(s)));
 }
 
 void bus_echo_forget(struct bus *bus)

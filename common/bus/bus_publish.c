@@ -171,16 +171,3 @@ void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
     if (natsConnection_Buffered(connection) > 0)
         natsConnection_FlushTimeout(connection, PUSH_WAIT_MS); /* sends first, then waits */
 }
-
-int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
-{
-    natsInbox *inbox = NULL; /* "_INBOX.<unique>": nats.c does not give the unique part alone */
-    natsStatus s = natsInbox_Create(&inbox);
-    if (s != NATS_OK)
-        return bus_fail(s, "make an inbox");
-    int length = snprintf(ret_inbox, BUS_INBOX_SIZE, "%s.%s", bus->inbox_prefix,
-                          strrchr(inbox, '.') + 1);
-    natsInbox_Destroy(inbox);
-    assert(length > 0 && length < BUS_INBOX_SIZE);
-    return 0;
-}
