@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/terminal.h"
+#include "map/contracts.h"
 #include "map/operator.h"
 #include "map/pages.h"
 #include "map/play.h"
@@ -35,7 +36,8 @@ struct map {
     struct http_server *server;
     struct operator operator;
     struct story *story;
-    struct play *play; /* NULL: there is nothing to play with */
+    struct play *play;   /* NULL: there is nothing to play with */
+    struct buf meanings; /* of events, by their services' contracts */
     int64_t pictures;
 };
 
@@ -124,14 +126,22 @@ static void play(struct map *map, const struct http_request *request)
         answer_text(map, request->number, 404, "there is nothing to play with\n");
 }
 
+static void answer_meanings(struct map *map, const struct http_request *request)
+{
+    http_server_answer(map->server, request->number, 200, "application/json", map->meanings.data,
+                       map->meanings.length);
+}
+
 /* What is not a file of the page. */
 static const struct route {
     const char *path;
     _Bool is_post;
     void (*answer)(struct map *map, const struct http_request *request);
 } routes[] = {
-    { "/events", 0, stream_to }, { "/history", 0, answer_history }, { "/parked", 0, show_parked },
-    { "/story", 0, tell_story }, { "/redrive", 1, redrive },        { "/play", 1, play },
+    { "/events", 0, stream_to },         { "/history", 0, answer_history },
+    { "/parked", 0, show_parked },       { "/story", 0, tell_story },
+    { "/redrive", 1, redrive },          { "/play", 1, play },
+    { "/meanings", 0, answer_meanings },
 };
 
 static void handle(void *context, const struct http_request *request)
@@ -203,7 +213,9 @@ static int start(struct map *map)
         .handler = handle,
         .context = map,
     };
-    int r = map->options.play ? play_check(&map->options) : 0;
+    int r = contracts_read(map->options.contracts, &map->meanings);
+    if (r == 0 && map->options.play)
+        r = play_check(&map->options);
     if (r == 0)
         map->server = http_server_new(&options);
     if (r == 0)
@@ -238,6 +250,7 @@ int main(int argc, char **argv)
     story_free(map.story);
     http_server_free(map.server);
     watcher_free(map.watcher);
+    buf_deinit(&map.meanings);
     bus_library_close();
     close(signal_fd);
     log_flush(LOG_FLUSH_MS);

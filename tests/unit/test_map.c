@@ -1,13 +1,16 @@
 /* Map: requests as they arrive in pieces and from strangers; the mesh as its services report it,
  * and when they fall silent; which ids belong to a story, and what is left out of it. */
 #include "base/result.h"
+#include "map/contracts.h"
 #include "map/mesh.h"
 #include "map/play.h"
 #include "runtime/watch/http_request.h"
 #include "map/story_event.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
@@ -318,4 +321,38 @@ Test(map, only_the_loopback_is_played_with)
         const struct options options = { .http = rows[i].http, .server = rows[i].server };
         cr_expect_eq(play_check(&options), rows[i].result, "%s %s", rows[i].http, rows[i].server);
     }
+}
+
+/* ---- What events mean ------------------------------------------------------------------------ */
+
+static const char *write_file(const char *text)
+{
+    static char path[32];
+    strcpy(path, "/tmp/contract.XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+Test(map, a_contract_says_what_the_events_of_a_service_mean)
+{
+    _deinit_(buf) struct buf none = { 0 }, one = { 0 }, wrong = { 0 };
+    cr_assert_eq(contracts_read(NULL, &none), 0);
+    cr_expect_str_eq(none.data, "{}");
+    const char *path = write_file(
+        "{\"contract\": 1, \"log\": \"LOYALTY\", \"events\": [{\"name\": \"PointsEarned\", "
+        "\"schema\": \"evt.points\"}, {\"name\": \"Bare\", \"schema\": \"evt.bare\"}, "
+        "{\"name\": \"Ended\", \"schema\": \"evt.ended\"}], \"schemas\": {\"evt.ended\": "
+        "{\"description\": \"Over.\"}, \"evt.bare\": {}, \"evt.points\": {\"description\": "
+        "\"Two \\\"points\\\" more.\"}}}");
+    cr_assert_eq(contracts_read(path, &one), 0, "%s", failure_text());
+    cr_expect_str_eq(one.data, "{\"LOYALTY\":{\"PointsEarned\":\"Two \\\"points\\\" more.\","
+                               "\"Ended\":\"Over.\"}}");
+    unlink(path);
+    path = write_file("{\"log\": \"LOYALTY\"}");
+    cr_expect_eq(contracts_read(path, &wrong), -ERR_CONFIG);
+    cr_expect(strstr(failure_reason(), path), "%s", failure_reason());
+    unlink(path);
+    cr_expect_eq(contracts_read(path, &wrong), -ERR_CONFIG, "it is gone");
 }
