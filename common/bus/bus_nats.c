@@ -35,7 +35,8 @@ static void lane_set_up(struct lane *lane, _Bool up)
     void (*handler)(void *) = all ? bus->handlers.connected : bus->handlers.disconnected;
     if (all)
         atomic_fetch_add(&bus->connects, 1);
-    if (handler && !bus->closing) /* U2 */
+    atomic_store(&bus->check.payload_bytes, 0); /* it may be another server, and says it itself */
+    if (handler && !bus->closing)               /* U2 */
         handler(bus->handlers.context);
     assert(atomic_load(&bus->connected) == all); /* U1: no handler changes it */
 }
@@ -82,6 +83,10 @@ static void tell_denied(struct bus *bus, const char *text)
         return;
     snprintf(subject, sizeof(subject), "%.*s", (int)(end - begin - 1), begin + 1);
     const _Bool publish = strcasestr(text, "for publish") != NULL;
+    if (strncmp(subject, bus->echo.subject, strlen(bus->echo.subject)) == 0) {
+        atomic_store(&bus->echo.is_denied, 1);
+        return;
+    }
     pthread_mutex_lock(&bus->lock);
     if (!bus->closing)
         bus->handlers.denied(bus->handlers.context, publish, subject);
@@ -197,9 +202,13 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus)
         bus->lanes[i].bus = bus;
     bus->lane_count = options->is_pumped ? LANES : LANES_OF_LIBRARY;
     bus->pump.fd = -1;
-    int r = options->is_pumped ? bus_pump_open(bus, bus_ping_ms(options)) : 0;
+    int r = bus_new_inbox(bus, bus->echo.subject);
+    if (r == 0 && options->is_pumped)
+        r = bus_pump_open(bus, bus_ping_ms(options));
     for (int i = 0; i < bus->lane_count && r == 0; i++)
         r = lane_connect(&bus->lanes[i], options);
+    if (r == 0)
+        r = bus_check_start(bus, options);
     if (r < 0)
         return trace(r);
     *ret_bus = take(bus);
@@ -221,16 +230,23 @@ static _Bool wait_closed(struct bus *bus)
     return closed;
 }
 
+void bus_close(struct bus *bus)
+{
+    for (int i = 0; i < LANES; i++)
+        if (bus->lanes[i].connection)
+            natsConnection_Close(bus->lanes[i].connection);
+}
+
 void bus_free(struct bus *bus)
 {
     if (!bus)
         return;
+    bus_check_stop(bus);
+    bus_subscription_free(take(bus->echo.subscription));
     pthread_mutex_lock(&bus->lock);
     bus->closing = 1;
     pthread_mutex_unlock(&bus->lock);
-    for (int i = 0; i < LANES; i++)
-        if (bus->lanes[i].connection)
-            natsConnection_Close(bus->lanes[i].connection);
+    bus_close(bus);
     if (!wait_closed(bus)) {
         log_error("bus_not_closed");
         return; /* lost memory is better than a callback into freed memory */
@@ -266,11 +282,6 @@ _Bool bus_library_is_old(void)
     return nats_GetVersionNumber() < 0x030900;
 }
 
-int64_t bus_max_payload_bytes(const struct bus *bus)
-{
-    return natsConnection_GetMaxPayload(bus->lanes[BUS_URGENT].connection);
-}
-
 static void add_lane_stats(const struct lane *lane, struct bus_stats *stats)
 {
     natsStatistics *numbers = NULL;
@@ -290,6 +301,7 @@ static void add_lane_stats(const struct lane *lane, struct bus_stats *stats)
 void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats)
 {
     *ret_stats = (struct bus_stats){ .connects = atomic_load(&bus->connects),
+                                     .echoes = atomic_load(&bus->echo.count),
                                      .dropped = atomic_load(&bus->dropped) };
     for (int i = 0; i < bus->lane_count; i++)
         add_lane_stats(&bus->lanes[i], ret_stats);
