@@ -62,15 +62,35 @@ static struct stream *stream_of(struct world *world, int log)
     return stream->exists && world->server.is_up && stream_is_led(world, stream) ? stream : NULL;
 }
 
-/* As it is in a configuration. */
+/* As it is in a configuration; in an object others may have set more (metadata). */
 static _Bool is_set(struct json_text config, const char *field, const char *value)
 {
-    return json_text_equal(json_text_find(config, field), json_text_of(value, strlen(value)));
+    const struct json_text wanted = json_text_of(value, strlen(value)),
+                           there = json_text_find(config, field);
+    struct json_members members;
+    struct json_text name, text;
+    _Bool has_all = *value == '{';
+    json_text_members_begin(&members, wanted);
+    while (has_all && json_text_members_next(&members, &name, &text)) {
+        char key[SETTING_SIZE];
+        snprintf(key, sizeof(key), "%.*s", (int)name.length, name.text);
+        has_all = json_text_equal(json_text_find(there, key), text);
+    }
+    return has_all || json_text_equal(there, wanted);
 }
 
 static struct json_text config_of(const char *config)
 {
     return json_text_of(config, strlen(config));
+}
+
+/* The next of what was set, from i on, that is in a configuration, or is not; BORNE: no more. */
+static int next_set(const struct edits *edits, int i, struct json_text config, _Bool is_there)
+{
+    while (i < BORNE &&
+           (!*edits->set[i] || is_set(config, borne[i].field, edits->set[i]) != is_there))
+        i++;
+    return i;
 }
 
 static void bear(struct world *world, int log, int i)
@@ -82,17 +102,8 @@ static void bear(struct world *world, int log, int i)
          world->logs[log].name);
 }
 
-/* He edits only where each service has one instance: with several it takes more than what is
- * modelled here to say which file knows a setting, and what is at rest while one holds. */
-static _Bool may_edit(const struct world *world)
-{
-    return world->node_count == LOGS;
-}
-
 _Bool edit_bear(struct world *world)
 {
-    if (!may_edit(world))
-        return 0;
     const int log = (int)draw(world, LOGS), i = (int)draw(world, BORNE);
     const struct hold *hold = world->operator.edits[log].hold;
     if (!stream_of(world, log) || world->server.streams[log].is_sealed ||
@@ -136,8 +147,6 @@ static const struct hold *any_hold(struct world *world)
 
 _Bool edit_hold(struct world *world)
 {
-    if (!may_edit(world))
-        return 0;
     const int log = (int)draw(world, LOGS);
     return hold_with(world, log, any_hold(world));
 }
@@ -151,7 +160,7 @@ static void set_back(struct world *world, int log)
     if (!hold || world->now_ms < edits->back_ms || !stream)
         return;
     if (hold->is_for_good) {
-        if (!stream_may_go(world, log))
+        if (!instances_may_lose_stream(world, log))
             return;
         tell(world, "the operator deletes %s, which is sealed", stream->name);
         stream_delete(world, stream, one_in(world, 2));
@@ -205,8 +214,6 @@ static void make_other(struct world *world, int log, int i)
 
 _Bool edit_other(struct world *world)
 {
-    if (!may_edit(world))
-        return 0;
     const int log = (int)draw(world, LOGS), i = (int)draw(world, OTHERS_MAX);
     struct stream *stream = stream_of(world, log);
     struct other *other = &world->operator.edits[log].others[i];
@@ -311,14 +318,6 @@ void edits_look_at_file(struct world *world, struct node *node)
     sqlite3_reset(node->kept_places);
 }
 
-static _Bool has_all(const struct edits *edits, const char *config)
-{
-    for (int i = 0; i < BORNE; i++)
-        if (*edits->set[i] && !is_set(config_of(config), borne[i].field, edits->set[i]))
-            return 0;
-    return 1;
-}
-
 void edits_stream_gone(struct world *world, int log)
 {
     struct edits *edits = &world->operator.edits[log];
@@ -328,7 +327,7 @@ void edits_stream_gone(struct world *world, int log)
         if (world->nodes[n].log != log)
             continue;
         /* with `discard old` a limit holds as well, and goes with it */
-        kept->knows_settings = has_all(edits, kept->config) &&
+        kept->knows_settings = next_set(edits, 0, config_of(kept->config), 0) == BORNE &&
                                !is_set(config_of(kept->config), "discard", "\"old\"");
         for (int i = 0; i < OTHERS_MAX; i++) {
             kept->knows[i] = kept->places[i] >= 0 || (edits->others[i].was_lost && kept->knows[i]);
@@ -371,10 +370,9 @@ void edits_stream_made(struct world *world, int log, int n)
     const struct stream *stream = &world->server.streams[log];
     const struct json_text config = config_of(stream->config);
     const struct node *node = &world->nodes[n];
-    for (int i = 0; i < BORNE; i++) {
+    for (int i = next_set(edits, 0, config, 0); i < BORNE; i = next_set(edits, i + 1, config, 0)) {
         /* one that is reached is kept, too, and holds the service again when it is reached again */
-        if (!*edits->set[i] || is_set(config, borne[i].field, edits->set[i]) ||
-            (edits->hold && is_set(config, borne[i].field, edits->hold_value)))
+        if (edits->hold && is_set(config, borne[i].field, edits->hold_value))
             continue;
         if (node->kept.knows_settings)
             violated(world, "I18: %s makes %s anew, and its %s=%s is lost", node->name,
@@ -455,14 +453,16 @@ void check_edits(struct world *world)
         const struct node *leader = node_of_log(world, log);
         const struct stream *stream = &world->server.streams[log];
         const struct edits *edits = &world->operator.edits[log];
-        for (int i = 0; i < BORNE; i++) {
-            if (*edits->set[i] && !is_set(config_of(stream->config), borne[i].field, edits->set[i]))
-                violated(world, "I18: %s was set to %s=%s", stream->name, borne[i].field,
-                         edits->set[i]);
-            else if (*edits->set[i] && !names(leader, borne[i].field, NOTICE_BORNE))
+        const struct json_text config = config_of(stream->config);
+        const int lost = next_set(edits, 0, config, 0);
+        if (lost < BORNE)
+            violated(world, "I18: %s was set to %s=%s", stream->name, borne[lost].field,
+                     edits->set[lost]);
+        for (int i = next_set(edits, 0, config, 1); i < BORNE;
+             i = next_set(edits, i + 1, config, 1))
+            if (!names(leader, borne[i].field, NOTICE_BORNE))
                 violated(world, "I18: %s does not say that it bears %s=%s", leader->name,
                          borne[i].field, edits->set[i]);
-        }
         check_others(world, log, leader);
     }
 }
@@ -476,10 +476,10 @@ static _Bool is_named(const struct world *world, int log, const struct hold *hol
 
 _Bool see_hold_named(struct world *world)
 {
-    if (!may_edit(world))
-        return 0;
     const int log = (int)draw(world, LOGS);
     const struct hold *hold = any_hold(world);
+    if (!stream_of(world, log))
+        return 0;
     bear(world, log, (int)draw(world, BORNE - 1) < MAX_MSGS ? 0 : 1);
     (void)edit_other(world);
     if (!hold_with(world, log, hold))

@@ -31,7 +31,7 @@ struct edits {                         /* of a stream */
 };
 
 struct kept_view { /* of what a service keeps in its file */
-    char config[1024];
+    char config[2048];
     int64_t places[OTHERS_MAX]; /* of the durables; -1: it has none of that name */
     /* When the stream was lost, its file had all that was set; this durable, at this place. */
     _Bool knows_settings, knows[OTHERS_MAX];

@@ -257,38 +257,47 @@ static void mend_forked(struct world *world, struct node *node)
     world->operator.set_apart++;
 }
 
-/* One leads, is about to, or will claim by itself. One that suspects its leader and has less than
- * another has seen does not claim. */
+/* It follows, and has less than the stream once had, or than another has seen there: it does not
+ * claim. */
+static _Bool is_behind(const struct node *node)
+{
+    const struct relay *relay = node_relay(node);
+    const enum lead_state state = node_lead(node)->state;
+    return (state == LEAD_FOLLOWING || state == LEAD_SUSPECTING) &&
+           (relay->head < relay->high_water || relay->head < relay->told);
+}
+
+/* One leads, is about to, or will claim by itself. */
 static _Bool goes_on(const struct world *world, int log)
 {
     for (int i = 0; i < world->node_count; i++) {
         const struct node *node = &world->nodes[i];
         if (node->log != log || !node->runs || node_relay(node)->state == RELAY_FORKED)
             continue;
-        const enum lead_state state = node_lead(node)->state;
-        const _Bool waits = state == LEAD_FOLLOWING ||
-                            (state == LEAD_SUSPECTING && !instance_is_complete(world, node));
-        if (!waits || world->logs[log].takes_over)
+        if (!is_behind(node) &&
+            (node_lead(node)->state != LEAD_FOLLOWING || world->logs[log].takes_over))
             return 1;
     }
     return 0;
 }
 
-/* Who is started anew: one whose log is whole; where there is none any more, because its folder was
- * lost or another was copied over it, one that serves what the stream has. NULL: nobody yet. */
+/* Who is started anew: any whose log is whole, for what another remembers of a stream that is gone
+ * holds it back until that one is started anew; where there is none any more, because its folder
+ * was lost or another was copied over it, one that serves what the stream has. NULL: nobody yet. */
 static struct node *who_may_serve(struct world *world, int log)
 {
-    struct node *other = NULL;
+    struct node *whole = NULL, *other = NULL;
+    int whole_count = 0;
     for (int i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
         if (node->log != log || !node->runs || node->frozen_until_ms > 0)
             continue;
         if (instance_is_complete(world, node))
-            return node;
-        if (node->branch == 0 && instance_may_start(world, node))
+            whole = one_in(world, ++whole_count) ? node : whole;
+        else if (node->branch == 0 && instance_may_start(world, node))
             other = node;
     }
-    return other;
+    return whole ? whole : other;
 }
 
 /* Nobody leads, and nobody is about to. */
@@ -313,6 +322,22 @@ static void start_one(struct world *world, int log)
         return;
     tell(world, "the operator starts %s anew: nobody serves", node->name);
     node_crash(world, node, 0);
+}
+
+_Bool instances_may_lose_stream(struct world *world, int log)
+{
+    int whole_count = 0;
+    if (world->logs[log].instances == 1)
+        return stream_may_go(world, log);
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *node = &world->nodes[i];
+        whole_count += node->log == log && node->runs && node->frozen_until_ms == 0 &&
+                       node->links[BUS_URGENT].is_up && instance_is_complete(world, node);
+    }
+    for (int i = 0; whole_count > 0 && i < world->node_count; i++)
+        if (world->nodes[i].log == log && !instance_is_complete(world, &world->nodes[i]))
+            node_crash(world, &world->nodes[i], 0);
+    return whole_count > 0;
 }
 
 void instances_operate(struct world *world)

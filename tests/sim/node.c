@@ -152,7 +152,7 @@ static void set_machines(struct node *node)
     struct relay_config relay_config = world->relay_config;
     relay_config.seed = relay->config.seed;
     relay_init(relay, &relay_config, at->head.position);
-    relay_saw(relay, at->stream_position);
+    relay_had(relay, at->stream_position);
     for (int i = 0; node->sources[i].log; i++) {
         struct feed *feed = &sender->feeds[i].feed;
         struct feed_config feed_config = world->feed_config;

@@ -3,6 +3,7 @@
  * parked events now and then; each answer must be what its contract says. */
 #include "base/result.h"
 #include "runtime/repair/resolve.h"
+#include "runtime/sync/drift.h"
 #include "schemas/runtime.events.reply.h"
 #include "schemas/runtime.hand-over.reply.h"
 #include "schemas/runtime.parked.reply.h"
@@ -50,6 +51,10 @@ static void ask(struct world *world, int log, enum wish_of_operator what)
 static _Bool looks_longer(const struct world *world, int log)
 {
     const struct stream *stream = &world->server.streams[log];
+    const struct stream_fill fill =
+        drift_fill_of(json_text_of(stream->config, strlen(stream->config)));
+    if (stream->exists && fill.head > world->logs[log].line.count)
+        return 1; /* it was to be filled from a log that is lost, or stands on a branch */
     int64_t sequence = stream->last, foreign = 0;
     for (; sequence > 0; sequence--) {
         const struct stored *stored = stream_at(stream, sequence);
@@ -69,10 +74,11 @@ void operator_look(struct world *world, int log)
         world->nodes[i].knows_longer |= world->nodes[i].log == log;
 }
 
-/* By its file, over restarts, or by what it has seen in this life. */
+/* By its file, over restarts, or by what it has seen in this life, or is looking at. */
 static _Bool keeps_longer(struct world *world, const struct node *node)
 {
     return node_relay(node)->high_water > node_relay(node)->head ||
+           node_relay(node)->state == RELAY_ASKING ||
            number_of(world, node,
                      "SELECT coalesce(max(value), 0) - (SELECT coalesce(max(position), 0) FROM"
                      " event_log) FROM meta WHERE name = 'stream_position'") > 0;

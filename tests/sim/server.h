@@ -71,7 +71,7 @@ struct stream {
     const char *name, *prefix; /* "ORDER", "evt.order." */
     _Bool exists;
     int64_t created_ms;
-    char config[1024];    /* JSON; the next four as it says */
+    char config[2048];    /* JSON; the next four as it says */
     int64_t max_messages; /* <= 0: no limit */
     int64_t duplicate_window_ms;
     _Bool no_ack, is_sealed;

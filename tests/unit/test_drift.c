@@ -115,6 +115,7 @@ Test(drift, fault_49_each_setting_of_a_stream_is_borne_mended_or_held_and_named)
           "borne allow_msg_schedules=true, borne allow_batched=true" },
         { "{\"persist_mode\":\"async\"}", "held persist_mode=async" },
         { "{\"metadata\":{\"_nats.ver\":\"2.15.3\"}}", "" },
+        { "{\"metadata\":{\"_nats.ver\":\"2.15.3\",\"journey.fill_head\":\"7\"}}", "" },
         { "{\"metadata\":{\"_nats.ver\":\"2.15.3\",\"team\":\"shop\"}}",
           "borne metadata={_nats.ver:2.15.3,team:shop}" },
         { "{\"of_a_newer_server\":7,\"and_off\":false}", "borne of_a_newer_server=7" },
@@ -219,6 +220,34 @@ Test(drift, fault_49_what_an_operator_set_is_kept_when_a_stream_is_made_anew)
     cr_expect_str_eq(out.data, WISH);
 }
 
+Test(drift, a_stream_says_from_which_log_it_is_filled)
+{
+    static const struct {
+        const char *config, *made;
+    } cases[] = {
+        { "{}", "{\"metadata\":{\"journey.fill_term\":\"3\",\"journey.fill_head\":\"42\"}}" },
+        { "{\"name\":\"X\",\"metadata\":{\"team\":\"shop\",\"journey.fill_head\":\"7\"},\"max_"
+          "age\":9}",
+          "{\"name\":\"X\",\"max_age\":9,\"metadata\":{\"team\":\"shop\",\"journey.fill_term\":"
+          "\"3\","
+          "\"journey.fill_head\":\"42\"}}" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        _deinit_(buf) struct buf out = { 0 };
+        drift_put_fill(text_of(cases[i].config), &(struct stream_fill){ .term = 3, .head = 42 },
+                       &out);
+        cr_expect_str_eq(out.data, cases[i].made);
+        const struct stream_fill fill = drift_fill_of(text_of(out.data));
+        cr_expect(fill.term == 3 && fill.head == 42);
+    }
+    static const char *const none[] = { "{}", "{\"metadata\":{}}",
+                                        "{\"metadata\":{\"journey.fill_head\":\"\"}}",
+                                        "{\"metadata\":{\"journey.fill_head\":\"-4\"}}",
+                                        "{\"metadata\":{\"journey.fill_head\":7}}" };
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
+        cr_expect_eq(drift_fill_of(text_of(none[i])).term, 0, "%s", none[i]);
+}
+
 Test(drift, fault_49_a_durable_of_somebody_else_is_given_back_at_its_place)
 {
     _deinit_(buf) struct buf out = { 0 };
@@ -231,5 +260,9 @@ Test(drift, fault_49_a_durable_of_somebody_else_is_given_back_at_its_place)
                      "\"explicit\",\"filter_subject\":\"evt.order.OrderPaid\",\"deliver_policy\":"
                      "\"by_start_sequence\",\"opt_start_seq\":42}");
     cr_expect_not(drift_durable_at(text_of("{\"name\":\"ephemeral\"}"), 1, &out));
+    cr_expect_not(drift_is_standbys(text_of(out.data)));
+    buf_clear(&out);
+    cr_expect_eq(drift_durable_wish("account-svc-X", 1, 512, 60, &out), 0);
+    cr_expect(drift_is_standbys(text_of(out.data)), "its owner makes it anew: %s", out.data);
     cr_expect_not(drift_durable_at(text_of("{\"durable_name\":\"x\",\"sourcing\":true}"), 1, &out));
 }

@@ -250,6 +250,29 @@ Test(follow, a_stream_that_is_not_there_has_no_tail_to_wait_for)
     cr_expect_not(relay_has_tail(&relay), "its leader has published more than our log has");
 }
 
+/* An empty stream that its leader has just made, to fill it with 22 events, is not all there is. */
+Test(follow, a_stream_that_is_being_filled_is_waited_for)
+{
+    const struct relay_tail made = { .exists = 1, .filled_to = 22 };
+    struct relay relay = relay_of(20, 20);
+    relay_read_tail(&relay, 3);
+    cr_assert_eq(relay_next(&relay, 3).kind, RELAY_ASK);
+    relay_looked(&relay, &made, 4);
+    cr_expect(relay.state == RELAY_FOLLOWING && !relay_has_tail(&relay), "it has 20 of 22");
+    struct relay alone;
+    relay_init(&alone, &relay_defaults, 20);
+    relay_connected(&alone, 0);
+    cr_assert_eq(relay_next(&alone, 0).kind, RELAY_ASK);
+    relay_looked(&alone, &made, 1);
+    cr_expect(alone.state == RELAY_FORKED && alone.high_water == 22, "it is not filled from 20");
+    struct relay whole;
+    relay_init(&whole, &relay_defaults, 22);
+    relay_connected(&whole, 0);
+    cr_assert_eq(relay_next(&whole, 0).kind, RELAY_ASK);
+    relay_looked(&whole, &made, 1);
+    cr_expect(whole.state == RELAY_PUBLISHING && whole.published == 0);
+}
+
 Test(follow, what_the_stream_has_lost_is_waited_for)
 {
     struct relay relay = relay_of(20, 20);

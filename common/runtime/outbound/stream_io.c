@@ -245,6 +245,16 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
     }
 }
 
+/* How far it is filled, as far as that binds us: not by one whose term had ended. */
+static int64_t fill_of(struct relay_io *relay_io, const struct js_stream_state *state)
+{
+    const struct stream_fill fill = drift_fill_of(state->config);
+    struct term newest = { 0 };
+    if (fill.head <= relay_io->relay.head || terms_newest(relay_io->outbound->db, &newest) < 0)
+        return 0;
+    return fill.term >= newest.term ? fill.head : 0;
+}
+
 /* Is anything set otherwise, and who reads it? */
 static void read_state(struct relay_io *relay_io, const struct js_stream_state *state,
                        struct relay_tail *ret_tail)
@@ -258,6 +268,7 @@ static void read_state(struct relay_io *relay_io, const struct js_stream_state *
         .deleted = state->deleted_count,
         .expires = state->max_age_ns > 0,
         .marked = json_text_is(json_text_find(state->config, "allow_msg_ttl"), "true"),
+        .filled_to = fill_of(relay_io, state),
         .is_held = !relay_io->relay.follows && stream_keep_compare(&relay_io->keep, state),
     };
     if (relay_io->relay.follows) /* what is set on it is its leader's */
@@ -399,7 +410,8 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
         relay_io->look = (struct look){ .stop = action->sequence };
     stream_io_request(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch,
                       0, js_stream_info(&request, relay_io->stream.name), &request, now_ms);
-    read_part(relay_io, action, now_ms);
+    if (action->last > 0)
+        read_part(relay_io, action, now_ms);
 }
 
 /* ---- Answers -------------------------------------------------------------------------------- */

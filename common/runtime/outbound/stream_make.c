@@ -42,9 +42,13 @@ static void create_stream(struct relay_io *relay_io, int64_t epoch, int64_t now_
 {
     _deinit_(js_request) struct js_request request;
     _deinit_(buf) struct buf config = { 0 };
+    struct term newest = { 0 };
     js_request_init(&request, NULL);
-    stream_keep_put(&relay_io->keep, &config);
-    int built = buf_status(&config);
+    int built = terms_newest(relay_io->outbound->db, &newest);
+    const struct stream_fill fill = { .term = newest.term, .head = relay_io->relay.head };
+    stream_keep_put(&relay_io->keep, &fill, &config);
+    if (built >= 0)
+        built = buf_status(&config);
     if (built == 0)
         built = js_stream_create_as(&request, relay_io->stream.name, config.data);
     stream_io_request(relay_io, STEP_MADE, epoch, 0, built, &request, now_ms);

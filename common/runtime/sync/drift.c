@@ -4,6 +4,7 @@
 #include "bus/jetstream.h"
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_MS 1000000
@@ -49,9 +50,21 @@ static _Bool is_first(struct json_text value, struct json_text wish, const struc
     return json_text_number(value, 0) <= 1;
 }
 
-/* Servers write some of their own, "_nats.ver" and such. */
-static _Bool is_the_servers(struct json_text value, struct json_text wish,
-                            const struct drift_use *use)
+#define METADATA "metadata"
+#define SERVERS_PREFIX "_nats." /* in metadata: "_nats.ver" and such */
+#define OUR_PREFIX "journey."
+#define FILL_TERM OUR_PREFIX "fill_term"
+#define FILL_HEAD OUR_PREFIX "fill_head"
+#define STANDBY OUR_PREFIX "standby" /* of a durable */
+
+static _Bool begins_with(struct json_text key, const char *prefix)
+{
+    return key.length >= strlen(prefix) && memcmp(key.text, prefix, strlen(prefix)) == 0;
+}
+
+/* Servers write some of their own, and so do we. */
+static _Bool is_no_operators(struct json_text value, struct json_text wish,
+                             const struct drift_use *use)
 {
     struct json_members members;
     struct json_text key, text;
@@ -59,7 +72,7 @@ static _Bool is_the_servers(struct json_text value, struct json_text wish,
     (void)use;
     json_text_members_begin(&members, value);
     while (json_text_members_next(&members, &key, &text))
-        if (key.length < 6 || memcmp(key.text, "_nats.", 6) != 0)
+        if (!begins_with(key, SERVERS_PREFIX) && !begins_with(key, OUR_PREFIX))
             return 0;
     return 1;
 }
@@ -200,7 +213,7 @@ const struct drift_field drift_stream_fields[] = {
     { "allow_msg_schedules",       DRIFT_OPERATORS,  NULL,               NULL },
     { "persist_mode",              DRIFT_UNBEARABLE, is_default,         NULL },
     { "allow_batched",             DRIFT_OPERATORS,  NULL,               NULL },
-    { "metadata",                  DRIFT_OPERATORS,  is_the_servers,     NULL },
+    { "metadata",                  DRIFT_OPERATORS,  is_no_operators,    NULL },
     { 0 }
     // clang-format on
 };
@@ -238,7 +251,7 @@ const struct drift_field drift_durable_fields[] = {
     { "mem_storage",        DRIFT_OPERATORS, NULL,                 NULL },
     { "direct",             DRIFT_OURS,      NULL,                 NULL },
     { "sourcing",           DRIFT_OURS,      NULL,                 NULL },
-    { "metadata",           DRIFT_OPERATORS, is_the_servers,       NULL },
+    { "metadata",           DRIFT_OPERATORS, is_no_operators,      NULL },
     { "pause_until",        DRIFT_OURS,      is_over,              NULL },
     { "priority_groups",    DRIFT_OURS,      NULL,                 NULL },
     { "priority_policy",    DRIFT_OURS,      is_default,           NULL },
@@ -360,6 +373,58 @@ void drift_keep(const struct drift_field *fields, struct json_text kept, struct 
     buf_put_char(out, '}');
 }
 
+static void put_metadata(struct json_text metadata, const struct stream_fill *fill, struct buf *out)
+{
+    struct json_members members;
+    struct json_text name, value;
+    const size_t begin = out->length;
+    buf_put_char(out, '{');
+    json_text_members_begin(&members, metadata);
+    while (json_text_members_next(&members, &name, &value))
+        if (!begins_with(name, OUR_PREFIX))
+            put_member(out, begin, name, value);
+    buf_put_format(out, "%s\"" FILL_TERM "\":\"%lld\",\"" FILL_HEAD "\":\"%lld\"}",
+                   out->length > begin + 1 ? "," : "", (long long)fill->term,
+                   (long long)fill->head);
+}
+
+/* A configuration up to its metadata, which comes last. */
+static void begin_with_metadata(struct json_text config, struct buf *out)
+{
+    struct json_members members;
+    struct json_text name, value;
+    const size_t begin = out->length;
+    buf_put_char(out, '{');
+    json_text_members_begin(&members, config);
+    while (json_text_members_next(&members, &name, &value))
+        if (name.length != strlen(METADATA) || memcmp(name.text, METADATA, name.length) != 0)
+            put_member(out, begin, name, value);
+    buf_put_text(out, out->length > begin + 1 ? ",\"" METADATA "\":" : "\"" METADATA "\":");
+}
+
+void drift_put_fill(struct json_text config, const struct stream_fill *fill, struct buf *out)
+{
+    begin_with_metadata(config, out);
+    put_metadata(json_text_find(config, METADATA), fill, out);
+    buf_put_char(out, '}');
+}
+
+/* Values of metadata are texts. */
+static int64_t number_in(struct json_text metadata, const char *name)
+{
+    char text[32];
+    json_text_plain(json_text_find(metadata, name), text, sizeof(text));
+    const int64_t number = strtoll(text + (*text == '"'), NULL, 10);
+    return number > 0 ? number : 0;
+}
+
+struct stream_fill drift_fill_of(struct json_text config)
+{
+    const struct json_text metadata = json_text_find(config, METADATA);
+    return (struct stream_fill){ .term = number_in(metadata, FILL_TERM),
+                                 .head = number_in(metadata, FILL_HEAD) };
+}
+
 int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending,
                        int64_t inactive_s, struct buf *out)
 {
@@ -369,7 +434,20 @@ int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending
         .max_ack_pending = (int)ack_pending,
         .inactive_ms = inactive_s * 1000,
     };
-    return trace(js_consumer_config_put(&config, out));
+    if (inactive_s == 0)
+        return trace(js_consumer_config_put(&config, out));
+    _deinit_(buf) struct buf plain = { 0 };
+    int r = js_consumer_config_put(&config, &plain);
+    if (r < 0)
+        return trace(r);
+    begin_with_metadata(json_text_of(plain.data, plain.length), out);
+    buf_put_text(out, "{\"" STANDBY "\":\"true\"}}");
+    return trace(buf_status(out));
+}
+
+_Bool drift_is_standbys(struct json_text config)
+{
+    return json_text_find(json_text_find(config, METADATA), STANDBY).text != NULL;
 }
 
 _Bool drift_durable_at(struct json_text config, int64_t sequence, struct buf *out)

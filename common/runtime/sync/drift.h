@@ -55,11 +55,24 @@ void drift_compare(const struct drift_field *fields, const char *of, struct json
 void drift_keep(const struct drift_field *fields, struct json_text kept, struct json_text wish,
                 struct buf *out);
 
+/* A stream that is made anew is empty at first. So that nobody with a shorter log takes that for
+ * all there is, its metadata says from which log it is filled: its newest term, and its head. */
+struct stream_fill {
+    int64_t term, head;
+};
+/* The configuration with that in its metadata; what else stands there stays. Appended. */
+void drift_put_fill(struct json_text config, const struct stream_fill *fill, struct buf *out);
+/* Of a stream that the server shows; zeros: it does not say. */
+struct stream_fill drift_fill_of(struct json_text config);
+
 /* What the durable of a reader should look like, from a sequence on (0: from the first);
  * ack_pending is the most that may be in flight; inactive_s: it goes when nobody has asked it for
  * so long (0: it stays). Appended. 0 or < 0. */
 int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending,
                        int64_t inactive_s, struct buf *out);
+
+/* That of one that stands by, which it has made anew by itself when its stream is another one. */
+_Bool drift_is_standbys(struct json_text config);
 
 /* The configuration of somebody else's durable, so that it goes on behind `sequence` in a stream
  * that was made anew. Appended. False: it is none that can be given back (not a durable). */
