@@ -203,12 +203,17 @@ def healthy_picture(systems):
 
 
 def outages_picture(systems):
-    def values(story):
+    def lost(story, what, of_each):
         def share(result):
-            return 100 * result["for_ever"]["purchases"] / max(1, result["accepted"])
+            return 100 * result["for_ever"][what] / max(1, of_each * result["accepted"])
         return {name: share(found["outages"][story]) for name, found in systems.items()}
-    return picture("orders that were accepted, and that account-svc never hears of", [
-        (said, values(story), "%") for story, said in stories_of(systems).items()])
+    charts = []
+    for story, said in stories_of(systems).items():
+        charts.append((f"{said}: events missing in the stream", lost(story, "events", 2), "%"))
+        orders = lost(story, "purchases", 1)
+        if any(orders.values()):
+            charts.append((f"{said}: orders missing in account-svc", orders, "%"))
+    return picture("what is missing for ever of the orders that were accepted", charts)
 
 
 if __name__ == "__main__":
