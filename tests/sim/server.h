@@ -137,6 +137,8 @@ void stream_forget(struct stream *stream, int64_t sequence); /* is not there any
 void stream_change_leader(struct world *world, struct stream *stream, int64_t wait_ms);
 _Bool stream_is_led(const struct world *world, const struct stream *stream);
 void stream_cut(struct stream *stream, int64_t last); /* nor all after this one */
+/* After messages in its middle were lost: what was void behind a term that is gone is not. */
+void stream_look_at_terms(struct stream *stream);
 void stream_purge(struct stream *stream);
 
 /* ---- durable.c ------------------------------------------------------------------------------ */
@@ -158,6 +160,8 @@ void durable_look_at_clock(struct world *world, struct stream *stream);
 
 void settings_set(struct stream *stream, const char *config, size_t length);    /* a JSON object */
 void settings_put(struct stream *stream, const char *field, const char *value); /* NULL: without */
+/* An operator lets messages go, by their age or because their writer says so. */
+_Bool settings_forget(const struct stream *stream);
 struct json_text settings_find(const struct stream *stream, const char *field);
 
 /* ---- api.c ---------------------------------------------------------------------------------- */

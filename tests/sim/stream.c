@@ -62,17 +62,24 @@ static int64_t newest_position(const struct stream *stream)
     return 0;
 }
 
+void stream_look_at_terms(struct stream *stream)
+{
+    stream->term = 0;
+    for (int64_t s = stream->first; s <= stream->last; s++) {
+        const struct stored *stored = &stream->at[s];
+        if (stored->wire && !stored->unreadable && stored->position > 0 &&
+            stored->term > stream->term)
+            stream->term = stored->term;
+    }
+}
+
 /* After messages were lost. */
 static void look_again(struct stream *stream)
 {
     stream->has_foreign = 0;
-    stream->term = 0;
-    for (int64_t s = stream->first; s <= stream->last; s++) {
-        const struct stored *stored = &stream->at[s];
-        stream->has_foreign |= stored->wire && stored->position == 0;
-        if (stored->wire && stored->position > 0 && stored->term > stream->term)
-            stream->term = stored->term;
-    }
+    for (int64_t s = stream->first; s <= stream->last; s++)
+        stream->has_foreign |= stream->at[s].wire && stream->at[s].position == 0;
+    stream_look_at_terms(stream);
 }
 
 /* How far the sequences have run ahead of the positions, up to there. */
@@ -104,7 +111,8 @@ void stream_cut(struct stream *stream, int64_t last)
     }
     if (stream->first > stream->last + 1)
         stream->first = stream->last + 1;
-    stream->in_order = newest_position(stream);
+    if (newest_position(stream) > 0 || last == 0) /* else what is before may have gone by age */
+        stream->in_order = newest_position(stream);
     look_again(stream);
     for (int i = 0; i < RECENT_MAX; i++) /* a server reads them from what is stored */
         if (stream->recent[i].sequence > last)
@@ -266,6 +274,9 @@ void stream_publish(struct world *world, struct stream *stream, struct wire *wir
     const uint64_t id = id_of(wire);
     const _Bool is_led = stream_is_led(world, stream), is_heard = is_led && !stream->no_ack;
     if (!is_led && stream->unheard-- <= 0)
+        return;
+    /* when it is gone again nobody can tell it from one of ours that is */
+    if (settings_forget(stream) && wire_header_number(wire, "Journey-Position", 0) == 0)
         return;
     int64_t known = known_as(world, stream, id);
     int error_code = known ? 0 : try_to_store(world, stream, wire, why, sizeof(why));
