@@ -61,7 +61,6 @@ static void publish_range(struct relay_io *relay_io, const struct relay_action *
     _deinit_(event_reader) struct event_reader reader = { 0 };
     _deinit_(envelope) struct envelope envelope;
     envelope_init(&envelope);
-    envelope.schema_base = relay_io->outbound->service->schema_base;
     int64_t sequence = action->sequence;
     struct event event;
     assert(action->first > 0 && action->first <= action->last && sequence >= 0);
