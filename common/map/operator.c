@@ -17,18 +17,18 @@ struct errand {
     int64_t number; /* of the request */
 };
 
-static void say(struct server *server, int64_t number, int status, const char *why)
+static void say(struct http_server *server, int64_t number, int status, const char *why)
 {
     char text[256];
     int length = snprintf(text, sizeof(text), "{\"error\":{\"message\":\"%s\"}}", why);
-    server_answer(server, number, status, json_type, text, (size_t)length);
+    http_server_answer(server, number, status, json_type, text, (size_t)length);
 }
 
 /* What a service says goes to the browser as it is, when it is JSON. */
 static void on_answer(void *context, struct bus_message *message, const char *why)
 {
     struct errand *errand = context;
-    struct server *server = errand->operator->server;
+    struct http_server *server = errand->operator->server;
     if (!message)
         say(server, errand->number, strcmp(why, "not permitted") == 0 ? 403 : 504, why);
     else if (bus_message_status(message) != 0)
@@ -36,8 +36,8 @@ static void on_answer(void *context, struct bus_message *message, const char *wh
     else if (!json_text_of(bus_message_data(message), bus_message_length(message)).text)
         say(server, errand->number, 502, "the service's answer is no JSON");
     else
-        server_answer(server, errand->number, 200, json_type, bus_message_data(message),
-                      bus_message_length(message));
+        http_server_answer(server, errand->number, 200, json_type, bus_message_data(message),
+                           bus_message_length(message));
     free(errand);
 }
 
@@ -63,16 +63,16 @@ static void ask(struct operator* operator, int64_t number, const char *name, con
         on_answer(errand, NULL, "the server is away, or too many questions wait");
 }
 
-void operator_show_parked(struct operator* operator, const struct request * request)
+void operator_show_parked(struct operator* operator, const struct http_request * request)
 {
     char name[MESH_NAME_SIZE];
-    if (request_parameter(request, "service", name, sizeof(name)))
+    if (http_request_parameter(request, "service", name, sizeof(name)))
         ask(operator, request->number, name, "parked", PARKED_MS);
     else
         say(operator->server, request->number, 400, "a service is wanted");
 }
 
-void operator_redrive(struct operator* operator, const struct request * request)
+void operator_redrive(struct operator* operator, const struct http_request * request)
 {
     char name[MESH_NAME_SIZE] = "";
     const struct json_text service =

@@ -50,6 +50,9 @@ static const char help[] =
     "        address and port of the page [127.0.0.1:9180]\n"
     "  --host VALUE, or JOURNEY_MAP_HOST in the environment\n"
     "        more names under which the page may be asked for, with commas\n"
+    "  --contracts VALUE, or JOURNEY_MAP_CONTRACTS in the environment\n"
+    "        files with the contracts of your own services (--print-contract), with commas: a\n"
+    "        story then says what their events mean\n"
     "  --play FILE\n"
     "        for a mesh of one's own on the loopback: the page has plugs to pull, and orders to\n"
     "        place; FILE kill|pause|resume|start PROCESS does it, as scripts/mesh does\n"
@@ -85,6 +88,7 @@ static const struct option_row {
     { NULL, "NATS_TOKEN", NULL, offsetof(struct options, token) },
     { "--http", "JOURNEY_MAP_HTTP", "127.0.0.1:9180", offsetof(struct options, http) },
     { "--host", "JOURNEY_MAP_HOST", NULL, offsetof(struct options, hosts) },
+    { "--contracts", "JOURNEY_MAP_CONTRACTS", NULL, offsetof(struct options, contracts) },
     { "--play", NULL, NULL, offsetof(struct options, play) },
     { "--plugs", NULL, NULL, offsetof(struct options, plugs) },
 };

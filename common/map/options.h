@@ -8,10 +8,11 @@ struct options {
     const char *server, *as, *source_api;
     const char *user, *password, *token, *credentials_file, *nkey_file;
     const char *certificate_file, *key_file, *ca_file;
-    const char *http;  /* "127.0.0.1:9180" */
-    const char *hosts; /* more names of its page, with commas; NULL: none */
-    const char *play;  /* the program with the plugs, scripts/mesh; NULL: none */
-    const char *plugs; /* the processes that it may be given, with commas; NULL: none */
+    const char *http;      /* "127.0.0.1:9180" */
+    const char *hosts;     /* more names of its page, with commas; NULL: none */
+    const char *contracts; /* files of services' contracts, with commas; NULL: none */
+    const char *play;      /* the program with the plugs, scripts/mesh; NULL: none */
+    const char *plugs;     /* the processes that it may be given, with commas; NULL: none */
     enum log_level log_level;
 };
 

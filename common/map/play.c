@@ -25,7 +25,7 @@ struct child {
 
 struct play {
     const struct options *options;
-    struct server *server;
+    struct http_server *server;
     struct load *load;
     struct child children[PLAY_CHILDREN_MAX];
     int child_count;
@@ -74,7 +74,8 @@ int play_check(const struct options *options)
     return 0;
 }
 
-struct play *play_new(const struct options *options, struct watcher *watcher, struct server *server)
+struct play *play_new(const struct options *options, struct watcher *watcher,
+                      struct http_server *server)
 {
     struct play *play = calloc(1, sizeof(*play));
     if (!play)
@@ -104,7 +105,7 @@ void play_free(struct play *play)
 
 static void answer(struct play *play, int64_t number, int status, const char *text)
 {
-    server_answer(play->server, number, status, "application/json", text, strlen(text));
+    http_server_answer(play->server, number, status, "application/json", text, strlen(text));
 }
 
 static _Bool is_plug(const struct play *play, const char *process)
@@ -205,7 +206,7 @@ static void read_word(struct json_text body, const char *key, char ret_word[WORD
                         WORD_SIZE);
 }
 
-void play_take(struct play *play, const struct request *request)
+void play_take(struct play *play, const struct http_request *request)
 {
     const struct json_text body = json_text_of(request->body, request->body_length);
     const int64_t rate = json_text_number(json_text_find(body, "rate"), -1),

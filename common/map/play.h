@@ -6,7 +6,7 @@
 #pragma once
 #include "map/load.h"
 #include "map/options.h"
-#include "map/server.h"
+#include "runtime/watch/http_server.h"
 
 #define PLAY_CHILDREN_MAX 8
 #define PLAY_CHILD_MS 40000
@@ -17,12 +17,12 @@ struct play; /* opaque */
 int play_check(const struct options *options);
 
 struct play *play_new(const struct options *options, struct watcher *watcher,
-                      struct server *server); /* all borrowed; NULL: no memory */
+                      struct http_server *server); /* all borrowed; NULL: no memory */
 void play_free(struct play *play);
 DEFINE_FREE(play)
 
 /* POST /play {"do":"kill","process":"account-svc"} or {"rate":100,"declined":10} */
-void play_take(struct play *play, const struct request *request);
+void play_take(struct play *play, const struct http_request *request);
 void play_turn(struct play *play, int64_t now_ms);
 int64_t play_due_ms(const struct play *play);
 /* The value of the picture's member `play`. */

@@ -25,7 +25,7 @@ struct story_log {
 
 struct story {
     struct watcher *watcher;
-    struct server *server;
+    struct http_server *server;
     _Bool busy;
     int64_t number; /* of the request */
     int64_t end_ms;
@@ -44,7 +44,7 @@ struct story {
 
 static void begin_log(struct story *story);
 
-struct story *story_new(struct watcher *watcher, struct server *server)
+struct story *story_new(struct watcher *watcher, struct http_server *server)
 {
     struct story *story = calloc(1, sizeof(*story));
     if (story) {
@@ -70,7 +70,8 @@ static void fail_with(struct story *story, int status, const char *why)
     int length = snprintf(text, sizeof(text), "{\"error\":{\"message\":\"%s\"}}", why);
     story->busy = 0;
     watcher_forget(story->watcher, story->question);
-    server_answer(story->server, story->number, status, "application/json", text, (size_t)length);
+    http_server_answer(story->server, story->number, status, "application/json", text,
+                       (size_t)length);
 }
 
 static void put_logs(const struct story *story, struct buf *out)
@@ -106,7 +107,8 @@ static void answer(struct story *story)
     if (buf_status(&out) < 0 || buf_status(&story->events) < 0)
         fail_with(story, 503, "no memory");
     else
-        server_answer(story->server, story->number, 200, "application/json", out.data, out.length);
+        http_server_answer(story->server, story->number, 200, "application/json", out.data,
+                           out.length);
     buf_deinit(&story->events);
 }
 
@@ -322,19 +324,19 @@ static void note_logs(struct story *story)
     story->cut = mesh->count > STORY_LOGS_MAX;
 }
 
-void story_tell(struct story *story, const struct request *request)
+void story_tell(struct story *story, const struct http_request *request)
 {
     static const char busy[] = "{\"error\":{\"message\":\"another story is being read\"}}";
     static const char wanted[] = "{\"error\":{\"message\":\"an id is wanted\"}}";
     char id[STORY_ID_SIZE];
     if (story->busy) {
-        server_answer(story->server, request->number, 429, "application/json", busy,
-                      sizeof(busy) - 1);
+        http_server_answer(story->server, request->number, 429, "application/json", busy,
+                           sizeof(busy) - 1);
         return;
     }
-    if (!request_parameter(request, "id", id, sizeof(id)) || !*id) {
-        server_answer(story->server, request->number, 400, "application/json", wanted,
-                      sizeof(wanted) - 1);
+    if (!http_request_parameter(request, "id", id, sizeof(id)) || !*id) {
+        http_server_answer(story->server, request->number, 400, "application/json", wanted,
+                           sizeof(wanted) - 1);
         return;
     }
     story->busy = 1;

@@ -12,7 +12,7 @@
  * like leave this file, never names, addresses or card tokens. In a secure mesh it wants an
  * operator's rights. */
 #pragma once
-#include "map/server.h"
+#include "runtime/watch/http_server.h"
 #include "map/watcher.h"
 
 #define STORY_READ_MAX 200000 /* messages of a log, in a pass */
@@ -25,9 +25,9 @@
 struct story; /* opaque */
 
 /* Both are borrowed. NULL: no memory. */
-struct story *story_new(struct watcher *watcher, struct server *server);
+struct story *story_new(struct watcher *watcher, struct http_server *server);
 void story_free(struct story *story); /* before the watcher */
 DEFINE_FREE(story)
 
 /* GET /story?id=ID */
-void story_tell(struct story *story, const struct request *request);
+void story_tell(struct story *story, const struct http_request *request);

@@ -17,7 +17,7 @@ write_rights() {
             die "$name prints no contract (--print-contract)"
         contracts+=("$DIR/server/contracts/$name.json")
     done
-    "$ROOT/schemas/journey-rights" "${contracts[@]}" >"$(rights_file)" ||
+    PATH="$ROOT/schemas:$PATH" journey-rights "${contracts[@]}" >"$(rights_file)" ||
         die "the rights of the services cannot be written"
     for name in $(users); do make_key "$name"; done
     make_certificate

@@ -11,6 +11,9 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOOLS=$ROOT/.tools
 export ROOT TOOLS
+# Installed with the library (libjourney-dev), scripts/mesh is the command journey-mesh, and the
+# services are programs on PATH.
+is_installed() { [[ ! -f $ROOT/meson.build ]]; }
 # In a user's locale the letter i may have another capital (tr_TR), a number a decimal comma, and a
 # sorted list another order.
 export LC_ALL=C.UTF-8
@@ -54,7 +57,9 @@ die() {
 
 # usage_error MESSAGE: the command line is wrong.
 usage_error() {
-    printf '%s: %s\nTry: %s --help\n' "$ME" "$1" "$(realpath --relative-to="$ROOT" "$0")" >&2
+    local me=$ME
+    is_installed || me=$(realpath --relative-to="$ROOT" "$0")
+    printf '%s: %s\nTry: %s --help\n' "$ME" "$1" "$me" >&2
     exit 2
 }
 
@@ -66,8 +71,17 @@ need_tools() {
     local name
     for name in "$@"; do
         command -v "$name" >/dev/null ||
-            die "$name is missing; run scripts/setup, with --tests for tools that only tests need"
+            die "$name is missing; $(how_to_get)"
     done
+}
+how_to_get() {
+    if is_installed; then printf 'install it'
+    else printf 'run scripts/setup, with --tests for tools that only tests need'; fi
+}
+
+# named_as_here: copies a help text, with the names that the commands have where this runs.
+named_as_here() {
+    if is_installed; then sed -E 's#scripts/(mesh|check|timeline)#journey-\1#g'; else cat; fi
 }
 
 # printable: copies its input for a person: nothing of it steers the terminal.

@@ -145,7 +145,7 @@ warn_of_advisories() {
     [[ -z $advisories ]] ||
         warn "$1 is nats-server $version, with known advisories:
 ${advisories}
-scripts/setup builds $SERVER_WANTED, where all are fixed"
+All are fixed in $SERVER_WANTED$(is_installed || printf ', which scripts/setup builds')"
 }
 
 # launch_servers SERVER…
@@ -154,7 +154,7 @@ launch_servers() {
     own_server ||
         die "the server $URL came from NATS_URL; scripts/mesh neither started it nor can start it"
     program=$(find_server) ||
-        die "no nats-server $SERVER_FLOOR or later is installed; run scripts/setup"
+        die "no nats-server $SERVER_FLOOR or later is installed; $(how_to_get)"
     warn_of_advisories "$program"
     for name in "$@"; do
         ! runs "$name" || continue

@@ -5,6 +5,8 @@
 # A service of one's own is a link in DIR/run/with, named as its contract names it, to its program.
 program_of() {
     if [[ -L $DIR/run/with/$1 ]]; then printf '%s' "$DIR/run/with/$1"
+    elif is_installed && [[ -z ${JOURNEY_BUILD_DIR:-} ]]; then
+        type -P "$1"
     else printf '%s' "$JOURNEY_BUILD_DIR/$1/$1"; fi
 }
 
@@ -34,11 +36,19 @@ add_service() {
 # map: runs journey-map for this mesh, until it is interrupted; in a secure mesh with the rights of
 # --as, a reader's unless given.
 map() {
-    local program=$JOURNEY_BUILD_DIR/common/map/journey-map user=${AS:-reader} more=()
-    [[ -x $program ]] || "$ROOT/scripts/dev/build" "$(recall variant)" --services
+    local program=$JOURNEY_BUILD_DIR/common/map/journey-map user=${AS:-reader} more=() link
+    local contracts=''
+    if [[ -z $JOURNEY_BUILD_DIR ]]; then program=$(program_of journey-map)
+    elif [[ ! -x $program ]]; then "$ROOT/scripts/dev/build" "$(recall variant)" --services; fi
     ! is_secure || more=(
         --nkey "$(key_of "$user")" --tlsca "$DIR/keys/ca.pem" --source-api '{log}.JS.API'
     )
+    for link in "$DIR"/run/with/*; do # what their events mean, for stories
+        [[ -L $link && $DIR != *,* ]] || continue
+        "$link" --print-contract >"$DIR/run/contract.${link##*/}" &&
+            contracts+=${contracts:+,}$DIR/run/contract.${link##*/}
+    done
+    [[ -z $contracts ]] || more+=(--contracts "$contracts")
     if [[ -n $PLAY ]]; then
         ! is_secure || die "map --play wants a mesh without --secure: anybody may all there"
         own_server || die "map --play wants a mesh that has its own server"

@@ -155,9 +155,10 @@ static void write_config(const struct durable *durable, char *ret_config)
              "\"ack_policy\":\"all\",\"ack_wait\":30000000000,\"max_deliver\":-1,"
              "\"replay_policy\":\"instant\",\"opt_start_seq\":%" PRId64
              ",\"max_ack_pending\":%" PRId64 ",\"inactive_threshold\":%" PRId64
-             ",\"num_replicas\":0}",
+             ",\"num_replicas\":0%s}",
              durable->name, durable->name, durable->start, durable->ack_pending_max,
-             durable->inactive_ms * 1000000);
+             durable->inactive_ms * 1000000,
+             durable->inactive_ms > 0 ? ",\"metadata\":{\"journey.standby\":\"true\"}" : "");
 }
 
 static int write_durable(const struct stream *stream, const struct durable *durable, char *ret_json,

@@ -56,11 +56,8 @@ static const struct hold {
 enum { FULL = 5 };
 #define LIMIT_MIN 1000000 /* of messages, where it holds nobody */
 
-/* One that he may edit now: only where each service has one instance. */
 static struct stream *stream_of(struct world *world, int log)
 {
-    if (world->node_count > LOGS)
-        return NULL;
     struct stream *stream = &world->server.streams[log];
     return stream->exists && world->server.is_up && stream_is_led(world, stream) ? stream : NULL;
 }
@@ -163,7 +160,7 @@ static void set_back(struct world *world, int log)
     if (!hold || world->now_ms < edits->back_ms || !stream)
         return;
     if (hold->is_for_good) {
-        if (!stream_may_go(world, log))
+        if (!instances_may_lose_stream(world, log))
             return;
         tell(world, "the operator deletes %s, which is sealed", stream->name);
         stream_delete(world, stream, one_in(world, 2));

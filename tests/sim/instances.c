@@ -324,6 +324,22 @@ static void start_one(struct world *world, int log)
     node_crash(world, node, 0);
 }
 
+_Bool instances_may_lose_stream(struct world *world, int log)
+{
+    int whole_count = 0;
+    if (world->logs[log].instances == 1)
+        return stream_may_go(world, log);
+    for (int i = 0; i < world->node_count; i++) {
+        const struct node *node = &world->nodes[i];
+        whole_count += node->log == log && node->runs && node->frozen_until_ms == 0 &&
+                       node->links[BUS_URGENT].is_up && instance_is_complete(world, node);
+    }
+    for (int i = 0; whole_count > 0 && i < world->node_count; i++)
+        if (world->nodes[i].log == log && !instance_is_complete(world, &world->nodes[i]))
+            node_crash(world, &world->nodes[i], 0);
+    return whole_count > 0;
+}
+
 void instances_operate(struct world *world)
 {
     for (int i = 0; i < world->node_count; i++)

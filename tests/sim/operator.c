@@ -74,10 +74,11 @@ void operator_look(struct world *world, int log)
         world->nodes[i].knows_longer |= world->nodes[i].log == log;
 }
 
-/* By its file, over restarts, or by what it has seen in this life. */
+/* By its file, over restarts, or by what it has seen in this life, or is looking at. */
 static _Bool keeps_longer(struct world *world, const struct node *node)
 {
     return node_relay(node)->high_water > node_relay(node)->head ||
+           node_relay(node)->state == RELAY_ASKING ||
            number_of(world, node,
                      "SELECT coalesce(max(value), 0) - (SELECT coalesce(max(position), 0) FROM"
                      " event_log) FROM meta WHERE name = 'stream_position'") > 0;

@@ -345,6 +345,9 @@ _Bool anybody_has_committed(const struct world *world, const struct history *his
                             const struct digest *chain);
 void instances_note_answer(struct world *world, const struct node *node, const struct wire *wire);
 _Bool is_set_apart(const struct history *history, const char *entity);
+/* The operator is about to delete a stream: one has all of it, and those that have not are stopped,
+ * so that none of them makes it anew. False: he waits. */
+_Bool instances_may_lose_stream(struct world *world, int log);
 void instances_operate(struct world *world); /* what an operator does about them */
 
 /* history.c */

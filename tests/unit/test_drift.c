@@ -260,5 +260,9 @@ Test(drift, fault_49_a_durable_of_somebody_else_is_given_back_at_its_place)
                      "\"explicit\",\"filter_subject\":\"evt.order.OrderPaid\",\"deliver_policy\":"
                      "\"by_start_sequence\",\"opt_start_seq\":42}");
     cr_expect_not(drift_durable_at(text_of("{\"name\":\"ephemeral\"}"), 1, &out));
+    cr_expect_not(drift_is_standbys(text_of(out.data)));
+    buf_clear(&out);
+    cr_expect_eq(drift_durable_wish("account-svc-X", 1, 512, 60, &out), 0);
+    cr_expect(drift_is_standbys(text_of(out.data)), "its owner makes it anew: %s", out.data);
     cr_expect_not(drift_durable_at(text_of("{\"durable_name\":\"x\",\"sourcing\":true}"), 1, &out));
 }

@@ -34,8 +34,20 @@ static int write_without_memory(void *context, struct buf *out, const char **con
     return 200;
 }
 
+#define LARGE_BYTES (8 << 20) /* more than a socket takes at once */
+
+static int write_large(void *context, struct buf *out, const char **content_type)
+{
+    (void)context;
+    (void)content_type;
+    for (int i = 0; i < LARGE_BYTES / 16; i++)
+        buf_put_text(out, "sixteen bytes  \n");
+    return 200;
+}
+
 static const struct http_page pages[] = {
     { "/text", write_text },
+    { "/large", write_large },
     { "/json", write_json },
     { "/failing", write_without_memory },
     { 0 },
@@ -192,6 +204,23 @@ Test(http, only_the_very_path_is_a_page)
     static char long_head[HTTP_HEAD_MAX + 1] = "GET /text HTTP/1.1\r\nHost: ";
     memset(long_head + strlen(long_head), 'x', HTTP_HEAD_MAX - strlen(long_head));
     cr_expect_eq(status_of(port, long_head, HTTP_HEAD_MAX), 431);
+}
+
+/* Some say that they send no more, and read on. */
+Test(http, a_large_page_is_sent_as_a_whole)
+{
+    int port, fd = socket(AF_INET, SOCK_STREAM, 0);
+    static char text[65536], request[] = "GET /large HTTP/1.1\r\n\r\n";
+    size_t length = 0;
+    _free_(http) struct http *http = start(request, &port);
+    struct sockaddr_in address = address_of(port);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+    shutdown(fd, SHUT_WR);
+    for (ssize_t count; (count = read(fd, text, sizeof(text))) > 0;)
+        length += (size_t)count;
+    cr_expect_gt(length, LARGE_BYTES);
+    close(fd);
 }
 
 /* 40 that say nothing, 40 that say half of a request and 40 that read no answer are more than there

@@ -1,27 +1,30 @@
 /* Map: requests as they arrive in pieces and from strangers; the mesh as its services report it,
  * and when they fall silent; which ids belong to a story, and what is left out of it. */
 #include "base/result.h"
+#include "map/contracts.h"
 #include "map/mesh.h"
 #include "map/play.h"
-#include "map/request.h"
+#include "runtime/watch/http_request.h"
 #include "map/story_event.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
 /* Arrives byte by byte: it is read when the last one is there, and not before. */
-static int status_of(const char *text, const char *hosts, struct request *ret_request)
+static int status_of(const char *text, const char *hosts, struct http_request *ret_request)
 {
-    static char come[REQUEST_HEAD_MAX + REQUEST_BODY_MAX + 1];
+    static char come[HTTP_HEAD_MAX + HTTP_BODY_MAX + 1];
     const size_t length = strlen(text);
     for (size_t i = 0; i < length; i++) {
         memcpy(come, text, i);
-        cr_assert(!request_read(come, i, hosts, ret_request), "%zu bytes of %s", i, text);
+        cr_assert(!http_request_read(come, i, hosts, ret_request), "%zu bytes of %s", i, text);
     }
     memcpy(come, text, length);
-    cr_assert(request_read(come, length, hosts, ret_request), "%s", text);
+    cr_assert(http_request_read(come, length, hosts, ret_request), "%s", text);
     return ret_request->status;
 }
 
@@ -35,39 +38,39 @@ Test(map, a_request_is_read_when_it_is_whole_and_refused_by_name)
         const char *text, *hosts;
         int status;
     } rows[] = {
-        { "GET / HTTP/1.1\r\n" OWN "\r\n", NULL, 0 },
-        { "GET / HTTP/1.1\r\nhost:localhost\r\n\r\n", NULL, 0 },
-        { "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", NULL, 0 },
-        { "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", NULL, 403 },
+        { "GET / HTTP/1.1\r\n" OWN "\r\n", "", 0 },
+        { "GET / HTTP/1.1\r\nhost:localhost\r\n\r\n", "", 0 },
+        { "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "", 0 },
+        { "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "", 403 },
         { "GET / HTTP/1.1\r\nHost: map.example:1\r\n\r\n", "other.example,map.example", 0 },
         { "GET / HTTP/1.1\r\nHost: map.example.evil\r\n\r\n", "map.example", 403 },
         { "GET / HTTP/1.1\r\nHost: map\r\n\r\n", "map.example", 403 },
-        { "GET / HTTP/1.1\r\nHost: [localhost\r\n\r\n", NULL, 403 },
-        { "GET / HTTP/1.1\r\n\r\n", NULL, 400 },
-        { "GET / HTTP/1.1\r\n" OWN OWN "\r\n", NULL, 400 },
-        { "GET / HTTP/1.1\r\n" OWN "no field\r\n\r\n", NULL, 400 },
-        { "GET nothing HTTP/1.1\r\n" OWN "\r\n", NULL, 400 },
-        { "GET / HTTP/2.0\r\n" OWN "\r\n", NULL, 505 },
-        { "DELETE / HTTP/1.1\r\n" OWN "\r\n", NULL, 405 },
-        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: 2\r\n\r\n{}", NULL, 0 },
-        { "POST / HTTP/1.1\r\n" OWN TYPE "Content-Length: 2\r\n\r\n{}", NULL, 403 },
+        { "GET / HTTP/1.1\r\nHost: [localhost\r\n\r\n", "", 403 },
+        { "GET / HTTP/1.1\r\n\r\n", "", 400 },
+        { "GET / HTTP/1.1\r\n" OWN OWN "\r\n", "", 400 },
+        { "GET / HTTP/1.1\r\n" OWN "no field\r\n\r\n", "", 400 },
+        { "GET nothing HTTP/1.1\r\n" OWN "\r\n", "", 400 },
+        { "GET / HTTP/2.0\r\n" OWN "\r\n", "", 505 },
+        { "DELETE / HTTP/1.1\r\n" OWN "\r\n", "", 405 },
+        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: 2\r\n\r\n{}", "", 0 },
+        { "POST / HTTP/1.1\r\n" OWN TYPE "Content-Length: 2\r\n\r\n{}", "", 403 },
         { "POST / HTTP/1.1\r\n" OWN TYPE
           "Origin: http://localhost:2\r\nContent-Length: 2\r\n\r\n{}",
-          NULL, 403 },
+          "", 403 },
         { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN
           "Sec-Fetch-Site: cross-site\r\nContent-Length: 2\r\n"
           "\r\n{}",
-          NULL, 403 },
-        { "POST / HTTP/1.1\r\n" OWN ORIGIN "Content-Length: 2\r\n\r\n{}", NULL, 415 },
-        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "\r\n", NULL, 411 },
-        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: 9999\r\n\r\n", NULL, 413 },
-        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: -1\r\n\r\n", NULL, 413 },
+          "", 403 },
+        { "POST / HTTP/1.1\r\n" OWN ORIGIN "Content-Length: 2\r\n\r\n{}", "", 415 },
+        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "\r\n", "", 411 },
+        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: 9999\r\n\r\n", "", 413 },
+        { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: -1\r\n\r\n", "", 413 },
         { "POST / HTTP/1.1\r\n" OWN TYPE ORIGIN
           "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n"
           "\r\n{}",
-          NULL, 411 },
+          "", 411 },
     };
-    struct request request;
+    struct http_request request;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
         cr_expect_eq(status_of(rows[i].text, rows[i].hosts, &request), rows[i].status, "%s is %d",
                      rows[i].text, request.status);
@@ -75,19 +78,19 @@ Test(map, a_request_is_read_when_it_is_whole_and_refused_by_name)
 
 Test(map, a_request_has_path_parameters_and_body)
 {
-    struct request request;
+    struct http_request request;
     char value[8];
-    cr_assert_eq(status_of("GET /story?x=1&id=a%2fb+c&long=123456789 HTTP/1.1\r\n" OWN "\r\n", NULL,
-                           &request),
-                 0);
+    cr_assert_eq(
+        status_of("GET /story?x=1&id=a%2fb+c&long=123456789 HTTP/1.1\r\n" OWN "\r\n", "", &request),
+        0);
     cr_expect_str_eq(request.path, "/story");
-    cr_expect(request_parameter(&request, "id", value, sizeof(value)));
+    cr_expect(http_request_parameter(&request, "id", value, sizeof(value)));
     cr_expect_str_eq(value, "a/b c");
-    cr_expect_not(request_parameter(&request, "d", value, sizeof(value)));
-    cr_expect_not(request_parameter(&request, "long", value, sizeof(value)));
+    cr_expect_not(http_request_parameter(&request, "d", value, sizeof(value)));
+    cr_expect_not(http_request_parameter(&request, "long", value, sizeof(value)));
     cr_assert_eq(status_of("POST /play HTTP/1.1\r\n" OWN TYPE ORIGIN "Content-Length: 7\r\n\r\n"
                            "{\"a\":1}",
-                           NULL, &request),
+                           "", &request),
                  0);
     cr_expect(request.is_post);
     cr_expect_str_eq(request.body, "{\"a\":1}");
@@ -318,4 +321,38 @@ Test(map, only_the_loopback_is_played_with)
         const struct options options = { .http = rows[i].http, .server = rows[i].server };
         cr_expect_eq(play_check(&options), rows[i].result, "%s %s", rows[i].http, rows[i].server);
     }
+}
+
+/* ---- What events mean ------------------------------------------------------------------------ */
+
+static const char *write_file(const char *text)
+{
+    static char path[32];
+    strcpy(path, "/tmp/contract.XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+Test(map, a_contract_says_what_the_events_of_a_service_mean)
+{
+    _deinit_(buf) struct buf none = { 0 }, one = { 0 }, wrong = { 0 };
+    cr_assert_eq(contracts_read(NULL, &none), 0);
+    cr_expect_str_eq(none.data, "{}");
+    const char *path = write_file(
+        "{\"contract\": 1, \"log\": \"LOYALTY\", \"events\": [{\"name\": \"PointsEarned\", "
+        "\"schema\": \"evt.points\"}, {\"name\": \"Bare\", \"schema\": \"evt.bare\"}, "
+        "{\"name\": \"Ended\", \"schema\": \"evt.ended\"}], \"schemas\": {\"evt.ended\": "
+        "{\"description\": \"Over.\"}, \"evt.bare\": {}, \"evt.points\": {\"description\": "
+        "\"Two \\\"points\\\" more.\"}}}");
+    cr_assert_eq(contracts_read(path, &one), 0, "%s", failure_text());
+    cr_expect_str_eq(one.data, "{\"LOYALTY\":{\"PointsEarned\":\"Two \\\"points\\\" more.\","
+                               "\"Ended\":\"Over.\"}}");
+    unlink(path);
+    path = write_file("{\"log\": \"LOYALTY\"}");
+    cr_expect_eq(contracts_read(path, &wrong), -ERR_CONFIG);
+    cr_expect(strstr(failure_reason(), path), "%s", failure_reason());
+    unlink(path);
+    cr_expect_eq(contracts_read(path, &wrong), -ERR_CONFIG, "it is gone");
 }

@@ -15,6 +15,7 @@ static const struct relay_config config = {
     .backoff_max_ms = 80,
     .audit_interval_ms = 1000,
     .audit_read_max = 12,
+    .advised_min_ms = 200,
     .seed = 7,
 };
 
@@ -61,6 +62,38 @@ Test(relay_audit, F15_the_audit_reads_the_newest_part_first_and_meets_a_hole)
                       action.last == left[i][1],
                   "part %d: %lld to %lld", i, (long long)action.first, (long long)action.last);
     }
+}
+
+/* Many advisories are one look, and none comes sooner than advised_min_ms after the last. No part
+ * of the stream is read, and the audit comes when it would have. */
+Test(relay_audit, F5_what_was_just_set_is_looked_at_at_once)
+{
+    struct relay relay;
+    relay_init(&relay, &config, 30);
+    relay_advised(&relay, 0); /* before it publishes: what the look has seen may be older */
+    relay_connected(&relay, 0);
+    relay_looked(&relay, &equal_30, 10);
+    cr_assert_eq(relay_due_ms(&relay), 200);
+    struct relay_action action = relay_next(&relay, 200);
+    cr_assert(action.kind == RELAY_AUDIT && action.first == 0 && action.last == 0);
+    cr_assert_eq(relay_next(&relay, 201).kind, RELAY_NOTHING);
+    relay_advised(&relay, 220);
+    relay_advised(&relay, 230);
+    cr_assert_eq(relay_due_ms(&relay), 400);
+    cr_assert_eq(relay_next(&relay, 399).kind, RELAY_NOTHING);
+    cr_assert_eq(relay_next(&relay, 400).kind, RELAY_AUDIT);
+    /* more is acknowledged before the answer, which does not know it */
+    relay_grew(&relay, 40, 401);
+    cr_assert_eq(relay_next(&relay, 401).kind, RELAY_PUBLISH);
+    relay_acked(&relay, relay.epoch, 40, 402);
+    relay_advised(&relay, 610);
+    cr_assert_eq(relay_next(&relay, 610).kind, RELAY_AUDIT);
+    relay_audited(&relay, &equal_30, 611);
+    cr_assert_eq(relay.state, RELAY_PUBLISHING, "%s", relay.reason);
+    action = relay_next(&relay, 1010);
+    cr_assert(action.kind == RELAY_AUDIT && action.first == 29 && action.last == 40);
+    relay_audited(&relay, &equal_30, 1011); /* now it is asked after 40 */
+    cr_assert_eq(relay.state, RELAY_WAITING);
 }
 
 /* What has come meanwhile was acknowledged: the audit goes on where it was. */

@@ -32,7 +32,10 @@ function inOrder(events) {
   return ordered;
 }
 
-function sentence({ type, entity, data }) {
+let meanings = {}; // of the events of services that this page has never heard of, by log and type
+fetch("meanings").then(answer => answer.json()).then(found => { meanings = found; }, () => {});
+
+function sentence({ log, type, entity, data }) {
   const card = `card ${short(data.card_id)}`;
   switch (type) {
     case "OrderPlaced": return `${plural(data.lines ?? 0, "line")}, ${money(data.total)} in minor units; ${card} is charged first`;
@@ -53,7 +56,7 @@ function sentence({ type, entity, data }) {
     case "ProfileChanged": return "name, e-mail or birthday";
     case "AddressChanged": return "where the next orders go";
     case "AccountClosed": return "no more orders";
-    default: return `about ${short(decode(entity))}`;
+    default: return meanings[log]?.[type] ?? `about ${short(decode(entity))}`;
   }
 }
 

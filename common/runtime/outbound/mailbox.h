@@ -19,6 +19,7 @@ enum note_kind {
     NOTE_REPLY,        /* `reply` to a request of ours */
     NOTE_DENIED,       /* by the server: to publish (`status` 1) on `words`, or to subscribe (0) */
     NOTE_BEAT,         /* `reply`: a heartbeat of a leader of our log */
+    NOTE_ADVISED,      /* somebody has changed something about our stream */
     NOTE_OPERATOR,     /* `request` of an operator */
     NOTE_HAND_OVER,    /* the process is to stop: a standby may lead */
     NOTE_ANSWER,       /* `request` with its outcome, which waits for its position */

@@ -181,6 +181,12 @@ void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now
     relay_refused(&relay_io->relay, relay_io->relay.epoch, reason, now_ms);
 }
 
+void relay_io_advised(struct relay_io *relay_io, int64_t now_ms)
+{
+    stream_news_taken(&relay_io->news);
+    relay_advised(&relay_io->relay, now_ms);
+}
+
 static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
 {
     for (;;) {
@@ -307,6 +313,8 @@ _Bool relay_io_report(struct relay_io *relay_io, int64_t now_ms)
     _Bool moved = atomic_exchange(&status->relay_state, relay->state) != (int)relay->state;
     if (moved)
         tell_state(relay_io);
+    if (moved && relay->state == RELAY_PUBLISHING)
+        stream_keep_whole(&relay_io->keep);
     if (relay_io->refused_at >= 0 && relay->published > relay_io->refused_at) {
         notices_replace(&status->notices, "publishing", NULL, 0);
         relay_io->refused_at = -1;
@@ -348,6 +356,7 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
         .max_bytes = options->stream_max_bytes,
         .replicas = options->stream_replicas,
     };
+    stream_news_init(&relay_io->news, outbound);
     stream_reader_init(&relay_io->reader, outbound);
     relay_init(&relay_io->relay, &config, options->head);
     relay_had(&relay_io->relay, options->stream_position);
@@ -357,12 +366,15 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
 int relay_io_subscribe(struct relay_io *relay_io)
 {
     int r = outbound_subscribe(relay_io->outbound, ".a.>", on_puback, relay_io, &relay_io->acks);
+    if (r == 0)
+        r = stream_news_subscribe(&relay_io->news);
     return r < 0 ? trace(r) : trace(stream_reader_subscribe(&relay_io->reader));
 }
 
 void relay_io_deinit(struct relay_io *relay_io)
 {
     bus_subscription_free(relay_io->acks);
+    stream_news_deinit(&relay_io->news);
     stream_reader_deinit(&relay_io->reader);
     stream_keep_deinit(&relay_io->keep);
     for (int i = 0; i < RECOVER_WINDOW; i++)

@@ -8,6 +8,7 @@
 #include "runtime/outbound/outbound.h"
 #include "runtime/outbound/reader_ask.h"
 #include "runtime/outbound/stream_keep.h"
+#include "runtime/outbound/stream_news.h"
 #include "runtime/outbound/stream_reader.h"
 #include "runtime/sync/relay.h"
 #include "runtime/sync/relay_look.h"
@@ -68,6 +69,7 @@ struct relay_io {
     struct js_stream_config stream; /* as we make it; borrows from the service */
     char stream_subject[BUS_SUBJECT_MAX + 1];
     struct stream_keep keep; /* what others have set and made on it */
+    struct stream_news news; /* that they have */
     int64_t delete_epoch;    /* the stream is deleted when that is in our file; 0: it is not */
     struct look look;
     struct term_walk terms; /* of what is published */
@@ -127,6 +129,8 @@ void relay_io_refused(struct relay_io *relay_io, int64_t epoch, int code, const 
                       int64_t now_ms);
 /* the server does not permit us to publish on this subject */
 void relay_io_denied(struct relay_io *relay_io, const char *subject, int64_t now_ms);
+/* somebody has changed something about our stream */
+void relay_io_advised(struct relay_io *relay_io, int64_t now_ms);
 /* What stands beside this reason, when the relay waits with it. */
 static inline void relay_io_explain(struct relay_io *relay_io, const char *reason,
                                     const char *words)

@@ -120,6 +120,7 @@ static void connect_all(struct sender *sender, int64_t now_ms)
 static void disconnect_all(struct sender *sender)
 {
     log_warn("disconnected");
+    permissions_disconnected(&sender->permissions);
     peer_disconnected(&sender->peers.peer);
     lead_disconnected(&sender->lead_io.lead);
     relay_disconnected(&sender->relay_io.relay);
@@ -146,6 +147,7 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
         break;
     case NOTE_HAND_OVER: handover_io_stop(&sender->handover, now_ms); break;
     case NOTE_BEAT:      sender_lead_heard(sender, note->reply, now_ms); break;
+    case NOTE_ADVISED:   relay_io_advised(&sender->relay_io, now_ms); break;
     case NOTE_OPERATOR:
         sender->options.operate(sender->options.context, note->request, now_ms);
         break;
@@ -229,26 +231,6 @@ static void report(struct sender *sender, int64_t now_ms)
 
 /* ---- One turn ------------------------------------------------------------------------------- */
 
-/* A server that takes less than the largest event of our log: it could not be published again, or
- * given to a reader. Not ready, until the operator raises max_payload. */
-static void look_at_payload(struct sender *sender)
-{
-    static const char of[] = "server";
-    struct status *status = sender->outbound.status;
-    const int64_t bytes_max = atomic_load(&status->max_payload_bytes),
-                  largest = atomic_load(&status->largest_event_bytes);
-    const _Bool is_small = bytes_max > 0 && bytes_max < largest;
-    if (is_small == sender->payload_is_small)
-        return;
-    char value[96];
-    struct notice notice;
-    int length = snprintf(value, sizeof(value), "%lld, and the largest event of the log needs %lld",
-                          (long long)bytes_max, (long long)largest);
-    notice_set(&notice, NOTICE_HELD, of, "max_payload", value, (size_t)length);
-    notices_replace(&status->notices, of, &notice, is_small);
-    sender->payload_is_small = is_small;
-}
-
 static _Bool reads_others(const struct sender *sender)
 {
     const struct relay *relay = &sender->relay_io.relay;
@@ -268,7 +250,7 @@ static void act(struct sender *sender, int64_t now_ms)
         open_gate(sender, now_ms);
     reader_ask_look_at_clock(&sender->relay_io.readers, &sender->outbound, &sender->relay_io.relay,
                              now_ms);
-    look_at_payload(sender);
+    payload_limit_act(&sender->payload_limit);
     if (peer_io_act(&sender->peers, now_ms))
         sender_lead_alone(sender, now_ms);
     sender->more = relay_io_act(&sender->relay_io, now_ms);
@@ -448,6 +430,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     gate_io_init(&sender->gate, outbound, &sender->calls, options->config->answer_wait_ms);
     redrive_init(&sender->redrive, outbound);
     permissions_init(&sender->permissions, outbound, options->endpoints);
+    payload_limit_init(&sender->payload_limit, outbound);
     peer_io_init(&sender->peers, outbound, options->peers, options->endpoints);
     durable_io_init(&sender->durables, outbound);
     term_io_init(&sender->term_io, outbound, options->instance);

@@ -13,6 +13,7 @@
 #include "runtime/outbound/gate_io.h"
 #include "runtime/outbound/handover_io.h"
 #include "runtime/outbound/lead_io.h"
+#include "runtime/outbound/payload_limit.h"
 #include "runtime/outbound/peer_io.h"
 #include "runtime/outbound/permissions.h"
 #include "runtime/outbound/redrive.h"
@@ -64,7 +65,7 @@ struct sender {
     _Bool announced;        /* that we are ready */
     _Bool listens;          /* FOLLOWING: queries are answered */
     int64_t catch_up_by_ms; /* monotonic; after a take-over, how long others' events are awaited */
-    _Bool payload_is_small; /* the server takes less than our largest event: told as a notice */
+    struct payload_limit payload_limit;
 };
 
 /* Opens its database connection; no thread yet, and no bus. */

@@ -5,7 +5,7 @@
 #include "runtime/outbound/sender.h"
 
 /* A leader of others' streams removes a follower's consumer that nobody asks for so long. */
-#define FOLLOWER_INACTIVE_S 300
+#define FOLLOWER_INACTIVE_S 60
 /* A new leader waits so long for what others have published, before it takes requests. */
 #define CATCH_UP_MS 1000
 

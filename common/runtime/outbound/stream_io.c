@@ -410,7 +410,8 @@ void stream_io_look(struct relay_io *relay_io, const struct relay_action *action
         relay_io->look = (struct look){ .stop = action->sequence };
     stream_io_request(relay_io, action->kind == RELAY_ASK ? STEP_INFO : STEP_AUDIT, action->epoch,
                       0, js_stream_info(&request, relay_io->stream.name), &request, now_ms);
-    read_part(relay_io, action, now_ms);
+    if (action->last > 0)
+        read_part(relay_io, action, now_ms);
 }
 
 /* ---- Answers -------------------------------------------------------------------------------- */

@@ -112,6 +112,11 @@ static struct item *make_item(const struct stream_keep *keep)
     return failed ? NULL : take(item);
 }
 
+void stream_keep_whole(struct stream_keep *keep)
+{
+    memcpy(keep->whole, keep->created, sizeof(keep->whole));
+}
+
 void stream_keep_saw(struct stream_keep *keep, int64_t position)
 {
     keep->is_changed |= position > keep->saw;
@@ -265,7 +270,7 @@ static _Bool read_durable(struct json_text consumer, const struct relay *relay,
                                                   "stream_seq");
     const int64_t position = json_text_number(floor, 0) - relay->offset;
     if (name.length < 3 || name.length > sizeof(ret_durable->name) + 1 ||
-        !drift_durable_at(config, 0, &tried))
+        drift_is_standbys(config) || !drift_durable_at(config, 0, &tried))
         return 0;
     *ret_durable = (struct kept_durable){ .position = position > 0 ? position : 0,
                                           .config = copy_text(config) };
@@ -310,6 +315,7 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
     struct json_members members;
     struct json_text key, consumer;
     const int64_t gone = keep->first_sequence - 1 - relay->offset;
+    const int64_t published = strcmp(keep->whole, keep->created) == 0 ? relay->published : 0;
     int count = 0, found = 0;
     json_text_members_begin(&members, page->consumers);
     while (json_text_members_next(&members, &key, &consumer)) {
@@ -321,7 +327,7 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
                                                       durable.name);
         struct kept_place place = { .position = before ? before->position : 0 };
         if (!before || relay->was_whole)
-            place = stream_keep_place(before, durable.position, gone, keep->gone, relay->published);
+            place = stream_keep_place(before, durable.position, gone, keep->gone, published);
         durable.position = place.position;
         durable.gain = place.gain;
         if (count < KEPT_DURABLES_MAX)

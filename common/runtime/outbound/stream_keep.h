@@ -42,6 +42,7 @@ struct stream_keep {
     char *wish;       /* the configuration that we would make, JSON; owned */
     char *config;     /* as it was last seen, JSON; owned; NULL: never */
     char created[48]; /* of the stream that is there, as the server writes it; "": not seen yet */
+    char whole[48];   /* likewise, of the last that was our log: what was published is there */
     char owner[48];   /* likewise, of the one that had these durables last */
     _Bool is_changed; /* since it was handed to the writer */
     _Bool is_saving;  /* the writer has it */
@@ -63,6 +64,8 @@ void stream_keep_deinit(struct stream_keep *keep);
 /* What an earlier life has kept in our file; outbound->db is open. 0 or < 0. */
 int stream_keep_load(struct stream_keep *keep);
 
+/* The stream that is there is our log, as far as the relay says. */
+void stream_keep_whole(struct stream_keep *keep);
 /* Our stream went up to this position, which our log does not have: that is kept, too. */
 void stream_keep_saw(struct stream_keep *keep, int64_t position);
 /* Hands what has changed to the writer. True: it is not in the file yet. */

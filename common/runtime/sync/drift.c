@@ -50,10 +50,12 @@ static _Bool is_first(struct json_text value, struct json_text wish, const struc
     return json_text_number(value, 0) <= 1;
 }
 
+#define METADATA "metadata"
 #define SERVERS_PREFIX "_nats." /* in metadata: "_nats.ver" and such */
 #define OUR_PREFIX "journey."
 #define FILL_TERM OUR_PREFIX "fill_term"
 #define FILL_HEAD OUR_PREFIX "fill_head"
+#define STANDBY OUR_PREFIX "standby" /* of a durable */
 
 static _Bool begins_with(struct json_text key, const char *prefix)
 {
@@ -386,19 +388,24 @@ static void put_metadata(struct json_text metadata, const struct stream_fill *fi
                    (long long)fill->head);
 }
 
-void drift_put_fill(struct json_text config, const struct stream_fill *fill, struct buf *out)
+/* A configuration up to its metadata, which comes last. */
+static void begin_with_metadata(struct json_text config, struct buf *out)
 {
-    static const char metadata[] = "metadata";
     struct json_members members;
     struct json_text name, value;
     const size_t begin = out->length;
     buf_put_char(out, '{');
     json_text_members_begin(&members, config);
     while (json_text_members_next(&members, &name, &value))
-        if (name.length != strlen(metadata) || memcmp(name.text, metadata, name.length) != 0)
+        if (name.length != strlen(METADATA) || memcmp(name.text, METADATA, name.length) != 0)
             put_member(out, begin, name, value);
-    buf_put_text(out, out->length > begin + 1 ? ",\"metadata\":" : "\"metadata\":");
-    put_metadata(json_text_find(config, metadata), fill, out);
+    buf_put_text(out, out->length > begin + 1 ? ",\"" METADATA "\":" : "\"" METADATA "\":");
+}
+
+void drift_put_fill(struct json_text config, const struct stream_fill *fill, struct buf *out)
+{
+    begin_with_metadata(config, out);
+    put_metadata(json_text_find(config, METADATA), fill, out);
     buf_put_char(out, '}');
 }
 
@@ -413,7 +420,7 @@ static int64_t number_in(struct json_text metadata, const char *name)
 
 struct stream_fill drift_fill_of(struct json_text config)
 {
-    const struct json_text metadata = json_text_find(config, "metadata");
+    const struct json_text metadata = json_text_find(config, METADATA);
     return (struct stream_fill){ .term = number_in(metadata, FILL_TERM),
                                  .head = number_in(metadata, FILL_HEAD) };
 }
@@ -427,7 +434,20 @@ int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending
         .max_ack_pending = (int)ack_pending,
         .inactive_ms = inactive_s * 1000,
     };
-    return trace(js_consumer_config_put(&config, out));
+    if (inactive_s == 0)
+        return trace(js_consumer_config_put(&config, out));
+    _deinit_(buf) struct buf plain = { 0 };
+    int r = js_consumer_config_put(&config, &plain);
+    if (r < 0)
+        return trace(r);
+    begin_with_metadata(json_text_of(plain.data, plain.length), out);
+    buf_put_text(out, "{\"" STANDBY "\":\"true\"}}");
+    return trace(buf_status(out));
+}
+
+_Bool drift_is_standbys(struct json_text config)
+{
+    return json_text_find(json_text_find(config, METADATA), STANDBY).text != NULL;
 }
 
 _Bool drift_durable_at(struct json_text config, int64_t sequence, struct buf *out)

@@ -71,6 +71,9 @@ struct stream_fill drift_fill_of(struct json_text config);
 int drift_durable_wish(const char *reader, int64_t sequence, int64_t ack_pending,
                        int64_t inactive_s, struct buf *out);
 
+/* That of one that stands by, which it has made anew by itself when its stream is another one. */
+_Bool drift_is_standbys(struct json_text config);
+
 /* The configuration of somebody else's durable, so that it goes on behind `sequence` in a stream
  * that was made anew. Appended. False: it is none that can be given back (not a durable). */
 _Bool drift_durable_at(struct json_text config, int64_t sequence, struct buf *out);

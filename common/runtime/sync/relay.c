@@ -18,6 +18,7 @@ const struct relay_config relay_defaults = {
     .silent_max_ms = 3600000,
     .audit_interval_ms = 10000,
     .audit_read_max = 256,
+    .advised_min_ms = 500,
     .yield_ms = 1000,
     .follow_look_ms = 1000,
     .follow_answer_ms = 1000,
@@ -94,6 +95,7 @@ void relay_init(struct relay *relay, const struct relay_config *config, int64_t 
         .head = head,
         .deadline_ms = INT64_MAX,
         .audit_ms = INT64_MAX,
+        .advised_ms = INT64_MAX,
         .silent_wait_ms = config->silent_min_ms,
     };
     backoff_init(&relay->backoff, config->backoff_min_ms, config->backoff_max_ms, config->seed);
@@ -228,7 +230,7 @@ static void publish_after(struct relay *relay, int64_t position, int64_t last_se
     if (relay->denied_at != position)
         relay->denied = 0;
     relay->denied_at = position;
-    relay->published = relay->sent = relay->group_last = position;
+    relay->published = relay->sent = relay->group_last = relay->audit_published = position;
     relay->offset = last_sequence - position;
     see(relay, position);
     if (position >= relay->head) /* else the next acknowledgement will say that all is well */
@@ -397,6 +399,14 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms)
     relay->acted = 0;
     if (head >= relay->stream_position)
         relay_move(relay, RELAY_ASKING);
+    relay_check(relay);
+}
+
+void relay_advised(struct relay *relay, int64_t now_ms)
+{
+    const int64_t soonest_ms = relay->set_seen_ms + relay->config.advised_min_ms;
+    if (relay->advised_ms == INT64_MAX)
+        relay->advised_ms = larger(now_ms, soonest_ms);
     relay_check(relay);
 }
 

@@ -68,7 +68,9 @@
  * A writer who intrudes again and again would have the stream deleted each time: the waits between
  * two deletions grow up to heal_max_ms, and are named (WAITING, with the reason).
  * The audit asks for the counts, and reads a part of the stream each time, from the newest message
- * back to the oldest, then from the newest again. What it finds leads to the same decisions.
+ * back to the oldest, then from the newest again. What it finds leads to the same decisions. When
+ * the server tells that something was set on the stream (relay_advised), an audit that reads no
+ * message comes at once.
  * FENCED has no way out but the instance's end and its start; FORKED none but the service's end: a
  * person runs `resolve` while it is down (repair/resolve.h), which deletes the stream or sets the
  * database aside.
@@ -120,6 +122,7 @@ struct relay_config {
     int64_t silent_min_ms, silent_max_ms;
     int64_t audit_interval_ms;
     int64_t audit_read_max; /* messages that an audit reads */
+    int64_t advised_min_ms; /* from one look at what is set to the next that is asked for */
     int64_t yield_ms;       /* while another says that it leads, makes no stream for so long */
     int64_t follow_look_ms; /* FOLLOWING: looks at the stream when no heartbeat came for so long */
     /* A stream that has lost its Raft leader answers nothing, for seconds. Who may take over looks
@@ -172,7 +175,7 @@ enum relay_action_kind {
     RELAY_RECOVER,
     RELAY_PUBLISH, /* events first..last, the first expecting `sequence` as the stream's last */
     /* answer: relay_audited; and, when a message at sequence first..last is not what it should be,
-     * relay_damaged or relay_fork; no answer is fine */
+     * relay_damaged or relay_fork; no answer is fine. first and last are 0: no message is read */
     RELAY_AUDIT,
 };
 struct relay_action {
@@ -197,7 +200,9 @@ struct relay {
     int64_t heal_ms;         /* not before */
     int64_t healed_ms;       /* when it was last deleted; 0: never */
     int64_t audit_ms;        /* next audit */
-    int64_t audit_published; /* `published` when the audit asked */
+    int64_t audit_published; /* `published` when the audit asked, or before */
+    int64_t advised_ms;      /* PUBLISHING: looks at what is set; INT64_MAX: with the next audit */
+    int64_t set_seen_ms;     /* when it last asked what is set */
     int64_t stream_position; /* RECOVERING, FOLLOWING: how far the stream goes */
     int64_t look_ms;         /* FOLLOWING: looks again */
     int64_t told;            /* how far other instances say that the stream has gone */
@@ -297,6 +302,9 @@ void relay_recovered(struct relay *relay, int64_t head, int64_t now_ms);
 /* The messages ahead of our log are none of ours: the stream is made anew. */
 void relay_voids(struct relay *relay, int64_t now_ms);
 void relay_fork(struct relay *relay, const char *reason);
+/* Somebody has set something on the stream, or made or removed a consumer of it: looks soon, also
+ * when it is not publishing yet. */
+void relay_advised(struct relay *relay, int64_t now_ms);
 /* only the counts are looked at */
 void relay_audited(struct relay *relay, const struct relay_tail *tail, int64_t now_ms);
 

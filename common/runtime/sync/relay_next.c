@@ -63,6 +63,15 @@ static void begin_group(struct relay *relay, int64_t now_ms)
         relay->deadline_ms = now_ms + relay->config.answer_timeout_ms;
 }
 
+/* What is set on the stream, and who reads it. What it published is known from the audit before,
+ * whose answer may still be on its way. */
+static void look_at_settings(struct relay *relay, struct relay_action *action, int64_t now_ms)
+{
+    action->kind = RELAY_AUDIT;
+    relay->advised_ms = INT64_MAX;
+    relay->set_seen_ms = now_ms;
+}
+
 static struct relay_action publish(struct relay *relay, int64_t now_ms)
 {
     struct relay_action action = { .kind = RELAY_NOTHING, .epoch = relay->epoch };
@@ -76,10 +85,12 @@ static struct relay_action publish(struct relay *relay, int64_t now_ms)
         action.sequence = relay->sent + relay->offset;
         relay->sent = last;
     } else if (now_ms >= relay->audit_ms) {
-        action.kind = RELAY_AUDIT;
+        look_at_settings(relay, &action, now_ms);
         relay->audit_ms = now_ms + relay->config.audit_interval_ms;
         relay->audit_published = relay->published;
         read_part(relay, &action);
+    } else if (now_ms >= relay->advised_ms) {
+        look_at_settings(relay, &action, now_ms);
     }
     return action;
 }
@@ -138,6 +149,8 @@ int64_t relay_due_ms(const struct relay *relay)
     int64_t due_ms = relay->deadline_ms;
     if (relay->state == RELAY_PUBLISHING && relay->audit_ms < due_ms)
         due_ms = relay->audit_ms;
+    if (relay->state == RELAY_PUBLISHING && relay->advised_ms < due_ms)
+        due_ms = relay->advised_ms;
     if (relay->state == RELAY_FOLLOWING && !relay->acted && relay->look_ms < due_ms)
         due_ms = relay->look_ms;
     return due_ms;

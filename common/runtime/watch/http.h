@@ -3,9 +3,8 @@
  * database nor a server that is away makes them wait.
  *
  * Its own trouble is nobody else's. An address that cannot be bound (taken, absent, not found, no
- * descriptor) is tried again each second, and said in the log and in the statistics. A connection
- * has 5 s for all of its request and answer; 32 connections are held, 16 of one address. When there
- * are more, the oldest is closed, so that slow ones do not keep /healthz silent. */
+ * descriptor) is tried again each second, and said in the log and in the statistics. Slow ones do
+ * not keep /healthz silent: how many connections it holds, and for how long, says http_server.h. */
 #pragma once
 #include "base/buf.h"
 #include "base/cleanup.h"

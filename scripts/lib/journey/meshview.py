@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.parse
 
-from journey import ROOT
+from journey import IS_INSTALLED, ROOT
 from journey.headers import cause_of, chain_of
 from journey.patience import far, slower
 
@@ -35,8 +35,11 @@ class Event:
 
 
 def default_folder():
-    """The folder of the mesh that the environment names (`scripts/mesh env`), else .mesh."""
-    return os.environ.get("JOURNEY_MESH_DIR") or os.path.join(ROOT, ".mesh")
+    """The folder of the mesh that the environment names (`scripts/mesh env`), else the one that
+    scripts/mesh takes unasked."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.environ.get("JOURNEY_MESH_DIR") or (
+        os.path.join(home, "journey-mesh") if IS_INSTALLED else os.path.join(ROOT, ".mesh"))
 
 
 def without_voids(stored):

@@ -268,6 +268,40 @@ def are_back(mesh):
                [(state["created"],)], "the file says which stream has them", 30)
 
 
+def fault_49_what_was_just_set_survives(mesh):
+    """An operator sets something on the stream, somebody makes durables, and deletes one again, all
+    between two audits; the stream is deleted before the next one. What was set and made is kept,
+    because JetStream tells of it, and is there when the stream is made anew."""
+    mesh.up()
+    mesh.load(seconds=3).finish()
+    mesh.quiet()
+
+    def audited():
+        return mesh.stats("order-svc")["audited_from"]
+    for i in range(4):                     # until no audit has come meanwhile
+        before = audited()
+        wait_until(lambda before=before: audited() != before, "an audit", 40)
+        before = audited()
+        edit_stream(mesh, **SET, metadata={"team": "shop"})
+        add_reader(mesh, f"reader{i}")
+        add_reader(mesh, "analytics", deliver_policy="by_start_sequence", opt_start_seq=6,
+                   max_deliver=7)
+        require("error" not in mesh.api(f"CONSUMER.DELETE.ORDER.reader{i}"), "not deleted")
+        wait_until(lambda: kept(mesh) == (True, [("analytics", 5)]),
+                   lambda: f"they are in the file: {kept(mesh)}", 30)
+        if audited() == before:
+            break
+        edit_stream(mesh, description="", max_age=0)
+        mesh.api("CONSUMER.DELETE.ORDER.analytics")
+        wait_until(lambda: kept(mesh) == (False, []), "nothing is in the file", 30)
+    else:
+        require(False, "each time they were kept with the next audit only")
+    require("error" not in mesh.api("STREAM.DELETE.ORDER"), "the fault had no effect")
+    are_back(mesh)
+    require("error" in mesh.api("CONSUMER.INFO.ORDER.reader0"), "what was deleted is back")
+    mesh.check()
+
+
 def fault_49_stream_deleted_while_the_service_is_down(mesh):
     """An operator has set an age limit and a description, and somebody else reads the stream with a
     durable. The service is killed, the stream deleted, the service started: it makes the stream as
@@ -404,64 +438,7 @@ def fault_51_markers_of_the_server(mesh):
     require("DIFFERENT" not in said, said)
 
 
-# ---- Rights, and several servers -----------------------------------------------------------------
-
-RIGHTS = """
-accounts {{ SHOP {{ jetstream: enabled, users: [
-  {{ user: svc, password: x, permissions: {{ publish: {{ deny: [{publish}] }},
-                                             subscribe: {{ deny: [{subscribe}] }} }} }},
-  {{ user: all, password: x }} ] }} }}
-no_auth_user: all
-"""
-
-
-def set_rights(mesh, publish="", subscribe=""):
-    """The rights of the user `svc`, which order-svc is; all others may do everything."""
-    text = RIGHTS.format(publish=publish, subscribe=subscribe)
-    (mesh.write_server_config if mesh.runs("server") else mesh.server_config)(text)
-
-
-def fault_52_refused_subscription_is_named(mesh):
-    """The server refuses the subscription of one endpoint. The service is not ready and names the
-    subject; when the operator gives the right, requests arrive, without a restart."""
-    set_rights(mesh, subscribe='"order.place"')
-    mesh.env["order-svc"].update(NATS_USER="svc", NATS_PASSWORD="x")
-    mesh.up(wait=False)
-    wait_until(lambda: notices(mesh, "order-svc").get(
-        ("not permitted to subscribe", "order.place")) == "held",
-               lambda: f"it is named: {mesh.stats('order-svc')}", 30)
-    mesh.wait_state("order-svc", "held")
-    mesh.wait_state("account-svc", "ready")
-    account, tea = mesh.customer(), mesh.product()
-    set_rights(mesh)
-    mesh.wait_state("order-svc", "ready", 40)
-    sees(mesh, account, tea)
-    set_rights(mesh, subscribe='"order.place"')         # taken away while it runs
-    mesh.wait_state("order-svc", "held", 40)
-    set_rights(mesh)
-    mesh.wait_state("order-svc", "ready", 40)
-    sees(mesh, account, tea)
-
-
-def fault_52_refused_publish_is_named(mesh):
-    """The server refuses what the service publishes into its stream. The service is not ready, says
-    so with the subject, and publishes when the operator has given the right back."""
-    set_rights(mesh)
-    mesh.env["order-svc"].update(NATS_USER="svc", NATS_PASSWORD="x")
-    mesh.up()
-    account, tea = mesh.customer(), mesh.product()
-    sees(mesh, account, tea)
-    set_rights(mesh, publish='"evt.>"')
-    mesh.order(account, tea)
-    mesh.wait_state("order-svc", "held", 40)
-    wait_until(lambda: "not permitted to publish: evt.order.OrderPlaced" in
-               mesh.stats("order-svc")["relay_reason"],
-               lambda: f"it is the reason: {mesh.stats('order-svc')}", 30)
-    logged(mesh, "order-svc", "level=warn .*not permitted to publish", "no line")
-    set_rights(mesh)
-    mesh.wait_state("order-svc", "ready", 60)
-    sees(mesh, account, tea)
-
+# ---- Several servers -----------------------------------------------------------------------------
 
 def fault_52_one_of_several_servers_is_dead(mesh):
     """--server names several servers, and the first is dead. The service uses the next."""

@@ -55,11 +55,12 @@ def parts_of(page):
 class Mesh:
     """A mesh in a scratch folder, run by scripts/mesh."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, environment=None):
         self.folder, self.keep = tempfile.mkdtemp(prefix="map."), False
         self.environment = {name: value for name, value in os.environ.items()
                             if name not in ("NATS_URL", "NATS_CONTEXT", "JOURNEY_MESH_URL",
                                             "JOURNEY_MESH_DIR")}
+        self.environment.update(environment or {})
         self.environment["PATH"] = os.path.join(ROOT, ".tools", "bin") + ":" + os.environ["PATH"]
         self.run("--port", "0", *options, "up")
         with open(os.path.join(self.folder, "run", "url"), encoding="utf-8") as file:
@@ -105,6 +106,14 @@ class Mesh:
         database = sqlite3.connect(path, timeout=far(10))
         with contextlib.closing(database), database:
             database.execute(statement)
+
+    def ask_all(self, subject):
+        """The answers of all who answer within a second."""
+        done = subprocess.run(["nats", "--server", self.url, "request", "--raw", "--replies", "0",
+                               "--timeout", f"{slower(1):.1f}s", subject, ""],
+                              env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False)
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def stats(self, service):
         reply = self.ask(f"$SRV.STATS.{service}", "")
