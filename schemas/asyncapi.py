@@ -49,9 +49,9 @@ HEADERS = {
             "The term of the leader who decided it: the newest TermBegan at or before its position "
             "says so. Absent before the first. A lower one behind a higher TermBegan is void.",
             pattern="^[0-9]+$"),
-        "Journey-Cause": plain_text("request.ACCOUNT/KEY or LOG/POSITION/ID; absent for what follows "
-                                    "from an own event, and where it is request/ and "
-                                    "ce-causationid, beside a digest."),
+        "Journey-Cause": plain_text(
+            "request.ACCOUNT/KEY or LOG/POSITION/ID; absent for what follows from an own event, "
+            "and where it is request/ and ce-causationid, beside a digest."),
         "Journey-Cause-Digest": plain_text("Of the request's subject and body, as Journey-Chain."),
         "traceparent": plain_text("As it came with the request."),
     }, ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time",

@@ -81,7 +81,8 @@ how_to_get() {
 
 # named_as_here: copies a help text, with the names that the commands have where this runs.
 named_as_here() {
-    if is_installed; then sed -E 's#scripts/(mesh|check|timeline)#journey-\1#g'; else cat; fi
+    if is_installed; then sed -E 's#scripts/(mesh|check|samples|timeline)#journey-\1#g'
+    else cat; fi
 }
 
 # printable: copies its input for a person: nothing of it steers the terminal.

@@ -10,6 +10,7 @@
  * must have been named by THEN_EVENT and THEN_CALL, so that nothing happens unnoticed. */
 #pragma once
 #include "journey.h"
+#include "samples.h"
 
 enum step_kind {
     STEP_END,

@@ -9,4 +9,6 @@ IS_INSTALLED = not (ROOT / "meson.build").exists()   # where scripts/mesh is jou
 
 def named_as_here(text):
     """A help text, with the names that the commands have where this runs."""
-    return re.sub("scripts/(mesh|check|timeline)", r"journey-\1", text) if IS_INSTALLED else text
+    if not IS_INSTALLED:
+        return text
+    return re.sub("scripts/(mesh|check|samples|timeline)", r"journey-\1", text)

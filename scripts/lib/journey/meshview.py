@@ -190,8 +190,8 @@ class Mesh:
         kind = headers["ce-type"].split(".", 1)[1].removesuffix(".v1")
         return sequence, message["Subject"], Event(
             int(headers["journey-position"]), chain_of(headers), headers.get("ce-id"), kind,
-            headers.get("ce-subject"), cause_of(headers), base64.b64decode(message["Data"]).decode(),
-            int(headers.get("journey-term", 0)))
+            headers.get("ce-subject"), cause_of(headers),
+            base64.b64decode(message["Data"]).decode(), int(headers.get("journey-term", 0)))
 
     # ---- From the SQLite files ------------------------------------------------------------------
 

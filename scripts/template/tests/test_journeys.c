@@ -48,3 +48,9 @@ Test(@name@, take_order)
     };
     RUN_ALL(stories);
 }
+
+/* Every event that a released version has published (journey-samples keeps them). */
+Test(@name@, golden)
+{
+    samples_run(&@name@_service, GOLDEN);
+}
