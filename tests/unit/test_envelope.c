@@ -310,6 +310,7 @@ static const struct {
     { "Journey-Chain", NULL, 0, "Journey-Chain is missing" },
     { "ce-subject", NULL, 0, "ce-subject is missing" },
     { "ce-datacontenttype", NULL, 0, "ce-datacontenttype is missing" },
+    { "ce-causationid", NULL, 0, "Journey-Cause-Digest has no cause" },
     { "CE-ID", "other", 1, "ce-id is there twice" },
     { "traceparent", "x", 1, "traceparent is there twice" },
     { "ce-specversion", "0.3", 0, "ce-specversion is not 1.0" },

@@ -404,8 +404,10 @@ static int read_cause(struct reader_state *r, struct event *event)
         return refuse(r, known[CAUSE_DIGEST].key, "is not a digest");
     digest_format(&digest, hex);
     event->cause_digest = hex;
-    if (event->cause || !event->causation)
+    if (event->cause)
         return 0;
+    if (!event->causation)
+        return refuse(r, known[CAUSE_DIGEST].key, "has no cause");
     const size_t size = sizeof(CAUSE_REQUEST) + strlen(event->causation);
     char *cause = arena_alloc(r->arena, size);
     if (!cause)

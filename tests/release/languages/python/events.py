@@ -85,8 +85,9 @@ def decode(leader, subject, pairs, data):
     for key in ("journey-chain", "journey-cause-digest"):
         if key in h:
             h[key] = digest(h[key], key)
-    if "journey-cause-digest" in h and "ce-causationid" in h:                   # M8
-        h.setdefault("journey-cause", "request/" + h["ce-causationid"])
+    if "journey-cause-digest" in h and "journey-cause" not in h:                # M8
+        check("ce-causationid" in h, "journey-cause-digest")
+        h["journey-cause"] = "request/" + h["ce-causationid"]
     check(data and "\0" not in data, "data")
     event = {name: h[key] for key, name in OPTIONAL.items() if key in h}
     event.update(log=leader.log, position=int(h["journey-position"]), id=h["ce-id"], type=kind,

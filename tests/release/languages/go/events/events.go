@@ -116,7 +116,8 @@ func Decode(leader Leader, subject string, headers []Header, data string) (Event
 	cause, isCause := digest(h["journey-cause-digest"])
 	if _, there := h["journey-cause-digest"]; there {
 		h["journey-cause-digest"] = cause
-		if _, there := h["journey-cause"]; !there && h["ce-causationid"] != "" { // M8
+		if _, there := h["journey-cause"]; !there { // M8
+			isCause = isCause && h["ce-causationid"] != ""
 			h["journey-cause"] = "request/" + h["ce-causationid"]
 		}
 	}
