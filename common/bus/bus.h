@@ -70,6 +70,7 @@ struct bus_options { /* NULL and 0 leave things at their default */
     int ping_interval_ms;   /* two without an answer are a disconnect; 5000, of several 2000 */
     int write_deadline_ms;  /* 3000 */
     int delivery_threads;   /* that call handlers, for all subscriptions of the process; 2 */
+    int check_interval_ms;  /* of the server's max_payload (bus_max_payload_bytes); 0: no check */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */
     struct bus_handlers handlers;
 };
@@ -95,12 +96,20 @@ void bus_library_close(void);
 _Bool bus_is_connected(const struct bus *bus);
 const char *bus_library_version(void); /* "3.4.1" */
 _Bool bus_library_is_old(void);        /* under 3.9, with known faults: warn */
-/* for headers and data together; 0 before the first connect */
+/* For headers and data together; 0 before the first connect. The server says it with a connect, and
+ * tells nobody when it loads another configuration later (nats-server 2.15.3). So a thread asks the
+ * same server every check_interval_ms, with a connection of its own. What it takes less counts from
+ * then on; what it takes more (bus_takes_more) counts with the next connect, because nats.c sends
+ * nothing larger before. */
 int64_t bus_max_payload_bytes(const struct bus *bus);
+_Bool bus_takes_more(const struct bus *bus);
+/* Ends both connections for good (handlers.closed). */
+void bus_close(struct bus *bus);
 
 struct bus_stats {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t connects; /* how often the bus became connected */
+    uint64_t echoes;   /* messages to itself that came back (bus_push) */
     uint64_t dropped;  /* how often nats.c dropped messages, because a handler was too slow */
 };
 void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats);
@@ -131,7 +140,9 @@ int bus_flush(struct bus *bus, int timeout_ms);
  * BUS_BULK gathers sleeps a millisecond, and when the clock is set back meanwhile, as long as it
  * was set back by (seen with 3.4.1; fault 38). For that long, what waits is sent from here. The
  * wait before it connects again lasts as long, too: a bus that is away for 10 s of that time is
- * closed (handlers.closed). By one thread at a time; wall_ms, now_ms: wall and monotonic time. */
+ * closed (handlers.closed). So is one whose connection is dead without being closed, which nats.c
+ * would notice by its pings: messages to itself do not come back for 10 s. By one thread at a time;
+ * wall_ms, now_ms: wall and monotonic time. */
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms);
 
 #define BUS_INBOX_SIZE 128

@@ -33,7 +33,8 @@ static void lane_set_up(struct lane *lane, _Bool up)
     void (*handler)(void *) = both ? bus->handlers.connected : bus->handlers.disconnected;
     if (both)
         atomic_fetch_add(&bus->connects, 1);
-    if (handler && !bus->closing) /* U2 */
+    atomic_store(&bus->check.payload_bytes, 0); /* it may be another server, and says it itself */
+    if (handler && !bus->closing)               /* U2 */
         handler(bus->handlers.context);
     assert(atomic_load(&bus->connected) == both); /* U1: no handler changes it */
 }
@@ -80,6 +81,10 @@ static void tell_denied(struct bus *bus, const char *text)
         return;
     snprintf(subject, sizeof(subject), "%.*s", (int)(end - begin - 1), begin + 1);
     const _Bool publish = strcasestr(text, "for publish") != NULL;
+    if (strncmp(subject, bus->echo.subject, strlen(bus->echo.subject)) == 0) {
+        atomic_store(&bus->echo.is_denied, 1);
+        return;
+    }
     pthread_mutex_lock(&bus->lock);
     if (!bus->closing)
         bus->handlers.denied(bus->handlers.context, publish, subject);
@@ -193,11 +198,17 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus)
     bus->handlers = options->handlers;
     for (int i = 0; i < LANES; i++)
         bus->lanes[i].bus = bus;
+    int r = bus_new_inbox(bus, bus->echo.subject);
+    if (r < 0)
+        return trace(r);
     for (int i = 0; i < LANES; i++) {
-        int r = lane_connect(&bus->lanes[i], options);
+        r = lane_connect(&bus->lanes[i], options);
         if (r < 0)
             return trace(r);
     }
+    r = bus_check_start(bus, options);
+    if (r < 0)
+        return trace(r);
     *ret_bus = take(bus);
     return 0;
 }
@@ -217,16 +228,23 @@ static _Bool wait_closed(struct bus *bus)
     return closed;
 }
 
+void bus_close(struct bus *bus)
+{
+    for (int i = 0; i < LANES; i++)
+        if (bus->lanes[i].connection)
+            natsConnection_Close(bus->lanes[i].connection);
+}
+
 void bus_free(struct bus *bus)
 {
     if (!bus)
         return;
+    bus_check_stop(bus);
+    bus_subscription_free(take(bus->echo.subscription));
     pthread_mutex_lock(&bus->lock);
     bus->closing = 1;
     pthread_mutex_unlock(&bus->lock);
-    for (int i = 0; i < LANES; i++)
-        if (bus->lanes[i].connection)
-            natsConnection_Close(bus->lanes[i].connection);
+    bus_close(bus);
     if (!wait_closed(bus)) {
         log_error("bus_not_closed");
         return; /* lost memory is better than a callback into freed memory */
@@ -261,11 +279,6 @@ _Bool bus_library_is_old(void)
     return nats_GetVersionNumber() < 0x030900;
 }
 
-int64_t bus_max_payload_bytes(const struct bus *bus)
-{
-    return natsConnection_GetMaxPayload(bus->lanes[BUS_URGENT].connection);
-}
-
 static void add_lane_stats(const struct lane *lane, struct bus_stats *stats)
 {
     natsStatistics *numbers = NULL;
@@ -285,6 +298,7 @@ static void add_lane_stats(const struct lane *lane, struct bus_stats *stats)
 void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats)
 {
     *ret_stats = (struct bus_stats){ .connects = atomic_load(&bus->connects),
+                                     .echoes = atomic_load(&bus->echo.count),
                                      .dropped = atomic_load(&bus->dropped) };
     for (int i = 0; i < LANES; i++)
         add_lane_stats(&bus->lanes[i], ret_stats);

@@ -15,6 +15,18 @@ struct lane { /* one connection */
     _Bool up, closed; /* under the bus's lock */
 };
 
+struct bus_check { /* of what the server takes: bus_check.c */
+    natsOptions *options;
+    _Bool has_list; /* the options name several servers */
+    int interval_ms;
+    /* as the server that the bus is connected to has said last; 0: not asked yet */
+    atomic_llong payload_bytes;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+    _Bool stopping, runs;
+};
+
 struct bus {
     struct lane lanes[LANES]; /* by enum bus_urgency */
     struct bus_handlers handlers;
@@ -25,10 +37,20 @@ struct bus {
     _Bool closing;          /* bus_free was called: the handlers are not called any more */
     atomic_bool connected;
     atomic_ullong connects, dropped;
+    struct bus_check check;
     /* bus_push, on its caller's thread: wall clock minus monotonic clock, at its last call; and
-     * until when, monotonic, the thread of nats.c may still sleep */
+     * until when, monotonic, the threads of nats.c may still sleep */
     int64_t clock_offset_ms, push_until_ms;
     int64_t away_since_ms; /* likewise: not connected, while the clock is set back; 0: it is */
+    struct bus_echo {      /* what both lanes send to themselves then */
+        struct bus_subscription *subscription; /* NULL: not needed yet */
+        char subject[BUS_INBOX_SIZE];
+        int64_t sent_ms;
+        int64_t waits_since_ms[LANES]; /* an echo of the lane has not come back; 0: all have */
+        atomic_bool is_back[LANES];
+        atomic_bool is_denied;
+        atomic_ullong count; /* that came back */
+    } echo;
 };
 
 /* What a lane's options ask of nats.c, all but the callbacks. 0 with *ret_options, to be destroyed;
@@ -36,6 +58,16 @@ struct bus {
 int bus_options_make(const struct bus_options *options, const struct bus *bus,
                      enum bus_urgency urgency, natsOptions **ret_options);
 int bus_delivery_threads(const struct bus_options *options);
+
+/* While nats.c's own pings come late, on the thread of bus_push: does each lane still reach the
+ * server? False: one does not, for ECHO_LATE_MS. */
+#define ECHO_LATE_MS 10000
+_Bool bus_echo_act(struct bus *bus, int64_t now_ms);
+void bus_echo_forget(struct bus *bus); /* it was disconnected: none is waited for */
+
+/* Begins and ends the check of the server; the second also when it has not begun. 0 or < 0. */
+int bus_check_start(struct bus *bus, const struct bus_options *options);
+void bus_check_stop(struct bus *bus);
 
 /* Gives a message back to nats.c, now or later; NULL is allowed. Any thread. */
 void bus_discard(natsMsg *raw);

@@ -13,6 +13,17 @@
 #define PUSH_WAIT_MS 10       /* for an answer that nobody needs */
 #define RECONNECT_LATE_MS 10000
 
+/* nats.c looks at what the server has said with the connect. A message that is larger than what it
+ * takes now would cost the connection. */
+static int check_size(const struct bus *bus, const struct bus_outgoing *message)
+{
+    const int64_t bytes_max = atomic_load_explicit(&bus->check.payload_bytes, memory_order_relaxed);
+    if (bytes_max == 0 || (int64_t)message->length <= bytes_max)
+        return 0;
+    return fail(ERR_INVALID, "the message has %zu bytes, and the server takes %lld now",
+                message->length, (long long)bytes_max);
+}
+
 static int check_outgoing(const struct bus_outgoing *message)
 {
     assert(message->data || message->length == 0);
@@ -94,6 +105,8 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
     if (!bus_is_connected(bus))
         return fail(ERR_NETWORK, "not connected to NATS");
     int r = check_outgoing(message);
+    if (r == 0)
+        r = check_size(bus, message);
     if (r < 0)
         return trace(r);
     natsConnection *connection = bus->lanes[urgency].connection;
@@ -115,6 +128,14 @@ int bus_flush(struct bus *bus, int timeout_ms)
     return 0;
 }
 
+/* Only once: what nats.c has still to do comes late, too. */
+static void end_connections(struct bus *bus, const char *event, const char *reason)
+{
+    bus->push_until_ms = 0;
+    log_warn(event, LOG_TEXT("reason", reason));
+    bus_close(bus);
+}
+
 /* The clock was set back, and nats.c waits by it before it connects again. Nothing but the end of
  * the connection ends that wait. */
 static void end_late_wait(struct bus *bus, int64_t now_ms)
@@ -123,11 +144,8 @@ static void end_late_wait(struct bus *bus, int64_t now_ms)
         bus->away_since_ms = now_ms;
     if (now_ms < bus->away_since_ms + RECONNECT_LATE_MS)
         return;
-    bus->away_since_ms = INT64_MAX - RECONNECT_LATE_MS; /* once */
-    log_warn("reconnect_late",
-             LOG_TEXT("reason", "the clock was set back, and the client library waits by it"));
-    for (int i = 0; i < LANES; i++)
-        natsConnection_Close(bus->lanes[i].connection);
+    end_connections(bus, "reconnect_late",
+                    "the clock was set back, and the client library waits by it");
 }
 
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
@@ -139,24 +157,17 @@ void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
     if (now_ms >= bus->push_until_ms)
         return;
     if (!bus_is_connected(bus)) {
+        bus_echo_forget(bus);
         end_late_wait(bus, now_ms);
         return;
     }
     bus->away_since_ms = 0;
+    if (!bus_echo_act(bus, now_ms)) {
+        end_connections(bus, "connection_dead",
+                        "the clock was set back, and nothing comes back from the server");
+        return;
+    }
     natsConnection *connection = bus->lanes[BUS_BULK].connection;
     if (natsConnection_Buffered(connection) > 0)
         natsConnection_FlushTimeout(connection, PUSH_WAIT_MS); /* sends first, then waits */
-}
-
-int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
-{
-    natsInbox *inbox = NULL; /* "_INBOX.<unique>": nats.c does not give the unique part alone */
-    natsStatus s = natsInbox_Create(&inbox);
-    if (s != NATS_OK)
-        return bus_fail(s, "make an inbox");
-    int length = snprintf(ret_inbox, BUS_INBOX_SIZE, "%s.%s", bus->inbox_prefix,
-                          strrchr(inbox, '.') + 1);
-    natsInbox_Destroy(inbox);
-    assert(length > 0 && length < BUS_INBOX_SIZE);
-    return 0;
 }

@@ -2,6 +2,7 @@
 #include "bus/bus_nats.h"
 #include "base/result.h"
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Giving messages back -------------------------------------------------------------------- */
@@ -166,6 +167,19 @@ const char *bus_message_status_text(struct bus_message *message)
 }
 
 /* ---- Subscriptions -------------------------------------------------------------------------- */
+
+int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
+{
+    natsInbox *inbox = NULL; /* "_INBOX.<unique>": nats.c does not give the unique part alone */
+    natsStatus s = natsInbox_Create(&inbox);
+    if (s != NATS_OK)
+        return bus_fail(s, "make an inbox");
+    int length = snprintf(ret_inbox, BUS_INBOX_SIZE, "%s.%s", bus->inbox_prefix,
+                          strrchr(inbox, '.') + 1);
+    natsInbox_Destroy(inbox);
+    assert(length > 0 && length < BUS_INBOX_SIZE);
+    return 0;
+}
 
 struct bus_subscription {
     natsSubscription *raw;

@@ -166,10 +166,13 @@ static int start(struct instance *instance, const struct instance_options *optio
     if (r == 0)
         r = instance_start(instance);
     if (r == 0) {
-        process.file_check = (struct file_check){ .service = options->service,
-                                                  .database_path = options->database_path,
-                                                  .status = &instance->status,
-                                                  .interval_ms = config->file_check_s * 1000 };
+        process.file_check =
+            (struct file_check){ .service = options->service,
+                                 .database_path = options->database_path,
+                                 .status = &instance->status,
+                                 .config = config,
+                                 .interval_ms = config->file_check_s * 1000,
+                                 .tables_interval_ms = config->table_check_s * 1000 };
         r = file_check_start(&process.file_check);
     }
     if (r == 0 && *config->http)

@@ -10,7 +10,7 @@ is_cluster() { ((${#SERVERS[@]} > 1)); }
 know_servers() {
     local i
     SERVERS=(server)
-    (($1 > 1)) || return 0
+    ((${1:-1} > 1)) || return 0
     SERVERS=()
     for ((i = 1; i <= $1; i++)); do SERVERS+=("server-$i"); done
 }

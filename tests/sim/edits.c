@@ -11,10 +11,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define HOLD_MS 15000        /* the longest until a setting that holds a service is set back */
-#define NAMED_MS_MAX 120000  /* until it must have said so */
-#define NUMBERS 900          /* values of a setting */
-#define OTHER_PREFIX "audit" /* a durable of others */
+#define HOLD_MS 15000       /* the longest until a setting that holds a service is set back */
+#define NAMED_MS_MAX 120000 /* until it must have said so */
+#define NUMBERS 900         /* values of a setting */
 
 /* ---- What can be set ------------------------------------------------------------------------- */
 
@@ -33,10 +32,12 @@ static const struct {
     { "deny_purge", "true" },
     { "placement", "{\"tags\":[\"rack%d\"]}" },
     { "republish", "{\"src\":\">\",\"dest\":\"mirror%d.>\"}" },
+    { "max_age", "%d000000000000000" }, /* days: longer than a run */
+    { "allow_msg_ttl", "true" },
 };
 #define BORNE (int)(sizeof(borne) / sizeof(*borne))
 _Static_assert(BORNE <= EDITS_MAX, "the world remembers too few settings");
-enum { MAX_MSGS = 4 };
+enum { MAX_MSGS = 4, MAX_AGE = 11 }; /* from MAX_AGE on: the oldest may be gone */
 
 /* What holds a service until it is set back. */
 static const struct hold {
@@ -106,6 +107,9 @@ _Bool edit_bear(struct world *world)
 {
     const int log = (int)draw(world, LOGS), i = (int)draw(world, BORNE);
     const struct hold *hold = world->operator.edits[log].hold;
+    /* an empty instance could not be filled; a foreign message would look like one of ours */
+    if (i >= MAX_AGE && (world->node_count > LOGS || world->server.streams[log].has_foreign))
+        return 0;
     if (!stream_of(world, log) || world->server.streams[log].is_sealed ||
         (hold && strcmp(hold->field, borne[i].field) == 0))
         return 0;
@@ -198,7 +202,7 @@ static void make_other(struct world *world, int log, int i)
     struct other *other = &edits->others[i];
     char config[DURABLE_CONFIG_SIZE];
     *other = (struct other){ .is_expected = 1 };
-    snprintf(other->name, sizeof(other->name), OTHER_PREFIX "-%d", ++edits->numbers);
+    snprintf(other->name, sizeof(other->name), "audit-%d", ++edits->numbers);
     snprintf(config, sizeof(config),
              "{\"durable_name\":\"%s\",\"name\":\"%s\",\"description\":\"of %s\",\"deliver_policy\""
              ":\"all\",\"ack_policy\":\"explicit\",\"ack_wait\":30000000000,\"max_deliver\":-1,"

@@ -9,7 +9,7 @@ struct world;
 struct node;
 struct durable;
 
-#define EDITS_MAX 12 /* settings that are borne */
+#define EDITS_MAX 14 /* settings that are borne */
 #define OTHERS_MAX 3 /* durables of others on a stream */
 #define OTHER_NAME_SIZE 24
 #define SETTING_SIZE 96

@@ -158,6 +158,8 @@ void durable_look_at_clock(struct world *world, struct stream *stream);
 
 void settings_set(struct stream *stream, const char *config, size_t length);    /* a JSON object */
 void settings_put(struct stream *stream, const char *field, const char *value); /* NULL: without */
+/* An operator lets messages go, by their age or because their writer says so. */
+_Bool settings_forget(const struct stream *stream);
 struct json_text settings_find(const struct stream *stream, const char *field);
 
 /* ---- api.c ---------------------------------------------------------------------------------- */

@@ -28,6 +28,12 @@ void settings_set(struct stream *stream, const char *config, size_t length)
     stream->is_sealed = json_text_is(settings_find(stream, "sealed"), "true");
 }
 
+_Bool settings_forget(const struct stream *stream)
+{
+    return json_text_is(settings_find(stream, "allow_msg_ttl"), "true") ||
+           json_text_number(settings_find(stream, "max_age"), 0) > 0;
+}
+
 /* value NULL: it is there no more. */
 void settings_put(struct stream *stream, const char *field, const char *value)
 {

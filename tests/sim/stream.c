@@ -104,7 +104,8 @@ void stream_cut(struct stream *stream, int64_t last)
     }
     if (stream->first > stream->last + 1)
         stream->first = stream->last + 1;
-    stream->in_order = newest_position(stream);
+    if (newest_position(stream) > 0 || last == 0) /* else what is before may have gone by age */
+        stream->in_order = newest_position(stream);
     look_again(stream);
     for (int i = 0; i < RECENT_MAX; i++) /* a server reads them from what is stored */
         if (stream->recent[i].sequence > last)
@@ -266,6 +267,9 @@ void stream_publish(struct world *world, struct stream *stream, struct wire *wir
     const uint64_t id = id_of(wire);
     const _Bool is_led = stream_is_led(world, stream), is_heard = is_led && !stream->no_ack;
     if (!is_led && stream->unheard-- <= 0)
+        return;
+    /* when it is gone again nobody can tell it from one of ours that is */
+    if (settings_forget(stream) && wire_header_number(wire, "Journey-Position", 0) == 0)
         return;
     int64_t known = known_as(world, stream, id);
     int error_code = known ? 0 : try_to_store(world, stream, wire, why, sizeof(why));

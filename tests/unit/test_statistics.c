@@ -152,6 +152,7 @@ Test(statistics, data_has_its_keys_in_their_order, .init = setup, .fini = fini)
         "\"committed_items\":4,"
         "\"last_commit\":\"2023-11-14T22:13:20.123Z\",\"database_bytes\":0,\"wal_bytes\":0,"
         "\"file_checks\":0,\"file_checked\":\"\",\"file_check_skipped\":0,"
+        "\"table_checks\":0,\"tables_checked\":\"\",\"tables_differ\":0,"
         "\"layout_differs\":0,"
         "\"replay_target\":0,\"republished\":0,\"stream_remade\":0,\"refused\":0,"
         "\"server_advisories\":0,\"heal_wait_ms\":0,"

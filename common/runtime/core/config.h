@@ -33,6 +33,8 @@ struct config {
     int64_t reader_threads;
     int64_t client_rate_max;     /* requests a second of one client; 0: no limit */
     int64_t refusals_keep_hours; /* how long a refusal under an idempotency key is remembered */
+    int64_t server_check_s;      /* between two checks of the server's max_payload; 0: none */
+    int64_t table_check_s;       /* between two comparisons of the tables with the logs; 0: none */
     int64_t file_check_s;        /* between two checks of the own file */
     int64_t answer_when;         /* WHEN_… */
     int64_t answer_wait_ms;      /* how long an answer waits for the stream */

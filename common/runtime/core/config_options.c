@@ -61,6 +61,10 @@ const struct config_row config_rows[] = {
       "how long an answer waits for the stream; beyond it: unconfirmed", 0 },
     { "file-check-s", "JOURNEY_FILE_CHECK_S", NUMBER, AT(file_check_s), "60", 1, 86400,
       "seconds between two slow checks of the own database", 0 },
+    { "table-check-s", "JOURNEY_TABLE_CHECK_S", NUMBER, AT(table_check_s), "86400", 0, 31536000,
+      "seconds between two slow comparisons of the tables with the logs; 0: none", 0 },
+    { "server-check-s", "JOURNEY_SERVER_CHECK_S", NUMBER, AT(server_check_s), "60", 0, 86400,
+      "seconds between two questions to the server how large a message it takes; 0: none", 0 },
     { "take-over", "JOURNEY_TAKE_OVER", TAKE_OVER, AT(take_over), NULL, 0, 0,
       "of a standby, when the leader is silent: auto, or manual (what the leader has answered and "
       "not published is lost by it); unless given, auto with --answer-when published, else manual",

@@ -80,6 +80,9 @@ struct status {
     /* checks of our own file that came to their end; when the newest did (wall time); tables that
      * it left out: repair/file_check.h */
     atomic_llong file_checks, file_checked_ms, file_check_skipped;
+    /* likewise, comparisons of the tables with the logs; rows that differed in the newest:
+     * repair/table_check.h */
+    atomic_llong table_checks, tables_checked_ms, tables_differ;
     atomic_llong layout_differs; /* 1: the tables are not as this program makes them */
     /* what the server takes as one message, headers and data together; 0: not known yet; the
      * sender, at each connect */

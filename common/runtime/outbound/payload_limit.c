@@ -1,5 +1,6 @@
 /* Payload limit: see payload_limit.h. */
 #include "runtime/outbound/payload_limit.h"
+#include "base/log.h"
 #include <stdio.h>
 
 void payload_limit_init(struct payload_limit *limit, struct outbound *outbound)
@@ -15,6 +16,10 @@ void payload_limit_act(struct payload_limit *limit)
                   largest = atomic_load(&status->largest_event_bytes);
     const _Bool is_small = bytes_max > 0 && bytes_max < largest;
     owner_assert(&limit->outbound->owner);
+    if (is_small && limit->is_small && bus_takes_more(limit->outbound->bus)) {
+        log_warn("connecting_anew", LOG_TEXT("reason", "the server takes larger messages now"));
+        bus_close(limit->outbound->bus); /* the supervisor starts us again */
+    }
     if (is_small == limit->is_small)
         return;
     char value[96];

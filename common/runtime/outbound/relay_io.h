@@ -43,6 +43,8 @@ struct look { /* reading the stream back from its end, a window at a time, to co
     int received;
     struct look_judge judge;
     struct look_message messages[LOOK_WINDOW]; /* by sequence; place 0: not there yet */
+    int64_t foreign_count, foreign_sequence;   /* to be named: how many, the first */
+    char foreign_reason[96];
 };
 
 struct recovery {                          /* reading our own stream back into the log */

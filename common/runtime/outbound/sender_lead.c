@@ -181,25 +181,6 @@ void sender_lead_heard(struct sender *sender, struct bus_message *received, int6
         relay_heard(&sender->relay_io.relay, sender->lead_io.leader_published, now_ms);
 }
 
-/* Within reach of the leader: queries are answered, as_of says how old. */
-static void listen_to_queries(struct sender *sender)
-{
-    const struct relay *relay = &sender->relay_io.relay;
-    if (sender->listens || relay->state != RELAY_FOLLOWING || !relay_has_tail(relay))
-        return;
-    for (int i = 0; i < sender->feed_count; i++)
-        if (!feed_has_what_there_is(&sender->feeds[i].feed))
-            return;
-    if (endpoints_subscribe_queries(sender->options.endpoints) < 0) {
-        log_error("not_ready", LOG_TEXT("reason", failure_text()));
-        return;
-    }
-    sender->listens = 1;
-    atomic_store(&sender->outbound.status->caught_up, 1);
-    log_info("answers_queries", LOG_INT("position", relay->head));
-    lead_io_show_standby(&sender->lead_io, relay->head);
-}
-
 /* Projections that were begun anew are what the leader's are: who takes over does not wait for more
  * than what others have published since (CATCH_UP_MS), as any standby. Their streams may answer
  * nothing then, for seconds. */
@@ -214,6 +195,26 @@ static void note_projections(struct sender *sender)
         sender->feeds[i].began_empty = 0;
     if (atomic_load(&sender->outbound.status->folding))
         writer_end_folding(sender->options.writer);
+}
+
+/* Within reach of the leader: queries are answered, as_of says how old. Not from projections that
+ * were begun anew and have less than the leader's. */
+static void listen_to_queries(struct sender *sender)
+{
+    const struct relay *relay = &sender->relay_io.relay;
+    if (sender->listens || relay->state != RELAY_FOLLOWING || !relay_has_tail(relay))
+        return;
+    for (int i = 0; i < sender->feed_count; i++)
+        if (sender->feeds[i].began_empty || !feed_has_what_there_is(&sender->feeds[i].feed))
+            return;
+    if (endpoints_subscribe_queries(sender->options.endpoints) < 0) {
+        log_error("not_ready", LOG_TEXT("reason", failure_text()));
+        return;
+    }
+    sender->listens = 1;
+    atomic_store(&sender->outbound.status->caught_up, 1);
+    log_info("answers_queries", LOG_INT("position", relay->head));
+    lead_io_show_standby(&sender->lead_io, relay->head);
 }
 
 static void take_lead(struct sender *sender, int64_t now_ms)
@@ -256,8 +257,8 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
         relay_told(relay, sender->peers.peer.seen); /* what the stream may have lost meanwhile */
         if (lead_io_reach(&sender->lead_io, relay->head))
             hold_feeds(sender, now_ms);
-        listen_to_queries(sender);
         note_projections(sender);
+        listen_to_queries(sender);
     }
     if (lead->state == LEAD_SUSPECTING && relay_has_tail(relay))
         lead_tail_read(lead, now_ms);

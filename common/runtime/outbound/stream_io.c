@@ -88,21 +88,42 @@ static int judge_event(struct relay_io *relay_io, const struct event *event,
     return 0;
 }
 
-/* A message of a lower term than our log's is no news: the look says whether it is void. */
+/* A message of a lower term than our log's is no news: the look says whether it is void. A look
+ * says at its end what it has found: a stream that another one leads is full of them. */
 static void name_foreign(struct relay_io *relay_io, const struct look_message *message,
-                         int64_t sequence, const char *reason)
+                         int64_t sequence, const char *reason, struct look *look)
 {
     struct term newest = { 0 };
     const _Bool is_older = message->is_event &&
                            terms_newest(relay_io->outbound->db, &newest) == 0 &&
                            message->term > 0 && message->term < newest.term;
-    log_at(is_older ? LOG_DEBUG : LOG_ERROR, "foreign_message",
-           LOG_TEXT("stream", relay_io->outbound->self.log), LOG_INT("sequence", sequence),
-           LOG_TEXT("reason", reason));
+    if (is_older || !look) {
+        log_at(is_older ? LOG_DEBUG : LOG_ERROR, "foreign_message",
+               LOG_TEXT("stream", relay_io->outbound->self.log), LOG_INT("sequence", sequence),
+               LOG_TEXT("reason", reason));
+        return;
+    }
+    if (look->foreign_count++ > 0 && sequence > look->foreign_sequence)
+        return;
+    look->foreign_sequence = sequence;
+    snprintf(look->foreign_reason, sizeof(look->foreign_reason), "%s", reason);
 }
 
+/* The first of them, and how many. */
+static void tell_foreign(const struct relay_io *relay_io)
+{
+    const struct look *look = &relay_io->look;
+    if (look->foreign_count == 0)
+        return;
+    log_at(relay_io->relay.state == RELAY_FENCED ? LOG_WARN : LOG_ERROR, "foreign_message",
+           LOG_TEXT("stream", relay_io->outbound->self.log),
+           LOG_INT("sequence", look->foreign_sequence), LOG_TEXT("reason", look->foreign_reason),
+           LOG_INT("count", look->foreign_count));
+}
+
+/* look: that it is a part of; NULL: of an audit. */
 static void compare_message(struct relay_io *relay_io, struct bus_message *message,
-                            int64_t sequence, struct look_message *ret)
+                            int64_t sequence, struct look *look, struct look_message *ret)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_stored_message stored = { 0 };
@@ -134,7 +155,7 @@ static void compare_message(struct relay_io *relay_io, struct bus_message *messa
     if (r < 0)
         ret->place = 0;
     if (ret->place == PLACE_FOREIGN)
-        name_foreign(relay_io, ret, sequence, reason);
+        name_foreign(relay_io, ret, sequence, reason, look);
 }
 
 static void look_check(const struct look *look)
@@ -191,6 +212,7 @@ static void end_look(struct relay_io *relay_io, int64_t now_ms)
         terms_stand_alone(relay_io->outbound->db, tail->leaves_at) > 0)
         tail->only_terms = 1;
     relay_looked(&relay_io->relay, tail, now_ms);
+    tell_foreign(relay_io);
 }
 
 /* The stream is there by its name alone, as when most of its servers have lost their stores: no
@@ -217,7 +239,7 @@ static void take_looked(struct relay_io *relay_io, int64_t epoch, int64_t sequen
     if (sequence < look->first || sequence > look->last ||
         look->messages[sequence - look->first].place)
         return;
-    compare_message(relay_io, message, sequence, &found);
+    compare_message(relay_io, message, sequence, look, &found);
     if (found.place == PLACE_NO_STORE) {
         take_no_store(relay_io, now_ms);
         return;
@@ -357,7 +379,7 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
     struct relay *relay = &relay_io->relay;
     struct look_message found;
     int64_t low, high;
-    compare_message(relay_io, message, sequence, &found);
+    compare_message(relay_io, message, sequence, NULL, &found);
     relay_place(relay, sequence, &low, &high);
     const int64_t place = found.place;
     const _Bool is_unread = place == 0 || place == PLACE_NO_STORE;
@@ -432,7 +454,7 @@ void stream_io_reply(struct relay_io *relay_io, const struct reply_tag *tag,
     case STEP_MADE:    stream_make_take_created(relay_io, message, now_ms); break;
     case STEP_DELETED: stream_make_take_deleted(relay_io, message, now_ms); break;
     case STEP_MENDED:  stream_make_take_mended(relay_io, message); break;
-    case STEP_LISTED:  stream_keep_take_list(&relay_io->keep, &relay_io->relay, message); break;
+    case STEP_LISTED:  stream_keep_take_list(&relay_io->keep, &relay_io->relay, message, 0); break;
     case STEP_LISTED_LAST:
         stream_make_take_listed_last(relay_io, tag->epoch, message, now_ms);
         break;

@@ -306,10 +306,22 @@ struct kept_place stream_keep_place(const struct kept_durable *before, int64_t f
     return (struct kept_place){ .position = before->position < gone ? before->position : listed };
 }
 
+/* Those that the list does not have stay. */
+static int keep_others(struct stream_keep *keep, struct kept_durable *now, int count)
+{
+    for (int i = 0; i < keep->durable_count && count < KEPT_DURABLES_MAX; i++) {
+        if (find_kept(now, count, keep->durables[i].name))
+            continue;
+        now[count] = keep->durables[i];
+        now[count++].config = take(keep->durables[i].config);
+    }
+    return count;
+}
+
 /* A page of the list. What the server has moved over messages that are gone stays where it was; so
  * does all that an earlier life has kept, until we know which position is at which sequence. */
 static void remember(struct stream_keep *keep, const struct relay *relay,
-                     const struct js_consumer_page *page)
+                     const struct js_consumer_page *page, _Bool is_last)
 {
     struct kept_durable now[KEPT_DURABLES_MAX] = { 0 };
     struct json_members members;
@@ -339,6 +351,8 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
         snprintf(keep->lost, sizeof(keep->lost), "%d of %d would be lost with the stream",
                  found - count, found);
     keep->is_changed |= !are_equal(keep, now, count);
+    if (is_last)
+        count = keep_others(keep, now, count);
     forget_durables(keep);
     memcpy(keep->durables, now, sizeof(now[0]) * (size_t)count);
     keep->durable_count = count;
@@ -347,7 +361,7 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
 }
 
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
-                           struct bus_message *message)
+                           struct bus_message *message, _Bool is_last)
 {
     _deinit_(arena) struct arena arena = { 0 };
     struct js_consumer_page page;
@@ -356,7 +370,7 @@ void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
         return; /* those that are owed are not all there */
     if (js_parse_consumer_list(bus_message_data(message), bus_message_length(message), &arena,
                                &page) == 0)
-        remember(keep, relay, &page);
+        remember(keep, relay, &page, is_last);
 }
 
 /* ---- Giving back ---------------------------------------------------------------------------- */

@@ -85,8 +85,10 @@ void stream_keep_refused(struct stream_keep *keep);
 
 /* Asks for the durables; the reply goes to stream_keep_take_list. tag: of that reply. 0 or < 0. */
 int stream_keep_ask_list(struct stream_keep *keep, const struct reply_tag *tag);
+/* is_last: the stream is deleted then. The list may be of one that another instance has just made,
+ * and not given the durables back to yet: it takes none away. */
 void stream_keep_take_list(struct stream_keep *keep, const struct relay *relay,
-                           struct bus_message *message);
+                           struct bus_message *message, _Bool is_last);
 
 /* The place to remember of a durable whose floor the list has. Positions up to `gone` have left the
  * stream, at the list before up to `gone_before`; what is behind `published` is none of ours.

@@ -131,7 +131,7 @@ void stream_make_take_mended(struct relay_io *relay_io, struct bus_message *mess
 void stream_make_take_listed_last(struct relay_io *relay_io, int64_t epoch,
                                   struct bus_message *message, int64_t now_ms)
 {
-    stream_keep_take_list(&relay_io->keep, &relay_io->relay, message);
+    stream_keep_take_list(&relay_io->keep, &relay_io->relay, message, 1);
     save_and_delete(relay_io, epoch, now_ms);
 }
 

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/log.h"
+#include "base/smaller.h"
+#include "runtime/repair/table_check.h"
 #include "store/damage_mark.h"
 #include "store/log_check.h"
 #include <assert.h>
@@ -116,18 +118,41 @@ static void note_pass(struct file_check *check, int r, int64_t skipped)
     }
 }
 
+static _Bool rest_of_tables(void *context)
+{
+    return rest_after_work(context);
+}
+
+static void compare_tables(struct file_check *check)
+{
+    const struct table_check tables = { .service = check->service,
+                                        .config = check->config,
+                                        .database_path = check->database_path,
+                                        .status = check->status,
+                                        .rest = rest_of_tables,
+                                        .context = check };
+    if (table_check_run(&tables) == -ERR_CORRUPT)
+        note_pass(check, -ERR_CORRUPT, 0);
+    check->tables_due_ms = clock_monotonic_ms() + check->tables_interval_ms;
+}
+
 static void *file_check_main(void *argument)
 {
     struct file_check *check = argument;
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
     int64_t wait_ms = check->interval_ms < FILE_CHECK_FIRST_MS ? check->interval_ms
                                                                : FILE_CHECK_FIRST_MS;
+    check->tables_due_ms = clock_monotonic_ms() +
+                           smaller(check->tables_interval_ms, TABLE_CHECK_FIRST_MS);
     while (!rest(check, wait_ms)) {
         int64_t skipped = 0;
         wait_ms = check->interval_ms;
         if (atomic_load(&check->status->damaged) || atomic_load(&check->status->moved))
             continue;
         note_pass(check, run_pass(check, &skipped), skipped);
+        if (check->tables_interval_ms > 0 && clock_monotonic_ms() >= check->tables_due_ms &&
+            !atomic_load(&check->status->damaged))
+            compare_tables(check);
     }
     return NULL;
 }

@@ -4,8 +4,9 @@
  * makes the service `corrupt`, with the place in the log line file_damaged and in the damage mark.
  *
  * A flipped bit in the log, in the structure of a page, in a key or in an index is found within a
- * pass. Not found here: a flipped bit in a column without an index of a table other than the log
- * (`rebuild` compares all tables with the log), and pages that no table uses.
+ * pass. A flipped bit in a column without an index of a table other than the log is found when the
+ * tables are compared with the logs, once a day (table_check.h). Not found: pages that no table
+ * uses.
  *
  * A table whose check takes so long that the WAL grows meanwhile is left out of the pass, which
  * `file_check_skipped` counts: a reader's snapshot keeps the WAL from beginning anew. */
@@ -15,14 +16,17 @@
 #include "runtime/core/status.h"
 
 #define FILE_CHECK_FIRST_MS 10000
+#define TABLE_CHECK_FIRST_MS 3600000 /* a service that is started often is compared, too */
 
 struct file_check {
     const struct service *service; /* borrowed, as all below */
     const char *database_path;
     struct status *status;
-    int64_t interval_ms; /* from the end of a pass to the next */
+    const struct config *config;
+    int64_t interval_ms;        /* from the end of a pass to the next */
+    int64_t tables_interval_ms; /* likewise, of comparisons of the tables; 0: none */
     /* of its thread */
-    int64_t work_began_ns;
+    int64_t work_began_ns, tables_due_ms;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;

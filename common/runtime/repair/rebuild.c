@@ -20,23 +20,28 @@
 
 /* ---- While it serves: the scratch file ------------------------------------------------------- */
 
-static int make_path(const char *served_path, char *ret_path, size_t size)
+#define ENDING ".rebuild"
+
+static int make_path(const char *served_path, const char *ending, char *ret_path, size_t size)
 {
-    if ((size_t)snprintf(ret_path, size, "%s.rebuild", served_path) >= size)
+    if ((size_t)snprintf(ret_path, size, "%s%s", served_path, ending) >= size)
         return fail(ERR_CONFIG, "the path of --data-dir is too long");
     return 0;
 }
 
 void rebuild_remove_leftover(const char *served_path)
 {
+    static const char *const endings[] = { ENDING, REBUILD_OF_CHECK };
     char path[4096];
-    if (make_path(served_path, path, sizeof(path)) == 0)
-        fold_remove(path);
+    for (int i = 0; i < 2; i++)
+        if (make_path(served_path, endings[i], path, sizeof(path)) == 0)
+            fold_remove(path);
 }
 
 int rebuild_open(struct rebuild *rebuild)
 {
-    int r = make_path(rebuild->served_path, rebuild->path, sizeof(rebuild->path));
+    int r = make_path(rebuild->served_path, rebuild->ending ? rebuild->ending : ENDING,
+                      rebuild->path, sizeof(rebuild->path));
     return r < 0 ? trace(r)
                  : trace(fold_open(rebuild->service, rebuild->path, rebuild->served_path,
                                    &rebuild->db));
@@ -143,6 +148,8 @@ int rebuild_catch_up(struct rebuild *rebuild)
         r = db_begin(rebuild->db);
         if (r == 0)
             r = end_transaction(rebuild->db, fold_piece(rebuild, &more));
+        if (r == 0 && rebuild->rest && rebuild->rest(rebuild->context))
+            r = REBUILD_STOPPED;
     }
     return trace(r);
 }

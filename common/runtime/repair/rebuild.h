@@ -29,6 +29,7 @@ typedef int (*rebuild_turn)(void *context, enum rebuild_want want);
 /* Tables in a report; a service in which more tables differ fails to rebuild. */
 #define REBUILD_TABLES_MAX 64
 #define REBUILD_STOPPED 2
+#define REBUILD_OF_CHECK ".compared" /* the ending of table_check.h */
 
 /* One rebuild. It belongs to the rebuilder's thread, and to the writer's during rebuild_swap, while
  * the rebuilder's thread waits. */
@@ -37,8 +38,10 @@ struct rebuild {
     const char *served_path; /* the service's database; borrowed, as all above `path` is */
     rebuild_fetch fetch;
     rebuild_turn turn;
-    void *context;                   /* of fetch and turn */
-    const atomic_bool *stopping;     /* looked at between two slices */
+    _Bool (*rest)(void *context);    /* between two slices; true: it shall stop; NULL */
+    void *context;                   /* of fetch, turn and rest */
+    const char *ending;              /* of the scratch file's name; NULL: ".rebuild" */
+    const atomic_bool *stopping;     /* looked at between two slices; NULL */
     atomic_llong *progress;          /* events folded, for the statistics; NULL */
     int key_limit;                   /* keys in the report of one table */
     char path[4096];                 /* the scratch file */

@@ -171,8 +171,10 @@ static void *rebuilder_main(void *argument)
     log_info("rebuild_begun", LOG_INT("position", atomic_load(&status->position)));
     int r = rebuild_run(&rebuild);
     settle(item, &rebuild, r, clock_monotonic_ms() - begun_ms);
-    if (item->outcome == OUTCOME_DONE)
+    if (item->outcome == OUTCOME_DONE) {
         atomic_fetch_add(&status->rebuilds, 1);
+        atomic_store(&status->tables_differ, 0);
+    }
     atomic_fetch_add(&status->rebuilt_rows, rebuild.put_right);
     api_client_free(asking.api);
     rebuild_deinit(&rebuild);

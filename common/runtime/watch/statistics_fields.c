@@ -255,6 +255,13 @@ const struct statistics_field statistics_fields[] = {
     { "file_check_skipped", .at = AT(file_check_skipped),
       GAUGE("journey_file_check_skipped_tables"),
       .help = "Tables that it left out, because the WAL grew meanwhile." },
+    { "table_checks", .at = AT(table_checks), COUNTER("journey_table_checks_total"),
+      .help = "Comparisons of the tables with the logs that came to their end." },
+    { "tables_checked", .form = FORM_TIME_MS, .at = AT(tables_checked_ms),
+      GAUGE("journey_tables_checked_seconds"),
+      .help = "When the newest of them ended; empty (0 in /metrics): none since the start." },
+    { "tables_differ", .at = AT(tables_differ), GAUGE("journey_tables_differing_rows"),
+      .help = "Rows that it found otherwise than the logs say; a rebuild puts them right." },
     { "layout_differs", .at = AT(layout_differs), GAUGE("journey_layout_differs"),
       .help = "1: the file's tables, indexes, triggers or views are not those that the program "
               "makes." },

@@ -1,6 +1,6 @@
 """Rows of bounds: what is larger than one message of the server may be, and headers that nobody
 reads."""
-from kit import logged, order_of, require, subprocess, wait_until
+from kit import SERVICES, logged, order_of, require, subprocess, wait_until
 
 QUOTES = '"' * 476                     # each takes six bytes in a page: escaped, and escaped again
 
@@ -95,11 +95,9 @@ def fault_53_pages_and_events_under_a_small_max_payload(mesh):
     mesh.check()
 
 
-def fault_51_server_takes_less_than_the_largest_event(mesh):
-    """The server is restarted with a max_payload that is smaller than an event that order-svc's log
-    has. order-svc is not ready, and says which field has which value; its log grows by smaller
-    events, and nothing is lost. It is ready again when the operator raises the limit."""
-    mesh.up()
+def place_a_large_order(mesh):
+    """An order of 60 products with long names. Returns its account, its lines, and what its event
+    needs of a message."""
     account = mesh.customer()
     for i in range(60):
         mesh.ask("order.add-product", {
@@ -110,6 +108,51 @@ def fault_51_server_takes_less_than_the_largest_event(mesh):
     needed = mesh.stats("order-svc")["largest_event"]
     require(12_000 < needed < 60_000, f"what the largest event needs: {needed}")
     mesh.quiet()
+    return account, lines, needed
+
+
+def fault_51_max_payload_reloaded(mesh):
+    """The operator gives the running server a smaller max_payload than the largest event needs, and
+    reloads it. nats-server tells nobody; order-svc asks it, is held and says so with both values,
+    refuses what is too large, and keeps its connection. Reloaded with the old limit, it is ready.
+    Under a server that was started with the smaller limit, the larger one wants a new connection:
+    order-svc ends, and is ready when it is started again."""
+    for name in SERVICES:
+        mesh.flags[name] = ["--server-check-s", "1"]
+    mesh.up()
+    account, lines, needed = place_a_large_order(mesh)
+    size = mesh.log_size("order-svc")
+    mesh.write_server_config(f"max_payload: {needed - 2000}")
+    mesh.wait_state("order-svc", "held")
+    logged(mesh, "order-svc", f"event=max_payload_changed was=1048576 is={needed - 2000}",
+           "the change is not named", size)
+    logged(mesh, "order-svc", f"field=max_payload .*{needed - 2000}.*{needed}", "not both values",
+           size)
+    large = mesh.tell("order.place", {"account_id": account, "lines": lines}, "fault-51-again")
+    require(large["error"]["code"] == "too_large", f"what cannot travel: {large}")
+    small = mesh.tell("order.place", {"account_id": account, "lines": lines[:1]}, "fault-51-small")
+    require("position" in small, f"a small order: {small}")
+    mesh.write_server_config("max_payload: 1048576")
+    mesh.wait_ready()
+    require(not mesh.log_has("order-svc", "event=disconnected", size), "it lost its connection")
+    mesh.stop("server")
+    mesh.server_config(f"max_payload: {needed - 2000}")
+    mesh.start("server", wait=False)
+    mesh.wait_state("order-svc", "held")
+    mesh.write_server_config("max_payload: 1048576")
+    mesh.wait_dead("order-svc", 40)
+    logged(mesh, "order-svc", "event=connecting_anew", "the end is not explained", size)
+    mesh.start("order-svc")
+    mesh.wait_ready()
+    mesh.check()
+
+
+def fault_51_server_takes_less_than_the_largest_event(mesh):
+    """The server is restarted with a max_payload that is smaller than an event that order-svc's log
+    has. order-svc is not ready, and says which field has which value; its log grows by smaller
+    events, and nothing is lost. It is ready again when the operator raises the limit."""
+    mesh.up()
+    account, lines, needed = place_a_large_order(mesh)
     mesh.stop("server")
     mesh.server_config(f"max_payload: {needed - 2000}")
     mesh.start("server", wait=False)

@@ -2,10 +2,14 @@
 //
 // Opens an account, orders, is refused, asks again under the same key, reads what it has written,
 // and goes on ordering until an instance of order-svc has died and another leads. Prints what it
-// did. NATS_URL says where the server is. Needs node 18 and @nats-io/transport-node.
+// did. NATS_URL says where the server is; in a secure mesh NATS_NKEY or NATS_CREDS is the file with
+// the user's key, NATS_CA the authority's certificate, and NATS_INBOX_PREFIX where the user may
+// listen (_INBOX.shop). Needs node 18 and @nats-io/transport-node.
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, headers, RequestError, TimeoutError } from "@nats-io/transport-node";
+import { connect, credsAuthenticator, headers, nkeyAuthenticator, RequestError, TimeoutError }
+    from "@nats-io/transport-node";
 
 const TRY_MS = 250, TRY_MAX_MS = 4000;  // how long a try waits for its answer, at first and at most
 const GIVE_UP_MS = 60000 * Number(process.env.JOURNEY_PATIENCE ?? 1);
@@ -26,8 +30,15 @@ function readReply(reply) {
     throw new Refused(status, answer.error.code, answer.error.message);
 }
 
-const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1,
-    reconnectTimeWait: 200 });
+// Without keys: an open mesh.
+function authenticator({ NATS_NKEY: seed, NATS_CREDS: credentials }) {
+    if (seed) return nkeyAuthenticator(Buffer.from(readFileSync(seed, "utf8").trim()));
+    return credentials ? credsAuthenticator(readFileSync(credentials)) : undefined;
+}
+
+const { NATS_URL: servers, NATS_CA: caFile, NATS_INBOX_PREFIX: inboxPrefix } = process.env;
+const nc = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 200, inboxPrefix,
+    authenticator: authenticator(process.env), tls: caFile ? { caFile } : undefined });
 let noResponders = 0, noAnswers = 0;
 
 // The answer, or null: ask again.

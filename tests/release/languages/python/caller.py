@@ -3,11 +3,14 @@
 
 Opens an account, orders, is refused, asks again under the same key, reads what it has written, and
 goes on ordering until an instance of order-svc has died and another leads. Prints what it did.
-NATS_URL says where the server is. Needs Python 3.8 and nats-py.
+NATS_URL says where the server is; in a secure mesh NATS_NKEY or NATS_CREDS is the file with the
+user's key, NATS_CA the authority's certificate, and NATS_INBOX_PREFIX where the user may listen
+(_INBOX.shop). Needs Python 3.8 and nats-py; for keys nats-py[nkeys].
 """
 import asyncio
 import json
 import os
+import ssl
 import uuid
 
 import nats
@@ -86,9 +89,19 @@ async def open_shop(caller, sku):
     return account
 
 
+def rights():
+    """What nats.connect wants of who asks; nothing in an open mesh."""
+    given = {"nkeys_seed": os.environ.get("NATS_NKEY"),
+             "user_credentials": os.environ.get("NATS_CREDS"),
+             "inbox_prefix": os.environ.get("NATS_INBOX_PREFIX")}
+    if os.environ.get("NATS_CA"):
+        given["tls"] = ssl.create_default_context(cafile=os.environ["NATS_CA"])
+    return {name: value for name, value in given.items() if value}
+
+
 async def main():
     caller = Caller(await nats.connect(os.environ["NATS_URL"], max_reconnect_attempts=-1,
-                                       reconnect_time_wait=0.2))
+                                       reconnect_time_wait=0.2, **rights()))
     sku = f"tea-{uuid.uuid4()}"
     account = await open_shop(caller, sku)
 

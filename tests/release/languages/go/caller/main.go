@@ -2,7 +2,9 @@
 //
 // It opens an account, orders, is refused, asks again under the same key, reads what it has
 // written, and goes on ordering until an instance of order-svc has died and another leads. It
-// prints what it did. NATS_URL says where the server is.
+// prints what it did. NATS_URL says where the server is; in a secure mesh NATS_NKEY or NATS_CREDS is
+// the file with the user's key, NATS_CA the authority's certificate, and NATS_INBOX_PREFIX where the
+// user may listen (_INBOX.shop).
 package main
 
 import (
@@ -142,9 +144,29 @@ func (c *caller) openShop(sku string) string {
 	return account.AccountID
 }
 
+func connect() (*nats.Conn, error) {
+	options := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond)}
+	if file := os.Getenv("NATS_NKEY"); file != "" {
+		key, err := nats.NkeyOptionFromSeed(file)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, key)
+	}
+	for name, option := range map[string]func(string) nats.Option{
+		"NATS_CREDS":        func(file string) nats.Option { return nats.UserCredentials(file) },
+		"NATS_CA":           func(file string) nats.Option { return nats.RootCAs(file) },
+		"NATS_INBOX_PREFIX": nats.CustomInboxPrefix,
+	} {
+		if value := os.Getenv(name); value != "" {
+			options = append(options, option(value))
+		}
+	}
+	return nats.Connect(os.Getenv("NATS_URL"), options...)
+}
+
 func main() {
-	nc, err := nats.Connect(os.Getenv("NATS_URL"), nats.MaxReconnects(-1),
-		nats.ReconnectWait(200*time.Millisecond))
+	nc, err := connect()
 	must(err)
 	c := &caller{nc: nc}
 	sku := "tea-" + nuid.Next()
