@@ -159,14 +159,19 @@ class Mesh(Shop):
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
 
+    def customers(self):
+        return [row[0] for row in self.rows(
+            "account-svc", "SELECT entity FROM event_log WHERE type = 'CardAdded' "
+            "ORDER BY position LIMIT -1 OFFSET 1")]
+
+    def products(self):
+        return [row[0] for row in self.rows(
+            "order-svc", "SELECT sku FROM products WHERE sku LIKE 'bench-%' ORDER BY sku")]
+
     def shop_requests(self):
         """The shop's orders, of one to LINES lines, and the lists from which the load chooses
         customer and products."""
-        customers = [row[0] for row in self.rows(
-            "account-svc", "SELECT entity FROM event_log WHERE type = 'CardAdded' "
-            "ORDER BY position LIMIT -1 OFFSET 1")]
-        products = [row[0] for row in self.rows(
-            "order-svc", "SELECT sku FROM products WHERE sku LIKE 'bench-%' ORDER BY sku")]
+        customers, products = self.customers(), self.products()
         line = {"sku": "&" * len(products[0]), "quantity": 1}
         return {
             "customers": "\n".join(customers), "products": "\n".join(products),

@@ -6,8 +6,41 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 from journey import ROOT
+
+LINE_S = 10.0                          # without a terminal: a line at most so often
+
+
+class Progress:
+    """A progress line on standard error: what runs, and how far it is."""
+
+    def __init__(self, program):
+        self.program = program
+        self.section, self.label, self.began, self.seconds, self.said = "", "", time.monotonic(
+        ), 0.0, 0.0
+        self.is_terminal = sys.stderr.isatty()
+
+    def begin(self, label, seconds=0.0):
+        self.label, self.began, self.seconds = label or self.label, time.monotonic(), seconds
+        self.tick()
+
+    def tick(self):
+        now = time.monotonic()
+        text = f"{self.section}: {self.label}"
+        if self.is_terminal:
+            share = min(1.0, (now - self.began) / self.seconds) if self.seconds else 0.0
+            bar = f"[{'#' * int(20 * share):.<20}] " if self.seconds else ""
+            print(f"\r\033[K{self.program}: {bar}{text}, {now - self.began:.0f} s", end="",
+                  file=sys.stderr, flush=True)
+        elif now - self.said >= LINE_S:
+            self.said = now
+            print(f"{self.program}: {text}", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.is_terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def programs_folder():

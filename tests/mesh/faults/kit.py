@@ -36,6 +36,7 @@ from load import Load
 from journey import meshview                        # basics has put scripts/lib on the path
 from journey.natsline import Connection
 from journey.patience import far, slower
+from journey.retrying import NOT_NOW
 
 __all__ = [
     "FULL", "LOG", "MARK", "NEEDS", "READER", "ROOT", "SCRIPTS", "SERVICES", "Connection", "Failed",
@@ -343,7 +344,7 @@ class Mesh:
     def tell(self, subject, body, key):
         """Like request, and adds the outcome to the history that scripts/check reads."""
         answer = self.request(subject, body, key) or None
-        if answer is None or answer.get("error", {}).get("code") not in script("load").NOT_NOW:
+        if answer is None or answer.get("error", {}).get("code") not in NOT_NOW:
             with open(self.history, "a", encoding="utf-8") as file:
                 file.write(
                     json.dumps({"key": key, "subject": subject, "body": body, "answer": answer})
@@ -387,7 +388,7 @@ class Mesh:
         subject, body = {"account-svc": ("account.close", {"account_id": "acc_" + NOBODY}),
                          "order-svc": ("order.cancel", {"order_id": "ord_" + NOBODY})}[name]
         code = (self.request(subject, body, timeout=0.2) or {}).get("error", {}).get("code")
-        return code is not None and code not in script("load").NOT_NOW
+        return code is not None and code not in NOT_NOW
 
     def wait_takes(self, name, seconds=10):
         """Waits until a service accepts commands; returns the seconds that this took."""

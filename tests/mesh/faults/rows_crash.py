@@ -6,6 +6,7 @@ import time
 
 import kit
 from kit import SERVICES, address_of, needs, order_of, require
+from journey.retrying import NOT_NOW
 from reads import Watch
 
 RESTART_S = 1.0                        # limit from a service's restart to its first answer
@@ -56,7 +57,7 @@ def kill_once(mesh, connection, draw, name, accounts, tag):
         if "error" not in answer:
             require(found == [(answer["position"], )],
                     f"{key} was answered {answer}, in the file: {found} (I14)")
-        elif answer["error"]["code"] not in kit.script("load").NOT_NOW:
+        elif answer["error"]["code"] not in NOT_NOW:
             require(not found, f"{key} was refused, in the file: {found} (I2)")
     return [request for token, request in sent.items() if token not in answers], answers
 
