@@ -344,20 +344,26 @@ static void check_log(struct world *world, const struct node *node)
     db_free(db);
 }
 
-/* Where an operator lets messages go, the oldest are not missed, or none that the server may have
- * removed. */
+/* Where an operator lets messages go, the oldest are not missed; or none of which the server may
+ * have removed what stood there: a reader asks the leader for them. */
 static void check_stream(struct world *world, int log)
 {
     const struct stream *stream = &world->server.streams[log];
     const _Bool is_marked = json_text_is(settings_find(stream, "allow_msg_ttl"), "true"),
                 forgets = settings_forget(stream);
+    _Bool is_behind_hole = 0;
     int64_t position = 0;
     for (int64_t s = stream->first; stream->exists && s <= stream->last; s++) {
         const struct stored *stored = stream_at(stream, s);
-        if (!stored && (is_marked || (forgets && position == 0)))
+        if (stored && stored->unreadable && is_marked)
+            stored = NULL; /* as a marker that is gone */
+        if (!stored && (is_marked || (forgets && position == 0))) {
+            is_behind_hole = 1;
             continue;
-        if (forgets && position == 0 && stored && stored->position > 0)
+        }
+        if (forgets && (position == 0 || is_behind_hole) && stored && stored->position > position)
             position = stored->position - 1;
+        is_behind_hole = 0;
         if (!stored) {
             violated(world, "I6: stream %s has a hole at %lld", stream->name, (long long)s);
             return;

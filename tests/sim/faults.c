@@ -265,6 +265,7 @@ static _Bool lose_middle(struct world *world)
             stream_forget(stream, s);
         else if (stream->at[s].wire)
             stream->at[s].unreadable = 1;
+    stream_look_at_terms(stream);
     tell(world, "a stream loses %lld messages from %lld on", (long long)count, (long long)first);
     return 1;
 }
@@ -278,6 +279,7 @@ static _Bool lose_last(struct world *world)
     if (!stored || stored->position <= 0)
         return 0;
     stream_forget(stream, stream->last);
+    stream_look_at_terms(stream);
     return 1;
 }
 

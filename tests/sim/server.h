@@ -137,6 +137,8 @@ void stream_forget(struct stream *stream, int64_t sequence); /* is not there any
 void stream_change_leader(struct world *world, struct stream *stream, int64_t wait_ms);
 _Bool stream_is_led(const struct world *world, const struct stream *stream);
 void stream_cut(struct stream *stream, int64_t last); /* nor all after this one */
+/* After messages in its middle were lost: what was void behind a term that is gone is not. */
+void stream_look_at_terms(struct stream *stream);
 void stream_purge(struct stream *stream);
 
 /* ---- durable.c ------------------------------------------------------------------------------ */

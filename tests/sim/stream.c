@@ -62,17 +62,24 @@ static int64_t newest_position(const struct stream *stream)
     return 0;
 }
 
+void stream_look_at_terms(struct stream *stream)
+{
+    stream->term = 0;
+    for (int64_t s = stream->first; s <= stream->last; s++) {
+        const struct stored *stored = &stream->at[s];
+        if (stored->wire && !stored->unreadable && stored->position > 0 &&
+            stored->term > stream->term)
+            stream->term = stored->term;
+    }
+}
+
 /* After messages were lost. */
 static void look_again(struct stream *stream)
 {
     stream->has_foreign = 0;
-    stream->term = 0;
-    for (int64_t s = stream->first; s <= stream->last; s++) {
-        const struct stored *stored = &stream->at[s];
-        stream->has_foreign |= stored->wire && stored->position == 0;
-        if (stored->wire && stored->position > 0 && stored->term > stream->term)
-            stream->term = stored->term;
-    }
+    for (int64_t s = stream->first; s <= stream->last; s++)
+        stream->has_foreign |= stream->at[s].wire && stream->at[s].position == 0;
+    stream_look_at_terms(stream);
 }
 
 /* How far the sequences have run ahead of the positions, up to there. */

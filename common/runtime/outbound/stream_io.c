@@ -385,7 +385,8 @@ static void take_audited(struct relay_io *relay_io, int64_t sequence, struct bus
     const _Bool is_unread = place == 0 || place == PLACE_NO_STORE;
     const _Bool follows = sequence == relay_io->audited_at + 1;
     relay_io->audited_at = sequence;
-    if (!follows || is_unread || place == PLACE_HOLE)
+    /* an excused hole may be a marker's: the places before and behind it tell */
+    if (!follows || is_unread || (place == PLACE_HOLE && !relay->expires))
         relay_io->audited_before = 0;
     if (is_unread || place == PLACE_MARKER || (place == PLACE_HOLE && relay->expires) ||
         may_be_void(relay_io, &found,
