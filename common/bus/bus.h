@@ -1,32 +1,38 @@
-/* Bus: the only interface to NATS. A struct bus is one client of a server, with two connections,
- * because nats.c lets a connection either write each message at once or gather messages for a
- * millisecond:
+/* Bus: the only interface to NATS. A struct bus is one client of a server, with two or three
+ * connections, because nats.c lets a connection either write each message at once or gather
+ * messages for a millisecond, and hands each message that comes from thread to thread:
  *
  *   BUS_URGENT   each message is written at once. Subscriptions live here, and small messages that
  *                somebody waits for are published here: a reply, an acknowledgement, a pull, a
  *                JetStream API request.
- *   BUS_BULK     messages are gathered: events for the stream, and the replies of a big batch.
- *                Subscriptions that must not wait behind a flood of the others live here, each with
- *                a thread of its own (bus_subscribe_apart).
+ *   BUS_BULK     messages are gathered: the replies of a big batch. Subscriptions that must not
+ *                wait behind a flood of the others live here, each with a thread of its own
+ *                (bus_subscribe_apart).
+ *   BUS_PUMPED   read and written by one thread of its user (bus_pump), without a thread of the
+ *                library between: events for the stream, and their acknowledgements. Only where
+ *                bus_options.is_pumped asks for it.
  *
- * What two connections mean for the order of messages:
+ * What several connections mean for the order of messages:
  *
  *   - Messages of one lane stay in order; messages of different lanes may overtake each other. So
- *     all events are published on BUS_BULK, because their expected sequences depend on their order.
- *     Replies may take either lane, because nothing orders the replies of two requests.
- *   - Acknowledgements of events arrive on the urgent connection, in the order in which the server
- *     gave them. The server must know a subscription before the first message that asks for an
- *     answer leaves on the other lane: bus_flush after bus_subscribe sees to that. After a
- *     reconnect nats.c sends the subscriptions first, so an answer to any BUS_URGENT request (the
- *     relay reads the stream) proves that the server knows them.
- *   - The bus is connected only while both connections are; the loss of either is a disconnect.
+ *     all events are published on BUS_PUMPED, because their expected sequences depend on their
+ *     order. Replies may take either of the others, because nothing orders the replies of two
+ *     requests.
+ *   - Acknowledgements of events arrive on the connection that the events leave by, in the order in
+ *     which the server gave them; the server knows the subscription before it sees the events.
+ *     Answers to what leaves on BUS_BULK arrive on the urgent one: the server must know the
+ *     subscription before the first message that asks for an answer leaves on the other lane:
+ *     bus_flush after bus_subscribe sees to that. After a reconnect nats.c sends the subscriptions
+ *     first.
+ *   - The bus is connected only while all its connections are; the loss of one is a disconnect.
  *
  * Nothing is kept for later: a publish on a bus that is not connected fails at once with
  * ERR_NETWORK, because what waits in a reconnect buffer is stale. On a connected bus a publish
- * blocks only when the socket is full, and at most for the write deadline.
+ * blocks only when the socket is full, and at most for the write deadline; on BUS_PUMPED never.
  *
  * Threads: all functions may be called from any thread, but a message and a subscription belong to
  * one thread at a time. Handlers run on library threads: they only push, and never call bus_free.
+ * What concerns BUS_PUMPED is called by one thread, and its handlers are, too.
  *
  * libnats 3.4.1 or later.
  */
@@ -72,6 +78,7 @@ struct bus_options { /* NULL and 0 leave things at their default */
     int delivery_threads;   /* that call handlers, for all subscriptions of the process; 2 */
     int check_interval_ms;  /* of the server's max_payload (bus_max_payload_bytes); 0: no check */
     _Bool must_connect;     /* no server at the start is a failure instead of a wait */
+    _Bool is_pumped;        /* with BUS_PUMPED: some thread will call bus_pump */
     struct bus_handlers handlers;
 };
 
@@ -116,7 +123,7 @@ void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats);
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
 
-enum bus_urgency { BUS_URGENT, BUS_BULK };
+enum bus_urgency { BUS_URGENT, BUS_BULK, BUS_PUMPED };
 
 struct bus_outgoing {    /* all borrowed for the call */
     const char *subject; /* must be safe, see bus_subject_is_safe */
@@ -133,7 +140,7 @@ struct bus_outgoing {    /* all borrowed for the call */
  * larger than the server takes. -ERR_MEMORY. */
 int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outgoing *message);
 
-/* Waits until the server has seen all that was published and subscribed on both connections. */
+/* Waits until the server has seen all that was published and subscribed, but for BUS_PUMPED. */
 int bus_flush(struct bus *bus, int timeout_ms);
 
 /* After a turn that may have published. nats.c waits by the wall clock: the thread that sends what
@@ -144,6 +151,21 @@ int bus_flush(struct bus *bus, int timeout_ms);
  * would notice by its pings: messages to itself do not come back for 10 s. By one thread at a time;
  * wall_ms, now_ms: wall and monotonic time. */
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms);
+
+/* ---- BUS_PUMPED, by its one thread ----------------------------------------------------------- */
+
+/* Readable in the sense of poll() when bus_pump has something to do; -1: there is no such lane. It
+ * stays the same over reconnects. */
+int bus_pump_fd(const struct bus *bus);
+
+/* Takes what has come, which calls the handlers of bus_subscribe_pumped on this thread, and writes
+ * what the socket did not take before. Does not wait. At least once a second, for it also sees to a
+ * connection that has fallen silent; now_ms is monotonic. */
+void bus_pump(struct bus *bus, int64_t now_ms);
+
+/* Writes what was published on BUS_PUMPED since the last time; without it, it leaves when 64 KiB
+ * have gathered. */
+void bus_pump_out(struct bus *bus);
 
 #define BUS_INBOX_SIZE 128
 /* A subject of our own that cannot be guessed, `_INBOX.order-svc.<unique>`. 0 or -ERR_MEMORY. */
@@ -169,6 +191,12 @@ int bus_subscribe(struct bus *bus, const char *subject, const char *queue, bus_h
 int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
                         bus_handler handler, void *context,
                         struct bus_subscription **ret_subscription);
+
+/* The same, on BUS_PUMPED: the handler runs in bus_pump. Made before its first call, freed after
+ * the last; it is not drained. */
+#define BUS_PUMPED_SUBSCRIPTIONS_MAX 4
+int bus_subscribe_pumped(struct bus *bus, const char *subject, bus_handler handler, void *context,
+                         struct bus_subscription **ret_subscription);
 
 /* Takes no more messages, and waits until the handler has seen all messages that had arrived. Other
  * subscriptions and publishing go on. Not from a handler. -ERR_NETWORK after the timeout. */

@@ -1,7 +1,7 @@
 /* Bus on nats.c: echo. nats.c notices by its pings that a connection is dead without being closed,
  * and waits for the time of a ping by the wall clock: when that is set back, as much longer. For so
  * long each lane sends messages to the bus itself instead. One that does not come back says what a
- * ping without an answer says. See bus_push. */
+ * ping without an answer says. See bus_push. (bus_pump sees to its lane by itself.) */
 #include "base/log.h"
 #include "base/result.h"
 #include "bus/bus_nats.h"
@@ -17,7 +17,7 @@ static void on_echo(void *context, struct bus_message *received)
     _free_(bus_message) struct bus_message *message = received;
     const char *subject = bus_message_subject(message);
     const int lane = subject[strlen(subject) - 1] - '0';
-    if (lane >= 0 && lane < LANES)
+    if (lane >= 0 && lane < LANES_OF_LIBRARY)
         atomic_store(&bus->echo.is_back[lane], 1);
     atomic_fetch_add(&bus->echo.count, 1);
 }
@@ -53,13 +53,13 @@ _Bool bus_echo_act(struct bus *bus, int64_t now_ms)
     if (atomic_load(&echo->is_denied) || (!echo->subscription && begin(bus) < 0))
         return 1;
     _Bool is_alive = 1;
-    for (int lane = 0; lane < LANES; lane++) {
+    for (int lane = 0; lane < LANES_OF_LIBRARY; lane++) {
         if (atomic_exchange(&echo->is_back[lane], 0))
             echo->waits_since_ms[lane] = 0;
         is_alive &= echo->waits_since_ms[lane] == 0 ||
                     now_ms < echo->waits_since_ms[lane] + ECHO_LATE_MS;
     }
-    for (int lane = 0; lane < LANES && now_ms >= echo->sent_ms + ECHO_MS; lane++)
+    for (int lane = 0; lane < LANES_OF_LIBRARY && now_ms >= echo->sent_ms + ECHO_MS; lane++)
         send_echo(bus, lane, now_ms);
     if (now_ms >= echo->sent_ms + ECHO_MS)
         echo->sent_ms = now_ms;

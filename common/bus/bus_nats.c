@@ -1,7 +1,7 @@
 /* Bus on nats.c: connecting, closing, statistics. See bus.h. Options stand in bus_options.c,
  * publishing in bus_publish.c, receiving in bus_receive.c.
  *
- *   U1  the bus is connected exactly while both lanes are up
+ *   U1  the bus is connected exactly while all its lanes are up
  *   U2  handlers are called under the lock, so one at a time, and not after bus_free was called
  */
 #include "bus/bus_nats.h"
@@ -24,19 +24,21 @@
 static void lane_set_up(struct lane *lane, _Bool up)
 {
     struct bus *bus = lane->bus;
-    assert(lane == &bus->lanes[BUS_URGENT] || lane == &bus->lanes[BUS_BULK]);
+    assert(lane >= bus->lanes && lane < bus->lanes + bus->lane_count);
     lane->up = up;
-    _Bool both = bus->lanes[BUS_URGENT].up && bus->lanes[BUS_BULK].up;
-    if (both == atomic_load(&bus->connected))
+    _Bool all = 1;
+    for (int i = 0; i < bus->lane_count; i++)
+        all = all && bus->lanes[i].up;
+    if (all == atomic_load(&bus->connected))
         return;
-    atomic_store(&bus->connected, both);
-    void (*handler)(void *) = both ? bus->handlers.connected : bus->handlers.disconnected;
-    if (both)
+    atomic_store(&bus->connected, all);
+    void (*handler)(void *) = all ? bus->handlers.connected : bus->handlers.disconnected;
+    if (all)
         atomic_fetch_add(&bus->connects, 1);
     atomic_store(&bus->check.payload_bytes, 0); /* it may be another server, and says it itself */
     if (handler && !bus->closing)               /* U2 */
         handler(bus->handlers.context);
-    assert(atomic_load(&bus->connected) == both); /* U1: no handler changes it */
+    assert(atomic_load(&bus->connected) == all); /* U1: no handler changes it */
 }
 
 static void on_connected(natsConnection *connection, void *closure)
@@ -198,15 +200,15 @@ int bus_open(const struct bus_options *options, struct bus **ret_bus)
     bus->handlers = options->handlers;
     for (int i = 0; i < LANES; i++)
         bus->lanes[i].bus = bus;
+    bus->lane_count = options->is_pumped ? LANES : LANES_OF_LIBRARY;
+    bus->pump.fd = -1;
     int r = bus_new_inbox(bus, bus->echo.subject);
-    if (r < 0)
-        return trace(r);
-    for (int i = 0; i < LANES; i++) {
+    if (r == 0 && options->is_pumped)
+        r = bus_pump_open(bus, bus_ping_ms(options));
+    for (int i = 0; i < bus->lane_count && r == 0; i++)
         r = lane_connect(&bus->lanes[i], options);
-        if (r < 0)
-            return trace(r);
-    }
-    r = bus_check_start(bus, options);
+    if (r == 0)
+        r = bus_check_start(bus, options);
     if (r < 0)
         return trace(r);
     *ret_bus = take(bus);
@@ -252,6 +254,7 @@ void bus_free(struct bus *bus)
     bus_discard_all();
     for (int i = 0; i < LANES; i++)
         natsConnection_Destroy(bus->lanes[i].connection);
+    bus_pump_close(bus);
     pthread_cond_destroy(&bus->changed);
     pthread_mutex_destroy(&bus->lock);
     free(bus);
@@ -300,6 +303,6 @@ void bus_read_stats(const struct bus *bus, struct bus_stats *ret_stats)
     *ret_stats = (struct bus_stats){ .connects = atomic_load(&bus->connects),
                                      .echoes = atomic_load(&bus->echo.count),
                                      .dropped = atomic_load(&bus->dropped) };
-    for (int i = 0; i < LANES; i++)
+    for (int i = 0; i < bus->lane_count; i++)
         add_lane_stats(&bus->lanes[i], ret_stats);
 }

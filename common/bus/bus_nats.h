@@ -1,18 +1,30 @@
-/* Bus on nats.c: what bus_nats.c, bus_options.c, bus_publish.c, bus_receive.c and bus_status.c
- * share. Only these may include this header; it is the only one that includes nats.h. Facts
- * about the library are collected in docs/CONVENTIONS.md. */
+/* Bus on nats.c: what bus_nats.c, bus_options.c, bus_publish.c, bus_pump.c, bus_receive.c and
+ * bus_status.c share. Only these may include this header; it is the only one that includes nats.h.
+ * Facts about the library are collected in docs/CONVENTIONS.md. */
 #pragma once
 #include <nats/nats.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include "bus/bus.h"
 
-#define LANES 2
+#define LANES 3
+#define LANES_OF_LIBRARY 2 /* that threads of nats.c read and write: all but BUS_PUMPED */
 
 struct lane { /* one connection */
     struct bus *bus;
     natsConnection *connection;
     _Bool up, closed; /* under the bus's lock */
+};
+
+struct pump {              /* see bus_pump.c */
+    int fd;                /* of epoll; -1: there is no such lane */
+    atomic_int socket;     /* that is read; -1: none, not connected */
+    atomic_bool is_armed;  /* the socket is looked at for room, too */
+    atomic_bool is_new;    /* the connection was just made */
+    size_t gathered_bytes; /* published, and not written yet */
+    int64_t silent_ms, silent_max_ms, pumped_ms;
+    struct bus_subscription *subscriptions[BUS_PUMPED_SUBSCRIPTIONS_MAX];
+    int subscription_count;
 };
 
 struct bus_check { /* of what the server takes: bus_check.c */
@@ -29,6 +41,8 @@ struct bus_check { /* of what the server takes: bus_check.c */
 
 struct bus {
     struct lane lanes[LANES]; /* by enum bus_urgency */
+    int lane_count;
+    struct pump pump;
     struct bus_handlers handlers;
     char name[BUS_HEADER_KEY_MAX + 1];
     char inbox_prefix[BUS_HEADER_KEY_MAX + 8];
@@ -58,6 +72,20 @@ struct bus {
 int bus_options_make(const struct bus_options *options, const struct bus *bus,
                      enum bus_urgency urgency, natsOptions **ret_options);
 int bus_delivery_threads(const struct bus_options *options);
+
+/* The part of the pumped lane's options that makes it one, and its part of opening and closing the
+ * bus. */
+#define PINGS_MAX 2 /* without an answer are a disconnect */
+natsStatus bus_pump_set_options(natsOptions *to, const struct bus *bus);
+int bus_pump_open(struct bus *bus, int ping_ms);
+void bus_pump_close(struct bus *bus);
+int bus_ping_ms(const struct bus_options *options);
+/* around a publish there */
+void bus_pump_enter(void);
+void bus_pump_leave(struct bus *bus, size_t bytes);
+/* one of its subscriptions: the oldest message that has come; NULL: none */
+natsMsg *bus_subscription_next(struct bus_subscription *subscription);
+void bus_subscription_handle(struct bus_subscription *subscription, natsMsg *message);
 
 /* While nats.c's own pings come late, on the thread of bus_push: does each lane still reach the
  * server? False: one does not, for ECHO_LATE_MS. */

@@ -13,7 +13,6 @@
 #define RECONNECT_WAIT_MS 250
 #define PING_INTERVAL_MS 5000
 #define PING_INTERVAL_OF_SEVERAL_MS 2000 /* a frozen server of a cluster is left in six seconds */
-#define PINGS_MAX 2
 #define WRITE_DEADLINE_MS 3000
 #define DELIVERY_THREADS 2
 /* What waits in this buffer is stale. Not 0, which nats.c refuses. */
@@ -26,12 +25,17 @@ int bus_delivery_threads(const struct bus_options *options)
     return OR_DEFAULT(options->delivery_threads, DELIVERY_THREADS);
 }
 
+int bus_ping_ms(const struct bus_options *options)
+{
+    const int ping_ms = options->url && strchr(options->url, ',') ? PING_INTERVAL_OF_SEVERAL_MS
+                                                                  : PING_INTERVAL_MS;
+    return OR_DEFAULT(options->ping_interval_ms, ping_ms);
+}
+
 static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
                              enum bus_urgency urgency)
 {
     const int wait_ms = OR_DEFAULT(options->reconnect_wait_ms, RECONNECT_WAIT_MS);
-    const int ping_ms = options->url && strchr(options->url, ',') ? PING_INTERVAL_OF_SEVERAL_MS
-                                                                  : PING_INTERVAL_MS;
     natsStatus s =
         natsOptions_SetTimeout(to, OR_DEFAULT(options->connect_timeout_ms, CONNECT_TIMEOUT_MS));
     if (s == NATS_OK)
@@ -43,7 +47,7 @@ static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
     if (s == NATS_OK)
         s = natsOptions_SetReconnectBufSize(to, RECONNECT_BUFFER_BYTES);
     if (s == NATS_OK)
-        s = natsOptions_SetPingInterval(to, OR_DEFAULT(options->ping_interval_ms, ping_ms));
+        s = natsOptions_SetPingInterval(to, bus_ping_ms(options));
     if (s == NATS_OK)
         s = natsOptions_SetMaxPingsOut(to, PINGS_MAX);
     if (s == NATS_OK)
@@ -56,7 +60,7 @@ static natsStatus set_limits(natsOptions *to, const struct bus_options *options,
     if (s == NATS_OK)
         s = natsOptions_UseGlobalMessageDelivery(to, urgency == BUS_URGENT);
     if (s == NATS_OK)
-        s = natsOptions_SetSendAsap(to, urgency == BUS_URGENT);
+        s = natsOptions_SetSendAsap(to, urgency != BUS_BULK);
     return s;
 }
 
@@ -150,6 +154,8 @@ int bus_options_make(const struct bus_options *options, const struct bus *bus,
         s = natsOptions_SetCustomInboxPrefix(to, bus->inbox_prefix);
     if (s == NATS_OK)
         s = set_limits(to, options, urgency);
+    if (s == NATS_OK && urgency == BUS_PUMPED)
+        s = bus_pump_set_options(to, bus);
     int r = s == NATS_OK ? 0 : bus_fail(s, "set the options of NATS");
     if (r == 0)
         r = set_login(to, options);

@@ -101,7 +101,7 @@ static natsStatus publish_with_headers(natsConnection *connection,
 
 int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outgoing *message)
 {
-    assert(urgency < LANES);
+    assert(urgency < (enum bus_urgency)bus->lane_count);
     if (!bus_is_connected(bus))
         return fail(ERR_NETWORK, "not connected to NATS");
     int r = check_outgoing(message);
@@ -110,8 +110,12 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
     if (r < 0)
         return trace(r);
     natsConnection *connection = bus->lanes[urgency].connection;
+    if (urgency == BUS_PUMPED)
+        bus_pump_enter();
     natsStatus s = message->header_count > 0 ? publish_with_headers(connection, message)
                                              : publish_plain(connection, message);
+    if (urgency == BUS_PUMPED)
+        bus_pump_leave(bus, message->length);
     return s == NATS_OK ? 0 : bus_fail(s, "publish");
 }
 
@@ -120,7 +124,7 @@ int bus_flush(struct bus *bus, int timeout_ms)
     assert(timeout_ms > 0);
     if (!bus_is_connected(bus))
         return fail(ERR_NETWORK, "not connected to NATS");
-    for (int i = 0; i < LANES; i++) {
+    for (int i = 0; i < LANES_OF_LIBRARY; i++) {
         natsStatus s = natsConnection_FlushTimeout(bus->lanes[i].connection, timeout_ms);
         if (s != NATS_OK)
             return bus_fail(s, "flush");

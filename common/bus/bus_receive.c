@@ -185,6 +185,7 @@ struct bus_subscription {
     natsSubscription *raw;
     bus_handler handler;
     void *context;
+    struct pump *pump;  /* NULL: a library thread calls the handler */
     atomic_int holders; /* the owner, and nats.c until its last call of the handler */
 };
 
@@ -197,12 +198,9 @@ static void subscription_release(void *closure)
         free(subscription);
 }
 
-static void on_message(natsConnection *connection, natsSubscription *raw, natsMsg *raw_message,
-                       void *closure)
+void bus_subscription_handle(struct bus_subscription *subscription, natsMsg *raw_message)
 {
-    const struct bus_subscription *subscription = closure;
     assert(atomic_load(&subscription->holders) > 0);
-    (void)connection, (void)raw;
     struct bus_message *message = malloc(sizeof(*message));
     if (!message) {
         bus_discard(raw_message); /* as if the message had been lost on the way */
@@ -210,6 +208,13 @@ static void on_message(natsConnection *connection, natsSubscription *raw, natsMs
     }
     *message = (struct bus_message){ .raw = raw_message };
     subscription->handler(subscription->context, message);
+}
+
+static void on_message(natsConnection *connection, natsSubscription *raw, natsMsg *raw_message,
+                       void *closure)
+{
+    (void)connection, (void)raw;
+    bus_subscription_handle(closure, raw_message);
 }
 
 static natsStatus subscribe_raw(natsConnection *connection, const char *subject, const char *queue,
@@ -261,6 +266,51 @@ int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
                            ret_subscription));
 }
 
+int bus_subscribe_pumped(struct bus *bus, const char *subject, bus_handler handler, void *context,
+                         struct bus_subscription **ret_subscription)
+{
+    struct pump *pump = &bus->pump;
+    assert(bus->lane_count == LANES && pump->subscription_count < BUS_PUMPED_SUBSCRIPTIONS_MAX);
+    if (!bus_subject_is_safe(subject, 1))
+        return fail(ERR_INVALID, "not a subject to subscribe to");
+    struct bus_subscription *subscription = malloc(sizeof(*subscription));
+    if (!subscription)
+        return fail(ERR_MEMORY, "no memory for a subscription");
+    *subscription = (struct bus_subscription){
+        .handler = handler, .context = context, .pump = pump, .holders = 1
+    };
+    natsStatus s = natsConnection_SubscribeSync(&subscription->raw,
+                                                bus->lanes[BUS_PUMPED].connection, subject);
+    if (s != NATS_OK) {
+        free(subscription);
+        return bus_fail(s, "subscribe");
+    }
+    natsSubscription_SetPendingLimits(subscription->raw, BUS_PENDING_MAX, BUS_PENDING_BYTES_MAX);
+    pump->subscriptions[pump->subscription_count++] = subscription;
+    bus_pump_out(bus);
+    *ret_subscription = subscription;
+    return 0;
+}
+
+natsMsg *bus_subscription_next(struct bus_subscription *subscription)
+{
+    natsMsg *message = NULL;
+    natsStatus s = natsSubscription_NextMsg(&message, subscription->raw, 0);
+    if (s == NATS_SLOW_CONSUMER) /* said once, in place of the next message */
+        s = natsSubscription_NextMsg(&message, subscription->raw, 0);
+    return s == NATS_OK ? message : NULL;
+}
+
+/* Its thread calls bus_pump no more. */
+static void leave_pump(struct bus_subscription *subscription)
+{
+    struct pump *pump = subscription->pump;
+    int i = 0;
+    while (pump->subscriptions[i] != subscription)
+        i++;
+    pump->subscriptions[i] = pump->subscriptions[--pump->subscription_count];
+}
+
 int bus_subscription_begin_drain(struct bus_subscription *subscription, int timeout_ms)
 {
     assert(timeout_ms > 0);
@@ -285,6 +335,8 @@ void bus_subscription_free(struct bus_subscription *subscription)
 {
     if (!subscription)
         return;
+    if (subscription->pump)
+        leave_pump(subscription);
     bus_discard_all(); /* messages are freed before their subscription */
     natsSubscription_Destroy(subscription->raw);
     subscription_release(subscription);

@@ -66,7 +66,7 @@ static int read_file(const char *path, struct buf *out)
         if (out->length > CONTRACT_BYTES_MAX)
             break;
     }
-    fclose(file);
+    (void)fclose(file);
     if (out->length > CONTRACT_BYTES_MAX)
         return fail(ERR_CONFIG, "%s: too large for a contract", path);
     return trace(buf_status(out));

@@ -216,8 +216,7 @@ static int start(struct map *map)
     int r = contracts_read(map->options.contracts, &map->meanings);
     if (r == 0 && map->options.play)
         r = play_check(&map->options);
-    if (r == 0)
-        map->server = http_server_new(&options);
+    map->server = r == 0 ? http_server_new(&options) : NULL;
     if (r == 0)
         r = map->server ? http_server_bind(map->server) : fail(ERR_MEMORY, "no memory");
     if (r == 0)

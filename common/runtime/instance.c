@@ -147,6 +147,7 @@ static int open_bus(struct instance *instance)
     struct bus_options options;
     config_bus_options(config, instance->options.service->name, &options);
     options.must_connect = config->no_retry;
+    options.is_pumped = 1; /* by the sender */
     options.check_interval_ms = (int)config->server_check_s * 1000;
     options.handlers = (struct bus_handlers){ .context = instance,
                                               .connected = on_connected,

@@ -178,6 +178,15 @@ free_port() {
     return 1
 }
 
+# apt_sources: the files with this machine's sources of packages, one a line.
+apt_sources() {
+    local file
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
+        /etc/apt/sources.list.d/*.sources; do
+        ! grep -qsE '^(deb|Types:)' "$file" || printf '%s\n' "$file"
+    done
+}
+
 # ---- Processes: a pid file has "PID START", so that a reused pid is detected ---------------------
 
 # The time at which a process started, in ticks since boot; empty when there is no such process.

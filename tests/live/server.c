@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "bus/bus.h"
 
 #define TICK_MS 5
 
@@ -167,4 +168,14 @@ void server_deinit(struct server *server)
     if (server->folder[0] && system(command) != 0)
         fprintf(stderr, "%s stays behind\n", server->folder);
     server->folder[0] = '\0';
+}
+
+_Bool bus_is_there(void *bus)
+{
+    return bus_is_connected(bus);
+}
+
+_Bool bus_is_away(void *bus)
+{
+    return !bus_is_connected(bus);
 }

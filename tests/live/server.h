@@ -32,3 +32,7 @@ int server_dial(const struct server *server);
 
 /* Calls condition(context) every few milliseconds; true when it became true in time. */
 _Bool wait_until(_Bool (*condition)(void *context), void *context, int64_t timeout_ms);
+
+/* Conditions for wait_until; the context is a struct bus. */
+_Bool bus_is_there(void *bus);
+_Bool bus_is_away(void *bus);

@@ -169,12 +169,6 @@ static _Bool is_answered(void *context)
     return answered;
 }
 
-static _Bool is_connected(void *context)
-{
-    (void)context;
-    return bus_is_connected(bus);
-}
-
 static void log_in(const struct server *server, const char *user)
 {
     char subject[BUS_SUBJECT_MAX + 1];
@@ -230,7 +224,7 @@ struct bus *customer_bus(void)
 static void publish(const char *subject, const void *body, size_t length, const char *key)
 {
     char reply[BUS_SUBJECT_MAX + 1];
-    cr_assert(wait_until(is_connected, NULL, FAR_MS));
+    cr_assert(wait_until(bus_is_there, bus, FAR_MS));
     asked++;
     snprintf(reply, sizeof(reply), "%s.%d", inbox, asked);
     struct bus_header header = { "Idempotency-Key", key };

@@ -23,16 +23,6 @@ static void on_closed(void *context, const char *reason)
     atomic_fetch_add(&closes, 1);
 }
 
-static _Bool is_connected(void *context)
-{
-    (void)context;
-    return bus_is_connected(bus);
-}
-static _Bool is_away(void *context)
-{
-    (void)context;
-    return !bus_is_connected(bus);
-}
 static _Bool has_closed(void *context)
 {
     (void)context;
@@ -48,7 +38,7 @@ static void setup(void)
                                          .reconnect_wait_ms = WAIT_MS,
                                          .handlers = { .closed = on_closed } };
     cr_assert_eq(bus_open(&options, &bus), 0, "%s", failure_text());
-    cr_assert(wait_until(is_connected, NULL, FAR_MS));
+    cr_assert(wait_until(bus_is_there, bus, FAR_MS));
 }
 
 static void teardown(void)
@@ -64,7 +54,7 @@ Test(bus_clock_live, fault_38_a_bus_whose_wait_the_clock_has_prolonged_is_closed
     const int64_t wall_ms = clock_wall_ms(), now_ms = clock_monotonic_ms();
     bus_push(bus, wall_ms, now_ms);
     server_kill(&server);
-    cr_assert(wait_until(is_away, NULL, FAR_MS));
+    cr_assert(wait_until(bus_is_away, bus, FAR_MS));
     bus_push(bus, wall_ms + 60000, now_ms + 60000);
     cr_assert_eq(atomic_load(&closes), 0, "its clock is right");
     bus_push(bus, wall_ms - 3540000, now_ms + 60000);

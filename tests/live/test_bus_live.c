@@ -52,16 +52,6 @@ static struct bus_options options(void)
     };
 }
 
-static _Bool is_connected(void *context)
-{
-    (void)context;
-    return bus_is_connected(bus);
-}
-static _Bool is_away(void *context)
-{
-    (void)context;
-    return !bus_is_connected(bus);
-}
 static _Bool has_closed(void *context)
 {
     (void)context;
@@ -72,7 +62,7 @@ static void open_bus(void)
 {
     struct bus_options how = options();
     cr_assert_eq(bus_open(&how, &bus), 0, "%s", failure_text());
-    cr_assert(wait_until(is_connected, NULL, FAR_MS));
+    cr_assert(wait_until(bus_is_there, bus, FAR_MS));
 }
 
 static void setup(void)
@@ -118,7 +108,7 @@ Test(bus, a_bus_opens_before_its_server_runs, .init = setup_without_bus, .fini =
     struct mailbox box;
     mailbox_open(&box, bus, "a");
     server_start(&server);
-    cr_assert(wait_until(is_connected, NULL, FAR_MS));
+    cr_assert(wait_until(bus_is_there, bus, FAR_MS));
     cr_expect_eq(atomic_load(&connects), 1);
     cr_assert_eq(bus_flush(bus, FAR_MS), 0, "%s", failure_text());
     cr_assert_eq(publish(BUS_BULK, "a", NULL, "x"), 0);
@@ -132,14 +122,14 @@ Test(bus, a_bus_reconnects_to_a_killed_server, .init = setup, .fini = teardown)
     mailbox_open(&box, bus, "a");
     for (int round = 1; round <= 2; round++) {
         server_kill(&server);
-        cr_assert(wait_until(is_away, NULL, FAR_MS));
+        cr_assert(wait_until(bus_is_away, bus, FAR_MS));
         int64_t before_ms = clock_monotonic_ms();
         for (int i = 0; i < 1000; i++)
             cr_assert_eq(publish(BUS_BULK, "a", NULL, "stale"), -ERR_NETWORK);
         cr_expect_lt(clock_monotonic_ms() - before_ms, slower_ms(500),
                      "nothing waits while the server is away");
         server_start(&server);
-        cr_assert(wait_until(is_connected, NULL, FAR_MS));
+        cr_assert(wait_until(bus_is_there, bus, FAR_MS));
         cr_assert_eq(bus_flush(bus, FAR_MS), 0, "%s", failure_text());
         cr_assert_eq(publish(BUS_BULK, "a", NULL, "fresh"), 0);
         struct bus_message *message = mailbox_next(&box);
@@ -388,7 +378,7 @@ Test(messages, no_responders_is_reported_at_once, .init = setup, .fini = teardow
 
 static void on_slow(void *context, struct bus_message *message)
 {
-    wait_until(is_away, NULL, 20); /* never true: waits for the limit */
+    wait_until(bus_is_away, bus, 20); /* never true: waits for the limit */
     mailbox_put(context, message);
 }
 

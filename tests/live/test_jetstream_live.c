@@ -41,12 +41,6 @@ static _Bool is_filled(void *context)
     return filled;
 }
 
-static _Bool is_connected(void *context)
-{
-    (void)context;
-    return bus_is_connected(bus);
-}
-
 static struct bus_message *next_message(void)
 {
     return wait_until(is_filled, NULL, FAR_MS) ? queue[queue_taken++] : NULL;
@@ -60,7 +54,7 @@ static void setup(void)
                                    .name = "live-test",
                                    .reconnect_wait_ms = 20 };
     cr_assert_eq(bus_open(&options, &bus), 0);
-    cr_assert(wait_until(is_connected, NULL, FAR_MS));
+    cr_assert(wait_until(bus_is_there, bus, FAR_MS));
     cr_assert_eq(bus_new_inbox(bus, inbox), 0);
     cr_assert_eq(bus_subscribe(bus, inbox, NULL, on_message, NULL, &subscription), 0);
     cr_assert_eq(bus_flush(bus, FAR_MS), 0);

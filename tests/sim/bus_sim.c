@@ -163,7 +163,8 @@ int bus_publish(struct bus *bus, enum bus_urgency urgency, const struct bus_outg
     bus->stats.messages_out++;
     struct wire *wire = wire_with_headers(&parts, message->headers, message->header_count);
     check_reply(node->world, node, wire);
-    net_send_from_node(node->world, node, (int)urgency, PACKET_PUBLISH, wire, 0);
+    const int lane = urgency == BUS_URGENT ? BUS_URGENT : BUS_BULK; /* two links are simulated */
+    net_send_from_node(node->world, node, lane, PACKET_PUBLISH, wire, 0);
     return 0;
 }
 
@@ -186,6 +187,22 @@ int bus_flush(struct bus *bus, int timeout_ms)
 void bus_push(struct bus *bus, int64_t wall_ms, int64_t now_ms)
 {
     (void)bus, (void)wall_ms, (void)now_ms; /* nothing is gathered here */
+}
+
+int bus_pump_fd(const struct bus *bus)
+{
+    (void)bus;
+    return -1; /* nobody waits */
+}
+
+void bus_pump(struct bus *bus, int64_t now_ms)
+{
+    (void)bus, (void)now_ms; /* what arrives is handled by the scheduler */
+}
+
+void bus_pump_out(struct bus *bus)
+{
+    (void)bus;
 }
 
 int bus_new_inbox(const struct bus *bus, char ret_inbox[BUS_INBOX_SIZE])
@@ -235,6 +252,13 @@ int bus_subscribe_apart(struct bus *bus, const char *subject, const char *queue,
                         struct bus_subscription **ret_subscription)
 {
     return trace(bus_subscribe(bus, subject, queue, handler, context, ret_subscription));
+}
+
+/* That its handler runs on the sender's thread is one of the orders that the scheduler tries. */
+int bus_subscribe_pumped(struct bus *bus, const char *subject, bus_handler handler, void *context,
+                         struct bus_subscription **ret_subscription)
+{
+    return trace(bus_subscribe(bus, subject, NULL, handler, context, ret_subscription));
 }
 
 static void handle(struct bus_subscription *s)

@@ -1,5 +1,7 @@
 /* Outbound: the subjects that answers come to, the mailbox that others' notes wait in, and the
  * places of others' durables. */
+#include <pthread.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "runtime/outbound/mailbox.h"
 #include "runtime/outbound/reply_subject.h"
@@ -146,6 +148,44 @@ Test(outbound, notes_come_in_their_order_and_all_at_once)
         notes = next;
     }
     cr_assert_null(notes);
+    mailbox_deinit(&mailbox);
+}
+
+Test(outbound, a_bus_that_has_something_ends_a_wait)
+{
+    struct mailbox mailbox;
+    _Bool has_work = 0, stopping = 1;
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    mailbox_init(&mailbox);
+    mailbox.bus_fd = ends[0];
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_null(mailbox_take(&mailbox, INT64_MAX / 2, says, &has_work, &stopping));
+    cr_assert_not(stopping);
+    mailbox_deinit(&mailbox);
+}
+
+static void *push_one(void *mailbox)
+{
+    mailbox_push(mailbox, (struct note){ .kind = NOTE_REFUSED, .epoch = 7 });
+    return NULL;
+}
+
+Test(outbound, a_note_of_another_thread_ends_a_wait)
+{
+    struct mailbox mailbox;
+    _Bool has_work = 0, stopping = 1;
+    pthread_t other;
+    mailbox_init(&mailbox);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(pthread_create(&other, NULL, push_one, &mailbox), 0);
+        struct note *note = NULL;
+        while (!note) /* the wake-up of the one before may come late */
+            note = mailbox_take(&mailbox, INT64_MAX / 2, says, &has_work, &stopping);
+        cr_assert(note->epoch == 7 && !note->next);
+        free(note);
+        pthread_join(other, NULL);
+    }
     mailbox_deinit(&mailbox);
 }
 

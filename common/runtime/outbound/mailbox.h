@@ -7,6 +7,7 @@
  * take. */
 #pragma once
 #include <pthread.h>
+#include <stdatomic.h>
 #include "bus/bus.h"
 #include "runtime/writer/batch.h"
 
@@ -39,9 +40,12 @@ struct note { /* owns what it points to, until it is taken */
 
 struct mailbox {
     pthread_mutex_t lock;
-    pthread_cond_t filled;
     struct note *first, **last;
     _Bool stopping;
+    _Bool is_waited_for; /* somebody is in mailbox_take, and wants to be woken */
+    int wake_fd;         /* an eventfd, made with the first wait; -1: none yet */
+    atomic_int wakers;   /* that write to it now */
+    int bus_fd;          /* ends a wait when it is readable, too (bus_pump_fd); -1: none */
 };
 
 void mailbox_init(struct mailbox *mailbox);
@@ -52,8 +56,9 @@ void mailbox_push(struct mailbox *mailbox, struct note note);
 void mailbox_wake(struct mailbox *mailbox); /* who waits in mailbox_take looks around */
 void mailbox_stop(struct mailbox *mailbox);
 
-/* All notes, oldest first; NULL: none. Waits until there is one, has_work says yes, or the
- * monotonic time deadline_ms; MAILBOX_NO_WAIT: not at all. has_work is asked under the lock. */
+/* All notes, oldest first; NULL: none. Waits until there is one, has_work says yes, bus_fd is
+ * readable, or the monotonic time deadline_ms; MAILBOX_NO_WAIT: not at all. has_work is asked under
+ * the lock. One thread only. */
 #define MAILBOX_NO_WAIT 0
 typedef _Bool (*mailbox_has_work)(const void *context);
 struct note *mailbox_take(struct mailbox *mailbox, int64_t deadline_ms, mailbox_has_work has_work,

@@ -11,19 +11,9 @@
 #include <string.h>
 
 #define NO_RESPONDERS 503
-#define URGENT_EVENTS_MAX 8 /* a write call each */
+#define GATHER_MS 1
 
 /* ---- Publishing ----------------------------------------------------------------------------- */
-
-/* A small group that somebody waits for is written at once. All of a group takes one lane, because
- * its order counts; the next leaves only when all of it is acknowledged. */
-static enum bus_urgency lane_of_group(const struct relay_io *relay_io)
-{
-    const struct relay *relay = &relay_io->relay;
-    return relay_io->is_urgent && relay->group_last - relay->published <= URGENT_EVENTS_MAX
-               ? BUS_URGENT
-               : BUS_BULK;
-}
 
 /* Each event asks for its acknowledgement, for the outcome of each must be known (relay.h). In one
  * epoch all come to one subject, so that the server has to find its way only once; which event is
@@ -42,7 +32,7 @@ static int publish_event(struct relay_io *relay_io, struct envelope *envelope,
                              sequence + 1 - event->position);
         envelope->message.reply = reply;
     }
-    r = bus_publish(relay_io->outbound->bus, lane_of_group(relay_io), &envelope->message);
+    r = bus_publish(relay_io->outbound->bus, BUS_PUMPED, &envelope->message);
     envelope->message.reply = NULL; /* it ends with this function, the envelope goes on */
     return trace(r);
 }
@@ -55,34 +45,102 @@ static void begin_epoch(struct relay_io *relay_io, const struct relay_action *ac
         atomic_store(&relay_io->acked, begin);
 }
 
-static void publish_range(struct relay_io *relay_io, const struct relay_action *action,
-                          int64_t now_ms)
+/* All events of an action: those at hand, if all of them are, else from the file. */
+struct publishing {
+    struct relay_io *relay_io;
+    const struct relay_action *action;
+    struct envelope envelope;
+    int64_t sequence; /* that the next one expects */
+};
+
+static int publish_next(struct publishing *publishing, const struct event *of_log)
+{
+    struct event event = *of_log;
+    struct relay_io *relay_io = publishing->relay_io;
+    event.term = term_walk_pass(&relay_io->terms, &event);
+    return trace(publish_event(relay_io, &publishing->envelope, &event, publishing->sequence++,
+                               publishing->action));
+}
+
+static int publish_from_file(struct publishing *publishing)
 {
     _deinit_(event_reader) struct event_reader reader = { 0 };
-    _deinit_(envelope) struct envelope envelope;
-    envelope_init(&envelope);
-    envelope.schema_base = relay_io->outbound->service->schema_base;
-    int64_t sequence = action->sequence;
+    const struct outbound *outbound = publishing->relay_io->outbound;
+    const struct relay_action *action = publishing->action;
     struct event event;
-    assert(action->first > 0 && action->first <= action->last && sequence >= 0);
-    begin_epoch(relay_io, action);
-    int r = term_walk_to(&relay_io->terms, relay_io->outbound->db, action->first);
-    if (r == 0)
-        r = event_reader_open(&reader, relay_io->outbound->db, relay_io->outbound->self.log,
-                              action->first - 1, action->last - action->first + 1);
-    while (r == 0 && event_reader_has_next(&reader, &event)) {
-        event.term = term_walk_pass(&relay_io->terms, &event);
-        r = publish_event(relay_io, &envelope, &event, sequence++, action);
+    int r = event_reader_open(&reader, outbound->db, outbound->self.log, action->first - 1,
+                              action->last - action->first + 1);
+    while (r == 0 && event_reader_has_next(&reader, &event))
+        r = publish_next(publishing, &event);
+    return r < 0 ? trace(r) : trace(event_reader_status(&reader));
+}
+
+/* The first event of the action among those that were just committed, with all up to the last
+ * behind it; NULL: they are not all there. */
+static const struct committed_event *find_settled(const struct relay_action *action,
+                                                  const struct batch **batch)
+{
+    const struct batch *newest = *batch;
+    while (newest && newest->next)
+        newest = newest->next;
+    if (!newest || newest->at.head.position < action->last)
+        return NULL;
+    for (; *batch; *batch = (*batch)->next)
+        for (const struct committed_event *e = (*batch)->events; e; e = e->next)
+            if (e->event.position >= action->first)
+                return e->event.position == action->first ? e : NULL;
+    return NULL;
+}
+
+static int publish_settled(struct publishing *publishing, const struct committed_event *next,
+                           const struct batch *batch)
+{
+    const struct relay_action *action = publishing->action;
+    int r = 0;
+    for (int64_t position = action->first; position <= action->last && r == 0; position++) {
+        while (!next && batch->next) {
+            batch = batch->next;
+            next = batch->events;
+        }
+        if (!next || next->event.position != position)
+            return fail(ERR_INTERNAL, "a batch has no event %lld", (long long)position);
+        r = publish_next(publishing, &next->event);
+        next = next->next;
     }
+    return trace(r);
+}
+
+static int publish_all(struct publishing *publishing, const struct batch *settled)
+{
+    struct relay_io *relay_io = publishing->relay_io;
+    const struct relay_action *action = publishing->action;
+    int r = term_walk_to(&relay_io->terms, relay_io->outbound->db, action->first);
+    const struct committed_event *first = find_settled(action, &settled);
     if (r == 0)
-        r = event_reader_status(&reader);
+        r = first ? publish_settled(publishing, first, settled) : publish_from_file(publishing);
+    relay_io->gathers = 1;
     crash_point("after_publish");
-    if (r == 0 && sequence == action->sequence + action->last - action->first + 1)
+    if (r == 0 && publishing->sequence != action->sequence + action->last - action->first + 1)
+        r = fail(ERR_INTERNAL, "the log ends before position %lld", (long long)action->last);
+    return trace(r);
+}
+
+static void publish_range(struct relay_io *relay_io, const struct batch *settled,
+                          const struct relay_action *action, int64_t now_ms)
+{
+    struct publishing publishing = { .relay_io = relay_io,
+                                     .action = action,
+                                     .sequence = action->sequence };
+    assert(action->first > 0 && action->first <= action->last && action->sequence >= 0);
+    envelope_init(&publishing.envelope);
+    publishing.envelope.schema_base = relay_io->outbound->service->schema_base;
+    begin_epoch(relay_io, action);
+    int r = publish_all(&publishing, settled);
+    envelope_deinit(&publishing.envelope);
+    if (r == 0)
         return;
-    if (r >= 0)
-        fail(ERR_INTERNAL, "the log ends before position %lld", (long long)action->last);
     log_warn("publish_failed", LOG_TEXT("reason", failure_text()),
-             LOG_INT("position", action->first + sequence - action->sequence - 1),
+             LOG_INT("position", action->first + publishing.sequence - action->sequence - 1),
              LOG_INT("max_payload", bus_max_payload_bytes(relay_io->outbound->bus)));
     relay_refused(&relay_io->relay, action->epoch,
                   r == -ERR_INVALID ? "an event is larger than a message of the server may be "
@@ -188,7 +246,7 @@ void relay_io_advised(struct relay_io *relay_io, int64_t now_ms)
     relay_advised(&relay_io->relay, now_ms);
 }
 
-static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
+static _Bool carry_out(struct relay_io *relay_io, const struct batch *settled, int64_t now_ms)
 {
     for (;;) {
         struct relay_action action = relay_next(&relay_io->relay, now_ms);
@@ -199,7 +257,7 @@ static _Bool carry_out(struct relay_io *relay_io, int64_t now_ms)
         case RELAY_MAKE_STREAM:
         case RELAY_DELETE_STREAM: stream_make_begin(relay_io, &action, now_ms); break;
         case RELAY_RECOVER:       read_back(relay_io, &action, now_ms); break;
-        case RELAY_PUBLISH:       publish_range(relay_io, &action, now_ms); return 1;
+        case RELAY_PUBLISH:       publish_range(relay_io, settled, &action, now_ms); return 1;
         }
     }
 }
@@ -234,14 +292,35 @@ void relay_io_wake_at(struct relay_io *relay_io, int64_t position)
         atomic_store(&relay_io->ack_wake_position, position);
 }
 
-_Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms)
+/* Where answers wait for the stream, at once. Else they were just sent, and what the server does
+ * with the events would take a processor from who waits for them. */
+void relay_io_send(struct relay_io *relay_io, int64_t now_ms)
+{
+    owner_assert(&relay_io->outbound->owner);
+    if (!relay_io->gathers)
+        return;
+    if (relay_io->send_ms == 0)
+        relay_io->send_ms = now_ms + (relay_io->outbound->status->answers_wait ? 0 : GATHER_MS);
+    if (now_ms < relay_io->send_ms)
+        return;
+    bus_pump_out(relay_io->outbound->bus);
+    relay_io->gathers = 0;
+    relay_io->send_ms = 0;
+}
+
+int64_t relay_io_send_due_ms(const struct relay_io *relay_io)
+{
+    return relay_io->gathers ? relay_io->send_ms : INT64_MAX;
+}
+
+_Bool relay_io_act(struct relay_io *relay_io, const struct batch *settled, int64_t now_ms)
 {
     const struct relay *relay = &relay_io->relay;
     owner_assert(&relay_io->outbound->owner);
     relay_io_take_acks(relay_io, now_ms);
-    _Bool more = carry_out(relay_io, now_ms);
+    _Bool more = carry_out(relay_io, settled, now_ms);
     if (read_back_act(relay_io, now_ms))
-        more |= carry_out(relay_io, now_ms);
+        more |= carry_out(relay_io, settled, now_ms);
     if (relay_io->keep.owed_count > 0)
         stream_make_give_back(relay_io, now_ms);
     /* Wake up when all that is in flight is taken: nothing leaves before. */
@@ -346,9 +425,7 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
     struct relay_config config = relay_defaults;
     config.seed = options->seed;
     assert(options->head >= 0 && options->stream_position >= 0);
-    *relay_io = (struct relay_io){ .outbound = outbound,
-                                   .refused_at = -1,
-                                   .is_urgent = options->answers_wait };
+    *relay_io = (struct relay_io){ .outbound = outbound, .refused_at = -1 };
     snprintf(relay_io->stream_subject, sizeof(relay_io->stream_subject), "evt.%s.>",
              outbound->self.prefix);
     relay_io->stream = (struct js_stream_config){
@@ -366,7 +443,12 @@ int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
 
 int relay_io_subscribe(struct relay_io *relay_io)
 {
-    int r = outbound_subscribe(relay_io->outbound, ".a.>", on_puback, relay_io, &relay_io->acks);
+    char subject[BUS_SUBJECT_MAX + 1];
+    int length = snprintf(subject, sizeof(subject), "%s.a.>", relay_io->outbound->replies);
+    assert(length > 0 && length <= BUS_SUBJECT_MAX);
+    (void)length; /* without assertions */
+    int r = bus_subscribe_pumped(relay_io->outbound->bus, subject, on_puback, relay_io,
+                                 &relay_io->acks);
     if (r == 0)
         r = stream_news_subscribe(&relay_io->news);
     return r < 0 ? trace(r) : trace(stream_reader_subscribe(&relay_io->reader));

@@ -97,7 +97,8 @@ struct relay_io {
     /* an acknowledgement of this position or later is worth waking up for */
     atomic_llong ack_wake_position;
     struct bus_subscription *acks;
-    _Bool is_urgent; /* answers wait for the stream: a small group is not gathered */
+    _Bool gathers;   /* events were published, and may not have left yet */
+    int64_t send_ms; /* when they do; 0: not decided */
 };
 
 struct relay_io_options {
@@ -105,7 +106,6 @@ struct relay_io_options {
     int stream_replicas;
     int64_t head, stream_position; /* of our log; how far the stream was seen to go */
     uint64_t seed;                 /* of the random part of the waits */
-    _Bool answers_wait;            /* answers leave when the stream has what they rest on */
 };
 
 int relay_io_init(struct relay_io *relay_io, struct outbound *outbound,
@@ -120,8 +120,13 @@ _Bool relay_io_has_acks(const struct relay_io *relay_io);
 /* Tells the relay what was acknowledged. */
 void relay_io_take_acks(struct relay_io *relay_io, int64_t now_ms);
 
-/* What relay_next says, but one publish; true: there may be more. */
-_Bool relay_io_act(struct relay_io *relay_io, int64_t now_ms);
+/* What relay_next says, but one publish; true: there may be more. settled: batches that were just
+ * committed, oldest first; what is published from them need not be read back from the file. */
+_Bool relay_io_act(struct relay_io *relay_io, const struct batch *settled, int64_t now_ms);
+
+/* What relay_io_act has published leaves, when it is time. */
+void relay_io_send(struct relay_io *relay_io, int64_t now_ms);
+int64_t relay_io_send_due_ms(const struct relay_io *relay_io); /* INT64_MAX: nothing waits */
 
 /* An acknowledgement of this position is worth waking up for, too. */
 void relay_io_wake_at(struct relay_io *relay_io, int64_t position);

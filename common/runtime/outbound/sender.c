@@ -5,6 +5,7 @@
 #include "base/smaller.h"
 #include "runtime/outbound/read_back.h"
 #include "runtime/outbound/sender_lead.h"
+#include "runtime/outbound/sender_state.h"
 #include "runtime/outbound/stream_io.h"
 #include "runtime/outbound/stream_make.h"
 #include <stdio.h>
@@ -14,7 +15,6 @@
 #define TICK_MS 1000         /* the longest sleep */
 #define STOP_PUBLISH_MS 2000 /* how long a stop waits for the stream */
 #define STOP_TICK_MS 20
-#define FLUSH_MS 2000 /* for the server to know our endpoints, before we say that we are whole */
 
 /* ---- From other threads --------------------------------------------------------------------- */
 
@@ -105,7 +105,23 @@ static void settle(struct sender *sender, struct batch *batch, int64_t now_ms)
     stream_make_settled(&sender->relay_io, batch, now_ms);
     redrive_settled(&sender->redrive, batch, now_ms);
     term_io_settled(&sender->term_io, batch, now_ms);
-    batch_free(batch);
+    if (batch->events) { /* until the relay has had its turn */
+        batch->next = NULL;
+        *sender->last_settled = batch;
+        sender->last_settled = &batch->next;
+    } else {
+        batch_free(batch);
+    }
+}
+
+static void forget_settled(struct sender *sender)
+{
+    while (sender->settled) {
+        struct batch *batch = sender->settled;
+        sender->settled = batch->next;
+        batch_free(batch);
+    }
+    sender->last_settled = &sender->settled;
 }
 
 static void connect_all(struct sender *sender, int64_t now_ms)
@@ -156,79 +172,6 @@ static void take_note(struct sender *sender, struct note *note, int64_t now_ms)
     free(note);
 }
 
-/* ---- State ---------------------------------------------------------------------------------- */
-
-/* Our log agrees with our stream for the first time, and our term has begun: the feeds may begin,
- * and others may read our log. */
-static void note_whole(struct sender *sender)
-{
-    assert(!sender->whole);
-    atomic_store(&sender->outbound.status->whole, 1);
-    if (endpoints_subscribe(sender->options.endpoints) < 0 ||
-        bus_flush(sender->outbound.bus, FLUSH_MS) < 0) {
-        log_error("not_ready", LOG_TEXT("reason", failure_text()));
-        return; /* tried again with the next note or tick */
-    }
-    sender->whole = 1;
-    sender->more = 1;
-}
-
-/* Projections that were begun anew, or that this file has never had, are awaited: an order of a
- * customer who is not known yet would be refused, and the refusal be remembered under its key. */
-static _Bool has_projections(struct sender *sender)
-{
-    const _Bool folding = atomic_load(&sender->outbound.status->folding),
-                catches_up = clock_monotonic_ms() < sender->catch_up_by_ms;
-    for (int i = 0; i < sender->feed_count; i++)
-        if ((folding || catches_up || sender->feeds[i].began_empty) &&
-            !feed_has_what_there_is(&sender->feeds[i].feed))
-            return 0;
-    if (!folding)
-        return 1;
-    writer_end_folding(sender->options.writer);
-    return 0; /* the writer wakes us when that is in the file */
-}
-
-/* Now requests are taken and timers run. */
-static void announce(struct sender *sender)
-{
-    struct status *status = sender->outbound.status;
-    assert(sender->whole && !sender->announced);
-    atomic_store(&status->caught_up, 1);
-    writer_start_process(sender->options.writer);
-    sender->announced = 1;
-    successor_io_lead(&sender->successor);
-    log_info("ready", LOG_INT("position", sender->relay_io.relay.head),
-             LOG_INT("start_ms", clock_wall_ms() - status->started_ms));
-}
-
-/* A forked instance writes nothing, and takes nothing from one that goes on. */
-static void leave_to_others(struct sender *sender, int64_t now_ms)
-{
-    for (int i = 0; i < sender->feed_count; i++)
-        feed_disconnected(&sender->feeds[i].feed);
-    peer_forked(&sender->peers.peer, now_ms);
-}
-
-static void report(struct sender *sender, int64_t now_ms)
-{
-    const enum relay_state state = sender->relay_io.relay.state;
-    _Bool moved = relay_io_report(&sender->relay_io, now_ms);
-    if (moved && state == RELAY_FORKED)
-        leave_to_others(sender, now_ms);
-    /* requests are refused from now on, with the reason and the progress */
-    if (moved && (state == RELAY_RECOVERING || state == RELAY_FORKED) &&
-        peer_role(&sender->peers.peer) == PEER_SERVES &&
-        endpoints_subscribe(sender->options.endpoints) < 0)
-        log_error("not_ready", LOG_TEXT("reason", failure_text()));
-    if (state == RELAY_PUBLISHING && sender->lead_io.lead.state == LEAD_LEADING && !sender->whole)
-        note_whole(sender);
-    if (sender->whole && !sender->announced && has_projections(sender))
-        announce(sender);
-    for (int i = 0; i < sender->feed_count; i++)
-        feed_io_report(&sender->feeds[i], now_ms);
-}
-
 /* ---- One turn ------------------------------------------------------------------------------- */
 
 static _Bool reads_others(const struct sender *sender)
@@ -240,8 +183,11 @@ static _Bool reads_others(const struct sender *sender)
 /* Before the next group: who waits for an acknowledgement does not wait for what comes after it. */
 static void open_gate(struct sender *sender, int64_t now_ms)
 {
+    const int64_t given_up = sender->gate.gate.given_up;
     relay_io_take_acks(&sender->relay_io, now_ms);
     gate_io_act(&sender->gate, &sender->relay_io.relay, now_ms);
+    if (sender->gate.gate.given_up != given_up) /* their events' memory is gone with them */
+        forget_settled(sender);
 }
 
 static void act(struct sender *sender, int64_t now_ms)
@@ -253,7 +199,9 @@ static void act(struct sender *sender, int64_t now_ms)
     payload_limit_act(&sender->payload_limit);
     if (peer_io_act(&sender->peers, now_ms))
         sender_lead_alone(sender, now_ms);
-    sender->more = relay_io_act(&sender->relay_io, now_ms);
+    sender->more = relay_io_act(&sender->relay_io, sender->settled, now_ms);
+    relay_io_send(&sender->relay_io, now_ms);
+    forget_settled(sender);
     sender->more |= sender_lead_act(sender, now_ms);
     relay_io_wake_at(&sender->relay_io, gate_first_position(&sender->gate.gate));
     /* Others' logs only once our own is whole: a reaction must see what we have said before. One
@@ -264,7 +212,7 @@ static void act(struct sender *sender, int64_t now_ms)
     redrive_look_at_clock(&sender->redrive, now_ms);
     permissions_act(&sender->permissions, now_ms);
     durable_io_look_at_clock(&sender->durables, now_ms);
-    report(sender, now_ms);
+    sender_report(sender, now_ms);
 }
 
 static int64_t due_ms(const struct sender *sender, int64_t now_ms)
@@ -273,6 +221,7 @@ static int64_t due_ms(const struct sender *sender, int64_t now_ms)
                           relay_due_ms(&sender->relay_io.relay));
     due = smaller(due, stream_reader_due_ms(&sender->relay_io.reader));
     due = smaller(due, reader_ask_due_ms(&sender->relay_io.readers));
+    due = smaller(due, relay_io_send_due_ms(&sender->relay_io));
     due = smaller(due, peer_due_ms(&sender->peers.peer));
     for (int i = 0; i < sender->feed_count && reads_others(sender); i++)
         due = smaller(due, feed_due_ms(&sender->feeds[i].feed));
@@ -349,6 +298,7 @@ static void *sender_main(void *argument)
         struct note *notes = mailbox_take(&sender->outbound.mailbox, due_ms(sender, now_ms),
                                           has_work, sender, &stopping);
         now_ms = clock_monotonic_ms();
+        bus_pump(sender->outbound.bus, now_ms);
         goes_on = take_and_act(sender, notes, stopping, now_ms);
         bus_push(sender->outbound.bus, clock_wall_ms(), now_ms);
     } while (goes_on);
@@ -408,7 +358,6 @@ int sender_open(struct sender *sender, const struct sender_options *options)
         .head = at->head.position,
         .stream_position = at->stream_position,
         .seed = seed_of(options->seed, 0),
-        .answers_wait = options->status->answers_wait,
     };
     const struct db_options db_options = { .path = options->database_path,
                                            .read_only = 1,
@@ -421,6 +370,7 @@ int sender_open(struct sender *sender, const struct sender_options *options)
     outbound->service = options->service;
     outbound->self = service_as_source(options->service);
     mailbox_init(&outbound->mailbox);
+    sender->last_settled = &sender->settled;
     int r = db_open(&db_options, &outbound->db);
     if (r == 0)
         r = relay_io_init(&sender->relay_io, outbound, &relay_options);
@@ -446,6 +396,7 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
     assert(bus && !sender->outbound.bus);
     sender->outbound.bus = bus;
     peer_io_subscribed(&sender->peers);
+    sender->outbound.mailbox.bus_fd = bus_pump_fd(bus);
     int r = bus_new_inbox(bus, sender->outbound.replies);
     if (r == 0)
         r = relay_io_subscribe(&sender->relay_io);
@@ -463,6 +414,7 @@ int sender_subscribe(struct sender *sender, struct bus *bus)
 void sender_deinit(struct sender *sender)
 {
     assert(!sender->runs); /* sender_stop joined it */
+    forget_settled(sender);
     mailbox_deinit(&sender->outbound.mailbox);
     relay_io_deinit(&sender->relay_io);
     bus_subscription_free(sender->replies);

@@ -47,6 +47,7 @@ struct sender {
     int feed_count;
     struct call_io calls;
     struct gate_io gate;
+    struct batch *settled, **last_settled; /* of this turn, which have events */
     struct redrive redrive;
     struct permissions permissions;
     struct durable_io durables;

@@ -105,7 +105,17 @@ static _Bool is_our_page(const struct head *head)
     return strcmp(origin, head->host) == 0;
 }
 
-static int check(const struct http_request *request, const struct head *head, const char *hosts)
+/* How long the body is; < 0: no number, or too long. */
+static long body_length(const char *text)
+{
+    char *end;
+    long length = strtol(text, &end, 10);
+    return *text < '0' || *text > '9' || *end || length > HTTP_BODY_MAX ? -1 : length;
+}
+
+/* wanted: the length of the body that has come. */
+static int check(const struct http_request *request, const struct head *head, const char *hosts,
+                 size_t wanted)
 {
     if (!head->host)
         return 400;
@@ -117,15 +127,9 @@ static int check(const struct http_request *request, const struct head *head, co
         return 403;
     if (!head->type || strcasecmp(head->type, "application/json") != 0)
         return 415;
-    return head->coding || !head->length ? 411 : 0;
-}
-
-/* How long the body is; < 0: no number, or too long. */
-static long body_length(const char *text)
-{
-    char *end;
-    long length = strtol(text, &end, 10);
-    return *text < '0' || *text > '9' || *end || length > HTTP_BODY_MAX ? -1 : length;
+    if (head->coding || !head->length)
+        return 411;
+    return body_length(head->length) == (long)wanted ? 0 : 413;
 }
 
 /* Where the empty line is that ends the head; NULL: it has not come. *ret_end: what is behind it. A
@@ -162,9 +166,7 @@ static int read_head(char *text, const char *end, const char *hosts, size_t want
             return 400;
     request->is_foreign = head.site && strcmp(head.site, "same-origin") != 0 &&
                           strcmp(head.site, "none") != 0;
-    status = check(request, &head, hosts);
-    return status == 0 && request->is_post && body_length(head.length) != (long)wanted ? 413
-                                                                                       : status;
+    return check(request, &head, hosts, wanted);
 }
 
 _Bool http_request_read(char *text, size_t length, const char *hosts,

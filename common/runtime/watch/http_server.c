@@ -427,9 +427,11 @@ int http_server_prepare(const struct http_server *server, struct pollfd fds[HTTP
                               .events = POLLIN };
     for (int i = 0; i < server->count; i++) {
         const struct connection *connection = server->connections[i];
-        const short wanted = connection->state == STATE_WRITING ? 0 : POLLIN;
-        fds[1 + i] = (struct pollfd){ .fd = connection->fd,
-                                      .events = connection->out ? wanted | POLLOUT : wanted };
+        fds[1 + i] = (struct pollfd){ .fd = connection->fd };
+        if (connection->state != STATE_WRITING)
+            fds[1 + i].events |= POLLIN;
+        if (connection->out)
+            fds[1 + i].events |= POLLOUT;
     }
     return 1 + server->count;
 }
