@@ -1,5 +1,6 @@
 """Source text: what scripts/dev/style wants of every text in the tree, whatever its language: lines
-of 100 columns, a reason at each suppression, and the formatter's layout of C."""
+of 100 columns, a reason at each suppression, no mark of a merge, and the formatter's layout of
+C."""
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ LEFT_OUT = ("tests/fuzz/corpus/", "tests/fixtures/", "docs/reference/")     # da
 # These hold suppressions as text, to look for them.
 ABOUT_SUPPRESSIONS = ("scripts/dev/lint", "scripts/dev/style", "scripts/lib/journey/source_text.py",
                       "tests/code/test_lint", "tests/code/test_style")
+MERGE_MARKS = ("<" * 7 + " ", ">" * 7 + " ")
 
 # A suppression, by language: what it looks like, and what it looks like with its reason.
 SUPPRESSIONS = (
@@ -75,6 +77,13 @@ def check_suppressions(language, path, lines, complain):
                 complain(path, number, "suppression", f"without its reason: {shape}")
 
 
+def check_merged(path, lines, complain):
+    """A line of seven equals signs is a heading in some texts, so the other two tell."""
+    for number, line in enumerate(lines, 1):
+        if line.startswith(MERGE_MARKS):
+            complain(path, number, "merge", "a mark of a merge: both sides still stand there")
+
+
 def check_text(root, path, complain):
     """complain(path, line, rule, text)"""
     language = None if path.startswith(LEFT_OUT) else language_of(root, path)
@@ -83,6 +92,7 @@ def check_text(root, path, complain):
     with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:
         lines = file.read().splitlines()
     check_columns(language, path, lines, complain)
+    check_merged(path, lines, complain)
     if path not in ABOUT_SUPPRESSIONS:
         check_suppressions(language, path, lines, complain)
 
