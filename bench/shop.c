@@ -222,7 +222,6 @@ int shop_publish(struct side *from, int64_t after_position)
     static struct envelope envelope;
     _deinit_(event_reader) struct event_reader reader = { 0 };
     const struct source self = service_as_source(from->service);
-    envelope.schema_base = from->service->schema_base;
     struct event event;
     int count = 0;
     must(event_reader_open(&reader, from->db, self.log, after_position, SHOP_CARRY_MAX), "log");

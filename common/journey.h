@@ -194,8 +194,8 @@ struct service {
     const char *log;     /* "ORDER": also the stream's name */
     const char *prefix;  /* "order": evt.order.<Type>, order.events */
     const char *description;
-    /* Where its schemas can be had, for ce-dataschema: "https://…/schemas/" and the event's subject
-     * and ".json". NULL: its events name no schema. */
+    /* Where its schemas can be had, for the metadata in $SRV.INFO: the schema of an event is here,
+     * under its subject and ".json". "https://…/schemas/", or NULL. */
     const char *schema_base;
     const char *tables;         /* CREATE TABLE/INDEX …; all folded from events by apply */
     int tables_version;         /* raise it when tables or an apply change: they are folded anew */

@@ -29,33 +29,33 @@ HEADERS = {
     }, ["Nats-Service-Error-Code", "Nats-Service-Error"]),
     "event": ("Headers of an event: CloudEvents 1.0, NATS binding, binary mode", {
         "ce-specversion": plain_text("CloudEvents.", enum=["1.0"]),
-        "ce-id": plain_text("The event's id; Nats-Msg-Id is the same."),
+        "ce-id": plain_text("The event's id, a UUID."),
         "ce-source": plain_text("The leading service: /order-svc."),
         "ce-type": plain_text("order.OrderPlaced.v1; another version when a reader would break."),
         "ce-subject": plain_text("The id of what it is about. Percent-encoded, as all values."),
         "ce-time": plain_text("RFC 3339, UTC."),
         "ce-datacontenttype": plain_text("Of the body.", enum=["application/json"]),
-        "ce-dataschema": plain_text("The id of the body's schema."),
         "ce-correlationid": plain_text("One customer's story has one, across services."),
         "ce-causationid": plain_text("The id of the event that this one follows from, or the "
                                      "idempotency key of the request."),
-        "Nats-Msg-Id": plain_text("ce-id."),
         "Journey-Position": plain_text(
             "In the leader's log: 1, 2, 3 … without a gap. A reader applies its cursor + 1 and "
             "nothing else.", pattern="^[0-9]+$"),
         "Journey-Chain": plain_text(
             "The hash over the chain before it and this event: two logs agree up to a position "
-            "exactly when their chains are equal there.", pattern="^[0-9a-f]{64}$"),
+            "exactly when their chains are equal there. base64url; in hex in events of 0.1.",
+            pattern="^([A-Za-z0-9_-]{43}|[0-9a-f]{64})$"),
         "Journey-Term": plain_text(
             "The term of the leader who decided it: the newest TermBegan at or before its position "
             "says so. Absent before the first. A lower one behind a higher TermBegan is void.",
             pattern="^[0-9]+$"),
-        "Journey-Cause": plain_text("request/KEY or LOG/POSITION; absent for what follows from an "
-                                    "own event."),
-        "Journey-Cause-Digest": plain_text("Of the request's subject and body, in hex."),
+        "Journey-Cause": plain_text(
+            "request.ACCOUNT/KEY or LOG/POSITION/ID; absent for what follows from an own event, "
+            "and where it is request/ and ce-causationid, beside a digest."),
+        "Journey-Cause-Digest": plain_text("Of the request's subject and body, as Journey-Chain."),
         "traceparent": plain_text("As it came with the request."),
     }, ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time",
-        "ce-correlationid", "Nats-Msg-Id", "Journey-Position", "Journey-Chain"]),
+        "ce-correlationid", "Journey-Position", "Journey-Chain"]),
 }
 
 

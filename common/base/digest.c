@@ -70,6 +70,58 @@ int digest_parse(const char *hex, struct digest *ret_digest)
     return 0;
 }
 
+static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+void digest_format_short(const struct digest *digest, char ret_text[DIGEST_SHORT_SIZE])
+{
+    uint32_t bits = 0;
+    int count = 0; /* of the bits that wait */
+    for (size_t i = 0; i < DIGEST_SIZE; i++) {
+        bits = bits << 8 | digest->bytes[i];
+        for (count += 8; count >= 6; count -= 6)
+            *ret_text++ = base64url[bits >> (count - 6) & 63];
+    }
+    *ret_text++ = base64url[bits << (6 - count) & 63];
+    *ret_text = '\0';
+}
+
+/* 64 and more for what is no digit. */
+static unsigned base64url_value(char c)
+{
+    const unsigned upper = (unsigned)c - 'A', lower = (unsigned)c - 'a', digit = (unsigned)c - '0';
+    return upper < 26   ? upper
+           : lower < 26 ? 26 + lower
+           : digit < 10 ? 52 + digit
+           : c == '-'   ? 62
+           : c == '_'   ? 63
+                        : 64;
+}
+
+int digest_parse_any(const char *text, struct digest *ret_digest)
+{
+    struct digest digest;
+    uint32_t bits = 0;
+    int count = 0;
+    size_t length = 0;
+    if (strlen(text) != DIGEST_SHORT_SIZE - 1)
+        return trace(digest_parse(text, ret_digest));
+    for (; *text; text++) {
+        const unsigned value = base64url_value(*text);
+        if (value > 63)
+            return fail(ERR_INVALID, "a digest has 43 characters of base64url");
+        bits = bits << 6 | value;
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            digest.bytes[length++] = (uint8_t)(bits >> count);
+        }
+    }
+    if (bits & 3) /* two bits are left over; a second text for the same digest is none */
+        return fail(ERR_INVALID, "a digest in base64url ends in two bits that are 0");
+    *ret_digest = digest;
+    return 0;
+}
+
 _Bool digest_equal(const struct digest *a, const struct digest *b)
 {
     return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;

@@ -23,6 +23,7 @@ _Bool story_event_read(const struct bus_view *view, struct story_event *ret_even
         .correlation = header(view, "ce-correlationid"),
         .causation = header(view, "ce-causationid"),
         .cause = header(view, "journey-cause"),
+        .has_digest = bus_header_find(view, "journey-cause-digest") != NULL,
         .trace = header(view, "traceparent"),
         .position = strtoll(header(view, "journey-position"), NULL, 10),
         .data = json_text_of(view->data, view->data_length),
@@ -78,6 +79,8 @@ void story_scope_init(struct story_scope *scope, const char *id)
 static const char *request_key(const struct story_event *event)
 {
     const char *slash = strchr(event->cause, '/');
+    if (!*event->cause && event->has_digest) /* docs/PROTOCOL.md, M8 */
+        return event->causation;
     return slash && (strncmp(event->cause, "request/", 8) == 0 ||
                      strncmp(event->cause, "request.", 8) == 0)
                ? slash + 1

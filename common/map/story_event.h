@@ -10,6 +10,7 @@
 struct story_event {
     const char *type; /* the last part of the subject */
     const char *id, *entity, *time, *correlation, *causation, *cause, *trace; /* never NULL */
+    _Bool has_digest; /* of the request that it answers */
     int64_t position;
     struct json_text data;
 };

@@ -157,6 +157,25 @@ Test(handover_live, no_request_is_refused_or_lost_at_a_handover_and_at_an_upgrad
     wait_for_stats("account-svc", "\"lag\":0");
 }
 
+/* What it has read of others is less than its leader has, as long as their stream is away. */
+Test(handover_live, a_standby_that_began_empty_answers_no_queries_before_it_has_what_its_leader_has)
+{
+    struct wanted_line answers = { &standby, "event=answers_queries", 1 };
+    char body[200];
+    (void)shop_customer("tok_ok");
+    wait_for_stats("order-svc", "\"cursor\":3");
+    process_kill(&account_svc);
+    cr_assert(says(ask_text("$JS.API.STREAM.DELETE.ACCOUNT", ""), "\"success\":true"));
+    process_start(&standby, &server);
+    wait_for_lines(&standby, "log=ACCOUNT state=waiting", 1);
+    snprintf(body, sizeof(body), PRODUCT, 1);
+    cr_assert(says(ask_text("order.add-product", body), "\"position\""));
+    wait_for_stats("order-svc", "\"relay\":\"following\",\"position\":2");
+    cr_assert_not(has_lines(&answers), "it has no customer");
+    process_start(&account_svc, &server);
+    wait_for_lines(&standby, "event=answers_queries", 1);
+}
+
 Test(handover_live, an_operator_says_that_a_standby_takes_over)
 {
     char body[200];

@@ -178,7 +178,7 @@ static int write_durable(const struct stream *stream, const struct durable *dura
         "},\"ack_floor\":{\"consumer_seq\":%" PRId64 ",\"stream_seq\":%" PRId64
         "},\"num_ack_pending\":%" PRId64 ",\"num_waiting\":%d,\"num_pending\":%" PRId64 "}",
         stream->name, durable->name, config, durable->consumer_sequence, durable->delivered,
-        durable->consumer_sequence, durable->acked, durable->delivered - durable->acked,
+        durable->consumer_sequence, durable->acked, durable_unacknowledged(stream, durable),
         durable->pull_count, pending);
 }
 

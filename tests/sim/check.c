@@ -29,25 +29,22 @@ int64_t number_of(struct world *world, const struct node *node, const char *sql)
 
 /* ---- I6, I7: with each message, and with each word of a relay -------------------------------- */
 
-static _Bool is_committed(const struct history *history, int64_t position, const struct wire *wire)
-{
-    const struct digest *known = history_at(history, position);
-    const char *value;
-    char chain[DIGEST_HEX_SIZE];
-    if (!known || wire_header(wire, "Journey-Chain", &value) != DIGEST_HEX_SIZE - 1)
-        return 0;
-    digest_format(known, chain);
-    return strncmp(chain, value, DIGEST_HEX_SIZE - 1) == 0;
-}
-
 static _Bool has_chain(const struct wire *wire, struct digest *ret_chain)
 {
     const char *value;
     char text[DIGEST_HEX_SIZE];
-    if (wire_header(wire, "Journey-Chain", &value) != DIGEST_HEX_SIZE - 1)
+    const int length = wire_header(wire, "Journey-Chain", &value);
+    if (length < 0 || length >= DIGEST_HEX_SIZE)
         return 0;
-    snprintf(text, sizeof(text), "%.*s", DIGEST_HEX_SIZE - 1, value);
-    return digest_parse(text, ret_chain) == 0;
+    snprintf(text, sizeof(text), "%.*s", length, value);
+    return digest_parse_any(text, ret_chain) == 0;
+}
+
+static _Bool is_committed(const struct history *history, int64_t position, const struct wire *wire)
+{
+    const struct digest *known = history_at(history, position);
+    struct digest chain;
+    return known && has_chain(wire, &chain) && digest_equal(known, &chain);
 }
 
 /* By another instance than the one that was first. */

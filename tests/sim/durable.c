@@ -88,10 +88,19 @@ static void deliver(struct world *world, const struct stream *stream, struct dur
     pull->left--;
 }
 
+/* Deleted messages were not delivered, so nobody will acknowledge them. */
+int64_t durable_unacknowledged(const struct stream *stream, const struct durable *durable)
+{
+    int64_t count = 0;
+    for (int64_t sequence = durable->acked + 1; sequence <= durable->delivered; sequence++)
+        count += stream_at(stream, sequence) != NULL;
+    return count;
+}
+
 static void serve(struct world *world, struct stream *stream, struct durable *durable)
 {
     while (durable->pull_count > 0 && durable->delivered < stream->last &&
-           durable->delivered - durable->acked < durable->ack_pending_max) {
+           durable_unacknowledged(stream, durable) < durable->ack_pending_max) {
         durable->delivered++;
         if (!stream_at(stream, durable->delivered))
             continue;

@@ -147,6 +147,7 @@ void stream_purge(struct stream *stream);
 struct durable *durable_make(struct stream *stream, const char *name, int64_t start,
                              const char *config);
 struct durable *durable_of_name(struct stream *stream, const char *name, size_t length);
+int64_t durable_unacknowledged(const struct stream *stream, const struct durable *durable);
 void durable_delete(struct world *world, struct durable *durable, _Bool told);
 void durable_pull(struct world *world, struct stream *stream, struct durable *durable,
                   const struct wire *request, struct sender_of from);

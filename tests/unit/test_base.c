@@ -299,21 +299,32 @@ Test(id, a_seed_makes_the_same_ids_again)
 Test(digest, digests_agree_with_known_vectors)
 {
     static const struct {
-        const char *text, *hex;
+        const char *text, *hex, *brief;
     } cases[] = {
-        /* FIPS 180-2, appendix B */
-        { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
-        { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+        /* FIPS 180-2, appendix B; base64url by coreutils' basenc */
+        { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+          "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0" },
+        { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+          "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU" },
     };
     for (size_t i = 0; i < 2; i++) {
         struct digest digest, parsed;
-        char hex[DIGEST_HEX_SIZE];
+        char hex[DIGEST_HEX_SIZE], brief[DIGEST_SHORT_SIZE];
         cr_assert(digest_of(cases[i].text, strlen(cases[i].text), &digest) == 0);
         digest_format(&digest, hex);
         cr_assert_str_eq(hex, cases[i].hex);
         cr_assert(digest_parse(hex, &parsed) == 0 && digest_equal(&digest, &parsed));
+        digest_format_short(&digest, brief);
+        cr_assert_str_eq(brief, cases[i].brief);
+        cr_assert(digest_parse_any(brief, &parsed) == 0 && digest_equal(&digest, &parsed));
+        cr_assert(digest_parse_any(hex, &parsed) == 0 && digest_equal(&digest, &parsed));
     }
     struct digest digest;
+    static const char *const wrong[] = { "ba78", "", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV",
+                                         "47DEQpj8HBSa+_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+                                         "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF=" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        cr_assert(digest_parse_any(wrong[i], &digest) == -ERR_INVALID, "%s", wrong[i]);
     cr_assert(digest_parse("ba78", &digest) == -ERR_INVALID);
     cr_assert(digest_parse("Ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
                            &digest) == -ERR_INVALID);

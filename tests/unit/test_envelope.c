@@ -1,12 +1,11 @@
 /* Envelope: an event survives encoding and decoding to the last bit, and a message that is not the
- * leader's is refused with its reason. Micro: the texts of the micro services protocol. */
+ * leader's is refused with its reason. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/result.h"
 #include "runtime/core/event_text.h"
 #include "runtime/sync/envelope.h"
-#include "runtime/request/micro.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
@@ -95,6 +94,7 @@ Test(envelope, any_text_survives_encoding_and_decoding)
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct event event = sample_event();
         event.correlation = event.causation = event.cause = event.traceparent = texts[i];
+        event.cause_digest = texts[i] ? event.cause_digest : NULL;
         if (texts[i])
             event.entity = event.id = texts[i];
         expect_round_trip(&event);
@@ -138,24 +138,21 @@ Test(envelope, an_event_is_encoded_as_cloudevents_demands)
         { "ce-subject", "ord_019abc12-3456-7def-8123-456789abcdef" },
         { "ce-time", "2026-11-23T05:40:00.123Z" },
         { "ce-datacontenttype", "application/json" },
-        { "ce-dataschema", "https://journey-mesh.example/schemas/evt.order.OrderPlaced.json" },
         { "ce-correlationid", "019abc12-0000-7def-8123-456789abcdef" },
         { "ce-causationid", "key%201" },
-        { "Nats-Msg-Id", "019abc12-3456-7def-8123-456789abcdef" },
         { "Nats-Expected-Last-Sequence", "41" },
         { "Journey-Position", "42" },
-        { "Journey-Cause", "request/key%201" },
-        { "Journey-Chain", "00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9" },
+        { "Journey-Cause-Digest", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU" },
+        { "Journey-Chain", "AAcOFRwjKjE4P0ZNVFtiaXB3foWMk5qhqK-2vcTL0tk" },
         { "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
     };
     _deinit_(envelope) struct envelope envelope = { 0 };
     struct event event = sample_event();
     event.time_ms = 1795412400123;
-    envelope.schema_base = "https://journey-mesh.example/schemas/";
     cr_assert_eq(envelope_encode(&envelope, &event, &leader, 41), 0);
     struct bus_view view = view_of(&envelope);
     cr_expect_str_eq(view.subject, "evt.order.OrderPlaced");
-    cr_expect_eq(view.header_count, (int)COUNT(expected) + 1);
+    cr_expect_eq(view.header_count, (int)COUNT(expected), "and nothing that follows from these");
     for (size_t i = 0; i < COUNT(expected); i++) {
         const char *value = bus_header_find(&view, expected[i].key);
         cr_assert_not_null(value, "%s", expected[i].key);
@@ -167,15 +164,57 @@ Test(envelope, an_event_is_encoded_as_cloudevents_demands)
     cr_assert_eq(envelope_encode(&envelope, &event, &leader, 0), 0);
     view = view_of(&envelope);
     cr_expect_str_eq(bus_header_find(&view, "Nats-Expected-Last-Sequence"), "0");
-    envelope.schema_base = NULL; /* a service without the address of its schemas */
+    event.cause = "request.acc_1/key 1"; /* does not follow from the causation */
+    expect_round_trip(&event);
     cr_assert_eq(envelope_encode(&envelope, &event, &leader, 0), 0);
     view = view_of(&envelope);
-    cr_expect_null(bus_header_find(&view, "ce-dataschema"));
+    cr_expect_str_eq(bus_header_find(&view, "Journey-Cause"), "request.acc_1/key%201");
+}
+
+Test(envelope, events_of_0_1_are_read_as_they_were_written)
+{
+    static const struct bus_header headers[] = {
+        { "ce-specversion", "1.0" },
+        { "ce-id", "019abc12-3456-7def-8123-456789abcdef" },
+        { "ce-source", "/order-svc" },
+        { "ce-type", "order.OrderPlaced.v1" },
+        { "ce-subject", "ord_019abc12-3456-7def-8123-456789abcdef" },
+        { "ce-time", "2026-11-23T05:40:00.123Z" },
+        { "ce-datacontenttype", "application/json" },
+        { "ce-dataschema", "https://journey-mesh.example/schemas/evt.order.OrderPlaced.json" },
+        { "ce-correlationid", "019abc12-0000-7def-8123-456789abcdef" },
+        { "ce-causationid", "key%201" },
+        { "Nats-Msg-Id", "019abc12-3456-7def-8123-456789abcdef" },
+        { "Nats-Expected-Last-Sequence", "41" },
+        { "Journey-Position", "42" },
+        { "Journey-Chain", "00070e151c232a31383f464d545b626970777e858c939aa1a8afb6bdc4cbd2d9" },
+        { "Journey-Cause", "request/key%201" },
+        { "Journey-Cause-Digest",
+          "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+        { "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+    };
+    const struct bus_view view = { .subject = "evt.order.OrderPlaced",
+                                   .headers = headers,
+                                   .header_count = COUNT(headers),
+                                   .data = "{\"a\":1}",
+                                   .data_length = 7 };
+    const struct event wanted = sample_event();
+    _deinit_(arena) struct arena arena = { 0 };
+    struct event event;
+    struct digest digest, expected;
+    const char *reason = "";
+    cr_assert_eq(envelope_decode(&view, &leader, &arena, &event, &digest, &reason), 0, "%s",
+                 reason);
+    cr_assert_eq(event_digest(&wanted, &expected), 0);
+    cr_expect(digest_equal(&digest, &expected));
+    cr_expect(digest_equal(&event.chain, &wanted.chain));
+    expect_same(event.cause, wanted.cause, "cause");
+    expect_same(event.cause_digest, wanted.cause_digest, "cause_digest");
 }
 
 Test(envelope, another_version_is_another_event)
 {
-    _deinit_(envelope) struct envelope envelope = { .schema_base = "https://example.org/" };
+    _deinit_(envelope) struct envelope envelope = { 0 };
     struct event event = sample_event();
     event.type = "OrderPlaced.v2";
     expect_round_trip(&event);
@@ -183,8 +222,6 @@ Test(envelope, another_version_is_another_event)
     struct bus_view view = view_of(&envelope);
     cr_expect_str_eq(view.subject, "evt.order.OrderPlaced.v2");
     cr_expect_str_eq(bus_header_find(&view, "ce-type"), "order.OrderPlaced.v2");
-    cr_expect_str_eq(bus_header_find(&view, "ce-dataschema"),
-                     "https://example.org/evt.order.OrderPlaced.v2.json");
     event.type = "OrderPlaced.v9999";
     expect_round_trip(&event);
     event.type = "OrderPlaced.v1"; /* of another name */
@@ -269,11 +306,11 @@ static const struct {
     { "ce-type", NULL, 0, "ce-type is missing" },
     { "ce-time", NULL, 0, "ce-time is missing" },
     { "ce-specversion", NULL, 0, "ce-specversion is missing" },
-    { "Nats-Msg-Id", NULL, 0, "Nats-Msg-Id is missing" },
     { "Journey-Position", NULL, 0, "Journey-Position is missing" },
     { "Journey-Chain", NULL, 0, "Journey-Chain is missing" },
     { "ce-subject", NULL, 0, "ce-subject is missing" },
     { "ce-datacontenttype", NULL, 0, "ce-datacontenttype is missing" },
+    { "ce-causationid", NULL, 0, "Journey-Cause-Digest has no cause" },
     { "CE-ID", "other", 1, "ce-id is there twice" },
     { "traceparent", "x", 1, "traceparent is there twice" },
     { "ce-specversion", "0.3", 0, "ce-specversion is not 1.0" },
@@ -375,126 +412,4 @@ Test(envelope, text_from_outside_is_validated)
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         cr_expect_eq(event_text_is_safe(cases[i].text), cases[i].safe, "case %zu", i);
-}
-
-/* ---- Micro ---------------------------------------------------------------------------------- */
-
-/* context: how often it was asked for */
-static void put_sample_data(void *context, struct buf *out)
-{
-    ++*(int *)context;
-    buf_put_text(out, "{\"lag\":3}");
-}
-
-static void put_no_data(void *context, struct buf *out)
-{
-    (void)context;
-    (void)out;
-}
-
-Test(micro, answers_follow_adr_32)
-{
-    static const struct {
-        enum micro_verb verb;
-        const char *text;
-    } cases[] = {
-        { MICRO_PING, "{\"type\":\"io.nats.micro.v1.ping_response\",\"name\":\"order-svc\",\"id\":"
-                      "\"X1\",\"version\":\"0.1.0\","
-                      "\"metadata\":{\"log\":\"ORDER\"}}" },
-        { MICRO_INFO,
-          "{\"type\":\"io.nats.micro.v1.info_response\",\"name\":\"order-svc\",\"id\":\"X1\","
-          "\"version\":\"0.1.0\","
-          "\"metadata\":{\"log\":\"ORDER\"},\"description\":\"a \\\"b\\\"\",\"endpoints\":["
-          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"metadata\":"
-          "{\"kind\":\"command\",\"request_schema\":\"order.place\"}},"
-          "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"metadata\":{}}]}" },
-        { MICRO_STATS,
-          "{\"type\":\"io.nats.micro.v1.stats_response\",\"name\":\"order-svc\",\"id\":\"X1\","
-          "\"version\":\"0.1.0\","
-          "\"metadata\":{\"log\":\"ORDER\"},\"started\":\"2026-11-23T05:40:00.123Z\",\"endpoints\":"
-          "["
-          "{\"name\":\"place\",\"subject\":\"order.place\",\"queue_group\":\"q\",\"num_requests\":"
-          "2,\"num_errors\":1,"
-          "\"last_error\":\"422:out_of_stock\",\"processing_time\":1000,\"average_processing_"
-          "time\":500,\"data\":{\"lag\":3}},"
-          "{\"name\":\"get\",\"subject\":\"order.get\",\"queue_group\":\"q\",\"num_requests\":0,"
-          "\"num_errors\":0,"
-          "\"last_error\":\"\",\"processing_time\":0,\"average_processing_time\":0}]}" },
-    };
-    int asked = 0;
-    struct micro_endpoint endpoints[2];
-    micro_endpoint_init(&endpoints[0], "place", "order.place", "q");
-    micro_endpoint_init(&endpoints[1], "get", "order.get", "q");
-    endpoints[0].kind = "command";
-    endpoints[0].request_schema = "order.place";
-    micro_endpoint_count(&endpoints[0], 400, NULL);
-    micro_endpoint_count(&endpoints[0], 600, "422:out_of_stock");
-    struct micro micro = {
-        .name = "order-svc",
-        .id = "X1",
-        .version = "0.1.0",
-        .description = "a \"b\"",
-        .started_ms = 1795412400123,
-        .metadata = (struct micro_metadata[]){ { "log", "ORDER" }, { 0 } },
-        .endpoints = endpoints,
-        .endpoint_count = 2,
-        .data = put_sample_data,
-        .context = &asked,
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        _deinit_(buf) struct buf out = { 0 };
-        cr_assert_eq(micro_write(&micro, cases[i].verb, &out), 0);
-        cr_expect_str_eq(out.data, cases[i].text, "%s", out.data);
-    }
-    cr_expect_eq(asked, 1, "once an answer, and for STATS only");
-    _deinit_(buf) struct buf out = { 0 };
-    micro.data = put_no_data;
-    cr_assert_eq(micro_write(&micro, MICRO_STATS, &out), 0);
-    cr_expect_null(strstr(out.data, "\"data\""), "%s", out.data);
-    micro_endpoint_deinit(&endpoints[0]);
-    micro_endpoint_deinit(&endpoints[1]);
-}
-
-Test(micro, an_instance_has_nine_subjects)
-{
-    static const char *const subjects[MICRO_SUBJECTS] = {
-        "$SRV.PING",  "$SRV.PING.order-svc",  "$SRV.PING.order-svc.X1",
-        "$SRV.INFO",  "$SRV.INFO.order-svc",  "$SRV.INFO.order-svc.X1",
-        "$SRV.STATS", "$SRV.STATS.order-svc", "$SRV.STATS.order-svc.X1",
-    };
-    struct micro micro = { .name = "order-svc", .id = "X1" };
-    for (int i = 0; i < MICRO_SUBJECTS; i++) {
-        char subject[BUS_SUBJECT_MAX + 1];
-        cr_assert_eq(micro_subject(&micro, i, subject), 0);
-        cr_expect_str_eq(subject, subjects[i]);
-    }
-}
-
-Test(micro, names_that_the_nats_cli_rejects_are_refused)
-{
-    static const struct {
-        const char *name, *version, *endpoint;
-        int result;
-    } cases[] = {
-        { "order-svc", "0.1.0", "place", 0 },
-        { "order-svc", "1.2.3-rc.1+b5", "add-product", 0 },
-        { "a", "10.20.30", "b_c", 0 },
-        { "order.svc", "0.1.0", "place", -ERR_CONFIG },
-        { "", "0.1.0", "place", -ERR_CONFIG },
-        { "order-svc", "0.1.0", "order.place", -ERR_CONFIG },
-        { "order-svc", "0.1", "place", -ERR_CONFIG },
-        { "order-svc", "v0.1.0", "place", -ERR_CONFIG },
-        { "order-svc", "0.1.0-", "place", -ERR_CONFIG },
-        { "order-svc", "0.1.0 x", "place", -ERR_CONFIG },
-        { "order-svc", "", "place", -ERR_CONFIG },
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        _deinit_(micro_endpoint) struct micro_endpoint endpoint;
-        micro_endpoint_init(&endpoint, cases[i].endpoint, "x", "q");
-        struct micro micro = { .name = cases[i].name,
-                               .version = cases[i].version,
-                               .endpoints = &endpoint,
-                               .endpoint_count = 1 };
-        cr_expect_eq(micro_check(&micro), cases[i].result, "case %zu", i);
-    }
 }

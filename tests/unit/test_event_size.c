@@ -14,14 +14,12 @@ static const struct source order_source = { .log = "ORDER",
                                             .prefix = "order" };
 static const struct service order_service = { .name = "order-svc",
                                               .log = "ORDER",
-                                              .prefix = "order",
-                                              .schema_base = "https://journey-mesh.example/s/" };
+                                              .prefix = "order" };
 
 static int64_t message_bytes(const struct event *event)
 {
     _deinit_(envelope) struct envelope envelope;
     envelope_init(&envelope);
-    envelope.schema_base = order_service.schema_base;
     cr_assert_eq(envelope_encode(&envelope, event, &order_source, INT64_MAX - 1), 0);
     size_t bytes = strlen("NATS/1.0\r\n\r\n") + envelope.message.length;
     for (int i = 0; i < envelope.message.header_count; i++)

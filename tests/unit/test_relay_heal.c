@@ -162,6 +162,31 @@ Test(relay_heal, F45_purged_messages_of_others_were_no_events_of_ours)
                       ASKS, { "tail", 1, .tail = &gone, .state = RELAY_FORKED }, { 0 } });
 }
 
+/* Its server removes messages of its own, and its end was lost when it had none left. */
+Test(relay_heal, F51_an_empty_stream_whose_sequence_is_behind_is_made_anew)
+{
+    static const struct relay_tail cut = {
+        .exists = 1, .marked = 1, .first_sequence = 2, .last_sequence = 1
+    };
+    static const struct relay_tail emptied = {
+        .exists = 1, .marked = 1, .first_sequence = 21, .last_sequence = 20
+    };
+    struct relay relay;
+    relay_init(&relay, &config, 30);
+    relay_connected(&relay, 0);
+    cr_assert_eq(relay_next(&relay, 0).kind, RELAY_ASK);
+    relay_looked(&relay, &equal_20, 1);
+    cr_assert(relay.state == RELAY_PUBLISHING && relay.published == 20);
+    relay_disconnected(&relay);
+    relay_connected(&relay, 2);
+    cr_assert_eq(relay_next(&relay, 2).kind, RELAY_ASK);
+    struct relay other = relay;
+    relay_looked(&relay, &cut, 3);
+    cr_expect(relay.state == RELAY_MAKING && relay.delete_first);
+    relay_looked(&other, &emptied, 3);
+    cr_expect(other.state == RELAY_PUBLISHING && other.published == 20);
+}
+
 Test(relay_heal, F14_a_purged_stream_is_made_anew)
 {
     static const struct relay_tail purged = { .exists = 1,

@@ -133,7 +133,6 @@ static void publish_range(struct relay_io *relay_io, const struct batch *settled
                                      .sequence = action->sequence };
     assert(action->first > 0 && action->first <= action->last && action->sequence >= 0);
     envelope_init(&publishing.envelope);
-    publishing.envelope.schema_base = relay_io->outbound->service->schema_base;
     begin_epoch(relay_io, action);
     int r = publish_all(&publishing, settled);
     envelope_deinit(&publishing.envelope);

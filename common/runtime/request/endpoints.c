@@ -235,6 +235,29 @@ static int subscribe_missing(struct endpoints *endpoints)
     return 0;
 }
 
+/* What has arrived is answered before the subscriptions end. */
+static void drain_group(struct endpoints *endpoints)
+{
+    const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
+    const _Bool drains = bus_is_connected(endpoints->options.bus);
+    pthread_mutex_lock(&endpoints->lock);
+    for (int i = 0; i < endpoints->count && drains; i++)
+        if (is_of_group(&endpoints->list[i]) && endpoints->list[i].subscription)
+            bus_subscription_begin_drain(endpoints->list[i].subscription, LEAVE_TIMEOUT_MS);
+    pthread_mutex_unlock(&endpoints->lock); /* what is kept meanwhile needs it */
+    for (int i = 0; i < endpoints->count; i++) {
+        struct endpoint *endpoint = &endpoints->list[i];
+        const int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (!is_of_group(endpoint) || !endpoint->subscription)
+            continue;
+        if (drains && left_ms > 0)
+            bus_subscription_end_drain(endpoint->subscription, (int)left_ms);
+        pthread_mutex_lock(&endpoints->lock);
+        bus_subscription_free(take(endpoint->subscription));
+        pthread_mutex_unlock(&endpoints->lock);
+    }
+}
+
 static void set_group(struct endpoints *endpoints, const char *group)
 {
     snprintf(endpoints->group, sizeof(endpoints->group), "%s", group);
@@ -252,8 +275,13 @@ void endpoints_set_term(struct endpoints *endpoints, int64_t term)
     char group[ENDPOINT_GROUP_SIZE];
     snprintf(group, sizeof(group), QUEUE_GROUP "-t%lld", (long long)term);
     pthread_mutex_lock(&endpoints->lock);
-    if (!endpoints->joined && GUARD(group_of_term))
-        set_group(endpoints, group);
+    const _Bool moves = !endpoints->joined && GUARD(group_of_term);
+    pthread_mutex_unlock(&endpoints->lock);
+    if (!moves)
+        return;
+    drain_group(endpoints); /* while it replayed, requests were refused, in no term */
+    pthread_mutex_lock(&endpoints->lock);
+    set_group(endpoints, group);
     pthread_mutex_unlock(&endpoints->lock);
 }
 
@@ -303,26 +331,11 @@ void endpoints_answer_kept(struct endpoints *endpoints)
 
 void endpoints_leave_group(struct endpoints *endpoints)
 {
-    const int64_t deadline_ms = clock_monotonic_ms() + LEAVE_TIMEOUT_MS;
-    const _Bool drains = bus_is_connected(endpoints->options.bus);
     pthread_mutex_lock(&endpoints->lock);
     endpoints->stands_by = 1;
     endpoints->joined = 0;
-    for (int i = 0; i < endpoints->count && drains; i++)
-        if (is_of_group(&endpoints->list[i]) && endpoints->list[i].subscription)
-            bus_subscription_begin_drain(endpoints->list[i].subscription, LEAVE_TIMEOUT_MS);
-    pthread_mutex_unlock(&endpoints->lock); /* what is kept meanwhile needs it */
-    for (int i = 0; i < endpoints->count; i++) {
-        struct endpoint *endpoint = &endpoints->list[i];
-        const int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        if (!is_of_group(endpoint) || !endpoint->subscription)
-            continue;
-        if (drains && left_ms > 0)
-            bus_subscription_end_drain(endpoint->subscription, (int)left_ms);
-        pthread_mutex_lock(&endpoints->lock);
-        bus_subscription_free(take(endpoint->subscription));
-        pthread_mutex_unlock(&endpoints->lock);
-    }
+    pthread_mutex_unlock(&endpoints->lock);
+    drain_group(endpoints);
 }
 
 int endpoints_subscribe(struct endpoints *endpoints)

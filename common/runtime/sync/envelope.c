@@ -12,7 +12,6 @@
 #define CONTENT_TYPE "application/json"
 #define FIRST_VERSION ".v1" /* of ce-type; the log and the subject leave it out */
 #define SUBJECT_ROOT "evt."
-#define RUNTIME_SCHEMA SUBJECT_ROOT "runtime." /* of a type that every service has */
 #define TIME_MS_MAX 253402300799999 /* the last of the year 9999: RFC 3339 has four digits */
 
 /* ---- Text ----------------------------------------------------------------------------------- */
@@ -116,29 +115,52 @@ static void put_cloudevents(struct writer_state *w, const struct event *event,
     put_joined(w, "ce-type", leader->prefix, ".", event->type, version_of(event->type));
     put_text(w, "ce-subject", event->entity);
     put_joined(w, "ce-time", time, NULL, NULL, NULL);
-    put_fixed(w, "ce-datacontenttype", CONTENT_TYPE);
-    if (w->to->schema_base && event_is_of_runtime(event->type))
-        put_joined(w, "ce-dataschema", w->to->schema_base, RUNTIME_SCHEMA, event->type, ".json");
-    else if (w->to->schema_base)
-        put_joined(w, "ce-dataschema", w->to->schema_base, w->to->subject, ".json", NULL);
+    put_fixed(w, "ce-datacontenttype", CONTENT_TYPE); /* without it others take data for bytes */
     put_text(w, "ce-correlationid", event->correlation);
     put_text(w, "ce-causationid", event->causation);
+}
+
+static void put_digest(struct writer_state *w, const char *key, const struct digest *digest)
+{
+    char text[DIGEST_SHORT_SIZE];
+    digest_format_short(digest, text);
+    put_joined(w, key, text, NULL, NULL, NULL);
+}
+
+/* The cause of a request follows from its key, which is the causation. */
+static _Bool cause_follows(const struct event *event)
+{
+    const size_t length = sizeof(CAUSE_REQUEST) - 1;
+    return event->cause && event->cause_digest && event->causation &&
+           strncmp(event->cause, CAUSE_REQUEST, length) == 0 &&
+           strcmp(event->cause + length, event->causation) == 0;
+}
+
+static void put_cause(struct writer_state *w, const struct event *event)
+{
+    struct digest digest;
+    if (!cause_follows(event))
+        put_text(w, "Journey-Cause", event->cause);
+    if (!event->cause_digest)
+        return;
+    if (!event->cause && w->failed == 0)
+        w->failed = fail(ERR_INVALID, "the event has a digest, and no cause that it belongs to");
+    else if (digest_parse(event->cause_digest, &digest) == 0)
+        put_digest(w, "Journey-Cause-Digest", &digest);
+    else if (w->failed == 0)
+        w->failed = fail(ERR_INVALID, "the event's Journey-Cause-Digest is not a digest");
 }
 
 static void put_journey(struct writer_state *w, const struct event *event,
                         int64_t expected_last_sequence)
 {
-    char chain[DIGEST_HEX_SIZE];
-    digest_format(&event->chain, chain);
-    put_text(w, "Nats-Msg-Id", event->id);
     if (expected_last_sequence != ENVELOPE_NO_FENCE)
         put_number(w, "Nats-Expected-Last-Sequence", expected_last_sequence);
     put_number(w, "Journey-Position", event->position);
-    put_joined(w, "Journey-Chain", chain, NULL, NULL, NULL);
+    put_digest(w, "Journey-Chain", &event->chain);
     if (event->term > 0)
         put_number(w, "Journey-Term", event->term);
-    put_text(w, "Journey-Cause", event->cause);
-    put_text(w, "Journey-Cause-Digest", event->cause_digest);
+    put_cause(w, event);
     put_text(w, "traceparent", event->traceparent);
 }
 
@@ -213,7 +235,7 @@ static const struct {
     [CONTENTTYPE] = HEADER("ce-datacontenttype", 1),
     [CORRELATION] = HEADER("ce-correlationid", 0),
     [CAUSATION] = HEADER("ce-causationid", 0),
-    [MSG_ID] = HEADER("Nats-Msg-Id", 1),
+    [MSG_ID] = HEADER("Nats-Msg-Id", 0),
     [POSITION] = HEADER("Journey-Position", 1),
     [CHAIN] = HEADER("Journey-Chain", 1),
     [CAUSE] = HEADER("Journey-Cause", 0),
@@ -341,7 +363,7 @@ static int check_origin(struct reader_state *r, const char *subject, const struc
         return refuse(r, known[SOURCE].key, "is not the leader");
     if (!type_agrees(r->values[TYPE], type, leader))
         return refuse(r, known[TYPE].key, "does not fit the subject");
-    if (strcmp(r->values[MSG_ID], r->values[ID]) != 0)
+    if (r->values[MSG_ID] && strcmp(r->values[MSG_ID], r->values[ID]) != 0)
         return refuse(r, known[MSG_ID].key, "is not ce-id");
     return 0;
 }
@@ -371,20 +393,41 @@ static _Bool read_time(const char *text, int64_t *ret_time_ms)
     return strcmp(text, again) == 0;
 }
 
+/* The digest as the event has it, in hex, and the cause that follows from it. */
+static int read_cause(struct reader_state *r, struct event *event)
+{
+    struct digest digest;
+    char *hex = arena_alloc(r->arena, DIGEST_HEX_SIZE);
+    if (!hex)
+        return fail(ERR_MEMORY, "no memory to read an event");
+    if (digest_parse_any(r->values[CAUSE_DIGEST], &digest) < 0)
+        return refuse(r, known[CAUSE_DIGEST].key, "is not a digest");
+    digest_format(&digest, hex);
+    event->cause_digest = hex;
+    if (event->cause)
+        return 0;
+    if (!event->causation)
+        return refuse(r, known[CAUSE_DIGEST].key, "has no cause");
+    const size_t size = sizeof(CAUSE_REQUEST) + strlen(event->causation);
+    char *cause = arena_alloc(r->arena, size);
+    if (!cause)
+        return fail(ERR_MEMORY, "no memory to read an event");
+    snprintf(cause, size, CAUSE_REQUEST "%s", event->causation);
+    event->cause = cause;
+    return 0;
+}
+
 static int fill_event(struct reader_state *r, const struct bus_view *view,
                       const struct source *leader, struct event *event)
 {
-    struct digest ignored;
     if (!read_position(r->values[POSITION], &event->position))
         return refuse(r, known[POSITION].key, "is not a position");
     if (r->values[TERM] && (!read_position(r->values[TERM], &event->term) || event->term == 0))
         return refuse(r, known[TERM].key, "is not a term");
     if (!read_time(r->values[TIME], &event->time_ms))
         return refuse(r, known[TIME].key, "is not a time with milliseconds in UTC");
-    if (digest_parse(r->values[CHAIN], &event->chain) < 0)
+    if (digest_parse_any(r->values[CHAIN], &event->chain) < 0)
         return refuse(r, known[CHAIN].key, "is not a chain");
-    if (r->values[CAUSE_DIGEST] && digest_parse(r->values[CAUSE_DIGEST], &ignored) < 0)
-        return refuse(r, known[CAUSE_DIGEST].key, "is not a digest");
     if (view->data_length == 0 || memchr(view->data, '\0', view->data_length))
         return refuse(r, "data", "is empty or has a NUL");
     const char *type = envelope_type_of_subject(view->subject, leader);
@@ -396,8 +439,10 @@ static int fill_event(struct reader_state *r, const struct bus_view *view,
     event->correlation = r->values[CORRELATION];
     event->causation = r->values[CAUSATION];
     event->cause = r->values[CAUSE];
-    event->cause_digest = r->values[CAUSE_DIGEST];
     event->traceparent = r->values[TRACEPARENT];
+    const int failed = r->values[CAUSE_DIGEST] ? read_cause(r, event) : 0;
+    if (failed != 0)
+        return failed < 0 ? trace(failed) : failed;
     event->data = arena_copy(r->arena, view->data, view->data_length);
     event->data_length = view->data_length;
     return event->type && event->data ? 0 : fail(ERR_MEMORY, "no memory to read an event");

@@ -2,13 +2,17 @@
  * from a log and a log from a stream. CloudEvents 1.0, NATS binding, binary mode; written lower
  * case, read in any case; see docs/CONVENTIONS.md. Beside the ce- headers stand:
  *
- *   Nats-Msg-Id                    = ce-id
  *   Nats-Expected-Last-Sequence    the fence of rule 1
  *   Journey-Position               position in the leader's log, decimal
- *   Journey-Chain                  hex; the chain after this event
+ *   Journey-Chain                  the chain after this event
  *   Journey-Term                   of the leader who appended it; absent before the first term
  *   Journey-Cause, Journey-Cause-Digest   absent where the event has none
  *   traceparent                    W3C; absent likewise
+ *
+ * What is the same in each event of a stream, or follows from another header, is not written: the
+ * cause of a request is absent beside its digest when it is "request/" and ce-causationid. Digests
+ * are base64url. Events of 0.1 have more (ce-dataschema, Nats-Msg-Id, each cause, digests in hex),
+ * and are read likewise.
  *
  * ce-type is order.OrderPlaced.v1: the type as the log has it, behind the leader's prefix, and with
  * the .v1 of a first version, which log and subject leave out.
@@ -25,7 +29,6 @@
 
 /* Reused from event to event, so that publishing allocates little. */
 struct envelope {
-    const char *schema_base; /* of the service (journey.h), set by the caller; NULL: none */
     char subject[BUS_SUBJECT_MAX + 1];
     struct buf text; /* the encoded values */
     struct bus_header headers[ENVELOPE_HEADERS_MAX];
@@ -37,8 +40,8 @@ DEFINE_DEINIT(envelope)
 
 /* Fills envelope->message, which borrows from the envelope and the event until the next call.
  * leader says whose log it is: for our own events a source made of the service's log, name and
- * prefix. -ERR_INVALID for an event that cannot travel (empty or too long text, invalid UTF-8),
- * -ERR_MEMORY. */
+ * prefix. -ERR_INVALID for an event that cannot travel (empty or too long text, invalid UTF-8, a
+ * digest without a cause), -ERR_MEMORY. */
 int envelope_encode(struct envelope *envelope, const struct event *event,
                     const struct source *leader, int64_t expected_last_sequence);
 

@@ -249,6 +249,16 @@ static void note_tail(struct relay *relay, const struct relay_tail *tail)
     relay->first_sequence = tail->first_sequence;
 }
 
+/* Of a look: nothing is in flight. Without a message only the sequence tells that a stream whose
+ * server removes messages has lost its end. */
+static const char *look_wrong(const struct relay *relay, const struct relay_tail *tail)
+{
+    if (tail->exists && tail->marked && !tail->has_last && tail->last_sequence > 0 &&
+        tail->last_sequence < relay->published)
+        return "the stream's sequence is behind the position";
+    return tail_wrong(relay, tail);
+}
+
 void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t now_ms)
 {
     if (relay->state != RELAY_ASKING)
@@ -267,7 +277,7 @@ void relay_looked(struct relay *relay, const struct relay_tail *tail, int64_t no
         relay_check(relay);
         return;
     }
-    const char *wrong = tail_wrong(relay, tail);
+    const char *wrong = look_wrong(relay, tail);
     if (tail->is_held && !(tail->has_last && tail->fit == TAIL_AHEAD)) {
         relay_wait(relay, RELAY_HELD_REASON, now_ms);
     } else if (tail->has_last && tail->fit == TAIL_DIFFERENT) {

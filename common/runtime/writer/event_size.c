@@ -19,12 +19,10 @@ struct texts {
 
 static struct texts texts_of(const struct event *event, const struct service *service)
 {
-    size_t base = service->schema_base ? strlen(service->schema_base) : 0;
     return (struct texts){
         .at = { event->entity, event->correlation, event->causation, event->cause,
                 event->cause_digest, event->traceparent },
-        .fixed = base + strlen(service->name) + 2 * strlen(service->prefix) +
-                 3 * strlen(event->type),
+        .fixed = strlen(service->name) + 2 * strlen(service->prefix) + 2 * strlen(event->type),
     };
 }
 

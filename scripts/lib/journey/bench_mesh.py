@@ -182,7 +182,7 @@ class Mesh(Shop):
 
     def prepare_floor_stream(self):
         """Makes an empty stream like ORDER, and a message like one of ORDER's: the same headers and
-        sizes, each message with its own number."""
+        sizes, each message with the expected sequence of its number."""
         def api(verb, body):
             return self.ask(f"$JS.API.STREAM.{verb}", body, timeout=10)
 
@@ -195,8 +195,6 @@ class Mesh(Shop):
                            "SELECT max(position) FROM event_log WHERE type = 'OrderPlaced'")[0][0]
         message = api("MSG.GET.ORDER", {"seq": placed})["message"]
         headers = base64.b64decode(message["hdrs"]).decode()
-        headers = re.sub(r"(?m)^Nats-Msg-Id:.*?\r$",
-                         "Nats-Msg-Id: " + "@" * 16 + "#" * 10 + "x" * 10 + "\r", headers)
         headers = re.sub(r"(?m)^(Nats-Expected-Last-Sequence:).*?\r$", r"\1 " + "#" * 10 + "\r",
                          headers)
         (self.folder / "requests/floor").write_bytes(headers.encode()

@@ -12,6 +12,7 @@ import time
 import urllib.parse
 
 from journey import IS_INSTALLED, ROOT
+from journey.headers import cause_of, chain_of
 from journey.patience import far, slower
 
 PREFIX = {"ACCOUNT": "account", "ORDER": "order"}
@@ -181,18 +182,16 @@ class Mesh:
 
     @staticmethod
     def stored(message):
-        headers = {key.lower(): values[0] for key, values in (message["Header"] or {}).items()}
-
-        def text(name):
-            return urllib.parse.unquote(headers[name]) if name in headers else None
+        headers = {key.lower(): urllib.parse.unquote(values[0])
+                   for key, values in (message["Header"] or {}).items()}
         sequence = int(message["Reply"].split(".")[5])
         if not {"ce-type", "journey-position", "journey-chain"} <= headers.keys():
             return sequence, message["Subject"], Event(0, "", "", "", "", None, "{}")  # none
         kind = headers["ce-type"].split(".", 1)[1].removesuffix(".v1")
         return sequence, message["Subject"], Event(
-            int(headers["journey-position"]), headers["journey-chain"], text("ce-id"), kind,
-            text("ce-subject"), text("journey-cause"), base64.b64decode(message["Data"]).decode(),
-            int(headers.get("journey-term", 0)))
+            int(headers["journey-position"]), chain_of(headers), headers.get("ce-id"), kind,
+            headers.get("ce-subject"), cause_of(headers),
+            base64.b64decode(message["Data"]).decode(), int(headers.get("journey-term", 0)))
 
     # ---- From the SQLite files ------------------------------------------------------------------
 

@@ -111,8 +111,8 @@ def stories_of(systems):
 
 def outage_table(systems, story):
     head = ["", "orders accepted", "events missing in the stream",
-            "orders missing in account-svc", "the same after both services were restarted",
-            "whole again after"]
+            "orders missing in account-svc",
+            "events / orders missing after both services were restarted", "whole again after"]
     rows = []
     for name, found in systems.items():
         result = found["outages"][story]
@@ -142,8 +142,8 @@ def markdown(report, pictures):
         f"`{report['command']}` on {machine['cores']} cores of {machine['cpu']}, shared by load, "
         f"server and services, with a load average of {machine['load']} before the start; Linux "
         f"{machine['kernel']}, nats-server {machine['server']}, SQLite {machine['sqlite']}, "
-        f"{report['go']}; {report['date']}. The median of {report['rounds']} rounds; each load "
-        f"lasts {report['seconds']:g} s.") + "\n",
+        f"{report['go']}; {report['date']}. Rounds: {report['rounds']}, of which "
+        f"the median is shown; each load lasts {report['seconds']:g} s.") + "\n",
         "### Healthy\n", healthy_table(systems), f"![healthy]({pictures}healthy.svg)\n"]
     parts += ["### Outages\n", paragraph(
         f"{OUTAGE_RATE} orders a second at planned times; each is sent again under its key until "

@@ -23,7 +23,7 @@ QUIET_RATE = 400                       # orders a second of a quiet hour
 UNLOADED_RATE = 50                     # while it is looked when an order is visible
 OUTAGE_RATE = 100                      # orders a second during an outage
 DOWN_S = 1.5                           # the server, once
-REST_MAX_S = 90                        # on a machine with other work
+REST_MAX_S = 30                        # on a machine with other work
 LOOK_S = 1.0                           # between two looks at what is missing
 
 STORIES = {
@@ -36,7 +36,7 @@ STORIES = {
 
 # What a run has beside rounds and seconds: unloaded orders, orders to catch up with, the seconds of
 # an outage, and for how long nothing may change before what is missing then is missing.
-FULL = {"count": 300, "orders": 25000, "outage_s": 12, "rest_s": 20, "stories": list(STORIES)}
+FULL = {"count": 300, "orders": 25000, "outage_s": 12, "rest_s": 15, "stories": list(STORIES)}
 QUICK = {"rounds": 1, "seconds": 0.5, "count": 10, "orders": 600, "outage_s": 1.5, "rest_s": 3,
          "stories": ["older_reader_down"]}
 

@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 
 from journey import ROOT
+from journey.headers import cause_of
 from journey.meshview import Mesh
 from journey.patience import far
 
@@ -43,7 +44,7 @@ class StreamEvent:
         self.id, self.entity = headers["ce-id"], headers["ce-subject"]
         self.correlation = headers["ce-correlationid"]
         self.causation = headers.get("ce-causationid")
-        self.cause = headers.get("journey-cause")
+        self.cause = cause_of(headers)
         self.traceparent = headers.get("traceparent")
         self.time_ms = time_ms(headers["ce-time"])
         self.value = json.loads(base64.b64decode(message["Data"]))

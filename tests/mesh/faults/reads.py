@@ -12,6 +12,7 @@ import threading
 import time
 
 from kit import LOG, SERVICES, address_of, require, slower, wait_until
+from journey.headers import chain_of                  # kit has put scripts/lib on the path
 
 ANSWER_S = 0.5
 
@@ -126,8 +127,8 @@ class Watch(Looker):
             message = self.ask(get, {"seq": last}).get("message")
         head = base64.b64decode(message.get("hdrs", "")).decode() if message else ""
         found = (re.search(r"^Journey-Position: *(\d+)\r$", head, re.M),
-                 re.search(r"^Journey-Chain: *(\w+)\r$", head, re.M))
-        return (int(found[0][1]), found[1][1]) if all(found) else None
+                 re.search(r"^Journey-Chain: *([\w-]+)\r$", head, re.M))
+        return (int(found[0][1]), chain_of({"journey-chain": found[1][1]})) if all(found) else None
 
     def look(self):
         for name in SERVICES:

@@ -147,8 +147,10 @@ def event_headers(name, kind, position, chain="00" * 32, entity="ord_x", **more)
 
 def forge_next(mesh, name, kind, entity, data, last):
     """Publishes an event that follows the log's last one (position, chain as hex) in position and
-    chain, as only the owner should."""
+    chain, and is of its term, as only the owner should."""
     log, position = LOG[name], last[0] + 1
+    term = mesh.query(name, "SELECT data ->> 'term' FROM event_log WHERE type = 'TermBegan' "
+                      "ORDER BY position DESC LIMIT 1")[0][0]
     headers = dict(event_headers(name, kind, position))
     time_ms = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.timezone.utc).timestamp() * 1000
     fields = (log, str(position), headers["ce-id"], kind, entity, str(int(time_ms)), None, None,
@@ -156,7 +158,8 @@ def forge_next(mesh, name, kind, entity, data, last):
     digest = hashlib.sha256(b"".join(meshview.Mesh.field(value) for value in fields)).digest()
     chain = hashlib.sha256(bytes.fromhex(last[1]) + digest).hexdigest()
     answer = mesh.request(f"evt.{log.lower()}.{kind}", data.encode(),
-                          headers=event_headers(name, kind, position, chain, entity))
+                          headers=event_headers(name, kind, position, chain, entity,
+                                                **{"Journey-Term": str(term)}))
     require(answer and answer.get("seq", 0) > 0, f"the fault had no effect: {answer}")
     return position, chain
 

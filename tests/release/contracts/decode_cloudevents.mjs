@@ -37,23 +37,17 @@ function header(sample, name) {
     return sample.headers.find(([key]) => key.toLowerCase() === name)?.[1];
 }
 
-// Of the runtime's types, which every service has, there is one schema.
-function schemaOf(subject) {
-    return subject.replace(/^evt\.[^.]+\.(Term(?:Began|Ended))$/, 'evt.runtime.$1');
-}
-
 function mapping(sample, event) {
     const [, prefix, type] = sample.subject.split('.');
     const data = JSON.parse(sample.data);
     return {
         'specversion': event.specversion === '1.0',
-        'id': UUID.test(event.id) && header(sample, 'nats-msg-id') === event.id,
+        'id': UUID.test(event.id),
         'source': event.source === (prefix === 'shipping' ? '/shipping' : `/${prefix}-svc`),
         'type': event.type === `${prefix}.${type}.v1`,
         'subject': Object.values(data).includes(event.subject),
         'time': TIME.test(header(sample, 'ce-time')) && event.time === header(sample, 'ce-time'),
         'datacontenttype': event.datacontenttype === 'application/json',
-        'dataschema': event.dataschema === `https://journey-mesh.example/schemas/${schemaOf(sample.subject)}.json`,
         'correlationid': typeof event.correlationid === 'string' && event.correlationid.length > 0,
         'causationid': event.causationid === undefined || event.causationid.length > 0,     // a request without a key has none
         'data': isDeepStrictEqual(event.data, data),
@@ -78,7 +72,7 @@ const DAMAGES = {
     'with an empty source': headers => headers.map(([key, value]) => [key, key === 'ce-source' ? '' : value]),
     'with a time that is none': headers => headers.map(([key, value]) => [key, key === 'ce-time' ? 'yesterday' : value]),
     'with an extension that has no such name': headers => [...headers, ['ce-correlation_id', 'x']],
-    'with a schema that is no URI': headers => headers.map(([key, value]) => [key, key === 'ce-dataschema' ? 'a b' : value]),
+    'with a schema that is no URI': headers => [...headers, ['ce-dataschema', 'a b']],
 };
 
 const files = process.argv.slice(2), wanted = [];

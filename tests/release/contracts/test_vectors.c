@@ -149,7 +149,6 @@ Test(vectors, an_event_is_published_with_these_headers)
         event.chain = digest_in(row, "chain");
         event.term = number_of(row, "term");
         envelope_init(&envelope);
-        envelope.schema_base = text_of(file, "schemas");
         cr_assert_eq(
             envelope_encode(&envelope, &event, leader,
                             json_is_null(fence) ? ENVELOPE_NO_FENCE : json_integer_value(fence)),

@@ -3,6 +3,7 @@
 The rules of docs/PROTOCOL.md, without any I/O: M of messages, C of the canonical form and the
 chain, R of readers. test_vectors.py holds this file to schemas/vectors.
 """
+import base64
 import collections
 import datetime
 import hashlib
@@ -14,7 +15,7 @@ import urllib.parse
 FIELDS = ("log", "position", "id", "type", "entity", "time_ms", "correlation", "causation", "cause",
           "cause_digest", "traceparent", "data")
 NEEDED = ("ce-id", "ce-specversion", "ce-source", "ce-type", "ce-subject", "ce-time",
-          "ce-datacontenttype", "nats-msg-id", "journey-position", "journey-chain")
+          "ce-datacontenttype", "journey-position", "journey-chain")
 OPTIONAL = {"ce-correlationid": "correlation", "ce-causationid": "causation",
             "journey-cause": "cause", "journey-cause-digest": "cause_digest",
             "traceparent": "traceparent", "journey-term": "term"}
@@ -48,7 +49,7 @@ def read_headers(pairs):
     values = {}
     for key, text in pairs:
         key = key.lower()                                       # M2: any case
-        if key not in NEEDED and key not in OPTIONAL:
+        if key not in NEEDED and key not in OPTIONAL and key != "nats-msg-id":
             continue
         check(key not in values, key)
         check(re.fullmatch(r"([!#$&-~]|%(?!00)[0-9A-Fa-f]{2})+", text), key)    # M3
@@ -61,6 +62,14 @@ def read_headers(pairs):
     return values
 
 
+def digest(text, header):
+    """M5: in hex, whichever way it came."""
+    if re.fullmatch("[0-9a-f]{64}", text):
+        return text
+    check(re.fullmatch("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", text), header)
+    return base64.urlsafe_b64decode(text + "=").hex()
+
+
 def decode(leader, subject, pairs, data):
     """The event of a message, as a dict of FIELDS, with its `chain` and `term`; or Stranger."""
     h = read_headers(pairs)
@@ -70,11 +79,15 @@ def decode(leader, subject, pairs, data):
     check(h["ce-datacontenttype"] == "application/json", "ce-datacontenttype")
     check(h["ce-source"] == f"/{leader.service}", "ce-source")
     check(h["ce-type"] == f"{leader.prefix}.{kind}" + ("" if "." in kind else ".v1"), "ce-type")
-    check(h["nats-msg-id"] == h["ce-id"], "nats-msg-id")
+    check(h.get("nats-msg-id", h["ce-id"]) == h["ce-id"], "nats-msg-id")        # M9
     check(re.fullmatch("[1-9][0-9]{0,18}", h["journey-position"]), "journey-position")
     check(re.fullmatch("[1-9][0-9]{0,18}", h.get("journey-term", "1")), "journey-term")
     for key in ("journey-chain", "journey-cause-digest"):
-        check(re.fullmatch("[0-9a-f]{64}", h.get(key, "0" * 64)), key)
+        if key in h:
+            h[key] = digest(h[key], key)
+    if "journey-cause-digest" in h and "journey-cause" not in h:                # M8
+        check("ce-causationid" in h, "journey-cause-digest")
+        h["journey-cause"] = "request/" + h["ce-causationid"]
     check(data and "\0" not in data, "data")
     event = {name: h[key] for key, name in OPTIONAL.items() if key in h}
     event.update(log=leader.log, position=int(h["journey-position"]), id=h["ce-id"], type=kind,

@@ -6,6 +6,7 @@ package events
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"regexp"
@@ -38,12 +39,21 @@ type Stranger struct{ Header string }
 func (s Stranger) Error() string { return s.Header }
 
 var needed = []string{"ce-id", "ce-specversion", "ce-source", "ce-type", "ce-subject", "ce-time",
-	"ce-datacontenttype", "nats-msg-id", "journey-position", "journey-chain"}
+	"ce-datacontenttype", "journey-position", "journey-chain"}
 var known = append([]string{"ce-correlationid", "ce-causationid", "journey-cause",
-	"journey-cause-digest", "traceparent", "journey-term"}, needed...)
+	"journey-cause-digest", "traceparent", "journey-term", "nats-msg-id"}, needed...)
 var encoded = regexp.MustCompile(`^([!#$&-~]|%[0-9A-Fa-f]{2})+$`)
 var escape = regexp.MustCompile(`%..`)
-var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// digest (M5) is in hex, whichever way it came; false: it is none.
+func digest(text string) (string, bool) {
+	if len(text) == 64 {
+		return text, hexDigest.MatchString(text)
+	}
+	bytes, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return hex.EncodeToString(bytes), err == nil && len(bytes) == 32
+}
 
 // plain (M3) undoes the percent-encoding; false: it is not encoded as it should be.
 func plain(value string) (string, bool) {
@@ -102,6 +112,15 @@ func Decode(leader Leader, subject string, headers []Header, data string) (Event
 	}
 	const layout = "2006-01-02T15:04:05.000Z"
 	at, err := time.Parse(layout, h["ce-time"])
+	chain, isChain := digest(h["journey-chain"])
+	cause, isCause := digest(h["journey-cause-digest"])
+	if _, there := h["journey-cause-digest"]; there {
+		h["journey-cause-digest"] = cause
+		if _, there := h["journey-cause"]; !there { // M8
+			isCause = isCause && h["ce-causationid"] != ""
+			h["journey-cause"] = "request/" + h["ce-causationid"]
+		}
+	}
 	optional := func(key string) *string {
 		if value, there := h[key]; there {
 			return &value
@@ -110,7 +129,7 @@ func Decode(leader Leader, subject string, headers []Header, data string) (Event
 	}
 	event := Event{Log: leader.Log, Position: number(h["journey-position"]), ID: h["ce-id"],
 		Type: kind, Entity: h["ce-subject"], TimeMs: at.UnixMilli(), Data: data,
-		Chain: h["journey-chain"], Correlation: optional("ce-correlationid"),
+		Chain: chain, Correlation: optional("ce-correlationid"),
 		Causation: optional("ce-causationid"), Cause: optional("journey-cause"),
 		CauseDigest: optional("journey-cause-digest"), Traceparent: optional("traceparent"),
 		Term: number(h["journey-term"])}
@@ -124,12 +143,12 @@ func Decode(leader Leader, subject string, headers []Header, data string) (Event
 		{"ce-datacontenttype", h["ce-datacontenttype"] == "application/json"},
 		{"ce-source", h["ce-source"] == "/"+leader.Service},
 		{"ce-type", h["ce-type"] == typed},
-		{"nats-msg-id", h["nats-msg-id"] == h["ce-id"]},
+		{"nats-msg-id", h["nats-msg-id"] == "" || h["nats-msg-id"] == h["ce-id"]}, // M9
 		{"journey-position", event.Position > 0},
 		{"journey-term", event.Term > 0 || !saysTerm},
 		{"ce-time", err == nil && at.Format(layout) == h["ce-time"]},
-		{"journey-chain", digest.MatchString(event.Chain)},
-		{"journey-cause-digest", event.CauseDigest == nil || digest.MatchString(*event.CauseDigest)},
+		{"journey-chain", isChain},
+		{"journey-cause-digest", event.CauseDigest == nil || isCause},
 		{"data", data != "" && !strings.Contains(data, "\x00")},
 	} {
 		if !rule.holds {
