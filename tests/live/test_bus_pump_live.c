@@ -28,7 +28,7 @@ static void on_message(void *context, struct bus_message *message)
 {
     cr_assert_eq(context, &count);
     cr_assert(pthread_equal(pthread_self(), pumping), "no other thread calls it");
-    is_in_order = is_in_order && atoi(bus_message_data(message)) == count;
+    is_in_order = is_in_order && strtol(bus_message_data(message), NULL, 10) == count;
     count++;
     bus_message_free(message);
 }

@@ -183,10 +183,11 @@ static _Bool reads_others(const struct sender *sender)
 /* Before the next group: who waits for an acknowledgement does not wait for what comes after it. */
 static void open_gate(struct sender *sender, int64_t now_ms)
 {
-    const int64_t given_up = sender->gate.gate.given_up;
+    const struct gate *gate = &sender->gate.gate;
+    const int64_t left = gate->confirmed + gate->given_up;
     relay_io_take_acks(&sender->relay_io, now_ms);
     gate_io_act(&sender->gate, &sender->relay_io.relay, now_ms);
-    if (sender->gate.gate.given_up != given_up) /* their events' memory is gone with them */
+    if (gate->confirmed + gate->given_up != left) /* with them their events' memory */
         forget_settled(sender);
 }
 
