@@ -285,4 +285,6 @@ Test(follow, what_the_stream_has_lost_is_waited_for)
     relay_looked(&relay, &(struct relay_tail){ TAIL(20), .fit = TAIL_EQUAL }, 6001);
     cr_assert_eq(relay.state, RELAY_FOLLOWING);
     cr_expect_not(relay_has_tail(&relay), "the leader's log has 21 and 22, the stream no more");
+    relay_give_up(&relay);
+    cr_expect(relay_has_tail(&relay), "an operator has given them up");
 }

@@ -250,6 +250,20 @@ Test(lead, by_hand_it_says_once_that_nobody_leads)
     cr_expect_str_eq(act(&lead, 4010), "t");
 }
 
+Test(lead, an_operator_gives_up_what_others_have_seen_until_it_leads_or_follows)
+{
+    struct lead lead = following(0), other = following(1);
+    cr_assert(lead_take_over_as_told(&lead, 1010) && lead.gives_up);
+    cr_assert_str_eq(act(&lead, 1010), "t");
+    lead_tail_read(&lead, 1015);
+    cr_assert_str_eq(act(&lead, 1015), "c");
+    cr_expect(lead.gives_up, "also while it claims");
+    lead_behind(&lead, "M", 1020);
+    cr_expect(lead.state == LEAD_FOLLOWING && !lead.gives_up);
+    cr_assert(lead_take_over(&other, 1010));
+    cr_expect_not(other.gives_up, "who takes over by itself gives up nothing");
+}
+
 Test(lead, a_term_that_was_ended_is_claimed_at_once_also_by_hand)
 {
     struct lead lead = following(0);

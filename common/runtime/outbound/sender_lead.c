@@ -228,7 +228,8 @@ static void take_lead(struct sender *sender, int64_t now_ms)
 static void look_behind(struct sender *sender, int64_t now_ms)
 {
     const struct peer *peer = &sender->peers.peer;
-    if (peer->seen > sender->relay_io.relay.head && !sender->term_io.asked)
+    if (peer->seen > sender->relay_io.relay.head && !sender->term_io.asked &&
+        !lead_of(sender)->gives_up)
         lead_behind(lead_of(sender), peer->seen_by, now_ms);
 }
 
@@ -255,6 +256,8 @@ static void look_at_parts(struct sender *sender, int64_t now_ms)
         lead_follow(lead, sender->peers.peer.other, now_ms);
     if (follows(sender)) {
         relay_told(relay, sender->peers.peer.seen); /* what the stream may have lost meanwhile */
+        if (lead->gives_up)
+            relay_give_up(relay);
         if (lead_io_reach(&sender->lead_io, relay->head))
             hold_feeds(sender, now_ms);
         note_projections(sender);

@@ -327,7 +327,10 @@ static void remember(struct stream_keep *keep, const struct relay *relay,
     struct json_members members;
     struct json_text key, consumer;
     const int64_t gone = keep->first_sequence - 1 - relay->offset;
-    const int64_t published = strcmp(keep->whole, keep->created) == 0 ? relay->published : 0;
+    /* Only while we publish: the server may have lost the end that we had published. */
+    const _Bool is_ours = relay->state == RELAY_PUBLISHING &&
+                          strcmp(keep->whole, keep->created) == 0;
+    const int64_t published = is_ours ? relay->published : 0;
     int count = 0, found = 0;
     json_text_members_begin(&members, page->consumers);
     while (json_text_members_next(&members, &key, &consumer)) {

@@ -154,11 +154,13 @@ void successor_io_take_over(struct successor_io *successor, struct item *item, i
                       "it first");
     } else if (successor->take_over) {
         refuse(successor, item, "a take-over is under way");
-    } else if (!lead_take_over(lead, now_ms)) {
+    } else if (!lead_take_over_as_told(lead, now_ms)) {
         refuse(successor, item, "this instance is no standby now: see its state in $SRV.STATS");
     } else {
-        const int64_t behind = successor->parts.lead_io->leader_position -
-                               successor->parts.relay->head;
+        const struct relay *relay = successor->parts.relay;
+        const int64_t seen = larger(relay->high_water, relay->told);
+        const int64_t behind = larger(successor->parts.lead_io->leader_position, seen) -
+                               relay->head;
         successor->take_over = item;
         successor->answer_by_ms = now_ms + ANSWER_MS;
         successor->before = (struct taken_over){ .behind = behind > 0 ? behind : 0,

@@ -63,6 +63,7 @@ static void move(struct lead *lead, enum lead_state state)
     (void)from; /* without assertions */
     lead->state = state;
     lead->acted = lead->was_told = lead->takes_over = lead->looks = 0;
+    lead->gives_up &= state == LEAD_SUSPECTING || state == LEAD_CLAIMING;
     if (state == LEAD_FOLLOWING)
         lead->own_term = 0;
     lead->beat_ms = INT64_MAX;
@@ -273,6 +274,14 @@ _Bool lead_take_over(struct lead *lead, int64_t now_ms)
     if (lead->state != LEAD_FOLLOWING && lead->state != LEAD_SUSPECTING)
         return 0;
     take_over(lead, now_ms);
+    return 1;
+}
+
+_Bool lead_take_over_as_told(struct lead *lead, int64_t now_ms)
+{
+    if (!lead_take_over(lead, now_ms))
+        return 0;
+    lead->gives_up = 1;
     return 1;
 }
 

@@ -111,7 +111,10 @@ struct lead {
      * may be what its own life before had sent. */
     _Bool was_alone;
     int64_t alone_ms;
-    _Bool takes_over;        /* an operator said so, or the leader ended its term */
+    _Bool takes_over; /* an operator said so, or the leader ended its term */
+    /* An operator said so: what others have seen in the stream and our log has not is given up,
+     * until it leads, or follows again. */
+    _Bool gives_up;
     _Bool looks;             /* LEADING, CLAIMING: another may lead */
     _Bool ends;              /* LEADING: the term is to be ended */
     _Bool moved;             /* something that a heartbeat tells */
@@ -147,8 +150,10 @@ void lead_set_aside(struct lead *lead);
 void lead_ended(struct lead *lead, const char *successor, int64_t now_ms);
 /* LEADING: our TermEnded is in the stream */
 void lead_ended_own(struct lead *lead, int64_t now_ms);
-/* An operator says so. False: this instance is not one that can. */
+/* At once. False: this instance is not one that can. */
 _Bool lead_take_over(struct lead *lead, int64_t now_ms);
+/* The same, by an operator, who thereby gives up what is in no log that can lead. */
+_Bool lead_take_over_as_told(struct lead *lead, int64_t now_ms);
 _Bool lead_hand_over(struct lead *lead);
 /* What a heartbeat tells has moved: the next one leaves soon. */
 static inline void lead_note_moved(struct lead *lead)

@@ -262,6 +262,8 @@ void relay_claim(struct relay *relay);
 void relay_took(struct relay *relay);
 /* Another instance says that the stream has gone so far. */
 void relay_told(struct relay *relay, int64_t position);
+/* An operator gives up what was seen in the stream, and is in neither stream nor log. */
+void relay_give_up(struct relay *relay);
 /* FOLLOWING: the leader says that the stream goes so far. */
 void relay_heard(struct relay *relay, int64_t published, int64_t now_ms);
 /* FOLLOWING: looks at the stream's end now; relay_has_tail says when our log has all up to

@@ -63,6 +63,13 @@ void relay_told(struct relay *relay, int64_t position)
         relay->told = position;
 }
 
+void relay_give_up(struct relay *relay)
+{
+    relay->told = smaller(relay->told, relay->head);
+    relay->high_water = smaller(relay->high_water, relay->head);
+    relay_check(relay);
+}
+
 void relay_heard(struct relay *relay, int64_t published, int64_t now_ms)
 {
     relay_told(relay, published);
