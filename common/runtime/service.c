@@ -332,12 +332,13 @@ static int run(const struct service *service, const struct config *config,
     } else {
         exit_code = wait_for_end(instance, signal_fd);
     }
-    if (exit_code != STARTS_AGAIN)
+    if (exit_code != STARTS_AGAIN) { /* the next life hears of a signal that comes meanwhile */
         notify_send("STOPPING=1");
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
-    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGINT, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
+        pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    }
     if (exit_code == EXIT_FINE)
         instance_hand_over(instance);
     stop(instance);
