@@ -10,6 +10,9 @@
  *       without a lock, and another socket may have its number when someone else closes it. So
  *       nats.c's timer sends pings and counts none; whether something was heard is counted here
  *   P2  the socket is in the epoll exactly while nats.c is done with connecting
+ *   P3  nats.c asks for a write once, until ProcessWriteEvent has written, which cannot be called
+ *       with nothing to write. When it asks while it writes by itself, at the end of connecting, a
+ *       later ping asks no more: so in a silence the pump looks whether one waits
  *
  * nats.c calls on_… with its lock of the connection: they call nothing of nats.c. */
 #include "bus/bus_nats.h"
@@ -26,6 +29,7 @@
 #include <unistd.h>
 
 #define GATHERED_MAX ((size_t)64 * 1024)
+#define SILENCE_PARTS 16 /* of a silence: the first may be usual */
 #define TICK_MAX_MS 2000 /* longer than that between two looks was our own silence */
 
 /* The pumping thread is in nats.c: what it has to write there, it writes itself. */
@@ -185,6 +189,9 @@ static void end_silence(struct bus *bus, int64_t now_ms)
     pump->silent_ms += smaller(now_ms - pump->pumped_ms, TICK_MAX_MS);
     if (socket < 0 || atomic_exchange(&pump->is_new, 0))
         pump->silent_ms = 0;
+    /* P3: a ping that waits */
+    if (pump->silent_ms > pump->silent_max_ms / SILENCE_PARTS)
+        bus_pump_out(bus);
     if (pump->silent_ms <= pump->silent_max_ms)
         return;
     log_warn("bus_silent", LOG_INT("ms", pump->silent_ms));

@@ -13,6 +13,8 @@
 #include "server.h"
 
 #define TURN_MS 50
+#define PING_MS 300
+#define QUIET_MS (5 * PING_MS) /* three without an answer would be the end */
 #define FLOOD 400
 #define LARGE 65536 /* bytes of one; all of them are more than sockets and buffers take */
 
@@ -71,7 +73,7 @@ static void setup(void)
     const struct bus_options options = { .url = server.url,
                                          .name = "live-test",
                                          .reconnect_wait_ms = 20,
-                                         .ping_interval_ms = 300,
+                                         .ping_interval_ms = PING_MS,
                                          .is_pumped = 1 };
     pumping = pthread_self();
     is_in_order = 1;
@@ -114,6 +116,19 @@ Test(bus_pump, a_server_that_reads_nothing_is_not_waited_for, .init = setup, .fi
     cr_expect_lt(clock_monotonic_ms() - before_ms, slower_ms(1000));
     kill(server.pid, SIGCONT);
     expect_more(FLOOD);
+}
+
+/* Nothing more is published: nats.c's pings alone say that the server is there. */
+Test(bus_pump, a_server_that_has_nothing_to_say_is_not_left, .init = setup, .fini = teardown)
+{
+    struct bus_stats stats;
+    cr_assert_eq(publish_number(0, 10), 0);
+    expect_more(1);
+    for (int64_t end_ms = clock_monotonic_ms() + QUIET_MS; clock_monotonic_ms() < end_ms;)
+        turn();
+    bus_read_stats(bus, &stats);
+    cr_expect_eq(stats.connects, 1);
+    cr_expect(bus_is_connected(bus));
 }
 
 /* Its other connections are closed by nats.c, this one by the pump. */

@@ -108,12 +108,13 @@ class Mesh:
             return self.environment
         return dict(self.environment, NATS_CONTEXT=self.service[log])
 
-    def nats(self, *arguments, log=None):
-        """The output of `nats ARGUMENTS`, as bytes; with a log, where its stream is."""
+    def nats(self, *arguments, log=None, limit_s=None):
+        """The output of `nats ARGUMENTS`, as bytes; with a log, where its stream is. limit_s: for
+        one that is tried again."""
         self.calls += 1
         environment = self.account_of(log) if log else self.environment
         done = subprocess.run(["nats", *arguments], env=environment, stdin=subprocess.DEVNULL,
-                              capture_output=True, check=False, timeout=far(120))
+                              capture_output=True, check=False, timeout=limit_s or far(120))
         if done.returncode != 0:
             raise RuntimeError(f"nats {' '.join(arguments)}: {done.stderr.decode().strip()}")
         return done.stdout
@@ -173,7 +174,7 @@ class Mesh:
         for last in (False, False, True):
             try:
                 text = self.nats("subscribe", "--stream", log, "--all", "--terminate-at-end",
-                                 "--dump=-", log=log)
+                                 "--dump=-", log=log, limit_s=None if last else slower(120))
                 break
             except subprocess.TimeoutExpired:
                 if last:
