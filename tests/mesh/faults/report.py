@@ -56,6 +56,7 @@ CATALOGUE = {
     44: "a second instance with a folder of its own; a copied folder",
     45: "another writer inside of the leader's pipeline",
     46: "the leader's machine lost with its disk, under load",
+    47: "a leader frozen with a full pipeline, thawed after the take-over",
     48: "a server of a cluster killed, frozen, cut off, wiped; two of three; all; upgrades",
     49: "an operator edits, seals, transforms, limits a running stream; another's durable on it",
     50: "a durable edited, made beforehand otherwise, limited by the server",
