@@ -3,6 +3,7 @@
 #include "runtime/sync/event_item.h"
 #include "store/event_log.h"
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,34 +99,42 @@ static int64_t account_behind(int64_t position, char ret_id[64])
     return query_int(&query, 0);
 }
 
-static struct item *registration(const char *email)
+/* Without a key; the body as printf. */
+__attribute__((format(printf, 3, 4))) static struct item *request_of(struct side *side,
+                                                                     const char *subject,
+                                                                     const char *format, ...)
 {
     char body[300];
-    snprintf(body, sizeof(body),
-             "{\"name\":\"Customer\",\"email\":\"%s\",\"address\":{\"street\":\"1 Market Street\","
-             "\"city\":\"Bremen\",\"postal_code\":\"28195\",\"country\":\"DE\"}}",
-             email);
-    return side_request(&shop_accounts, "account.register", body, NULL);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(body, sizeof(body), format, arguments);
+    va_end(arguments);
+    return side_request(side, subject, body, NULL);
+}
+
+static struct item *registration(const char *email)
+{
+    return request_of(&shop_accounts, "account.register",
+                      "{\"name\":\"Customer\",\"email\":\"%s\",\"address\":{\"street\":\"1 Market "
+                      "Street\",\"city\":\"Bremen\",\"postal_code\":\"28195\",\"country\":\"DE\"}}",
+                      email);
 }
 
 static struct item *card_of(const char *account)
 {
-    char body[300];
-    snprintf(body, sizeof(body),
-             "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":"
-             "\"4242\",\"expires\":\"2099-12\"}",
-             account);
-    return side_request(&shop_accounts, "account.add-card", body, NULL);
+    return request_of(
+        &shop_accounts, "account.add-card",
+        "{\"account_id\":\"%s\",\"card_token\":\"tok_ok\",\"brand\":\"visa\",\"last4\":"
+        "\"4242\",\"expires\":\"2099-12\"}",
+        account);
 }
 
 static struct item *product(const char *sku)
 {
-    char body[300];
-    snprintf(body, sizeof(body),
-             "{\"sku\":\"%s\",\"name\":\"Product\",\"price\":{\"amount\":450,\"currency\":\"EUR\"},"
-             "\"stock\":1000000000}",
-             sku);
-    return side_request(&shop_orders, "order.add-product", body, NULL);
+    return request_of(&shop_orders, "order.add-product",
+                      "{\"sku\":\"%s\",\"name\":\"Product\",\"price\":{\"amount\":450,\"currency\":"
+                      "\"EUR\"},\"stock\":1000000000}",
+                      sku);
 }
 
 static void ask(struct side *side, struct item *item, int64_t now_ms)

@@ -79,11 +79,11 @@ def add_latency(bench, section, key, title, histogram, point, asked=None):
                      shown=f"{points} ms", point=point, rounds=histogram)
 
 
-def add_cpu(bench, section, kind, used, where="", asked=None):
+def add_cpu(bench, section, kind, used, where="", key="", asked=None):
     """The CPU of each process for one request until all its effects are done: an order is paid,
-    published, and read by account-svc."""
+    published, and read by account-svc. where, key: in the title and the name of the figure, under
+    which load that was."""
     text = ", ".join(f"{name} {microseconds:.3g}" for name, microseconds in used.items())
-    key = where.strip(", %").replace("at a quiet hour", "quiet")
     bench.report.add(f"cpu_{kind}{key}", f"CPU, {NAMES[kind]}{where}",
                      sum(used.values()), "µs", asked=asked, section=section,
                      shown=f"{sum(used.values()):.0f} µs: {text}", rounds=used)

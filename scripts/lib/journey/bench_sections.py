@@ -186,7 +186,7 @@ def latency(bench):
                     add_latency(bench, title, f"latency_{kind}_{percent}_{part}",
                                 f"  of these, {part}", found, "p99")
                 if kind == "place":
-                    add_cpu(bench, title, kind, result["cpu"], f", {percent} %")
+                    add_cpu(bench, title, kind, result["cpu"], f", {percent} %", percent)
 
 
 # ---- Lags ----------------------------------------------------------------------------------------

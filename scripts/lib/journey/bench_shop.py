@@ -11,7 +11,7 @@ STORED = {"server": "the stream", "order-svc": "order-svc", "account-svc": "acco
 
 def add_used(bench, section, result, where, key, asked):
     """What an order uses of processor and threads, by process."""
-    add_cpu(bench, section, "shop", result["cpu"], where, asked.get("cpu"))
+    add_cpu(bench, section, "shop", result["cpu"], where, key if where else "", asked.get("cpu"))
     text = ", ".join(f"{name} {count:.3g}" for name, count in result["switches"].items())
     total = sum(result["switches"].values())
     bench.report.add(f"switches_shop_{key}", f"context switches, the shop's mix{where}", total,
@@ -31,9 +31,9 @@ def shop(bench):
         for _ in range(bench.options.rounds):
             rounds.append({kind: mesh.capacity(kind, seconds) for kind in ("shop", "place")})
         whole = median(rounds, "shop", "rate")
-        rates = {f", {percent} %": whole * percent / 100 for percent in (1, 10, 50)}
-        rates[" at a quiet hour"] = float(QUIET_RATE)
-        at_rates = {where: mesh.open_loop("shop", rate, seconds) for where, rate in rates.items()}
+        loads = [(f"{percent}", f", {percent} %", whole * percent / 100)
+                 for percent in (1, 10, 50)] + [("quiet", " at a quiet hour", float(QUIET_RATE))]
+        results = [mesh.open_loop("shop", rate, seconds) for _, _, rate in loads]
     add, ratios = bench.report.add, [one["shop"]["rate"] / one["place"]["rate"] for one in rounds]
     add("shop_of_kind", "the shop's mix sustained / one customer, one product, rising keys",
         statistics.median(ratios), asked=(">=", 0.8), section=title, rounds=ratios)
@@ -44,14 +44,12 @@ def shop(bench):
     add_used(bench, title, {what: {name: median(rounds, "shop", what, name) for name in found}
                             for what, found in rounds[0]["shop"].items()
                             if what in ("cpu", "switches")}, "", "full", {})
-    for where, result in at_rates.items():
-        key = where.strip(", %").replace("at a quiet hour", "quiet")
-        is_quiet = key == "quiet"
+    for (key, where, rate), result in zip(loads, results):
         add_latency(bench, title, f"latency_shop_{key}",
-                    f"the shop's mix{where}: {rates[where]:,.0f} a second", result["latency"],
+                    f"the shop's mix{where}: {rate:,.0f} a second", result["latency"],
                     "p99")
         add_used(bench, title, result, where, key,
-                 {"cpu": ("<=", 900), "switches": ("<=", 25)} if is_quiet else {})
+                 {"cpu": ("<=", 900), "switches": ("<=", 25)} if key == "quiet" else {})
     for what, asked in (("stored", ("<=", 2400)), ("written", None)):
         found = {name: median(rounds, "shop", what, name) for name in STORED}
         add(f"{what}_shop", f"bytes {what}, the shop's mix", sum(found.values()), "B an order",
